@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -161,6 +161,16 @@ def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
         incoming_mail_dir=folder / "inbox",
         limits=Limits(rate_limits_enabled=False),  # a test simulates many customers in one network
         timers=SHORT_TIMERS,
+    )
+
+
+def offline_settings(**values: Any) -> Settings:
+    """Return settings for tests without servers, with these values."""
+    return Settings(
+        database_url=SecretStr("postgresql://nowhere/none"),
+        broker_url=SecretStr("memory://"),
+        secret_key=SecretStr("only for tests, and long enough to sign with"),
+        **values,
     )
 
 

@@ -338,6 +338,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([*an_item(), "additionalData"]), JSON, min_size=1))
 def test_a_changed_item_is_refused_or_has_the_same_events(changes: dict[str, Any]) -> None:

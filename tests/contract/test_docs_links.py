@@ -38,8 +38,8 @@ BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.va
 SETTINGS = NOT_IN_SETTINGS | {
     f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields
 }
-MAX_GLOSSARY = 60  # words; a longer list is not read before a name is chosen
-MAX_PICTURE = 120_000  # bytes; the README's picture is loaded by everybody who looks at the project
+MAX_GLOSSARY = 60  # words; a developer does not read a longer list before choosing a name
+MAX_PICTURE = 120_000  # bytes; every visitor of the repository page loads the picture
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -51,12 +51,12 @@ PLACEHOLDER = re.compile(r"<[^>]+>")
 
 
 def code_in(text: str) -> list[str]:
-    """The fenced blocks and the code spans of a page."""
+    """Return the fenced blocks and the code spans of a page."""
     return [*FENCE.findall(text), *SPAN.findall(FENCE.sub("", text))]
 
 
 def anchors_in(text: str) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub makes from a page's headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in plain}
@@ -109,14 +109,14 @@ Check = Callable[[Path, str], Iterator[str]]
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
-def test_what_a_document_names_exists(document: Path, check: Check) -> None:
+def test_every_name_in_a_document_exists(document: Path, check: Check) -> None:
     assert list(check(document, document.read_text("utf-8"))) == []
 
 
 @pytest.mark.parametrize(
     ("check", "text", "found"),
     [
-        (broken_links, "See [there](nowhere.md).", "link nowhere.md"),
+        (broken_links, "See [there](missing.md).", "link missing.md"),
         (broken_links, "See [there](states.md#no-such-heading).", "anchor states.md#no-such-heading"),
         (broken_links, "# A heading\n\nSee [above](#another).", "anchor #another"),
         (broken_links, '<img src="images/none.png">', "link images/none.png"),
@@ -149,7 +149,7 @@ def test_a_planted_mistake_is_found(check: Check, text: str, found: str) -> None
         (missing_paths, "`domain/`, `tests/contract/test_<name>_adapter.py`, `text/plain` and `and/or`."),
     ],
 )
-def test_what_is_right_is_left_alone(check: Check, text: str) -> None:
+def test_a_correct_text_has_no_findings(check: Check, text: str) -> None:
     assert list(check(DOCS / "page.md", text)) == []
 
 
@@ -178,28 +178,28 @@ def test_the_picture_of_the_readme_is_small() -> None:
 
 
 def architecture(heading: str) -> str:
-    """One section of the architecture page."""
+    """Return one section of the architecture page."""
     page = (DOCS / "architecture.md").read_text("utf-8")
     return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def drawn_tables() -> dict[str, set[str]]:
-    """The tables of the entity-relationship diagram, each with its columns."""
+    """Return the tables of the entity-relationship diagram, each with its columns."""
     boxes = re.findall(r"^    (\w+) \{\n(.*?)^    \}", architecture("Tables"), re.MULTILINE | re.DOTALL)
     return {table: {line.split()[1] for line in columns.splitlines()} for table, columns in boxes}
 
 
 def test_the_diagram_shows_the_tables_of_the_database() -> None:
     assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata
-    drawn, made = drawn_tables(), cases.cases.metadata.tables
+    drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"
         for table, columns in drawn.items()
         for column in columns
-        if table not in made or column not in made[table].columns
+        if table not in defined or column not in defined[table].columns
     }
     assert unknown == set()
-    assert set(drawn) == set(made)
+    assert set(drawn) == set(defined)
 
 
 def test_the_architecture_page_lists_every_queue() -> None:
@@ -207,14 +207,14 @@ def test_the_architecture_page_lists_every_queue() -> None:
 
 
 def glossary_table(heading: str) -> list[list[str]]:
-    """The rows of one table of the glossary."""
+    """Return the rows of one table of the glossary."""
     section = (DOCS / "glossary.md").read_text("utf-8").partition(f"## {heading}")[2].partition("\n## ")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"][
         2:
     ]
 
 
-def test_the_glossary_is_short_sorted_and_says_whose_word_each_is() -> None:
+def test_the_glossary_is_short_and_sorted_and_names_the_source_of_each_word() -> None:
     rows = glossary_table("Words we use")
     words = [row[0] for row in rows]
     assert len(rows) <= MAX_GLOSSARY

@@ -1,4 +1,4 @@
-"""docs/: what is made from the code is made from this code, and its examples are what the code takes."""
+"""Generated pages of docs/ match the code, and the examples in docs/ are valid input."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
@@ -37,61 +37,61 @@ PAGES = sorted(DOCS.glob("*.md"))
 
 @pytest.fixture(scope="module")
 def queues() -> dict[str, Any]:
-    """The AsyncAPI document, as a reader of YAML reads it."""
-    found: dict[str, Any] = YAML(typ="safe", pure=True).load(DOCS / "asyncapi.yaml")
-    return found
+    """Return the AsyncAPI document, parsed from its YAML file."""
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(DOCS / "asyncapi.yaml")
+    return document
 
 
-def things(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a document, at any depth."""
+def objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a document, at any depth."""
     if isinstance(value, dict):
         yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from things(inner)
+        yield from objects_in(inner)
 
 
 def refs(document: dict[str, Any]) -> list[str]:
-    return [thing["$ref"] for thing in things(document) if "$ref" in thing]
+    return [found["$ref"] for found in objects_in(document) if "$ref" in found]
 
 
-def lead(document: Any, ref: str) -> Any:
-    """Where a $ref leads; a KeyError where it leads nowhere."""
+def resolve(document: Any, ref: str) -> Any:
+    """Return the part of a document that a $ref names. Raise a KeyError if the part does not exist."""
     root, *names = ref.split("/")
-    assert root == "#", f"{ref} leads out of this document."
+    assert root == "#", f"{ref} refers to another document."
     for name in names:
         document = document[name]
     return document
 
 
 @pytest.mark.parametrize("name", docgen.PAGES)
-def test_a_document_is_what_the_code_makes_now(name: str) -> None:
-    made, kept = docgen.PAGES[name](), (DOCS / name).read_text("utf-8")
-    assert made == kept, f"docs/{name} is not what the code makes. Write it anew: python -m console.docgen"
+def test_a_generated_document_is_current(name: str) -> None:
+    generated, committed = docgen.PAGES[name](), (DOCS / name).read_text("utf-8")
+    assert generated == committed, f"docs/{name} is out of date. Run: python -m console.docgen"
 
 
-def test_all_of_them_are_written_into_a_folder_that_need_not_be_there(tmp_path: Path) -> None:
+def test_docgen_writes_all_pages_into_a_new_folder(tmp_path: Path) -> None:
     docgen.write(tmp_path / "new" / "docs")
     assert {file.name for file in (tmp_path / "new" / "docs").iterdir()} == set(docgen.PAGES)
 
 
-def test_the_queues_are_read_as_they_were_written(queues: dict[str, Any]) -> None:
+def test_the_asyncapi_document_survives_yaml(queues: dict[str, Any]) -> None:
     assert queues == docgen.asyncapi.document()
 
 
 PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
 
 
-def test_the_queues_for_others_are_described_and_no_queue_of_our_own(queues: dict[str, Any]) -> None:
+def test_only_public_queues_are_described(queues: dict[str, Any]) -> None:
     assert {channel["address"] for channel in queues["channels"].values()} == set(queues["channels"]) == set(PUBLIC)
     assert set(PUBLIC) == set(QUEUES) - set(WORK_QUEUES) - {PERIODIC}
     internal = {message.__name__ for message in WORK_QUEUES.values()}
     assert not internal & (set(queues["components"]["messages"]) | set(queues["components"]["schemas"]))
 
 
-def test_no_reference_leads_nowhere(queues: dict[str, Any]) -> None:
+def test_every_reference_is_valid(queues: dict[str, Any]) -> None:
     assert refs(queues)
     for ref in refs(queues):
-        lead(queues, ref)
+        resolve(queues, ref)
 
 
 def test_every_message_and_every_schema_is_used(queues: dict[str, Any]) -> None:
@@ -99,12 +99,12 @@ def test_every_message_and_every_schema_is_used(queues: dict[str, Any]) -> None:
     assert parts <= set(refs(queues))
 
 
-def test_a_reference_that_leads_nowhere_is_found(queues: dict[str, Any]) -> None:
+def test_an_invalid_reference_is_found(queues: dict[str, Any]) -> None:
     with pytest.raises(KeyError):
-        lead(queues, "#/components/schemas/Nobody")
+        resolve(queues, "#/components/schemas/Unknown")
 
 
-def test_every_operation_names_messages_of_its_own_queue_and_says_which_way_they_go(queues: dict[str, Any]) -> None:
+def test_every_operation_has_messages_of_its_queue_and_the_right_action(queues: dict[str, Any]) -> None:
     actions = {}
     for operation in queues["operations"].values():
         channel = operation["channel"]["$ref"]
@@ -116,11 +116,9 @@ def test_every_operation_names_messages_of_its_own_queue_and_says_which_way_they
 @pytest.mark.parametrize(
     ("queue", "name"), [("refund.requests", "IncomingRequest"), ("support.contact", "ContactSupport")]
 )
-def test_the_examples_of_the_queues_are_valid_by_the_described_schemas(
-    queues: dict[str, Any], queue: str, name: str
-) -> None:
+def test_the_examples_of_the_queues_match_their_schemas(queues: dict[str, Any], queue: str, name: str) -> None:
     (message,) = refs(queues["channels"][queue])
-    schema = lead(queues, message)["payload"] | {"components": queues["components"]}
+    schema = resolve(queues, message)["payload"] | {"components": queues["components"]}
     examples = [json.loads(example) for model, example in EXAMPLES if model == name]
     assert examples
     for example in examples:
@@ -128,7 +126,7 @@ def test_the_examples_of_the_queues_are_valid_by_the_described_schemas(
         assert not Draft202012Validator(schema).is_valid(example | {"unknown": 1})
 
 
-def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own() -> None:
+def test_every_celery_task_has_the_queue_of_its_name_and_beat_its_own_queue() -> None:
     configured = celery_options(
         Settings(
             database_url=SecretStr("postgresql://nowhere/none"),
@@ -137,23 +135,23 @@ def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own(
         )
     )
     assert configured["task_routes"] == {queue: {"queue": queue} for queue in WORK_QUEUES}
-    ticks = {(tick["options"]["queue"], tick["task"]) for tick in configured["beat_schedule"].values()}
-    assert ticks == {(PERIODIC, "sweep"), (PERIODIC, "reconcile")}
+    periodic = {(entry["options"]["queue"], entry["task"]) for entry in configured["beat_schedule"].values()}
+    assert periodic == {(PERIODIC, "sweep"), (PERIODIC, "reconcile")}
 
 
-@pytest.mark.parametrize("patience", Timeout)
-def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Timeout) -> None:
+@pytest.mark.parametrize("timeout", Timeout)
+def test_the_states_page_names_the_setting_of_each_timeout(timeout: Timeout) -> None:
     seconds = {name: float(n) for n, name in enumerate(Timers.model_fields, 1)}
     timers = Timers.model_validate(seconds)
-    state = next(state for state, after in EFFECTS.items() if after.timeout is patience)
-    assert timers.seconds_of(patience) == seconds[patience]
-    assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{patience.upper()}`")
+    state = next(state for state, after in EFFECTS.items() if after.timeout is timeout)
+    assert timers.seconds_of(timeout) == seconds[timeout]
+    assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{timeout.upper()}`")
 
 
-def test_every_secret_is_marked_and_nothing_else() -> None:
+def test_exactly_the_secrets_are_marked() -> None:
     marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", docgen.settings.page()))
-    ours = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
-    theirs = {
+    own_secrets = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
+    provider_secrets = {
         *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "ADYEN_API_KEY"),
         *(
             "ADYEN_HMAC_KEY",
@@ -163,27 +161,27 @@ def test_every_secret_is_marked_and_nothing_else() -> None:
             "SANDBOX_WEBHOOK_SECRET",
         ),
     }
-    assert marked == ours | theirs
+    assert marked == own_secrets | provider_secrets
 
 
-def test_every_setting_of_every_account_is_there() -> None:
+def test_the_settings_page_lists_every_setting() -> None:
     page = docgen.settings.page()
     assert {name for name in KNOWN if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
 
 
-def test_there_is_an_example_of_everything_that_is_sent_or_read() -> None:
+def test_there_is_an_example_of_every_model() -> None:
     assert {name for name, _ in EXAMPLES} == set(MODELS)
     assert len(EXAMPLES) == (DOCS / "integrators.md").read_text("utf-8").count("```json")
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
-def test_an_example_is_what_the_code_takes(name: str, example: str) -> None:
-    read = MODELS[name].model_validate_json(example)
-    assert read.model_dump(mode="json").keys() >= json.loads(example).keys()
+def test_an_example_is_valid_input(name: str, example: str) -> None:
+    model = MODELS[name].model_validate_json(example)
+    assert model.model_dump(mode="json").keys() >= json.loads(example).keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_link_to_another_page_leads_there(page: Path) -> None:
+def test_a_linked_page_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
     assert [link for link in links if not (DOCS / link).exists()] == []
 

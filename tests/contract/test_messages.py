@@ -1,4 +1,4 @@
-"""What travels: yesterday's messages are still understood, and what is no message is refused in a sentence."""
+"""Messages: every published version can still be read, and invalid messages are refused with a reason."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,11 @@ FILES = sorted(GOLDEN.glob("*.json"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_yesterdays_message_is_still_understood(file: Path) -> None:
-    """One file a queue and version, never edited: strangers publish what once was right."""
+def test_a_golden_message_is_read_without_loss(file: Path) -> None:
+    """There is one file for each queue and version. The files are never changed, because other systems publish messages."""
     queue = file.name.rpartition(".v")[0]
-    written = json.loads(file.read_text())
-    assert json.loads(KINDS[queue].read(written).model_dump_json(exclude_unset=True)) == written
+    payload = json.loads(file.read_text())
+    assert json.loads(KINDS[queue].read(payload).model_dump_json(exclude_unset=True)) == payload
 
 
 def test_every_queue_has_a_golden_message() -> None:
@@ -34,7 +34,7 @@ CASE = "0198a6f0-0000-7000-8000-000000000001"
 
 
 @pytest.mark.parametrize(
-    ("payload", "says"),
+    ("payload", "reason"),
     [
         ({"version": 2, "ids": [CASE]}, "version: Input should be 1"),
         ({"ids": []}, "ids: Tuple should have at least 1 item"),
@@ -47,13 +47,13 @@ CASE = "0198a6f0-0000-7000-8000-000000000001"
         ("{}", "valid dictionary"),
     ],
 )
-def test_what_is_no_message_is_refused_in_a_sentence(payload: Any, says: str) -> None:
+def test_an_invalid_message_is_refused_with_a_reason(payload: Any, reason: str) -> None:
     with pytest.raises(UnreadableError, match=r"This is not a message for refund\.evaluate: ") as refused:
         WORK_QUEUES["refund.evaluate"].read(payload)
-    assert says in str(refused.value)
+    assert reason in str(refused.value)
 
 
-def test_messages_carry_ids_and_reasons_and_nothing_about_a_person() -> None:
+def test_messages_contain_no_personal_data() -> None:
     for kind in WORK_QUEUES.values():
         assert set(kind.model_fields) == {"version", "ids"}
     data = ContactSupport.model_fields["data"].annotation

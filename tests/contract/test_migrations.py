@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 @pytest.fixture
 def owner(settings: Settings) -> Iterator[Engine]:
-    """The database, opened by its owner."""
+    """Return an engine that is connected as the owner of the database."""
     assert settings.database_owner_url
     engine = connect(settings.database_owner_url.get_secret_value())
     yield engine
@@ -37,7 +37,7 @@ def owner(settings: Settings) -> Iterator[Engine]:
 
 @pytest.fixture
 def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The code of the next release, which has one more migration. Returns the version of this release."""
+    """Add a migration, as in a later release. Return the version before this migration."""
     latest = migrate.latest_revision()
     folder = tmp_path / "migrations"
     shutil.copytree(migrate._MIGRATIONS, folder)

@@ -1,4 +1,4 @@
-"""PayPal's adapter, against a PayPal of our own that does as its documents say, and one that does worse."""
+"""PayPal's adapter, against a fake PayPal that follows PayPal's documents, and against faulty responses."""
 
 import json
 from collections.abc import Iterator
@@ -52,9 +52,9 @@ from worker.providers.paypal.codes import CODES, DISPUTE_OUTCOMES, REFUND_STATUS
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
-OTHERS = "mb_0e37df36f69811e68dd90242ac120002_1"
-PATIENCE = 20.0  # seconds; reached only when something is broken
-HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+OTHER_KEY = "mb_0e37df36f69811e68dd90242ac120002_1"
+TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
+SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def spec() -> SpecValidator:
 
 @pytest.fixture
 def server(paypal: FakePayPal, spec: SpecValidator) -> Iterator[FaultyServer]:
-    """What we ask, and what it answers without a fault, is as PayPal's own API description has it."""
+    """Yield a fake PayPal. Requests and responses without a fault must match PayPal's own API description."""
     with FaultyServer(spec.wrap(paypal.answer)) as server:
         yield server
     for capture in paypal.captures.values():
@@ -89,28 +89,28 @@ def charge(paypal: FakePayPal) -> str:
     return paypal.add_capture("2GG279541U471931P")
 
 
-def refunds_asked(server: FaultyServer) -> list[HttpRequest]:
-    return [asked for asked in server.requests if asked.path.endswith("/refund")]
+def refund_requests(server: FaultyServer) -> list[HttpRequest]:
+    return [request for request in server.requests if request.path.endswith("/refund")]
 
 
-def misbehaving(provider: PaymentProvider, server: FaultyServer, charge: str, trouble: Fault) -> None:
-    """The token is fetched while all is well, so that the trouble meets the refund."""
+def inject_fault(provider: PaymentProvider, server: FaultyServer, charge: str, fault: Fault) -> None:
+    """Fetch an access token without a fault, so that the fault affects the call after it."""
     assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
-    server.fault = trouble
+    server.fault = fault
 
 
-def test_the_whole_charge_is_refunded_under_our_key(
+def test_a_refund_request_has_the_full_amount_and_our_key(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, spec: SpecValidator, charge: str
 ) -> None:
     answer = provider.refund(charge, PRICE, key=KEY)
     assert answer == Paid(paypal.refunds[0]["id"], PRICE)
     assert spec.checked_calls == 1
-    [asked] = refunds_asked(server)
-    assert (asked.method, asked.path) == ("POST", f"/v2/payments/captures/{charge}/refund")
-    assert asked.headers["paypal-request-id"] == KEY
-    assert asked.headers["prefer"] == "return=representation"
-    assert asked.headers["authorization"] == f"Bearer {paypal.tokens[0]}"
-    assert json.loads(asked.body) == {
+    [request] = refund_requests(server)
+    assert (request.method, request.path) == ("POST", f"/v2/payments/captures/{charge}/refund")
+    assert request.headers["paypal-request-id"] == KEY
+    assert request.headers["prefer"] == "return=representation"
+    assert request.headers["authorization"] == f"Bearer {paypal.tokens[0]}"
+    assert json.loads(request.body) == {
         "amount": {"currency_code": "EUR", "value": "19.99"},
         "custom_id": KEY,
         "invoice_id": KEY,
@@ -127,7 +127,7 @@ def test_the_whole_charge_is_refunded_under_our_key(
         ("1.234", Money(1234, "KWD")),
     ],
 )
-def test_an_amount_has_the_decimals_that_paypal_takes(
+def test_an_amount_has_the_decimals_that_paypal_accepts(
     provider: PaymentProvider, paypal: FakePayPal, value: str, amount: Money
 ) -> None:
     charge = paypal.add_capture("MANY", value, amount.currency)
@@ -138,7 +138,7 @@ def test_an_amount_has_the_decimals_that_paypal_takes(
 
 
 @pytest.mark.parametrize(("value", "currency", "minor"), [("500.00", "JPY", 500), ("5.0", "EUR", 500)])
-def test_an_amount_is_read_however_many_decimals_it_has(
+def test_an_amount_is_parsed_with_any_number_of_decimals(
     provider: PaymentProvider, paypal: FakePayPal, value: str, currency: str, minor: int
 ) -> None:
     charge = paypal.add_capture("MANY", value, currency)
@@ -151,9 +151,7 @@ def test_the_same_key_pays_once(provider: PaymentProvider, paypal: FakePayPal, c
     assert len(paypal.refunds) == 1
 
 
-def test_a_key_that_paypal_forgot_does_not_pay_again(
-    provider: PaymentProvider, paypal: FakePayPal, charge: str
-) -> None:
+def test_an_expired_key_does_not_pay_again(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
     provider.refund(charge, PRICE, key=KEY)
     paypal.now += timedelta(days=46)
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "DUPLICATE_INVOICE_ID")
@@ -173,17 +171,15 @@ def test_many_callers_do_not_mix_up_their_refunds_and_share_a_token(
     assert len(paypal.tokens) == 1
 
 
-def test_a_token_is_used_until_shortly_before_its_end(
+def test_a_token_is_replaced_shortly_before_it_expires(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.token_seconds = int(MARGIN)
     assert provider.look_up(charge, key=KEY) == NotFound()
-    assert len(paypal.tokens) == 2, "one for the capture, one for its order"
+    assert len(paypal.tokens) == 2, "The capture and its order each need a new token."
 
 
-def test_a_token_that_is_taken_back_is_replaced_once(
-    provider: PaymentProvider, paypal: FakePayPal, charge: str
-) -> None:
+def test_a_revoked_token_is_replaced_once(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
     provider.look_up(charge, key=KEY)
     paypal.revoked_tokens.update(paypal.tokens)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Paid)
@@ -191,41 +187,41 @@ def test_a_token_that_is_taken_back_is_replaced_once(
     assert len(paypal.tokens) == 2
 
 
-def test_credentials_that_are_refused_leave_the_refund_open(
-    server: FaultyServer, charge: str, paypal: FakePayPal
-) -> None:
+def test_refused_credentials_leave_the_outcome_unknown(server: FaultyServer, charge: str, paypal: FakePayPal) -> None:
     answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
     assert paypal.refunds == []
 
 
-class Every(set[str]):
+class EveryToken(set[str]):
+    """A set that contains every token."""
+
     def __contains__(self, token: object) -> bool:
         return True
 
 
-def test_a_token_that_is_never_taken_is_tried_twice(
+def test_a_refused_token_is_replaced_only_once(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
-    paypal.revoked_tokens = Every()
+    paypal.revoked_tokens = EveryToken()
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
         "PayPal refuses our credentials: 401.", invalid_credentials=True
     )
-    assert len(refunds_asked(server)) == len(paypal.tokens) == 2
+    assert len(refund_requests(server)) == len(paypal.tokens) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_of_our_credentials_says_so(
+def test_refused_credentials_are_reported(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(error_response(status, "PERMISSION_DENIED")))
+    inject_fault(provider, server, charge, responds_with(error_response(status, "PERMISSION_DENIED")))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
         f"PayPal refuses our credentials: {status}.", invalid_credentials=True
     )
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         HttpResponse(400, b'{"error":"invalid_client"}'),
         HttpResponse(200, b"{}"),
@@ -237,8 +233,8 @@ def test_a_refusal_of_our_credentials_says_so(
         HttpResponse(302, b"", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_without_a_token_nothing_is_asked(server: FaultyServer, charge: str, answer: HttpResponse) -> None:
-    server.fault = responds_with(answer)
+def test_without_a_token_the_outcome_is_unknown(server: FaultyServer, charge: str, response: HttpResponse) -> None:
+    server.fault = responds_with(response)
     assert isinstance(adapter(server.url).refund(charge, PRICE, key=KEY), Unknown)
 
 
@@ -255,7 +251,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePay
     assert answer == provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
-def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
+def test_a_returned_echeck_is_a_failure_because_of_the_balance(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.new_refund_status = "PENDING"
@@ -266,10 +262,10 @@ def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_word_of_the_table_has_its_class(
+def test_every_issue_has_its_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(error_response(422, "SOMETHING_ELSE", code)))
+    inject_fault(provider, server, charge, responds_with(error_response(422, "SOMETHING_ELSE", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
@@ -285,7 +281,7 @@ def test_the_table_names_every_issue_of_the_api_description(spec: SpecValidator)
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("response", "code"),
     [
         (error_response(422, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
         (error_response(400, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
@@ -293,15 +289,15 @@ def test_the_table_names_every_issue_of_the_api_description(spec: SpecValidator)
         (error_response(404), "RESOURCE_NOT_FOUND"),
     ],
 )
-def test_a_word_that_nobody_knows_is_a_permanent_no(
-    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse, code: str
+def test_an_unknown_issue_is_a_permanent_decline(
+    provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse, code: str
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(said))
+    inject_fault(provider, server, charge, responds_with(response))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, code)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response",
     [
         *(error_response(422, "A_NEW_ISSUE", code) for code in sorted(UNDECIDED_CODES)),
         error_response(409, "PREVIOUS_REQUEST_IN_PROGRESS"),
@@ -318,135 +314,137 @@ def test_a_word_that_nobody_knows_is_a_permanent_no(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_a_refusal_that_decides_nothing_is_unknown(
-    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse
+def test_an_error_without_a_decision_is_unknown(
+    provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(said))
+    inject_fault(provider, server, charge, responds_with(response))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_ask_again_is_told(provider: PaymentProvider, server: FaultyServer, charge: str, status: int) -> None:
-    misbehaving(provider, server, charge, responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"})))
+def test_the_retry_after_header_is_returned(
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
+) -> None:
+    inject_fault(provider, server, charge, responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"})))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal answered {status}.", retry_after=17.0)
 
 
-@pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
-def test_a_lost_answer_is_unknown_and_the_look_up_finds_it_paid(
-    server: FaultyServer, paypal: FakePayPal, charge: str, trouble: Fault
+@pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
+def test_a_lost_response_is_unknown_and_the_lookup_finds_the_refund(
+    server: FaultyServer, paypal: FakePayPal, charge: str, fault: Fault
 ) -> None:
-    hasty = adapter(server.url, seconds=HURRY)
-    misbehaving(hasty, server, charge, trouble)
+    impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
+    inject_fault(impatient, server, charge, fault)
     before = monotonic()
-    assert isinstance(hasty.refund(charge, PRICE, key=KEY), Unknown)
-    assert monotonic() - before < HURRY + 2
+    assert isinstance(impatient.refund(charge, PRICE, key=KEY), Unknown)
+    assert monotonic() - before < SHORT_TIMEOUT + 2
     server.fault = no_fault
     [refund] = paypal.refunds
     assert adapter(server.url).look_up(charge, key=KEY) == Paid(refund["id"], PRICE)
 
 
-def test_a_call_that_was_lost_on_its_way_is_absent(
+def test_a_lost_request_is_unknown_and_the_lookup_finds_nothing(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
-    misbehaving(provider, server, charge, reset_before)
+    inject_fault(provider, server, charge, reset_before)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     assert len(paypal.refunds) == 0
     server.fault = no_fault
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: FaultyServer, charge: str) -> None:
+def test_waiting_for_a_token_ends_at_the_deadline(server: FaultyServer, charge: str) -> None:
     server.fault = hang_after
-    hasty = adapter(server.url, seconds=HURRY)
+    impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
     before = monotonic()
     with ThreadPoolExecutor(5) as pool:
-        answers = [*pool.map(lambda _: hasty.refund(charge, PRICE, key=KEY), range(5))]
+        answers = [*pool.map(lambda _: impatient.refund(charge, PRICE, key=KEY), range(5))]
     assert answers == [Unknown("PayPal did not answer in time.")] * 5
-    assert monotonic() - before < HURRY + 2
+    assert monotonic() - before < SHORT_TIMEOUT + 2
 
 
-def test_a_token_that_somebody_else_fetches_for_too_long_is_not_waited_for() -> None:
+def test_waiting_for_the_token_of_another_thread_ends_at_the_deadline() -> None:
     begun, done = Event(), Event()
-
     numbers = iter("12")
 
-    def slowly() -> tuple[str, float]:
+    def fetch_slowly() -> tuple[str, float]:
         begun.set()
-        assert done.wait(PATIENCE)
+        assert done.wait(TEST_TIMEOUT)
         return f"A21AA-{next(numbers)}", 3600.0
 
-    tokens = AccessToken(slowly)
+    tokens = AccessToken(fetch_slowly)
 
-    def somebody_else() -> str | Unknown:
-        with time_limit(PATIENCE):
+    def fetch_in_thread() -> str | Unknown:
+        with time_limit(TEST_TIMEOUT):
             return tokens.current()
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(somebody_else)
-        assert begun.wait(PATIENCE)
+        first = pool.submit(fetch_in_thread)
+        assert begun.wait(TEST_TIMEOUT)
         with time_limit(0.05):
             assert tokens.current() == Unknown("PayPal did not answer in time.")
         done.set()
-        assert first.result(PATIENCE) == "A21AA-1"
-    with time_limit(PATIENCE):
-        tokens.discard("an older one")
+        assert first.result(TEST_TIMEOUT) == "A21AA-1"
+    with time_limit(TEST_TIMEOUT):
+        tokens.discard("an older token")
         assert tokens.current() == "A21AA-1"
         tokens.discard("A21AA-1")
         assert tokens.current() == "A21AA-2"
 
 
-def test_a_look_up_has_one_deadline_for_all_its_questions(server: FaultyServer, charge: str) -> None:
-    hasty = adapter(server.url, seconds=HURRY)
+def test_a_lookup_has_one_deadline_for_all_its_calls(server: FaultyServer, charge: str) -> None:
+    impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
 
-    def late_for_the_order(line: ClientConnection, answer: Answer) -> None:
-        said = answer()
-        line.closing.wait(HURRY * 0.7)
-        line.send(said)
+    def respond_late(connection: ClientConnection, answer: Answer) -> None:
+        response = answer()
+        connection.closing.wait(SHORT_TIMEOUT * 0.7)
+        connection.send(response)
 
-    misbehaving(hasty, server, charge, late_for_the_order)
+    inject_fault(impatient, server, charge, respond_late)
     before = monotonic()
-    assert hasty.look_up(charge, key=KEY) == Unknown("PayPal did not answer in time.")
-    assert monotonic() - before < HURRY + 2
-    assert [asked.path for asked in server.requests][-1] == "/v2/checkout/orders/ORDER1"
+    assert impatient.look_up(charge, key=KEY) == Unknown("PayPal did not answer in time.")
+    assert monotonic() - before < SHORT_TIMEOUT + 2
+    assert server.requests[-1].path == "/v2/checkout/orders/ORDER1"
 
 
-def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:
+def test_an_unavailable_server_is_unknown(charge: str, paypal: FakePayPal) -> None:
     with paypal.serve() as server:
-        gone = adapter(server.url)
-    assert isinstance(gone.refund(charge, PRICE, key=KEY), Unknown)
-    assert isinstance(gone.look_up(charge, key=KEY), Unknown)
-    assert isinstance(gone.dispute(charge), Unknown)
-    assert isinstance(gone.list_refunds(paypal.now, None), Unknown)
+        provider = adapter(server.url)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    assert isinstance(provider.dispute(charge), Unknown)
+    assert isinstance(provider.list_refunds(paypal.now, None), Unknown)
 
 
-def raw(said: bytes) -> Fault:
-    def trouble(line: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - whatever is asked
-        line._handler.wfile.write(said)
-        line.close()
+def responds_with_bytes(raw: bytes) -> Fault:
+    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the request is not carried out
+        connection._handler.wfile.write(raw)
+        connection.close()
 
-    return trouble
+    return fault
 
 
-@pytest.mark.parametrize("answer", UNREADABLE)
-def test_an_answer_that_says_nothing_is_unknown(
-    provider: PaymentProvider, server: FaultyServer, charge: str, answer: str
+@pytest.mark.parametrize("response", UNREADABLE)
+def test_an_unreadable_response_is_unknown(
+    provider: PaymentProvider, server: FaultyServer, charge: str, response: str
 ) -> None:
-    misbehaving(provider, server, charge, raw(UNREADABLE[answer]))
-    for said in (provider.refund(charge, PRICE, key=KEY), provider.look_up(charge, key=KEY), provider.dispute(charge)):
-        assert isinstance(said, Unknown)
+    inject_fault(provider, server, charge, responds_with_bytes(UNREADABLE[response]))
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    assert isinstance(provider.dispute(charge), Unknown)
     assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
-def test_a_reply_never_becomes_objects(
+def test_a_response_never_creates_python_objects(
     provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """PayPal's own SDK reads JSON by jsonpickle, which calls what the JSON names."""
-    trap = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["trapped"]}]}'
+    """PayPal's SDK parses JSON with jsonpickle, which calls the functions that the JSON names."""
+    payload = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["called"]}]}'
     for status in (201, 422):
         server.fault = no_fault
-        misbehaving(adapter(server.url), server, charge, responds_with(HttpResponse(status, trap)))
+        inject_fault(adapter(server.url), server, charge, responds_with(HttpResponse(status, payload)))
         assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    assert "trapped" not in capsys.readouterr().out
+    assert "called" not in capsys.readouterr().out
 
 
 def a_refund(charge: str, **changes: object) -> dict[str, Any]:
@@ -461,12 +459,12 @@ def a_refund(charge: str, **changes: object) -> dict[str, Any]:
     return refund | changes
 
 
-def up_to(href: str) -> dict[str, object]:
+def link_to(href: str) -> dict[str, object]:
     return {"links": [{"rel": "up", "href": href}]}
 
 
-WRONG: dict[str, dict[str, object]] = {
-    "another charge": up_to("https://api-m.paypal.com/v2/payments/captures/OTHER"),
+WRONG_FIELDS: dict[str, dict[str, object]] = {
+    "another charge": link_to("https://api-m.paypal.com/v2/payments/captures/OTHER"),
     "no charge": {"links": []},
     "two charges": {"links": [{"rel": "up", "href": f"/captures/{name}"} for name in ("2GG279541U471931P", "OTHER")]},
     "another amount": {"amount": {"currency_code": "EUR", "value": "19.98"}},
@@ -474,52 +472,48 @@ WRONG: dict[str, dict[str, object]] = {
     "an amount with too many decimals": {"amount": {"currency_code": "EUR", "value": "19.991"}},
     "an amount that is no number": {"amount": {"currency_code": "EUR", "value": "1.999e1"}},
     "no amount": {"amount": None},
-    "another key": {"custom_id": OTHERS, "invoice_id": OTHERS},
+    "another key": {"custom_id": OTHER_KEY, "invoice_id": OTHER_KEY},
     "no key": {"custom_id": None, "invoice_id": None},
     "a key that is a list": {"custom_id": [], "invoice_id": []},
     "another status": {"status": "REVERSED"},
     "a status that is a list": {"status": []},
     "no id": {"id": ""},
-    "an id without end": {"id": "X" * 101},
-    "an id of another kind": {"id": 7},
+    "an id that is too long": {"id": "X" * 101},
+    "an id that is a number": {"id": 7},
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_an_answer_about_something_else_is_unknown(
+@pytest.mark.parametrize("wrong", WRONG_FIELDS)
+def test_a_response_about_another_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, wrong: str
 ) -> None:
-    answer = HttpResponse(201, json.dumps(a_refund(charge, **WRONG[wrong])).encode())
-    misbehaving(provider, server, charge, responds_with(answer))
+    answer = HttpResponse(201, json.dumps(a_refund(charge, **WRONG_FIELDS[wrong])).encode())
+    inject_fault(provider, server, charge, responds_with(answer))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_the_same_answer_is_believed_when_it_is_right(
-    provider: PaymentProvider, server: FaultyServer, charge: str
-) -> None:
-    misbehaving(provider, server, charge, responds_with(HttpResponse(201, json.dumps(a_refund(charge)).encode())))
+def test_a_response_with_the_right_fields_is_paid(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    inject_fault(provider, server, charge, responds_with(HttpResponse(201, json.dumps(a_refund(charge)).encode())))
     assert provider.refund(charge, PRICE, key=KEY) == Paid("1JU08902781691411", PRICE)
 
 
-def test_what_is_no_capture_is_not_asked_for(provider: PaymentProvider, server: FaultyServer) -> None:
-    for odd in ("../../v1/billing", "ch_1", "", "A" * 21, "A/B"):
-        assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
-        assert isinstance(provider.look_up(odd, key=KEY), Unknown)
-        assert isinstance(provider.dispute(odd), Unknown)
+def test_an_invalid_capture_id_is_not_sent(provider: PaymentProvider, server: FaultyServer) -> None:
+    for invalid in ("../../v1/billing", "ch_1", "", "A" * 21, "A/B"):
+        assert provider.refund(invalid, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
+        assert isinstance(provider.look_up(invalid, key=KEY), Unknown)
+        assert isinstance(provider.dispute(invalid), Unknown)
     assert server.requests == []
 
 
-class TestLookingUp:
-    def test_a_refund_of_somebody_else_is_elsewhere(
-        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
-    ) -> None:
+class TestLookup:
+    def test_an_external_refund_is_found(self, provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
         refund = paypal.refund_by_hand(charge)
         assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, PRICE)
         assert provider.refund(charge, PRICE, key=KEY) == Declined(
             DeclineReason.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED"
         )
 
-    def test_a_part_that_somebody_refunded_is_elsewhere(
+    def test_a_partial_external_refund_is_found(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         refund = paypal.refund_by_hand(charge, "5.00")
@@ -528,7 +522,7 @@ class TestLookingUp:
             DeclineReason.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED"
         )
 
-    def test_ours_counts_before_that_of_somebody_else(
+    def test_our_refund_counts_before_an_external_refund(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         ours = provider.refund(charge, PRICE, key=KEY)
@@ -537,20 +531,20 @@ class TestLookingUp:
         paypal.refund_by_hand(charge)
         assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
 
-    def test_a_failed_refund_of_somebody_else_does_not_count(
+    def test_a_failed_external_refund_is_ignored(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.fail(paypal.refund_by_hand(charge))
         assert provider.look_up(charge, key=KEY) == NotFound()
 
-    def test_a_refund_of_another_capture_of_the_order_is_not_of_this_one(
+    def test_a_refund_of_another_capture_of_the_order_is_ignored(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.refund_by_hand(paypal.add_capture("SECOND"))
         assert provider.look_up(charge, key=KEY) == NotFound()
 
     @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
-    def test_a_capture_that_brought_no_money_was_not_refunded(
+    def test_a_capture_without_a_payment_was_not_refunded(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.captures[charge]["status"] = status
@@ -559,7 +553,7 @@ class TestLookingUp:
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     @pytest.mark.parametrize("order", [None, "GONE"])
-    def test_without_an_order_the_list_of_refunds_tells(
+    def test_without_an_order_the_list_of_refunds_is_searched(
         self, provider: PaymentProvider, paypal: FakePayPal, order: str | None
     ) -> None:
         charge = paypal.add_capture("RENEWAL", order=order)
@@ -569,9 +563,9 @@ class TestLookingUp:
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
         assert isinstance(ours, Paid)
-        assert provider.look_up(charge, key=OTHERS) == ExternalRefund(ours.refund_id, PRICE)
+        assert provider.look_up(charge, key=OTHER_KEY) == ExternalRefund(ours.refund_id, PRICE)
 
-    def test_a_refund_that_no_list_shows_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+    def test_a_refund_that_is_not_listed_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         charge = paypal.add_capture("RENEWAL", order=None)
         paypal.search_delay = timedelta(hours=3)
         ours = provider.refund(charge, PRICE, key=KEY)
@@ -579,7 +573,7 @@ class TestLookingUp:
         paypal.now += timedelta(hours=3)
         assert provider.look_up(charge, key=KEY) == ours
 
-    def test_a_day_of_more_refunds_than_paypal_lists_is_unknown(
+    def test_a_day_with_more_refunds_than_paypal_lists_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
         charge = paypal.add_capture("RENEWAL", order=None)
@@ -587,21 +581,21 @@ class TestLookingUp:
         paypal.max_search_results = 0
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
-    def test_a_busy_day_is_read_page_by_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+    def test_a_day_with_many_refunds_is_read_page_by_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         for number in range(501):
             paypal.refund_by_hand(paypal.add_capture(f"C{number}"))
         charge = paypal.add_capture("RENEWAL", order=None)
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
 
-    def test_an_order_that_is_gone_says_so_in_paypals_words(self, paypal: FakePayPal, charge: str) -> None:
-        def moody(asked: HttpRequest) -> HttpResponse:
-            return HttpResponse(404, b"{}") if "orders" in asked.path else paypal.answer(asked)
+    def test_a_404_without_paypals_error_body_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
+        def without_orders(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(404, b"{}") if "orders" in request.path else paypal.answer(request)
 
-        with FaultyServer(moody) as server:
+        with FaultyServer(without_orders) as server:
             assert isinstance(adapter(server.url).look_up(charge, key=KEY), Unknown)
 
-    def test_ours_that_failed_is_told_while_another_is_not_shown_yet(
+    def test_our_failed_refund_is_found_while_an_external_refund_is_not_listed_yet(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         ours = provider.refund(charge, PRICE, key=KEY)
@@ -611,30 +605,30 @@ class TestLookingUp:
         paypal.search_delay = timedelta(hours=3)
         assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
 
-    def test_a_refund_of_nothing_cannot_be_read(
+    def test_a_refund_with_the_amount_zero_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.refund_by_hand(charge, "0.00")
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
-    @pytest.mark.parametrize("silent", ["/v2/checkout/orders", "/v1/reporting"])
-    def test_a_question_that_is_not_answered_leaves_all_open(self, paypal: FakePayPal, silent: str) -> None:
-        charge = paypal.add_capture("RENEWAL", order="ORDER1" if "orders" in silent else None)
+    @pytest.mark.parametrize("unavailable", ["/v2/checkout/orders", "/v1/reporting"])
+    def test_one_failed_call_makes_the_lookup_unknown(self, paypal: FakePayPal, unavailable: str) -> None:
+        charge = paypal.add_capture("RENEWAL", order="ORDER1" if "orders" in unavailable else None)
         paypal.refund_by_hand(charge)
 
-        def moody(asked: HttpRequest) -> HttpResponse:
-            return error_response(503) if asked.path.startswith(silent) else paypal.answer(asked)
+        def partly_unavailable(request: HttpRequest) -> HttpResponse:
+            return error_response(503) if request.path.startswith(unavailable) else paypal.answer(request)
 
-        with FaultyServer(moody) as server:
+        with FaultyServer(partly_unavailable) as server:
             assert adapter(server.url).look_up(charge, key=KEY) == Unknown("PayPal answered 503.")
 
-    def test_it_only_looks(
+    def test_a_lookup_makes_only_get_requests(
         self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer, charge: str
     ) -> None:
         paypal.refund_by_hand(charge)
         paypal.orders_exist = False
         provider.look_up(charge, key=KEY)
-        assert {asked.method for asked in server.requests if asked.path != "/v1/oauth2/token"} == {"GET"}
+        assert {request.method for request in server.requests if request.path != "/v1/oauth2/token"} == {"GET"}
 
     @pytest.mark.parametrize(
         "order",
@@ -646,7 +640,7 @@ class TestLookingUp:
             {"purchase_units": [{"payments": {"captures": [{"id": "2GG279541U471931P"}], "refunds": [7]}}]},
         ],
     )
-    def test_an_order_that_cannot_be_read_is_unknown(
+    def test_an_unreadable_order_is_unknown(
         self, provider: PaymentProvider, server: FaultyServer, charge: str, order: dict[str, Any]
     ) -> None:
         capture = {
@@ -655,7 +649,7 @@ class TestLookingUp:
             "update_time": "2026-11-22T12:00:00Z",
             "supplementary_data": {"related_ids": {"order_id": "ORDER1"}},
         }
-        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture | order).encode())))
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture | order).encode())))
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     @pytest.mark.parametrize(
@@ -670,27 +664,27 @@ class TestLookingUp:
             {"supplementary_data": {"related_ids": {"order_id": 7}}},
         ],
     )
-    def test_a_capture_that_cannot_be_read_is_unknown(
+    def test_an_unreadable_capture_is_unknown(
         self, provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str, changes: dict[str, Any]
     ) -> None:
         capture = paypal.captures[paypal.add_capture("RENEWAL", order=None)]
-        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture).encode())))
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture).encode())))
         assert provider.look_up("RENEWAL", key=KEY) == NotFound()
         server.fault = responds_with(HttpResponse(200, json.dumps(capture | changes).encode()))
         assert isinstance(provider.look_up("RENEWAL", key=KEY), Unknown)
 
-    def test_a_capture_that_paypal_does_not_know_is_unknown(self, provider: PaymentProvider) -> None:
+    def test_an_unknown_capture_is_unknown(self, provider: PaymentProvider) -> None:
         assert isinstance(provider.look_up("NOBODYS", key=KEY), Unknown)
 
 
 class TestDisputes:
-    def test_a_charge_that_nobody_disputes_has_none(self, provider: PaymentProvider, charge: str) -> None:
+    def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider, charge: str) -> None:
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
     @pytest.mark.parametrize(
         "status", ["OPEN", "WAITING_FOR_BUYER_RESPONSE", "WAITING_FOR_SELLER_RESPONSE", "UNDER_REVIEW", "OTHER", "NEW"]
     )
-    def test_whatever_is_not_resolved_is_open(
+    def test_every_status_except_resolved_is_open(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
@@ -701,14 +695,14 @@ class TestDisputes:
     @pytest.mark.parametrize(
         "outcome", ["RESOLVED_BUYER_FAVOUR", "RESOLVED_WITH_PAYOUT", "ACCEPTED", "NONE", "NEW", *DISPUTE_OUTCOMES]
     )
-    def test_only_what_is_surely_ours_is_won(
+    def test_only_outcomes_in_the_sellers_favour_are_won(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, outcome: str
     ) -> None:
         dispute = paypal.dispute(charge, "RESOLVED", outcome)
         won = outcome in {"RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER", "DENIED"}
         assert provider.dispute(charge) == DisputeStatus(Dispute.WON if won else Dispute.LOST, dispute)
 
-    def test_the_newest_lost_one_counts_before_those_won(
+    def test_the_newest_lost_dispute_counts_before_won_disputes(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.dispute(charge, "RESOLVED", "ACCEPTED")
@@ -717,7 +711,7 @@ class TestDisputes:
         assert provider.dispute(charge) == DisputeStatus(Dispute.LOST, lost)
 
     @pytest.mark.parametrize(
-        "said",
+        "document",
         [
             {},
             {"items": 7},
@@ -729,40 +723,40 @@ class TestDisputes:
             {"items": [{"dispute_id": "PP-D-1", "status": "RESOLVED"}], "dispute_id": "PP-D-1"},
         ],
     )
-    def test_a_list_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: FaultyServer, charge: str, said: dict[str, Any]
+    def test_an_unreadable_list_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, document: dict[str, Any]
     ) -> None:
-        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(said).encode())))
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
         assert isinstance(provider.dispute(charge), Unknown)
 
-    def test_an_outcome_that_is_not_told_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
+    def test_a_dispute_whose_details_are_unavailable_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
         dispute = paypal.dispute(charge, "RESOLVED", "DENIED")
 
-        def moody(asked: HttpRequest) -> HttpResponse:
-            return error_response(503) if asked.path.endswith(dispute) else paypal.answer(asked)
+        def without_details(request: HttpRequest) -> HttpResponse:
+            return error_response(503) if request.path.endswith(dispute) else paypal.answer(request)
 
-        with FaultyServer(moody) as server:
+        with FaultyServer(without_details) as server:
             assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
 
     def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
-        misbehaving(provider, server, charge, responds_with(HttpResponse(200, b'{"links": []}')))
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, b'{"links": []}')))
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
 
 def all_pages(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
     listed: list[ListedRefund] = []
-    after = None
+    cursor = None
     for _ in range(50):
-        page = provider.list_refunds(since, after)
+        page = provider.list_refunds(since, cursor)
         assert isinstance(page, RefundPage)
         listed += page.refunds
-        after = page.next_cursor
-        if after is None:
+        cursor = page.next_cursor
+        if cursor is None:
             return listed
     raise AssertionError("The list has no end.")
 
 
-class TestListing:
+class TestRefundList:
     def test_the_refunds_since_an_instant_are_listed(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
@@ -775,20 +769,20 @@ class TestListing:
         ]
 
     @pytest.mark.parametrize("status", REFUND_STATUSES)
-    def test_every_status_has_its_standing(
+    def test_every_status_is_listed(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.refund_by_hand(charge, status=status)
         [listed] = all_pages(provider, paypal.now)
         assert listed.status is REFUND_STATUSES[status]
 
-    def test_what_appears_late_is_listed_the_next_time(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
-        until = paypal.now
+    def test_a_refund_that_appears_late_is_listed(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        since = paypal.now
         paypal.now -= timedelta(hours=2, minutes=59)
         paypal.refund_by_hand(paypal.add_capture("LATE"))
-        assert len(all_pages(provider, until)) == 1
+        assert len(all_pages(provider, since)) == 1
 
-    def test_a_year_is_read_in_pieces_of_time_and_pages(
+    def test_a_year_is_read_in_time_ranges_and_pages(
         self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer
     ) -> None:
         today = paypal.now
@@ -799,11 +793,11 @@ class TestListing:
         paypal.now = today
         listed = all_pages(provider, today - timedelta(days=366))
         assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
-        searches = [asked.query for asked in server.requests if asked.path == "/v1/reporting/transactions"]
+        searches = [request.query for request in server.requests if request.path == "/v1/reporting/transactions"]
         assert {query["transaction_type"] for query in searches} == {"T1107"}
         assert {query["page"] for query in searches} == {"1", "2"}
 
-    def test_a_piece_with_too_many_is_cut(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+    def test_a_time_range_with_too_many_refunds_is_split(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         today = paypal.now
         for days in range(20):
             paypal.now = today - timedelta(days=days)
@@ -813,7 +807,7 @@ class TestListing:
         assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
 
     @pytest.mark.parametrize(
-        "said",
+        "document",
         [
             {},
             {"total_pages": 1, "transaction_details": 7},
@@ -822,29 +816,27 @@ class TestListing:
             {"total_pages": "1", "transaction_details": []},
         ],
     )
-    def test_a_list_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: FaultyServer, charge: str, said: dict[str, Any]
+    def test_an_unreadable_list_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, document: dict[str, Any]
     ) -> None:
-        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(said).encode())))
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
         assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
-def test_where_no_address_is_set_paypals_own_is_called() -> None:
+def test_the_default_url_is_paypals_url() -> None:
     account = PayPalAccount(client_id=SecretStr(ID), client_secret=SecretStr(SECRET))
     provider: Any = create_adapter(account, provider_timeout_seconds=1.0, connections=1)
     assert provider._client._base_url == "https://api-m.paypal.com"
 
 
-def test_a_call_does_not_say_which_machine_makes_it(
-    provider: PaymentProvider, server: FaultyServer, charge: str
-) -> None:
+def test_a_request_does_not_reveal_this_machine(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     provider.look_up(charge, key=KEY)
-    assert {asked.headers["user-agent"] for asked in server.requests} == {"Moneyback"}
-    assert {asked.headers["accept"] for asked in server.requests} == {"application/json"}
+    assert {request.headers["user-agent"] for request in server.requests} == {"Moneyback"}
+    assert {request.headers["accept"] for request in server.requests} == {"application/json"}
 
 
-def test_paypal_can_do_what_its_documents_say(provider: PaymentProvider) -> None:
-    can = provider.capabilities
-    assert can.idempotency_key_ttl == timedelta(days=45)
-    assert can.rejects_over_refund
-    assert can.route("paypal").window == can.route("credit_card").window == timedelta(days=180)
+def test_the_capabilities_match_paypals_documents(provider: PaymentProvider) -> None:
+    capabilities = provider.capabilities
+    assert capabilities.idempotency_key_ttl == timedelta(days=45)
+    assert capabilities.rejects_over_refund
+    assert capabilities.route("paypal").window == capabilities.route("credit_card").window == timedelta(days=180)

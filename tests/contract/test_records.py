@@ -1,4 +1,4 @@
-"""One contract for the records in PostgreSQL and for those in memory: the simulation proves as much as this page does."""
+"""The contract of the records in PostgreSQL and of the records in memory, which the simulation uses."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,61 +34,63 @@ E, S = Event, State
 HOUR = 3_600.0
 ELIGIBLE = (E.FOUND_ELIGIBLE_AND_TRUSTED,)
 REFUNDING = (*ELIGIBLE, E.REFUND_STARTED)
-NOWHERE = UUID(int=0)
+UNKNOWN_ID = UUID(int=0)
 
 
 @pytest.fixture(params=["postgres", "memory"])
-def books(request: pytest.FixtureRequest) -> Iterator[Records]:
-    """Empty records, of both kinds."""
+def store(request: pytest.FixtureRequest) -> Iterator[Records]:
+    """Yield empty records, in PostgreSQL and in memory."""
     if request.param == "memory":
         yield MemoryRecords(SHORT_TIMERS, lambda: datetime.now(UTC))
     else:
         yield request.getfixturevalue("records")
 
 
-def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
-    """A case that took these steps; its purchase is found by the first."""
-    bought = purchase or a_recent_purchase()
+def a_case(store: Records, *events: Event, purchase: Purchase | None = None, **submission: Any) -> UUID:
+    """Create a case and record these events. The first event sets the purchase of the case."""
+    purchase = purchase or a_recent_purchase()
     store_seller_and_purchases(
-        books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id)
+        store, purchase, seller=a_seller(id=purchase.seller_id), policy=a_policy(seller_id=purchase.seller_id)
     )
-    with books.work() as work:
-        (accepted,) = work.intake.accept([replace(a_submission(bought), **arrival)])
+    with store.work() as work:
+        (accepted,) = work.intake.accept([replace(a_submission(purchase), **submission)])
     for number, event in enumerate(events):
-        assert go(books, accepted.id, event, purchase_id=bought.id if number == 0 else None)
+        assert record_event(store, accepted.id, event, purchase_id=purchase.id if number == 0 else None)
     return accepted.id
 
 
-def go(books: Records, case: UUID, event: Event, **changes: Any) -> bool:
-    """One step; whether it was recorded."""
+def record_event(store: Records, case: UUID, event: Event, **changes: Any) -> bool:
+    """Record a transition, and return True if it was recorded."""
     evidence = changes.pop("evidence", {})
-    with books.work() as work:
-        step = replace(here(work, case).after(event, actor="test", evidence=evidence), **changes)
-        return work.history.record([step]) == {case}
+    with store.work() as work:
+        transition = replace(get_case(work, case).after(event, actor="test", evidence=evidence), **changes)
+        return work.history.record([transition]) == {case}
 
 
-def here(work: UnitOfWork, case: UUID) -> Case:
-    found = work.cases.lock_one(case)
-    assert found
-    return found
+def get_case(work: UnitOfWork, case: UUID) -> Case:
+    locked = work.cases.lock_one(case)
+    assert locked
+    return locked
 
 
-def state(books: Records, case: UUID) -> tuple[State, int, int]:
-    with books.work() as work:
-        found = here(work, case)
+def state_of(store: Records, case: UUID) -> tuple[State, int, int]:
+    with store.work() as work:
+        found = get_case(work, case)
     return found.state, found.seq, found.fence
 
 
-def waiting(books: Records, lane: type[Any]) -> list[UUID]:
-    """The messages of this lane, taken."""
-    with books.work() as work:
+def take_messages(store: Records, message: type[Any]) -> list[UUID]:
+    """Take all messages of one kind from the outbox, and return their case ids."""
+    with store.work() as work:
         return [
-            case for bulk in (False, True) for case, _ in work.outbox.take(lane.queue, room=100, after=None, bulk=bulk)
+            case
+            for bulk in (False, True)
+            for case, _ in work.outbox.take(message.queue, room=100, after=None, bulk=bulk)
         ]
 
 
-def overdue(books: Records) -> list[UUID]:
-    with books.work() as work:
+def overdue_cases(store: Records) -> list[UUID]:
+    with store.work() as work:
         return [row.id for row in work.cases.overdue(100)]
 
 
@@ -104,27 +106,27 @@ def an_operation(case: UUID, attempt: int = 1, **changes: Any) -> RefundOperatio
     return RefundOperation(**values | changes)
 
 
-def prepared(books: Records, case: UUID, **changes: Any) -> RefundOperation:
-    """An operation of this case, as it reads back."""
-    with books.work() as work:
+def create_operation(store: Records, case: UUID, **changes: Any) -> RefundOperation:
+    """Create an operation, and return the stored operation."""
+    with store.work() as work:
         work.refund_operations.create([an_operation(case, **changes)])
-    return newest(books, case)
+    return newest_operation(store, case)
 
 
-def newest(books: Records, case: UUID) -> RefundOperation:
-    with books.work() as work:
+def newest_operation(store: Records, case: UUID) -> RefundOperation:
+    with store.work() as work:
         return work.refund_operations.for_cases([case])[case]
 
 
 @contextmanager
-def undone(books: Records) -> Iterator[UnitOfWork]:
-    """A transaction that fails after all was done."""
-    with suppress(RuntimeError), books.work() as work:
+def rolled_back(store: Records) -> Iterator[UnitOfWork]:
+    """Yield a transaction that is rolled back at its end."""
+    with suppress(RuntimeError), store.work() as work:
         yield work
         raise RuntimeError
 
 
-def a_report(**changes: Any) -> NewSupportTask:
+def a_support_task(**changes: Any) -> NewSupportTask:
     values: dict[str, Any] = {
         "kind": SupportTaskKind.UNEXPECTED_REFUND,
         "subject": "sandbox re_9",
@@ -136,10 +138,10 @@ def a_report(**changes: Any) -> NewSupportTask:
 # Intake
 
 
-def test_an_accepted_request_is_a_case_with_history_and_message(books: Records) -> None:
-    case = a_case(books)
-    assert state(books, case) == (S.RECEIVED, 1, 0)
-    with books.work() as work:
+def test_an_accepted_request_is_a_case_with_a_history_and_a_message(store: Records) -> None:
+    case = a_case(store)
+    assert state_of(store, case) == (S.RECEIVED, 1, 0)
+    with store.work() as work:
         (row,) = work.history.for_case(case)
     assert (row.seq, row.from_state, row.event, row.to_state, row.actor, row.evidence) == (
         1,
@@ -149,106 +151,108 @@ def test_an_accepted_request_is_a_case_with_history_and_message(books: Records) 
         "api",
         {},
     )
-    assert waiting(books, RefundRequested) == [case]
+    assert take_messages(store, RefundRequested) == [case]
 
 
-def test_a_request_known_by_its_key_gets_the_case_it_has(books: Records) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(books, bought)
-    first, other = a_submission(bought, key="7"), a_submission(bought, key="7", comment="something else")
-    with books.work() as work:
-        here, again = work.intake.accept([first, replace(first, id=uuid4())])
-    with books.work() as work:
+def test_a_request_with_a_used_key_gets_the_existing_case(store: Records) -> None:
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(store, purchase)
+    first, other = a_submission(purchase, key="7"), a_submission(purchase, key="7", comment="something else")
+    with store.work() as work:
+        accepted, again = work.intake.accept([first, replace(first, id=uuid4())])
+    with store.work() as work:
         later, changed = work.intake.accept([replace(first, id=uuid4()), other])
-    assert (here.created, again.created, later.created, changed.created) == (True, False, False, False)
-    assert {here.id, again.id, later.id, changed.id} == {first.id}
+    assert (accepted.created, again.created, later.created, changed.created) == (True, False, False, False)
+    assert {accepted.id, again.id, later.id, changed.id} == {first.id}
     assert (again.identical, later.identical, changed.identical) == (True, True, False)
-    assert waiting(books, RefundRequested) == [first.id]
+    assert take_messages(store, RefundRequested) == [first.id]
 
 
-def test_a_key_is_its_sources_own(books: Records) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(books, bought)
-    one, two = a_submission(bought, key="7"), replace(a_submission(bought, key="7"), source="elsewhere")
-    with books.work() as work:
-        assert [accepted.created for accepted in work.intake.accept([one, two])] == [True, True]
+def test_a_key_is_unique_only_within_its_source(store: Records) -> None:
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(store, purchase)
+    first, second = a_submission(purchase, key="7"), replace(a_submission(purchase, key="7"), source="elsewhere")
+    with store.work() as work:
+        assert [accepted.created for accepted in work.intake.accept([first, second])] == [True, True]
 
 
-def test_a_request_of_a_seller_that_nobody_knows_is_refused_whole(books: Records) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(books, bought)
-    good, bad = a_submission(bought), replace(a_submission(bought), seller_id="nobody")
-    with pytest.raises(IntegrityError, match="cases_seller_id_fkey"), books.work() as work:
-        work.intake.accept([good, bad])
-    with books.work() as work:
-        assert work.cases.lock_one(good.id) is None
+def test_a_batch_with_an_unknown_seller_is_not_accepted(store: Records) -> None:
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(store, purchase)
+    valid, invalid = a_submission(purchase), replace(a_submission(purchase), seller_id="nobody")
+    with pytest.raises(IntegrityError, match="cases_seller_id_fkey"), store.work() as work:
+        work.intake.accept([valid, invalid])
+    with store.work() as work:
+        assert work.cases.lock_one(valid.id) is None
         assert work.outbox.queues() == set()
 
 
 # Transactions
 
 
-def test_an_error_undoes_the_whole_transaction(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    waiting(books, RefundRequested)
-    waiting(books, RefundApproved)
-    operation = prepared(books, case)
-    bought = a_recent_purchase()
-    with undone(books) as work:
-        work.purchases.upsert([bought])
+def test_an_error_rolls_the_transaction_back(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    take_messages(store, RefundRequested)
+    take_messages(store, RefundApproved)
+    operation = create_operation(store, case)
+    purchase = a_recent_purchase()
+    with rolled_back(store) as work:
+        work.purchases.upsert([purchase])
         work.refund_operations.claim([operation])
         work.refund_operations.record_results([(operation, Paid("re_1", operation.amount))])
-        work.history.record([here(work, case).after(E.PROVIDER_PAID, actor="test")])
+        work.history.record([get_case(work, case).after(E.PROVIDER_PAID, actor="test")])
         work.webhook_events.keep("sandbox", [WebhookEvent("evt_1", Subject.REFUND)], b"")
-        work.support_tasks.create([a_report()])
+        work.support_tasks.create([a_support_task()])
         work.cases.postpone([case], -HOUR)
-    assert state(books, case) == (S.REFUNDING, 3, 0)
-    assert newest(books, case) == operation
-    assert overdue(books) == []
-    with books.work() as work:
-        assert work.purchases.get(bought.id) is None
+    assert state_of(store, case) == (S.REFUNDING, 3, 0)
+    assert newest_operation(store, case) == operation
+    assert overdue_cases(store) == []
+    with store.work() as work:
+        assert work.purchases.get(purchase.id) is None
         assert work.outbox.queues() == set()
-        assert work.refund_operations.claim([operation]) == {case}, "nobody holds the payment"
+        assert work.refund_operations.claim([operation]) == {case}, "The payment is not claimed."
         assert work.case_emails.claim([case], seconds=1) == []
-        assert work.support_tasks.claim([a_report().id], seconds=1) == []
+        assert work.support_tasks.claim([a_support_task().id], seconds=1) == []
         assert len(work.history.for_case(case)) == 3
 
 
-def test_what_was_taken_from_the_outbox_is_back_when_the_transaction_fails(books: Records) -> None:
-    cases = [a_case(books), a_case(books)]
-    with undone(books) as work:
+def test_messages_return_to_the_outbox_if_the_transaction_fails(store: Records) -> None:
+    cases = [a_case(store), a_case(store)]
+    with rolled_back(store) as work:
         assert len(work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=False)) == 2
-    assert waiting(books, RefundRequested) == cases
+    assert take_messages(store, RefundRequested) == cases
 
 
-def test_after_an_error_of_the_database_a_transaction_does_nothing_more(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    prepared(books, case)
-    with suppress(DBAPIError), books.work() as work:
+def test_a_transaction_cannot_continue_after_a_database_error(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    create_operation(store, case)
+    with suppress(DBAPIError), store.work() as work:
         with pytest.raises(IntegrityError, match=r"refund_operations_key_key|refund_operations_pkey"):
             work.refund_operations.create([an_operation(case)])
         with pytest.raises(DBAPIError):
             work.cases.lock_one(case)
 
 
-def test_the_clock_stands_still_within_a_transaction(books: Records) -> None:
-    with books.work() as work:
+def test_the_time_is_constant_within_a_transaction(store: Records) -> None:
+    with store.work() as work:
         first = work.now
         assert first.tzinfo is not None
         assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
         assert work.now == first
 
 
-# Steps
+# Transitions
 
 
-def test_a_step_moves_the_case_and_sets_going_what_its_state_does(books: Records) -> None:
-    case = a_case(books)
-    waiting(books, RefundRequested)
+def test_a_transition_enqueues_the_messages_of_its_state(store: Records) -> None:
+    case = a_case(store)
+    take_messages(store, RefundRequested)
     reasons = [{"code": "over_ceiling", "sentence": "Too much.", "detail": ""}]
-    assert go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": reasons, "rules": {"a": None, "b": [1, "ü"]}})
-    assert state(books, case) == (S.WITH_SUPPORT, 2, 0)
-    with books.work() as work:
+    assert record_event(
+        store, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": reasons, "rules": {"a": None, "b": [1, "ü"]}}
+    )
+    assert state_of(store, case) == (S.WITH_SUPPORT, 2, 0)
+    with store.work() as work:
         assert work.outbox.queues() == {CaseEmailsDue.queue, SupportNeeded.queue}
         (task,) = work.support_tasks.claim([case], seconds=1)
         assert work.case_emails.claim([case], seconds=1) == [DueEmail(case, EmailKind.WITH_SUPPORT)]
@@ -258,131 +262,133 @@ def test_a_step_moves_the_case_and_sets_going_what_its_state_does(books: Records
 
 
 @pytest.mark.parametrize("change", [{"seq": 2}, {"seq": 0}, {"fence": 1}, {"state": S.APPROVED}])
-def test_a_step_from_where_the_case_is_not_leaves_no_trace(books: Records, change: dict[str, Any]) -> None:
-    case = a_case(books)
-    waiting(books, RefundRequested)
-    with books.work() as work:
-        held = replace(here(work, case), **change)
-        event = E.REFUND_STARTED if held.state is S.APPROVED else E.FOUND_ELIGIBLE
-        assert work.history.record([held.after(event, actor="test")]) == set()
+def test_a_transition_of_an_outdated_case_is_not_recorded(store: Records, change: dict[str, Any]) -> None:
+    case = a_case(store)
+    take_messages(store, RefundRequested)
+    with store.work() as work:
+        outdated = replace(get_case(work, case), **change)
+        event = E.REFUND_STARTED if outdated.state is S.APPROVED else E.FOUND_ELIGIBLE
+        assert work.history.record([outdated.after(event, actor="test")]) == set()
         assert work.outbox.queues() == set()
         assert len(work.history.for_case(case)) == 1
-    assert state(books, case) == (S.RECEIVED, 1, 0)
+    assert state_of(store, case) == (S.RECEIVED, 1, 0)
 
 
-def test_of_several_steps_those_that_hold_are_recorded(books: Records) -> None:
-    one, two = a_case(books), a_case(books)
-    with books.work() as work:
-        good, late = here(work, one), replace(here(work, two), fence=9)
-        steps = [case.after(E.FOUND_NO_PURCHASE, actor="test") for case in (late, good)]
-        assert work.history.record(steps) == {one}
+def test_valid_transitions_of_a_batch_are_recorded(store: Records) -> None:
+    first, second = a_case(store), a_case(store)
+    with store.work() as work:
+        current, outdated = get_case(work, first), replace(get_case(work, second), fence=9)
+        transitions = [case.after(E.FOUND_NO_PURCHASE, actor="test") for case in (outdated, current)]
+        assert work.history.record(transitions) == {first}
 
 
-def test_a_step_may_take_the_lease_and_fences_out_everybody_before(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    with books.work() as work:
-        before = here(work, case)
-        step = replace(before.after(E.REFUND_STARTED, actor="test"), lease=HOUR)
-        work.history.record([step])
-        after = step.case_after(work.now)
-    assert state(books, case) == (S.REFUNDING, 3, 1)
-    with books.work() as work:
-        assert here(work, case) == replace(after, request=here(work, case).request)
+def test_a_transition_with_a_lease_fences_out_earlier_workers(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    with store.work() as work:
+        before = get_case(work, case)
+        transition = replace(before.after(E.REFUND_STARTED, actor="test"), lease=HOUR)
+        work.history.record([transition])
+        after = transition.case_after(work.now)
+    assert state_of(store, case) == (S.REFUNDING, 3, 1)
+    with store.work() as work:
+        assert get_case(work, case) == replace(after, request=get_case(work, case).request)
         assert work.cases.lock([case], state=S.REFUNDING) == []
         assert work.history.record([before.after(E.REFUND_STARTED, actor="test")]) == set()
         assert work.history.record([after.after(E.PROVIDER_PAID, actor="test")]) == {case}
         assert work.cases.lock([case], state=S.REFUNDED)
 
 
-def test_a_step_with_a_pause_sends_nothing_and_leaves_the_case_alone(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    waiting(books, RefundApproved)
-    assert go(books, case, E.PUT_ON_HOLD, due_in=HOUR)
-    with books.work() as work:
+def test_a_transition_with_a_delay_enqueues_no_message_and_blocks_the_case(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    take_messages(store, RefundApproved)
+    assert record_event(store, case, E.PUT_ON_HOLD, due_in=HOUR)
+    with store.work() as work:
         assert RefundApproved.queue not in work.outbox.queues()
         assert work.cases.lock([case], state=S.APPROVED) == []
         assert work.cases.lease([case], states=[S.APPROVED], seconds=1) == []
         assert work.cases.count_deliveries([case], states=[S.APPROVED], apart=0) == {}
-    assert overdue(books) == []
-    assert go(books, case, E.PUT_ON_HOLD, due_in=0.0)
-    with books.work() as work:
+    assert overdue_cases(store) == []
+    assert record_event(store, case, E.PUT_ON_HOLD, due_in=0.0)
+    with store.work() as work:
         assert work.cases.lock([case], state=S.APPROVED)
-    assert overdue(books) == [case]
+    assert overdue_cases(store) == [case]
 
 
-def test_a_case_that_is_handed_on_needs_no_message(books: Records) -> None:
-    case = a_case(books)
-    assert go(books, case, E.FOUND_ELIGIBLE_AND_TRUSTED, continued=True)
-    assert waiting(books, RefundApproved) == []
+def test_a_transition_of_a_case_that_is_processed_further_needs_no_message(store: Records) -> None:
+    case = a_case(store)
+    assert record_event(store, case, E.FOUND_ELIGIBLE_AND_TRUSTED, continued=True)
+    assert take_messages(store, RefundApproved) == []
 
 
-def test_one_purchase_has_one_live_case(books: Records) -> None:
-    bought = a_recent_purchase()
-    first, second = a_case(books, *ELIGIBLE, purchase=bought), a_case(books, purchase=bought)
+def test_a_purchase_has_one_open_case(store: Records) -> None:
+    purchase = a_recent_purchase()
+    first, second = a_case(store, *ELIGIBLE, purchase=purchase), a_case(store, purchase=purchase)
     with pytest.raises(IntegrityError, match="cases_one_open_case_per_purchase"):
-        go(books, second, E.FOUND_ELIGIBLE, purchase_id=bought.id)
-    assert state(books, second) == (S.RECEIVED, 1, 0)
-    assert go(books, second, E.FOUND_OPEN_CASE, purchase_id=bought.id)
-    assert go(books, first, E.NO_LONGER_ELIGIBLE)
-    assert go(books, first, E.SUPPORT_DECLINED)
-    third = a_case(books, purchase=bought)
-    assert go(books, third, E.FOUND_ELIGIBLE, purchase_id=bought.id), "an ended case holds nothing"
+        record_event(store, second, E.FOUND_ELIGIBLE, purchase_id=purchase.id)
+    assert state_of(store, second) == (S.RECEIVED, 1, 0)
+    assert record_event(store, second, E.FOUND_OPEN_CASE, purchase_id=purchase.id)
+    assert record_event(store, first, E.NO_LONGER_ELIGIBLE)
+    assert record_event(store, first, E.SUPPORT_DECLINED)
+    third = a_case(store, purchase=purchase)
+    assert record_event(store, third, E.FOUND_ELIGIBLE, purchase_id=purchase.id), (
+        "A closed case does not hold the purchase."
+    )
 
 
-def test_a_refunded_case_holds_its_purchase_for_good(books: Records) -> None:
-    bought = a_recent_purchase()
-    a_case(books, *REFUNDING, E.PROVIDER_PAID, purchase=bought)
+def test_a_refunded_case_keeps_its_purchase(store: Records) -> None:
+    purchase = a_recent_purchase()
+    a_case(store, *REFUNDING, E.PROVIDER_PAID, purchase=purchase)
     with pytest.raises(IntegrityError, match="cases_one_open_case_per_purchase"):
-        go(books, a_case(books, purchase=bought), E.FOUND_ELIGIBLE, purchase_id=bought.id)
+        record_event(store, a_case(store, purchase=purchase), E.FOUND_ELIGIBLE, purchase_id=purchase.id)
 
 
-def test_a_step_cannot_find_a_purchase_or_a_seller_that_is_not_there(books: Records) -> None:
-    case = a_case(books)
+def test_a_transition_cannot_set_an_unknown_purchase_or_seller(store: Records) -> None:
+    case = a_case(store)
     with pytest.raises(IntegrityError, match="cases_purchase_id_fkey"):
-        go(books, case, E.FOUND_ELIGIBLE, purchase_id=uuid4())
+        record_event(store, case, E.FOUND_ELIGIBLE, purchase_id=uuid4())
     with pytest.raises(IntegrityError, match="cases_seller_id_fkey"):
-        go(books, case, E.FOUND_ELIGIBLE, seller_id="nobody")
+        record_event(store, case, E.FOUND_ELIGIBLE, seller_id="nobody")
 
 
-def test_every_history_replays(books: Records) -> None:
-    a_case(books)
-    a_case(books, *REFUNDING, E.PROVIDER_ACCEPTED, E.PROVIDER_PAID)
-    case = a_case(books)
-    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "é", "n": 3}], "none": None})
-    with books.work() as work:
-        stories = list(work.history.stream_all())
-    assert [story.id for story in stories] == sorted(story.id for story in stories)
-    assert sorted(len(story.rows) for story in stories) == [1, 2, 5]
-    assert [fault for story in stories for fault in faults(story)] == []
+def test_every_history_has_no_faults(store: Records) -> None:
+    a_case(store)
+    a_case(store, *REFUNDING, E.PROVIDER_ACCEPTED, E.PROVIDER_PAID)
+    case = a_case(store)
+    record_event(store, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "é", "n": 3}], "none": None})
+    with store.work() as work:
+        histories = list(work.history.stream_all())
+    assert [history.id for history in histories] == sorted(history.id for history in histories)
+    assert sorted(len(history.rows) for history in histories) == [1, 2, 5]
+    assert [fault for history in histories for fault in faults(history)] == []
 
 
-# Holding cases
+# Locks and leases
 
 
-def test_a_lock_takes_the_cases_that_stand_there_in_the_order_they_came(books: Records) -> None:
-    cases = [a_case(books) for _ in range(4)]
-    go(books, cases[1], E.FOUND_NO_PURCHASE)
-    with books.work() as work:
-        found = work.cases.lock([*reversed(cases), cases[0], NOWHERE], state=S.RECEIVED)
+def test_cases_in_the_state_are_locked_in_their_order_of_arrival(store: Records) -> None:
+    cases = [a_case(store) for _ in range(4)]
+    record_event(store, cases[1], E.FOUND_NO_PURCHASE)
+    with store.work() as work:
+        found = work.cases.lock([*reversed(cases), cases[0], UNKNOWN_ID], state=S.RECEIVED)
     assert [case.id for case in found] == [cases[0], cases[2], cases[3]]
 
 
-def test_waiting_for_a_case_finds_it_in_any_state_or_not_at_all(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    with books.work() as work:
+def test_lock_one_returns_a_case_in_any_state(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    with store.work() as work:
         work.cases.lease([case], states=[S.APPROVED], seconds=HOUR)
-        found = here(work, case)
+        found = get_case(work, case)
         assert (found.state, found.seller_id, found.request.trusted) == (S.APPROVED, "aurora", True)
-        assert work.cases.lock_one(NOWHERE) is None
+        assert work.cases.lock_one(UNKNOWN_ID) is None
 
 
-def test_a_leased_case_is_its_holders(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    with books.work() as work:
-        before = here(work, case)
-        (held,) = work.cases.lease([case, NOWHERE], states=[S.REFUNDING, S.REFUND_PENDING], seconds=HOUR)
+def test_a_leased_case_is_not_available_to_other_workers(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    with store.work() as work:
+        before = get_case(work, case)
+        (held,) = work.cases.lease([case, UNKNOWN_ID], states=[S.REFUNDING, S.REFUND_PENDING], seconds=HOUR)
         assert held == replace(before, fence=before.fence + 1)
-    with books.work() as work:
+    with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == []
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1, early=True) == []
         assert work.cases.lock([case], state=S.REFUNDING) == []
@@ -390,68 +396,70 @@ def test_a_leased_case_is_its_holders(books: Records) -> None:
         assert work.history.record([before.after(E.PROVIDER_PAID, actor="test")]) == set()
 
 
-def test_a_lease_that_is_over_may_be_taken_and_fences_its_holder_out(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    with books.work() as work:
+def test_an_expired_lease_can_be_taken_and_its_holder_is_fenced_out(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    with store.work() as work:
         (late,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
-    with books.work() as work:
+    with store.work() as work:
         (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
         assert held.fence == late.fence + 1
         assert work.history.record([late.after(E.PROVIDER_PAID, actor="test")]) == set()
         work.cases.release([(late, 0.0)])
-    with books.work() as work:
-        assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == [], "who lost the lease cannot give it back"
+    with store.work() as work:
+        assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == [], (
+            "A worker without the lease cannot release it."
+        )
         assert work.history.record([held.after(E.PROVIDER_PAID, actor="test")]) == {case}
 
 
-def test_a_case_elsewhere_is_not_leased(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    with books.work() as work:
+def test_a_case_in_another_state_is_not_leased(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == []
 
 
-def test_news_may_take_a_case_that_is_to_be_left_alone(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    assert go(books, case, E.OUTCOME_UNKNOWN, due_in=HOUR)
-    with books.work() as work:
+def test_an_early_lease_ignores_the_delay(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    assert record_event(store, case, E.OUTCOME_UNKNOWN, due_in=HOUR)
+    with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == []
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=0, early=True)
-    assert overdue(books) == [], "nobody could go on with it before"
+    assert overdue_cases(store) == [], "The lease has expired, but the case stays delayed."
 
 
-def test_a_case_given_back_rests_for_as_long_as_was_said(books: Records) -> None:
-    case, other = a_case(books, *REFUNDING), a_case(books, *REFUNDING)
-    with books.work() as work:
-        held = {one.id: one for one in work.cases.lease([case, other], states=[S.REFUNDING], seconds=HOUR)}
+def test_a_released_case_is_due_after_its_delay(store: Records) -> None:
+    case, other = a_case(store, *REFUNDING), a_case(store, *REFUNDING)
+    with store.work() as work:
+        held = {leased.id: leased for leased in work.cases.lease([case, other], states=[S.REFUNDING], seconds=HOUR)}
         work.cases.release([(held[case], HOUR), (held[other], 0.0)])
         work.cases.release([])
-    assert overdue(books) == [other]
-    with books.work() as work:
-        assert [one.id for one in work.cases.lease([case, other], states=[S.REFUNDING], seconds=1)] == [other]
+    assert overdue_cases(store) == [other]
+    with store.work() as work:
+        assert [leased.id for leased in work.cases.lease([case, other], states=[S.REFUNDING], seconds=1)] == [other]
 
 
-def test_a_lease_on_an_ended_case_does_not_make_it_due(books: Records) -> None:
-    case = a_case(books, *REFUNDING, E.PROVIDER_PAID)
-    with books.work() as work:
+def test_a_lease_on_a_final_case_does_not_make_it_due(store: Records) -> None:
+    case = a_case(store, *REFUNDING, E.PROVIDER_PAID)
+    with store.work() as work:
         (held,) = work.cases.lease([case], states=[S.REFUNDED], seconds=0)
-    assert overdue(books) == []
-    with books.work() as work:
+    assert overdue_cases(store) == []
+    with store.work() as work:
         work.cases.release([(held, 0.0)])
-    assert overdue(books) == []
+    assert overdue_cases(store) == []
 
 
 # Counting deliveries
 
 
-def test_a_delivery_is_counted_once_until_it_came_to_nothing(books: Records) -> None:
-    case, other = a_case(books), a_case(books, *ELIGIBLE)
-    with books.work() as work:
-        assert work.cases.count_deliveries([case, other, NOWHERE], states=[S.RECEIVED], apart=HOUR) == {case: 1}
-    with books.work() as work:
+def test_a_delivery_is_counted_again_only_after_a_crash(store: Records) -> None:
+    case, other = a_case(store), a_case(store, *ELIGIBLE)
+    with store.work() as work:
+        assert work.cases.count_deliveries([case, other, UNKNOWN_ID], states=[S.RECEIVED], apart=HOUR) == {case: 1}
+    with store.work() as work:
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=HOUR) == {}
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=HOUR, include_crashed=True) == {}
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=0) == {}, (
-            "only those that were told apart as suspects"
+            "After a crash, only a caller with `include_crashed` gets the case."
         )
         assert work.cases.crashed_before([case], states=[S.RECEIVED], apart=HOUR) == {}
         assert work.cases.crashed_before([case, other], states=[S.RECEIVED], apart=0) == {case: 1}
@@ -459,64 +467,64 @@ def test_a_delivery_is_counted_once_until_it_came_to_nothing(books: Records) -> 
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=0, include_crashed=True) == {case: 2}
 
 
-def test_a_case_that_moved_or_was_given_back_is_counted_anew(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    with books.work() as work:
+def test_after_a_transition_or_a_release_the_count_starts_again(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    with store.work() as work:
         work.cases.count_deliveries([case], states=[S.APPROVED], apart=0)
         work.cases.count_deliveries([case], states=[S.APPROVED], apart=0, include_crashed=True)
-    go(books, case, E.REFUND_STARTED)
-    with books.work() as work:
+    record_event(store, case, E.REFUND_STARTED)
+    with store.work() as work:
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
         (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
-    with books.work() as work:
+    with store.work() as work:
         work.cases.release([(held, 0.0)])
-    with books.work() as work:
+    with store.work() as work:
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
 
 
-def test_a_delivery_that_came_back_is_not_counted_and_its_case_is_due(books: Records) -> None:
-    case, moved, held, taken_over = (a_case(books, *ELIGIBLE) for _ in range(4))
-    here = [S.APPROVED]
-    with books.work() as work:
-        counts = work.cases.count_deliveries([case, moved, held, taken_over], states=here, apart=0)
-    go(books, moved, E.REFUND_STARTED)
-    with books.work() as work:
-        work.cases.lease([held], states=here, seconds=HOUR)
-        work.cases.count_deliveries([taken_over], states=here, apart=0, include_crashed=True)
-    with books.work() as work:
-        work.cases.uncount_deliveries(counts, states=here)
-    assert overdue(books) == [case]
-    with books.work() as work:
-        assert work.cases.count_deliveries([case, moved, held, taken_over], states=here, apart=HOUR) == {case: 1}
-        assert work.cases.crashed_before([taken_over], states=here, apart=0) == {taken_over: 2}, (
-            "somebody else's count by now"
+def test_an_uncounted_delivery_makes_its_case_due(store: Records) -> None:
+    case, moved, held, taken_over = (a_case(store, *ELIGIBLE) for _ in range(4))
+    states = [S.APPROVED]
+    with store.work() as work:
+        counts = work.cases.count_deliveries([case, moved, held, taken_over], states=states, apart=0)
+    record_event(store, moved, E.REFUND_STARTED)
+    with store.work() as work:
+        work.cases.lease([held], states=states, seconds=HOUR)
+        work.cases.count_deliveries([taken_over], states=states, apart=0, include_crashed=True)
+    with store.work() as work:
+        work.cases.uncount_deliveries(counts, states=states)
+    assert overdue_cases(store) == [case]
+    with store.work() as work:
+        assert work.cases.count_deliveries([case, moved, held, taken_over], states=states, apart=HOUR) == {case: 1}
+        assert work.cases.crashed_before([taken_over], states=states, apart=0) == {taken_over: 2}, (
+            "Another worker counted this delivery."
         )
 
 
-def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    with books.work() as work:
+def test_a_lease_does_not_reset_the_count(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    with store.work() as work:
         work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0)
         work.cases.lease([case], states=[S.REFUNDING], seconds=0)
-    with books.work() as work:
+    with store.work() as work:
         assert work.cases.crashed_before([case], states=[S.REFUNDING], apart=0) == {case: 1}
 
 
-# What nobody moves
+# Overdue cases
 
 
-def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Records) -> None:
+def test_overdue_cases_take_turns_between_sellers_oldest_first(store: Records) -> None:
     cases = {
-        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
+        seller: [a_case(store, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
         for seller in ("aurora", "borealis")
     }
-    everyone = [case for mine in cases.values() for case in mine]
-    assert overdue(books) == []
-    with books.work() as work:
-        for number, case in enumerate(everyone):
+    all_cases = [case for cases_of_seller in cases.values() for case in cases_of_seller]
+    assert overdue_cases(store) == []
+    with store.work() as work:
+        for number, case in enumerate(all_cases):
             work.cases.postpone([case], number - HOUR)
         work.cases.postpone([], 1)
-    with books.work() as work:
+    with store.work() as work:
         found = work.cases.overdue(4)
         assert [(row.seller_id, row.id) for row in found] == [
             ("aurora", cases["aurora"][0]),
@@ -526,52 +534,54 @@ def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Record
         ]
         assert {(row.state, row.bulk) for row in found} == {("approved", False)}
         assert len(work.cases.overdue(100)) == 6
-        work.cases.lease([everyone[0]], states=[S.APPROVED], seconds=HOUR)
-        work.cases.postpone([everyone[0]], -1)
-        work.cases.postpone([everyone[1]], HOUR)
-    assert set(overdue(books)) == set(everyone) - {everyone[0], everyone[1]}
+        work.cases.lease([all_cases[0]], states=[S.APPROVED], seconds=HOUR)
+        work.cases.postpone([all_cases[0]], -1)
+        work.cases.postpone([all_cases[1]], HOUR)
+    assert set(overdue_cases(store)) == set(all_cases) - {all_cases[0], all_cases[1]}
 
 
-def test_cases_whose_seller_is_not_known_yet_are_swept_as_one_more_seller(books: Records) -> None:
-    unknown = a_case(books, seller_id=None)
-    known = a_case(books)
-    with books.work() as work:
+def test_cases_without_a_seller_count_as_one_more_seller(store: Records) -> None:
+    unknown = a_case(store, seller_id=None)
+    known = a_case(store)
+    with store.work() as work:
         work.cases.postpone([known, unknown], -1)
-    with books.work() as work:
+    with store.work() as work:
         assert [(row.id, row.seller_id) for row in work.cases.overdue(10)] == [(unknown, ""), (known, "aurora")]
 
 
-def with_support(books: Records, *codes: ReasonCode, purchase: Purchase) -> UUID:
-    case = a_case(books, purchase=purchase)
+def a_case_with_support(store: Records, *codes: ReasonCode, purchase: Purchase) -> UUID:
+    case = a_case(store, purchase=purchase)
     reasons = [{"code": code, "sentence": code.support, "detail": ""} for code in codes]
-    assert go(books, case, E.FOUND_NOT_ELIGIBLE, purchase_id=purchase.id, evidence={"reasons": reasons})
+    assert record_event(store, case, E.FOUND_NOT_ELIGIBLE, purchase_id=purchase.id, evidence={"reasons": reasons})
     return case
 
 
-def test_cases_with_support_are_found_by_their_one_reason(books: Records) -> None:
-    bought = [a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_2")]
-    only = with_support(books, ReasonCode.DISPUTE_OPEN, purchase=bought[0])
-    with_support(books, ReasonCode.DISPUTE_OPEN, ReasonCode.OVER_CEILING, purchase=bought[1])
-    with_support(books, ReasonCode.DISPUTE_OPEN, purchase=bought[2])
-    with_support(books, ReasonCode.OVER_CEILING, purchase=a_recent_purchase(charge="ch_1"))
-    with_support(books, purchase=a_recent_purchase(charge="ch_1"))
-    with books.work() as work:
-        assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == [here(work, only)]
+def test_cases_with_support_are_found_by_their_only_reason(store: Records) -> None:
+    purchases = [a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_2")]
+    only = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchases[0])
+    a_case_with_support(store, ReasonCode.DISPUTE_OPEN, ReasonCode.OVER_CEILING, purchase=purchases[1])
+    a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchases[2])
+    a_case_with_support(store, ReasonCode.OVER_CEILING, purchase=a_recent_purchase(charge="ch_1"))
+    a_case_with_support(store, purchase=a_recent_purchase(charge="ch_1"))
+    with store.work() as work:
+        assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == [get_case(work, only)]
         assert work.cases.still_with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN)
         assert work.cases.with_support_for("other", "ch_1", ReasonCode.DISPUTE_OPEN) == []
         assert not work.cases.still_with_support_for("other", "ch_1", ReasonCode.DISPUTE_OPEN)
         work.cases.lease([only], states=[S.WITH_SUPPORT], seconds=HOUR)
-    with books.work() as work:
+    with store.work() as work:
         assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == []
-        assert work.cases.still_with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN), "though somebody holds it"
+        assert work.cases.still_with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN), (
+            "A leased case counts too."
+        )
 
 
-def test_only_the_newest_reason_of_a_case_counts(books: Records) -> None:
-    bought = a_recent_purchase(charge="ch_1")
-    case = with_support(books, ReasonCode.DISPUTE_OPEN, purchase=bought)
-    go(books, case, E.DISPUTE_WON)
-    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": ReasonCode.OVER_CEILING}]})
-    with books.work() as work:
+def test_only_the_newest_reason_of_a_case_counts(store: Records) -> None:
+    purchase = a_recent_purchase(charge="ch_1")
+    case = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchase)
+    record_event(store, case, E.DISPUTE_WON)
+    record_event(store, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": ReasonCode.OVER_CEILING}]})
+    with store.work() as work:
         assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == []
         assert len(work.cases.with_support_for("sandbox", "ch_1", ReasonCode.OVER_CEILING)) == 1
 
@@ -579,31 +589,31 @@ def test_only_the_newest_reason_of_a_case_counts(books: Records) -> None:
 # The outbox
 
 
-def test_messages_leave_in_the_order_they_came_each_once(books: Records) -> None:
-    cases = [a_case(books) for _ in range(3)]
-    with books.work() as work:
+def test_messages_leave_the_outbox_once_and_in_order(store: Records) -> None:
+    cases = [a_case(store) for _ in range(3)]
+    with store.work() as work:
         taken = work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=False)
         assert taken == [(cases[0], "aurora"), (cases[1], "aurora")]
         assert work.outbox.take(RefundOutcomeUnknown.queue, room=2, after=None, bulk=False) == []
         assert work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=True) == []
-    assert waiting(books, RefundRequested) == cases[2:]
-    with books.work() as work:
+    assert take_messages(store, RefundRequested) == cases[2:]
+    with store.work() as work:
         assert work.outbox.queues() == set()
 
 
-def test_every_seller_gets_an_equal_share_of_a_message(books: Records) -> None:
+def test_every_seller_gets_an_equal_share_of_a_message(store: Records) -> None:
     for seller in ("corona", "aurora", "borealis"):
         for _ in range(4):
-            a_case(books, purchase=a_recent_purchase(seller_id=seller))
+            a_case(store, purchase=a_recent_purchase(seller_id=seller))
 
     def sellers(room: int, after: str | None = None) -> list[str]:
-        with undone(books) as work:
+        with rolled_back(store) as work:
             found = [
                 seller for _, seller in work.outbox.take(RefundRequested.queue, room=room, after=after, bulk=False)
             ]
         return sorted(found)
 
-    assert sellers(2) == ["aurora", "borealis"], "no room for the third"
+    assert sellers(2) == ["aurora", "borealis"], "There is no room for the third seller."
     assert sellers(4) == ["aurora", "aurora", "borealis", "corona"]
     assert sellers(6) == ["aurora"] * 2 + ["borealis"] * 2 + ["corona"] * 2
     assert sellers(4, after="aurora") == ["borealis"] * 2 + ["corona"] * 2
@@ -611,60 +621,60 @@ def test_every_seller_gets_an_equal_share_of_a_message(books: Records) -> None:
     assert sellers(9, after="corona") == []
 
 
-def test_bulk_waits_in_a_line_of_its_own(books: Records) -> None:
-    case = a_case(books, bulk=True)
-    with books.work() as work:
+def test_bulk_messages_are_taken_separately(store: Records) -> None:
+    case = a_case(store, bulk=True)
+    with store.work() as work:
         assert work.outbox.take(RefundRequested.queue, room=1, after=None, bulk=False) == []
         assert work.outbox.take(RefundRequested.queue, room=1, after=None, bulk=True) == [(case, "aurora")]
 
 
-def test_what_is_owed_waits_once_a_lane(books: Records) -> None:
-    case = a_case(books)
-    with books.work() as work:
+def test_enqueue_again_adds_no_duplicate(store: Records) -> None:
+    case = a_case(store)
+    with store.work() as work:
         work.outbox.enqueue_again([(RefundRequested, False, "aurora", case), (CaseEmailsDue, False, "aurora", case)])
         work.outbox.enqueue_again([(CaseEmailsDue, False, "aurora", case)])
         work.outbox.enqueue_again([])
-        work.outbox.enqueue([(RefundApproved, case), (RefundApproved, case), (RefundApproved, NOWHERE)])
-    assert waiting(books, RefundRequested) == [case]
-    assert waiting(books, CaseEmailsDue) == [case]
-    assert waiting(books, RefundApproved) == [case, case], "a case that is not there has no message"
+        work.outbox.enqueue([(RefundApproved, case), (RefundApproved, case), (RefundApproved, UNKNOWN_ID)])
+    assert take_messages(store, RefundRequested) == [case]
+    assert take_messages(store, CaseEmailsDue) == [case]
+    assert take_messages(store, RefundApproved) == [case, case], "An unknown case has no message."
 
 
 # Operations
 
 
-def test_a_payment_is_claimed_once_whatever_happens(books: Records) -> None:
-    one, two, three = (a_case(books) for _ in range(3))
-    mine, yours = an_operation(one, charge="ch_1"), an_operation(two, charge="ch_1")
-    with books.work() as work:
-        assert len(work.refund_operations.claim([mine, yours, an_operation(three, charge="ch_3")])) == 2
-        (first,) = work.refund_operations.claim([mine]) | work.refund_operations.claim([yours])
-    with books.work() as work:
-        assert work.refund_operations.claim([mine, yours]) <= {first}
-        assert work.refund_operations.claim([mine]) | work.refund_operations.claim([yours]) == {first}
-        other = replace(an_operation(two, charge="ch_1"), provider="other")
-        assert work.refund_operations.claim([other]) == {two}, "another provider's payment is another one"
+def test_a_payment_is_claimed_only_once(store: Records) -> None:
+    case_1, case_2, case_3 = (a_case(store) for _ in range(3))
+    operation_1, operation_2 = an_operation(case_1, charge="ch_1"), an_operation(case_2, charge="ch_1")
+    with store.work() as work:
+        assert len(work.refund_operations.claim([operation_1, operation_2, an_operation(case_3, charge="ch_3")])) == 2
+        (claimed,) = work.refund_operations.claim([operation_1]) | work.refund_operations.claim([operation_2])
+    with store.work() as work:
+        assert work.refund_operations.claim([operation_1, operation_2]) <= {claimed}
+        assert work.refund_operations.claim([operation_1]) | work.refund_operations.claim([operation_2]) == {claimed}
+        other = replace(an_operation(case_2, charge="ch_1"), provider="other")
+        assert work.refund_operations.claim([other]) == {case_2}, "The same id at another provider is another payment."
 
 
-def test_an_operation_reads_back_as_it_was_written_down(books: Records) -> None:
-    case = a_case(books)
-    written = an_operation(case)
-    with books.work() as work:
+def test_a_stored_operation_is_the_created_operation(store: Records) -> None:
+    case = a_case(store)
+    operation = an_operation(case)
+    with store.work() as work:
         now = work.now
-        work.refund_operations.create([written])
+        work.refund_operations.create([operation])
         work.refund_operations.create([])
-    assert newest(books, case) == replace(written, first_sent_at=now, last_sent_at=now)
-    with books.work() as work:
-        assert work.refund_operations.for_cases([NOWHERE]) == {}
+    assert newest_operation(store, case) == replace(operation, first_sent_at=now, last_sent_at=now)
+    with store.work() as work:
+        assert work.refund_operations.for_cases([UNKNOWN_ID]) == {}
 
 
-def test_a_payment_has_one_open_operation(books: Records) -> None:
-    case, other = a_case(books), a_case(books)
-    first = prepared(books, case, charge="ch_1")
+def test_a_payment_has_one_open_operation(store: Records) -> None:
+    case, other = a_case(store), a_case(store)
+    first = create_operation(store, case, charge="ch_1")
     for again in (an_operation(case, 2, charge="ch_1"), an_operation(other, charge="ch_1")):
-        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), books.work() as work:
+        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
             work.refund_operations.create([again])
-    with books.work() as work:
+    with store.work() as work:
         work.refund_operations.close([first], OperationStatus.ABSENT)
         work.refund_operations.close([], OperationStatus.ABSENT)
         work.refund_operations.create([an_operation(case, 2, charge="ch_1")])
@@ -673,7 +683,7 @@ def test_a_payment_has_one_open_operation(books: Records) -> None:
             work.refund_operations.for_payments([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt
             == 2
         )
-    with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), books.work() as work:
+    with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
         work.refund_operations.record_results([(first, Paid("re_1", first.amount))])
 
 
@@ -688,33 +698,33 @@ def test_a_payment_has_one_open_operation(books: Records) -> None:
         (Failed("re_1", "came_back"), "failed", True),
     ],
 )
-def test_an_answer_is_written_to_its_operation(books: Records, answer: Any, status: str, opens: bool) -> None:
-    case = a_case(books)
-    asked = prepared(books, case)
-    with books.work() as work:
-        work.refund_operations.record_results([(asked, answer)])
+def test_a_result_is_recorded_with_its_operation(store: Records, answer: Any, status: str, opens: bool) -> None:
+    case = a_case(store)
+    operation = create_operation(store, case)
+    with store.work() as work:
+        work.refund_operations.record_results([(operation, answer)])
         work.refund_operations.record_results([])
-    found = newest(books, case)
+    found = newest_operation(store, case)
     refund_id, code = getattr(answer, "refund_id", None), getattr(answer, "code", None)
-    assert found == replace(asked, status=OperationStatus(status), refund_id=refund_id, code=code, polls=1)
+    assert found == replace(operation, status=OperationStatus(status), refund_id=refund_id, code=code, polls=1)
     another = an_operation(case, 2)
     if opens:
-        with books.work() as work:
+        with store.work() as work:
             work.refund_operations.create([another])
     else:
-        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), books.work() as work:
+        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
             work.refund_operations.create([another])
 
 
-def test_what_was_known_of_an_operation_is_not_forgotten_by_a_later_answer(books: Records) -> None:
-    case = a_case(books)
-    asked = prepared(books, case)
-    with books.work() as work:
-        work.refund_operations.record_results([(asked, Declined(DeclineReason.ALREADY_REFUNDED, "already"))])
-        work.refund_operations.record_results([(asked, Pending("re_1", asked.amount))])
-        work.refund_operations.record_results([(asked, Unknown("500", replayed=True))])
-        work.refund_operations.record_results([(asked, Unknown("500"))])
-    found = newest(books, case)
+def test_a_later_result_keeps_the_refund_id_and_the_code(store: Records) -> None:
+    case = a_case(store)
+    operation = create_operation(store, case)
+    with store.work() as work:
+        work.refund_operations.record_results([(operation, Declined(DeclineReason.ALREADY_REFUNDED, "already"))])
+        work.refund_operations.record_results([(operation, Pending("re_1", operation.amount))])
+        work.refund_operations.record_results([(operation, Unknown("500", replayed=True))])
+        work.refund_operations.record_results([(operation, Unknown("500"))])
+    found = newest_operation(store, case)
     assert (found.refund_id, found.code, found.status, found.replayed, found.polls) == (
         "re_1",
         "already",
@@ -724,201 +734,205 @@ def test_what_was_known_of_an_operation_is_not_forgotten_by_a_later_answer(books
     )
 
 
-def test_a_refund_of_a_provider_belongs_to_one_operation(books: Records) -> None:
-    one, two = prepared(books, a_case(books)), prepared(books, a_case(books))
-    with books.work() as work:
-        work.refund_operations.record_results([(one, Paid("re_1", one.amount))])
-    with pytest.raises(IntegrityError, match="refund_operations_provider_refund_id_key"), books.work() as work:
-        work.refund_operations.record_results([(two, Pending("re_1", two.amount))])
+def test_a_refund_id_belongs_to_one_operation(store: Records) -> None:
+    first, second = create_operation(store, a_case(store)), create_operation(store, a_case(store))
+    with store.work() as work:
+        work.refund_operations.record_results([(first, Paid("re_1", first.amount))])
+    with pytest.raises(IntegrityError, match="refund_operations_provider_refund_id_key"), store.work() as work:
+        work.refund_operations.record_results([(second, Pending("re_1", second.amount))])
 
 
-def test_a_purchase_knows_what_was_paid_back_and_what_came_back(books: Records) -> None:
-    bought = a_recent_purchase(amount=4900)
-    case = a_case(books, *REFUNDING, purchase=bought)
-    asked = prepared(books, case)
+def test_the_refunded_amount_of_a_purchase_follows_the_results(store: Records) -> None:
+    purchase = a_recent_purchase(amount=4900)
+    case = a_case(store, *REFUNDING, purchase=purchase)
+    operation = create_operation(store, case)
 
-    def refunded(answer: Any) -> int:
-        with books.work() as work:
-            work.refund_operations.record_results([(asked, answer)])
-        with books.work() as work:
-            found = work.purchases.get(bought.id)
+    def refunded_after(result: Any) -> int:
+        with store.work() as work:
+            work.refund_operations.record_results([(operation, result)])
+        with store.work() as work:
+            found = work.purchases.get(purchase.id)
         assert found
         return found.refunded
 
-    assert refunded(Pending("re_1", asked.amount)) == 0
-    assert refunded(Paid("re_1", asked.amount)) == 4900
-    assert refunded(Paid("re_1", asked.amount)) == 4900, "the same said twice is paid once"
-    assert refunded(Failed("re_1", "came_back")) == 0
-    assert refunded(Failed("re_1", "came_back")) == 0
+    assert refunded_after(Pending("re_1", operation.amount)) == 0
+    assert refunded_after(Paid("re_1", operation.amount)) == 4900
+    assert refunded_after(Paid("re_1", operation.amount)) == 4900, "A repeated result counts once."
+    assert refunded_after(Failed("re_1", "came_back")) == 0
+    assert refunded_after(Failed("re_1", "came_back")) == 0
 
 
-def test_no_operation_is_about_nothing(books: Records) -> None:
-    case = a_case(books)
-    with pytest.raises(IntegrityError, match="refund_operations_positive_amount_check"), books.work() as work:
+def test_the_amount_of_an_operation_is_positive(store: Records) -> None:
+    case = a_case(store)
+    with pytest.raises(IntegrityError, match="refund_operations_positive_amount_check"), store.work() as work:
         work.refund_operations.create([an_operation(case, amount=Money(0, "EUR"))])
 
 
-def test_only_who_holds_the_case_may_send_again(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    asked = prepared(books, case)
-    with books.work() as work:
+def test_only_the_worker_with_the_lease_can_send_again(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    operation = create_operation(store, case)
+    with store.work() as work:
         (late,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
-    with books.work() as work:
-        assert work.refund_operations.mark_resent([(late, asked)]) == set(), "its lease is over"
+    with store.work() as work:
+        assert work.refund_operations.mark_resent([(late, operation)]) == set(), "The lease has expired."
         (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
-    with books.work() as work:
-        assert work.refund_operations.mark_resent([(late, asked)]) == set(), "somebody else took over"
-        assert work.refund_operations.mark_resent([(held, asked)]) == {asked.key}
+    with store.work() as work:
+        assert work.refund_operations.mark_resent([(late, operation)]) == set(), "Another worker has the lease."
+        assert work.refund_operations.mark_resent([(held, operation)]) == {operation.key}
         assert work.refund_operations.mark_resent([]) == set()
         now = work.now
-    assert newest(books, case) == replace(asked, sends=2, last_sent_at=now)
+    assert newest_operation(store, case) == replace(operation, sends=2, last_sent_at=now)
 
 
-def test_empty_look_ups_count_only_when_they_are_far_enough_apart(books: Records) -> None:
-    case = a_case(books)
-    key = prepared(books, case).key
+def test_empty_lookups_count_only_with_enough_time_between_them(store: Records) -> None:
+    case = a_case(store)
+    key = create_operation(store, case).key
 
-    def asked(*, empty: bool, replayed: bool = False, apart: float) -> tuple[int, int, bool]:
-        with books.work() as work:
+    def after_poll(*, empty: bool, replayed: bool = False, apart: float) -> tuple[int, int, bool]:
+        with store.work() as work:
             work.refund_operations.count_polls([(key, empty, replayed)], apart=apart)
             work.refund_operations.count_polls([], apart=apart)
-        found = newest(books, case)
+        found = newest_operation(store, case)
         return found.polls, found.empty_lookups, found.replayed
 
-    assert asked(empty=True, apart=HOUR) == (1, 0, False), "too soon after it was sent"
-    assert asked(empty=False, apart=0) == (2, 0, False)
-    assert asked(empty=True, apart=0) == (3, 1, False)
-    assert asked(empty=True, apart=HOUR) == (4, 1, False), "too soon after the last that counted"
-    assert asked(empty=True, replayed=True, apart=0) == (5, 2, True)
-    assert asked(empty=False, apart=0) == (6, 2, True), "a replayed error stays one"
+    assert after_poll(empty=True, apart=HOUR) == (1, 0, False), "The poll is too soon after the call."
+    assert after_poll(empty=False, apart=0) == (2, 0, False)
+    assert after_poll(empty=True, apart=0) == (3, 1, False)
+    assert after_poll(empty=True, apart=HOUR) == (4, 1, False), "The poll is too soon after the last counted poll."
+    assert after_poll(empty=True, replayed=True, apart=0) == (5, 2, True)
+    assert after_poll(empty=False, apart=0) == (6, 2, True), "A replayed error stays recorded."
 
 
-# Facts
+# Decision inputs
 
 
-def test_a_case_matches_the_purchases_with_its_reference_and_address(books: Records) -> None:
-    bought = a_recent_purchase(reference="MB-77", email="ada@example.com")
+def test_a_case_matches_the_purchases_with_its_reference_and_address(store: Records) -> None:
+    original = a_recent_purchase(reference="MB-77", email="ada@example.com")
     twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller_id="borealis")
     other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller_id="corona")
-    cases = [a_case(books, purchase=one) for one in (bought, twin, other)]
-    nobodys = a_case(books, purchase=bought, seller_id=None)
-    with books.work() as work:
-        found = work.decision_inputs.matches([*cases, nobodys, NOWHERE])
-    assert {case: [one.id for one in ones] for case, ones in found.items()} == {
-        cases[0]: [bought.id],
+    cases = [a_case(store, purchase=purchase) for purchase in (original, twin, other)]
+    without_seller = a_case(store, purchase=original, seller_id=None)
+    with store.work() as work:
+        found = work.decision_inputs.matches([*cases, without_seller, UNKNOWN_ID])
+    assert {case: [purchase.id for purchase in purchases] for case, purchases in found.items()} == {
+        cases[0]: [original.id],
         cases[1]: [twin.id],
         cases[2]: [other.id],
-        nobodys: sorted([bought.id, twin.id]),
+        without_seller: sorted([original.id, twin.id]),
     }
-    assert found[cases[0]] == [bought]
+    assert found[cases[0]] == [original]
 
 
-def test_a_case_holds_the_purchase_that_a_step_found(books: Records) -> None:
-    bought = a_recent_purchase()
-    held = a_case(books, *ELIGIBLE, purchase=bought)
-    with books.work() as work:
-        assert work.decision_inputs.purchases([held, NOWHERE]) == {held: bought}
+def test_a_case_has_the_purchase_of_its_transition(store: Records) -> None:
+    purchase = a_recent_purchase()
+    held = a_case(store, *ELIGIBLE, purchase=purchase)
+    with store.work() as work:
+        assert work.decision_inputs.purchases([held, UNKNOWN_ID]) == {held: purchase}
 
 
-def test_the_policy_that_counts_is_the_one_in_force_at_the_purchase(books: Records) -> None:
+def test_the_policy_in_force_at_the_purchase_counts(store: Records) -> None:
     now = datetime.now(UTC)
-    bought = a_recent_purchase(purchased_at=now - timedelta(days=3))
+    purchase = a_recent_purchase(purchased_at=now - timedelta(days=3))
     renewed = replace(a_recent_purchase(), purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
     early = a_recent_purchase(purchased_at=now - timedelta(days=3_000))
-    store_seller_and_purchases(books, bought, renewed, early)
-    with books.work() as work:
+    store_seller_and_purchases(store, purchase, renewed, early)
+    with store.work() as work:
         later = work.sellers.new_policy("aurora", Category.NO_REFUNDS, in_force_from=now - timedelta(days=1))
         work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=now + timedelta(days=1))
-        facts = work.decision_inputs.load([bought, renewed, early])
+        inputs = work.decision_inputs.load([purchase, renewed, early])
         policies = work.sellers.policies("aurora")
     assert [policy.version for policy in policies] == [1, 2, 3]
-    assert facts[bought.id].policy == policies[0]
-    assert facts[renewed.id].policy == later == policies[1]
-    assert facts[early.id].policy is None
-    assert facts[bought.id].purchase == bought
-    assert (facts[bought.id].seller.id, facts[bought.id].open_case, facts[bought.id].refunds) == ("aurora", None, ())
+    assert inputs[purchase.id].policy == policies[0]
+    assert inputs[renewed.id].policy == later == policies[1]
+    assert inputs[early.id].policy is None
+    assert inputs[purchase.id].purchase == purchase
+    assert (inputs[purchase.id].seller.id, inputs[purchase.id].open_case, inputs[purchase.id].refunds) == (
+        "aurora",
+        None,
+        (),
+    )
 
 
-def test_the_live_case_of_a_purchase_is_known(books: Records) -> None:
-    bought = a_recent_purchase()
-    case = a_case(books, *ELIGIBLE, purchase=bought)
-    with books.work() as work:
-        assert work.decision_inputs.load([bought])[bought.id].open_case == case
-    go(books, case, E.NO_LONGER_ELIGIBLE)
-    go(books, case, E.SUPPORT_DECLINED)
-    with books.work() as work:
-        assert work.decision_inputs.load([bought])[bought.id].open_case is None
+def test_the_open_case_of_a_purchase_is_loaded(store: Records) -> None:
+    purchase = a_recent_purchase()
+    case = a_case(store, *ELIGIBLE, purchase=purchase)
+    with store.work() as work:
+        assert work.decision_inputs.load([purchase])[purchase.id].open_case == case
+    record_event(store, case, E.NO_LONGER_ELIGIBLE)
+    record_event(store, case, E.SUPPORT_DECLINED)
+    with store.work() as work:
+        assert work.decision_inputs.load([purchase])[purchase.id].open_case is None
 
 
-def test_refunds_of_a_customer_are_counted_by_address_and_instrument_where_the_seller_limits_them(
-    books: Records,
+def test_refunds_of_a_customer_are_loaded_by_address_and_instrument_if_the_seller_has_a_limit(
+    store: Records,
 ) -> None:
-    mine = {"email": "ada@example.com", "instrument": None}
-    cards = {"email": "bob@example.com", "instrument": "card_1"}
-    paid, running, failed = a_recent_purchase(**mine), a_recent_purchase(**mine), a_recent_purchase(**mine)
-    card, stranger = a_recent_purchase(**cards), a_recent_purchase(email="eve@example.com")
-    for one, answer, event in (
+    by_address = {"email": "ada@example.com", "instrument": None}
+    by_card = {"email": "bob@example.com", "instrument": "card_1"}
+    paid, running, failed = (a_recent_purchase(**by_address) for _ in range(3))
+    card, other_customer = a_recent_purchase(**by_card), a_recent_purchase(email="eve@example.com")
+    for purchase, answer, event in (
         (paid, Paid("re_1", Money(4900, "EUR")), E.PROVIDER_PAID),
         (running, Unknown("timeout"), None),
         (failed, Declined(DeclineReason.PERMANENT, "no"), E.PROVIDER_DECLINED),
         (card, Paid("re_2", Money(4900, "EUR")), E.PROVIDER_PAID),
-        (stranger, Paid("re_3", Money(4900, "EUR")), E.PROVIDER_PAID),
+        (other_customer, Paid("re_3", Money(4900, "EUR")), E.PROVIDER_PAID),
     ):
-        case = a_case(books, *REFUNDING, purchase=one)
-        asked = prepared(books, case)
-        with books.work() as work:
-            work.refund_operations.record_results([(asked, answer)])
+        case = a_case(store, *REFUNDING, purchase=purchase)
+        operation = create_operation(store, case)
+        with store.work() as work:
+            work.refund_operations.record_results([(operation, answer)])
         if event:
-            go(books, case, event)
-    asking = a_recent_purchase(email="ADA@example.com", instrument="card_1")
-    store_seller_and_purchases(books, asking)
-    with books.work() as work:
-        assert work.decision_inputs.load([asking])[asking.id].refunds == ()
+            record_event(store, case, event)
+    requested = a_recent_purchase(email="ADA@example.com", instrument="card_1")
+    store_seller_and_purchases(store, requested)
+    with store.work() as work:
+        assert work.decision_inputs.load([requested])[requested.id].refunds == ()
         limited = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
         work.sellers.upsert(limited)
         work.sellers.lock(["aurora"])
-        facts = work.decision_inputs.load([asking])[asking.id]
-    assert facts.seller == limited
-    assert len(facts.refunds) == 3, "what was paid, what may be paid just now, and what went to the same card"
+        inputs = work.decision_inputs.load([requested])[requested.id]
+    assert inputs.seller == limited
+    assert len(inputs.refunds) == 3, "The paid refund, the refund in progress, and the refund to the same card count."
 
 
 # Purchases
 
 
-def test_a_purchase_told_again_is_the_same_one_and_what_was_refunded_never_shrinks(books: Records) -> None:
-    bought = a_recent_purchase(refunded=100)
-    store_seller_and_purchases(books, bought)
-    with books.work() as work:
-        changed = replace(bought, id=uuid4(), reference=bought.reference.lower(), refunded=0, product="Photo 5")
+def test_an_upsert_keeps_the_purchase_id_and_never_reduces_the_refunded_amount(store: Records) -> None:
+    purchase = a_recent_purchase(refunded=100)
+    store_seller_and_purchases(store, purchase)
+    with store.work() as work:
+        changed = replace(purchase, id=uuid4(), reference=purchase.reference.lower(), refunded=0, product="Photo 5")
         assert work.purchases.upsert([changed, a_recent_purchase()]) == 1
-        assert work.purchases.get(bought.id) == replace(changed, id=bought.id, refunded=100)
+        assert work.purchases.get(purchase.id) == replace(changed, id=purchase.id, refunded=100)
         assert work.purchases.get(changed.id) is None
-        work.purchases.add_refunded(bought.id, 50)
-        work.purchases.add_refunded(NOWHERE, 50)
-        assert work.purchases.paid_by([("sandbox", bought.charge)])[0].refunded == 100
-        work.purchases.add_refunded(bought.id, 4900)
-        assert work.purchases.paid_by([("sandbox", bought.charge), ("sandbox", "x")])[0].refunded == 4900
-        assert work.purchases.paid_by([("other", bought.charge)]) == []
+        work.purchases.add_refunded(purchase.id, 50)
+        work.purchases.add_refunded(UNKNOWN_ID, 50)
+        assert work.purchases.paid_by([("sandbox", purchase.charge)])[0].refunded == 100
+        work.purchases.add_refunded(purchase.id, 4900)
+        assert work.purchases.paid_by([("sandbox", purchase.charge), ("sandbox", "x")])[0].refunded == 4900
+        assert work.purchases.paid_by([("other", purchase.charge)]) == []
         assert work.purchases.paid_by([]) == []
 
 
-def test_what_the_provider_says_of_a_dispute_counts_more_than_the_sellers_word(books: Records) -> None:
-    bought = a_recent_purchase(dispute=Dispute.OPEN)
-    store_seller_and_purchases(books, bought)
-    with books.work() as work:
-        work.purchases.set_dispute("sandbox", bought.charge, Dispute.WON)
-        work.purchases.upsert([bought])
-        found = work.purchases.get(bought.id)
+def test_the_providers_dispute_status_wins_over_the_sellers(store: Records) -> None:
+    purchase = a_recent_purchase(dispute=Dispute.OPEN)
+    store_seller_and_purchases(store, purchase)
+    with store.work() as work:
+        work.purchases.set_dispute("sandbox", purchase.charge, Dispute.WON)
+        work.purchases.upsert([purchase])
+        found = work.purchases.get(purchase.id)
     assert found
     assert found.dispute is Dispute.WON
 
 
-# Letters
+# E-mails
 
 
-def test_a_letter_is_due_once_a_stage_and_sent_by_one(books: Records) -> None:
-    case = a_case(books)
-    with books.work() as work:
+def test_an_email_is_due_once_for_each_kind_and_claimed_by_one_worker(store: Records) -> None:
+    case = a_case(store)
+    with store.work() as work:
         work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
         work.case_emails.enqueue([(case, EmailKind.ACCEPTED)])
         work.case_emails.enqueue([])
@@ -927,315 +941,333 @@ def test_a_letter_is_due_once_a_stage_and_sent_by_one(books: Records) -> None:
             DueEmail(case, EmailKind.ACCEPTED),
             DueEmail(case, EmailKind.REFUNDED),
         ]
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.claim([case], seconds=HOUR) == []
         work.case_emails.release([DueEmail(case, EmailKind.ACCEPTED)], seconds=0)
         work.case_emails.release([DueEmail(case, EmailKind.REFUNDED)], seconds=HOUR)
         work.case_emails.release([], seconds=HOUR)
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.claim([case], seconds=0) == [DueEmail(case, EmailKind.ACCEPTED)]
         work.case_emails.mark_sent([DueEmail(case, EmailKind.ACCEPTED)])
         work.case_emails.mark_sent([])
         work.case_emails.release([DueEmail(case, EmailKind.ACCEPTED)], seconds=0)
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.claim([case], seconds=0) == []
 
 
-def test_letters_that_nobody_sent_are_found_by_their_case(books: Records) -> None:
-    case = a_case(books, *ELIGIBLE)
-    with books.work() as work:
+def test_unsent_emails_are_overdue(store: Records) -> None:
+    case = a_case(store, *ELIGIBLE)
+    with store.work() as work:
         work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.overdue(seconds=HOUR, limit=10) == []
         assert work.case_emails.overdue(seconds=-1, limit=10) == [(False, "aurora", case)]
         work.case_emails.claim([case], seconds=HOUR)
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.overdue(seconds=-1, limit=10) == []
 
 
-def test_a_letter_knows_those_before_it_and_what_the_provider_calls_the_refund(books: Records) -> None:
-    case = a_case(books, *REFUNDING)
-    operation = prepared(books, case)
-    with books.work() as work:
+def test_a_due_email_has_the_earlier_emails_and_the_refund_id(store: Records) -> None:
+    case = a_case(store, *REFUNDING)
+    operation = create_operation(store, case)
+    with store.work() as work:
         work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
         work.case_emails.mark_sent([DueEmail(case, EmailKind.ACCEPTED)])
         work.refund_operations.record_results([(operation, Paid("re_9", operation.amount))])
-    with books.work() as work:
+    with store.work() as work:
         assert work.case_emails.claim([case], seconds=HOUR) == [
             DueEmail(case, EmailKind.REFUNDED, (EmailKind.ACCEPTED,), "re_9")
         ]
 
 
-# Tasks for people
+# Support tasks
 
 
-def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(books: Records) -> None:
-    case = a_case(books)
-    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "x"}]})
-    with books.work() as work:
-        assert work.support_tasks.create([a_report(), a_report()]) == {a_report().id}
-        assert work.support_tasks.create([a_report()]) == set()
+def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(store: Records) -> None:
+    case = a_case(store)
+    record_event(store, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "x"}]})
+    with store.work() as work:
+        assert work.support_tasks.create([a_support_task(), a_support_task()]) == {a_support_task().id}
+        assert work.support_tasks.create([a_support_task()]) == set()
         assert work.support_tasks.create([]) == set()
-    assert waiting(books, SupportNeeded) == [case, a_report().id]
-    with books.work() as work:
-        found = {task.case_id: task for task in work.support_tasks.claim([case, a_report().id], seconds=HOUR)}
+    assert take_messages(store, SupportNeeded) == [case, a_support_task().id]
+    with store.work() as work:
+        found = {task.case_id: task for task in work.support_tasks.claim([case, a_support_task().id], seconds=HOUR)}
     assert set(found) == {case, None}
     assert (found[case].seller_id, found[None].seller_id, found[None].evidence) == ("aurora", "", {"refund": "re_9"})
     assert found[None].reasons == [
         {"code": "unexpected_refund", "sentence": SupportTaskKind.UNEXPECTED_REFUND.sentence, "detail": ""},
     ]
-    with books.work() as work:
-        assert work.support_tasks.claim([case, a_report().id], seconds=0) == []
+    with store.work() as work:
+        assert work.support_tasks.claim([case, a_support_task().id], seconds=0) == []
         assert work.support_tasks.overdue(seconds=-1, limit=10) == []
         work.support_tasks.mark_published(list(found.values()))
         work.support_tasks.mark_published([])
-    with books.work() as work:
-        assert work.support_tasks.claim([case, a_report().id], seconds=0) == []
+    with store.work() as work:
+        assert work.support_tasks.claim([case, a_support_task().id], seconds=0) == []
 
 
-def test_a_task_that_is_claimed_by_another_is_not_published_by_the_first(books: Records) -> None:
-    with books.work() as work:
-        work.support_tasks.create([a_report()])
-    with books.work() as work:
-        late = work.support_tasks.claim([a_report().id], seconds=0)
-    with books.work() as work:
-        held = work.support_tasks.claim([a_report().id], seconds=0)
+def test_a_worker_without_the_claim_cannot_mark_a_task_as_published(store: Records) -> None:
+    with store.work() as work:
+        work.support_tasks.create([a_support_task()])
+    with store.work() as work:
+        late = work.support_tasks.claim([a_support_task().id], seconds=0)
+    with store.work() as work:
+        held = work.support_tasks.claim([a_support_task().id], seconds=0)
         work.support_tasks.mark_published(late)
-    with books.work() as work:
-        assert work.support_tasks.overdue(seconds=-1, limit=10) == [], "it waits for the relay"
-    waiting(books, SupportNeeded)
-    with books.work() as work:
-        assert work.support_tasks.overdue(seconds=-1, limit=10) == [(False, "", a_report().id)]
+    with store.work() as work:
+        assert work.support_tasks.overdue(seconds=-1, limit=10) == [], "The task's message is still in the outbox."
+    take_messages(store, SupportNeeded)
+    with store.work() as work:
+        assert work.support_tasks.overdue(seconds=-1, limit=10) == [(False, "", a_support_task().id)]
         work.support_tasks.mark_published(held)
         assert work.support_tasks.overdue(seconds=-1, limit=10) == []
 
 
-def test_only_what_waits_for_a_person_is_published_again(books: Records) -> None:
-    waits, went_on = (with_support(books, ReasonCode.DISPUTE_OPEN, purchase=a_recent_purchase()) for _ in range(2))
-    on_its_way = a_case(books)
-    go(books, on_its_way, E.FOUND_NOT_ELIGIBLE)
-    ids = [waits, went_on, a_report().id]
-    with books.work() as work:
-        work.support_tasks.create([a_report()])
-    with books.work() as work:
+def test_only_tasks_that_wait_for_support_are_published_again(store: Records) -> None:
+    waiting, continued = (
+        a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=a_recent_purchase()) for _ in range(2)
+    )
+    unpublished = a_case(store)
+    record_event(store, unpublished, E.FOUND_NOT_ELIGIBLE)
+    ids = [waiting, continued, a_support_task().id]
+    with store.work() as work:
+        work.support_tasks.create([a_support_task()])
+    with store.work() as work:
         tasks = work.support_tasks.claim(ids, seconds=HOUR)
         work.support_tasks.mark_published(tasks)
-        held = work.support_tasks.claim([on_its_way], seconds=HOUR)
-    go(books, went_on, E.DISPUTE_WON)
-    with books.work() as work:
+        held = work.support_tasks.claim([unpublished], seconds=HOUR)
+    record_event(store, continued, E.DISPUTE_WON)
+    with store.work() as work:
         assert work.support_tasks.publish_again() == 3
         work.support_tasks.mark_published(held)
-    with books.work() as work:
-        again = work.support_tasks.claim([*ids, on_its_way], seconds=HOUR)
-    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case_id != went_on}
+    with store.work() as work:
+        again = work.support_tasks.claim([*ids, unpublished], seconds=HOUR)
+    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case_id != continued}
 
 
-def test_tasks_that_nobody_published_are_found(books: Records) -> None:
-    case = a_case(books, bulk=True)
-    go(books, case, E.FOUND_NOT_ELIGIBLE)
-    with books.work() as work:
-        work.support_tasks.create([a_report(case_id=case), a_report(subject="another", seller_id="borealis")])
+def test_unpublished_tasks_are_overdue(store: Records) -> None:
+    case = a_case(store, bulk=True)
+    record_event(store, case, E.FOUND_NOT_ELIGIBLE)
+    with store.work() as work:
+        work.support_tasks.create(
+            [a_support_task(case_id=case), a_support_task(subject="another", seller_id="borealis")]
+        )
         work.support_tasks.claim([case], seconds=0)
-    other = a_report(subject="another").id
-    waiting(books, SupportNeeded)
-    with books.work() as work:
+    other = a_support_task(subject="another").id
+    take_messages(store, SupportNeeded)
+    with store.work() as work:
         assert work.support_tasks.overdue(seconds=HOUR, limit=10) == []
         found = work.support_tasks.overdue(seconds=-1, limit=10)
     assert set(found) == {(True, "aurora", case), (False, "borealis", other)}
 
 
-def test_each_arrival_at_support_has_a_task_of_its_own(books: Records) -> None:
-    case = with_support(books, ReasonCode.DISPUTE_OPEN, purchase=a_recent_purchase())
-    go(books, case, E.DISPUTE_WON)
-    go(books, case, E.FOUND_NOT_ELIGIBLE)
-    with books.work() as work:
+def test_a_case_has_a_new_task_each_time_it_comes_to_support(store: Records) -> None:
+    case = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=a_recent_purchase())
+    record_event(store, case, E.DISPUTE_WON)
+    record_event(store, case, E.FOUND_NOT_ELIGIBLE)
+    with store.work() as work:
         assert len({task.id for task in work.support_tasks.claim([case], seconds=1)}) == 2
 
 
-# Notices
+# Webhook events
 
 
-def a_notice(event: str = "evt_1", **changes: Any) -> WebhookEvent:
+def an_event(event_id: str = "evt_1", **changes: Any) -> WebhookEvent:
     values: dict[str, Any] = {"subject": Subject.REFUND, "charge": "ch_1", "refund_id": "re_1"}
-    return WebhookEvent(event, **values | changes)
+    return WebhookEvent(event_id, **values | changes)
 
 
-def kept(books: Records, *notices: WebhookEvent) -> int:
-    with books.work() as work:
-        return work.webhook_events.keep("sandbox", notices, b"the body")
+def keep_events(store: Records, *events: WebhookEvent) -> int:
+    with store.work() as work:
+        return work.webhook_events.keep("sandbox", events, b"the body")
 
 
-def noticed(books: Records) -> list[UUID]:
-    with books.work() as work:
-        return [one for one, _ in work.outbox.take("webhook.events", room=50, after=None, bulk=False)]
+def take_event_ids(store: Records) -> list[UUID]:
+    with store.work() as work:
+        return [event_id for event_id, _ in work.outbox.take("webhook.events", room=50, after=None, bulk=False)]
 
 
-def owed(books: Records) -> list[UUID]:
-    with books.work() as work:
+def overdue_events(store: Records) -> list[UUID]:
+    with store.work() as work:
         return work.webhook_events.overdue(100)
 
 
-def test_a_webhook_is_kept_once_and_looked_into_by_one(books: Records) -> None:
-    said = Paid("re_1", Money(4900, "EUR"))
-    assert kept(books, a_notice(reported=said), a_notice(reported=said)) == 1
-    assert kept(books, a_notice(reported=said)) == 0
-    assert kept(books) == 0
-    (one,) = noticed(books)
-    assert owed(books) == [one]
-    with books.work() as work:
-        (heard,) = work.webhook_events.claim([one, NOWHERE], seconds=HOUR)
-    assert (heard.provider, heard.event, heard.deliveries, heard.attempts) == ("sandbox", a_notice(reported=said), 2, 1)
-    assert owed(books) == []
-    with books.work() as work:
-        assert work.webhook_events.claim([one], seconds=HOUR) == []
-        work.webhook_events.resolve([(heard, "It was so.")])
+def test_a_webhook_event_is_stored_once_and_claimed_by_one_worker(store: Records) -> None:
+    paid = Paid("re_1", Money(4900, "EUR"))
+    assert keep_events(store, an_event(reported=paid), an_event(reported=paid)) == 1
+    assert keep_events(store, an_event(reported=paid)) == 0
+    assert keep_events(store) == 0
+    (event_id,) = take_event_ids(store)
+    assert overdue_events(store) == [event_id]
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id, UNKNOWN_ID], seconds=HOUR)
+    assert (claimed.provider, claimed.event, claimed.deliveries, claimed.attempts) == (
+        "sandbox",
+        an_event(reported=paid),
+        2,
+        1,
+    )
+    assert overdue_events(store) == []
+    with store.work() as work:
+        assert work.webhook_events.claim([event_id], seconds=HOUR) == []
+        work.webhook_events.resolve([(claimed, "refund_paid")])
         work.webhook_events.resolve([])
-        assert work.webhook_events.claim([one], seconds=HOUR) == []
-    assert owed(books) == []
+        assert work.webhook_events.claim([event_id], seconds=HOUR) == []
+    assert overdue_events(store) == []
 
 
-def test_an_event_that_comes_again_for_news_is_looked_into_again(books: Records) -> None:
-    assert kept(books, a_notice(reuses_event_id=True)) == 1
-    (one,) = noticed(books)
-    with books.work() as work:
-        (heard,) = work.webhook_events.claim([one], seconds=HOUR)
-    assert kept(books, a_notice(reuses_event_id=True)) == 1
-    assert noticed(books) == [one]
-    with books.work() as work:
-        work.webhook_events.resolve([(heard, "That was before.")])
-    assert owed(books) == [one], "it arrived again while it was looked into"
-    with books.work() as work:
-        (heard,) = work.webhook_events.claim([one], seconds=HOUR)
-        assert heard.attempts == 1, "what it tells now was never looked into"
-        work.webhook_events.resolve([(heard, "That is all.")])
-    assert owed(books) == []
+def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
+    assert keep_events(store, an_event(reuses_event_id=True)) == 1
+    (event_id,) = take_event_ids(store)
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
+    assert keep_events(store, an_event(reuses_event_id=True)) == 1
+    assert take_event_ids(store) == [event_id]
+    with store.work() as work:
+        work.webhook_events.resolve([(claimed, "refund_pending")])
+    assert overdue_events(store) == [event_id], "The event arrived again while it was processed."
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
+        assert claimed.attempts == 1, "The new change was not processed before."
+        work.webhook_events.resolve([(claimed, "refund_paid")])
+    assert overdue_events(store) == []
 
 
-def test_a_notice_that_nothing_explained_is_looked_into_later(books: Records) -> None:
-    kept(books, a_notice("evt_1"), a_notice("evt_2"))
-    ones = noticed(books)
-    with books.work() as work:
-        first, second = work.webhook_events.claim(ones, seconds=HOUR)
+def test_an_unresolved_event_is_retried_later(store: Records) -> None:
+    keep_events(store, an_event("evt_1"), an_event("evt_2"))
+    event_ids = take_event_ids(store)
+    with store.work() as work:
+        first, second = work.webhook_events.claim(event_ids, seconds=HOUR)
         work.webhook_events.retry_later([(first, HOUR, "Not yet."), (second, -1.0, "Not yet.")])
         work.webhook_events.retry_later([])
-    assert owed(books) == [second.id]
-    with books.work() as work:
+    assert overdue_events(store) == [second.id]
+    with store.work() as work:
         (again,) = work.webhook_events.claim([second.id], seconds=0)
         assert again.attempts == 2
-        assert [one.id for one in work.webhook_events.claim([first.id], seconds=0)] == [first.id], (
-            "a message may come early"
+        assert [event.id for event in work.webhook_events.claim([first.id], seconds=0)] == [first.id], (
+            "A message may arrive before the delay ends."
         )
         work.webhook_events.postpone([second.id], HOUR)
         work.webhook_events.postpone([], HOUR)
-    assert owed(books) == [first.id]
+    assert overdue_events(store) == [first.id]
 
 
-def test_a_notice_whose_look_did_not_come_back_is_taken_alone_and_counted(books: Records) -> None:
-    kept(books, a_notice("evt_1"), a_notice("evt_2"), a_notice("evt_3"))
-    ones = noticed(books)
-    with books.work() as work:
-        fell, back = work.webhook_events.claim(ones[:2], seconds=-1.0)
-        work.webhook_events.claim(ones[2:], seconds=HOUR)
-        work.webhook_events.retry_later([(back, -1.0, "Not yet.")])
-    with books.work() as work:
-        assert work.webhook_events.crashed_before(ones) == [fell.id]
+def test_an_event_after_a_crash_is_claimed_separately_and_counted(store: Records) -> None:
+    keep_events(store, an_event("evt_1"), an_event("evt_2"), an_event("evt_3"))
+    event_ids = take_event_ids(store)
+    with store.work() as work:
+        crashed, finished = work.webhook_events.claim(event_ids[:2], seconds=-1.0)
+        work.webhook_events.claim(event_ids[2:], seconds=HOUR)
+        work.webhook_events.retry_later([(finished, -1.0, "Not yet.")])
+    with store.work() as work:
+        assert work.webhook_events.crashed_before(event_ids) == [crashed.id]
         assert work.webhook_events.crashed_before([]) == []
-        assert [one.id for one in work.webhook_events.claim(ones, seconds=HOUR)] == [back.id]
-        (again,) = work.webhook_events.claim(ones, seconds=-1.0, include_crashed=True)
-        assert (again.id, again.attempts, again.crashes) == (fell.id, 2, 1)
-        (again,) = work.webhook_events.claim([fell.id], seconds=-1.0, include_crashed=True)
+        assert [event.id for event in work.webhook_events.claim(event_ids, seconds=HOUR)] == [finished.id]
+        (again,) = work.webhook_events.claim(event_ids, seconds=-1.0, include_crashed=True)
+        assert (again.id, again.attempts, again.crashes) == (crashed.id, 2, 1)
+        (again,) = work.webhook_events.claim([crashed.id], seconds=-1.0, include_crashed=True)
         assert again.crashes == 2
         work.webhook_events.retry_later([(again, -1.0, "Not yet.")])
-        (again,) = work.webhook_events.claim([fell.id], seconds=HOUR)
+        (again,) = work.webhook_events.claim([crashed.id], seconds=HOUR)
         assert (again.attempts, again.crashes) == (4, 0)
-        assert work.webhook_events.crashed_before(ones) == []
+        assert work.webhook_events.crashed_before(event_ids) == []
 
 
-def test_of_what_signed_notices_say_a_failure_has_the_last_word(books: Records) -> None:
-    case = a_case(books)
-    asked = replace(prepared(books, case, charge="ch_1"), refund_id="re_1")
+def test_a_reported_failure_wins_over_other_reports(store: Records) -> None:
+    case = a_case(store)
+    operation = replace(create_operation(store, case, charge="ch_1"), refund_id="re_1")
     money = Money(4900, "EUR")
 
-    def said() -> object:
-        with books.work() as work:
-            return work.webhook_events.reported_refund(asked)
+    def reported() -> object:
+        with store.work() as work:
+            return work.webhook_events.reported_refund(operation)
 
-    assert said() is None
-    kept(
-        books,
-        a_notice("1", reported=Failed("re_1", "came_back")),
-        a_notice("2", refund_id="re_2", reported=Paid("re_2", money)),
+    assert reported() is None
+    keep_events(
+        store,
+        an_event("1", reported=Failed("re_1", "came_back")),
+        an_event("2", refund_id="re_2", reported=Paid("re_2", money)),
     )
-    assert said() == Failed("re_1", "came_back")
-    kept(
-        books,
-        a_notice("3", reported=Paid("re_1", money)),
-        a_notice("4", reported=Pending("re_1", money)),
-        a_notice("5"),
+    assert reported() == Failed("re_1", "came_back")
+    keep_events(
+        store,
+        an_event("3", reported=Paid("re_1", money)),
+        an_event("4", reported=Pending("re_1", money)),
+        an_event("5"),
     )
-    kept(books, a_notice("6", subject=Subject.DISPUTE, reported=DisputeStatus(Dispute.OPEN, "dp_1")))
-    assert said() == Failed("re_1", "came_back")
-    with books.work() as work:
-        assert work.webhook_events.reported_refund(replace(asked, refund_id=None)) is None
-        assert work.webhook_events.reported_refund(replace(asked, provider="other")) is None
-        assert work.webhook_events.reported_refund(replace(asked, refund_id="re_2")) == Paid("re_2", money)
+    keep_events(store, an_event("6", subject=Subject.DISPUTE, reported=DisputeStatus(Dispute.OPEN, "dp_1")))
+    assert reported() == Failed("re_1", "came_back")
+    with store.work() as work:
+        assert work.webhook_events.reported_refund(replace(operation, refund_id=None)) is None
+        assert work.webhook_events.reported_refund(replace(operation, provider="other")) is None
+        assert work.webhook_events.reported_refund(replace(operation, refund_id="re_2")) == Paid("re_2", money)
 
 
-# Reconciliation, views, dead messages
+# Reconciliation, case views, dead letters
 
 
-def test_operations_are_found_by_what_a_provider_lists_and_by_what_it_does_not(books: Records) -> None:
-    one, two, three = (prepared(books, a_case(books)) for _ in range(3))
-    with books.work() as work:
-        work.refund_operations.record_results([(one, Paid("re_1", one.amount)), (two, Pending("re_2", two.amount))])
-    with books.work() as work:
-        listed = work.reconciliation.listed("sandbox", keys=[three.key, "x"], refund_ids=["re_1", "y"])
-        assert {operation.key for operation in listed} == {one.key, three.key}
+def test_listed_and_unlisted_operations_are_found(store: Records) -> None:
+    paid, pending, unanswered = (create_operation(store, a_case(store)) for _ in range(3))
+    with store.work() as work:
+        work.refund_operations.record_results(
+            [(paid, Paid("re_1", paid.amount)), (pending, Pending("re_2", pending.amount))]
+        )
+    with store.work() as work:
+        listed = work.reconciliation.listed("sandbox", keys=[unanswered.key, "x"], refund_ids=["re_1", "y"])
+        assert {operation.key for operation in listed} == {paid.key, unanswered.key}
         assert work.reconciliation.listed("other", keys=[], refund_ids=["re_1"]) == []
         begun, early = work.now, work.now - timedelta(hours=1)
 
     def unlisted(since: datetime, until: datetime) -> Sequence[str]:
-        with books.work() as work:
-            return [o.key for o in work.reconciliation.unlisted("sandbox", since=since, until=until, begun=begun)]
+        with store.work() as work:
+            return [
+                operation.key
+                for operation in work.reconciliation.unlisted("sandbox", since=since, until=until, begun=begun)
+            ]
 
-    assert unlisted(early, begun) == [one.key, two.key], "one that was never answered is not missed"
+    assert unlisted(early, begun) == [paid.key, pending.key], "An operation without a result is left out."
     assert unlisted(early, early) == []
     assert unlisted(begun, begun) == []
-    with books.work() as work:
+    with store.work() as work:
         work.reconciliation.mark_reconciled(listed)
-    assert unlisted(early, begun) == [two.key]
+    assert unlisted(early, begun) == [pending.key]
 
 
-def test_a_case_is_shown_with_its_purchase_its_seller_and_its_newest_reasons(books: Records) -> None:
-    bought = a_recent_purchase(charge="ch_1")
-    case = with_support(books, ReasonCode.DISPUTE_OPEN, purchase=bought)
-    unknown = a_case(books, seller_id=None)
-    with books.work() as work:
-        views = work.case_views.get_many([case, unknown, NOWHERE])
+def test_a_case_view_has_the_purchase_the_seller_and_the_newest_reasons(store: Records) -> None:
+    purchase = a_recent_purchase(charge="ch_1")
+    case = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchase)
+    unknown = a_case(store, seller_id=None)
+    with store.work() as work:
+        views = work.case_views.get_many([case, unknown, UNKNOWN_ID])
         assert work.case_views.get_many([]) == {}
     assert set(views) == {case, unknown}
-    seen = views[case]
-    assert (seen.state, seen.seller_name, seen.product, seen.amount) == (
+    view = views[case]
+    assert (view.state, view.seller_name, view.product, view.amount) == (
         S.WITH_SUPPORT,
         "Aurora Software",
-        bought.product,
+        purchase.product,
         4900,
     )
-    assert (seen.purchase_email, seen.purchase_reference, seen.email) == (bought.email, bought.reference, bought.email)
-    assert [reason["code"] for reason in seen.reasons] == ["dispute_open"]
+    assert (view.purchase_email, view.purchase_reference, view.email) == (
+        purchase.email,
+        purchase.reference,
+        purchase.email,
+    )
+    assert [reason["code"] for reason in view.reasons] == ["dispute_open"]
     assert (views[unknown].seller_name, views[unknown].product, views[unknown].reasons) == (None, None, [])
 
 
-def test_a_message_that_nobody_can_read_is_kept(books: Records) -> None:
-    with books.work() as work:
-        work.dead_letters.keep("refund.execute", b"\x00what", "This is not a message.")
-    with undone(books) as work:
-        work.dead_letters.keep("refund.execute", b"another", "Nor this.")
-    with books.work() as work:
+def test_an_unreadable_message_is_stored_as_a_dead_letter(store: Records) -> None:
+    with store.work() as work:
+        work.dead_letters.keep("refund.execute", b"\x00text", "This is not a message.")
+    with rolled_back(store) as work:
+        work.dead_letters.keep("refund.execute", b"another", "This is not a message either.")
+    with store.work() as work:
         (dead,) = work.dead_letters.list_all()
     assert (dead.queue, dead.body, dead.why, dead.redriven_at) == (
         "refund.execute",
-        b"\x00what",
+        b"\x00text",
         "This is not a message.",
         None,
     )

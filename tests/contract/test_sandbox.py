@@ -1,4 +1,4 @@
-"""What every provider's adapter keeps, and the sandbox's adapter keeping it; then an adapter that is told nonsense."""
+"""The contract of every provider adapter, tested with the sandbox, and unusable responses of the sandbox."""
 
 import socket
 import uuid
@@ -42,12 +42,15 @@ from worker.providers.sandbox.client import SandboxUrlError
 
 T = TypeVar("T")
 FIVE_EUROS = Money(500, "EUR")
-HURRY = 0.4  # seconds; the deadline of a client that is about to be kept waiting
+TIGHT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class ProviderContract:
-    """A provider's tests give it ``provider`` and ``impatient``, and charges that behave as their kind says."""
+    """Tests for every provider. A subclass has the fixtures ``provider`` and ``impatient``, whose timeout is short.
+
+    The prefix of a charge, such as ``ok_``, selects the provider's response.
+    """
 
     def charge(self, kind: str) -> str:
         return f"{kind}_{uuid.uuid4().hex}"
@@ -60,28 +63,28 @@ class ProviderContract:
         assert provider.refund(charge, FIVE_EUROS, key=charge) == first
         assert provider.look_up(charge, key=charge) == first
 
-    def test_another_key_for_the_same_charge_is_refused(self, provider: PaymentProvider) -> None:
+    def test_another_key_for_the_same_charge_is_declined(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=charge)
         assert isinstance(paid, Paid)
-        again = provider.refund(charge, FIVE_EUROS, key=f"{charge}-again")
-        assert isinstance(again, Declined)
-        assert again.reason is DeclineReason.ALREADY_REFUNDED
+        declined = provider.refund(charge, FIVE_EUROS, key=f"{charge}-again")
+        assert isinstance(declined, Declined)
+        assert declined.reason is DeclineReason.ALREADY_REFUNDED
 
-    def test_a_refund_made_elsewhere_is_not_taken_for_ours(self, provider: PaymentProvider) -> None:
+    def test_an_external_refund_is_found(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere")
         assert isinstance(paid, Paid)
         assert provider.look_up(charge, key=charge) == ExternalRefund(paid.refund_id, FIVE_EUROS)
 
-    def test_a_key_serves_one_refund_only(self, provider: PaymentProvider) -> None:
+    def test_a_key_is_used_for_one_refund_only(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
-        other = provider.refund(self.charge("ok"), FIVE_EUROS, key=charge)
-        assert isinstance(other, Declined)
-        assert other.reason is DeclineReason.PERMANENT
+        declined = provider.refund(self.charge("ok"), FIVE_EUROS, key=charge)
+        assert isinstance(declined, Declined)
+        assert declined.reason is DeclineReason.PERMANENT
 
-    def test_a_charge_nobody_refunded_is_absent(self, provider: PaymentProvider) -> None:
+    def test_a_charge_without_a_refund_is_not_found(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         assert provider.look_up(charge, key=charge) == NotFound()
 
@@ -92,7 +95,7 @@ class ProviderContract:
         assert isinstance(found, Paid)
         assert provider.refund(charge, FIVE_EUROS, key=charge) == found
 
-    def test_an_error_after_paying_is_unknown_and_the_look_up_finds_it_paid(self, provider: PaymentProvider) -> None:
+    def test_an_error_after_paying_is_unknown_and_the_lookup_finds_the_refund(self, provider: PaymentProvider) -> None:
         charge = self.charge("fail500")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Unknown)
         found = provider.look_up(charge, key=charge)
@@ -105,14 +108,14 @@ class ProviderContract:
         assert provider.look_up(charge, key=charge) == NotFound()
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
 
-    def test_a_busy_provider_is_unknown_then_pays_with_the_same_key(self, provider: PaymentProvider) -> None:
+    def test_after_a_rate_limit_the_same_key_pays(self, provider: PaymentProvider) -> None:
         charge = self.charge("busy")
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(3)]
         assert [type(answer) for answer in answers] == [Unknown, Unknown, Paid]
         assert isinstance(answers[0], Unknown)
         assert answers[0].retry_after == 1
 
-    def test_a_slow_answer_is_waited_for(self, provider: PaymentProvider) -> None:
+    def test_a_slow_response_within_the_timeout_is_paid(self, provider: PaymentProvider) -> None:
         charge = self.charge("slow")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
 
@@ -124,20 +127,20 @@ class ProviderContract:
         assert paid == Paid(pending.refund_id, FIVE_EUROS)
 
     @pytest.mark.parametrize(("kind", "first"), [("latefail", Paid), ("pendingfail", Pending)])
-    def test_a_refund_that_fails_later_is_seen(self, provider: PaymentProvider, kind: str, first: type) -> None:
+    def test_the_lookup_finds_a_later_failure(self, provider: PaymentProvider, kind: str, first: type) -> None:
         charge = self.charge(kind)
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), first)
         failed = eventually(lambda: _of_type(Failed, provider.look_up(charge, key=charge)))
         assert failed
         assert (failed.code, failed.reason) == ("failed", DeclineReason.PERMANENT)
 
-    def test_a_failed_refund_of_somebody_else_is_none(self, provider: PaymentProvider) -> None:
+    def test_a_failed_external_refund_is_ignored(self, provider: PaymentProvider) -> None:
         charge = self.charge("latefail")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere"), Paid)
         assert eventually(lambda: _of_type(NotFound, provider.look_up(charge, key=charge)))
 
     @pytest.mark.parametrize(
-        ("kind", "refusal"),
+        ("kind", "decline_reason"),
         [
             ("declined", DeclineReason.PERMANENT),
             ("closed", DeclineReason.REFUND_WINDOW_EXPIRED),
@@ -146,27 +149,29 @@ class ProviderContract:
             ("early", DeclineReason.NOT_YET_REFUNDABLE),
         ],
     )
-    def test_a_refusal_has_its_class(self, provider: PaymentProvider, kind: str, refusal: DeclineReason) -> None:
+    def test_a_decline_has_its_reason(
+        self, provider: PaymentProvider, kind: str, decline_reason: DeclineReason
+    ) -> None:
         charge = self.charge(kind)
         declined = provider.refund(charge, FIVE_EUROS, key=charge)
         assert isinstance(declined, Declined)
-        assert declined.reason is refusal
+        assert declined.reason is decline_reason
         assert provider.look_up(charge, key=charge) == NotFound()
 
     def test_fifty_callers_with_one_key_pay_once(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
-        answers = _at_once(lambda _: provider.refund(charge, FIVE_EUROS, key=charge))
+        answers = _call_in_parallel(lambda _: provider.refund(charge, FIVE_EUROS, key=charge))
         assert {type(answer) for answer in answers} == {Paid}
         assert len(set(answers)) == 1
 
     def test_fifty_callers_with_fifty_keys_pay_once(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
-        answers = _at_once(lambda number: provider.refund(charge, FIVE_EUROS, key=f"{charge}-{number}"))
+        answers = _call_in_parallel(lambda number: provider.refund(charge, FIVE_EUROS, key=f"{charge}-{number}"))
         assert sum(isinstance(answer, Paid) for answer in answers) == 1
-        refusals = {answer.reason for answer in answers if isinstance(answer, Declined)}
-        assert refusals == {DeclineReason.ALREADY_REFUNDED}
+        decline_reasons = {answer.reason for answer in answers if isinstance(answer, Declined)}
+        assert decline_reasons == {DeclineReason.ALREADY_REFUNDED}
 
-    def test_a_stored_error_says_that_the_key_will_never_say_more(self, provider: PaymentProvider) -> None:
+    def test_a_replayed_error_is_recognised(self, provider: PaymentProvider) -> None:
         charge = self.charge("stored500")
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(2)]
         assert [isinstance(answer, Unknown) and answer.replayed for answer in answers] == [False, True]
@@ -174,36 +179,36 @@ class ProviderContract:
     def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider) -> None:
         assert provider.dispute(self.charge("ok")) == DisputeStatus(Dispute.NONE)
 
-    def test_an_open_dispute_is_seen(self, provider: PaymentProvider) -> None:
+    def test_an_open_dispute_is_returned(self, provider: PaymentProvider) -> None:
         charge = self.charge("disputed")
         provider.refund(charge, FIVE_EUROS, key=charge)
-        seen = provider.dispute(charge)
-        assert isinstance(seen, DisputeStatus)
-        assert seen.dispute is Dispute.OPEN
-        assert seen.dispute_id
+        status = provider.dispute(charge)
+        assert isinstance(status, DisputeStatus)
+        assert status.dispute is Dispute.OPEN
+        assert status.dispute_id
 
-    def test_every_refund_is_in_the_list_once(self, provider: PaymentProvider) -> None:
+    def test_a_refund_is_listed_once(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=f"key of {charge}")
         assert isinstance(paid, Paid)
-        found = [refund for refund in _list(provider, _an_hour_ago()) if refund.charge == charge]
-        assert [(refund.refund_id, refund.amount, refund.status, refund.key) for refund in found] == [
+        listed = [refund for refund in _list_all(provider, _an_hour_ago()) if refund.charge == charge]
+        assert [(refund.refund_id, refund.amount, refund.status, refund.key) for refund in listed] == [
             (paid.refund_id, FIVE_EUROS, RefundStatus.PAID, f"key of {charge}")
         ]
-        assert abs(found[0].created_at - datetime.now(UTC)) < timedelta(minutes=5)
+        assert abs(listed[0].created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
-    def test_the_list_leaves_out_what_was_before(self, provider: PaymentProvider) -> None:
+    def test_earlier_refunds_are_not_listed(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         provider.refund(charge, FIVE_EUROS, key=charge)
-        assert _list(provider, datetime.now(UTC) + timedelta(hours=1)) == []
+        assert _list_all(provider, datetime.now(UTC) + timedelta(hours=1)) == []
 
-    def test_keys_are_promised_to_live_longer_than_any_retry(self, provider: PaymentProvider) -> None:
+    def test_keys_are_valid_for_at_least_an_hour(self, provider: PaymentProvider) -> None:
         assert provider.capabilities.idempotency_key_ttl.total_seconds() >= 3600
 
 
 @pytest.fixture
 def unused_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody else is given."""
+    """Yield a port without a listener. The bound socket keeps other processes from using the port."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         yield closed.getsockname()[1]
@@ -225,7 +230,7 @@ class TestSandbox(ProviderContract):
     def impatient(self, process: SandboxProcess) -> PaymentProvider:
         return process.adapter(SHORT_TIMEOUT)
 
-    def test_a_restarted_sandbox_is_found_again(self, tmp_path: Path) -> None:
+    def test_a_restarted_sandbox_is_reachable_again(self, tmp_path: Path) -> None:
         with sandbox_in(tmp_path) as process:
             adapter = process.adapter()
             paid = adapter.refund("ok_1", FIVE_EUROS, key="1")
@@ -239,34 +244,34 @@ def _of_type(kind: type[T], answer: object) -> T | None:
     return answer if isinstance(answer, kind) else None
 
 
-def _at_once(call: Callable[[int], RefundResult]) -> list[RefundResult]:
-    together = Barrier(50)
+def _call_in_parallel(call: Callable[[int], RefundResult]) -> list[RefundResult]:
+    barrier = Barrier(50)
 
-    def one(number: int) -> RefundResult:
-        together.wait(TEST_TIMEOUT)
+    def wait_and_call(number: int) -> RefundResult:
+        barrier.wait(TEST_TIMEOUT)
         return call(number)
 
     with ThreadPoolExecutor(50) as threads:
-        return list(threads.map(one, range(50)))
+        return list(threads.map(wait_and_call, range(50)))
 
 
 def _an_hour_ago() -> datetime:
     return datetime.now(UTC) - timedelta(hours=1)
 
 
-def _list(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
-    """All pages."""
+def _list_all(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
+    """Return the refunds of all pages."""
     listed: list[ListedRefund] = []
-    after: str | None = None
+    cursor: str | None = None
     while True:
-        page = provider.list_refunds(since, after)
+        page = provider.list_refunds(since, cursor)
         assert isinstance(page, RefundPage)
         listed += page.refunds
-        if (after := page.next_cursor) is None:
+        if (cursor := page.next_cursor) is None:
             return listed
 
 
-# An adapter that is told nonsense
+# Unusable responses
 
 
 def adapter(url: str, seconds: float = TEST_TIMEOUT) -> PaymentProvider:
@@ -287,44 +292,44 @@ A_REFUND = {
 }
 
 
-def test_a_sound_answer_is_paid() -> None:
-    """So that what follows is refused for its own fault only."""
+def test_a_valid_response_is_paid() -> None:
+    """The responses of the next tests differ from this response by one fault."""
     with raw_server(sends(http_response(200, A_REFUND))) as url:
         assert ask(url) == Paid("re_1", FIVE_EUROS)
 
 
-def test_a_refund_that_failed_at_once_is_failed() -> None:
+def test_a_refund_that_fails_immediately_is_failed() -> None:
     with raw_server(sends(http_response(200, A_REFUND | {"status": "failed"}))) as url:
         assert ask(url) == Failed("re_1", "failed")
 
 
-NONSENSE = UNREADABLE | {
+UNUSABLE = UNREADABLE | {
     "another amount": http_response(200, A_REFUND | {"amount": 501}),
-    "an amount that is true": http_response(200, A_REFUND | {"amount": True}),
+    "a boolean amount": http_response(200, A_REFUND | {"amount": True}),
     "an amount with decimals": http_response(200, A_REFUND | {"amount": 500.0}),
     "an amount in words": http_response(200, A_REFUND | {"amount": "500"}),
     "another currency": http_response(200, A_REFUND | {"currency": "USD"}),
-    "no currency": http_response(200, A_REFUND | {"currency": "€"}),
+    "an unknown currency": http_response(200, A_REFUND | {"currency": "€"}),
     "a list of currencies": http_response(200, A_REFUND | {"currency": ["EUR"]}),
     "another charge": http_response(200, A_REFUND | {"charge": "ok_2"}),
     "another key": http_response(200, A_REFUND | {"key": "case-2"}),
-    "a new status": http_response(200, A_REFUND | {"status": "on its way"}),
+    "an unknown status": http_response(200, A_REFUND | {"status": "on its way"}),
     "a list of statuses": http_response(200, A_REFUND | {"status": ["succeeded"]}),
     "no id": http_response(200, {name: value for name, value in A_REFUND.items() if name != "id"}),
     "an empty id": http_response(200, A_REFUND | {"id": ""}),
-    "an id as long as a book": http_response(200, A_REFUND | {"id": "x" * 10_000}),
-    "an id that rings": http_response(200, A_REFUND | {"id": "re_\a"}),
-    "created": http_response(201, A_REFUND),
+    "a very long id": http_response(200, A_REFUND | {"id": "x" * 10_000}),
+    "an id with a control character": http_response(200, A_REFUND | {"id": "re_\a"}),
+    "the status 201": http_response(201, A_REFUND),
     "half a body": http_response(200, A_REFUND)[:-20],
-    "a refusal with a list for a word": http_response(400, {"error": {"code": ["refund_declined"]}}),
+    "an error whose code is a list": http_response(400, {"error": {"code": ["refund_declined"]}}),
     "a key in use": http_response(409, {"error": {"code": "idempotency_key_in_use"}}),
-    "an error of a server that names a refusal": http_response(500, {"error": {"code": "refund_declined"}}),
+    "a server error with a decline code": http_response(500, {"error": {"code": "refund_declined"}}),
 }
 
 
-@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
-def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
-    with raw_server(sends(answer)) as url:
+@pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_an_unusable_response_is_unknown(response: bytes) -> None:
+    with raw_server(sends(response)) as url:
         unknown = ask(url)
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
@@ -332,13 +337,13 @@ def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_are_unknown_because_a_person_mends_them(status: int) -> None:
+def test_refused_credentials_are_reported(status: int) -> None:
     with raw_server(sends(http_response(status, {"error": {"code": "bad_key"}}))) as url:
         assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_provider_says_when_to_ask_again(status: int) -> None:
+def test_the_retry_after_header_is_returned(status: int) -> None:
     with raw_server(sends(http_response(status, {}, "Retry-After: 17"))) as url:
         assert ask(url) == Unknown(f"The sandbox answered {status}.", retry_after=17)
 
@@ -352,65 +357,65 @@ def test_a_refused_connection_is_unknown(unused_port: int) -> None:
     assert ask(f"http://127.0.0.1:{unused_port}") == Unknown("The sandbox cannot be reached.")
 
 
-def test_a_huge_answer_is_not_read_to_its_end() -> None:
+def test_reading_a_very_large_response_stops() -> None:
     flood = Flood()
     with raw_server(flood) as url:
         assert isinstance(ask(url), Unknown)
     assert flood.sent < 100_000_000
 
 
-@pytest.mark.parametrize("answer", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
-def test_an_answer_that_drips_in_ends_at_the_deadline(answer: bytes) -> None:
-    with raw_server(drips(answer, HURRY / 10)) as url:
-        assert ask(url, HURRY) == Unknown("The sandbox did not answer within 0.4 seconds.")
+@pytest.mark.parametrize("response", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
+def test_a_slow_response_ends_at_the_deadline(response: bytes) -> None:
+    with raw_server(drips(response, TIGHT_TIMEOUT / 10)) as url:
+        assert ask(url, TIGHT_TIMEOUT) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
 
-def test_a_look_up_has_one_deadline_for_both_its_questions() -> None:
+def test_a_lookup_has_one_deadline_for_both_calls() -> None:
     with raw_server(
-        drips(http_response(200, {"data": []}), HURRY * 0.75 / len(http_response(200, {"data": []})))
+        drips(http_response(200, {"data": []}), TIGHT_TIMEOUT * 0.75 / len(http_response(200, {"data": []})))
     ) as url:
-        assert isinstance(adapter(url, HURRY).look_up("ok_1", key="case-1"), Unknown)
+        assert isinstance(adapter(url, TIGHT_TIMEOUT).look_up("ok_1", key="case-1"), Unknown)
 
 
-NO_LISTS = {
+UNUSABLE_LISTS = {
     "no list": http_response(200, {"data": {}, "has_more": False}),
-    "a row that is no refund": http_response(200, {"data": [A_REFUND, 7], "has_more": False}),
-    "a refund that nobody made": http_response(200, {"data": [A_REFUND | {"amount": -1}], "has_more": False}),
-    "a refusal": http_response(404, {"error": {"code": "not_found"}}),
+    "a row that is not a refund": http_response(200, {"data": [A_REFUND, 7], "has_more": False}),
+    "a refund of a negative amount": http_response(200, {"data": [A_REFUND | {"amount": -1}], "has_more": False}),
+    "an error": http_response(404, {"error": {"code": "not_found"}}),
     "a server's error": http_response(500, {"error": {"code": "internal"}}),
-    "garbage": http_response(200, b"hm?"),
+    "invalid JSON": http_response(200, b"hm?"),
 }
 
 
-@pytest.mark.parametrize("answer", NO_LISTS.values(), ids=NO_LISTS.keys())
-def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
-    with raw_server(sends(answer)) as url:
+@pytest.mark.parametrize("response", UNUSABLE_LISTS.values(), ids=UNUSABLE_LISTS.keys())
+def test_an_unusable_list_is_unknown(response: bytes) -> None:
+    with raw_server(sends(response)) as url:
         assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
         assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
         assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
-def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
+def test_a_list_with_a_refund_of_another_charge_is_unknown() -> None:
     with raw_server(sends(http_response(200, {"data": [A_REFUND | {"charge": "ok_2"}]}))) as url:
         assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
 
 
-NO_PAGES: dict[str, dict[str, object]] = {
-    "no end": {"data": []},
-    "more, but nothing to start after": {"data": [], "has_more": True},
-    "a refund of no time": {"data": [A_REFUND], "has_more": False},
-    "a refund of a time that never comes": {"data": [A_REFUND | {"created": 1e300}], "has_more": False},
-    "a refund of a time in words": {"data": [A_REFUND | {"created": "today"}], "has_more": False},
+INCOMPLETE_PAGES: dict[str, dict[str, object]] = {
+    "no has_more field": {"data": []},
+    "more rows, but no id to start after": {"data": [], "has_more": True},
+    "a refund without a time": {"data": [A_REFUND], "has_more": False},
+    "a refund with an impossible time": {"data": [A_REFUND | {"created": 1e300}], "has_more": False},
+    "a refund with a time in words": {"data": [A_REFUND | {"created": "today"}], "has_more": False},
 }
 
 
-@pytest.mark.parametrize("document", NO_PAGES.values(), ids=NO_PAGES.keys())
-def test_a_page_that_may_hide_a_refund_is_unknown(document: object) -> None:
+@pytest.mark.parametrize("document", INCOMPLETE_PAGES.values(), ids=INCOMPLETE_PAGES.keys())
+def test_a_page_that_may_lack_a_refund_is_unknown(document: object) -> None:
     with raw_server(sends(http_response(200, document))) as url:
         assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
 
 
-def test_a_page_says_where_the_next_one_starts_even_when_all_of_it_was_before() -> None:
+def test_a_page_without_recent_refunds_still_has_a_cursor() -> None:
     old, new = ({"created": (NOW + timedelta(hours=hours)).timestamp()} for hours in (-1, 1))
     rows = [A_REFUND | old, A_REFUND | new | {"id": "re_2", "status": "pending"}]
     with raw_server(sends(http_response(200, {"data": rows, "has_more": True}))) as url:
@@ -430,22 +435,22 @@ DISPUTES = {
 }
 
 
-@pytest.mark.parametrize(("statuses", "seen"), DISPUTES.values(), ids=DISPUTES.keys())
-def test_the_dispute_that_decides_is_seen(statuses: list[str], seen: DisputeStatus) -> None:
-    rows = [{"id": f"dp_{place}", "charge": "ok_1", "status": status} for place, status in enumerate(statuses)]
+@pytest.mark.parametrize(("statuses", "expected"), DISPUTES.values(), ids=DISPUTES.keys())
+def test_the_decisive_dispute_is_returned(statuses: list[str], expected: DisputeStatus) -> None:
+    rows = [{"id": f"dp_{number}", "charge": "ok_1", "status": status} for number, status in enumerate(statuses)]
     with raw_server(sends(http_response(200, {"data": rows}))) as url:
-        assert adapter(url).dispute("ok_1") == seen
+        assert adapter(url).dispute("ok_1") == expected
 
 
-@pytest.mark.parametrize("row", [{"status": "asleep"}, {"status": ["open"]}, {"charge": "ok_2"}, {"id": 7}])
-def test_a_dispute_that_cannot_be_read_is_unknown(row: dict[str, object]) -> None:
+@pytest.mark.parametrize("row", [{"status": "unknown_status"}, {"status": ["open"]}, {"charge": "ok_2"}, {"id": 7}])
+def test_an_unreadable_dispute_is_unknown(row: dict[str, object]) -> None:
     rows = [{"id": "dp_1", "charge": "ok_1", "status": "won"} | row]
     with raw_server(sends(http_response(200, {"data": rows}))) as url:
         assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 422])
-def test_a_word_we_never_heard_is_a_refusal_for_good(status: int) -> None:
+def test_an_unknown_error_code_is_a_permanent_decline(status: int) -> None:
     with raw_server(sends(http_response(status, {"error": {"code": "moon_phase"}}))) as url:
         assert ask(url) == Declined(DeclineReason.PERMANENT, code="moon_phase")
 
@@ -458,14 +463,14 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(answer=st.binary(max_size=200) | st.builds(http_response, st.sampled_from([200, 202, 400, 409, 500]), JSON))
-def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
-    with raw_server(sends(answer)) as url:
+@given(response=st.binary(max_size=200) | st.builds(http_response, st.sampled_from([200, 202, 400, 409, 500]), JSON))
+def test_a_random_response_is_never_paid(response: bytes) -> None:
+    with raw_server(sends(response)) as url:
         assert isinstance(ask(url, 5), Unknown | Declined)
         assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | NotFound)
 
 
-# The registry
+# The connected providers
 
 
 def settings_with(sandbox_url: str | None) -> Settings:
@@ -479,12 +484,12 @@ def settings_with(sandbox_url: str | None) -> Settings:
     )
 
 
-def test_only_what_the_settings_wire_is_connected() -> None:
+def test_only_configured_providers_are_connected() -> None:
     assert connect_providers(settings_with(None)) == {}
     assert isinstance(connect_providers(settings_with("http://127.0.0.1:8790"))["sandbox"], SandboxAdapter)
 
 
 @pytest.mark.parametrize("url", ["", "sandbox", "https://sandbox.example", "http://"])
-def test_a_sandbox_that_is_nowhere_is_said_at_once(url: str) -> None:
+def test_an_invalid_sandbox_url_is_an_error_that_names_the_setting(url: str) -> None:
     with pytest.raises(SandboxUrlError, match="MONEYBACK_SANDBOX_URL"):
         create_adapter(SandboxAccount(url=url), provider_timeout_seconds=1, connections=1)

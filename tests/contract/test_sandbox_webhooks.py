@@ -1,4 +1,4 @@
-"""What the reader of the sandbox's webhooks believes, and what it does not."""
+"""The sandbox's webhooks: valid events are parsed, and forged or unreadable webhooks are refused."""
 
 import hmac
 import json
@@ -32,7 +32,7 @@ REFUND = {
 DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_834_400}
 
 
-def a_reader(secret: str = "secret") -> WebhookParser:
+def a_parser(secret: str = "secret") -> WebhookParser:
     return create_webhook_parser(
         SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), provider_timeout_seconds=1
     )
@@ -43,17 +43,17 @@ def an_event(kind: str = "refund.created", **changes: Any) -> bytes:
     return json.dumps({"id": "ev_1", "type": kind, "created": 1_763_834_400, "data": data}).encode()
 
 
-def signature(body: bytes, secret: str = "secret", at: datetime | str = NOW) -> str:
-    seconds = at if isinstance(at, str) else str(int(at.timestamp()))
+def signature(body: bytes, secret: str = "secret", signed_at: datetime | str = NOW) -> str:
+    seconds = signed_at if isinstance(signed_at, str) else str(int(signed_at.timestamp()))
     return hmac.new(secret.encode(), seconds.encode() + b"." + body, "sha256").hexdigest()
 
 
-def signed(body: bytes, secret: str = "secret", at: datetime = NOW) -> Mapping[str, str]:
-    return {"sandbox-signature": f"t={int(at.timestamp())},v1={signature(body, secret, at)}"}
+def signed(body: bytes, secret: str = "secret", signed_at: datetime = NOW) -> Mapping[str, str]:
+    return {"sandbox-signature": f"t={int(signed_at.timestamp())},v1={signature(body, secret, signed_at)}"}
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "reported"),
     [
         ("succeeded", Paid("re_1", FIVE_EUROS)),
         ("pending", Pending("re_1", FIVE_EUROS)),
@@ -61,11 +61,11 @@ def signed(body: bytes, secret: str = "secret", at: datetime = NOW) -> Mapping[s
     ],
 )
 @pytest.mark.parametrize("kind", ["refund.created", "refund.updated"])
-def test_a_refunds_event_names_the_refund_and_how_it_stands(
-    kind: str, status: str, said: Paid | Pending | Failed
+def test_a_refund_event_reports_the_refund_and_its_status(
+    kind: str, status: str, reported: Paid | Pending | Failed
 ) -> None:
     body = an_event(kind, status=status)
-    assert a_reader().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.REFUND, "ok_1", "re_1", said)]
+    assert a_parser().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.REFUND, "ok_1", "re_1", reported)]
 
 
 @pytest.mark.parametrize(
@@ -76,66 +76,68 @@ def test_a_refunds_event_names_the_refund_and_how_it_stands(
         ("dispute.lost", "lost", Dispute.LOST),
     ],
 )
-def test_a_disputes_event_names_the_dispute_and_how_it_stands(kind: str, status: str, dispute: Dispute) -> None:
+def test_a_dispute_event_reports_the_dispute_and_its_status(kind: str, status: str, dispute: Dispute) -> None:
     body = an_event(kind, status=status)
-    seen = DisputeStatus(dispute, "dp_1")
-    assert a_reader().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.DISPUTE, "ok_1", None, seen)]
+    reported = DisputeStatus(dispute, "dp_1")
+    assert a_parser().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.DISPUTE, "ok_1", None, reported)]
 
 
-def test_an_event_nobody_told_us_of_is_no_news() -> None:
+def test_an_event_of_an_unknown_type_is_ignored() -> None:
     body = an_event("payout.created")
-    assert a_reader().read(signed(body), body, NOW) == []
+    assert a_parser().read(signed(body), body, NOW) == []
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])
-def test_a_signature_is_good_for_five_minutes_either_way(seconds: int) -> None:
+def test_a_signature_is_valid_for_five_minutes(seconds: int) -> None:
     body = an_event()
-    then = NOW + timedelta(seconds=seconds)
-    assert not isinstance(a_reader().read(signed(body, at=then), body, NOW), InvalidSignature)
-    later = then + timedelta(seconds=1 if seconds > 0 else -1)
-    assert isinstance(a_reader().read(signed(body, at=later), body, NOW), InvalidSignature)
+    signed_at = NOW + timedelta(seconds=seconds)
+    assert not isinstance(a_parser().read(signed(body, signed_at=signed_at), body, NOW), InvalidSignature)
+    too_far = signed_at + timedelta(seconds=1 if seconds > 0 else -1)
+    assert isinstance(a_parser().read(signed(body, signed_at=too_far), body, NOW), InvalidSignature)
 
 
-def test_while_the_secret_changes_both_are_good_and_either_signature_is_enough() -> None:
+def test_both_secrets_are_valid_during_a_change_and_one_valid_signature_is_enough() -> None:
     body = an_event()
-    both = a_reader("new, old")
+    parser = a_parser("new, old")
     for secret in ("new", "old"):
-        assert not isinstance(both.read(signed(body, secret), body, NOW), InvalidSignature)
-    twice = f"{signed(body, 'unknown')['sandbox-signature']},v1={signature(body)}"
-    assert not isinstance(a_reader().read({"sandbox-signature": twice}, body, NOW), InvalidSignature)
+        assert not isinstance(parser.read(signed(body, secret), body, NOW), InvalidSignature)
+    two_signatures = f"{signed(body, 'unknown')['sandbox-signature']},v1={signature(body)}"
+    assert not isinstance(a_parser().read({"sandbox-signature": two_signatures}, body, NOW), InvalidSignature)
 
 
 SECONDS = str(int(NOW.timestamp()))
 ARABIC = SECONDS.translate({ord("0") + digit: chr(ord("٠") + digit) for digit in range(10)})
-FORGERIES: dict[str, Callable[[bytes], Mapping[str, str]]] = {
+FORGED_HEADERS: dict[str, Callable[[bytes], Mapping[str, str]]] = {
     "unsigned": lambda _: {},
-    "under another name": lambda body: {"x-signature": signed(body)["sandbox-signature"]},
-    "by a stranger": lambda body: signed(body, "a stranger's"),
+    "in another header": lambda body: {"x-signature": signed(body)["sandbox-signature"]},
+    "with an unknown secret": lambda body: signed(body, "a stranger's"),
     "of another body": lambda body: signed(body + b" "),
     "without its time": lambda body: {"sandbox-signature": f"v1={signature(body)}"},
     "with another time": lambda body: {"sandbox-signature": f"t={int(SECONDS) + 1},v1={signature(body)}"},
     "with two times": lambda body: {"sandbox-signature": f"t={SECONDS},t={SECONDS},v1={signature(body)}"},
-    "with a time that is none": lambda body: {"sandbox-signature": f"t=now,v1={signature(body, at='now')}"},
-    "with digits of another script": lambda body: {"sandbox-signature": f"t={ARABIC},v1={signature(body, at=ARABIC)}"},
+    "with a time in words": lambda body: {"sandbox-signature": f"t=now,v1={signature(body, signed_at='now')}"},
+    "with digits of another script": lambda body: {
+        "sandbox-signature": f"t={ARABIC},v1={signature(body, signed_at=ARABIC)}"
+    },
     "with no signature": lambda _: {"sandbox-signature": f"t={SECONDS}"},
     "with an empty signature": lambda _: {"sandbox-signature": f"t={SECONDS},v1="},
     "of another version": lambda body: {"sandbox-signature": f"t={SECONDS},v0={signature(body)}"},
-    "in characters that are no hex": lambda _: {"sandbox-signature": f"t={SECONDS},v1=\udcffé"},
-    "buried in a long header": lambda body: {"sandbox-signature": f"{'x,' * 600}{signed(body)['sandbox-signature']}"},
+    "with characters that are not hexadecimal": lambda _: {"sandbox-signature": f"t={SECONDS},v1=\udcffé"},
+    "in a too long header": lambda body: {"sandbox-signature": f"{'x,' * 600}{signed(body)['sandbox-signature']}"},
 }
 
 
-@pytest.mark.parametrize("how", FORGERIES)
-def test_a_forgery_is_not_believed(how: str) -> None:
+@pytest.mark.parametrize("how", FORGED_HEADERS)
+def test_a_forged_webhook_is_refused(how: str) -> None:
     body = an_event()
-    forged = a_reader().read(FORGERIES[how](body), body, NOW)
-    assert isinstance(forged, InvalidSignature)
-    assert forged.why.endswith(".")
+    refused = a_parser().read(FORGED_HEADERS[how](body), body, NOW)
+    assert isinstance(refused, InvalidSignature)
+    assert refused.why.endswith(".")
 
 
-def test_without_a_secret_nobody_is_believed() -> None:
+def test_without_a_secret_no_webhook_is_verified() -> None:
     body = an_event()
-    assert isinstance(a_reader(" ,").read(signed(body, ""), body, NOW), InvalidSignature)
+    assert isinstance(a_parser(" ,").read(signed(body, ""), body, NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -167,13 +169,13 @@ def test_without_a_secret_nobody_is_believed() -> None:
         an_event("dispute.opened", charge=7),
     ],
 )
-def test_what_is_signed_and_cannot_be_read_is_not_believed_either(body: bytes) -> None:
-    assert isinstance(a_reader().read(signed(body), body, NOW), InvalidSignature)
+def test_an_unreadable_signed_webhook_is_refused(body: bytes) -> None:
+    assert isinstance(a_parser().read(signed(body), body, NOW), InvalidSignature)
 
 
-def test_what_is_too_large_is_not_read() -> None:
+def test_a_too_large_webhook_is_refused() -> None:
     body = an_event() + b" " * 65_536
-    assert isinstance(a_reader().read(signed(body), body, NOW), InvalidSignature)
+    assert isinstance(a_parser().read(signed(body), body, NOW), InvalidSignature)
 
 
 JSON = st.recursive(
@@ -185,23 +187,23 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), header=st.text())
-def test_whatever_arrives_unsigned_is_a_forgery(body: bytes, header: str) -> None:
-    assert isinstance(a_reader().read({"sandbox-signature": header}, body, NOW), InvalidSignature)
+def test_random_unsigned_webhooks_are_refused(body: bytes, header: str) -> None:
+    assert isinstance(a_parser().read({"sandbox-signature": header}, body, NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
-def test_whatever_arrives_signed_is_read_or_refused(body: bytes) -> None:
-    """It never raises, and what it lets through are words that may be kept."""
-    read = a_reader().read(signed(body), body, NOW)
-    assert isinstance(read, InvalidSignature) or all(notice.event_id.isprintable() for notice in read)
+def test_random_signed_webhooks_are_parsed_or_refused(body: bytes) -> None:
+    """The parser raises no exception, and the event ids contain only printable characters."""
+    result = a_parser().read(signed(body), body, NOW)
+    assert isinstance(result, InvalidSignature) or all(event.event_id.isprintable() for event in result)
 
 
 @settings(deadline=None)
 @given(
     changes=st.dictionaries(st.sampled_from([*REFUND]), JSON), kind=st.sampled_from(["refund.updated", "dispute.won"])
 )
-def test_whatever_an_event_is_about_is_read_or_refused(changes: dict[str, Any], kind: str) -> None:
+def test_events_with_random_fields_are_parsed_or_refused(changes: dict[str, Any], kind: str) -> None:
     body = an_event(kind, **changes)
-    read = a_reader().read(signed(body), body, NOW)
-    assert isinstance(read, InvalidSignature) or all((notice.charge or "").isprintable() for notice in read)
+    result = a_parser().read(signed(body), body, NOW)
+    assert isinstance(result, InvalidSignature) or all((event.charge or "").isprintable() for event in result)

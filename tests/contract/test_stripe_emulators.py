@@ -43,37 +43,37 @@ from worker.providers.stripe.webhooks import StripeWebhookParser
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 20.0  # seconds; reached only when something is broken
+TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
 API_KEY = "sk_test_for_emulators_only"
 SECRET = "whsec_for_emulators_only"
-FIVE = Money(500, "USD")
+FIVE_DOLLARS = Money(500, "USD")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Emulator:
-    """Somebody else's Stripe, as a process on this machine."""
+    """An emulator of Stripe's API, as a process on this machine."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def adapter(self, api_key: str = API_KEY) -> PaymentProvider:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
-        return create_adapter(account, provider_timeout_seconds=PATIENCE, connections=2)
+        return create_adapter(account, provider_timeout_seconds=TEST_TIMEOUT, connections=2)
 
     def post(self, path: str, **fields: object) -> dict[str, Any]:
-        answer = requests.post(f"{self.url}{path}", data=fields, auth=(API_KEY, ""), timeout=PATIENCE)
+        answer = requests.post(f"{self.url}{path}", data=fields, auth=(API_KEY, ""), timeout=TEST_TIMEOUT)
         assert answer.ok, answer.text
         return dict(answer.json()) if answer.content else {}
 
     def get(self, path: str) -> dict[str, Any]:
-        answer = requests.get(f"{self.url}{path}", auth=(API_KEY, ""), timeout=PATIENCE)
+        answer = requests.get(f"{self.url}{path}", auth=(API_KEY, ""), timeout=TEST_TIMEOUT)
         assert answer.ok, answer.text
         return dict(answer.json())
 
 
 @contextmanager
 def run_emulator(command: Sequence[str], **options: Any) -> Iterator[Emulator]:
-    """Its first line is the port that it listens on."""
+    """Run an emulator. The first line of its output is its port."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
         assert process.stdout
         port = process.stdout.readline().strip()
@@ -93,72 +93,74 @@ def localstripe() -> Iterator[Emulator]:
 
 @pytest.fixture
 def intent(localstripe: Emulator) -> str:
-    """A payment of five dollars that was captured."""
+    """Return the id of a captured payment of five dollars."""
     card = {"card[number]": "4242424242424242", "card[exp_month]": 12, "card[exp_year]": 2040, "card[cvc]": "123"}
     method = localstripe.post("/v1/payment_methods", type="card", **card)
-    made = localstripe.post(
+    payment = localstripe.post(
         "/v1/payment_intents", amount=500, currency="usd", payment_method=method["id"], confirm="true"
     )
-    assert made["status"] == "succeeded"
-    return str(made["id"])
+    assert payment["status"] == "succeeded"
+    return str(payment["id"])
 
 
 def test_a_payment_intent_is_refunded_and_found_again(localstripe: Emulator, intent: str) -> None:
     adapter = localstripe.adapter()
     assert adapter.look_up(intent, key="key-1") == NotFound()
-    paid = adapter.refund(intent, FIVE, key="key-1")
+    paid = adapter.refund(intent, FIVE_DOLLARS, key="key-1")
     assert isinstance(paid, Paid)
     assert adapter.look_up(intent, key="key-1") == paid
-    assert adapter.look_up(intent, key="key-2") == ExternalRefund(paid.refund_id, FIVE)
+    assert adapter.look_up(intent, key="key-2") == ExternalRefund(paid.refund_id, FIVE_DOLLARS)
 
 
 def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe: Emulator, intent: str) -> None:
     adapter = localstripe.adapter()
     charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
-    paid = adapter.refund(charge, FIVE, key="key-1")
+    paid = adapter.refund(charge, FIVE_DOLLARS, key="key-1")
     assert isinstance(paid, Paid)
     assert adapter.look_up(charge, key="key-1") == paid
 
 
 def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Emulator, intent: str) -> None:
-    unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE, key="key-1")
+    unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE_DOLLARS, key="key-1")
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
-def test_localstripes_webhooks_are_proven(localstripe: Emulator, request: pytest.FixtureRequest) -> None:
-    with an_ear() as (url, heard):
+def test_the_signature_of_a_localstripe_webhook_is_verified(
+    localstripe: Emulator, request: pytest.FixtureRequest
+) -> None:
+    with run_webhook_receiver() as (url, received):
         localstripe.post("/_config/webhooks/ours", url=url, secret=SECRET)
         request.getfixturevalue("intent")
-        headers, body = heard.get(timeout=PATIENCE)
+        headers, body = received.get(timeout=TEST_TIMEOUT)
         now = datetime.now(UTC)
         assert StripeWebhookParser(SecretStr(SECRET)).read(headers, body, now) == []
         assert isinstance(StripeWebhookParser(SecretStr("whsec_other")).read(headers, body, now), InvalidSignature)
         assert isinstance(StripeWebhookParser(SecretStr(SECRET)).read(headers, body + b" ", now), InvalidSignature)
 
 
-class _Ear(BaseHTTPRequestHandler):
+class _WebhookHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.put(({name.lower(): value for name, value in self.headers.items()}, body))  # type: ignore[attr-defined]
+        self.server.received.put(({name.lower(): value for name, value in self.headers.items()}, body))  # type: ignore[attr-defined]
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Its log says nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def an_ear() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
-    """A place where webhooks are heard."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Ear) as server:
-        heard: Queue[tuple[dict[str, str], bytes]] = Queue()
-        server.heard = heard  # type: ignore[attr-defined]
+def run_webhook_receiver() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
+    """Yield the URL of a webhook receiver, and the queue of the received webhooks."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _WebhookHandler) as server:
+        received: Queue[tuple[dict[str, str], bytes]] = Queue()
+        server.received = received  # type: ignore[attr-defined]
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/", heard
+        yield f"http://127.0.0.1:{server.server_port}/", received
         server.shutdown()
 
 
-# stripe-stateful-mock: keys, refusals and errors
+# stripe-stateful-mock: idempotency keys, declines and errors
 
 
 @pytest.fixture(scope="module")
@@ -180,77 +182,81 @@ def key() -> str:
 
 
 def test_the_same_key_pays_once(mock: Emulator, charge: str, key: str) -> None:
-    paid = mock.adapter().refund(charge, FIVE, key=key)
+    paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
     assert isinstance(paid, Paid)
-    assert mock.adapter().refund(charge, FIVE, key=key) == paid
+    assert mock.adapter().refund(charge, FIVE_DOLLARS, key=key) == paid
     assert mock.get(f"/v1/charges/{charge}")["amount_refunded"] == 500
 
 
-def test_a_key_serves_one_refund_only(mock: Emulator, charge: str, key: str) -> None:
+def test_a_key_is_used_for_one_refund_only(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
-    assert isinstance(other, Unknown), "what was asked for under this key before may have paid"
+    assert isinstance(other, Unknown), "The first refund with this key may have been paid."
 
 
-def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(
+def test_another_key_for_the_same_charge_is_declined_and_finds_the_first_refund(
     mock: Emulator, charge: str, key: str
 ) -> None:
-    paid = mock.adapter().refund(charge, FIVE, key=key)
+    paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
     assert isinstance(paid, Paid)
-    again = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
+    again = mock.adapter().refund(charge, FIVE_DOLLARS, key=f"{key}-again")
     assert again == Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
-    assert mock.adapter().look_up(charge, key=f"{key}-again") == ExternalRefund(paid.refund_id, FIVE)
+    assert mock.adapter().look_up(charge, key=f"{key}-again") == ExternalRefund(paid.refund_id, FIVE_DOLLARS)
     assert mock.adapter().look_up(charge, key=key) == paid
 
 
-def test_more_than_is_left_is_refused(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_above_the_remaining_amount_is_declined(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
-    declined = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
+    declined = mock.adapter().refund(charge, FIVE_DOLLARS, key=f"{key}-again")
     assert declined == Declined(DeclineReason.PERMANENT, "invalid_request_error")
 
 
 def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:
     charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_createDispute")["id"]
     dispute = eventually(lambda: mock.get(f"/v1/charges/{charge}")["dispute"])
-    assert mock.adapter().refund(charge, FIVE, key=key) == Declined(DeclineReason.DISPUTED, "charge_disputed")
+    assert mock.adapter().refund(charge, FIVE_DOLLARS, key=key) == Declined(DeclineReason.DISPUTED, "charge_disputed")
     assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeStatus(Dispute.OPEN, dispute)
 
 
-def test_a_charge_that_nobody_knows_is_refused(mock: Emulator, key: str) -> None:
-    assert mock.adapter().refund("ch_nobody", FIVE, key=key) == Declined(DeclineReason.PERMANENT, "resource_missing")
+def test_an_unknown_charge_is_declined(mock: Emulator, key: str) -> None:
+    assert mock.adapter().refund("ch_nobody", FIVE_DOLLARS, key=key) == Declined(
+        DeclineReason.PERMANENT, "resource_missing"
+    )
 
 
-def test_a_charge_that_nobody_refunded_is_absent(mock: Emulator, charge: str, key: str) -> None:
+def test_a_charge_without_a_refund_is_not_found(mock: Emulator, charge: str, key: str) -> None:
     assert mock.adapter().look_up(charge, key=key) == NotFound()
 
 
 def test_a_refund_is_in_the_list(mock: Emulator, charge: str, key: str) -> None:
-    paid = mock.adapter().refund(charge, FIVE, key=key)
+    paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
     page = mock.adapter().list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)
     found = [refund for refund in page.refunds if refund.charge == charge]
-    assert [(Paid(one.refund_id, one.amount), one.status, one.key) for one in found] == [(paid, RefundStatus.PAID, key)]
+    assert [(Paid(listed.refund_id, listed.amount), listed.status, listed.key) for listed in found] == [
+        (paid, RefundStatus.PAID, key)
+    ]
 
 
 def test_credentials_that_the_mock_refuses_are_unknown(mock: Emulator, charge: str, key: str) -> None:
-    unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE, key=key)
+    unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE_DOLLARS, key=key)
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
-def test_its_errors_are_read_as_stripes(mock: Emulator, key: str) -> None:
-    """It has these for charges only, which we never make: so the SDK is asked, as the adapter asks it."""
+def test_error_responses_of_the_mock_are_parsed(mock: Emulator, key: str) -> None:
+    """The mock returns these errors only when a charge is created. The adapter creates no charges, so the test calls the SDK."""
     client = stripe.StripeClient(
         API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))
     )
 
-    def failing(token: str) -> Declined | Unknown:
-        with time_limit(PATIENCE), pytest.raises(stripe.StripeError) as raised:
+    def result_of_charge(token: str) -> Declined | Unknown:
+        with time_limit(TEST_TIMEOUT), pytest.raises(stripe.StripeError) as raised:
             client.v1.charges.create(
                 {"amount": 500, "currency": "usd", "source": token}, {"idempotency_key": f"{key}{token}"}
             )
         return result_of_error(raised.value)
 
-    assert failing("tok_429") == Unknown("Stripe answered 429.")
-    assert failing("tok_429") == Unknown("Stripe answered 429.")
-    assert failing("tok_500") == Unknown("Stripe answered 500.")
-    assert failing("tok_500") == Unknown("Stripe answered 500.", replayed=True)
+    assert result_of_charge("tok_429") == Unknown("Stripe answered 429.")
+    assert result_of_charge("tok_429") == Unknown("Stripe answered 429.")
+    assert result_of_charge("tok_500") == Unknown("Stripe answered 500.")
+    assert result_of_charge("tok_500") == Unknown("Stripe answered 500.", replayed=True)

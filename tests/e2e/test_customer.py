@@ -153,7 +153,7 @@ def test_going_back_after_confirming_leads_to_the_status_again(page: Page, site:
     assert site.count_refunds(purchase) == 1
 
 
-def test_a_double_click_is_one_request(page: Page, site: Site) -> None:
+def test_a_double_click_sends_one_request(page: Page, site: Site) -> None:
     fill(page, site, site.add_purchase())
     before = site.count_cases()
     page.locator("form[method=post] button").dblclick()

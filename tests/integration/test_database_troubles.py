@@ -1,4 +1,4 @@
-"""PostgreSQL on a bad day: nothing is accepted without a commit, and what became of a commit is read again, not guessed."""
+"""Failures of PostgreSQL: without a commit nothing is accepted, and after a lost commit the stored state is read again."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +30,7 @@ from tests.integration._provider_fixtures import (
     state_of,
 )
 from tests.integration._web_fixtures import serve
-from tests.integration.test_api import ASK, problem
+from tests.integration.test_api import REQUESTS_PATH, problem_document
 from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import eventually, with_database
 from worker.context import WorkerContext
@@ -41,19 +41,19 @@ from worker.refunds.resolution import resolve
 
 
 class Operator:
-    """Somebody with the keys to the server."""
+    """Executes statements as a superuser of the database."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def does(self, statement: LiteralString) -> list[Any]:
+    def execute(self, statement: LiteralString) -> list[Any]:
         with psycopg.connect(self._url, autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     @contextmanager
-    def holding(self, statement: LiteralString) -> Iterator[psycopg.Connection]:
-        """In the middle of a transaction, with more patience than anybody else."""
+    def in_transaction(self, statement: LiteralString) -> Iterator[psycopg.Connection]:
+        """Execute a statement in a transaction that stays open while the block runs. In a deadlock, it is never the victim."""
         with psycopg.connect(self._url, options="-c deadlock_timeout=1min") as connection:
             connection.execute(statement)
             yield connection
@@ -65,25 +65,25 @@ def operator(servers: Servers, database: str) -> Operator:
 
 
 @pytest.fixture
-def standby(operator: Operator) -> Iterator[Callable[[str], None]]:
-    """Names the server without which no commit of ours ends; there is none of any name."""
-    operator.does("alter role moneyback set synchronous_commit = on")
+def set_standby_name(operator: Operator) -> Iterator[Callable[[str], None]]:
+    """Return a function that sets the name of a required standby server. No standby exists, so a name makes commits wait."""
+    operator.execute("alter role moneyback set synchronous_commit = on")
 
-    def name(name: str) -> None:
-        operator.does(f"alter system set synchronous_standby_names = '{name}'")
-        operator.does("select pg_reload_conf()")
-        eventually(lambda: operator.does("show synchronous_standby_names") == [(name,)])
+    def set_name(name: str) -> None:
+        operator.execute(f"alter system set synchronous_standby_names = '{name}'")
+        operator.execute("select pg_reload_conf()")
+        eventually(lambda: operator.execute("show synchronous_standby_names") == [(name,)])
 
-    yield name
-    name("")
-    operator.does("alter role moneyback reset synchronous_commit")
+    yield set_name
+    set_name("")
+    operator.execute("alter role moneyback reset synchronous_commit")
 
 
-def killed_in_commit(operator: Operator, under_way: Future[Any]) -> None:
-    """The backend that commits for this one ends while it does: after the commit, before its answer."""
+def kill_backend_in_commit(operator: Operator, transaction: Future[Any]) -> None:
+    """Kill the database backend after its commit and before its response, and wait for the end of `transaction`."""
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
-    assert eventually(lambda: operator.does(kill)) == [(True,)]
-    under_way.exception()
+    assert eventually(lambda: operator.execute(kill)) == [(True,)]
+    transaction.exception()
 
 
 @pytest.fixture
@@ -98,126 +98,128 @@ def web(application: FastAPI) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def ask(context: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
-    """A seller's program asks, every time the same, under one key."""
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
+def send_request(context: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
+    """Return a function that sends the same API request each time, with the same idempotency key."""
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
     with context.records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
-    said = {"email": bought.email, "reference": bought.reference, "reason": "other"}
+    body = {"email": purchase.email, "reference": purchase.reference, "reason": "other"}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "one"}
-    web.get(f"{ASK}/{bought.id}", headers=headers)  # that the key is in use is written down now, and not again soon
-    return lambda: web.post(ASK, json=said, headers=headers)
+    # this request stores the key's time of last use, so the following requests do not store it for a minute
+    web.get(f"{REQUESTS_PATH}/{purchase.id}", headers=headers)
+    return lambda: web.post(REQUESTS_PATH, json=body, headers=headers)
 
 
-def cases(context: WorkerContext) -> list[UUID]:
+def stored_case_ids(context: WorkerContext) -> list[UUID]:
     with context.records.work() as work:
         return [row.id for row in work.run("select id from cases")]
 
 
-def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case(
-    context: WorkerContext, operator: Operator, standby: Callable[[str], None], ask: Callable[[], httpx.Response]
+def test_a_request_repeated_after_a_lost_commit_is_the_same_case(
+    context: WorkerContext,
+    operator: Operator,
+    set_standby_name: Callable[[str], None],
+    send_request: Callable[[], httpx.Response],
 ) -> None:
-    standby("nobody")
-    with ThreadPoolExecutor(1) as customer:
-        asking = customer.submit(ask)
-        killed_in_commit(operator, asking)
-        problem(asking.result(), ProblemCode.SERVICE_UNAVAILABLE)
-    standby("")
-    (case,) = cases(context)
-    again = ask()
+    set_standby_name("missing")
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send_request)
+        kill_backend_in_commit(operator, sending)
+        problem_document(sending.result(), ProblemCode.SERVICE_UNAVAILABLE)
+    set_standby_name("")
+    (case,) = stored_case_ids(context)
+    again = send_request()
     assert (again.status_code, UUID(again.json()["id"])) == (202, case)
-    assert cases(context) == [case]
+    assert stored_case_ids(context) == [case]
 
 
-def paid_but_not_recorded(context: WorkerContext, bought: Purchase) -> tuple[Call, Paid]:
-    """The provider said that it paid; that is still to be written down."""
-    cases = create_approved_cases(context, bought)
+def refund_without_recording(context: WorkerContext, purchase: Purchase) -> tuple[Call, Paid]:
+    """Refund a purchase at the provider without recording the result."""
+    cases = create_approved_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock(cases, state=State.APPROVED))
-    answer = context.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
+    answer = context.providers["sandbox"].refund(purchase.charge, call.operation.amount, key=call.operation.key)
     assert isinstance(answer, Paid)
     return call, answer
 
 
-def recorded(context: WorkerContext, call: Call, answer: Paid) -> None:
+def record_result(context: WorkerContext, call: Call, answer: Paid) -> None:
     with context.records.work() as work:
         record(work, context, [(call, Sent(answer))])
 
 
-def settled(context: WorkerContext, case: UUID) -> State:
+def state_after_resolution(context: WorkerContext, case: UUID) -> State:
     expire_leases(context.records)
     resolve(context, [case])
     return state_of(context.records, case)
 
 
-def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
-    context: WorkerContext, operator: Operator, standby: Callable[[str], None]
+def test_a_refund_is_found_again_after_its_commit_was_lost(
+    context: WorkerContext, operator: Operator, set_standby_name: Callable[[str], None]
 ) -> None:
-    bought = a_charged_purchase("ok")
-    call, answer = paid_but_not_recorded(context, bought)
-    standby("nobody")
-    with ThreadPoolExecutor(1) as worker:
-        recording = worker.submit(recorded, context, call, answer)
-        killed_in_commit(operator, recording)
+    purchase = a_charged_purchase("ok")
+    call, answer = refund_without_recording(context, purchase)
+    set_standby_name("missing")
+    with ThreadPoolExecutor(1) as pool:
+        recording = pool.submit(record_result, context, call, answer)
+        kill_backend_in_commit(operator, recording)
         assert isinstance(recording.exception(), DatabaseDownError)
-    standby("")
-    assert settled(context, call.case.id) is State.REFUNDED
-    assert len(refunds_at_provider(context, bought)) == 1
+    set_standby_name("")
+    assert state_after_resolution(context, call.case.id) is State.REFUNDED
+    assert len(refunds_at_provider(context, purchase)) == 1
     assert_audit_is_clean(context.records)
 
 
-def test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment(
-    context: WorkerContext, operator: Operator
-) -> None:
-    bought = a_charged_purchase("ok")
-    call, answer = paid_but_not_recorded(context, bought)
+def test_a_refund_is_found_again_after_a_deadlock(context: WorkerContext, operator: Operator) -> None:
+    purchase = a_charged_purchase("ok")
+    call, answer = refund_without_recording(context, purchase)
     waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    with ThreadPoolExecutor(1) as worker:
-        with operator.holding("select from purchases for update") as other:
-            recording = worker.submit(recorded, context, call, answer)
-            eventually(lambda: operator.does(waiting))
+    with ThreadPoolExecutor(1) as pool:
+        with operator.in_transaction("select from purchases for update") as other:
+            recording = pool.submit(record_result, context, call, answer)
+            eventually(lambda: operator.execute(waiting))
             other.execute("select from cases for update")
-        lost = recording.exception()
-    assert isinstance(lost, DatabaseDownError)
-    assert isinstance(lost.__cause__, psycopg.errors.DeadlockDetected)
+        error = recording.exception()
+    assert isinstance(error, DatabaseDownError)
+    assert isinstance(error.__cause__, psycopg.errors.DeadlockDetected)
     assert state_of(context.records, call.case.id) is State.REFUNDING
-    assert settled(context, call.case.id) is State.REFUNDED
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert state_after_resolution(context, call.case.id) is State.REFUNDED
+    assert len(refunds_at_provider(context, purchase)) == 1
     assert_audit_is_clean(context.records)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No statement may take longer than two seconds, where it may take twenty."""
-    hasty = work_module._SESSION.replace("statement_timeout=20s", "statement_timeout=2s")
-    assert hasty != work_module._SESSION
-    monkeypatch.setattr(work_module, "_SESSION", hasty)
+def short_statement_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reduce the statement timeout from 20 to 2 seconds."""
+    session = work_module._SESSION.replace("statement_timeout=20s", "statement_timeout=2s")
+    assert session != work_module._SESSION
+    monkeypatch.setattr(work_module, "_SESSION", session)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_statement_timeout")
 def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
-    operator: Operator, context: WorkerContext, ask: Callable[[], httpx.Response]
+    operator: Operator, context: WorkerContext, send_request: Callable[[], httpx.Response]
 ) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_approved_cases(context, bought)
-    with operator.holding("lock table cases in access exclusive mode"):
-        problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, purchase)
+    with operator.in_transaction("lock table cases in access exclusive mode"):
+        problem_document(send_request(), ProblemCode.SERVICE_UNAVAILABLE)
         with pytest.raises(DatabaseDownError, match="statement timeout"):
             execute(context, [case])
-        assert refunds_at_provider(context, bought) == []
-    assert ask().status_code == 202
+        assert refunds_at_provider(context, purchase) == []
+    assert send_request().status_code == 202
     execute(context, [case])
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 @pytest.mark.slow
-def test_while_all_connections_are_in_use_who_comes_is_told_to_come_again(
-    application: FastAPI, ask: Callable[[], httpx.Response]
+def test_a_request_without_a_free_connection_is_answered_with_503(
+    application: FastAPI, send_request: Callable[[], httpx.Response]
 ) -> None:
-    with ExitStack() as everybody:
+    with ExitStack() as connections:
         for _ in range(2 * POOL):
-            everybody.enter_context(application.state.records.engine.connect())
-        assert "Nothing was accepted" in problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)["detail"]
-    assert ask().status_code == 202
+            connections.enter_context(application.state.records.engine.connect())
+        assert "Nothing was accepted" in problem_document(send_request(), ProblemCode.SERVICE_UNAVAILABLE)["detail"]
+    assert send_request().status_code == 202

@@ -1,4 +1,4 @@
-"""PostgreSQL's disk is full, a small one of its own: nothing is accepted, nothing is sent, and then all of it goes on."""
+"""PostgreSQL's disk is full: nothing is accepted or sent, and all work continues when the disk has free space again."""
 
 import errno
 import os
@@ -38,27 +38,27 @@ from tests.integration._provider_fixtures import (
     with_long_timeouts,
 )
 from tests.integration._web_fixtures import serve
-from tests.integration.test_api import ASK, problem
-from tests.integration.test_dispatch import some_time_later
+from tests.integration.test_api import REQUESTS_PATH, problem_document
+from tests.integration.test_dispatch import make_cases_overdue
 from tests.sample_data import store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 
-MINE = "MONEYBACK_SMALL_DISK"
-LONG = "".join(Random(1).choices(ascii_letters, k=4_000))  # half a page of a table, however it is packed
-SIZE = "160m"  # the cluster, a second database, and room for a few cases
+DISK_VARIABLE = "MONEYBACK_SMALL_DISK"
+LONG_COMMENT = "".join(Random(1).choices(ascii_letters, k=4_000))  # half a page: random text cannot be compressed
+SIZE = "160m"  # enough for the cluster, a second database and a few cases
 ADVICE = (
-    "Only root may mount a small disk, and in a container only with CAP_SYS_ADMIN. To run this test: "
-    f"mount -t tmpfs -o size={SIZE},mode=1777 none FOLDER, and name the folder in {MINE}."
+    "Only root can mount a small disk; in a container, root needs CAP_SYS_ADMIN. To run this test: "
+    f"mount -t tmpfs -o size={SIZE},mode=1777 none FOLDER, and name the folder in {DISK_VARIABLE}."
 )
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk that a test can fill without anybody else noticing."""
-    if mine := os.environ.get(MINE):
-        with tempfile.TemporaryDirectory(dir=mine) as name:
+    """Mount and yield a small disk, which a test can fill without effects on other programs."""
+    if own_disk := os.environ.get(DISK_VARIABLE):
+        with tempfile.TemporaryDirectory(dir=own_disk) as name:
             yield Path(name)
         return
     folder.mkdir()
@@ -72,12 +72,12 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-class Books:
-    """A PostgreSQL whose data lies on a small disk, and the stone that takes up what is left of it."""
+class SmallDatabase:
+    """A PostgreSQL server with its data on a small disk, and a file that takes the free space of this disk."""
 
     def __init__(self, data_dir: DataDir, disk: Path) -> None:
         self.postgres = Postgres(data_dir.create())
-        self._stone = disk / "stone"
+        self._filler = disk / "filler"
         data = disk / "postgres"
         data.mkdir(0o700)
         os.chown(data, self.postgres.user.uid, self.postgres.user.gid)
@@ -85,16 +85,16 @@ class Books:
         data_dir.postgres.symlink_to(data)
 
     def fill(self) -> None:
-        """To the last byte."""
-        with self._stone.open("wb", buffering=0) as stone:
+        """Write to the filler file until the disk is full."""
+        with self._filler.open("wb", buffering=0) as filler:
             try:
                 while True:
-                    stone.write(bytes(4_096))
+                    filler.write(bytes(4_096))
             except OSError as error:
-                assert error.errno == errno.ENOSPC  # noqa: PT017  # what is sought is the end of the disk
+                assert error.errno == errno.ENOSPC  # noqa: PT017  # the error is the end of the loop
 
     def exhaust_the_log(self) -> None:
-        """The log needs another file, for which there is no room: PostgreSQL ends itself, as often as it is started."""
+        """Fill the write-ahead log, until it needs a new file. PostgreSQL then stops with a PANIC at every start."""
         with suppress(psycopg.OperationalError), psycopg.connect(self.postgres.superuser_url, autocommit=True) as db:
             while True:
                 db.execute("select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
@@ -102,36 +102,39 @@ class Books:
         assert "PANIC" in self.postgres.log.read_text()
 
     def make_room(self) -> None:
-        self._stone.unlink()
+        """Delete the filler file."""
+        self._filler.unlink()
 
-    def revived(self) -> bool:
-        """Whoever looks after servers starts again what ended."""
+    def restart(self) -> bool:
+        """Start PostgreSQL again, and return whether it runs."""
         return self.postgres.start().running
 
 
 @pytest.fixture
-def books() -> Iterator[Books]:
+def small_database() -> Iterator[SmallDatabase]:
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)
         data_dir = DataDir(folder / "h")
         with small_disk(folder / "disk") as disk:
-            books = Books(data_dir, disk)
-            with books.postgres:
-                yield books
+            small_database = SmallDatabase(data_dir, disk)
+            with small_database.postgres:
+                yield small_database
             data_dir.postgres.unlink()
             shutil.rmtree(disk / "postgres")
         data_dir.clean()
 
 
 @pytest.fixture
-def context(books: Books, sandbox_settings: Settings) -> Iterator[WorkerContext]:
-    """What works on those books."""
-    engine = connect(books.postgres.owner_url)
+def context(small_database: SmallDatabase, sandbox_settings: Settings) -> Iterator[WorkerContext]:
+    """Yield a worker context that uses the small database."""
+    engine = connect(small_database.postgres.owner_url)
     migrate.migrate(engine)
     engine.dispose()
     context = create_context(
-        with_long_timeouts(sandbox_settings).model_copy(update={"database_url": SecretStr(books.postgres.app_url)})
+        with_long_timeouts(sandbox_settings).model_copy(
+            update={"database_url": SecretStr(small_database.postgres.app_url)}
+        )
     )
     yield context
     close_context(context)
@@ -143,57 +146,57 @@ def web(context: WorkerContext) -> Iterator[httpx.Client]:
         yield web
 
 
-def tables_cannot_grow(books: Books) -> None:
-    books.fill()
+def fill_disk(small_database: SmallDatabase) -> None:
+    small_database.fill()
 
 
-def the_log_cannot_grow(books: Books) -> None:
-    books.fill()
-    books.exhaust_the_log()
+def fill_disk_and_log(small_database: SmallDatabase) -> None:
+    small_database.fill()
+    small_database.exhaust_the_log()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strike", [tables_cannot_grow, the_log_cannot_grow])
-def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once(
-    books: Books, context: WorkerContext, web: httpx.Client, strike: Callable[[Books], None]
+@pytest.mark.parametrize("fault", [fill_disk, fill_disk_and_log])
+def test_a_full_disk_stops_all_work_and_afterwards_each_case_is_paid_once(
+    small_database: SmallDatabase, context: WorkerContext, web: httpx.Client, fault: Callable[[SmallDatabase], None]
 ) -> None:
     before, *others = [a_charged_purchase("ok") for _ in range(50)]
     store_seller_and_purchases(context.records, *others)
     (waiting,) = create_approved_cases(context, before)
-    ask = customers(context, web)
-    strike(books)
+    send_request = request_sender(context, web)
+    fault(small_database)
     accepted = []
-    for bought in others:
-        answer = ask(bought)
+    for purchase in others:
+        answer = send_request(purchase)
         if answer.status_code != 202:
             break
-        accepted.append(UUID(answer.json()["id"]))  # what the disk had room for
-    assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
+        accepted.append(UUID(answer.json()["id"]))  # the disk still had space for this case
+    assert "Nothing was accepted" in problem_document(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     with pytest.raises(DatabaseDownError):
         handle(context, RefundApproved, [waiting])
     assert refunds_at_provider(context, before) == []
-    books.make_room()
-    eventually(lambda: books.revived() and web.get("/readyz").status_code == 200)
-    again = ask(bought)
+    small_database.make_room()
+    eventually(lambda: small_database.restart() and web.get("/readyz").status_code == 200)
+    again = send_request(purchase)
     assert again.status_code == 202, again.text
     accepted.append(UUID(again.json()["id"]))
-    some_time_later(context.records)
+    make_cases_overdue(context.records)
     handle(context, RefundApproved, [waiting])
     handle(context, RefundRequested, accepted)
     paid = [before, *others[: len(accepted)]]
     assert [state_of(context.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
-    assert [len(refunds_at_provider(context, one)) for one in paid] == [1] * len(paid)
+    assert [len(refunds_at_provider(context, purchase)) for purchase in paid] == [1] * len(paid)
     assert_audit_is_clean(context.records)
 
 
-def customers(context: WorkerContext, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
-    """Their seller's program asks, with much to say and a key of its own for each of them."""
+def request_sender(context: WorkerContext, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
+    """Return a function that sends an API request about a purchase, with a long comment."""
     with context.records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
 
-    def ask(bought: Purchase) -> httpx.Response:
-        said = {"email": bought.email, "reference": bought.reference, "reason": "other", "comment": LONG}
-        headers = {"authorization": f"Bearer {key}", "idempotency-key": bought.reference}
-        return web.post(ASK, json=said, headers=headers)
+    def send_request(purchase: Purchase) -> httpx.Response:
+        body = {"email": purchase.email, "reference": purchase.reference, "reason": "other", "comment": LONG_COMMENT}
+        headers = {"authorization": f"Bearer {key}", "idempotency-key": purchase.reference}
+        return web.post(REQUESTS_PATH, json=body, headers=headers)
 
-    return ask
+    return send_request

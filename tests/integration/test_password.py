@@ -18,7 +18,7 @@ from producers.web.app import app
 from records import Records
 from tests.fault_proxy import Proxy, redis_frame_length
 from tests.integration._web_fixtures import serve
-from tests.integration.test_api import ASK
+from tests.integration.test_api import REQUESTS_PATH
 from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 
@@ -83,7 +83,7 @@ def request_refund(records: Records, web: httpx.Client) -> Callable[[str], UUID]
         bought: Purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
         store_seller_and_purchases(records, bought)
         request = {"email": bought.email, "reference": bought.reference, "reason": "other"}
-        response = web.post(ASK, json=request, headers={"authorization": f"Bearer {key}"})
+        response = web.post(REQUESTS_PATH, json=request, headers={"authorization": f"Bearer {key}"})
         assert response.status_code == 202, response.text
         return UUID(response.json()["id"])
 

@@ -1,4 +1,7 @@
-"""The relay: what is due leaves in full messages, in turn, and only as fast as the broker's window allows."""
+"""Tests of the relay, which publishes the outbox to the broker.
+
+It fills messages with up to 100 cases, alternates between sellers, and limits the messages per queue to `WINDOW`.
+"""
 
 import threading
 from collections import Counter
@@ -23,7 +26,7 @@ from tests.services import eventually
 from worker.celery_fixes.config import celery_options
 from worker.relay import WINDOW, Relay, RelayResult
 
-LANE = RefundRequested.queue
+QUEUE = RefundRequested.queue
 
 
 @pytest.fixture
@@ -39,15 +42,18 @@ def relay(settings: Settings, records: Records) -> Relay:
     return Relay(settings, records, app)
 
 
-def due(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
+def create_due_cases(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
     bought = [a_recent_purchase(seller_id=seller) for _ in range(number)]
     store_seller_and_purchases(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
     with records.work() as work:
-        return [one.id for one in work.intake.accept([replace(a_submission(one), bulk=bulk) for one in bought])]
+        return [
+            request.id
+            for request in work.intake.accept([replace(a_submission(purchase), bulk=bulk) for purchase in bought])
+        ]
 
 
-def received(connection: Connection) -> list[list[UUID]]:
-    queue = QUEUES[LANE](connection.channel())
+def receive_all(connection: Connection) -> list[list[UUID]]:
+    queue = QUEUES[QUEUE](connection.channel())
     messages = []
     while message := queue.get(no_ack=True):
         (payload,), _, _ = message.payload
@@ -55,125 +61,131 @@ def received(connection: Connection) -> list[list[UUID]]:
     return messages
 
 
-def test_a_single_case_leaves_alone_at_once(records: Records, relay: Relay, connection: Connection) -> None:
-    (case,) = due(records, 1)
+def test_a_single_case_is_published_at_once(records: Records, relay: Relay, connection: Connection) -> None:
+    (case,) = create_due_cases(records, 1)
     assert relay.run_once(connection) == RelayResult(messages=1, cases=1)
-    assert received(connection) == [[case]]
+    assert receive_all(connection) == [[case]]
     assert relay.run_once(connection) == RelayResult(messages=0, cases=0)
 
 
-def test_what_waits_leaves_together_a_hundred_at_a_time(records: Records, relay: Relay, connection: Connection) -> None:
-    cases = due(records, 250)
+def test_due_cases_are_published_in_batches_of_a_hundred(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
+    cases = create_due_cases(records, 250)
     assert relay.run_once(connection) == RelayResult(messages=3, cases=250)
-    messages = received(connection)
+    messages = receive_all(connection)
     assert [len(message) for message in messages] == [100, 100, 50]
     assert {case for message in messages for case in message} == set(cases)
 
 
-def test_the_window_is_never_overfilled(records: Records, relay: Relay, connection: Connection) -> None:
-    due(records, (WINDOW + 5) * 100)
+def test_the_queue_never_exceeds_the_window(records: Records, relay: Relay, connection: Connection) -> None:
+    create_due_cases(records, (WINDOW + 5) * 100)
     assert relay.run_once(connection).messages == WINDOW
     assert relay.run_once(connection).messages == 0
-    assert queue_length(connection.channel(), LANE) == WINDOW
-    received(connection)
+    assert queue_length(connection.channel(), QUEUE) == WINDOW
+    receive_all(connection)
     assert relay.run_once(connection).messages == 5
 
 
-def test_one_sellers_recall_does_not_delay_anothers_single_request(
+def test_a_recall_of_one_seller_does_not_delay_another_seller(
     records: Records, relay: Relay, connection: Connection
 ) -> None:
-    due(records, 1_000, "recalling")
-    (single,) = due(records, 1, "quiet")
+    create_due_cases(records, 1_000, "recalling")
+    (single,) = create_due_cases(records, 1, "quiet")
     relay.run_once(connection)
-    assert single in received(connection)[0]
+    assert single in receive_all(connection)[0]
 
 
 def test_sellers_take_turns(records: Records, relay: Relay, connection: Connection) -> None:
-    owners = {case: name for name in ("a", "b", "c") for case in due(records, 200, name)}
+    seller_of_case = {case: name for name in ("a", "b", "c") for case in create_due_cases(records, 200, name)}
     relay.run_once(connection)
-    first = Counter(owners[case] for case in received(connection)[0])
-    assert set(first) == {"a", "b", "c"}
-    assert max(first.values()) - min(first.values()) <= 1
+    per_seller = Counter(seller_of_case[case] for case in receive_all(connection)[0])
+    assert set(per_seller) == {"a", "b", "c"}
+    assert max(per_seller.values()) - min(per_seller.values()) <= 1
 
 
-def test_more_sellers_than_fit_into_a_message_are_all_served(
+def test_more_sellers_than_one_message_can_hold_are_all_served(
     records: Records, relay: Relay, connection: Connection
 ) -> None:
-    cases = {case for number in range(130) for case in due(records, 2, f"s{number:03}")}
+    cases = {case for number in range(130) for case in create_due_cases(records, 2, f"s{number:03}")}
     relay.run_once(connection)
-    messages = received(connection)
+    messages = receive_all(connection)
     assert {case for message in messages for case in message} == cases
     assert len(messages) == 3
 
 
-def test_interactive_requests_leave_before_a_bulk(records: Records, relay: Relay, connection: Connection) -> None:
-    bulk = due(records, 150, "recalling", bulk=True)
-    (single,) = due(records, 1, "recalling")
+def test_interactive_requests_are_published_before_bulk_requests(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
+    bulk = create_due_cases(records, 150, "recalling", bulk=True)
+    (single,) = create_due_cases(records, 1, "recalling")
     relay.run_once(connection)
-    messages = received(connection)
+    messages = receive_all(connection)
     assert single in messages[0]
     assert {case for message in messages for case in message} == {single, *bulk}
 
 
-def test_what_the_broker_does_not_take_stays_in_the_outbox(
+def test_a_message_that_the_broker_refuses_stays_in_the_outbox(
     settings: Settings, records: Records, connection: Connection
 ) -> None:
-    cases = due(records, 3)
-    nobody = settings.model_copy(update={"broker_url": type(settings.broker_url)("redis://127.0.0.1:1/0")})
-    app = Celery("away", set_as_current=False)
-    app.config_from_object(celery_options(nobody))
-    with pytest.raises(Exception, match=r"127\.0\.0\.1:1"), connect(nobody) as away:
-        Relay(nobody, records, app).run_once(away)
-    back = Celery("back", set_as_current=False)
-    back.config_from_object(celery_options(settings))
-    assert Relay(settings, records, back).run_once(connection).cases == 3
-    assert sorted(received(connection)[0]) == sorted(cases)
+    cases = create_due_cases(records, 3)
+    unreachable = settings.model_copy(update={"broker_url": type(settings.broker_url)("redis://127.0.0.1:1/0")})
+    app = Celery("unreachable", set_as_current=False)
+    app.config_from_object(celery_options(unreachable))
+    with pytest.raises(Exception, match=r"127\.0\.0\.1:1"), connect(unreachable) as broken_connection:
+        Relay(unreachable, records, app).run_once(broken_connection)
+    app = Celery("reachable", set_as_current=False)
+    app.config_from_object(celery_options(settings))
+    assert Relay(settings, records, app).run_once(connection).cases == 3
+    assert sorted(receive_all(connection)[0]) == sorted(cases)
 
 
 def test_two_relays_share_the_work(records: Records, relay: Relay, connection: Connection) -> None:
-    cases = due(records, 120)
+    cases = create_due_cases(records, 120)
     with records.work() as work:
-        held = [case for case, _ in work.outbox.take(LANE, room=20, after=None, bulk=False)]
-        moved = relay.run_once(connection).cases
-    moved += relay.run_once(connection).cases
-    left = {case for message in received(connection) for case in message}
-    assert moved == 100
-    assert left == set(cases) - set(held)
+        taken = [case for case, _ in work.outbox.take(QUEUE, room=20, after=None, bulk=False)]
+        published = relay.run_once(connection).cases
+    published += relay.run_once(connection).cases
+    received = {case for message in receive_all(connection) for case in message}
+    assert published == 100
+    assert received == set(cases) - set(taken)
 
 
 @pytest.mark.slow
-def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
+def test_in_brokerless_mode_the_relay_processes_the_cases(
     sandbox_settings: Settings, records: Records, tmp_path: Path
 ) -> None:
-    """Direct mode: accepted requests end, letters leave; only a helpdesk's tasks wait for the broker."""
-    quick = sandbox_settings.timers.model_copy(update={"brokerless_after_seconds": 0.5})
-    nowhere = sandbox_settings.model_copy(
-        update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/nobody"), "timers": quick}
+    """Refunds are executed and e-mails are sent without the broker. Only support tasks wait for the broker."""
+    timers = sandbox_settings.timers.model_copy(update={"brokerless_after_seconds": 0.5})
+    settings = sandbox_settings.model_copy(
+        update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/no-broker"), "timers": timers}
     )
-    bought = [a_recent_purchase(charge=f"{way}_{uuid4()}") for way in ("ok", "fail500", "declined")]
+    bought = [a_recent_purchase(charge=f"{behaviour}_{uuid4()}") for behaviour in ("ok", "fail500", "declined")]
     store_seller_and_purchases(records, *bought)
-    cases = ids_of(accept(records, [a_submission(one) for one in bought]))
+    cases = ids_of(accept(records, [a_submission(purchase) for purchase in bought]))
     app = Celery("test", set_as_current=False)
-    app.config_from_object(celery_options(nowhere))
+    app.config_from_object(celery_options(settings))
     stop = threading.Event()
-    relaying = threading.Thread(target=Relay(nowhere, records, app).run, args=(stop,))
-    relaying.start()
+    thread = threading.Thread(target=Relay(settings, records, app).run, args=(stop,))
+    thread.start()
     try:
-        eventually(lambda: [view.state for view in seen(records, cases)] == ["refunded", "refunded", "with_support"])
-        eventually(lambda: letters_left(records) == 0)
+        eventually(
+            lambda: [view.state for view in views_of(records, cases)] == ["refunded", "refunded", "with_support"]
+        )
+        eventually(lambda: count_unsent_emails(records) == 0)
     finally:
         stop.set()
-        relaying.join()
+        thread.join()
     with records.work() as work:
         assert work.support_tasks.count_unpublished() == 1
 
 
-def seen(records: Records, cases: list[UUID]) -> list[CaseView]:
+def views_of(records: Records, cases: list[UUID]) -> list[CaseView]:
     with records.work() as work:
-        found = work.case_views.get_many(cases)
-    return [found[case] for case in cases]
+        views = work.case_views.get_many(cases)
+    return [views[case] for case in cases]
 
 
-def letters_left(records: Records) -> int:
+def count_unsent_emails(records: Records) -> int:
     with records.work() as work:
         return work.case_emails.count_unsent()

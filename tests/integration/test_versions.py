@@ -1,7 +1,7 @@
-"""Releases side by side: an older and a newer worker share the work of a database that a later release has migrated.
+"""Tests of two releases in parallel: an older and a newer worker use a database that a later release has migrated.
 
-Nothing was released before this version. The older worker is therefore this one without one queue, and the later release
-is a migration that adds a column and a table.
+No version was released before this version. The older worker is therefore this version without one queue, and the later
+release is a migration that adds a column and a table.
 """
 
 import os
@@ -21,13 +21,13 @@ from records import Records
 from records.audit import audit
 from records.unit_of_work import connect
 from tests.canaries.workers import request_refund, state_of
-from tests.integration.test_worker import refunds
+from tests.integration.test_worker import count_refunds
 from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database, tamper
 
 LATER_MIGRATION = (
     "alter table cases add column later text not null default ''; create table later_table (id bigint primary key)"
 )
-"""What a migration may do while workers of an earlier release run: it only adds."""
+"""A migration that only adds, so workers of an earlier release can continue."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def records(settings: Settings) -> Iterator[Records]:
 class OlderWorker(ChildProcess):
     """A worker of an earlier release."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:  # as its parent, with another program
+    def __init__(self, settings: Settings, folder: Path) -> None:  # as in ChildProcess, with another program
         self.name, self.log = "older", folder / "older.log"
         queues = ",".join(queue for queue in WORK_QUEUES if queue != InquiryEmailsDue.queue)
         options = ["worker", "-c", "1", "-Q", queues, "-n", "older"]
@@ -85,7 +85,7 @@ def is_sent(records: Records, email: UUID) -> bool:
 
 
 @pytest.mark.slow
-def test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing(
+def test_a_rollback_to_an_older_worker_loses_no_case(
     settings: Settings, records: Records, start: Callable[..., ChildProcess], older_worker: ChildProcess
 ) -> None:
     """Messages of a new queue wait for a worker that knows the queue. Older workers neither take nor discard them."""
@@ -104,7 +104,7 @@ def test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothin
     assert older_worker.process.poll() is None
     newer_worker(start)
     eventually(lambda: is_sent(records, second))
-    assert [refunds(settings, records, case) for case in cases] == [1] * 8
+    assert [count_refunds(settings, records, case) for case in cases] == [1] * 8
     with records.work() as work:
         assert work.dead_letters.list_all() == []
         assert audit(work).faults == []

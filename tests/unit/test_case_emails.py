@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from config.i18n import LANGUAGES, translator_for
-from config.settings import Settings
 from config.signed_links import Purpose
 from domain.emails import EmailKind
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
@@ -24,6 +22,7 @@ from domain.reason_codes import ReasonCode
 from domain.states import State
 from records.case_emails import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_case_view, an_email, bodies
+from tests.services import offline_settings
 from worker.emails import EmailNotSentError, MaildirTransport, SmtpTransport, is_current, mail_transport_for, render
 from worker.emails.case_copy import DEFAULT_REASON, EMAILS, QUESTIONS
 from worker.emails.headers import one_line
@@ -392,25 +391,16 @@ def test_every_message_id_has_a_different_valid_file_name() -> None:
     assert all(name.replace("@", "").replace(".", "").isalnum() and len(name) <= 200 for name in names)
 
 
-def settings(**values: Any) -> Settings:
-    return Settings(
-        database_url=SecretStr("postgresql://nowhere/none"),
-        broker_url=SecretStr("memory://"),
-        secret_key=SecretStr("only for tests, and long enough to sign with"),
-        **values,
-    )
-
-
 def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
     assert isinstance(
-        mail_transport_for(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport
+        mail_transport_for(offline_settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport
     )
-    assert isinstance(mail_transport_for(settings(sent_mail_dir=tmp_path)), MaildirTransport)
+    assert isinstance(mail_transport_for(offline_settings(sent_mail_dir=tmp_path)), MaildirTransport)
 
 
 def test_settings_without_a_mail_transport_are_an_error() -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
-        mail_transport_for(settings())
+        mail_transport_for(offline_settings())
 
 
 @pytest.mark.parametrize("url", ["", "http://mail.example", "smtp://", "smtp://mail.example:port", "mail.example:25"])

@@ -1,0 +1,52 @@
+"""Checks the files for GitHub, Compose and pre-commit: they follow their schemas and run only reviewed code."""
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.wheel_installs import ROOT
+
+GITHUB = ROOT / ".github"
+Check = Callable[[str, str], Result]
+
+
+@pytest.fixture(scope="module")
+def check() -> Check:
+    """Return a function that checks a file with a schema that check-jsonschema brings."""
+    main = import_module("check_jsonschema").main  # not at the top, because the import takes seconds
+    return lambda schema, file: CliRunner().invoke(main, ["--builtin-schema", f"vendor.{schema}", str(ROOT / file)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        ("compose-spec", "docker-compose.yml"),
+        ("github-workflows", ".github/workflows/checks.yml"),
+        ("dependabot", ".github/dependabot.yml"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/feature.yml"),
+    ],
+)
+def test_a_file_follows_its_schema(check: Check, schema: str, file: str) -> None:
+    result = check(schema, file)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_workflow_may_read_and_runs_only_what_was_reviewed() -> None:
+    for file in (GITHUB / "workflows").iterdir():
+        text = file.read_text()
+        assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
+        assert set(re.findall(r"^\s+[\w-]+: (read|write)$", text, re.MULTILINE)) == {"read"}
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", used) for used in re.findall(r"uses: (\S+)", text))
+        assert "secrets." not in text
+
+
+def test_no_hook_is_downloaded() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"repo: (\S+)", hooks) == ["local"]
+    assert set(re.findall(r"language: (\S+)", hooks)) == {"system"}

@@ -23,14 +23,14 @@ from worker.refunds.resolution import resolve
 PRICE = Money(4900, "EUR")
 
 
-def provider(*finds: LookupResult, capped: bool = False) -> ScriptedProvider:
+def a_provider(*finds: LookupResult, capped: bool = False) -> ScriptedProvider:
     return ScriptedProvider(
         [Paid("re_1", PRICE)], finds, capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=capped)
     )
 
 
 def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(context: WorkerContext) -> None:
-    asked = provider(ExternalRefund("re_by_hand", PRICE))
+    asked = a_provider(ExternalRefund("re_by_hand", PRICE))
     ours = with_adapter(context, asked)
     (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
     expire_leases(context.records)
@@ -43,19 +43,19 @@ def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(context: Worke
 
 
 def test_what_was_paid_under_our_key_before_the_books_were_set_back_is_adopted(context: WorkerContext) -> None:
-    asked = provider(Paid("re_1", PRICE))
+    asked = a_provider(Paid("re_1", PRICE))
     (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
     assert (state_of(context.records, case), asked.keys) == (State.REFUNDED, [])
 
 
 def test_what_nobody_refunded_is_refunded(context: WorkerContext) -> None:
-    asked = provider(NotFound())
+    asked = a_provider(NotFound())
     (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
     assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 1)
 
 
 def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(context: WorkerContext) -> None:
-    asked = provider(Unknown("It answered 503."), NotFound())
+    asked = a_provider(Unknown("It answered 503."), NotFound())
     ours = with_adapter(context, asked)
     (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
     assert (state_of(context.records, case), asked.keys) == (State.APPROVED, [])
@@ -65,7 +65,7 @@ def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(context: Worke
 
 
 def test_who_has_no_time_left_to_look_sends_nothing(context: WorkerContext) -> None:
-    asked = provider(NotFound())
+    asked = a_provider(NotFound())
     ours = with_adapter(context, asked)
     with context.records.work() as work:
         (call,) = prepare(
@@ -80,6 +80,6 @@ def test_who_has_no_time_left_to_look_sends_nothing(context: WorkerContext) -> N
 
 
 def test_a_provider_that_refuses_a_second_refund_itself_is_asked_at_once(context: WorkerContext) -> None:
-    asked = provider(NotFound(), capped=True)
+    asked = a_provider(NotFound(), capped=True)
     (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
     assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 0)

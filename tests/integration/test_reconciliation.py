@@ -1,4 +1,7 @@
-"""Reconciliation: a provider's list held against ours, both ways; what differs is one task, however often it is found."""
+"""Tests of the reconciliation, which compares a provider's list of refunds with our operations.
+
+Each discrepancy creates one support task, also if several runs find it.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -55,31 +58,35 @@ from worker.context import WorkerContext, create_context
 from worker.reconciliation.pages import MAX_ATTEMPTS
 from worker.reconciliation.run import MAX_REPORTS, ReconciliationResult, reconcile, reconcile_all
 
-A_WEEK = timedelta(days=8)
+EIGHT_DAYS = timedelta(days=8)
 
 
 class Provider:
-    """A provider with a list of its own, in which a test may change what it likes. It lists a few at a time."""
+    """A provider whose list of refunds a test can change. A page has few refunds."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
-    def __init__(self, *, a_page: int = 3) -> None:
+    def __init__(self, *, page_size: int = 3) -> None:
         self.refunds: list[ListedRefund] = []
-        self.trouble: list[Unknown | Exception] = []
-        """What the next calls for a page get instead."""
+        self.next_errors: list[Unknown | Exception] = []
+        """Errors that replace the next pages."""
         self.pages = 0
-        self._a_page = a_page
+        self._page_size = page_size
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         if charge.startswith("declined"):
             return Declined(DeclineReason.PERMANENT, "no")
-        return self._said(self.of(key) or self.make(charge, amount, key))
+        return self._result(self.find(key) or self.add_refund(charge, amount, key))
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        if ours := self.of(key):
-            return self._said(ours)
-        others = [one for one in self.refunds if one.charge == charge]
-        return ExternalRefund(others[0].refund_id, others[0].amount) if others else NotFound()
+        if own_refund := self.find(key):
+            return self._result(own_refund)
+        external_refunds = [refund for refund in self.refunds if refund.charge == charge]
+        return (
+            ExternalRefund(external_refunds[0].refund_id, external_refunds[0].amount)
+            if external_refunds
+            else NotFound()
+        )
 
     def dispute(self, charge: str) -> DisputeStatus:
         assert charge
@@ -87,36 +94,38 @@ class Provider:
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
-        if self.trouble:
-            trouble = self.trouble.pop(0)
-            if isinstance(trouble, Exception):
-                raise trouble
-            return trouble
-        listed = [one for one in self.refunds if one.created_at >= since]
+        if self.next_errors:
+            error = self.next_errors.pop(0)
+            if isinstance(error, Exception):
+                raise error
+            return error
+        refunds = [refund for refund in self.refunds if refund.created_at >= since]
         start = int(after or 0)
-        end = start + self._a_page
-        return RefundPage(listed[start:end], str(end) if end < len(listed) else None)
+        end = start + self._page_size
+        return RefundPage(refunds[start:end], str(end) if end < len(refunds) else None)
 
-    def make(
-        self, charge: str, amount: Money, key: str | None, standing: RefundStatus = RefundStatus.PAID
+    def add_refund(
+        self, charge: str, amount: Money, key: str | None, status: RefundStatus = RefundStatus.PAID
     ) -> ListedRefund:
         pending = charge.startswith("pending")
         at = datetime.now(UTC) - timedelta(days=1)
-        made = ListedRefund(f"re_{uuid4().hex}", charge, amount, RefundStatus.PENDING if pending else standing, at, key)
-        self.refunds.append(made)
-        return made
+        added = ListedRefund(f"re_{uuid4().hex}", charge, amount, RefundStatus.PENDING if pending else status, at, key)
+        self.refunds.append(added)
+        return added
 
-    def change(self, charge: str, **facts: Any) -> None:
-        self.refunds = [replace(one, **facts) if one.charge == charge else one for one in self.refunds]
+    def change_refund(self, charge: str, **fields: Any) -> None:
+        self.refunds = [replace(refund, **fields) if refund.charge == charge else refund for refund in self.refunds]
 
-    def of(self, key: str | None) -> ListedRefund | None:
-        return next((one for one in self.refunds if one.key == key), None)
+    def find(self, key: str | None) -> ListedRefund | None:
+        return next((refund for refund in self.refunds if refund.key == key), None)
 
-    def _said(self, one: ListedRefund) -> Paid | Pending | Failed:
-        if one.status is RefundStatus.FAILED:
-            return Failed(one.refund_id, "came_back")
+    def _result(self, refund: ListedRefund) -> Paid | Pending | Failed:
+        if refund.status is RefundStatus.FAILED:
+            return Failed(refund.refund_id, "came_back")
         return (
-            Paid(one.refund_id, one.amount) if one.status is RefundStatus.PAID else Pending(one.refund_id, one.amount)
+            Paid(refund.refund_id, refund.amount)
+            if refund.status is RefundStatus.PAID
+            else Pending(refund.refund_id, refund.amount)
         )
 
 
@@ -132,8 +141,8 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
     close_context(context)
 
 
-def yesterday(records: Records) -> None:
-    """As if everything was sent a day ago: no list is that late."""
+def move_operations_back_a_day(records: Records) -> None:
+    """Move all operations a day back, because a provider's list may be some hours late."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
@@ -141,48 +150,50 @@ def yesterday(records: Records) -> None:
         )
 
 
-def reconciled(context: WorkerContext) -> ReconciliationResult:
-    return reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK)
+def run_reconciliation(context: WorkerContext) -> ReconciliationResult:
+    return reconcile(context, "sandbox", datetime.now(UTC) - EIGHT_DAYS)
 
 
-def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
-    """The tasks about payments: trouble and evidence."""
+def payment_tasks(records: Records) -> list[tuple[str, dict[str, Any]]]:
+    """Return the kind and the evidence of each support task about a payment."""
     with records.work() as work:
         rows = work.run("select kind, evidence from support_tasks where kind <> 'case' order by created_at, kind")
         return [(row.kind, row.evidence) for row in rows]
 
 
-def refunded_yesterday(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
+def create_old_refunds(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
     cases = create_executed_cases(context, *purchases)
-    yesterday(context.records)
+    move_operations_back_a_day(context.records)
     return cases
 
 
-def test_what_agrees_is_only_counted(context: WorkerContext) -> None:
-    refunded_yesterday(context, *(a_charged_purchase("ok") for _ in range(7)))
-    heard: list[int] = []
-    done = reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
-    assert (done.listed, done.matched, done.unknown_payments, done.lookups_requested) == (7, 7, 0, 0)
-    assert (done.discrepancies, done.incomplete) == (Counter(), "")
-    assert heard == [3, 6, 7]
-    assert waiting(context.records) == []
+def test_matching_refunds_are_only_counted(context: WorkerContext) -> None:
+    create_old_refunds(context, *(a_charged_purchase("ok") for _ in range(7)))
+    progress: list[int] = []
+    result = reconcile(
+        context, "sandbox", datetime.now(UTC) - EIGHT_DAYS, lambda partial: progress.append(partial.listed)
+    )
+    assert (result.listed, result.matched, result.unknown_payments, result.lookups_requested) == (7, 7, 0, 0)
+    assert (result.discrepancies, result.incomplete) == (Counter(), "")
+    assert progress == [3, 6, 7]
+    assert payment_tasks(context.records) == []
 
 
 def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerContext, provider: Provider) -> None:
-    lost, kept = a_charged_purchase("ok"), a_charged_purchase("ok")
-    (case, _) = refunded_yesterday(context, lost, kept)
-    provider.refunds = [one for one in provider.refunds if one.charge == kept.charge]
-    done = reconciled(context)
-    assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
-    ((kind, evidence),) = waiting(context.records)
-    assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", lost.charge, 4900)
-    assert done.reports[0].case_id == case
+    missing, present = a_charged_purchase("ok"), a_charged_purchase("ok")
+    (case, _) = create_old_refunds(context, missing, present)
+    provider.refunds = [refund for refund in provider.refunds if refund.charge == present.charge]
+    result = run_reconciliation(context)
+    assert result.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
+    ((kind, evidence),) = payment_tasks(context.records)
+    assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", missing.charge, 4900)
+    assert result.reports[0].case_id == case
 
 
-def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> None:
-    """More than one batch: what is found is written while the rest is still being read."""
-    cases = refunded_yesterday(context, *(a_charged_purchase("ok") for _ in range(60)))
-    with context.records.work() as work:  # each of them again and again, as other cases' operations would be
+def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provider: Provider) -> None:
+    """The operations fill more than one batch, so tasks are written while later operations are read."""
+    cases = create_old_refunds(context, *(a_charged_purchase("ok") for _ in range(60)))
+    with context.records.work() as work:  # 40 copies of each operation
         for copy in range(40):
             work.run(
                 "insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,"
@@ -193,75 +204,75 @@ def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> 
                 copy=f"/{copy}",
             )
     provider.refunds = []
-    done = reconciled(context)
-    assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
-    assert len(done.reports) == MAX_REPORTS
-    assert len(waiting(context.records)) == 41 * len(cases)
+    result = run_reconciliation(context)
+    assert result.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
+    assert len(result.reports) == MAX_REPORTS
+    assert len(payment_tasks(context.records)) == 41 * len(cases)
 
 
-def test_what_was_sent_just_now_is_not_missing_yet(context: WorkerContext, provider: Provider) -> None:
-    """A list may be hours late."""
+def test_a_refund_sent_just_now_is_not_missing(context: WorkerContext, provider: Provider) -> None:
+    """A provider's list may be some hours late."""
     create_executed_cases(context, a_charged_purchase("ok"))
     provider.refunds = []
-    assert reconciled(context).discrepancies == Counter()
+    assert run_reconciliation(context).discrepancies == Counter()
 
 
-def test_what_was_sent_before_the_list_begins_is_not_missing(context: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(context, a_charged_purchase("ok"))
+def test_a_refund_sent_before_the_list_starts_is_not_missing(context: WorkerContext, provider: Provider) -> None:
+    create_old_refunds(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert reconcile(context, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
 
 
-@pytest.mark.parametrize("standing", RefundStatus)
-def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
-    context: WorkerContext, provider: Provider, standing: RefundStatus
+@pytest.mark.parametrize("status", RefundStatus)
+def test_an_external_refund_of_a_known_purchase_is_unexpected(
+    context: WorkerContext, provider: Provider, status: RefundStatus
 ) -> None:
     bought = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, bought)
-    made = provider.make(bought.charge, Money(100, "EUR"), None, standing)
-    done = reconciled(context)
-    if standing is RefundStatus.FAILED:  # nothing left
-        assert (done.discrepancies, waiting(context.records)) == (Counter(), [])
+    added = provider.add_refund(bought.charge, Money(100, "EUR"), None, status)
+    result = run_reconciliation(context)
+    if status is RefundStatus.FAILED:  # a failed refund moves no money
+        assert (result.discrepancies, payment_tasks(context.records)) == (Counter(), [])
         return
-    assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
-    ((kind, evidence),) = waiting(context.records)
-    assert (kind, evidence["refund"], evidence["amount"]) == ("unexpected_refund", made.refund_id, 100)
-    assert done.reports[0].seller_id == bought.seller_id
+    assert result.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
+    ((kind, evidence),) = payment_tasks(context.records)
+    assert (kind, evidence["refund"], evidence["amount"]) == ("unexpected_refund", added.refund_id, 100)
+    assert result.reports[0].seller_id == bought.seller_id
 
 
-def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(
+def test_a_refund_with_an_own_key_but_without_an_operation_is_unexpected(
     context: WorkerContext, provider: Provider
 ) -> None:
-    """A database that was set back has forgotten it; the provider has not."""
-    made = provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    done = reconciled(context)
-    assert (done.discrepancies, done.unknown_payments) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
-    assert waiting(context.records)[0][1]["refund"] == made.refund_id
+    """A database that is restored from a backup can lack a refund of the provider's list."""
+    added = provider.add_refund("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    result = run_reconciliation(context)
+    assert (result.discrepancies, result.unknown_payments) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
+    assert payment_tasks(context.records)[0][1]["refund"] == added.refund_id
 
 
-def test_what_a_restored_database_forgot_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
-    """The backup is older than the request: the customer asks once more, as another case under another key."""
+def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
+    """The backup is older than the request, so the customer's second request is a new case with a new key."""
     bought, part = a_charged_purchase("ok"), a_charged_purchase("ok")
     store_seller_and_purchases(context.records, bought, part)
-    forgotten = provider.make(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
-    provider.make(part.charge, Money(100, "EUR"), "by hand")
-    assert reconciled(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
-    assert [refunded_amount(context.records, one) for one in (bought, part)] == [4900, 100]
-    for one in (bought, part):
-        (case,) = create_executed_cases(context, one)
+    first_refund = provider.add_refund(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
+    provider.add_refund(part.charge, Money(100, "EUR"), "by hand")
+    assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
+    assert [refunded_amount(context.records, purchase) for purchase in (bought, part)] == [4900, 100]
+    for purchase in (bought, part):
+        (case,) = create_executed_cases(context, purchase)
         assert reason_codes_of(context.records, case) == ["already_refunded"]
-    assert [one for one in provider.refunds if one.charge == bought.charge] == [forgotten]
+    assert [refund for refund in provider.refunds if refund.charge == bought.charge] == [first_refund]
 
 
-def test_a_second_refund_under_one_of_our_keys_is_extra(context: WorkerContext, provider: Provider) -> None:
-    """A provider that forgot the key paid it again."""
+def test_a_second_refund_with_one_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
+    """The provider lost the key and paid again."""
     bought = a_charged_purchase("ok")
-    refunded_yesterday(context, bought)
+    create_old_refunds(context, bought)
     (first,) = provider.refunds
-    second = provider.make(bought.charge, first.amount, first.key)
+    second = provider.add_refund(bought.charge, first.amount, first.key)
     for _ in range(2):
-        assert reconciled(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
-    ((kind, evidence),) = waiting(context.records)
+        assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
+    ((kind, evidence),) = payment_tasks(context.records)
     assert (kind, evidence["refund"], evidence["our_refund"]) == (
         "unexpected_refund",
         second.refund_id,
@@ -269,45 +280,41 @@ def test_a_second_refund_under_one_of_our_keys_is_extra(context: WorkerContext, 
     )
 
 
-def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(
-    context: WorkerContext, provider: Provider
-) -> None:
+def test_refunds_of_unknown_payments_are_only_counted(context: WorkerContext, provider: Provider) -> None:
     for number in range(5):
-        provider.make(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
-    done = reconciled(context)
-    assert (done.listed, done.unknown_payments, done.discrepancies) == (5, 5, Counter())
-    assert waiting(context.records) == []
+        provider.add_refund(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
+    result = run_reconciliation(context)
+    assert (result.listed, result.unknown_payments, result.discrepancies) == (5, 5, Counter())
+    assert payment_tasks(context.records) == []
 
 
 @pytest.mark.parametrize(
-    ("amount", "trouble"),
+    ("amount", "task_kind"),
     [
         (Money(4901, "EUR"), SupportTaskKind.REFUND_AMOUNT_DIFFERS),
         (Money(1, "EUR"), SupportTaskKind.REFUND_AMOUNT_DIFFERS),
         (Money(4900, "USD"), SupportTaskKind.REFUND_CURRENCY_DIFFERS),
     ],
 )
-def test_another_amount_or_currency_is_found(
-    context: WorkerContext, provider: Provider, amount: Money, trouble: SupportTaskKind
+def test_a_different_amount_or_currency_is_reported(
+    context: WorkerContext, provider: Provider, amount: Money, task_kind: SupportTaskKind
 ) -> None:
     bought = a_charged_purchase("ok")
-    refunded_yesterday(context, bought)
-    provider.change(bought.charge, amount=amount)
-    assert reconciled(context).discrepancies == {trouble: 1}
-    ((kind, evidence),) = waiting(context.records)
-    assert (kind, evidence["amount"], evidence["currency"]) == (trouble, amount.minor, amount.currency)
+    create_old_refunds(context, bought)
+    provider.change_refund(bought.charge, amount=amount)
+    assert run_reconciliation(context).discrepancies == {task_kind: 1}
+    ((kind, evidence),) = payment_tasks(context.records)
+    assert (kind, evidence["amount"], evidence["currency"]) == (task_kind, amount.minor, amount.currency)
     assert (evidence["our_amount"], evidence["our_currency"]) == (4900, "EUR")
 
 
-def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
-    context: WorkerContext, provider: Provider
-) -> None:
-    """No webhook told of it."""
+def test_a_returned_refund_is_reported_and_its_case_goes_to_support(context: WorkerContext, provider: Provider) -> None:
+    """No webhook reported the return."""
     bought = a_charged_purchase("ok")
-    (case,) = refunded_yesterday(context, bought)
-    provider.change(bought.charge, status=RefundStatus.FAILED)
-    done = reconciled(context)
-    assert (done.discrepancies, done.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
+    (case,) = create_old_refunds(context, bought)
+    provider.change_refund(bought.charge, status=RefundStatus.FAILED)
+    result = run_reconciliation(context)
+    assert (result.discrepancies, result.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     process_all_events(context)
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
@@ -315,97 +322,97 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
     )
     assert refunded_amount(context.records, bought) == 0
     assert_audit_is_clean(context.records)
-    assert reconciled(context).discrepancies == Counter()
+    assert run_reconciliation(context).discrepancies == Counter()
 
 
-def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(
-    context: WorkerContext, provider: Provider
-) -> None:
+def test_a_declined_refund_that_the_provider_lists_is_reported(context: WorkerContext, provider: Provider) -> None:
     bought = a_charged_purchase("declined")
-    refunded_yesterday(context, bought)
+    create_old_refunds(context, bought)
     with context.records.work() as work:
         key = work.run("select key from refund_operations").scalar_one()
-    provider.make(bought.charge, Money(4900, "EUR"), key)
-    assert reconciled(context).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
+    provider.add_refund(bought.charge, Money(4900, "EUR"), key)
+    assert run_reconciliation(context).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
 
 
-def test_what_only_is_news_heals_by_itself(context: WorkerContext, provider: Provider) -> None:
-    """Pending with us and paid there is no trouble: it is looked up at once."""
+def test_a_newer_status_at_the_provider_is_looked_up_and_not_reported(
+    context: WorkerContext, provider: Provider
+) -> None:
+    """A refund that is pending in our records and paid in the list is not a discrepancy."""
     bought = a_charged_purchase("pending")
-    (case,) = refunded_yesterday(context, bought)
+    (case,) = create_old_refunds(context, bought)
     assert state_of(context.records, case) is State.REFUND_PENDING
-    provider.change(bought.charge, status=RefundStatus.PAID)
-    done = reconciled(context)
-    assert (done.discrepancies, done.lookups_requested) == (Counter(), 1)
+    provider.change_refund(bought.charge, status=RefundStatus.PAID)
+    result = run_reconciliation(context)
+    assert (result.discrepancies, result.lookups_requested) == (Counter(), 1)
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
     assert unprocessed_event_ids(context.records) == []
-    again = reconciled(context)
-    assert (again.matched, again.lookups_requested) == (1, 0)
+    second_result = run_reconciliation(context)
+    assert (second_result.matched, second_result.lookups_requested) == (1, 0)
 
 
-def test_a_second_run_finds_the_same_and_tells_nobody_twice(context: WorkerContext, provider: Provider) -> None:
-    lost, wrong = a_charged_purchase("ok"), a_charged_purchase("ok")
-    refunded_yesterday(context, lost, wrong)
-    provider.refunds = [one for one in provider.refunds if one.charge == wrong.charge]
-    provider.change(wrong.charge, amount=Money(5, "EUR"))
-    provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    first, second = reconciled(context), reconciled(context)
+def test_a_second_run_creates_no_second_support_task(context: WorkerContext, provider: Provider) -> None:
+    missing, different = a_charged_purchase("ok"), a_charged_purchase("ok")
+    create_old_refunds(context, missing, different)
+    provider.refunds = [refund for refund in provider.refunds if refund.charge == different.charge]
+    provider.change_refund(different.charge, amount=Money(5, "EUR"))
+    provider.add_refund("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    first, second = run_reconciliation(context), run_reconciliation(context)
     assert first.discrepancies == second.discrepancies
     assert first.discrepancies.total() == 3
-    assert len(waiting(context.records)) == 3
+    assert len(payment_tasks(context.records)) == 3
     with context.records.work() as work:
         assert work.run("select count(*) from outbox where queue = 'support.publish'").scalar_one() == 3
 
 
-ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
+ENDLESS_ERRORS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
 
 
-@pytest.mark.parametrize("before", [0, 1, 2])
-def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing(
-    context: WorkerContext, provider: Provider, before: int
+@pytest.mark.parametrize("pages_before", [0, 1, 2])
+def test_an_incomplete_list_reports_no_missing_refund(
+    context: WorkerContext, provider: Provider, pages_before: int
 ) -> None:
-    lost = a_charged_purchase("ok")
-    refunded_yesterday(context, lost, *(a_charged_purchase("ok") for _ in range(7)))
-    provider.refunds = [one for one in provider.refunds if one.charge != lost.charge]
+    missing = a_charged_purchase("ok")
+    create_old_refunds(context, missing, *(a_charged_purchase("ok") for _ in range(7)))
+    provider.refunds = [refund for refund in provider.refunds if refund.charge != missing.charge]
 
-    def told(done: ReconciliationResult) -> None:
-        if done.listed == 3 * before:
-            provider.trouble = list(ALWAYS)
+    def on_progress(result: ReconciliationResult) -> None:
+        if result.listed == 3 * pages_before:
+            provider.next_errors = list(ENDLESS_ERRORS)
 
-    provider.trouble = [] if before else list(ALWAYS)
-    done = reconcile(_at_once(context), "sandbox", datetime.now(UTC) - A_WEEK, told)
-    assert (done.listed, done.incomplete, done.discrepancies) == (3 * before, "It answered 503.", Counter())
-    assert provider.pages == before + MAX_ATTEMPTS
-    assert waiting(context.records) == []
-
-
-def test_an_adapter_that_breaks_leaves_the_list_incomplete(context: WorkerContext, provider: Provider) -> None:
-    provider.trouble = [RuntimeError("a bug")] * 1_000
-    done = reconciled(_at_once(context))
-    assert done.incomplete == "The provider's adapter raised RuntimeError."
+    provider.next_errors = [] if pages_before else list(ENDLESS_ERRORS)
+    result = reconcile(_without_pauses(context), "sandbox", datetime.now(UTC) - EIGHT_DAYS, on_progress)
+    assert (result.listed, result.incomplete, result.discrepancies) == (3 * pages_before, "It answered 503.", Counter())
+    assert provider.pages == pages_before + MAX_ATTEMPTS
+    assert payment_tasks(context.records) == []
 
 
-def test_a_page_that_fails_once_is_asked_for_again(context: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(context, a_charged_purchase("ok"))
-    provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
-    done = reconciled(_at_once(context))
-    assert (done.listed, done.incomplete) == (1, "")
+def test_an_exception_of_the_adapter_makes_the_list_incomplete(context: WorkerContext, provider: Provider) -> None:
+    provider.next_errors = [RuntimeError("a bug")] * 1_000
+    result = run_reconciliation(_without_pauses(context))
+    assert result.incomplete == "The provider's adapter raised RuntimeError."
 
 
-def test_a_list_that_never_moves_on_is_incomplete(context: WorkerContext) -> None:
+def test_a_failed_page_is_requested_again(context: WorkerContext, provider: Provider) -> None:
+    create_old_refunds(context, a_charged_purchase("ok"))
+    provider.next_errors = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
+    result = run_reconciliation(_without_pauses(context))
+    assert (result.listed, result.incomplete) == (1, "")
+
+
+def test_a_list_that_repeats_one_page_is_incomplete(context: WorkerContext) -> None:
     class Circular(Provider):
         def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-            assert self.pages < 100, f"It is asked for ever: {since} {after}."
+            assert self.pages < 100, f"The list is requested without end: {since} {after}."
             self.pages += 1
             return RefundPage([], "the same place")
 
-    done = reconciled(replace(context, providers={"sandbox": Circular()}))
-    assert "returns the same page again" in done.incomplete
+    result = run_reconciliation(replace(context, providers={"sandbox": Circular()}))
+    assert "returns the same page again" in result.incomplete
 
 
-class _Hasty:
-    """No pause between two tries."""
+class _NoRateLimiter:
+    """A rate limiter without pauses."""
 
     def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
         return bool(provider and until and (per_second is None or per_second))
@@ -415,124 +422,127 @@ class _Hasty:
         assert seconds > 0, per_second
 
 
-def _at_once(context: WorkerContext) -> WorkerContext:
-    return replace(context, rate_limiter=_Hasty())  # type: ignore[arg-type]  # a stand-in
+def _without_pauses(context: WorkerContext) -> WorkerContext:
+    return replace(context, rate_limiter=_NoRateLimiter())  # type: ignore[arg-type]  # a double
 
 
-class Endless(Provider):
-    """A provider with a hundred thousand refunds, none of which it keeps."""
+class LargeProvider(Provider):
+    """A provider that creates each page of its list on demand."""
 
-    def __init__(self, refunds: int, a_page: int, key: str) -> None:
+    def __init__(self, refunds: int, page_size: int, key: str) -> None:
         super().__init__()
-        self._refunds, self._per_page, self._key = refunds, a_page, key
+        self._refunds, self._per_page, self._key = refunds, page_size, key
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
         start = int(after or 0)
         end = start + self._per_page
-        refunds = [self._one(number, since) for number in range(start, end)]
+        refunds = [self._make(number, since) for number in range(start, end)]
         return RefundPage(refunds, str(end) if end < self._refunds else None)
 
-    def _one(self, number: int, since: datetime) -> ListedRefund:
+    def _make(self, number: int, since: datetime) -> ListedRefund:
         return ListedRefund(
             f"re_{number}", f"ch_{number}", Money(1, "EUR"), RefundStatus.PAID, since, self._key.format(number)
         )
 
 
 @contextmanager
-def statements(context: WorkerContext) -> Iterator[Sequence[int]]:
-    """How many values each statement had to carry."""
-    seen: list[int] = []
+def statement_sizes(context: WorkerContext) -> Iterator[Sequence[int]]:
+    """Yield a list that receives the number of values of each SQL statement."""
+    sizes: list[int] = []
 
     def count(_: object, __: object, ___: str, values: Any, *____: object) -> None:
-        lists = [one for one in (values.values() if isinstance(values, dict) else values) if isinstance(one, list)]
-        seen.append(max(map(len, lists), default=1))
+        parameters = values.values() if isinstance(values, dict) else values
+        lists = [parameter for parameter in parameters if isinstance(parameter, list)]
+        sizes.append(max(map(len, lists), default=1))
 
     event.listen(context.records.engine, "before_cursor_execute", count)
-    yield seen
+    yield sizes
     event.remove(context.records.engine, "before_cursor_execute", count)
 
 
-def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(context: WorkerContext) -> None:
-    endless = Endless(100_000, 1_000, "theirs {}")
-    many = replace(context, providers={"sandbox": endless})
-    with statements(many) as seen:
-        done = reconciled(many)
-    assert (done.listed, done.unknown_payments, endless.pages) == (100_000, 100_000, 100)
-    assert len(seen) < 10 * endless.pages
-    assert max(seen) == 1_000
+def test_a_hundred_thousand_refunds_are_processed_page_by_page(context: WorkerContext) -> None:
+    large_provider = LargeProvider(100_000, 1_000, "theirs {}")
+    large_list_context = replace(context, providers={"sandbox": large_provider})
+    with statement_sizes(large_list_context) as sizes:
+        result = run_reconciliation(large_list_context)
+    assert (result.listed, result.unknown_payments, large_provider.pages) == (100_000, 100_000, 100)
+    assert len(sizes) < 10 * large_provider.pages
+    assert max(sizes) == 1_000
 
 
-def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(context: WorkerContext) -> None:
-    many = replace(context, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
-    done = reconciled(many)
-    assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
-    assert len(done.reports) == MAX_REPORTS
-    assert len(waiting(context.records)) == 3_000
+def test_thousands_of_discrepancies_all_become_support_tasks(context: WorkerContext) -> None:
+    large_list_context = replace(context, providers={"sandbox": LargeProvider(3_000, 1_000, "mb_{:032x}_1")})
+    result = run_reconciliation(large_list_context)
+    assert result.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
+    assert len(result.reports) == MAX_REPORTS
+    assert len(payment_tasks(context.records)) == 3_000
 
 
-def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
-    context: WorkerContext, provider: Provider
-) -> None:
-    class OnlyTells(Provider):
+def test_a_failed_list_does_not_stop_the_next_provider(context: WorkerContext, provider: Provider) -> None:
+    class WithoutList(Provider):
         capabilities = replace(Provider.capabilities, lists_refunds=False)
 
         def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
             raise AssertionError(since, after)
 
     broken = Provider()
-    broken.trouble = [RuntimeError("a bug")] * 1_000
-    provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    three = _at_once(replace(context, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
-    assert reconcile_all(three, A_WEEK) == 1
-    unread = [
+    broken.next_errors = [RuntimeError("a bug")] * 1_000
+    provider.add_refund("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    three_providers = _without_pauses(
+        replace(context, providers={"stripe": broken, "adyen": WithoutList(), "sandbox": provider})
+    )
+    assert reconcile_all(three_providers, EIGHT_DAYS) == 1
+    incomplete_providers = [
         evidence["provider"]
-        for kind, evidence in waiting(context.records)
+        for kind, evidence in payment_tasks(context.records)
         if kind == SupportTaskKind.REFUND_LIST_INCOMPLETE
     ]
-    assert unread == ["stripe"]
-    assert reconcile(three, "adyen", datetime.now(UTC)).incomplete
-    assert reconcile(three, "nobody", datetime.now(UTC)).incomplete
+    assert incomplete_providers == ["stripe"]
+    assert reconcile(three_providers, "adyen", datetime.now(UTC)).incomplete
+    assert reconcile(three_providers, "nobody", datetime.now(UTC)).incomplete
 
 
-# Against the sandbox itself
+# With the sandbox
 
 
-def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
+def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
         context = create_context(with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url}))
-        kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
-        bought = {kind: a_charged_purchase(kind) for kind in kinds}
-        cases = dict(zip(kinds, create_executed_cases(context, *bought.values()), strict=True))
-        ghost = a_charged_purchase("ok")
-        ghostly = replace(context, providers={"sandbox": Provider()})
-        refunded_yesterday(ghostly, ghost)
-        by_hand = a_charged_purchase("ok")
-        store_seller_and_purchases(context.records, by_hand)
-        refund_manually(context, by_hand)
+        behaviours = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
+        bought = {kind: a_charged_purchase(kind) for kind in behaviours}
+        cases = dict(zip(behaviours, create_executed_cases(context, *bought.values()), strict=True))
+        unlisted = a_charged_purchase("ok")
+        other_context = replace(context, providers={"sandbox": Provider()})
+        create_old_refunds(other_context, unlisted)
+        manually_refunded = a_charged_purchase("ok")
+        store_seller_and_purchases(context.records, manually_refunded)
+        refund_manually(context, manually_refunded)
         eventually(lambda: process.summary()["failed"] == 1)
-        done = reconciled(context)
-        assert done.listed == 7  # declined made none
-        assert done.discrepancies == {
+        result = run_reconciliation(context)
+        assert result.listed == 7  # the declined purchase has no refund
+        assert result.discrepancies == {
             SupportTaskKind.MISSING_REFUND: 1,
-            SupportTaskKind.UNEXPECTED_REFUND: 2,  # by hand, and elsewhere
-            SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # latefail
+            SupportTaskKind.UNEXPECTED_REFUND: 2,  # the manual refund and the charge "elsewhere"
+            SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # the charge "latefail"
         }
-        assert {evidence["charge"] for kind, evidence in waiting(context.records) if kind == "unexpected_refund"} == {
-            by_hand.charge,
+        assert {
+            evidence["charge"] for kind, evidence in payment_tasks(context.records) if kind == "unexpected_refund"
+        } == {
+            manually_refunded.charge,
             bought["elsewhere"].charge,
         }
         process_all_events(context)
         assert state_of(context.records, cases["latefail"]) is State.WITH_SUPPORT
         assert state_of(context.records, cases["fail500"]) is State.REFUNDED
         assert state_of(context.records, cases["pending"]) is State.REFUNDED
-        close_context(ghostly)
+        close_context(other_context)
         close_context(context)
 
 
-def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Path) -> None:
+def test_the_list_of_an_unavailable_provider_is_incomplete(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
         url = process.url
     context = create_context(settings.model_copy(update={"sandbox_url": url}))
-    assert reconciled(_at_once(context)).incomplete == "The sandbox cannot be reached."
+    assert run_reconciliation(_without_pauses(context)).incomplete == "The sandbox cannot be reached."
     close_context(context)

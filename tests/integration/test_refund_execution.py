@@ -1,4 +1,4 @@
-"""Paying, with the real database and the sandbox provider over real HTTP: once, in full, or to a person."""
+"""Tests of the execution of refunds, with a real database and the sandbox provider over HTTP."""
 
 import json
 import urllib.request
@@ -38,42 +38,46 @@ from worker.sweep import Sweep
 context = _provider_fixtures.short_timeout_context
 
 
-def evaluated(context: WorkerContext, *purchases: Purchase, trusted: bool = True, **changes: Any) -> list[UUID]:
-    """These customers ask; their cases are judged."""
-    found = ids_of(accept(context.records, [a_submission(one, trusted=trusted, **changes) for one in purchases]))
+def create_evaluated_cases(
+    context: WorkerContext, *purchases: Purchase, trusted: bool = True, **changes: Any
+) -> list[UUID]:
+    """Accept a request for each purchase, evaluate the cases, and return their ids."""
+    cases = ids_of(
+        accept(context.records, [a_submission(purchase, trusted=trusted, **changes) for purchase in purchases])
+    )
     with context.records.work() as work:
-        evaluate(work, context, work.cases.lock(found, state=State.RECEIVED))
-    return found
+        evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
+    return cases
 
 
-def view(records: Records, case: UUID) -> CaseView:
+def view_of(records: Records, case: UUID) -> CaseView:
     with records.work() as work:
-        found = work.case_views.get(case)
-    assert found
-    return found
+        view = work.case_views.get(case)
+    assert view
+    return view
 
 
-def states(context: WorkerContext, cases: list[UUID]) -> list[str]:
-    return [view(context.records, case).state for case in cases]
+def states_of(context: WorkerContext, cases: list[UUID]) -> list[str]:
+    return [view_of(context.records, case).state for case in cases]
 
 
-def codes(context: WorkerContext, case: UUID) -> list[str]:
-    return [reason["code"] for reason in view(context.records, case).reasons]
+def reason_codes_of(context: WorkerContext, case: UUID) -> list[str]:
+    return [reason["code"] for reason in view_of(context.records, case).reasons]
 
 
-def at_the_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
-        found: list[dict[str, Any]] = json.load(answer)["data"]
-        return found
+def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+        refunds: list[dict[str, Any]] = json.load(response)["data"]
+        return refunds
 
 
-def charged(behaviour: str, **changes: Any) -> Purchase:
+def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
     bought = a_recent_purchase(**changes)
     return a_recent_purchase(**changes, charge=bought.charge.replace("ok_", f"{behaviour}_"))
 
 
-def let_go(records: Records) -> None:
-    """As if every lease were over and every pause had passed."""
+def expire_leases(records: Records) -> None:
+    """End all leases and delays, so every waiting case is due now."""
     with records.work() as work:
         work.run(
             "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
@@ -81,132 +85,136 @@ def let_go(records: Records) -> None:
         )
 
 
-def settled(context: WorkerContext, case: UUID) -> State:
-    """Settles until the case leaves the states that the provider must end."""
+def resolve_case(context: WorkerContext, case: UUID) -> State:
+    """Resolve the case until the refund is no longer pending or unknown, and return the case's state."""
 
-    def once() -> bool:
-        let_go(context.records)
+    def try_once() -> bool:
+        expire_leases(context.records)
         resolve(context, [case])
-        return view(context.records, case).state not in {State.REFUNDING, State.REFUND_PENDING}
+        return view_of(context.records, case).state not in {State.REFUNDING, State.REFUND_PENDING}
 
-    eventually(once)
-    return view(context.records, case).state
+    eventually(try_once)
+    return view_of(context.records, case).state
 
 
 def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
-    assert states(context, [case]) == ["refunded"]
-    (refund,) = at_the_provider(context, bought)
+    assert states_of(context, [case]) == ["refunded"]
+    (refund,) = refunds_at_provider(context, bought)
     assert (refund["amount"], refund["currency"]) == (bought.amount, bought.currency)
     with context.records.work() as work:
-        kept = work.purchases.get(bought.id)
-    assert kept
-    assert kept.refunded == bought.amount
+        stored = work.purchases.get(bought.id)
+    assert stored
+    assert stored.refunded == bought.amount
 
 
-def test_a_message_delivered_ten_times_pays_once(context: WorkerContext) -> None:
+def test_a_message_that_is_delivered_ten_times_pays_once(context: WorkerContext) -> None:
     bought = [a_recent_purchase() for _ in range(5)]
     store_seller_and_purchases(context.records, *bought)
-    cases = evaluated(context, *bought)
+    cases = create_evaluated_cases(context, *bought)
     with ThreadPoolExecutor(10) as workers:
         list(workers.map(lambda _: execute(context, cases), range(10)))
-    assert states(context, cases) == ["refunded"] * 5
-    assert [len(at_the_provider(context, one)) for one in bought] == [1] * 5
+    assert states_of(context, cases) == ["refunded"] * 5
+    assert [len(refunds_at_provider(context, purchase)) for purchase in bought] == [1] * 5
 
 
-def test_two_requests_for_one_purchase_are_one_case_and_one_that_joins_it(context: WorkerContext) -> None:
+def test_two_requests_for_one_purchase_are_one_case_and_a_duplicate(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
     cases = ids_of(accept(context.records, [a_submission(bought), a_submission(bought)]))
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
-    assert sorted(states(context, cases)) == ["approved", "duplicate"]
-    (third,) = evaluated(context, bought)
-    assert states(context, [third]) == ["duplicate"]
+    assert sorted(states_of(context, cases)) == ["approved", "duplicate"]
+    (third,) = create_evaluated_cases(context, bought)
+    assert states_of(context, [third]) == ["duplicate"]
 
 
-def test_a_purchase_requested_by_many_at_once_is_judged_by_one_worker_at_a_time(context: WorkerContext) -> None:
+def test_parallel_requests_for_one_purchase_pay_once(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    with ThreadPoolExecutor(8) as people:
-        found = [case for cases in people.map(lambda _: evaluated(context, bought), range(24)) for case in cases]
-        list(people.map(lambda case: execute(context, [case]), found))
-    assert sorted(states(context, found)) == ["duplicate"] * 23 + ["refunded"]
-    assert len(at_the_provider(context, bought)) == 1
+    with ThreadPoolExecutor(8) as customers:
+        cases = [
+            case
+            for batch in customers.map(lambda _: create_evaluated_cases(context, bought), range(24))
+            for case in batch
+        ]
+        list(customers.map(lambda case: execute(context, [case]), cases))
+    assert sorted(states_of(context, cases)) == ["duplicate"] * 23 + ["refunded"]
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
-def declared(context: WorkerContext, bought: Purchase) -> UUID:
-    """Somebody withdraws from this purchase by law."""
+def declare_withdrawal(context: WorkerContext, bought: Purchase) -> UUID:
+    """Accept a statutory withdrawal for a purchase, and return the case's id."""
     case = accept_one(context.records, a_submission(bought, trusted=False)).id
     with context.records.work() as work:
         work.statutory_withdrawals.insert(case, "Ada Lovelace", "I withdraw.")
     return case
 
 
-def for_people(context: WorkerContext, trouble: SupportTaskKind) -> list[UUID | None]:
+def cases_with_task(context: WorkerContext, kind: SupportTaskKind) -> list[UUID | None]:
     with context.records.work() as work:
-        return [row.case_id for row in work.run("select case_id from support_tasks where kind = :kind", kind=trouble)]
+        return [row.case_id for row in work.run("select case_id from support_tasks where kind = :kind", kind=kind)]
 
 
-def test_a_withdrawal_by_law_that_matches_no_purchase_is_for_a_person(context: WorkerContext) -> None:
+def test_a_statutory_withdrawal_without_a_purchase_goes_to_support(context: WorkerContext) -> None:
     store_seller_and_purchases(context.records, a_recent_purchase())
-    asked = accept_one(context.records, a_submission(a_recent_purchase(), trusted=False)).id
-    case = declared(context, a_recent_purchase())
+    request = accept_one(context.records, a_submission(a_recent_purchase(), trusted=False)).id
+    case = declare_withdrawal(context, a_recent_purchase())
     with context.records.work() as work:
-        evaluate(work, context, work.cases.lock([asked, case], state=State.RECEIVED))
-    assert states(context, [asked, case]) == ["unmatched"] * 2
-    assert for_people(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED) == [case]
+        evaluate(work, context, work.cases.lock([request, case], state=State.RECEIVED))
+    assert states_of(context, [request, case]) == ["unmatched"] * 2
+    assert cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED) == [case]
 
 
-def test_a_withdrawal_by_law_that_joins_a_case_of_supports_or_becomes_one_is_told_as_what_it_is(
+def test_a_statutory_withdrawal_of_a_case_with_support_gets_its_own_task(
     context: WorkerContext,
 ) -> None:
-    """Support has a request for a part of the amount, or one that the policy refuses; neither says that days are counted."""
+    """The first withdrawal joins a case with support. The policy refuses the second withdrawal."""
     partial, old = a_recent_purchase(), a_recent_purchase(method="cash")
     store_seller_and_purchases(context.records, partial, old)
     first = accept_one(context.records, a_submission(partial, trusted=False, refund_scope=RefundScope.PARTIAL)).id
-    joins, refused = declared(context, partial), declared(context, old)
+    joined, refused = declare_withdrawal(context, partial), declare_withdrawal(context, old)
     with context.records.work() as work:
-        evaluate(work, context, work.cases.lock([first, joins, refused], state=State.RECEIVED))
-    assert states(context, [first, joins, refused]) == ["with_support", "duplicate", "with_support"]
-    assert set(for_people(context, SupportTaskKind.STATUTORY_WITHDRAWAL)) == {joins, refused}
+        evaluate(work, context, work.cases.lock([first, joined, refused], state=State.RECEIVED))
+    assert states_of(context, [first, joined, refused]) == ["with_support", "duplicate", "with_support"]
+    assert set(cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL)) == {joined, refused}
 
 
-def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_and_once(
+def test_a_statutory_withdrawal_of_an_expired_request_gets_one_task(
     context: WorkerContext,
 ) -> None:
-    """Somebody asked, never opened the link, and declared meanwhile: the declaration counts."""
+    """The customer did not confirm the request, but sent a withdrawal, which counts."""
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
     first = accept_one(context.records, a_submission(bought, trusted=False)).id
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([first], state=State.RECEIVED))
-    case = declared(context, bought)
+    case = declare_withdrawal(context, bought)
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([case], state=State.RECEIVED))
         work.run("update cases set next_action_at = now() - interval '1 minute' where id = :id", id=first)
-    assert states(context, [first, case]) == ["awaiting_confirmation", "duplicate"]
+    assert states_of(context, [first, case]) == ["awaiting_confirmation", "duplicate"]
     for _ in range(2):
         Sweep(context.records).run_once()
-    assert states(context, [first]) == ["expired"]
-    assert for_people(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID) == [first]
+    assert states_of(context, [first]) == ["expired"]
+    assert cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID) == [first]
 
 
-def test_a_customer_confirms_before_anything_is_paid(context: WorkerContext) -> None:
+def test_nothing_is_paid_before_the_customer_confirms(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought, trusted=False)
-    assert states(context, [case]) == ["awaiting_confirmation"]
+    (case,) = create_evaluated_cases(context, bought, trusted=False)
+    assert states_of(context, [case]) == ["awaiting_confirmation"]
     execute(context, [case])
-    assert at_the_provider(context, bought) == []
+    assert refunds_at_provider(context, bought) == []
     assert confirm(context.records, case) is State.APPROVED
     assert confirm(context.records, case) is State.APPROVED
     execute(context, [case])
     assert confirm(context.records, case) is State.REFUNDED
-    assert len(at_the_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,16 +230,16 @@ def test_a_customer_confirms_before_anything_is_paid(context: WorkerContext) -> 
         ("busy", "refunding", []),
     ],
 )
-def test_what_the_provider_says_is_what_is_recorded(
+def test_the_result_of_the_provider_is_recorded(
     context: WorkerContext, behaviour: str, state: str, reasons: list[str]
 ) -> None:
-    """A timeout, a 500 and a 429 are unknown, never a failure."""
-    bought = charged(behaviour)
+    """A timeout, a 500 response and a 429 response are unknown results, not declines."""
+    bought = a_charged_purchase(behaviour)
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
-    assert states(context, [case]) == [state]
-    assert codes(context, case) == reasons
+    assert states_of(context, [case]) == [state]
+    assert reason_codes_of(context, case) == reasons
 
 
 @pytest.mark.parametrize(
@@ -245,37 +253,37 @@ def test_what_the_provider_says_is_what_is_recorded(
         ("pendingfail", State.WITH_SUPPORT),
     ],
 )
-def test_what_was_unknown_is_found_out_and_paid_once(context: WorkerContext, behaviour: str, state: State) -> None:
-    bought = charged(behaviour)
+def test_an_unknown_result_is_resolved_and_paid_once(context: WorkerContext, behaviour: str, state: State) -> None:
+    bought = a_charged_purchase(behaviour)
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
-    assert settled(context, case) is state
-    assert len(at_the_provider(context, bought)) == 1
+    assert resolve_case(context, case) is state
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
-def test_one_slow_call_does_not_hold_up_the_record_of_the_others(context: WorkerContext) -> None:
-    hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
+def test_a_slow_call_does_not_delay_the_other_results(context: WorkerContext) -> None:
+    hanging, *quick = a_charged_purchase("hang"), a_recent_purchase(), a_recent_purchase()
     store_seller_and_purchases(context.records, hanging, *quick)
-    cases = evaluated(context, hanging, *quick)
+    cases = create_evaluated_cases(context, hanging, *quick)
     with ThreadPoolExecutor(1) as worker:
-        paying = worker.submit(execute, context, cases)
-        eventually(lambda: states(context, cases[1:]) == ["refunded"] * 2)
-        assert not paying.done()
+        execution = worker.submit(execute, context, cases)
+        eventually(lambda: states_of(context, cases[1:]) == ["refunded"] * 2)
+        assert not execution.done()
 
 
-def test_a_call_that_hangs_gives_its_batch_back_and_is_recorded_when_it_ends(
+def test_the_result_of_a_hanging_call_is_recorded_after_its_batch(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.1)
-    hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
+    hanging, *quick = a_charged_purchase("hang"), a_recent_purchase(), a_recent_purchase()
     store_seller_and_purchases(context.records, hanging, *quick)
-    cases = evaluated(context, hanging, *quick)
+    cases = create_evaluated_cases(context, hanging, *quick)
     execute(context, cases)
-    assert states(context, cases) == ["refunding", "refunded", "refunded"]
+    assert states_of(context, cases) == ["refunding", "refunded", "refunded"]
     assert operation(context, cases[0]).status == "sent"
     eventually(lambda: operation(context, cases[0]).status == "unknown")
-    assert len(at_the_provider(context, hanging)) == 1
+    assert len(refunds_at_provider(context, hanging)) == 1
 
 
 def operation(context: WorkerContext, case: UUID) -> RefundOperation:
@@ -283,111 +291,114 @@ def operation(context: WorkerContext, case: UUID) -> RefundOperation:
         return work.refund_operations.for_cases([case])[case]
 
 
-def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first(context: WorkerContext) -> None:
+def test_after_a_crash_before_the_call_the_refund_is_paid_once(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
     resolve(context, [case])
-    assert at_the_provider(context, bought) == []  # the dead worker's lease still holds
-    assert settled(context, case) is State.REFUNDED
-    (refund,) = at_the_provider(context, bought)
+    assert refunds_at_provider(context, bought) == []  # the lease of the crashed worker has not ended
+    assert resolve_case(context, case) is State.REFUNDED
+    (refund,) = refunds_at_provider(context, bought)
     assert refund["key"] == call.operation.key
 
 
-def test_a_worker_that_wakes_up_too_late_changes_nothing(context: WorkerContext) -> None:
-    """It was stopped in mid call, another settled the case: its record is void, and its key pays nobody twice."""
+def test_a_worker_without_its_lease_changes_nothing(context: WorkerContext) -> None:
+    """The worker hangs during the call, and another worker resolves the case. The late result is not recorded."""
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     with context.records.work() as work:
-        (late,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
-    assert settled(context, case) is State.REFUNDED
+        (late_call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
+    assert resolve_case(context, case) is State.REFUNDED
     adapter = context.providers["sandbox"]
-    answer = adapter.refund(late.operation.charge, late.operation.amount, key=late.operation.key)
+    result = adapter.refund(late_call.operation.charge, late_call.operation.amount, key=late_call.operation.key)
     with context.records.work() as work:
         before = len(work.history.for_case(case))
-        record(work, context, [(late, Sent(answer))])
+        record(work, context, [(late_call, Sent(result))])
         assert len(work.history.for_case(case)) == before
-    assert len(at_the_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
-def test_a_refund_made_elsewhere_is_for_a_person(context: WorkerContext) -> None:
+def test_an_external_refund_goes_to_support(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
     assert bought.amount
     assert bought.currency
-    context.providers["sandbox"].refund(bought.charge, Money(bought.amount, bought.currency), key="somebody else's")
-    (case,) = evaluated(context, bought)
+    context.providers["sandbox"].refund(bought.charge, Money(bought.amount, bought.currency), key="external key")
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
-    assert settled(context, case) is State.WITH_SUPPORT
-    assert codes(context, case) == ["refunded_elsewhere"]
-    assert len(at_the_provider(context, bought)) == 1
+    assert resolve_case(context, case) is State.WITH_SUPPORT
+    assert reason_codes_of(context, case) == ["refunded_elsewhere"]
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
-def test_what_changed_since_it_was_judged_is_seen_before_paying(context: WorkerContext) -> None:
+def test_changes_after_the_evaluation_stop_the_refund(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     with context.records.work() as work:
         work.run("update purchases set dispute = 'open', refunded = 5")
     execute(context, [case])
-    assert (states(context, [case]), codes(context, case)) == (["with_support"], ["already_refunded", "dispute_open"])
-    assert at_the_provider(context, bought) == []
+    assert (states_of(context, [case]), reason_codes_of(context, case)) == (
+        ["with_support"],
+        ["already_refunded", "dispute_open"],
+    )
+    assert refunds_at_provider(context, bought) == []
 
 
-def test_two_purchases_of_one_payment_are_not_both_paid(context: WorkerContext) -> None:
+def test_one_of_two_purchases_with_one_payment_is_paid(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    twin = a_recent_purchase(charge=bought.charge)
-    store_seller_and_purchases(context.records, bought, twin)
-    cases = evaluated(context, bought, twin)
+    second_purchase = a_recent_purchase(charge=bought.charge)
+    store_seller_and_purchases(context.records, bought, second_purchase)
+    cases = create_evaluated_cases(context, bought, second_purchase)
     execute(context, cases)
-    assert sorted(states(context, cases)) == ["refunded", "with_support"]
-    assert len(at_the_provider(context, bought)) == 1
+    assert sorted(states_of(context, cases)) == ["refunded", "with_support"]
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
-def test_a_payment_of_a_provider_that_is_not_connected_is_for_a_person(context: WorkerContext) -> None:
+def test_a_payment_of_an_unconnected_provider_goes_to_support(context: WorkerContext) -> None:
     bought = a_recent_purchase(provider="stripe")
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
-    assert codes(context, case) == ["provider_not_connected"]
+    assert reason_codes_of(context, case) == ["provider_not_connected"]
 
 
-def test_the_refund_after_the_last_one_allowed_is_for_a_person(context: WorkerContext) -> None:
-    mine = [a_recent_purchase(email="ada@example.com") for _ in range(3)]
+def test_a_refund_above_the_serial_limit_goes_to_support(context: WorkerContext) -> None:
+    purchases = [a_recent_purchase(email="ada@example.com") for _ in range(3)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
-    store_seller_and_purchases(context.records, *mine, seller=seller)
+    store_seller_and_purchases(context.records, *purchases, seller=seller)
     outcomes = []
-    for bought in mine:
-        (case,) = evaluated(context, bought)
+    for bought in purchases:
+        (case,) = create_evaluated_cases(context, bought)
         execute(context, [case])
-        outcomes += states(context, [case])
+        outcomes += states_of(context, [case])
     assert outcomes == ["refunded", "refunded", "with_support"]
 
 
-def test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed(context: WorkerContext) -> None:
-    mine = [a_recent_purchase(email=f"customer{n}@example.com", instrument="card 1") for n in range(4)]
+def test_a_batch_of_one_instrument_stops_at_the_serial_limit(context: WorkerContext) -> None:
+    purchases = [a_recent_purchase(email=f"customer{n}@example.com", instrument="card 1") for n in range(4)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
-    store_seller_and_purchases(context.records, *mine, seller=seller)
-    cases = evaluated(context, *mine)
-    assert states(context, cases) == ["approved"] * 4
+    store_seller_and_purchases(context.records, *purchases, seller=seller)
+    cases = create_evaluated_cases(context, *purchases)
+    assert states_of(context, cases) == ["approved"] * 4
     with ThreadPoolExecutor(2) as workers:
         list(workers.map(lambda half: execute(context, half), (cases[:2], cases[2:])))
-    assert sorted(states(context, cases)) == ["refunded", "refunded", "with_support", "with_support"]
+    assert sorted(states_of(context, cases)) == ["refunded", "refunded", "with_support", "with_support"]
 
 
-def test_clicking_twice_at_once_is_one_yes(context: WorkerContext) -> None:
+def test_parallel_clicks_confirm_once(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought, trusted=False)
+    (case,) = create_evaluated_cases(context, bought, trusted=False)
     with ThreadPoolExecutor(8) as clicks:
         assert set(clicks.map(lambda _: confirm(context.records, case), range(16))) == {State.APPROVED}
 
 
-class Broken:
-    """An adapter with a bug; its provider refuses to pay a payment twice, and so is asked without a look before."""
+class BrokenAdapter:
+    """An adapter that raises an exception. Its provider rejects over-refunds, so no lookup precedes the call."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
@@ -398,15 +409,15 @@ class Broken:
         return Paid(f"found {charge} {key}", Money(1, "EUR"))
 
 
-class Mute(Broken):
-    """A provider that never says anything again."""
+class SilentAdapter(BrokenAdapter):
+    """An adapter whose lookups return only unknown results."""
 
     def look_up(self, charge: str, *, key: str) -> RefundResult | NotFound:
         return Unknown(f"{charge} {key}")
 
 
-class Forgetful(Broken):
-    """A provider that knows of nothing, and counts how often it is asked to pay."""
+class EmptyAdapter(BrokenAdapter):
+    """An adapter that finds no refund, and counts the refund calls."""
 
     calls = 0
 
@@ -420,64 +431,64 @@ class Forgetful(Broken):
 
 @pytest.fixture
 def with_adapter(settings: Settings) -> Iterator[Callable[[Any], WorkerContext]]:
-    made: list[WorkerContext] = []
+    contexts: list[WorkerContext] = []
 
-    def with_(adapter: Any) -> WorkerContext:
-        made.append(replace(create_context(settings), providers={"sandbox": adapter}))
-        return made[-1]
+    def create(adapter: Any) -> WorkerContext:
+        contexts.append(replace(create_context(settings), providers={"sandbox": adapter}))
+        return contexts[-1]
 
-    yield with_
-    for context in made:
+    yield create
+    for context in contexts:
         context.call_pool.close()
         context.records.engine.dispose()
 
 
-def refunding(context: WorkerContext) -> UUID:
+def create_executed_case(context: WorkerContext) -> UUID:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
-    (case,) = evaluated(context, bought)
+    (case,) = create_evaluated_cases(context, bought)
     execute(context, [case])
     return case
 
 
-def test_an_adapter_that_breaks_leaves_the_outcome_unknown(with_adapter: Callable[[Any], WorkerContext]) -> None:
-    context = with_adapter(Broken())
-    assert states(context, [refunding(context)]) == ["refunding"]
+def test_an_exception_of_the_adapter_is_an_unknown_result(with_adapter: Callable[[Any], WorkerContext]) -> None:
+    context = with_adapter(BrokenAdapter())
+    assert states_of(context, [create_executed_case(context)]) == ["refunding"]
 
 
-def test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state(
+def test_an_unknown_result_goes_to_support_after_two_days(
     with_adapter: Callable[[Any], WorkerContext],
 ) -> None:
-    context = with_adapter(Mute())
-    case = refunding(context)
-    let_go(context.records)
+    context = with_adapter(SilentAdapter())
+    case = create_executed_case(context)
+    expire_leases(context.records)
     resolve(context, [case])
-    assert states(context, [case]) == ["refunding"]
+    assert states_of(context, [case]) == ["refunding"]
     with context.records.work() as work:
         work.run("update refund_operations set first_sent_at = first_sent_at - interval '49 hours'")
-    assert settled(context, case) is State.WITH_SUPPORT
-    assert codes(context, case) == ["outcome_unknown"]
+    assert resolve_case(context, case) is State.WITH_SUPPORT
+    assert reason_codes_of(context, case) == ["outcome_unknown"]
 
 
-def test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key(
+def test_no_repeat_is_sent_after_the_key_may_have_expired(
     with_adapter: Callable[[Any], WorkerContext],
 ) -> None:
-    context = with_adapter(Forgetful())
-    case = refunding(context)
-    let_go(context.records)
+    context = with_adapter(EmptyAdapter())
+    case = create_executed_case(context)
+    expire_leases(context.records)
     resolve(context, [case])
-    assert Forgetful.calls == 2
+    assert EmptyAdapter.calls == 2
     with context.records.work() as work:
         work.run("update refund_operations set first_sent_at = first_sent_at - interval '20 hours'")
-    let_go(context.records)
+    expire_leases(context.records)
     resolve(context, [case])
-    assert Forgetful.calls == 2
-    assert states(context, [case]) == ["refunding"]
+    assert EmptyAdapter.calls == 2
+    assert states_of(context, [case]) == ["refunding"]
 
 
-def test_a_case_is_accepted_at_the_clock_of_the_database(context: WorkerContext) -> None:
+def test_a_case_is_received_at_the_time_of_the_database(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(context.records, bought)
     before = datetime.now(UTC)
     case = accept_one(context.records, a_submission(bought)).id
-    assert abs(view(context.records, case).received_at - before) < timedelta(seconds=30)
+    assert abs(view_of(context.records, case).received_at - before) < timedelta(seconds=30)

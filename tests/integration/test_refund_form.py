@@ -1,4 +1,4 @@
-"""The refund form, over HTTP on a real database."""
+"""Tests of the refund form, over HTTP and with a real database."""
 
 import html
 import re
@@ -18,7 +18,7 @@ from producers.web.pages.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
 from tests.integration._web_fixtures import Site, serve
 from tests.sample_data import a_recent_purchase
 
-ASKED = {
+FIELDS = {
     "email": "ada@example.com",
     "reference": "MB-2026-0417",
     "reason": "unwanted_renewal",
@@ -27,19 +27,19 @@ ASKED = {
 }
 
 
-def filled(**changes: str) -> dict[str, str]:
-    return ASKED | {"nonce": uuid4().hex} | changes
+def form_data(**changes: str) -> dict[str, str]:
+    return FIELDS | {"nonce": uuid4().hex} | changes
 
 
 @pytest.fixture
-def away(settings: Settings) -> Iterator[httpx.Client]:
-    """The web while its database is away."""
-    dead = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
-    with serve(app(settings.model_copy(update={"database_url": dead}))) as web:
+def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
+    """Yield a web whose database is unavailable."""
+    unreachable = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
+    with serve(app(settings.model_copy(update={"database_url": unreachable}))) as web:
         yield web
 
 
-def test_the_form_offers_every_reason_and_takes_what_a_link_filled_in(site: Site) -> None:
+def test_the_form_offers_every_reason_and_uses_the_values_of_a_link(site: Site) -> None:
     page = site.web.get("/refund", params={"reference": 'MB-1"><script>', "email": "ada@example.com"}).text
     for reason in RefundReason:
         assert reason.sentence in page
@@ -47,43 +47,45 @@ def test_the_form_offers_every_reason_and_takes_what_a_link_filled_in(site: Site
     assert 'value="ada@example.com"' in page
 
 
-def test_a_request_is_accepted_and_the_answer_names_neither_case_nor_nonce(site: Site) -> None:
-    form = filled()
-    answer = site.web.post("/refund", data=form)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/refund/sent")
+def test_the_page_after_a_request_contains_no_case_id_and_no_nonce(site: Site) -> None:
+    form = form_data()
+    response = site.web.post("/refund", data=form)
+    assert (response.status_code, response.headers["location"]) == (303, "/refund/sent")
     assert site.count_cases() == 1
     page = site.web.get("/refund/sent").text
     assert form["nonce"] not in page
     assert "/status/" not in page
 
 
-def test_the_answer_is_the_same_byte_for_byte_whether_or_not_there_is_such_a_recent_purchase(site: Site) -> None:
-    mine, theirs = a_recent_purchase(), a_recent_purchase(email="somebody@else.example")
+def test_the_response_does_not_reveal_if_the_purchase_exists(site: Site) -> None:
+    own_purchase, other_purchase = a_recent_purchase(), a_recent_purchase(email="somebody@else.example")
     with site.records.work() as work:
-        work.purchases.upsert([mine, theirs])
-    answers = []
-    for reference in (mine.reference, theirs.reference, "no such thing"):
-        sent = site.web.post("/refund", data=filled(reference=reference))
-        headers = {name: value for name, value in sent.headers.items() if name != "date"}
-        answers.append((sent.status_code, headers, sent.content, site.web.get(sent.headers["location"]).content))
-    assert answers[0] == answers[1] == answers[2]
+        work.purchases.upsert([own_purchase, other_purchase])
+    responses = []
+    for reference in (own_purchase.reference, other_purchase.reference, "MB-unknown"):
+        response = site.web.post("/refund", data=form_data(reference=reference))
+        headers = {name: value for name, value in response.headers.items() if name != "date"}
+        responses.append(
+            (response.status_code, headers, response.content, site.web.get(response.headers["location"]).content)
+        )
+    assert responses[0] == responses[1] == responses[2]
 
 
-def test_a_double_click_is_one_request(site: Site) -> None:
-    form = filled()
+def test_a_double_click_sends_one_request(site: Site) -> None:
+    form = form_data()
     assert [site.web.post("/refund", data=form).status_code for _ in range(3)] == [303] * 3
     assert site.count_cases() == 1
 
 
-def test_a_form_that_was_changed_after_going_back_is_another_request(site: Site) -> None:
-    form = filled()
+def test_a_changed_form_is_another_request(site: Site) -> None:
+    form = form_data()
     site.web.post("/refund", data=form)
-    assert site.web.post("/refund", data=form | {"comment": "I forgot to say"}).status_code == 303
+    assert site.web.post("/refund", data=form | {"comment": "one more detail"}).status_code == 303
     assert site.count_cases() == 2
 
 
-def test_a_comment_of_several_lines_is_accepted_as_browsers_send_it(site: Site) -> None:
-    assert site.web.post("/refund", data=filled(comment="one\r\ntwo")).status_code == 303
+def test_line_breaks_of_browsers_in_a_comment_are_accepted(site: Site) -> None:
+    assert site.web.post("/refund", data=form_data(comment="one\r\ntwo")).status_code == 303
     with site.records.work() as work:
         assert work.run("select comment from cases").scalar_one() == "one\ntwo"
 
@@ -107,22 +109,22 @@ def test_a_comment_of_several_lines_is_accepted_as_browsers_send_it(site: Site) 
         ({"refund_scope": "vat", "exemption": "\x00"}, "exemption", "characters that can’t be displayed"),
     ],
 )
-def test_a_field_that_is_not_right_is_shown_again_with_a_sentence(
+def test_an_invalid_field_is_shown_with_an_error(
     site: Site, changes: dict[str, str], field: str, sentence: str
 ) -> None:
-    form = filled(**changes)
-    answer = site.web.post("/refund", data=form)
-    assert answer.status_code == 422
-    assert sentence in answer.text
-    assert f'id="{field}-error"' in answer.text
-    assert f'{field}-error"' in answer.text.split("aria-describedby", 1)[1]
-    assert f'href="#{field}"' in answer.text
-    assert form["nonce"] in answer.text
+    form = form_data(**changes)
+    response = site.web.post("/refund", data=form)
+    assert response.status_code == 422
+    assert sentence in response.text
+    assert f'id="{field}-error"' in response.text
+    assert f'{field}-error"' in response.text.split("aria-describedby", 1)[1]
+    assert f'href="#{field}"' in response.text
+    assert form["nonce"] in response.text
     assert site.count_cases() == 0
 
 
-def test_what_was_typed_is_kept_and_the_first_bad_field_gets_the_focus(site: Site) -> None:
-    page = site.web.post("/refund", data=filled(reference="", reason="", comment="<b>kept</b>")).text
+def test_typed_values_stay_and_the_first_invalid_field_has_the_focus(site: Site) -> None:
+    page = site.web.post("/refund", data=form_data(reference="", reason="", comment="<b>kept</b>")).text
     assert 'value="ada@example.com"' in page
     assert "&lt;b&gt;kept&lt;/b&gt;" in page
     assert page.count("autofocus") == 1
@@ -130,15 +132,15 @@ def test_what_was_typed_is_kept_and_the_first_bad_field_gets_the_focus(site: Sit
     assert "Please check these fields:" in page
 
 
-def test_a_field_the_form_does_not_have_is_refused(site: Site) -> None:
-    answer = site.web.post("/refund", data=filled(**{"<amount>": "1000000"}))
-    assert answer.status_code == 422
-    assert "an unknown field: &lt;amount&gt;" in answer.text
+def test_an_unknown_field_is_refused(site: Site) -> None:
+    response = site.web.post("/refund", data=form_data(**{"<amount>": "1000000"}))
+    assert response.status_code == 422
+    assert "an unknown field: &lt;amount&gt;" in response.text
     assert site.count_cases() == 0
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
+    ("body", "content_type"),
     [
         (b"email=%ff%fe", "application/x-www-form-urlencoded"),
         (b"email=\xff", "application/x-www-form-urlencoded"),
@@ -148,31 +150,31 @@ def test_a_field_the_form_does_not_have_is_refused(site: Site) -> None:
         (b"--x", "multipart/form-data; boundary=x"),
     ],
 )
-def test_a_form_nobody_can_read_is_refused_with_a_sentence(site: Site, body: bytes, kind: str) -> None:
-    answer = site.web.post("/refund", content=body, headers={"content-type": kind})
-    assert answer.status_code == 400
-    assert "Something is wrong with this form" in answer.text
+def test_an_unreadable_form_is_refused_with_an_error(site: Site, body: bytes, content_type: str) -> None:
+    response = site.web.post("/refund", content=body, headers={"content-type": content_type})
+    assert response.status_code == 400
+    assert "Something is wrong with this form" in response.text
     assert site.count_cases() == 0
 
 
 def test_a_form_of_ten_megabytes_is_refused_with_a_page(site: Site) -> None:
-    answer = site.web.post("/refund", data=filled(comment="x" * 10_000_000))
-    assert answer.status_code == 413
-    assert "too large" in answer.text
+    response = site.web.post("/refund", data=form_data(comment="x" * 10_000_000))
+    assert response.status_code == 413
+    assert "too large" in response.text
     assert site.count_cases() == 0
 
 
 @pytest.mark.parametrize("seller", ["", "aurora"])
-def test_a_form_sent_while_the_database_is_away_comes_back_to_be_sent_again(away: httpx.Client, seller: str) -> None:
-    form = filled(comment="please")
-    answer = away.post("/refund", params={"seller": seller}, data=form)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert "your request wasn’t sent" in answer.text
-    assert form["nonce"] in answer.text
-    assert "please" in answer.text
+def test_without_the_database_the_typed_form_is_shown_again(web_without_database: httpx.Client, seller: str) -> None:
+    form = form_data(comment="please")
+    response = web_without_database.post("/refund", params={"seller": seller}, data=form)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert "your request wasn’t sent" in response.text
+    assert form["nonce"] in response.text
+    assert "please" in response.text
 
 
-QUESTIONS = {
+ANSWERS = {
     "amount": "20 EUR",
     "items": "the second licence",
     "vat_id": "DE123456789",
@@ -181,81 +183,83 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize(
-    ("refund_scope", "kept"),
+    ("refund_scope", "stored"),
     [("full", set()), ("partial", {"amount", "items"}), ("vat", {"vat_id", "exemption"})],
 )
-def test_the_answers_to_what_a_wish_brings_up_are_kept_and_no_others(
-    site: Site, refund_scope: str, kept: set[str]
-) -> None:
-    assert site.web.post("/refund", data=filled(refund_scope=refund_scope, **QUESTIONS)).status_code == 303
+def test_only_answers_for_the_chosen_refund_scope_are_stored(site: Site, refund_scope: str, stored: set[str]) -> None:
+    assert site.web.post("/refund", data=form_data(refund_scope=refund_scope, **ANSWERS)).status_code == 303
     with site.records.work() as work:
         answers = work.run("select answers from cases").scalar_one()
-    assert answers == {name: answer for name, answer in QUESTIONS.items() if name in kept}
+    assert answers == {name: answer for name, answer in ANSWERS.items() if name in stored}
 
 
-def test_a_question_that_is_not_asked_cannot_be_answered_wrongly(site: Site) -> None:
-    assert site.web.post("/refund", data=filled(refund_scope="full", amount="1" * 500)).status_code == 303
+def test_an_invalid_answer_for_another_refund_scope_is_ignored(site: Site) -> None:
+    assert site.web.post("/refund", data=form_data(refund_scope="full", amount="1" * 500)).status_code == 303
 
 
-def test_a_request_without_answers_is_the_request_that_it_was_before_there_were_any() -> None:
-    """Its digest tells a repeated request from another one, and its key a double click: both outlive a release."""
+def test_a_request_without_answers_has_no_answers_field() -> None:
+    """Digest and key of a request detect repeats. Both must stay the same after an update of Moneyback."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'
     )
 
 
-def test_a_link_fills_in_a_reason_and_names_the_seller(site: Site) -> None:
+def test_a_link_sets_the_reason_and_the_seller(site: Site) -> None:
     page = site.web.get("/refund", params={"seller": "aurora", "reason": "not_delivered"}).text
     assert "This form is for purchases from Aurora Software." in page
     assert '<option value="not_delivered" selected>' in page
     (action,) = re.findall(r'<form method="post" action="([^"]+)"', page)
-    assert site.web.post(action, data=filled()).status_code == 303
+    assert site.web.post(action, data=form_data()).status_code == 303
     with site.records.work() as work:
         assert work.run("select seller_id from cases").scalar_one() == "aurora"
 
 
-def test_what_a_sellers_link_filled_in_is_there_in_another_language_and_nobodys_address_is(site: Site) -> None:
+def test_another_language_keeps_the_values_of_a_link_except_the_address(site: Site) -> None:
     link = {"seller": "aurora", "reference": "MB-2026-0417", "reason": "not_delivered", "email": "ada@example.com"}
     page = site.web.get("/refund", params=link).text
-    (german,) = re.findall(r'href="([^"]+)" lang="de"', page)
-    assert "ada" not in german
-    page = site.web.get(html.unescape(german)).text
+    (german_link,) = re.findall(r'href="([^"]+)" lang="de"', page)
+    assert "ada" not in german_link
+    page = site.web.get(html.unescape(german_link)).text
     assert 'value="MB-2026-0417"' in page
     assert '<option value="not_delivered" selected>' in page
 
 
 @pytest.mark.parametrize("seller", ["nobody", "\x00", "x" * 5_000, "<b>"])
-def test_a_link_that_names_no_seller_of_ours_is_the_plain_form(site: Site, seller: str) -> None:
-    answer = site.web.get("/refund", params={"seller": seller})
-    assert answer.status_code == 200
-    assert "This form is for purchases from" not in answer.text
-    assert site.web.post("/refund", params={"seller": seller}, data=filled()).status_code == 303
+def test_an_unknown_seller_in_a_link_is_ignored(site: Site, seller: str) -> None:
+    response = site.web.get("/refund", params={"seller": seller})
+    assert response.status_code == 200
+    assert "This form is for purchases from" not in response.text
+    assert site.web.post("/refund", params={"seller": seller}, data=form_data()).status_code == 303
     with site.records.work() as work:
         assert work.run("select seller_id from cases").scalar_one() is None
 
 
 @pytest.mark.parametrize(
-    ("asked", "params", "locale"),
+    ("accept_language", "params", "locale"),
     [("de-AT,en;q=0.5", {}, "de"), ("de", {"lang": "ja"}, "ja"), ("tlh", {}, "en")],
 )
-def test_a_request_speaks_the_language_of_its_page(site: Site, asked: str, params: dict[str, str], locale: str) -> None:
-    answer = site.web.post("/refund", params=params, headers={"accept-language": asked}, data=filled())
-    assert answer.headers["location"] == ("/refund/sent?lang=ja" if params else "/refund/sent")
+def test_a_request_has_the_language_of_its_page(
+    site: Site, accept_language: str, params: dict[str, str], locale: str
+) -> None:
+    response = site.web.post("/refund", params=params, headers={"accept-language": accept_language}, data=form_data())
+    assert response.headers["location"] == ("/refund/sent?lang=ja" if params else "/refund/sent")
     with site.records.work() as work:
         assert work.run("select locale from cases").scalar_one() == locale
 
 
-def test_what_is_wrong_is_said_in_the_language_of_the_page(site: Site) -> None:
-    """No sentence is the validating library's own: each can be looked up in the catalogues."""
-    page = site.web.post("/refund", params={"lang": "de"}, data=filled(email="x", comment="x" * 5_000, reason="")).text
-    german = translator_for("de").gettext
+def test_errors_are_in_the_language_of_the_page(site: Site) -> None:
+    """Each error is in the translation catalogues. No error comes from the validation library."""
+    page = site.web.post(
+        "/refund", params={"lang": "de"}, data=form_data(email="x", comment="x" * 5_000, reason="")
+    ).text
+    translate = translator_for("de").gettext
     for sentence in (WHEN_WRONG["email"], WHEN_EMPTY["reason"]):
-        assert html.escape(german(sentence)) in page
-    assert html.escape(german(TOO_LONG, most=4000)) in page
+        assert html.escape(translate(sentence)) in page
+    assert html.escape(translate(TOO_LONG, most=4000)) in page
 
 
-def test_a_page_of_the_form_tells_what_will_happen(site: Site) -> None:
+def test_the_page_after_a_request_explains_the_next_steps(site: Site) -> None:
     page = site.web.get("/refund/sent").text
     assert "We won’t refund anything until you confirm." in page
     assert "A purchase is never refunded twice." in page

@@ -1,4 +1,7 @@
-"""What becomes of a case by each answer of a provider: waits, second operations, somebody else's refunds, other amounts."""
+"""Tests of how each result of a provider changes a case.
+
+The results include delays, second operations, external refunds and different amounts.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -39,14 +42,14 @@ from worker.refunds.outcomes import MAX_ATTEMPTS
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING = Paid("re_1", PRICE), Pending("re_1", PRICE)
-SHORT = Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
-LOST = Unknown("The connection was lost.")
-STORED = Unknown("A stored 500.", replayed=True)
-THEIRS = ExternalRefund("re_theirs", PRICE)
+INSUFFICIENT_BALANCE = Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
+LOST_CONNECTION = Unknown("The connection was lost.")
+STORED_ERROR = Unknown("A stored 500.", replayed=True)
+EXTERNAL_REFUND = ExternalRefund("re_theirs", PRICE)
 
 
-class Story:
-    """One case, and the provider that it depends on."""
+class Scenario:
+    """A case and its scripted provider."""
 
     def __init__(self, context: WorkerContext, provider: ScriptedProvider, **purchase: Any) -> None:
         self.context, self.provider = context, provider
@@ -57,420 +60,442 @@ class Story:
         self.case = accept_one(context.records, a_submission(bought)).id
         handle(context, RefundRequested, [self.case])
 
-    def goes_on(self, **later: float) -> "Story":
-        """What a message of the sweep makes of it, after so much time."""
+    def process_after(self, **elapsed: float) -> "Scenario":
+        """Move the case back in time by `elapsed`, and handle the messages that the sweep publishes."""
         with self.context.records.work() as work:
-            past = {"ago": timedelta(**later)}
-            work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **past)
+            age = {"ago": timedelta(**elapsed)}
+            work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **age)
             work.run(
                 "update refund_operations set first_sent_at = first_sent_at - :ago, last_sent_at = last_sent_at - :ago,"
                 " looked_up_at = looked_up_at - :ago",
-                **past,
+                **age,
             )
-        for lane in (RefundApproved, RefundOutcomeUnknown):
-            handle(self.context, lane, [self.case])
+        for message in (RefundApproved, RefundOutcomeUnknown):
+            handle(self.context, message, [self.case])
         return self
 
-    def is_told(self, event: str) -> "Story":
-        """What a webhook about the refund makes of it."""
+    def process_webhook(self, event: str) -> "Scenario":
+        """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
             charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
             work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
-            notices = [row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)]
-        handle(self.context, WebhookEventsReceived, notices)
+            event_ids = [
+                row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)
+            ]
+        handle(self.context, WebhookEventsReceived, event_ids)
         return self
 
-    def is_now(self) -> str:
+    def state(self) -> str:
         with self.context.records.work() as work:
-            found = work.case_views.get(self.case)
-        assert found
-        return found.state
+            view = work.case_views.get(self.case)
+        assert view
+        return view.state
 
-    def codes(self) -> list[str]:
+    def reason_codes(self) -> list[str]:
         with self.context.records.work() as work:
-            found = work.case_views.get(self.case)
-        assert found
-        return [reason["code"] for reason in found.reasons]
+            view = work.case_views.get(self.case)
+        assert view
+        return [reason["code"] for reason in view.reasons]
 
-    def one(self, statement: str) -> Any:
+    def query(self, statement: str) -> Any:
         with self.context.records.work() as work:
             return work.run(statement).scalar_one()
 
 
-Tell = Callable[..., Story]
+StartScenario = Callable[..., Scenario]
 
 
 @pytest.fixture
-def tell(settings: Settings) -> Iterator[Tell]:
-    made: list[WorkerContext] = []
+def start_scenario(settings: Settings) -> Iterator[StartScenario]:
+    """Yield a function that creates a case with a scripted provider."""
+    contexts: list[WorkerContext] = []
 
-    def story(
-        refunds: Sequence[RefundResult] = (),
-        finds: Sequence[LookupResult] = (),
+    def create(
+        refund_results: Sequence[RefundResult] = (),
+        lookup_results: Sequence[LookupResult] = (),
         *,
-        can: Capabilities = KEYS_FOR_A_DAY,
-        hold: int = 0,
+        capabilities: Capabilities = KEYS_FOR_A_DAY,
+        hold_days: int = 0,
         **purchase: Any,
-    ) -> Story:
-        provider = ScriptedProvider(refunds, finds, capabilities=can)
-        wired = settings.model_copy(update={"sepa_hold_days": hold})
-        made.append(replace(create_context(wired), providers={"sandbox": provider}))
-        return Story(made[-1], provider, **purchase)
+    ) -> Scenario:
+        provider = ScriptedProvider(refund_results, lookup_results, capabilities=capabilities)
+        changed = settings.model_copy(update={"sepa_hold_days": hold_days})
+        contexts.append(replace(create_context(changed), providers={"sandbox": provider}))
+        return Scenario(contexts[-1], provider, **purchase)
 
-    yield story
-    for context in made:
+    yield create
+    for context in contexts:
         context.call_pool.close()
         context.records.engine.dispose()
 
 
-def test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time(tell: Tell) -> None:
-    story = tell([SHORT, SHORT, PAID])
-    assert story.is_now() == "approved"
-    assert story.goes_on().is_now() == "approved"
-    assert len(story.provider.keys) == 1  # its time has not come: a message more or less changes nothing
-    assert story.goes_on(hours=1).is_now() == "approved"
-    assert story.goes_on(hours=1).is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 3
+def test_each_retry_after_an_insufficient_balance_has_a_new_key(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([INSUFFICIENT_BALANCE, INSUFFICIENT_BALANCE, PAID])
+    assert scenario.state() == "approved"
+    assert scenario.process_after().state() == "approved"
+    assert len(scenario.provider.keys) == 1  # not due yet, so a message changes nothing
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 3
     assert (
-        story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "declined declined paid"
+        scenario.query("select string_agg(status, ' ' order by attempt) from refund_operations")
+        == "declined declined paid"
     )
-    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+    assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
 
 
-def test_a_balance_that_stays_short_goes_to_a_person(tell: Tell) -> None:
-    story = tell([SHORT])
-    with story.context.records.work() as work:
-        work.run("update refund_operations set attempt = :most, key = 'the last'", most=MAX_ATTEMPTS - 1)
-    assert story.goes_on(days=1).is_now() == "with_support"
-    assert story.codes() == ["insufficient_balance"]
+def test_a_lasting_insufficient_balance_goes_to_support(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([INSUFFICIENT_BALANCE])
+    with scenario.context.records.work() as work:
+        work.run("update refund_operations set attempt = :most, key = 'last key'", most=MAX_ATTEMPTS - 1)
+    assert scenario.process_after(days=1).state() == "with_support"
+    assert scenario.reason_codes() == ["insufficient_balance"]
 
 
-def test_a_payment_that_cannot_be_refunded_yet_is_refunded_later(tell: Tell) -> None:
-    story = tell([Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending"), PAID])
-    assert story.goes_on(days=1).is_now() == "refunded"
+def test_a_payment_that_cannot_be_refunded_yet_is_refunded_later(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending"), PAID])
+    assert scenario.process_after(days=1).state() == "refunded"
 
 
-def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> None:
-    story = tell([Failed("re_0", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE), PAID])
-    assert story.goes_on(days=1).is_now() == "refunded"
-    assert story.one("select refunded from purchases") == PRICE.minor
+def test_a_refund_that_failed_for_insufficient_balance_is_sent_again(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([Failed("re_0", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE), PAID])
+    assert scenario.process_after(days=1).state() == "refunded"
+    assert scenario.query("select refunded from purchases") == PRICE.minor
 
 
-def test_a_refund_that_waits_at_the_provider_for_the_sellers_balance_is_told_to_finance(tell: Tell) -> None:
-    story = tell([replace(PENDING, insufficient_balance=True)], [PAID])
-    assert story.is_now() == "refund_pending"
-    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+def test_a_pending_refund_with_insufficient_balance_creates_a_task(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([replace(PENDING, insufficient_balance=True)], [PAID])
+    assert scenario.state() == "refund_pending"
+    assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
     assert (
-        story.one("select evidence ->> 'refusal' from transitions where event = 'provider_accepted'")
+        scenario.query("select evidence ->> 'refusal' from transitions where event = 'provider_accepted'")
         == "insufficient_balance"
     )
-    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert scenario.process_after(hours=1).state() == "refunded"
 
 
-def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(tell: Tell) -> None:
-    story = tell(
+def test_a_pending_refund_that_fails_for_insufficient_balance_is_sent_again(start_scenario: StartScenario) -> None:
+    scenario = start_scenario(
         [PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE)]
     )
-    assert story.goes_on(hours=1).is_now() == "approved"
-    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
-    assert story.goes_on(days=1).is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 2
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+    assert scenario.process_after(days=1).state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 2
 
 
-def test_credentials_that_are_refused_make_a_refund_wait_and_operators_are_told_once_a_day(tell: Tell) -> None:
-    """Nothing was carried out past a closed door, so that a wrong key over a weekend is no money in unknown state."""
-    story = tell([Unknown("It refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
+def test_refused_credentials_delay_a_refund_and_create_one_task_a_day(start_scenario: StartScenario) -> None:
+    """A call with refused credentials was not carried out, so the result is known, and the case waits."""
+    scenario = start_scenario([Unknown("It refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
     for _ in range(3):
-        assert story.is_now() == "approved"
-        story.goes_on(hours=7)
-    assert story.one("select count(*) from support_tasks where kind = 'invalid_credentials'") == 1
-    assert story.goes_on(days=2).is_now() == "refunded"
+        assert scenario.state() == "approved"
+        scenario.process_after(hours=7)
+    assert scenario.query("select count(*) from support_tasks where kind = 'invalid_credentials'") == 1
+    assert scenario.process_after(days=2).state() == "refunded"
     assert (
-        story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "declined " * 4 + "paid"
+        scenario.query("select string_agg(status, ' ' order by attempt) from refund_operations")
+        == "declined " * 4 + "paid"
     )
 
 
-def test_a_door_that_closed_after_the_first_sending_proves_nothing(tell: Tell) -> None:
-    closed = Unknown("It refuses our credentials.", invalid_credentials=True)
-    story = tell([LOST, closed, PAID], [NotFound()])
-    assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.goes_on(hours=1).is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 1
+def test_refused_credentials_of_a_repeat_do_not_end_the_operation(start_scenario: StartScenario) -> None:
+    refused = Unknown("It refuses our credentials.", invalid_credentials=True)
+    scenario = start_scenario([LOST_CONNECTION, refused, PAID], [NotFound()])
+    assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 1
 
 
-def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
+def test_an_unsent_refund_is_sent_after_its_key_would_have_expired(
+    start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as no_time:
         no_time.setattr(provider_client, "_wait_for_rate_limit", lambda *_: False)
-        story = tell(
-            [PAID], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False)
+        scenario = start_scenario(
+            [PAID],
+            capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False),
         )
-    assert (story.is_now(), story.provider.keys) == ("approved", [])
-    assert story.goes_on(days=3).is_now() == "refunded"
+    assert (scenario.state(), scenario.provider.keys) == ("approved", [])
+    assert scenario.process_after(days=3).state() == "refunded"
 
 
-@pytest.mark.parametrize("refusal", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])
-def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: DeclineReason) -> None:
-    story = tell([Declined(refusal, "their word")])
-    assert story.one("select evidence from transitions where event = 'refund_deferred'") == {
-        "code": "their word",
-        "refusal": refusal.value,
+@pytest.mark.parametrize("decline_reason", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])
+def test_the_history_records_why_a_refund_is_deferred(
+    start_scenario: StartScenario, decline_reason: DeclineReason
+) -> None:
+    scenario = start_scenario([Declined(decline_reason, "provider_code")])
+    assert scenario.query("select evidence from transitions where event = 'refund_deferred'") == {
+        "code": "provider_code",
+        "refusal": decline_reason.value,
     }
 
 
 @pytest.mark.parametrize(
-    ("refusal", "code"),
+    ("decline_reason", "code"),
     [
         (DeclineReason.DISPUTED, "dispute_open"),
         (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed"),
         (DeclineReason.PERMANENT, "provider_declined"),
     ],
 )
-def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal: DeclineReason, code: str) -> None:
-    story = tell([Declined(refusal, "their word")])
-    assert (story.is_now(), story.codes()) == ("with_support", [code])
-    assert story.one("select status from refund_operations") == "declined"
+def test_a_permanent_decline_goes_to_support_with_its_reason(
+    start_scenario: StartScenario, decline_reason: DeclineReason, code: str
+) -> None:
+    scenario = start_scenario([Declined(decline_reason, "provider_code")])
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code])
+    assert scenario.query("select status from refund_operations") == "declined"
 
 
 @pytest.mark.parametrize(
-    ("refusal", "at_once", "later"),
+    ("decline_reason", "immediate_code", "later_code"),
     [
         (DeclineReason.DISPUTED, "dispute_open", "dispute_open"),
         (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed", "provider_window_closed"),
         (DeclineReason.PERMANENT, "provider_declined", "returned_by_bank"),
     ],
 )
-def test_a_refund_that_was_made_and_failed_goes_to_a_person_with_its_reason(
-    tell: Tell, refusal: DeclineReason, at_once: str, later: str
+def test_a_failed_refund_goes_to_support_with_its_reason(
+    start_scenario: StartScenario, decline_reason: DeclineReason, immediate_code: str, later_code: str
 ) -> None:
-    """Only what was accepted before can have come back from a bank."""
-    assert tell([Failed("re_0", "their word", refusal)]).codes() == [at_once]
-    assert tell([PENDING], [Failed("re_1", "their word", refusal)]).goes_on(hours=1).codes() == [later]
+    """The reason "returned by the bank" needs a refund that was accepted before."""
+    assert start_scenario([Failed("re_0", "provider_code", decline_reason)]).reason_codes() == [immediate_code]
+    assert start_scenario([PENDING], [Failed("re_1", "provider_code", decline_reason)]).process_after(
+        hours=1
+    ).reason_codes() == [later_code]
 
 
-def test_another_amount_than_was_asked_for_is_no_success(tell: Tell) -> None:
+def test_a_refund_with_another_amount_is_not_recorded_as_paid(start_scenario: StartScenario) -> None:
     other = Paid("re_1", Money(1, "EUR"))
-    story = tell([other], [other])
-    assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.one("select refunded from purchases") == 0
+    scenario = start_scenario([other], [other])
+    assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.query("select refunded from purchases") == 0
 
 
-def test_somebody_elses_refund_is_final_only_when_ours_cannot_be_under_way_any_more(tell: Tell) -> None:
-    story = tell([LOST], [THEIRS])
-    assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.goes_on(hours=6).is_now() == "with_support"
-    assert story.codes() == ["refunded_elsewhere"]
-    assert story.one("select refunded from purchases") == PRICE.minor
-    assert story.one("select status from refund_operations") == "declined"
+def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [EXTERNAL_REFUND])
+    assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.process_after(hours=6).state() == "with_support"
+    assert scenario.reason_codes() == ["refunded_elsewhere"]
+    assert scenario.query("select refunded from purchases") == PRICE.minor
+    assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_somebody_elses_refund_ends_the_wait_for_one_of_ours_that_was_accepted(tell: Tell) -> None:
-    """Braintree accepts at once, and refuses when it settles, if the payment was refunded meanwhile."""
-    story = tell([PENDING], [THEIRS])
-    assert story.goes_on(hours=1).is_now() == "refund_pending"
-    assert story.goes_on(hours=6).is_now() == "with_support"
-    assert story.codes() == ["refunded_elsewhere"]
-    assert story.one("select status from refund_operations") == "declined"
+def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario) -> None:
+    """Braintree accepts a refund at once. It declines the refund later if another refund paid the amount first."""
+    scenario = start_scenario([PENDING], [EXTERNAL_REFUND])
+    assert scenario.process_after(hours=1).state() == "refund_pending"
+    assert scenario.process_after(hours=6).state() == "with_support"
+    assert scenario.reason_codes() == ["refunded_elsewhere"]
+    assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_it_is_final_at_once_where_the_provider_refused_our_key_because_of_it(tell: Tell) -> None:
-    story = tell([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [THEIRS])
-    assert story.is_now() == "refunding"
-    assert story.goes_on(minutes=10).is_now() == "with_support"
+def test_an_external_refund_ends_a_refund_declined_as_already_refunded(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [EXTERNAL_REFUND])
+    assert scenario.state() == "refunding"
+    assert scenario.process_after(minutes=10).state() == "with_support"
 
 
-def test_already_refunded_by_ourselves_is_adopted(tell: Tell) -> None:
-    story = tell([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
-    assert story.goes_on(minutes=10).is_now() == "refunded"
+def test_an_own_refund_is_recorded_after_the_decline_already_refunded(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
+    assert scenario.process_after(minutes=10).state() == "refunded"
 
 
-def test_the_banks_reference_is_kept_with_the_payment_or_when_it_comes_once_and_without_a_letter(tell: Tell) -> None:
-    """Card networks give it days later: a webhook makes us look, and the refund stays what it is."""
-    told = replace(PAID, bank_reference="74537604221431003881865")
-    kept = "select string_agg(event || ' ' || (evidence ->> 'bank_reference'), ', ') from transitions"
-    story = tell([PAID], [told])
-    assert story.one(kept) is None
+def test_a_later_bank_reference_is_recorded_once_without_an_email(start_scenario: StartScenario) -> None:
+    """Card networks assign the reference some days later. A webhook starts a lookup, and the state does not change."""
+    with_reference = replace(PAID, bank_reference="74537604221431003881865")
+    references = "select string_agg(event || ' ' || (evidence ->> 'bank_reference'), ', ') from transitions"
+    scenario = start_scenario([PAID], [with_reference])
+    assert scenario.query(references) is None
     for event in ("ev_1", "ev_2"):
-        assert story.is_told(event).is_now() == "refunded"
-    assert story.one(kept) == "bank_reference_received 74537604221431003881865"
-    assert story.one("select count(*) from case_emails") == 1
-    assert story.one("select count(*) from webhook_events where next_action_at is not null") == 0
-    assert story.one("select refunded from purchases") == PRICE.minor
+        assert scenario.process_webhook(event).state() == "refunded"
+    assert scenario.query(references) == "bank_reference_received 74537604221431003881865"
+    assert scenario.query("select count(*) from case_emails") == 1
+    assert scenario.query("select count(*) from webhook_events where next_action_at is not null") == 0
+    assert scenario.query("select refunded from purchases") == PRICE.minor
 
 
-def test_a_banks_reference_that_is_known_at_once_stands_beside_the_payment(tell: Tell) -> None:
-    story = tell([replace(PAID, bank_reference="74537604221431003881865")])
-    assert story.one("select evidence ->> 'bank_reference' from transitions where event = 'provider_paid'")
+def test_an_immediate_bank_reference_is_recorded_with_the_payment(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([replace(PAID, bank_reference="74537604221431003881865")])
+    assert scenario.query("select evidence ->> 'bank_reference' from transitions where event = 'provider_paid'")
 
 
-def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -> None:
-    story = tell([LOST, PAID], [NotFound()])
-    assert story.goes_on(hours=1).is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 1
-    assert story.one("select sends from refund_operations") == 2
+def test_a_refund_that_is_not_found_is_sent_again_with_its_key(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()])
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 1
+    assert scenario.query("select sends from refund_operations") == 2
 
 
-def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_pauses(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
+def test_a_repeat_that_cannot_be_sent_waits_longer_each_time(
+    start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that shows what there is and takes no refunds would otherwise be asked at every sweep, day and night."""
-    pause = "select extract(epoch from not_before - now())::float from cases"
-    story = tell([LOST, PAID], [NotFound()])
-    with monkeypatch.context() as nobody:
-        nobody.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("Nobody was reached."))
-        pauses = [story.goes_on(hours=1).one(pause) for _ in range(3)]
-    assert pauses[0] > 0
-    assert pauses == sorted(pauses)
-    assert pauses[0] * 2 < pauses[-1]
-    assert story.goes_on(hours=1).is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 1
+    """A provider may allow lookups but no refunds. Without longer delays, each sweep would call this provider."""
+    delay = "select extract(epoch from not_before - now())::float from cases"
+    scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()])
+    with monkeypatch.context() as patch:
+        patch.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("No connection."))
+        delays = [scenario.process_after(hours=1).query(delay) for _ in range(3)]
+    assert delays[0] > 0
+    assert delays == sorted(delays)
+    assert delays[0] * 2 < delays[-1]
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 1
 
 
-def test_a_repeat_that_can_never_be_sent_is_for_a_person_after_two_days(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
+def test_a_repeat_that_is_never_sent_goes_to_support_after_two_days(
+    start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = tell([LOST], [NotFound()], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(days=90)))
-    monkeypatch.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("Nobody was reached."))
-    assert story.goes_on(hours=47).is_now() == "refunding"
-    assert story.goes_on(hours=2).is_now() == "with_support"
-    assert story.codes() == ["outcome_unknown"]
+    scenario = start_scenario(
+        [LOST_CONNECTION], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(days=90))
+    )
+    monkeypatch.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("No connection."))
+    assert scenario.process_after(hours=47).state() == "refunding"
+    assert scenario.process_after(hours=2).state() == "with_support"
+    assert scenario.reason_codes() == ["outcome_unknown"]
 
 
-def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
-    story = tell([STORED, PAID], [NotFound()])
+def test_a_stored_error_gets_a_new_key_only_after_the_refund_is_proven_absent(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([STORED_ERROR, PAID], [NotFound()])
     for _ in range(2):
-        assert story.goes_on(minutes=20).is_now() == "refunding"
-    assert len(story.provider.keys) == 1  # its key would only repeat the error
-    assert story.goes_on(hours=7).is_now() == "refunding"
-    assert story.goes_on(hours=1).is_now() == "approved"
-    assert story.goes_on().is_now() == "refunded"
-    assert len(set(story.provider.keys)) == 2
-    assert story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "absent paid"
+        assert scenario.process_after(minutes=20).state() == "refunding"
+    assert len(scenario.provider.keys) == 1  # a repeat with this key would return the stored error
+    assert scenario.process_after(hours=7).state() == "refunding"
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.process_after().state() == "refunded"
+    assert len(set(scenario.provider.keys)) == 2
+    assert scenario.query("select string_agg(status, ' ' order by attempt) from refund_operations") == "absent paid"
 
 
-def test_a_repeat_that_is_refused_does_not_end_what_was_sent_before(tell: Tell) -> None:
-    """Not every provider keeps refusals under the key: the first sending may still be under way, and pay."""
-    story = tell([LOST, SHORT], [NotFound(), NotFound(), PAID])
-    assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.goes_on(hours=1).is_now() == "refunded"
-    assert len(story.provider.keys) == 2
+def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScenario) -> None:
+    """Some providers do not store declines under the key, so the first call may still be processed and pay."""
+    scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE], [NotFound(), NotFound(), PAID])
+    assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert len(scenario.provider.keys) == 2
 
 
-def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
-    story = tell([LOST, SHORT, PAID], [NotFound()])
+def test_a_declined_repeat_gets_a_new_key_only_after_the_refund_is_proven_absent(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE, PAID], [NotFound()])
     for _ in range(4):
-        assert story.goes_on(hours=1).is_now() == "refunding"
-    assert len(set(story.provider.keys)) == 1
-    assert story.goes_on(hours=7).is_now() == "approved"
-    assert story.goes_on().is_now() == "refunded"
+        assert scenario.process_after(hours=1).state() == "refunding"
+    assert len(set(scenario.provider.keys)) == 1
+    assert scenario.process_after(hours=7).state() == "approved"
+    assert scenario.process_after().state() == "refunded"
 
 
-def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(tell: Tell) -> None:
-    story = tell(
-        [LOST, Declined(DeclineReason.PERMANENT, "closed")],
+def test_a_declined_repeat_goes_to_support_if_over_refunds_are_possible(start_scenario: StartScenario) -> None:
+    scenario = start_scenario(
+        [LOST_CONNECTION, Declined(DeclineReason.PERMANENT, "closed")],
         [NotFound()],
-        can=replace(KEYS_FOR_A_DAY, rejects_over_refund=False),
+        capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=False),
     )
     for _ in range(4):
-        assert story.goes_on(hours=1).is_now() == "refunding"
-    assert story.goes_on(hours=7).is_now() == "with_support"
-    assert (story.codes(), story.one("select status from refund_operations")) == (["provider_declined"], "declined")
+        assert scenario.process_after(hours=1).state() == "refunding"
+    assert scenario.process_after(hours=7).state() == "with_support"
+    assert (scenario.reason_codes(), scenario.query("select status from refund_operations")) == (
+        ["provider_declined"],
+        "declined",
+    )
 
 
-def test_a_key_that_lives_an_hour_is_never_repeated(tell: Tell) -> None:
-    story = tell([LOST], [NotFound()], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1)))
-    assert story.goes_on(minutes=10).is_now() == "refunding"
-    assert len(story.provider.keys) == 1
+def test_a_key_with_a_lifetime_of_an_hour_is_never_repeated(start_scenario: StartScenario) -> None:
+    scenario = start_scenario(
+        [LOST_CONNECTION], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1))
+    )
+    assert scenario.process_after(minutes=10).state() == "refunding"
+    assert len(scenario.provider.keys) == 1
 
 
-def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
-    story = tell([STORED], [NotFound()])
-    story.goes_on(hours=7)
+def test_lookups_in_quick_succession_do_not_prove_absence(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([STORED_ERROR], [NotFound()])
+    scenario.process_after(hours=7)
     for _ in range(10):
-        story.goes_on(minutes=1)
-    assert story.is_now() == "refunding"
-    assert story.one("select empty_lookups from refund_operations") <= 2
+        scenario.process_after(minutes=1)
+    assert scenario.state() == "refunding"
+    assert scenario.query("select empty_lookups from refund_operations") <= 2
 
 
-def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person(tell: Tell) -> None:
-    story = tell([STORED], [NotFound()], can=replace(KEYS_FOR_A_DAY, rejects_over_refund=False))
+def test_a_stored_error_goes_to_support_if_over_refunds_are_possible(start_scenario: StartScenario) -> None:
+    scenario = start_scenario(
+        [STORED_ERROR], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=False)
+    )
     for _ in range(8):
-        story.goes_on(hours=7)
-    assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
-    assert len(story.provider.keys) == 1
+        scenario.process_after(hours=7)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["outcome_unknown"])
+    assert len(scenario.provider.keys) == 1
 
 
-@pytest.mark.parametrize("keys_live", [timedelta(hours=1), timedelta(days=1), timedelta(days=45)])
-def test_money_in_unknown_state_is_a_persons_after_two_days_however_long_keys_live(
-    tell: Tell, keys_live: timedelta
+@pytest.mark.parametrize("key_lifetime", [timedelta(hours=1), timedelta(days=1), timedelta(days=45)])
+def test_an_unknown_result_goes_to_support_after_two_days_for_any_key_lifetime(
+    start_scenario: StartScenario, key_lifetime: timedelta
 ) -> None:
-    story = tell([LOST], [LOST], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=keys_live))
-    assert story.goes_on(hours=47).is_now() == "refunding"
-    assert story.goes_on(hours=2).is_now() == "with_support"
-    assert story.codes() == ["outcome_unknown"]
+    scenario = start_scenario(
+        [LOST_CONNECTION], [LOST_CONNECTION], capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=key_lifetime)
+    )
+    assert scenario.process_after(hours=47).state() == "refunding"
+    assert scenario.process_after(hours=2).state() == "with_support"
+    assert scenario.reason_codes() == ["outcome_unknown"]
 
 
-def test_a_payment_whose_last_refund_nobody_knows_of_is_not_refunded_again_whoever_approves_it(tell: Tell) -> None:
-    """And it takes nobody of its batch along."""
-    story = tell([LOST], [LOST])
-    assert story.goes_on(days=3).is_now() == "with_support"
-    with story.context.records.work() as work:
-        case = work.cases.lock_one(story.case)
+def test_an_approval_by_support_does_not_repeat_an_unknown_refund(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [LOST_CONNECTION])
+    assert scenario.process_after(days=3).state() == "with_support"
+    with scenario.context.records.work() as work:
+        case = work.cases.lock_one(scenario.case)
         assert case
-        work.history.record([case.after(Event.SUPPORT_APPROVED, actor="somebody at the desk")])
-    assert story.goes_on().is_now() == "with_support"
-    assert (story.codes(), len(story.provider.keys)) == (["outcome_unknown"], 1)
+        work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support agent")])
+    assert scenario.process_after().state() == "with_support"
+    assert (scenario.reason_codes(), len(scenario.provider.keys)) == (["outcome_unknown"], 1)
 
 
-def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> None:
-    story = tell([LOST], [LOST])
-    assert story.goes_on(days=3).is_now() == "with_support"
-    with story.context.records.work() as work:
+def test_the_task_for_an_unknown_result_contains_key_provider_and_amount(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [LOST_CONNECTION])
+    assert scenario.process_after(days=3).state() == "with_support"
+    with scenario.context.records.work() as work:
         (task,) = work.support_tasks.list_open()
     (reason,) = task.reasons
     assert reason["code"] == "outcome_unknown"
-    for word in (story.provider.keys[0], "sandbox", "49.00 EUR", "sent 1 times"):
-        assert word in reason["detail"]
+    for expected in (scenario.provider.keys[0], "sandbox", "49.00 EUR", "sent 1 times"):
+        assert expected in reason["detail"]
 
 
-def test_a_provider_that_only_tells_by_webhook_is_asked_by_the_same_key(tell: Tell) -> None:
-    only_tells = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
-    story = tell([LOST, PENDING], can=only_tells)
-    assert story.goes_on(hours=1).is_now() == "refund_pending"
-    assert story.goes_on(days=1).is_now() == "refund_pending"
-    assert (story.provider.lookups, len(story.provider.keys)) == (0, 2)
-    assert story.goes_on(days=60).is_now() == "with_support"
-    assert story.codes() == ["outcome_unknown"]
+def test_a_provider_without_lookups_is_called_again_with_the_same_key(start_scenario: StartScenario) -> None:
+    without_lookup = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
+    scenario = start_scenario([LOST_CONNECTION, PENDING], capabilities=without_lookup)
+    assert scenario.process_after(hours=1).state() == "refund_pending"
+    assert scenario.process_after(days=1).state() == "refund_pending"
+    assert (scenario.provider.lookups, len(scenario.provider.keys)) == (0, 2)
+    assert scenario.process_after(days=60).state() == "with_support"
+    assert scenario.reason_codes() == ["outcome_unknown"]
 
 
-def test_a_direct_debit_is_held_as_long_as_a_bank_may_return_it(tell: Tell) -> None:
-    story = tell([PAID], hold=56, method=Method.DIRECT_DEBIT)
-    assert story.is_now() == "approved"
-    assert story.goes_on(days=1).is_now() == "approved"
-    assert story.one("select count(*) from transitions where event = 'put_on_hold'") == 1
-    with story.context.records.work() as work:
+def test_a_direct_debit_is_refunded_only_after_the_hold(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([PAID], hold_days=56, method=Method.DIRECT_DEBIT)
+    assert scenario.state() == "approved"
+    assert scenario.process_after(days=1).state() == "approved"
+    assert scenario.query("select count(*) from transitions where event = 'put_on_hold'") == 1
+    with scenario.context.records.work() as work:
         work.run("update purchases set charged_at = charged_at - interval '54 days'")
-    assert story.goes_on(days=54).is_now() == "refunded"
+    assert scenario.process_after(days=54).state() == "refunded"
 
 
-def test_a_method_that_is_not_refunded_at_once_waits_for_its_time(tell: Tell) -> None:
-    slow = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
-    assert tell([PAID], can=slow).is_now() == "approved"
+def test_a_method_with_a_minimum_delay_waits(start_scenario: StartScenario) -> None:
+    with_delay = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
+    assert start_scenario([PAID], capabilities=with_delay).state() == "approved"
 
 
-def test_a_window_that_closes_while_a_case_waits_is_noticed_before_the_provider_is_asked(tell: Tell) -> None:
-    closing = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
-    story = tell([SHORT, PAID], can=closing)
-    with story.context.records.work() as work:
+def test_an_expired_refund_window_stops_a_waiting_refund(start_scenario: StartScenario) -> None:
+    with_window = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
+    scenario = start_scenario([INSUFFICIENT_BALANCE, PAID], capabilities=with_window)
+    with scenario.context.records.work() as work:
         work.run("update purchases set charged_at = charged_at - interval '2 days'")
-    assert story.goes_on(days=2).is_now() == "with_support"
-    assert story.codes() == ["provider_window_closed"]
-    assert len(story.provider.keys) == 1
+    assert scenario.process_after(days=2).state() == "with_support"
+    assert scenario.reason_codes() == ["provider_window_closed"]
+    assert len(scenario.provider.keys) == 1
 
 
-def test_keys_are_the_same_whoever_makes_them_again(tell: Tell) -> None:
-    """A database restored from a backup asks under the keys it asked under before."""
-    story = tell([PAID])
-    assert story.provider.keys == [f"mb_{UUID(str(story.case)).hex}_1"]
+def test_an_idempotency_key_is_computed_from_case_and_attempt(start_scenario: StartScenario) -> None:
+    """After a restore from a backup, the worker uses the same keys as before."""
+    scenario = start_scenario([PAID])
+    assert scenario.provider.keys == [f"mb_{UUID(str(scenario.case)).hex}_1"]

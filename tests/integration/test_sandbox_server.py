@@ -1,4 +1,7 @@
-"""The sandbox keeps honest books: over HTTP, killed at named points, and with a journal that was torn."""
+"""Tests of the sandbox provider: its HTTP API, its journal after a kill, and its ledger of refunds.
+
+The prefix of a charge, such as "pending" in "pending_1", selects the behaviour of the sandbox.
+"""
 
 import json
 import os
@@ -43,7 +46,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
         yield process
 
 
-def call(
+def send(
     process: SandboxProcess, method: str, path: str, body: object = None, key: str | None = None
 ) -> urllib3.BaseHTTPResponse:
     headers = {} if key is None else {"Idempotency-Key": key}
@@ -53,11 +56,11 @@ def call(
 
 
 def refund(process: SandboxProcess, charge: str, key: str | None = None, amount: int = 500) -> urllib3.BaseHTTPResponse:
-    order = {"charge": charge, "amount": amount, "currency": "EUR"}
-    return call(process, "POST", "/v1/refunds", order, key or charge)
+    request = {"charge": charge, "amount": amount, "currency": "EUR"}
+    return send(process, "POST", "/v1/refunds", request, key or charge)
 
 
-def an_order(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> RefundRequest:
+def a_request(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> RefundRequest:
     return RefundRequest(charge, amount, "EUR", key)
 
 
@@ -65,20 +68,20 @@ def a_ledger(folder: Path, clock: Callable[[], float] = lambda: 0.0, *, capped: 
     return Ledger(folder, TIMES, clock, capped=capped)
 
 
-def carried(ledger: Ledger, order: RefundRequest) -> RefundResult:
-    answer = ledger.refund(order)
-    assert isinstance(answer, RefundResult)
-    return answer
+def refund_result(ledger: Ledger, request: RefundRequest) -> RefundResult:
+    response = ledger.refund(request)
+    assert isinstance(response, RefundResult)
+    return response
 
 
-def refused(ledger: Ledger, order: RefundRequest) -> str:
-    answer = ledger.refund(order)
-    assert isinstance(answer, ErrorResponse)
-    return answer.code
+def error_code(ledger: Ledger, request: RefundRequest) -> str:
+    response = ledger.refund(request)
+    assert isinstance(response, ErrorResponse)
+    return response.code
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that a test sets."""
 
     now = 1000.0
 
@@ -94,7 +97,7 @@ def clock() -> Clock:
 # Over HTTP
 
 
-def test_a_refund_and_its_repeat_are_the_same_answer(process: SandboxProcess) -> None:
+def test_a_repeated_refund_gets_the_same_response(process: SandboxProcess) -> None:
     first, second = refund(process, "ok_same"), refund(process, "ok_same")
     assert first.status == 200
     assert first.json() == {
@@ -116,53 +119,53 @@ def test_a_refund_and_its_repeat_are_the_same_answer(process: SandboxProcess) ->
 
 def test_a_key_with_another_body_is_a_conflict(process: SandboxProcess) -> None:
     refund(process, "ok_conflict")
-    answer = refund(process, "ok_conflict", amount=501)
-    assert (answer.status, answer.json()["error"]["code"]) == (409, "idempotency_key_reuse")
+    response = refund(process, "ok_conflict", amount=501)
+    assert (response.status, response.json()["error"]["code"]) == (409, "idempotency_key_reuse")
 
 
 def test_a_second_refund_names_the_first(process: SandboxProcess) -> None:
     first = refund(process, "ok_twice").json()
-    answer = refund(process, "ok_twice", key="another")
-    assert answer.status == 400
-    assert answer.json()["error"]["code"] == "charge_already_refunded"
-    assert answer.json()["error"]["refund"] == first["id"]
+    response = refund(process, "ok_twice", key="another")
+    assert response.status == 400
+    assert response.json()["error"]["code"] == "charge_already_refunded"
+    assert response.json()["error"]["refund"] == first["id"]
 
 
-def test_a_busy_answer_says_when_to_come_back(process: SandboxProcess) -> None:
-    answers = [refund(process, "busy_1") for _ in range(3)]
-    assert [answer.status for answer in answers] == [429, 429, 200]
-    assert answers[0].headers["Retry-After"] == "1"
+def test_a_429_response_has_a_retry_after_header(process: SandboxProcess) -> None:
+    responses = [refund(process, "busy_1") for _ in range(3)]
+    assert [response.status for response in responses] == [429, 429, 200]
+    assert responses[0].headers["Retry-After"] == "1"
 
 
-def test_a_call_that_is_never_answered_is_held_for_a_bounded_time(process: SandboxProcess) -> None:
+def test_a_hanging_call_ends_after_the_hold_time(process: SandboxProcess) -> None:
     assert refund(process, "hang_bounded").status == 504
     assert refund(process, "hang_bounded").status == 200
 
 
-def test_a_charge_of_an_unheard_of_kind_is_an_ordinary_one(process: SandboxProcess) -> None:
+def test_a_charge_with_an_unknown_prefix_is_refunded_normally(process: SandboxProcess) -> None:
     assert refund(process, "banana_1").json()["status"] == "succeeded"
     assert refund(process, "wordless").json()["status"] == "succeeded"
 
 
-def test_refunds_are_found_by_key_by_charge_and_by_id(process: SandboxProcess) -> None:
-    made = refund(process, "ok_find", key="the key & more").json()
-    assert call(process, "GET", "/v1/refunds?key=the+key+%26+more").json() == {"data": [made]}
-    assert call(process, "GET", "/v1/refunds?charge=ok_find").json() == {"data": [made]}
-    assert call(process, "GET", "/v1/refunds?charge=ok_other&key=the+key+%26+more").json() == {"data": []}
-    assert call(process, "GET", "/v1/refunds?key=nobody").json() == {"data": []}
-    assert call(process, "GET", f"/v1/refunds/{made['id']}").json() == made
+def test_refunds_are_found_by_key_charge_and_id(process: SandboxProcess) -> None:
+    refund_json = refund(process, "ok_find", key="the key & more").json()
+    assert send(process, "GET", "/v1/refunds?key=the+key+%26+more").json() == {"data": [refund_json]}
+    assert send(process, "GET", "/v1/refunds?charge=ok_find").json() == {"data": [refund_json]}
+    assert send(process, "GET", "/v1/refunds?charge=ok_other&key=the+key+%26+more").json() == {"data": []}
+    assert send(process, "GET", "/v1/refunds?key=nobody").json() == {"data": []}
+    assert send(process, "GET", f"/v1/refunds/{refund_json['id']}").json() == refund_json
 
 
 def test_all_refunds_can_be_paged_through(process: SandboxProcess) -> None:
-    made = [refund(process, f"ok_page{number}").json() for number in range(5)]
-    seen: list[dict[str, Any]] = []
+    refunds = [refund(process, f"ok_page{number}").json() for number in range(5)]
+    listed: list[dict[str, Any]] = []
     page: dict[str, Any] = {"has_more": True}
     while page["has_more"]:
-        after = f"&starting_after={seen[-1]['id']}" if seen else ""
-        page = call(process, "GET", f"/v1/refunds?limit=2{after}").json()
-        seen += page["data"]
-    assert [refund for refund in seen if refund in made] == made
-    assert len(seen) == call(process, "GET", "/v1/summary").json()["refunds"]
+        after = f"&starting_after={listed[-1]['id']}" if listed else ""
+        page = send(process, "GET", f"/v1/refunds?limit=2{after}").json()
+        listed += page["data"]
+    assert [refund for refund in listed if refund in refunds] == refunds
+    assert len(listed) == send(process, "GET", "/v1/summary").json()["refunds"]
 
 
 @pytest.mark.parametrize(
@@ -190,17 +193,17 @@ def test_all_refunds_can_be_paged_through(process: SandboxProcess) -> None:
         {"charge": "ok_1", "amount": 500, "currency": ["EUR"]},
     ],
 )
-def test_an_order_that_makes_no_sense_is_refused_with_a_sentence(process: SandboxProcess, body: object) -> None:
-    answer = call(process, "POST", "/v1/refunds", body, key="nonsense")
-    assert answer.status == 400
-    assert answer.json()["error"]["message"].endswith(".")
-    assert call(process, "GET", "/v1/refunds?key=nonsense").json() == {"data": []}
+def test_an_invalid_refund_request_gets_an_error_message(process: SandboxProcess, body: object) -> None:
+    response = send(process, "POST", "/v1/refunds", body, key="nonsense")
+    assert response.status == 400
+    assert response.json()["error"]["message"].endswith(".")
+    assert send(process, "GET", "/v1/refunds?key=nonsense").json() == {"data": []}
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 256])
-def test_an_order_without_a_usable_key_is_refused(process: SandboxProcess, key: str | None) -> None:
-    answer = call(process, "POST", "/v1/refunds", {"charge": "ok_keyless", "amount": 5, "currency": "EUR"}, key)
-    assert (answer.status, answer.json()["error"]["code"]) == (400, "idempotency_key_missing")
+def test_a_refund_request_without_a_valid_key_is_refused(process: SandboxProcess, key: str | None) -> None:
+    response = send(process, "POST", "/v1/refunds", {"charge": "ok_keyless", "amount": 5, "currency": "EUR"}, key)
+    assert (response.status, response.json()["error"]["code"]) == (400, "idempotency_key_missing")
 
 
 @pytest.mark.parametrize(
@@ -221,43 +224,41 @@ def test_an_order_without_a_usable_key_is_refused(process: SandboxProcess, key: 
         ("GET", "/v1/disputes/dp_nobody", 405),
     ],
 )
-def test_a_question_nobody_can_answer_is_refused_with_a_sentence(
-    process: SandboxProcess, method: str, path: str, status: int
-) -> None:
-    answer = call(process, method, path)
-    assert answer.status == status
-    assert answer.json()["error"]["message"].endswith(".")
+def test_an_invalid_query_gets_an_error_message(process: SandboxProcess, method: str, path: str, status: int) -> None:
+    response = send(process, method, path)
+    assert response.status == status
+    assert response.json()["error"]["message"].endswith(".")
 
 
 def test_a_body_that_is_too_large_is_refused(process: SandboxProcess) -> None:
-    assert call(process, "POST", "/v1/refunds", b" " * 65_537, key="large").status == 413
+    assert send(process, "POST", "/v1/refunds", b" " * 65_537, key="large").status == 413
 
 
-def test_a_request_that_breaks_off_pays_nothing(process: SandboxProcess) -> None:
-    """Although what did arrive reads like a whole order."""
-    order = b'{"charge":"ok_half","amount":5,"currency":"EUR"}'
+def test_an_incomplete_request_pays_nothing(process: SandboxProcess) -> None:
+    """The part of the body that arrives is valid JSON, but Content-Length is larger."""
+    request = b'{"charge":"ok_half","amount":5,"currency":"EUR"}'
     head = b"POST /v1/refunds HTTP/1.1\r\nHost: sandbox\r\nIdempotency-Key: half\r\nContent-Length: 100\r\n\r\n"
     host, port = process.url.removeprefix("http://").split(":")
     calls = process.summary()["calls"]
     with urllib3.util.connection.create_connection((host, int(port))) as client:
-        client.sendall(head + order)
+        client.sendall(head + request)
     assert refund(process, "ok_after").status == 200
     assert process.summary()["calls"] == calls + 1
-    assert call(process, "GET", "/v1/refunds?key=half").json() == {"data": []}
+    assert send(process, "GET", "/v1/refunds?key=half").json() == {"data": []}
 
 
-def test_the_sandbox_listens_on_a_socket_file_too(tmp_path: Path) -> None:
-    door = tmp_path / "s"
-    door.touch()  # as a sandbox that was killed leaves it
-    with sandbox_in(tmp_path, unix=door) as process, socket.socket(socket.AF_UNIX) as client:
-        assert process.url == f"unix://{door}"
+def test_the_sandbox_can_listen_on_a_unix_socket(tmp_path: Path) -> None:
+    socket_path = tmp_path / "s"
+    socket_path.touch()  # a killed sandbox leaves its socket file
+    with sandbox_in(tmp_path, unix=socket_path) as process, socket.socket(socket.AF_UNIX) as client:
+        assert process.url == f"unix://{socket_path}"
         client.settimeout(TEST_TIMEOUT)
-        client.connect(str(door))
+        client.connect(str(socket_path))
         client.sendall(b"GET /v1/summary HTTP/1.1\r\nHost: sandbox\r\n\r\n")
         assert client.recv(1024).startswith(b"HTTP/1.1 200")
 
 
-# Killed
+# A killed sandbox
 
 
 FIRST_CALLS = {
@@ -277,59 +278,60 @@ FIRST_CALLS = {
     "broke": 400,
     "early": 400,
 }
-AFTERWARDS = {"busy": [429, 200], "stored500": [500, 500]}
+LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
 
 
-@pytest.mark.parametrize("kind", FIRST_CALLS)
-def test_a_kill_after_the_first_call_is_no_second_first_call(tmp_path: Path, kind: str) -> None:
-    """Each trick is played once: what was paid stays paid, what was refused counts as a call."""
-    then = AFTERWARDS.get(kind, [400] if FIRST_CALLS[kind] == 400 else [200])
+@pytest.mark.parametrize("behaviour", FIRST_CALLS)
+def test_a_killed_sandbox_does_not_repeat_the_behaviour_of_a_first_call(tmp_path: Path, behaviour: str) -> None:
+    """The behaviour of a first call occurs once, although the sandbox is killed and restarted after the call."""
+    later_statuses = LATER_STATUSES.get(behaviour, [400] if FIRST_CALLS[behaviour] == 400 else [200])
     with sandbox_in(tmp_path) as process:
-        answer = process.adapter(SHORT_TIMEOUT if kind in ("hang", "blind") else TEST_TIMEOUT).refund(
-            f"{kind}_1", FIVE_EUROS, key="1"
+        response = process.adapter(SHORT_TIMEOUT if behaviour in ("hang", "blind") else TEST_TIMEOUT).refund(
+            f"{behaviour}_1", FIVE_EUROS, key="1"
         )
-        assert isinstance(answer, Unknown) == (FIRST_CALLS[kind] not in (200, 400))
+        assert isinstance(response, Unknown) == (FIRST_CALLS[behaviour] not in (200, 400))
         before = process.summary()
         assert before["calls"] == 1
         process.end()
         process.start()
         assert process.summary() == before
-        assert [refund(process, f"{kind}_1", key="1").status for _ in then] == then
+        assert [refund(process, f"{behaviour}_1", key="1").status for _ in later_statuses] == later_statuses
         assert process.summary()["duplicates"] == 0
 
 
-def test_a_kill_in_full_flight_forgets_nothing_that_was_answered(tmp_path: Path) -> None:
-    answered: dict[str, Paid] = {}
-    enough = Event()
+def test_a_killed_sandbox_keeps_every_refund_that_it_answered(tmp_path: Path) -> None:
+    paid_by_key: dict[str, Paid] = {}
+    enough_paid = Event()
 
-    def pay_until_it_dies(adapter: PaymentProvider, thread: int) -> None:
+    def pay_until_killed(adapter: PaymentProvider, thread: int) -> None:
         for number in range(100_000):
             key = f"{thread}-{number}"
-            answer = adapter.refund(f"ok_{key}", Money(number + 1, "JPY"), key=key)
-            if not isinstance(answer, Paid):
+            response = adapter.refund(f"ok_{key}", Money(number + 1, "JPY"), key=key)
+            if not isinstance(response, Paid):
                 return
-            answered[key] = answer
-            if len(answered) > 500:
-                enough.set()
+            paid_by_key[key] = response
+            if len(paid_by_key) > 500:
+                enough_paid.set()
 
     with sandbox_in(tmp_path) as process:
         with ThreadPoolExecutor(8) as threads:
-            running = [threads.submit(pay_until_it_dies, process.adapter(), thread) for thread in range(8)]
-            assert enough.wait(TEST_TIMEOUT)
+            futures = [threads.submit(pay_until_killed, process.adapter(), thread) for thread in range(8)]
+            assert enough_paid.wait(TEST_TIMEOUT)
             process.end()
-            for each in running:
-                each.result(TEST_TIMEOUT)
+            for future in futures:
+                future.result(TEST_TIMEOUT)
         process.start()
         adapter = process.adapter()
-        for key, paid in answered.items():
+        for key, paid in paid_by_key.items():
             assert adapter.look_up(f"ok_{key}", key=key) == paid
             assert adapter.refund(f"ok_{key}", paid.amount, key=key) == paid
         summary = process.summary()
         assert summary["duplicates"] == 0
-        assert len(answered) <= summary["refunds"] <= len(answered) + 8  # paid, and killed before the answer left
+        unanswered = summary["refunds"] - len(paid_by_key)
+        assert 0 <= unanswered <= 8  # each of the 8 threads can have one paid refund without a response
 
 
-def test_a_restart_keeps_the_time_at_which_a_status_turns(tmp_path: Path) -> None:
+def test_a_restart_does_not_change_when_a_status_changes(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         assert refund(process, "pending_1").json()["status"] == "pending"
         process.end(signal.SIGTERM)
@@ -340,24 +342,24 @@ def test_a_restart_keeps_the_time_at_which_a_status_turns(tmp_path: Path) -> Non
 
 
 def _with_status(process: SandboxProcess, charge: str, status: str) -> dict[str, Any] | None:
-    (found,) = call(process, "GET", f"/v1/refunds?charge={charge}").json()["data"]
+    (found,) = send(process, "GET", f"/v1/refunds?charge={charge}").json()["data"]
     return found if found["status"] == status else None
 
 
 # The journal
 
 
-def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_the_journal_is_ignored(tmp_path: Path) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.refund(an_order("ok_1", "1"))
-        whole = (tmp_path / JOURNAL).stat().st_size
-        ledger.refund(an_order("ok_2", "2"))
+        ledger.refund(a_request("ok_1", "1"))
+        complete_size = (tmp_path / JOURNAL).stat().st_size
+        ledger.refund(a_request("ok_2", "2"))
     text = (tmp_path / JOURNAL).read_bytes()
-    for torn in range(whole, len(text)):
-        (tmp_path / JOURNAL).write_bytes(text[:torn])
+    for size in range(complete_size, len(text)):
+        (tmp_path / JOURNAL).write_bytes(text[:size])
         with closing(a_ledger(tmp_path)) as ledger:
             assert ledger.store.summary()["refunds"] == 1
-            assert isinstance(ledger.refund(an_order("ok_2", "2")), RefundResult)
+            assert isinstance(ledger.refund(a_request("ok_2", "2")), RefundResult)
         with closing(a_ledger(tmp_path)) as ledger:
             assert ledger.store.summary()["refunds"] == 2
 
@@ -372,12 +374,12 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> Non
         '{"kind":"made","refund":[1,2,3,4,5,6,7,8,9,10],"webhook":false}',
     ],
 )
-def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_line_inside_the_journal_is_an_error(tmp_path: Path, damage: str) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.refund(an_order())
-    good = (tmp_path / JOURNAL).read_text()
-    (tmp_path / JOURNAL).write_text(f"{good}{damage}\n{good}")
-    for _ in range(2):  # the first refusal does not keep the journal locked
+        ledger.refund(a_request())
+    valid_lines = (tmp_path / JOURNAL).read_text()
+    (tmp_path / JOURNAL).write_text(f"{valid_lines}{damage}\n{valid_lines}")
+    for _ in range(2):  # the first error releases the lock of the journal
         with pytest.raises(JournalDamagedError, match="record"):
             a_ledger(tmp_path)
 
@@ -387,41 +389,43 @@ def test_two_sandboxes_do_not_share_a_folder(tmp_path: Path) -> None:
         a_ledger(tmp_path)
 
 
-@pytest.mark.parametrize("room", [0, 10])
-def test_a_full_disk_refuses_and_leaves_no_half_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+@pytest.mark.parametrize("written", [0, 10])
+def test_a_full_disk_causes_an_error_and_no_incomplete_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     write = os.write
 
-    def short(file: int, line: bytes) -> int:
-        if not room:
+    def write_partly(file: int, line: bytes) -> int:
+        if not written:
             raise OSError("No space left on device")
-        return write(file, line[:room])
+        return write(file, line[:written])
 
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.refund(an_order("ok_1", "1"))
-        with monkeypatch.context() as full:
-            full.setattr("console.sandbox.journal.os.write", short)
+        ledger.refund(a_request("ok_1", "1"))
+        with monkeypatch.context() as patch:
+            patch.setattr("console.sandbox.journal.os.write", write_partly)
             with pytest.raises(OSError, match="could not be written"):
-                ledger.refund(an_order("ok_2", "2"))
+                ledger.refund(a_request("ok_2", "2"))
         assert ledger.store.summary()["refunds"] == 1
-        assert isinstance(ledger.refund(an_order("ok_2", "2")), RefundResult)
+        assert isinstance(ledger.refund(a_request("ok_2", "2")), RefundResult)
     with closing(a_ledger(tmp_path)) as ledger:
         assert ledger.store.summary()["refunds"] == 2
 
 
-def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(tmp_path: Path) -> None:
+def test_a_sandbox_with_a_full_disk_answers_that_nothing_was_done(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         refund(process, "ok_1")
         pid, size = process._process.pid, (tmp_path / JOURNAL).stat().st_size
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
-        refused = [
+        responses = [
             refund(process, "ok_2"),
             refund(process, "ok_1"),
-            call(process, "POST", "/v1/disputes", {"charge": "ok_3", "status": "open"}),
+            send(process, "POST", "/v1/disputes", {"charge": "ok_3", "status": "open"}),
         ]
-        assert {(answer.status, answer.json()["error"]["code"]) for answer in refused} == {(503, "journal_unwritable")}
+        assert {(response.status, response.json()["error"]["code"]) for response in responses} == {
+            (503, "journal_unwritable")
+        }
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
         assert process.summary()["refunds"] == 1
         assert refund(process, "ok_2").status == refund(process, "ok_3").status == 200
@@ -431,7 +435,7 @@ def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(t
 
 
 @pytest.mark.parametrize(
-    ("kind", "first", "later"),
+    ("behaviour", "first", "later"),
     [
         ("ok", "succeeded", "succeeded"),
         ("pending", "pending", "succeeded"),
@@ -439,19 +443,19 @@ def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(t
         ("pendingfail", "pending", "failed"),
     ],
 )
-def test_a_status_turns_at_its_time(tmp_path: Path, kind: str, first: str, later: str) -> None:
-    moments = [1000.0]
-    with closing(a_ledger(tmp_path, lambda: moments[-1])) as ledger:
-        ledger.refund(an_order(f"{kind}_1"))
-        for moment, status in [(1002.9, first), (1003.0, later), (9999.0, later)]:
-            moments.append(moment)
+def test_a_status_changes_at_its_time(tmp_path: Path, behaviour: str, first: str, later: str) -> None:
+    instants = [1000.0]
+    with closing(a_ledger(tmp_path, lambda: instants[-1])) as ledger:
+        ledger.refund(a_request(f"{behaviour}_1"))
+        for instant, status in [(1002.9, first), (1003.0, later), (9999.0, later)]:
+            instants.append(instant)
             (found,) = ledger.store.find(key="key-1", charge=None)
             assert found["status"] == status
             assert ledger.store.summary()["failed"] == (status == "failed")
 
 
-ORDERS = st.builds(
-    an_order,
+REQUESTS = st.builds(
+    a_request,
     charge=st.builds("{}_{}".format, st.sampled_from([*BEHAVIOURS]), st.integers(1, 2)),
     key=st.sampled_from("abcdef"),
     amount=st.sampled_from([500, 501]),
@@ -459,80 +463,80 @@ ORDERS = st.builds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(orders=st.lists(ORDERS | st.just("restart"), max_size=30), capped=st.booleans())
-def test_whatever_is_ordered_each_key_pays_at_most_once_and_each_charge_too_where_it_is_capped(
-    tmp_path_factory: pytest.TempPathFactory, orders: list[RefundRequest | str], capped: bool
+@given(requests=st.lists(REQUESTS | st.just("restart"), max_size=30), capped=st.booleans())
+def test_each_key_and_each_capped_charge_pays_at_most_once(
+    tmp_path_factory: pytest.TempPathFactory, requests: list[RefundRequest | str], capped: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     clock = Clock()
     ledger = a_ledger(folder, clock, capped=capped)
     paid: dict[str, RefundResult] = {}
-    by_hand: set[str] = set()
-    for order in orders:
-        if isinstance(order, str):
+    external_charges: set[str] = set()
+    for request in requests:
+        if isinstance(request, str):
             before = ledger.store.summary()
             ledger.close()
             ledger = a_ledger(folder, clock, capped=capped)
             assert ledger.store.summary() == before
             continue
-        answer = ledger.refund(order)
-        if isinstance(answer, ErrorResponse):
-            if answer.code == "charge_already_refunded" and order.charge.startswith("elsewhere"):
-                by_hand.add(order.charge)
+        response = ledger.refund(request)
+        if isinstance(response, ErrorResponse):
+            if response.code == "charge_already_refunded" and request.charge.startswith("elsewhere"):
+                external_charges.add(request.charge)
             continue
-        assert answer.replayed == (order.key in paid)
-        assert answer.refund == paid.setdefault(order.key, answer).refund
-        assert (answer.refund.charge, answer.refund.amount) == (order.charge, order.amount)
+        assert response.replayed == (request.key in paid)
+        assert response.refund == paid.setdefault(request.key, response).refund
+        assert (response.refund.charge, response.refund.amount) == (request.charge, request.amount)
     ledger.close()
-    clock.now += 1000  # the tardy ones are carried out, too
-    charges = Counter(carried.refund.charge for carried in paid.values())
+    clock.now += 1000  # the tardy refunds are made, too
+    charges = Counter(result.refund.charge for result in paid.values())
     summary = ledger.store.summary()
-    assert summary["refunds"] == len(paid) + len(by_hand)
-    assert summary["duplicates"] == sum(times > 1 for times in charges.values())
+    assert summary["refunds"] == len(paid) + len(external_charges)
+    assert summary["duplicates"] == sum(count > 1 for count in charges.values())
     assert summary["duplicates"] == 0 or not capped
-    assert summary["calls"] == sum(isinstance(order, RefundRequest) for order in orders)
+    assert summary["calls"] == sum(isinstance(request, RefundRequest) for request in requests)
 
 
-def test_a_refusal_is_the_same_under_every_key(process: SandboxProcess) -> None:
-    answers = [process.adapter().refund("disputed_1", FIVE_EUROS, key=key) for key in ("a", "b", "a")]
-    assert all(isinstance(answer, Declined) for answer in answers)
-    assert len(set(answers)) == 1
+def test_a_decline_is_equal_for_every_key(process: SandboxProcess) -> None:
+    responses = [process.adapter().refund("disputed_1", FIVE_EUROS, key=key) for key in ("a", "b", "a")]
+    assert all(isinstance(response, Declined) for response in responses)
+    assert len(set(responses)) == 1
 
 
 # Disputes
 
 
 def dispute(process: SandboxProcess, charge: str, status: str = "open") -> dict[str, Any]:
-    opened = call(process, "POST", "/v1/disputes", {"charge": charge, "status": "open"}).json()
+    open_dispute = send(process, "POST", "/v1/disputes", {"charge": charge, "status": "open"}).json()
     if status == "open":
-        return dict(opened)
-    return dict(call(process, "POST", f"/v1/disputes/{opened['id']}", {"status": status}).json())
+        return dict(open_dispute)
+    return dict(send(process, "POST", f"/v1/disputes/{open_dispute['id']}", {"status": status}).json())
 
 
 @pytest.mark.parametrize("status", ["open", "lost"])
-def test_a_charge_that_the_bank_took_back_or_may_is_not_refunded(process: SandboxProcess, status: str) -> None:
+def test_a_charge_with_an_open_or_lost_dispute_is_not_refunded(process: SandboxProcess, status: str) -> None:
     charge = f"ok_disputed_{status}"
     disputed = dispute(process, charge, status)
     assert disputed == {"id": disputed["id"], "charge": charge, "status": status, "created": disputed["created"]}
     assert 0 <= time.time() - disputed["created"] < TEST_TIMEOUT
-    answer = refund(process, charge)
-    assert (answer.status, answer.json()["error"]["code"]) == (400, "charge_disputed")
-    assert call(process, "GET", f"/v1/disputes?charge={charge}").json() == {"data": [disputed]}
+    response = refund(process, charge)
+    assert (response.status, response.json()["error"]["code"]) == (400, "charge_disputed")
+    assert send(process, "GET", f"/v1/disputes?charge={charge}").json() == {"data": [disputed]}
 
 
-def test_a_dispute_that_was_won_is_in_nobodys_way(process: SandboxProcess) -> None:
+def test_a_charge_with_a_won_dispute_is_refunded(process: SandboxProcess) -> None:
     dispute(process, "ok_won", "won")
     assert refund(process, "ok_won").status == 200
     assert refund(process, "disputed_then_won").status == 400
-    (opened,) = call(process, "GET", "/v1/disputes?charge=disputed_then_won").json()["data"]
-    call(process, "POST", f"/v1/disputes/{opened['id']}", {"status": "won"})
+    (open_dispute,) = send(process, "GET", "/v1/disputes?charge=disputed_then_won").json()["data"]
+    send(process, "POST", f"/v1/disputes/{open_dispute['id']}", {"status": "won"})
     assert refund(process, "disputed_then_won").status == 200
 
 
-def test_a_refund_that_was_made_before_the_dispute_is_repeated_as_it_was(process: SandboxProcess) -> None:
-    made = refund(process, "ok_before").json()
+def test_a_refund_before_the_dispute_is_returned_unchanged(process: SandboxProcess) -> None:
+    refund_json = refund(process, "ok_before").json()
     dispute(process, "ok_before")
-    assert refund(process, "ok_before").json() == made
+    assert refund(process, "ok_before").json() == refund_json
     assert refund(process, "ok_before", key="another").json()["error"]["code"] == "charge_disputed"
 
 
@@ -549,34 +553,34 @@ def test_a_refund_that_was_made_before_the_dispute_is_repeated_as_it_was(process
         {"charge": "ok_1", "status": "open", "amount": 1},
     ],
 )
-def test_a_dispute_that_makes_no_sense_is_refused_with_a_sentence(process: SandboxProcess, body: object) -> None:
+def test_an_invalid_dispute_gets_an_error_message(process: SandboxProcess, body: object) -> None:
     before = process.summary()["disputes"]
-    answer = call(process, "POST", "/v1/disputes", body)
-    assert answer.status == 400
-    assert answer.json()["error"]["message"].endswith(".")
+    response = send(process, "POST", "/v1/disputes", body)
+    assert response.status == 400
+    assert response.json()["error"]["message"].endswith(".")
     assert process.summary()["disputes"] == before
 
 
-def test_a_dispute_is_closed_once_and_one_at_a_time_is_open(process: SandboxProcess) -> None:
-    opened = dispute(process, "ok_closing")
-    assert call(process, "POST", "/v1/disputes", {"charge": "ok_closing", "status": "open"}).status == 409
-    path = f"/v1/disputes/{opened['id']}"
-    for nonsense in ({"status": "open"}, {"status": ["won"]}, {"status": "won", "why": "luck"}, {}):
-        assert call(process, "POST", path, nonsense).status == 400
-    assert call(process, "POST", "/v1/disputes/dp_nobody", {"status": "won"}).status == 404
-    assert call(process, "POST", path, {"status": "won"}).status == 200
-    assert call(process, "POST", path, {"status": "lost"}).status == 409
-    again = dispute(process, "ok_closing")
-    disputes = call(process, "GET", "/v1/disputes?charge=ok_closing").json()["data"]
-    assert disputes == [opened | {"status": "won"}, again]
+def test_a_charge_has_one_open_dispute_which_is_closed_once(process: SandboxProcess) -> None:
+    open_dispute = dispute(process, "ok_closing")
+    assert send(process, "POST", "/v1/disputes", {"charge": "ok_closing", "status": "open"}).status == 409
+    path = f"/v1/disputes/{open_dispute['id']}"
+    for invalid in ({"status": "open"}, {"status": ["won"]}, {"status": "won", "why": "luck"}, {}):
+        assert send(process, "POST", path, invalid).status == 400
+    assert send(process, "POST", "/v1/disputes/dp_nobody", {"status": "won"}).status == 404
+    assert send(process, "POST", path, {"status": "won"}).status == 200
+    assert send(process, "POST", path, {"status": "lost"}).status == 409
+    second = dispute(process, "ok_closing")
+    disputes = send(process, "GET", "/v1/disputes?charge=ok_closing").json()["data"]
+    assert disputes == [open_dispute | {"status": "won"}, second]
 
 
-def test_a_body_about_a_dispute_that_is_too_large_is_refused(process: SandboxProcess) -> None:
-    assert call(process, "POST", "/v1/disputes", b" " * 65_537).status == 413
-    assert call(process, "POST", "/v1/disputes/dp_1", b" " * 65_537).status == 413
+def test_a_dispute_with_a_body_that_is_too_large_is_refused(process: SandboxProcess) -> None:
+    assert send(process, "POST", "/v1/disputes", b" " * 65_537).status == 413
+    assert send(process, "POST", "/v1/disputes/dp_1", b" " * 65_537).status == 413
 
 
-def test_a_killed_sandbox_remembers_its_disputes(tmp_path: Path) -> None:
+def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         dispute(process, "ok_lost", "lost")
         dispute(process, "ok_open")
@@ -588,201 +592,198 @@ def test_a_killed_sandbox_remembers_its_disputes(tmp_path: Path) -> None:
         assert refund(process, "ok_lost").status == refund(process, "ok_open").status == 400
 
 
-def test_a_dispute_crosses_a_refund(tmp_path: Path, clock: Clock) -> None:
-    """It opens by itself, after the refund was made; nobody can close it before."""
+def test_the_charge_crossing_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
+    """The dispute opens automatically some time after the refund. It cannot be closed before it opens."""
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        made = carried(ledger, an_order("crossing_1"))
+        first = refund_result(ledger, a_request("crossing_1"))
         clock.now += TIMES.turn - 0.1
         assert ledger.store.disputes_of("crossing_1") == []
         assert ledger.store.summary()["disputes"]["open"] == 0
-        assert refused(ledger, an_order("crossing_1", "another")) == "charge_already_refunded"
+        assert error_code(ledger, a_request("crossing_1", "another")) == "charge_already_refunded"
         clock.now += 0.1
-        (opened,) = ledger.store.disputes_of("crossing_1")
-        assert (opened["status"], opened["created"]) == ("open", int(1000 + TIMES.turn))
-        assert refused(ledger, an_order("crossing_1", "another")) == "charge_disputed"
-        assert carried(ledger, an_order("crossing_1")) == RefundResult(made.refund, replayed=True)
-        assert isinstance(ledger.close_dispute(opened["id"], "lost"), Dispute)
+        (open_dispute,) = ledger.store.disputes_of("crossing_1")
+        assert (open_dispute["status"], open_dispute["created"]) == ("open", int(1000 + TIMES.turn))
+        assert error_code(ledger, a_request("crossing_1", "another")) == "charge_disputed"
+        assert refund_result(ledger, a_request("crossing_1")) == RefundResult(first.refund, replayed=True)
+        assert isinstance(ledger.close_dispute(open_dispute["id"], "lost"), Dispute)
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        assert ledger.store.disputes_of("crossing_1") == [opened | {"status": "lost"}]
+        assert ledger.store.disputes_of("crossing_1") == [open_dispute | {"status": "lost"}]
 
 
-# Refusals that are stored
+# Stored declines
 
 
 @pytest.mark.parametrize(
-    ("kind", "refusals", "status", "code"),
+    ("behaviour", "refusals", "status", "code"),
     [
         ("broke", 2, 400, "insufficient_balance"),
         ("early", 2, 400, "charge_not_settled"),
         ("stored500", 1, 500, "internal_error"),
     ],
 )
-def test_a_stored_refusal_is_its_keys_answer_for_ever_and_a_new_key_pays(
-    tmp_path: Path, kind: str, refusals: int, status: int, code: str
+def test_a_stored_decline_is_returned_for_its_key_and_a_new_key_pays(
+    tmp_path: Path, behaviour: str, refusals: int, status: int, code: str
 ) -> None:
     with sandbox_in(tmp_path) as process:
         keys = [f"key-{number}" for number in range(refusals)]
         for key in keys:
-            first, second = refund(process, f"{kind}_1", key), refund(process, f"{kind}_1", key)
+            first, second = refund(process, f"{behaviour}_1", key), refund(process, f"{behaviour}_1", key)
             assert (first.status, first.json()["error"]["code"]) == (status, code)
             assert (second.status, second.data) == (first.status, first.data)
             assert "Idempotent-Replayed" not in first.headers
             assert second.headers["Idempotent-Replayed"] == "true"
-        assert refund(process, f"{kind}_1", keys[0], amount=501).status == 409
+        assert refund(process, f"{behaviour}_1", keys[0], amount=501).status == 409
         assert process.summary()["refunds"] == 0
         process.end()
         process.start()
-        assert refund(process, f"{kind}_1", "new").status == 200
+        assert refund(process, f"{behaviour}_1", "new").status == 200
         for key in keys:
-            again = refund(process, f"{kind}_1", key)
-            assert (again.status, again.headers["Idempotent-Replayed"]) == (status, "true")
+            second = refund(process, f"{behaviour}_1", key)
+            assert (second.status, second.headers["Idempotent-Replayed"]) == (status, "true")
         assert process.summary()["refunds"] == 1
         assert process.summary()["replays"] == 2 * refusals
 
 
-# Lies and delays
+# Wrong and delayed responses
 
 
-def shown(process: SandboxProcess, charge: str) -> list[dict[str, Any]]:
-    return list(call(process, "GET", f"/v1/refunds?charge={charge}").json()["data"])
+def listed_refunds(process: SandboxProcess, charge: str) -> list[dict[str, Any]]:
+    return list(send(process, "GET", f"/v1/refunds?charge={charge}").json()["data"])
 
 
-def test_a_tardy_refund_drops_the_call_and_is_made_later(process: SandboxProcess) -> None:
+def test_a_tardy_refund_closes_the_connection_and_is_made_later(process: SandboxProcess) -> None:
     with pytest.raises(urllib3.exceptions.ProtocolError):
         refund(process, "tardy_1")
-    (made,) = eventually(lambda: shown(process, "tardy_1"))
-    assert refund(process, "tardy_1").json() == made
+    (refund_json,) = eventually(lambda: listed_refunds(process, "tardy_1"))
+    assert refund(process, "tardy_1").json() == refund_json
 
 
-def test_until_a_tardy_refund_is_made_nothing_shows_it_and_its_key_is_in_use(tmp_path: Path, clock: Clock) -> None:
+def test_a_tardy_refund_is_invisible_until_it_is_made_and_its_key_is_in_use(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        coming = carried(ledger, an_order("tardy_1"))
+        tardy_refund = refund_result(ledger, a_request("tardy_1"))
         clock.now += TIMES.late - 0.1
         assert ledger.store.find(key="key-1", charge=None) == []
-        assert ledger.store.get(coming.refund.id) is None
+        assert ledger.store.get(tardy_refund.refund.id) is None
         assert ledger.store.page(1, None) == ([], False)
         assert ledger.store.summary()["refunds"] == 0
         assert ledger.store.summary()["amounts"] == {}
-        assert refused(ledger, an_order("tardy_1")) == "idempotency_key_in_use"
-        assert refused(ledger, an_order("tardy_1", "another")) == "charge_already_refunded"
+        assert error_code(ledger, a_request("tardy_1")) == "idempotency_key_in_use"
+        assert error_code(ledger, a_request("tardy_1", "another")) == "charge_already_refunded"
     clock.now += 0.1
-    with closing(a_ledger(tmp_path, clock)) as ledger:  # killed in between, it is made all the same
+    with closing(a_ledger(tmp_path, clock)) as ledger:  # a restart does not prevent the refund
         (found,) = ledger.store.find(key="key-1", charge=None)
         assert found["created"] == int(1000 + TIMES.late)
-        assert carried(ledger, an_order("tardy_1")) == RefundResult(coming.refund, replayed=True)
+        assert refund_result(ledger, a_request("tardy_1")) == RefundResult(tardy_refund.refund, replayed=True)
         assert ledger.store.summary()["refunds"] == 1
 
 
 def first_page(ledger: Ledger) -> tuple[list[str], bool]:
-    """The charge of the first refund, and whether there are more."""
+    """Return the charge of the first refund in the list, and True if the list has more refunds."""
     page = ledger.store.page(1, None)
     assert page
     return [refund["charge"] for refund in page[0]], page[1]
 
 
-def test_a_blind_look_up_shows_nothing_of_a_refund_that_was_made(tmp_path: Path, clock: Clock) -> None:
+def test_the_refund_of_a_blind_charge_is_invisible_at_first(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        made = carried(ledger, an_order("blind_1"))
-        ledger.refund(an_order("ok_1", "2"))
+        first = refund_result(ledger, a_request("blind_1"))
+        ledger.refund(a_request("ok_1", "2"))
         clock.now += TIMES.turn - 0.1
         assert ledger.store.find(key="key-1", charge=None) == ledger.store.find(key=None, charge="blind_1") == []
-        assert ledger.store.get(made.refund.id) is None
+        assert ledger.store.get(first.refund.id) is None
         assert first_page(ledger) == (["ok_1"], False)
         assert ledger.store.summary()["refunds"] == 2
-        assert carried(ledger, an_order("blind_1")) == RefundResult(made.refund, replayed=True)
+        assert refund_result(ledger, a_request("blind_1")) == RefundResult(first.refund, replayed=True)
         clock.now += 0.1
         (found,) = ledger.store.find(key="key-1", charge=None)
-        assert ledger.store.get(made.refund.id) == found
+        assert ledger.store.get(first.refund.id) == found
         assert first_page(ledger) == (["blind_1"], True)
 
 
-def test_a_blind_call_is_never_answered(process: SandboxProcess) -> None:
+def test_a_call_for_a_blind_charge_gets_no_response_at_first(process: SandboxProcess) -> None:
     assert refund(process, "blind_held").status == 504
     assert refund(process, "blind_held").status == 200
 
 
-def test_an_answer_may_drip(process: SandboxProcess) -> None:
-    """Byte by byte: the whole of it takes longer than any one of its bytes."""
-    order = b'{"charge":"drip_1","amount":500,"currency":"EUR"}'
+def test_a_drip_charge_gets_its_response_byte_by_byte(process: SandboxProcess) -> None:
+    request = b'{"charge":"drip_1","amount":500,"currency":"EUR"}'
     head = b"POST /v1/refunds HTTP/1.1\r\nHost: sandbox\r\nIdempotency-Key: drip_1\r\nContent-Length: %d\r\n\r\n"
     host, port = process.url.removeprefix("http://").split(":")
     pieces: list[bytes] = []
     with urllib3.util.connection.create_connection((host, int(port)), timeout=TEST_TIMEOUT) as client:
-        client.sendall(head % len(order) + order)
+        client.sendall(head % len(request) + request)
         while not b"".join(pieces).endswith(b"}"):
             pieces.append(client.recv(1024))
     assert len(pieces) > 20
     assert json.loads(b"".join(pieces).partition(b"\r\n\r\n")[2]) == refund(process, "drip_1").json()
 
 
-def test_an_answer_may_be_a_page_that_nobody_asked_for(process: SandboxProcess) -> None:
-    answer = refund(process, "garbage_1")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html")
+def test_a_garbage_charge_gets_an_html_response(process: SandboxProcess) -> None:
+    response = refund(process, "garbage_1")
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/html")
     with pytest.raises(json.JSONDecodeError):
-        answer.json()
-    assert shown(process, "garbage_1") == [refund(process, "garbage_1").json()]
+        response.json()
+    assert listed_refunds(process, "garbage_1") == [refund(process, "garbage_1").json()]
 
 
-def test_an_answer_may_be_about_another_amount(process: SandboxProcess) -> None:
+def test_a_wrong_charge_gets_a_response_with_another_amount(process: SandboxProcess) -> None:
     wrong, right = refund(process, "wrong_1"), refund(process, "wrong_1")
     assert wrong.status == 200
     assert wrong.json() == right.json() | {"amount": 501}
-    assert shown(process, "wrong_1") == [right.json()]
+    assert listed_refunds(process, "wrong_1") == [right.json()]
 
 
-def test_a_refund_made_by_hand_is_in_the_way_and_is_shown(process: SandboxProcess) -> None:
-    answers = [refund(process, "elsewhere_1", key) for key in ("ours", "ours", "another")]
-    assert {answer.json()["error"]["code"] for answer in answers} == {"charge_already_refunded"}
-    (found,) = shown(process, "elsewhere_1")
+def test_an_elsewhere_charge_has_an_external_refund(process: SandboxProcess) -> None:
+    responses = [refund(process, "elsewhere_1", key) for key in ("ours", "ours", "another")]
+    assert {response.json()["error"]["code"] for response in responses} == {"charge_already_refunded"}
+    (found,) = listed_refunds(process, "elsewhere_1")
     assert found["key"] not in {"ours", "another"}
-    assert {answer.json()["error"]["refund"] for answer in answers} == {found["id"]}
-    assert call(process, "GET", "/v1/refunds?key=ours").json() == {"data": []}
+    assert {response.json()["error"]["refund"] for response in responses} == {found["id"]}
+    assert send(process, "GET", "/v1/refunds?key=ours").json() == {"data": []}
 
 
 @pytest.mark.parametrize("capped", [True, False])
-def test_a_forgotten_key_pays_again_only_where_nothing_caps_the_charge(
-    tmp_path: Path, clock: Clock, capped: bool
-) -> None:
+def test_an_expired_key_pays_again_only_if_the_charge_is_uncapped(tmp_path: Path, clock: Clock, capped: bool) -> None:
     with closing(a_ledger(tmp_path, clock, capped=capped)) as ledger:
-        first = carried(ledger, an_order("expires_1"))
+        first = refund_result(ledger, a_request("expires_1"))
         clock.now += TIMES.memory - 0.1
-        assert carried(ledger, an_order("expires_1")) == RefundResult(first.refund, replayed=True)
+        assert refund_result(ledger, a_request("expires_1")) == RefundResult(first.refund, replayed=True)
         clock.now += 0.1
         if capped:
-            assert refused(ledger, an_order("expires_1")) == "charge_already_refunded"
+            assert error_code(ledger, a_request("expires_1")) == "charge_already_refunded"
         else:
-            again = carried(ledger, an_order("expires_1"))
-            assert not again.replayed
+            second = refund_result(ledger, a_request("expires_1"))
+            assert not second.replayed
             found = [refund["id"] for refund in ledger.store.find(key="key-1", charge=None)]
-            assert found == [first.refund.id, again.refund.id]
-            assert carried(ledger, an_order("expires_1")) == RefundResult(again.refund, replayed=True)
+            assert found == [first.refund.id, second.refund.id]
+            assert refund_result(ledger, a_request("expires_1")) == RefundResult(second.refund, replayed=True)
         assert ledger.store.summary()["duplicates"] == (not capped)
 
 
-class Uncapped(SandboxProcess):
+class UncappedSandbox(SandboxProcess):
     def start(self) -> None:
         self._command.append("--uncapped")
         super().start()
 
 
-def test_without_a_cap_another_key_pays_again_and_is_counted(tmp_path: Path) -> None:
-    process = Uncapped(tmp_path)
+def test_an_uncapped_charge_is_paid_again_for_another_key(tmp_path: Path) -> None:
+    process = UncappedSandbox(tmp_path)
     try:
         assert [refund(process, "ok_1", key).status for key in ("a", "b", "c", "a")] == [200] * 4
         assert [refund(process, "elsewhere_1", key).status for key in ("d", "e")] == [400] * 2
         refund(process, "ok_2")
         summary = process.summary()
         assert (summary["refunds"], summary["duplicates"], summary["amounts"]) == (5, 1, {"EUR": 2500})
-        assert len({document["id"] for document in shown(process, "ok_1")}) == 3
+        assert len({document["id"] for document in listed_refunds(process, "ok_1")}) == 3
     finally:
         process.end()
 
 
-# Bad luck
+# Random faults
 
 
 def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
-    """What the client saw of its refund, and whether it was made."""
+    """Return the response that the client got, and True if the sandbox carried out the call."""
     calls = process.summary()["calls"]
     try:
         seen = str(refund(process, charge).status)
@@ -791,38 +792,38 @@ def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
     return seen, process.summary()["calls"] > calls
 
 
-def test_every_call_to_an_unlucky_sandbox_goes_wrong_in_one_of_the_ways(tmp_path: Path) -> None:
-    """Whoever runs the test is spared."""
+def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> None:
+    """The summary and the disputes are for the tests, so their calls have no faults."""
     with sandbox_in(tmp_path, flaky=1, seed=7) as process:
         outcomes = Counter(outcome(process, f"ok_{number}") for number in range(60))
         assert set(outcomes) == {("500", True), ("dropped", False), ("dropped", True), ("429", False), ("200", True)}
-        paid = sum(times for (_, made), times in outcomes.items() if made)
+        paid = sum(count for (_, carried_out), count in outcomes.items() if carried_out)
         assert process.summary()["refunds"] == paid
-        answers = [call(process, "GET", "/v1/summary").status for _ in range(20)]
-        assert {*answers, dispute(process, "ok_control")["status"]} == {200, "open"}
+        responses = [send(process, "GET", "/v1/summary").status for _ in range(20)]
+        assert {*responses, dispute(process, "ok_control")["status"]} == {200, "open"}
 
 
-def test_a_look_up_has_bad_luck_too_and_429_says_when_to_come_back(tmp_path: Path) -> None:
-    def look_up(unlucky: SandboxProcess, path: str) -> urllib3.BaseHTTPResponse | None:
+def test_lookups_in_a_flaky_sandbox_have_faults(tmp_path: Path) -> None:
+    def look_up(flaky_sandbox: SandboxProcess, path: str) -> urllib3.BaseHTTPResponse | None:
         try:
-            return call(unlucky, "GET", path)
+            return send(flaky_sandbox, "GET", path)
         except urllib3.exceptions.ProtocolError:
             return None
 
     with sandbox_in(tmp_path, flaky=1) as process:
         for path in ("/v1/refunds?charge=ok_1", "/v1/refunds/re_1", "/v1/disputes?charge=ok_1"):
-            answers = [look_up(process, path) for _ in range(40)]
-            assert None in answers
-            busy = next(answer for answer in answers if answer and answer.status == 429)
-            assert busy.headers["Retry-After"] == "1"
+            responses = [look_up(process, path) for _ in range(40)]
+            assert None in responses
+            too_many = next(response for response in responses if response and response.status == 429)
+            assert too_many.headers["Retry-After"] == "1"
 
 
-def test_bad_luck_comes_as_often_as_it_is_told_and_the_same_seed_brings_the_same() -> None:
-    def luck(probability: float, seed: int) -> list[object]:
+def test_faults_follow_the_probability_and_the_seed() -> None:
+    def rolls(probability: float, seed: int) -> list[object]:
         fault_injector = FaultInjector(probability, seed)
         return [fault_injector.roll() for _ in range(1000)]
 
-    assert set(luck(0, 1)) == {None}
-    assert set(luck(1, 1)) == set(FAULTS)
-    assert 150 < sum(flaw is not None for flaw in luck(0.2, 1)) < 250
-    assert luck(0.5, 1) == luck(0.5, 1) != luck(0.5, 2)
+    assert set(rolls(0, 1)) == {None}
+    assert set(rolls(1, 1)) == set(FAULTS)
+    assert 150 < sum(fault is not None for fault in rolls(0.2, 1)) < 250
+    assert rolls(0.5, 1) == rolls(0.5, 1) != rolls(0.5, 2)

@@ -1,4 +1,4 @@
-"""Withdrawal by law: two steps, nothing more asked than may be, and an acknowledgement whatever is found."""
+"""Tests of the statutory withdrawal: two steps, only the allowed fields, and always an acknowledgement."""
 
 import html
 import re
@@ -17,27 +17,27 @@ from records.statutory_withdrawals import StatutoryWithdrawals
 from tests.integration._web_fixtures import Site, a_case
 from tests.sample_data import a_policy, a_recent_purchase, a_seller, store_seller_and_purchases
 
-TYPED = {"name": "Ada <b>Lovelace</b>", "reference": "MB-2026-0417", "email": "ada@example.com"}
+INPUT = {"name": "Ada <b>Lovelace</b>", "reference": "MB-2026-0417", "email": "ada@example.com"}
 
 
-def typed(**changes: str) -> dict[str, str]:
-    return TYPED | {"nonce": uuid4().hex} | changes
+def form_data(**changes: str) -> dict[str, str]:
+    return INPUT | {"nonce": uuid4().hex} | changes
 
 
-def declared(site: Site, **changes: str) -> tuple[str, UUID]:
-    """The page that acknowledges a declaration, and its case."""
-    answer = site.web.post("/withdraw", data=typed(step="confirm", **changes))
-    assert answer.status_code == 200
-    (case,) = re.findall(r'<dd class="code">([0-9a-f-]{36})</dd>', answer.text)
-    return answer.text, UUID(case)
+def send_withdrawal(site: Site, **changes: str) -> tuple[str, UUID]:
+    """Send a withdrawal, and return the page with the acknowledgement and the case's id."""
+    response = site.web.post("/withdraw", data=form_data(step="confirm", **changes))
+    assert response.status_code == 200
+    (case,) = re.findall(r'<dd class="code">([0-9a-f-]{36})</dd>', response.text)
+    return response.text, UUID(case)
 
 
-def owed(site: Site, case: UUID) -> list[str]:
+def email_kinds_of(site: Site, case: UUID) -> list[str]:
     with site.records.work() as work:
         return [row.kind for row in work.run("select kind from case_emails where case_id = :case", case=case)]
 
 
-def test_no_more_is_asked_than_name_contract_and_address(site: Site) -> None:
+def test_the_form_asks_only_for_name_reference_and_address(site: Site) -> None:
     page = site.web.get("/withdraw").text
     assert re.findall(r'<input id="[^"]+" name="([^"]+)"', page) == ["name", "reference", "email"]
     assert "<h1>Withdraw from contract here</h1>" in page
@@ -45,79 +45,79 @@ def test_no_more_is_asked_than_name_contract_and_address(site: Site) -> None:
     assert "<select" not in page
 
 
-def test_a_link_fills_in_what_it_knows(site: Site) -> None:
+def test_a_link_fills_in_the_form(site: Site) -> None:
     page = site.web.get("/withdraw", params={"reference": "MB-1", "email": "ada@example.com", "seller": "aurora"}).text
     assert 'value="MB-1"' in page
     assert 'value="ada@example.com"' in page
     assert "This form is for purchases from Aurora Software." in page
 
 
-def test_the_first_step_shows_the_declaration_and_declares_nothing(site: Site) -> None:
+def test_the_first_step_shows_the_statement_and_stores_nothing(site: Site) -> None:
     before = site.fingerprint()
-    page = site.web.post("/withdraw", data=typed()).text
-    assert html.escape(STATEMENT.format_map(TYPED)) in page
+    page = site.web.post("/withdraw", data=form_data()).text
+    assert html.escape(STATEMENT.format_map(INPUT)) in page
     assert re.findall(r'<button type="submit" name="step" value="confirm">([^<]+)<', page) == ["Confirm withdrawal"]
     assert site.fingerprint() == before
 
 
-def test_something_can_be_changed_before_it_is_declared(site: Site) -> None:
-    page = site.web.post("/withdraw", data=typed(step="change")).text
+def test_the_input_can_be_changed_before_the_confirmation(site: Site) -> None:
+    page = site.web.post("/withdraw", data=form_data(step="change")).text
     assert 'name="name" type="text" autocomplete="name"' in page
-    assert html.escape(TYPED["name"]) in page
+    assert html.escape(INPUT["name"]) in page
     assert site.count_cases() == 0
 
 
-def test_the_second_step_declares_and_acknowledges_content_date_and_time(site: Site) -> None:
-    page, case = declared(site)
+def test_the_second_step_stores_the_statement_and_shows_its_time(site: Site) -> None:
+    page, case = send_withdrawal(site)
     with site.records.work() as work:
-        kept = work.statutory_withdrawals.get(case)
+        withdrawal = work.statutory_withdrawals.get(case)
         view = work.case_views.get(case)
-    assert kept
+    assert withdrawal
     assert view
-    assert (kept.name, kept.statement) == (TYPED["name"], STATEMENT.format_map(TYPED))
-    assert kept.declared_at == view.received_at == view.declared_at  # it counts from its submission
-    for shown in (
-        kept.statement,
-        kept.name,
-        TYPED["reference"],
-        TYPED["email"],
-        translator_for("en").instant(kept.declared_at),
+    assert (withdrawal.name, withdrawal.statement) == (INPUT["name"], STATEMENT.format_map(INPUT))
+    assert withdrawal.declared_at == view.received_at == view.declared_at  # the time of the submission counts
+    for expected in (
+        withdrawal.statement,
+        withdrawal.name,
+        INPUT["reference"],
+        INPUT["email"],
+        translator_for("en").instant(withdrawal.declared_at),
     ):
-        assert html.escape(shown) in page
+        assert html.escape(expected) in page
 
 
-def test_the_letter_is_owed_with_the_case_or_neither_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, case = declared(site)
-    assert owed(site, case) == [EmailKind.WITHDRAWAL_RECEIVED]
+def test_the_case_and_its_email_are_stored_together(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, case = send_withdrawal(site)
+    assert email_kinds_of(site, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     with site.records.work() as work:
         assert work.outbox.take("email.cases", room=10, after=None, bulk=False) == [(case, "")]
     before = site.fingerprint()
 
-    def breaks(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(StatutoryWithdrawals, "get", breaks)  # after all that is written
-    assert site.web.post("/withdraw", data=typed(step="confirm")).status_code == 500
+    monkeypatch.setattr(StatutoryWithdrawals, "get", fail)  # called after all rows are written
+    assert site.web.post("/withdraw", data=form_data(step="confirm")).status_code == 500
     assert site.fingerprint() == before
 
 
-def test_a_declaration_sent_twice_is_one_and_is_acknowledged_the_same(site: Site) -> None:
-    form = typed(step="confirm")
-    first, again = (site.web.post("/withdraw", data=form).text for _ in range(2))
-    assert first == again
+def test_a_repeated_withdrawal_creates_one_case_and_shows_the_same_page(site: Site) -> None:
+    form = form_data(step="confirm")
+    first, second = (site.web.post("/withdraw", data=form).text for _ in range(2))
+    assert first == second
     assert site.count_cases() == 1
 
 
-def test_a_declaration_is_acknowledged_alike_whether_or_not_there_is_such_a_purchase(site: Site) -> None:
+def test_the_page_does_not_reveal_if_the_purchase_exists(site: Site) -> None:
     bought = a_recent_purchase()
     store_seller_and_purchases(site.records, bought)
     pages = []
     for reference in (bought.reference, "MB-2026-99999"):
-        page, case = declared(site, reference=reference, email=bought.email)
-        at = re.search(r"<time[^>]*>[^<]*</time>", page)
-        assert at
-        pages.append(page.replace(reference, "REF").replace(str(case), "CASE").replace(at.group(), "AT"))
-        assert owed(site, case) == [EmailKind.WITHDRAWAL_RECEIVED]
+        page, case = send_withdrawal(site, reference=reference, email=bought.email)
+        timestamp = re.search(r"<time[^>]*>[^<]*</time>", page)
+        assert timestamp
+        pages.append(page.replace(reference, "REF").replace(str(case), "CASE").replace(timestamp.group(), "AT"))
+        assert email_kinds_of(site, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     assert pages[0] == pages[1]
 
 
@@ -137,34 +137,34 @@ def test_a_declaration_is_acknowledged_alike_whether_or_not_there_is_such_a_purc
     ],
 )
 @pytest.mark.parametrize("step", ["", "confirm"])
-def test_what_cannot_be_declared_is_shown_again_with_a_sentence(
+def test_an_invalid_withdrawal_is_shown_again_with_an_error(
     site: Site, step: str, changes: dict[str, str], field: str, sentence: str
 ) -> None:
-    answer = site.web.post("/withdraw", data=typed(step=step, **changes))
-    assert answer.status_code == 422
-    assert sentence in answer.text
-    assert f'id="{field}-error"' in answer.text
-    assert re.search(rf'id="{field}"[^>]*autofocus', answer.text)
+    response = site.web.post("/withdraw", data=form_data(step=step, **changes))
+    assert response.status_code == 422
+    assert sentence in response.text
+    assert f'id="{field}-error"' in response.text
+    assert re.search(rf'id="{field}"[^>]*autofocus', response.text)
     assert site.count_cases() == 0
 
 
 @pytest.mark.parametrize(
     "name", ["J.R.R. Tolkien", "Dr.Grace Hopper", "prof.dr. Ada Lovelace", "Müller GmbH & Co.KG", "St. John's e.V."]
 )
-def test_initials_titles_and_companies_are_names(site: Site, name: str) -> None:
-    assert site.web.post("/withdraw", data=typed(step="confirm", name=name)).status_code == 200
+def test_initials_titles_and_companies_are_valid_names(site: Site, name: str) -> None:
+    assert site.web.post("/withdraw", data=form_data(step="confirm", name=name)).status_code == 200
 
 
-def test_a_declaration_speaks_the_language_of_its_page(site: Site) -> None:
-    answer = site.web.post("/withdraw", params={"lang": "de"}, data=typed(step="confirm"))
-    statement = translator_for("de").gettext(STATEMENT, **TYPED)
-    assert html.escape(statement) in answer.text
+def test_a_statement_has_the_language_of_its_page(site: Site) -> None:
+    response = site.web.post("/withdraw", params={"lang": "de"}, data=form_data(step="confirm"))
+    statement = translator_for("de").gettext(STATEMENT, **INPUT)
+    assert html.escape(statement) in response.text
     with site.records.work() as work:
         assert work.run("select locale from cases").scalar_one() == "de"
         assert work.run("select statement from statutory_withdrawals").scalar_one() == statement
 
 
-def test_the_status_page_tells_the_day_that_counts_even_when_time_ran_out(site: Site) -> None:
+def test_the_status_page_shows_the_withdrawal_date_of_an_expired_case(site: Site) -> None:
     bought = a_recent_purchase()
     for state in (State.AWAITING_CONFIRMATION, State.EXPIRED):
         case = a_case(site.records, state, purchase=a_recent_purchase(email=bought.email))
@@ -174,29 +174,29 @@ def test_the_status_page_tells_the_day_that_counts_even_when_time_ran_out(site: 
     assert "still stands" in site.web.get(site.link_path(Purpose.CONFIRM, case)).text
 
 
-def test_a_seller_is_carried_from_the_link_to_the_case(site: Site) -> None:
-    page = site.web.post("/withdraw", params={"seller": "aurora"}, data=typed()).text
+def test_the_case_gets_the_seller_of_the_link(site: Site) -> None:
+    page = site.web.post("/withdraw", params={"seller": "aurora"}, data=form_data()).text
     (action,) = re.findall(r'<form method="post" action="([^"]+)"', page)
-    assert site.web.post(action, data=typed(step="confirm")).status_code == 200
+    assert site.web.post(action, data=form_data(step="confirm")).status_code == 200
     with site.records.work() as work:
         assert work.run("select seller_id from cases").scalar_one() == "aurora"
 
 
-def test_support_reads_the_declaration_and_the_day_counts_from_it(site: Site) -> None:
-    """Judged a day later, the fourteenth day of the declaration is still the fourteenth."""
+def test_the_request_is_received_when_the_withdrawal_was_declared(site: Site) -> None:
+    """A withdrawal on the last allowed day is in time, although the case is evaluated a day later."""
     policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
     bought = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
     store_seller_and_purchases(site.records, bought, seller=a_seller(id="curie"), policy=policy)
-    _, case = declared(site, reference=bought.reference, email=bought.email)
+    _, case = send_withdrawal(site, reference=bought.reference, email=bought.email)
     with site.records.work() as work:
-        (found,) = work.cases.lock([case], state=State.RECEIVED)
-        kept = work.statutory_withdrawals.get(case)
-    assert kept
-    assert found.request.received_at == kept.declared_at
+        (locked_case,) = work.cases.lock([case], state=State.RECEIVED)
+        withdrawal = work.statutory_withdrawals.get(case)
+    assert withdrawal
+    assert locked_case.request.received_at == withdrawal.declared_at
 
 
-def test_a_withdrawal_that_names_no_purchase_counts_and_nobody_is_asked_to_ask_again(site: Site) -> None:
-    _, case = declared(site, reference="MB-unknown")
+def test_an_unmatched_withdrawal_is_valid_and_offers_no_second_request(site: Site) -> None:
+    _, case = send_withdrawal(site, reference="MB-unknown")
     with site.records.work() as work:
         (step,) = work.cases.lock([case], state=State.RECEIVED)
         work.history.record([step.after(Event.FOUND_NO_PURCHASE, actor="test")])

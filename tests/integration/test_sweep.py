@@ -1,4 +1,4 @@
-"""The sweep: no state without an owner."""
+"""Tests of the sweep, which publishes overdue cases, e-mails and support tasks again."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,127 +25,125 @@ from worker.sweep import Sweep
 
 
 def empty_outbox(records: Records) -> None:
-    """As if every message had been published, and lost."""
+    """Delete all outbox messages, as if each message was published and then lost."""
     with records.work() as work:
         work.run("delete from outbox")
 
 
-def pass_by(records: Records, **time: float) -> None:
-    """Lets time pass for every case, letter and task."""
+def move_back_in_time(records: Records, **elapsed: float) -> None:
+    """Move all cases, e-mails and support tasks back in time by `elapsed`."""
     with records.work() as work:
-        past = {"ago": timedelta(**time)}
-        work.run("update cases set next_action_at = next_action_at - :ago, lease_until = lease_until - :ago", **past)
-        work.run("update case_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past)
-        work.run(
-            "update support_tasks set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past
-        )
+        age = {"ago": timedelta(**elapsed)}
+        work.run("update cases set next_action_at = next_action_at - :ago, lease_until = lease_until - :ago", **age)
+        work.run("update case_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **age)
+        work.run("update support_tasks set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **age)
 
 
-def waiting(records: Records) -> dict[str, int]:
+def count_messages(records: Records) -> dict[str, int]:
     with records.work() as work:
-        return {lane: number for lane, (number, _) in work.outbox.backlog().items() if number}
+        return {queue: number for queue, (number, _) in work.outbox.backlog().items() if number}
 
 
-def move(records: Records, number: int, *events: Event) -> None:
-    """Cases that came as far as these events."""
+def create_cases(records: Records, number: int, *events: Event) -> None:
+    """Create `number` cases, and apply the events to each case."""
     bought = [a_recent_purchase() for _ in range(number)]
     store_seller_and_purchases(records, *bought)
-    found = ids_of(accept(records, [a_submission(one) for one in bought]))
-    here = State.RECEIVED
+    case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in bought]))
+    state = State.RECEIVED
     for event in events:
         with records.work() as work:
-            cases = work.cases.lock(found, state=here)
-            steps = [
+            cases = work.cases.lock(case_ids, state=state)
+            transitions = [
                 case.after(event, actor="test", evidence={"reasons": [{"code": "x", "sentence": "X."}]})
                 for case in cases
             ]
-            work.history.record(steps)
-            here = steps[0].to_state
+            work.history.record(transitions)
+            state = transitions[0].to_state
 
 
-def test_what_is_on_its_way_is_left_alone(records: Records) -> None:
-    move(records, 3)
+def test_the_sweep_ignores_cases_that_are_not_due(records: Records) -> None:
+    create_cases(records, 3)
     assert Sweep(records).run_once() == 0
 
 
-def test_a_lost_message_is_sent_again_and_only_once(records: Records) -> None:
-    move(records, 3)
+def test_a_lost_message_is_published_again_once(records: Records) -> None:
+    create_cases(records, 3)
     empty_outbox(records)
-    pass_by(records, seconds=6)
+    move_back_in_time(records, seconds=6)
     assert Sweep(records).run_once() == 3
-    assert waiting(records) == {RefundRequested.queue: 3}
+    assert count_messages(records) == {RefundRequested.queue: 3}
     assert Sweep(records).run_once() == 0
-    pass_by(records, seconds=6)
+    move_back_in_time(records, seconds=6)
     Sweep(records).run_once()
-    assert waiting(records) == {RefundRequested.queue: 3}
+    assert count_messages(records) == {RefundRequested.queue: 3}
 
 
-def test_an_approved_case_is_sent_to_be_paid(records: Records) -> None:
-    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED)
+def test_an_approved_case_is_published_for_execution(records: Records) -> None:
+    create_cases(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED)
     empty_outbox(records)
-    pass_by(records, seconds=6)
+    move_back_in_time(records, seconds=6)
     Sweep(records).run_once()
-    assert waiting(records) == {RefundApproved.queue: 2}
+    assert count_messages(records) == {RefundApproved.queue: 2}
 
 
-def test_a_case_whose_worker_died_is_settled_once_its_lease_is_over(records: Records) -> None:
-    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
+def test_a_case_of_a_crashed_worker_is_published_after_its_lease(records: Records) -> None:
+    create_cases(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     assert Sweep(records).run_once() == 0
-    pass_by(records, seconds=6)
+    move_back_in_time(records, seconds=6)
     Sweep(records).run_once()
-    assert waiting(records) == {RefundOutcomeUnknown.queue: 2}
+    assert count_messages(records) == {RefundOutcomeUnknown.queue: 2}
 
 
-def test_a_case_that_is_held_is_not_touched(records: Records) -> None:
-    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
+def test_the_sweep_ignores_a_leased_case(records: Records) -> None:
+    create_cases(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     with records.work() as work:
         work.run("update cases set next_action_at = now() - interval '1 s', lease_until = now() + interval '1 min'")
     assert Sweep(records).run_once() == 0
 
 
-def test_a_link_that_nobody_used_in_time_expires(records: Records) -> None:
-    move(records, 2, Event.FOUND_ELIGIBLE)
-    pass_by(records, hours=2)
-    assert Sweep(records).run_once() == 2  # links; their letters wait for the relay still
+def test_an_unused_confirmation_link_expires(records: Records) -> None:
+    create_cases(records, 2, Event.FOUND_ELIGIBLE)
+    move_back_in_time(records, hours=2)
+    assert Sweep(records).run_once() == 2  # two links; the e-mails are still in the outbox
     with records.work() as work:
         assert work.case_views.counts() == {"expired": 2}
 
 
-def test_letters_and_tasks_that_got_lost_are_sent_again(records: Records) -> None:
-    move(records, 2, Event.FOUND_NOT_ELIGIBLE)
+def test_lost_emails_and_support_tasks_are_published_again(records: Records) -> None:
+    create_cases(records, 2, Event.FOUND_NOT_ELIGIBLE)
     empty_outbox(records)
-    pass_by(records, seconds=6)
+    move_back_in_time(records, seconds=6)
     assert Sweep(records).run_once() == 4
-    assert waiting(records) == {CaseEmailsDue.queue: 2, SupportNeeded.queue: 2}
-    assert Sweep(records).run_once() == 0, "they wait for the relay: a backlog is swept once, and not at every look"
+    assert count_messages(records) == {CaseEmailsDue.queue: 2, SupportNeeded.queue: 2}
+    assert Sweep(records).run_once() == 0, "A message that waits for the relay is not published again."
 
 
-def test_every_state_that_must_move_has_a_time_by_which_it_must(records: Records) -> None:
-    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED, Event.PROVIDER_ACCEPTED)
+def test_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
+    create_cases(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED, Event.PROVIDER_ACCEPTED)
     with records.work() as work:
         due = work.run("select next_action_at from cases").scalar_one()
     assert due < datetime.now(UTC) + timedelta(minutes=1)
 
 
-def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_once(records: Records) -> None:
-    """The declaration counts from its day, whatever became of the link."""
-    move(records, 2, Event.FOUND_ELIGIBLE)
+def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Records) -> None:
+    """The withdrawal counts from its date, also if the confirmation link expires."""
+    create_cases(records, 2, Event.FOUND_ELIGIBLE)
     with records.work() as work:
-        declared, _ = (row.id for row in work.run("select id from cases order by id"))
-        work.statutory_withdrawals.insert(declared, "Ada Lovelace", "I withdraw.")
-    pass_by(records, days=15)
+        withdrawn, _ = (row.id for row in work.run("select id from cases order by id"))
+        work.statutory_withdrawals.insert(withdrawn, "Ada Lovelace", "I withdraw.")
+    move_back_in_time(records, days=15)
     for _ in range(2):
         Sweep(records).run_once()
     with records.work() as work:
         assert work.case_views.counts() == {"expired": 2}
-        (task,) = work.support_tasks.claim([declared], seconds=60)
-        kept = work.statutory_withdrawals.get(declared)
-    assert kept
+        (task,) = work.support_tasks.claim([withdrawn], seconds=60)
+        withdrawal = work.statutory_withdrawals.get(withdrawn)
+    assert withdrawal
     assert task.reasons[0]["code"] == SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID
-    assert task.evidence == {"declared_at": kept.declared_at.isoformat()}  # who it was stands in the desk
-    assert waiting(records)[SupportNeeded.queue] == 1
+    assert task.evidence == {"declared_at": withdrawal.declared_at.isoformat()}  # the desk shows the customer's name
+    assert count_messages(records)[SupportNeeded.queue] == 1
 
 
 BACKLOGS = {
@@ -164,33 +162,31 @@ BACKLOGS = {
 }
 
 
-@pytest.mark.parametrize("lane", BACKLOGS)
-def test_a_backlog_that_waits_for_the_relay_is_gone_through_once(
-    records: Records, settings: Settings, lane: str
-) -> None:
-    many = 2_000
-    fill, overdue = BACKLOGS[lane]
-    move(records, many)
+@pytest.mark.parametrize("queue", BACKLOGS)
+def test_a_backlog_for_the_relay_is_read_once(records: Records, settings: Settings, queue: str) -> None:
+    number = 2_000
+    insert, overdue = BACKLOGS[queue]
+    create_cases(records, number)
     with records.work() as work:
-        work.run(fill)
+        work.run(insert)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    migrate.analyze(owner)  # no message of this lane waits as yet
+    migrate.analyze(owner)  # no message of this queue is in the outbox yet
     owner.dispose()
     with records.work() as work:
         work.run(
-            "insert into outbox (queue, bulk, seller_id, item_id) select :lane, false, '', id from cases", lane=lane
+            "insert into outbox (queue, bulk, seller_id, item_id) select :queue, false, '', id from cases", queue=queue
         )
     with records.work() as work:
         values = {"seconds": -1.0, "limit": 100}
         (plan,) = work.run(f"explain (analyze, format json) {overdue}", **values).scalar_one()
         assert list(work.run(overdue, **values)) == []
-    assert sum(rows_of(plan["Plan"])) < 10 * many
+    assert sum(row_counts(plan["Plan"])) < 10 * number
 
 
-def rows_of(node: dict[str, Any]) -> Iterator[float]:
-    """The rows that each node of a plan gave on, or looked at and left out."""
+def row_counts(node: dict[str, Any]) -> Iterator[float]:
+    """Yield the numbers of rows that each node of a query plan returned or removed."""
     for count in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"):
         yield node.get(count, 0) * node["Actual Loops"]
-    for part in node.get("Plans", ()):
-        yield from rows_of(part)
+    for child in node.get("Plans", ()):
+        yield from row_counts(child)

@@ -42,7 +42,7 @@ THREATS = (
             f"{FLOODS}test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect",
             "unit/test_eligibility.py::test_not_serial",
             "unit/test_eligibility.py::test_under_ceiling",
-            "integration/test_refund_execution.py::test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed",
+            "integration/test_refund_execution.py::test_a_batch_of_one_instrument_stops_at_the_serial_limit",
         ),
     ),
     Threat(
@@ -89,7 +89,7 @@ THREATS = (
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_at_once_with_one_key_are_one_case",
-            f"{CONFIRM}test_a_double_click_in_the_same_instant_confirms_once",
+            f"{CONFIRM}test_eight_concurrent_confirmations_confirm_once",
         ),
     ),
     Threat(
@@ -113,8 +113,8 @@ THREATS = (
         "A mail scanner opens every link and presses every button",
         "Opening a page changes nothing. A confirmation needs a ticked box, and scanners do not tick boxes.",
         (
-            f"{CONFIRM}test_looking_at_a_confirm_link_changes_nothing",
-            f"{CONFIRM}test_a_scanner_that_presses_every_button_moves_nothing",
+            f"{CONFIRM}test_opening_a_confirmation_link_changes_nothing",
+            f"{CONFIRM}test_a_link_scanner_that_sends_the_form_changes_nothing",
             f"{LOOKUP}test_a_mail_scanner_that_looks_a_hundred_times_opens_nothing",
         ),
     ),
@@ -129,7 +129,7 @@ THREATS = (
             f"{LOOKUP}test_a_link_shows_what_is_private_once",
             f"{LOOKUP}test_after_half_an_hour_a_link_opens_no_more",
             "unit/test_signed_links.py::test_a_link_of_one_purpose_is_refused_for_another",
-            f"{CONFIRM}test_a_link_that_is_too_old_says_what_to_do",
+            f"{CONFIRM}test_an_expired_link_offers_a_new_request",
         ),
     ),
     Threat(
@@ -173,7 +173,7 @@ THREATS = (
         "A formula in a cell of an export",
         "The export writes a quotation mark before the formula.",
         (
-            "integration/test_console.py::test_an_export_holds_no_formula",
+            "integration/test_console.py::test_an_export_contains_no_spreadsheet_formula",
             f"{HERE}test_no_cell_of_an_export_begins_like_a_formula",
         ),
     ),
@@ -188,7 +188,7 @@ THREATS = (
     Threat(
         "An attacker publishes messages to our queues",
         "A message has no authority: it only makes a worker read the case from the database.",
-        ("integration/test_worker.py::test_a_message_can_only_make_us_look",),
+        ("integration/test_worker.py::test_a_message_alone_cannot_cause_a_refund",),
     ),
     Threat(
         "A pickled message runs code",
@@ -198,7 +198,7 @@ THREATS = (
     Threat(
         "Access to Flower's pages or to the workers' remote control",
         "Flower needs a password and listens on the operators' network only. The broker accepts only our own accounts.",
-        ("contract/test_compose.py::test_every_name_leads_somewhere_and_no_door_is_open",),
+        ("contract/test_compose.py::test_the_file_has_no_faults",),
     ),
     Threat(
         "An attacker leads our own HTTP calls into a private network",
@@ -210,10 +210,10 @@ THREATS = (
         "A webhook is forged, replayed or out of order",
         "A signature over the raw body with a time stamp. A webhook only makes a worker ask the provider.",
         (
-            "contract/test_stripe_webhooks.py::test_a_signature_that_is_not_stripes_is_forged",
-            "contract/test_stripe_webhooks.py::test_a_signature_of_another_time_is_a_replay",
-            "integration/test_webhook_events.py::test_a_signed_lie_moves_nothing_and_stays_owed",
-            "integration/test_webhook_events.py::test_events_that_come_in_the_wrong_order_end_where_the_provider_is",
+            "contract/test_stripe_webhooks.py::test_an_invalid_signature_is_refused",
+            "contract/test_stripe_webhooks.py::test_a_signature_outside_five_minutes_is_refused",
+            "integration/test_webhook_events.py::test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed",
+            "integration/test_webhook_events.py::test_events_in_the_wrong_order_end_in_the_state_of_the_provider",
         ),
     ),
     Threat(
@@ -247,8 +247,8 @@ THREATS = (
         "An attacker changes the history",
         "A role and a trigger make the table append-only. Each row contains the hash of the row before.",
         (
-            "integration/test_audit.py::test_a_touched_row_is_found",
-            "integration/test_console.py::test_the_audit_says_so_and_finds_a_tampered_row",
+            "integration/test_audit.py::test_a_changed_or_deleted_row_is_found",
+            "integration/test_console.py::test_the_audit_command_reports_a_changed_row",
             "contract/test_compose.py::test_only_migrate_may_change_the_tables",
         ),
     ),
@@ -261,9 +261,9 @@ THREATS = (
         "A stolen API key or webhook secret",
         "API keys are hashed, have scopes, and can be revoked and rotated. A provider can have two secrets during a rotation.",
         (
-            "integration/test_api_keys.py::test_a_key_is_shown_once_and_only_its_hash_is_kept",
-            "integration/test_api_keys.py::test_a_key_does_what_its_scope_allows_and_nothing_else",
-            "contract/test_stripe_webhooks.py::test_every_secret_in_use_is_good",
+            "integration/test_api_keys.py::test_an_api_key_is_shown_once_and_only_its_hash_is_stored",
+            "integration/test_api_keys.py::test_an_api_key_allows_only_the_operations_of_its_scope",
+            "contract/test_stripe_webhooks.py::test_every_configured_secret_is_valid",
             f"{RATE_LIMITS}test_wrong_api_keys_are_counted_by_network",
         ),
     ),

@@ -85,9 +85,9 @@ def count_messages(broker: redis.Redis, queue: str) -> int:
 
 def request_refund(records: Records, behaviour: str = "ok") -> UUID:
     """Accept a refund request. `behaviour` selects how the sandbox answers the refund call."""
-    bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
-    store_seller_and_purchases(records, bought)
-    return ids_of(accept(records, [a_submission(bought)]))[0]
+    purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
+    store_seller_and_purchases(records, purchase)
+    return ids_of(accept(records, [a_submission(purchase)]))[0]
 
 
 def state_of(records: Records, case: UUID) -> str:

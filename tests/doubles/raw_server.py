@@ -107,4 +107,4 @@ UNREADABLE = {
     "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
     "nothing": b"",
 }
-"""Responses from which no adapter can know the outcome, by name."""
+"""Responses by name. No adapter can read the outcome of a refund from these responses."""

@@ -1,4 +1,4 @@
-"""Starts services as child processes by forking, without a new Python for each of them.
+"""Starts services as child processes by forking, without a new Python for each process.
 
 A new Python takes one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
 server is a process with one thread that imports everything once, and forks for each start. The child gets its own

@@ -80,9 +80,9 @@ def request_refund(records: Records, web: httpx.Client) -> Callable[[str], UUID]
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
 
     def request_refund(behaviour: str) -> UUID:
-        bought: Purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
-        store_seller_and_purchases(records, bought)
-        request = {"email": bought.email, "reference": bought.reference, "reason": "other"}
+        purchase: Purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
+        store_seller_and_purchases(records, purchase)
+        request = {"email": purchase.email, "reference": purchase.reference, "reason": "other"}
         response = web.post(REQUESTS_PATH, json=request, headers={"authorization": f"Bearer {key}"})
         assert response.status_code == 202, response.text
         return UUID(response.json()["id"])

@@ -146,7 +146,7 @@ def test_a_provider_is_connected_by_its_name(name: str, monkeypatch: pytest.Monk
 def test_the_error_names_the_extra_of_a_missing_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
     package = PROVIDERS[name].extra_package
-    monkeypatch.setattr(provider_accounts, "find_spec", lambda asked: None if asked == package else asked)
+    monkeypatch.setattr(provider_accounts, "find_spec", lambda module: None if module == package else module)
     assert missing_extras(settings) == [name]
     for connect in (connect_providers, create_webhook_parsers):
         with pytest.raises(MissingExtraError, match=rf"pip install 'moneyback\[{name}\]'"):
@@ -174,7 +174,9 @@ for name in PROVIDERS:
 # providers check
 
 
-def test_the_check_accepts_a_provider_that_honours_the_key(sandbox_settings: Settings, process: SandboxProcess) -> None:
+def test_the_check_accepts_a_provider_that_honours_idempotency_keys(
+    sandbox_settings: Settings, process: SandboxProcess
+) -> None:
     run = moneyback(sandbox_settings, "providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT, "--yes", "--json")
     assert run.returncode == 0, run.stderr
     report = json_output(run)
@@ -199,7 +201,7 @@ def test_the_check_fails_if_the_payment_is_not_refunded(sandbox_settings: Settin
     assert "was not refunded" in json_output(run)["faults"][0]
 
 
-def test_the_check_fails_if_the_provider_ignores_the_key(settings: Settings, tmp_path: Path) -> None:
+def test_the_check_fails_if_the_provider_ignores_idempotency_keys(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox", memory=0) as process:
         sandbox_settings = with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url})
         arguments = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
@@ -274,15 +276,15 @@ def test_reconciliation_without_discrepancies_has_exit_code_0(sandbox_settings: 
 
 def test_reconciliation_with_discrepancies_has_exit_code_1_and_a_table(sandbox_settings: Settings) -> None:
     context = create_context(sandbox_settings)
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    refund_manually(context, bought)
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    refund_manually(context, purchase)
     refund = context.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
     assert isinstance(refund, Paid)
     close_context(context)
     run = moneyback(sandbox_settings, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
     assert run.returncode == 1
-    assert bought.charge in run.stdout.replace("\n", "")
+    assert purchase.charge in run.stdout.replace("\n", "")
     assert run.stdout.count("unexpected_refund") == 2
     second_run = moneyback(sandbox_settings, "reconcile", "--since", "2026-01-01T00:00:00+02:00", "--json")
     assert second_run.returncode == 1

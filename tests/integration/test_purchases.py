@@ -100,7 +100,7 @@ def test_private_details_are_imported_from_json_and_csv(records: Records, tmp_pa
     assert import_rows(records, [(1, VALID_ROW | {"details": {"licence_key": "ONE", "subscription": True}})]).new == 1
     assert stored_details(records) == [("ONE", True)]
     file = tmp_path / "purchases.csv"
-    names, cells = (",".join(map(str, part)) for part in (VALID_ROW.keys(), VALID_ROW.values()))
+    names, cells = (",".join(map(str, values)) for values in (VALID_ROW.keys(), VALID_ROW.values()))
     file.write_text(
         f"{names},details.licence_key,details.subscription\n{cells},TWO,false\n{cells},,\n", encoding="utf-8"
     )

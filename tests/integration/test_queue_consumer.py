@@ -29,7 +29,7 @@ QUEUE = IncomingRequest.queue
 
 
 def an_event(**changes: Any) -> dict[str, Any]:
-    bought = a_recent_purchase()
+    purchase = a_recent_purchase()
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": "form-1",
@@ -37,7 +37,7 @@ def an_event(**changes: Any) -> dict[str, Any]:
         "type": "moneyback.refund_requested.v1",
         "data": {
             "seller": "aurora",
-            "request": {"email": bought.email, "reference": bought.reference, "reason": "dissatisfied"},
+            "request": {"email": purchase.email, "reference": purchase.reference, "reason": "dissatisfied"},
         },
     }
     return event | changes
@@ -103,7 +103,7 @@ def test_a_message_that_causes_an_error_is_stored_and_the_next_is_read(
     assert count_cases(records) == 1
 
 
-def test_two_requests_with_one_id_leave_a_dead_letter(records: Records) -> None:
+def test_another_request_with_the_same_event_id_becomes_a_dead_letter(records: Records) -> None:
     store_seller_and_purchases(records)
     consume(records, json.dumps(an_event()).encode())
     consume(records, json.dumps(an_event()).encode())  # another purchase with the same event id

@@ -104,7 +104,7 @@ def test_a_call_that_cannot_start_in_time_reserves_nothing(provider: str) -> Non
     assert clock.now == 1_001.0
 
 
-def test_after_a_pause_a_burst_of_calls_is_allowed(provider: str) -> None:
+def test_a_burst_of_calls_is_allowed_after_idle_time(provider: str) -> None:
     clock = Clock()
     rate_limiter = RateLimiter(None, monotonic=clock, sleep=clock.sleep)
     for _ in range(3):

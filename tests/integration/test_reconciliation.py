@@ -1,6 +1,6 @@
 """Tests of the reconciliation, which compares a provider's list of refunds with our operations.
 
-Each discrepancy creates one support task, also if several runs find it.
+Each discrepancy creates one support task, even if several runs find it.
 """
 
 from collections import Counter
@@ -62,7 +62,7 @@ EIGHT_DAYS = timedelta(days=8)
 
 
 class Provider:
-    """A provider whose list of refunds a test can change. A page has few refunds."""
+    """A provider whose list of refunds a test can change. Each page lists at most `page_size` refunds."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
@@ -227,9 +227,9 @@ def test_a_refund_sent_before_the_list_starts_is_not_missing(context: WorkerCont
 def test_an_external_refund_of_a_known_purchase_is_unexpected(
     context: WorkerContext, provider: Provider, status: RefundStatus
 ) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    added = provider.add_refund(bought.charge, Money(100, "EUR"), None, status)
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    added = provider.add_refund(purchase.charge, Money(100, "EUR"), None, status)
     result = run_reconciliation(context)
     if status is RefundStatus.FAILED:  # a failed refund moves no money
         assert (result.discrepancies, payment_tasks(context.records)) == (Counter(), [])
@@ -237,7 +237,7 @@ def test_an_external_refund_of_a_known_purchase_is_unexpected(
     assert result.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = payment_tasks(context.records)
     assert (kind, evidence["refund"], evidence["amount"]) == ("unexpected_refund", added.refund_id, 100)
-    assert result.reports[0].seller_id == bought.seller_id
+    assert result.reports[0].seller_id == purchase.seller_id
 
 
 def test_a_refund_with_an_own_key_but_without_an_operation_is_unexpected(
@@ -252,24 +252,24 @@ def test_a_refund_with_an_own_key_but_without_an_operation_is_unexpected(
 
 def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
     """The backup is older than the request, so the customer's second request is a new case with a new key."""
-    bought, part = a_charged_purchase("ok"), a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought, part)
-    first_refund = provider.add_refund(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
-    provider.add_refund(part.charge, Money(100, "EUR"), "by hand")
+    fully_refunded, partly_refunded = a_charged_purchase("ok"), a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, fully_refunded, partly_refunded)
+    first_refund = provider.add_refund(fully_refunded.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
+    provider.add_refund(partly_refunded.charge, Money(100, "EUR"), "by hand")
     assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
-    assert [refunded_amount(context.records, purchase) for purchase in (bought, part)] == [4900, 100]
-    for purchase in (bought, part):
+    assert [refunded_amount(context.records, purchase) for purchase in (fully_refunded, partly_refunded)] == [4900, 100]
+    for purchase in (fully_refunded, partly_refunded):
         (case,) = create_executed_cases(context, purchase)
         assert reason_codes_of(context.records, case) == ["already_refunded"]
-    assert [refund for refund in provider.refunds if refund.charge == bought.charge] == [first_refund]
+    assert [refund for refund in provider.refunds if refund.charge == fully_refunded.charge] == [first_refund]
 
 
 def test_a_second_refund_with_one_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
     """The provider lost the key and paid again."""
-    bought = a_charged_purchase("ok")
-    create_old_refunds(context, bought)
+    purchase = a_charged_purchase("ok")
+    create_old_refunds(context, purchase)
     (first,) = provider.refunds
-    second = provider.add_refund(bought.charge, first.amount, first.key)
+    second = provider.add_refund(purchase.charge, first.amount, first.key)
     for _ in range(2):
         assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = payment_tasks(context.records)
@@ -299,9 +299,9 @@ def test_refunds_of_unknown_payments_are_only_counted(context: WorkerContext, pr
 def test_a_different_amount_or_currency_is_reported(
     context: WorkerContext, provider: Provider, amount: Money, task_kind: SupportTaskKind
 ) -> None:
-    bought = a_charged_purchase("ok")
-    create_old_refunds(context, bought)
-    provider.change_refund(bought.charge, amount=amount)
+    purchase = a_charged_purchase("ok")
+    create_old_refunds(context, purchase)
+    provider.change_refund(purchase.charge, amount=amount)
     assert run_reconciliation(context).discrepancies == {task_kind: 1}
     ((kind, evidence),) = payment_tasks(context.records)
     assert (kind, evidence["amount"], evidence["currency"]) == (task_kind, amount.minor, amount.currency)
@@ -310,9 +310,9 @@ def test_a_different_amount_or_currency_is_reported(
 
 def test_a_returned_refund_is_reported_and_its_case_goes_to_support(context: WorkerContext, provider: Provider) -> None:
     """No webhook reported the return."""
-    bought = a_charged_purchase("ok")
-    (case,) = create_old_refunds(context, bought)
-    provider.change_refund(bought.charge, status=RefundStatus.FAILED)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_old_refunds(context, purchase)
+    provider.change_refund(purchase.charge, status=RefundStatus.FAILED)
     result = run_reconciliation(context)
     assert (result.discrepancies, result.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     process_all_events(context)
@@ -320,17 +320,17 @@ def test_a_returned_refund_is_reported_and_its_case_goes_to_support(context: Wor
         State.WITH_SUPPORT,
         ["returned_by_bank"],
     )
-    assert refunded_amount(context.records, bought) == 0
+    assert refunded_amount(context.records, purchase) == 0
     assert_audit_is_clean(context.records)
     assert run_reconciliation(context).discrepancies == Counter()
 
 
 def test_a_declined_refund_that_the_provider_lists_is_reported(context: WorkerContext, provider: Provider) -> None:
-    bought = a_charged_purchase("declined")
-    create_old_refunds(context, bought)
+    purchase = a_charged_purchase("declined")
+    create_old_refunds(context, purchase)
     with context.records.work() as work:
         key = work.run("select key from refund_operations").scalar_one()
-    provider.add_refund(bought.charge, Money(4900, "EUR"), key)
+    provider.add_refund(purchase.charge, Money(4900, "EUR"), key)
     assert run_reconciliation(context).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
 
 
@@ -338,10 +338,10 @@ def test_a_newer_status_at_the_provider_is_looked_up_and_not_reported(
     context: WorkerContext, provider: Provider
 ) -> None:
     """A refund that is pending in our records and paid in the list is not a discrepancy."""
-    bought = a_charged_purchase("pending")
-    (case,) = create_old_refunds(context, bought)
+    purchase = a_charged_purchase("pending")
+    (case,) = create_old_refunds(context, purchase)
     assert state_of(context.records, case) is State.REFUND_PENDING
-    provider.change_refund(bought.charge, status=RefundStatus.PAID)
+    provider.change_refund(purchase.charge, status=RefundStatus.PAID)
     result = run_reconciliation(context)
     assert (result.discrepancies, result.lookups_requested) == (Counter(), 1)
     process_all_events(context)
@@ -510,8 +510,8 @@ def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_pat
     with sandbox_in(tmp_path / "sandbox") as process:
         context = create_context(with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url}))
         behaviours = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
-        bought = {kind: a_charged_purchase(kind) for kind in behaviours}
-        cases = dict(zip(behaviours, create_executed_cases(context, *bought.values()), strict=True))
+        purchases = {kind: a_charged_purchase(kind) for kind in behaviours}
+        cases = dict(zip(behaviours, create_executed_cases(context, *purchases.values()), strict=True))
         unlisted = a_charged_purchase("ok")
         other_context = replace(context, providers={"sandbox": Provider()})
         create_old_refunds(other_context, unlisted)
@@ -530,7 +530,7 @@ def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_pat
             evidence["charge"] for kind, evidence in payment_tasks(context.records) if kind == "unexpected_refund"
         } == {
             manually_refunded.charge,
-            bought["elsewhere"].charge,
+            purchases["elsewhere"].charge,
         }
         process_all_events(context)
         assert state_of(context.records, cases["latefail"]) is State.WITH_SUPPORT

@@ -72,8 +72,8 @@ def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict
 
 
 def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
-    bought = a_recent_purchase(**changes)
-    return a_recent_purchase(**changes, charge=bought.charge.replace("ok_", f"{behaviour}_"))
+    purchase = a_recent_purchase(**changes)
+    return a_recent_purchase(**changes, charge=purchase.charge.replace("ok_", f"{behaviour}_"))
 
 
 def expire_leases(records: Records) -> None:
@@ -98,57 +98,57 @@ def resolve_case(context: WorkerContext, case: UUID) -> State:
 
 
 def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     assert states_of(context, [case]) == ["refunded"]
-    (refund,) = refunds_at_provider(context, bought)
-    assert (refund["amount"], refund["currency"]) == (bought.amount, bought.currency)
+    (refund,) = refunds_at_provider(context, purchase)
+    assert (refund["amount"], refund["currency"]) == (purchase.amount, purchase.currency)
     with context.records.work() as work:
-        stored = work.purchases.get(bought.id)
+        stored = work.purchases.get(purchase.id)
     assert stored
-    assert stored.refunded == bought.amount
+    assert stored.refunded == purchase.amount
 
 
 def test_a_message_that_is_delivered_ten_times_pays_once(context: WorkerContext) -> None:
-    bought = [a_recent_purchase() for _ in range(5)]
-    store_seller_and_purchases(context.records, *bought)
-    cases = create_evaluated_cases(context, *bought)
+    purchases = [a_recent_purchase() for _ in range(5)]
+    store_seller_and_purchases(context.records, *purchases)
+    cases = create_evaluated_cases(context, *purchases)
     with ThreadPoolExecutor(10) as workers:
         list(workers.map(lambda _: execute(context, cases), range(10)))
     assert states_of(context, cases) == ["refunded"] * 5
-    assert [len(refunds_at_provider(context, purchase)) for purchase in bought] == [1] * 5
+    assert [len(refunds_at_provider(context, purchase)) for purchase in purchases] == [1] * 5
 
 
 def test_two_requests_for_one_purchase_are_one_case_and_a_duplicate(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    cases = ids_of(accept(context.records, [a_submission(bought), a_submission(bought)]))
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    cases = ids_of(accept(context.records, [a_submission(purchase), a_submission(purchase)]))
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
     assert sorted(states_of(context, cases)) == ["approved", "duplicate"]
-    (third,) = create_evaluated_cases(context, bought)
+    (third,) = create_evaluated_cases(context, purchase)
     assert states_of(context, [third]) == ["duplicate"]
 
 
 def test_parallel_requests_for_one_purchase_pay_once(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
     with ThreadPoolExecutor(8) as customers:
         cases = [
             case
-            for batch in customers.map(lambda _: create_evaluated_cases(context, bought), range(24))
+            for batch in customers.map(lambda _: create_evaluated_cases(context, purchase), range(24))
             for case in batch
         ]
         list(customers.map(lambda case: execute(context, [case]), cases))
     assert sorted(states_of(context, cases)) == ["duplicate"] * 23 + ["refunded"]
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
-def declare_withdrawal(context: WorkerContext, bought: Purchase) -> UUID:
+def declare_withdrawal(context: WorkerContext, purchase: Purchase) -> UUID:
     """Accept a statutory withdrawal for a purchase, and return the case's id."""
-    case = accept_one(context.records, a_submission(bought, trusted=False)).id
+    case = accept_one(context.records, a_submission(purchase, trusted=False)).id
     with context.records.work() as work:
         work.statutory_withdrawals.insert(case, "Ada Lovelace", "I withdraw.")
     return case
@@ -186,13 +186,13 @@ def test_a_statutory_withdrawal_of_a_case_with_support_gets_its_own_task(
 def test_a_statutory_withdrawal_of_an_expired_request_gets_one_task(
     context: WorkerContext,
 ) -> None:
-    """The customer did not confirm the request, but sent a withdrawal, which counts."""
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    first = accept_one(context.records, a_submission(bought, trusted=False)).id
+    """The customer sends a withdrawal instead of the confirmation. The withdrawal counts, although the request expires."""
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    first = accept_one(context.records, a_submission(purchase, trusted=False)).id
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([first], state=State.RECEIVED))
-    case = declare_withdrawal(context, bought)
+    case = declare_withdrawal(context, purchase)
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([case], state=State.RECEIVED))
         work.run("update cases set next_action_at = now() - interval '1 minute' where id = :id", id=first)
@@ -204,17 +204,17 @@ def test_a_statutory_withdrawal_of_an_expired_request_gets_one_task(
 
 
 def test_nothing_is_paid_before_the_customer_confirms(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought, trusted=False)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase, trusted=False)
     assert states_of(context, [case]) == ["awaiting_confirmation"]
     execute(context, [case])
-    assert refunds_at_provider(context, bought) == []
+    assert refunds_at_provider(context, purchase) == []
     assert confirm(context.records, case) is State.APPROVED
     assert confirm(context.records, case) is State.APPROVED
     execute(context, [case])
     assert confirm(context.records, case) is State.REFUNDED
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ def test_the_result_of_the_provider_is_recorded(
     context: WorkerContext, behaviour: str, state: str, reasons: list[str]
 ) -> None:
     """A timeout, a 500 response and a 429 response are unknown results, not declines."""
-    bought = a_charged_purchase(behaviour)
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_charged_purchase(behaviour)
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     assert states_of(context, [case]) == [state]
     assert reason_codes_of(context, case) == reasons
@@ -254,12 +254,12 @@ def test_the_result_of_the_provider_is_recorded(
     ],
 )
 def test_an_unknown_result_is_resolved_and_paid_once(context: WorkerContext, behaviour: str, state: State) -> None:
-    bought = a_charged_purchase(behaviour)
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_charged_purchase(behaviour)
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     assert resolve_case(context, case) is state
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 def test_a_slow_call_does_not_delay_the_other_results(context: WorkerContext) -> None:
@@ -292,23 +292,23 @@ def operation(context: WorkerContext, case: UUID) -> RefundOperation:
 
 
 def test_after_a_crash_before_the_call_the_refund_is_paid_once(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
     resolve(context, [case])
-    assert refunds_at_provider(context, bought) == []  # the lease of the crashed worker has not ended
+    assert refunds_at_provider(context, purchase) == []  # the lease of the crashed worker has not ended
     assert resolve_case(context, case) is State.REFUNDED
-    (refund,) = refunds_at_provider(context, bought)
+    (refund,) = refunds_at_provider(context, purchase)
     assert refund["key"] == call.operation.key
 
 
 def test_a_worker_without_its_lease_changes_nothing(context: WorkerContext) -> None:
     """The worker hangs during the call, and another worker resolves the case. The late result is not recorded."""
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     with context.records.work() as work:
         (late_call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
     assert resolve_case(context, case) is State.REFUNDED
@@ -318,26 +318,26 @@ def test_a_worker_without_its_lease_changes_nothing(context: WorkerContext) -> N
         before = len(work.history.for_case(case))
         record(work, context, [(late_call, Sent(result))])
         assert len(work.history.for_case(case)) == before
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 def test_an_external_refund_goes_to_support(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    assert bought.amount
-    assert bought.currency
-    context.providers["sandbox"].refund(bought.charge, Money(bought.amount, bought.currency), key="external key")
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    assert purchase.amount
+    assert purchase.currency
+    context.providers["sandbox"].refund(purchase.charge, Money(purchase.amount, purchase.currency), key="external key")
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     assert resolve_case(context, case) is State.WITH_SUPPORT
     assert reason_codes_of(context, case) == ["refunded_elsewhere"]
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 def test_changes_after_the_evaluation_stop_the_refund(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     with context.records.work() as work:
         work.run("update purchases set dispute = 'open', refunded = 5")
     execute(context, [case])
@@ -345,23 +345,23 @@ def test_changes_after_the_evaluation_stop_the_refund(context: WorkerContext) ->
         ["with_support"],
         ["already_refunded", "dispute_open"],
     )
-    assert refunds_at_provider(context, bought) == []
+    assert refunds_at_provider(context, purchase) == []
 
 
 def test_one_of_two_purchases_with_one_payment_is_paid(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    second_purchase = a_recent_purchase(charge=bought.charge)
-    store_seller_and_purchases(context.records, bought, second_purchase)
-    cases = create_evaluated_cases(context, bought, second_purchase)
+    purchase = a_recent_purchase()
+    second_purchase = a_recent_purchase(charge=purchase.charge)
+    store_seller_and_purchases(context.records, purchase, second_purchase)
+    cases = create_evaluated_cases(context, purchase, second_purchase)
     execute(context, cases)
     assert sorted(states_of(context, cases)) == ["refunded", "with_support"]
-    assert len(refunds_at_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, purchase)) == 1
 
 
 def test_a_payment_of_an_unconnected_provider_goes_to_support(context: WorkerContext) -> None:
-    bought = a_recent_purchase(provider="stripe")
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase(provider="stripe")
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     assert reason_codes_of(context, case) == ["provider_not_connected"]
 
@@ -371,8 +371,8 @@ def test_a_refund_above_the_serial_limit_goes_to_support(context: WorkerContext)
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     store_seller_and_purchases(context.records, *purchases, seller=seller)
     outcomes = []
-    for bought in purchases:
-        (case,) = create_evaluated_cases(context, bought)
+    for purchase in purchases:
+        (case,) = create_evaluated_cases(context, purchase)
         execute(context, [case])
         outcomes += states_of(context, [case])
     assert outcomes == ["refunded", "refunded", "with_support"]
@@ -390,9 +390,9 @@ def test_a_batch_of_one_instrument_stops_at_the_serial_limit(context: WorkerCont
 
 
 def test_parallel_clicks_confirm_once(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought, trusted=False)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase, trusted=False)
     with ThreadPoolExecutor(8) as clicks:
         assert set(clicks.map(lambda _: confirm(context.records, case), range(16))) == {State.APPROVED}
 
@@ -444,9 +444,9 @@ def with_adapter(settings: Settings) -> Iterator[Callable[[Any], WorkerContext]]
 
 
 def create_executed_case(context: WorkerContext) -> UUID:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    (case,) = create_evaluated_cases(context, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
     execute(context, [case])
     return case
 
@@ -487,8 +487,8 @@ def test_no_repeat_is_sent_after_the_key_may_have_expired(
 
 
 def test_a_case_is_received_at_the_time_of_the_database(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
     before = datetime.now(UTC)
-    case = accept_one(context.records, a_submission(bought)).id
+    case = accept_one(context.records, a_submission(purchase)).id
     assert abs(view_of(context.records, case).received_at - before) < timedelta(seconds=30)

@@ -1,6 +1,6 @@
 """Tests of how each result of a provider changes a case.
 
-The results include delays, second operations, external refunds and different amounts.
+The tests also cover delays, second operations, external refunds and different amounts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,11 +53,11 @@ class Scenario:
 
     def __init__(self, context: WorkerContext, provider: ScriptedProvider, **purchase: Any) -> None:
         self.context, self.provider = context, provider
-        bought = a_recent_purchase(**purchase)
-        store_seller_and_purchases(context.records, bought)
-        assert (bought.amount, bought.currency) == (PRICE.minor, PRICE.currency)
-        self.purchase = bought.id
-        self.case = accept_one(context.records, a_submission(bought)).id
+        stored = a_recent_purchase(**purchase)
+        store_seller_and_purchases(context.records, stored)
+        assert (stored.amount, stored.currency) == (PRICE.minor, PRICE.currency)
+        self.purchase = stored.id
+        self.case = accept_one(context.records, a_submission(stored)).id
         handle(context, RefundRequested, [self.case])
 
     def process_after(self, **elapsed: float) -> "Scenario":
@@ -289,7 +289,7 @@ def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario)
     assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_an_external_refund_ends_a_refund_declined_as_already_refunded(start_scenario: StartScenario) -> None:
+def test_an_external_refund_explains_the_decline_already_refunded(start_scenario: StartScenario) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [EXTERNAL_REFUND])
     assert scenario.state() == "refunding"
     assert scenario.process_after(minutes=10).state() == "with_support"

@@ -43,12 +43,12 @@ def relay(settings: Settings, records: Records) -> Relay:
 
 
 def create_due_cases(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
-    bought = [a_recent_purchase(seller_id=seller) for _ in range(number)]
-    store_seller_and_purchases(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
+    purchases = [a_recent_purchase(seller_id=seller) for _ in range(number)]
+    store_seller_and_purchases(records, *purchases, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
     with records.work() as work:
         return [
             request.id
-            for request in work.intake.accept([replace(a_submission(purchase), bulk=bulk) for purchase in bought])
+            for request in work.intake.accept([replace(a_submission(purchase), bulk=bulk) for purchase in purchases])
         ]
 
 
@@ -143,12 +143,12 @@ def test_a_message_that_the_broker_refuses_stays_in_the_outbox(
 def test_two_relays_share_the_work(records: Records, relay: Relay, connection: Connection) -> None:
     cases = create_due_cases(records, 120)
     with records.work() as work:
-        taken = [case for case, _ in work.outbox.take(QUEUE, room=20, after=None, bulk=False)]
+        taken_cases = [case for case, _ in work.outbox.take(QUEUE, room=20, after=None, bulk=False)]
         published = relay.run_once(connection).cases
     published += relay.run_once(connection).cases
     received = {case for message in receive_all(connection) for case in message}
     assert published == 100
-    assert received == set(cases) - set(taken)
+    assert received == set(cases) - set(taken_cases)
 
 
 @pytest.mark.slow
@@ -160,9 +160,9 @@ def test_in_brokerless_mode_the_relay_processes_the_cases(
     settings = sandbox_settings.model_copy(
         update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/no-broker"), "timers": timers}
     )
-    bought = [a_recent_purchase(charge=f"{behaviour}_{uuid4()}") for behaviour in ("ok", "fail500", "declined")]
-    store_seller_and_purchases(records, *bought)
-    cases = ids_of(accept(records, [a_submission(purchase) for purchase in bought]))
+    purchases = [a_recent_purchase(charge=f"{behaviour}_{uuid4()}") for behaviour in ("ok", "fail500", "declined")]
+    store_seller_and_purchases(records, *purchases)
+    cases = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
     app = Celery("test", set_as_current=False)
     app.config_from_object(celery_options(settings))
     stop = threading.Event()

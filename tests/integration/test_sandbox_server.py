@@ -592,7 +592,7 @@ def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
         assert refund(process, "ok_lost").status == refund(process, "ok_open").status == 400
 
 
-def test_the_charge_crossing_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
+def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
     """The dispute opens automatically some time after the refund. It cannot be closed before it opens."""
     with closing(a_ledger(tmp_path, clock)) as ledger:
         first = refund_result(ledger, a_request("crossing_1"))
@@ -727,10 +727,10 @@ def test_a_garbage_charge_gets_an_html_response(process: SandboxProcess) -> None
 
 
 def test_a_wrong_charge_gets_a_response_with_another_amount(process: SandboxProcess) -> None:
-    wrong, right = refund(process, "wrong_1"), refund(process, "wrong_1")
-    assert wrong.status == 200
-    assert wrong.json() == right.json() | {"amount": 501}
-    assert listed_refunds(process, "wrong_1") == [right.json()]
+    incorrect, correct = refund(process, "wrong_1"), refund(process, "wrong_1")
+    assert incorrect.status == 200
+    assert incorrect.json() == correct.json() | {"amount": 501}
+    assert listed_refunds(process, "wrong_1") == [correct.json()]
 
 
 def test_an_elsewhere_charge_has_an_external_refund(process: SandboxProcess) -> None:
@@ -761,6 +761,8 @@ def test_an_expired_key_pays_again_only_if_the_charge_is_uncapped(tmp_path: Path
 
 
 class UncappedSandbox(SandboxProcess):
+    """A sandbox that pays a charge again for another key, as some providers do."""
+
     def start(self) -> None:
         self._command.append("--uncapped")
         super().start()
@@ -786,14 +788,14 @@ def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
     """Return the response that the client got, and True if the sandbox carried out the call."""
     calls = process.summary()["calls"]
     try:
-        seen = str(refund(process, charge).status)
+        client_result = str(refund(process, charge).status)
     except urllib3.exceptions.ProtocolError:
-        seen = "dropped"
-    return seen, process.summary()["calls"] > calls
+        client_result = "dropped"
+    return client_result, process.summary()["calls"] > calls
 
 
 def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> None:
-    """The summary and the disputes are for the tests, so their calls have no faults."""
+    """Calls for the summary and for disputes have no faults, because only tests send these calls."""
     with sandbox_in(tmp_path, flaky=1, seed=7) as process:
         outcomes = Counter(outcome(process, f"ok_{number}") for number in range(60))
         assert set(outcomes) == {("500", True), ("dropped", False), ("dropped", True), ("429", False), ("200", True)}

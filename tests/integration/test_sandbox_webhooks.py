@@ -104,7 +104,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SandboxProcess, Receiver]]:
-    """Yield a sandbox and a receiver for the tests that change neither. Each test has its own charges."""
+    """Yield a sandbox and a receiver that several tests share. Each test has its own charges."""
     folder = tmp_path_factory.mktemp("sandbox")
     with run_receiver() as receiver, sandbox_in(folder, webhooks=receiver.url, turn=0.5) as process:
         yield process, receiver
@@ -327,7 +327,7 @@ def test_an_event_from_the_journal_keeps_its_id(tmp_path: Path) -> None:
     assert waiting_events() == first
 
 
-def test_two_secrets_sign_each_webhook_twice(tmp_path: Path, receiver: Receiver) -> None:
+def test_with_two_secrets_each_webhook_has_two_signatures(tmp_path: Path, receiver: Receiver) -> None:
     with sandbox_in(tmp_path, webhooks=receiver.url, secret="new, old") as process:
         refund(process.url, "ok_1")
         (webhook,) = eventually(lambda: receiver.webhooks_for("ok_1"))

@@ -378,7 +378,7 @@ def test_a_data_directory_in_use_is_not_removed(servers: Servers) -> None:
     assert query_one(servers.postgres.app_url, "SELECT 1") == (1,)
 
 
-def test_a_locked_data_directory_names_the_process_with_the_lock(data_dir: DataDir) -> None:
+def test_the_error_for_a_locked_data_directory_names_the_process(data_dir: DataDir) -> None:
     with data_dir.lock():
         for method in (DataDir(data_dir.path).lock().__enter__, DataDir(data_dir.path).clean):
             with pytest.raises(DataDirError, match=f"as process {os.getpid()}. Stop it"):

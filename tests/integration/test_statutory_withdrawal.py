@@ -109,11 +109,11 @@ def test_a_repeated_withdrawal_creates_one_case_and_shows_the_same_page(site: Si
 
 
 def test_the_page_does_not_reveal_if_the_purchase_exists(site: Site) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(site.records, bought)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(site.records, purchase)
     pages = []
-    for reference in (bought.reference, "MB-2026-99999"):
-        page, case = send_withdrawal(site, reference=reference, email=bought.email)
+    for reference in (purchase.reference, "MB-2026-99999"):
+        page, case = send_withdrawal(site, reference=reference, email=purchase.email)
         timestamp = re.search(r"<time[^>]*>[^<]*</time>", page)
         assert timestamp
         pages.append(page.replace(reference, "REF").replace(str(case), "CASE").replace(timestamp.group(), "AT"))
@@ -165,9 +165,9 @@ def test_a_statement_has_the_language_of_its_page(site: Site) -> None:
 
 
 def test_the_status_page_shows_the_withdrawal_date_of_an_expired_case(site: Site) -> None:
-    bought = a_recent_purchase()
+    purchase = a_recent_purchase()
     for state in (State.AWAITING_CONFIRMATION, State.EXPIRED):
-        case = a_case(site.records, state, purchase=a_recent_purchase(email=bought.email))
+        case = a_case(site.records, state, purchase=a_recent_purchase(email=purchase.email))
         with site.records.work() as work:
             work.statutory_withdrawals.insert(case, "Ada", "I withdraw.")
         assert "That date counts" in site.web.get(site.link_path(Purpose.STATUS, case)).text
@@ -185,9 +185,9 @@ def test_the_case_gets_the_seller_of_the_link(site: Site) -> None:
 def test_the_request_is_received_when_the_withdrawal_was_declared(site: Site) -> None:
     """A withdrawal on the last allowed day is in time, although the case is evaluated a day later."""
     policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
-    bought = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
-    store_seller_and_purchases(site.records, bought, seller=a_seller(id="curie"), policy=policy)
-    _, case = send_withdrawal(site, reference=bought.reference, email=bought.email)
+    purchase = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
+    store_seller_and_purchases(site.records, purchase, seller=a_seller(id="curie"), policy=policy)
+    _, case = send_withdrawal(site, reference=purchase.reference, email=purchase.email)
     with site.records.work() as work:
         (locked_case,) = work.cases.lock([case], state=State.RECEIVED)
         withdrawal = work.statutory_withdrawals.get(case)

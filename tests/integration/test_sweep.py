@@ -46,9 +46,9 @@ def count_messages(records: Records) -> dict[str, int]:
 
 def create_cases(records: Records, number: int, *events: Event) -> None:
     """Create `number` cases, and apply the events to each case."""
-    bought = [a_recent_purchase() for _ in range(number)]
-    store_seller_and_purchases(records, *bought)
-    case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in bought]))
+    purchases = [a_recent_purchase() for _ in range(number)]
+    store_seller_and_purchases(records, *purchases)
+    case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
     state = State.RECEIVED
     for event in events:
         with records.work() as work:
@@ -128,7 +128,7 @@ def test_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
 
 
 def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Records) -> None:
-    """The withdrawal counts from its date, also if the confirmation link expires."""
+    """The withdrawal counts from its date, even if the confirmation link expires."""
     create_cases(records, 2, Event.FOUND_ELIGIBLE)
     with records.work() as work:
         withdrawn, _ = (row.id for row in work.run("select id from cases order by id"))

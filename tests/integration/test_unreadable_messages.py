@@ -80,10 +80,10 @@ def test_messages_of_ten_megabytes_are_stored_and_delay_no_case(
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, b"x" * LARGE)
     eventually(lambda: len(dead_letters(records)) == 2)
-    many, large = dead_letters(records)
-    assert "at most 100 items" in many[2]
-    assert "cannot be decoded" in large[2]
-    assert large[1] == LARGE
+    too_many_ids, too_large = dead_letters(records)
+    assert "at most 100 items" in too_many_ids[2]
+    assert "cannot be decoded" in too_large[2]
+    assert too_large[1] == LARGE
     case = request_refund(records)
     eventually(lambda: state_of(records, case) == "refunded")
     assert worker.process.poll() is None

@@ -277,44 +277,47 @@ def test_slow_webhooks_of_one_provider_delay_no_other_request(settings: Settings
 
 
 def test_an_external_refund_is_recorded_and_reported_once(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    refund = refund_manually(context, bought)
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    refund = refund_manually(context, purchase)
     for _ in range(2):  # two events about one refund, each sent twice
         event = an_event("refund.created", refund)
         send_event(web, event)
         send_event(web, event)
         process_all_events(context)
     (evidence,) = task_evidence(context.records, "unexpected_refund")
-    assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (bought.charge, refund["id"], 4900)
-    assert refunded_amount(context.records, bought) == 4900
+    assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (purchase.charge, refund["id"], 4900)
+    assert refunded_amount(context.records, purchase) == 4900
     assert unprocessed_event_ids(context.records) == []
 
 
 def test_an_external_refund_after_an_own_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    create_executed_cases(context, bought)
-    (own_refund,) = refunds_at_provider(context, bought)
+    purchase = a_charged_purchase("ok")
+    create_executed_cases(context, purchase)
+    (own_refund,) = refunds_at_provider(context, purchase)
     send_event(web, an_event("refund.created", own_refund))
     process_all_events(context)
     assert task_evidence(context.records, "unexpected_refund") == []
-    external_refund = a_refund(bought.charge)
+    external_refund = a_refund(purchase.charge)
     send_event(web, an_event("refund.created", external_refund))
     process_all_events(context)
     (evidence,) = task_evidence(context.records, "unexpected_refund")
-    assert (evidence["charge"], evidence["refund"]) == (bought.charge, external_refund["id"])
+    assert (evidence["charge"], evidence["refund"]) == (purchase.charge, external_refund["id"])
     assert unprocessed_event_ids(context.records) == []
 
 
 def test_an_external_refund_is_recorded_for_every_purchase_of_its_payment(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    bought = a_charged_purchase("ok")
-    second_purchase = a_charged_purchase("ok", charge=bought.charge)
-    store_seller_and_purchases(context.records, bought, second_purchase)
-    send_event(web, an_event("refund.created", refund_manually(context, bought)))
+    first_purchase = a_charged_purchase("ok")
+    second_purchase = a_charged_purchase("ok", charge=first_purchase.charge)
+    store_seller_and_purchases(context.records, first_purchase, second_purchase)
+    send_event(web, an_event("refund.created", refund_manually(context, first_purchase)))
     process_all_events(context)
-    assert [refunded_amount(context.records, purchase) for purchase in (bought, second_purchase)] == [4900, 4900]
+    assert [refunded_amount(context.records, purchase) for purchase in (first_purchase, second_purchase)] == [
+        4900,
+        4900,
+    ]
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
@@ -347,10 +350,10 @@ def wait_for_status(context: WorkerContext, purchase: Any, status: str) -> dict[
 
 
 def test_a_late_failure_reopens_the_case_and_sends_one_email(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
     assert state_of(context.records, case) is State.REFUNDED
-    refund = wait_for_status(context, bought, "failed")
+    refund = wait_for_status(context, purchase, "failed")
     for event in (failed := an_event("refund.updated", refund), failed, an_event("refund.updated", refund)):
         assert send_event(web, event).status_code == 200
         process_all_events(context)
@@ -359,7 +362,7 @@ def test_a_late_failure_reopens_the_case_and_sends_one_email(web: httpx.Client, 
         ["returned_by_bank"],
     )
     assert email_kinds_of(context.records, case) == ["refunded", "returned"]
-    assert refunded_amount(context.records, bought) == 0
+    assert refunded_amount(context.records, purchase) == 0
     assert unprocessed_event_ids(context.records) == []
     with context.records.work() as work:
         assert [task.case_id for task in work.support_tasks.list_open()] == [case]
@@ -368,9 +371,9 @@ def test_a_late_failure_reopens_the_case_and_sends_one_email(web: httpx.Client, 
 
 def test_an_event_with_only_a_refund_id_reopens_the_case(context: WorkerContext) -> None:
     """Some events of Mollie and Braintree contain no payment id."""
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
-    refund = wait_for_status(context, bought, "failed")
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
+    refund = wait_for_status(context, purchase, "failed")
     with context.records.work() as work:
         work.webhook_events.keep("sandbox", [WebhookEvent("ev_short", Subject.REFUND, None, refund["id"])], b"")
     process_all_events(context)
@@ -390,9 +393,9 @@ def test_an_event_with_an_unknown_refund_id_is_attempted_several_times(context: 
 
 
 def test_events_in_the_wrong_order_end_in_the_state_of_the_provider(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
-    refund = wait_for_status(context, bought, "failed")
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
+    refund = wait_for_status(context, purchase, "failed")
     send_event(web, an_event("refund.updated", refund))
     process_all_events(context)
     send_event(web, an_event("refund.created", refund | {"status": "succeeded"}))
@@ -409,25 +412,25 @@ def test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     """An attacker with the secret can only start a lookup. The provider's answer decides."""
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
-    (refund,) = refunds_at_provider(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
+    (refund,) = refunds_at_provider(context, purchase)
     send_event(web, false_event := an_event("refund.updated", refund | {"status": "failed"}))
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
-    assert refunded_amount(context.records, bought) == 4900
+    assert refunded_amount(context.records, purchase) == 4900
     assert progress_of(context.records, false_event.id) == (True, 1)
 
 
 def test_a_webhook_completes_a_pending_refund_before_the_next_poll(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("pending")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("pending")
+    (case,) = create_executed_cases(context, purchase)
     assert state_of(context.records, case) is State.REFUND_PENDING
     with context.records.work() as work:  # the next poll is in six hours
         work.run(
             "update cases set not_before = now() + interval '6 hours', next_action_at = now() + interval '6 hours'"
         )
-    refund = wait_for_status(context, bought, "succeeded")
+    refund = wait_for_status(context, purchase, "succeeded")
     resolve(context, [case])
     assert state_of(context.records, case) is State.REFUND_PENDING
     send_event(web, event := an_event("refund.updated", refund))
@@ -437,12 +440,12 @@ def test_a_webhook_completes_a_pending_refund_before_the_next_poll(web: httpx.Cl
 
 
 def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_approved_cases(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
-    context.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
-    (refund,) = refunds_at_provider(context, bought)
+    context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=call.operation.key)
+    (refund,) = refunds_at_provider(context, purchase)
     send_event(web, event := an_event("refund.created", refund))
     process_all_events(context)
     # The worker with the lease has not recorded the refund yet.
@@ -465,8 +468,8 @@ class UnknownLookups:
 
 
 def test_a_webhook_refunds_a_case_with_support_and_unknown_outcome(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("hang")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("hang")
+    (case,) = create_executed_cases(context, purchase)
     unknown_lookups = with_adapter(context, UnknownLookups(context.providers["sandbox"]))
     with context.records.work() as work:
         work.run("update refund_operations set first_sent_at = first_sent_at - interval '49 hours'")
@@ -476,11 +479,11 @@ def test_a_webhook_refunds_a_case_with_support_and_unknown_outcome(web: httpx.Cl
         State.WITH_SUPPORT,
         ["outcome_unknown"],
     )
-    (refund,) = refunds_at_provider(context, bought)
+    (refund,) = refunds_at_provider(context, purchase)
     send_event(web, an_event("refund.created", refund))
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
-    assert refunded_amount(context.records, bought) == 4900
+    assert refunded_amount(context.records, purchase) == 4900
     assert unprocessed_event_ids(context.records) == []
     assert_audit_is_clean(context.records)
 
@@ -499,10 +502,10 @@ class LateLookups(UnknownLookups):
 
 
 def test_an_event_is_attempted_until_its_refund_is_found(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
     late_lookups = LateLookups(context.providers["sandbox"])
-    send_event(web, event := an_event("refund.updated", wait_for_status(context, bought, "failed")))
+    send_event(web, event := an_event("refund.updated", wait_for_status(context, purchase, "failed")))
     for attempt in (1, 2, 3):
         process_all_events(with_adapter(context, late_lookups))
         assert progress_of(context.records, event.id) == (True, attempt)
@@ -515,10 +518,10 @@ def test_an_event_is_attempted_until_its_refund_is_found(web: httpx.Client, cont
 
 
 def test_an_event_is_attempted_until_its_external_refund_is_found(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
     late_lookups = LateLookups(context.providers["sandbox"])
-    send_event(web, event := an_event("refund.created", refund_manually(context, bought)))
+    send_event(web, event := an_event("refund.created", refund_manually(context, purchase)))
     process_all_events(with_adapter(context, late_lookups))
     assert (progress_of(context.records, event.id), task_evidence(context.records, "unexpected_refund")) == (
         (True, 1),
@@ -532,9 +535,9 @@ def test_an_event_is_attempted_until_its_external_refund_is_found(web: httpx.Cli
 
 
 def test_parallel_workers_process_an_event_once(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
-    send_event(web, event := an_event("refund.updated", wait_for_status(context, bought, "failed")))
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
+    send_event(web, event := an_event("refund.updated", wait_for_status(context, purchase, "failed")))
     with context.records.work() as work:
         (event_id,) = (row.id for row in work.run("select id from webhook_events"))
     with ThreadPoolExecutor(8) as workers:
@@ -554,14 +557,14 @@ class DecliningAdapter(UnknownLookups):
 
 
 def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
+    purchase = a_charged_purchase("ok")
     declining = with_adapter(context, DecliningAdapter(context.providers["sandbox"]))
-    (case,) = create_executed_cases(declining, bought)
-    assert (state_of(context.records, case), refunded_amount(context.records, bought)) == (State.WITH_SUPPORT, 0)
-    send_event(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
+    (case,) = create_executed_cases(declining, purchase)
+    assert (state_of(context.records, case), refunded_amount(context.records, purchase)) == (State.WITH_SUPPORT, 0)
+    send_event(web, an_event("refund.created", a_refund(purchase.charge, id="by hand")))
     process_all_events(declining)
     assert unprocessed_event_ids(context.records) == []
-    assert refunded_amount(context.records, bought) == 4900
+    assert refunded_amount(context.records, purchase) == 4900
     assert [evidence["refund"] for evidence in task_evidence(context.records, "unexpected_refund")] == ["by hand"]
     assert state_of(context.records, case) is State.WITH_SUPPORT
 
@@ -579,16 +582,16 @@ class ExternalRefundFirst(UnknownLookups):
 
 
 def test_an_external_refund_during_an_own_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_approved_cases(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
     expire_leases(context.records)
     external_first = with_adapter(context, ExternalRefundFirst(context.providers["sandbox"]))
-    send_event(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
+    send_event(web, an_event("refund.created", a_refund(purchase.charge, id="by hand")))
     process_all_events(external_first)
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUNDING, [])
-    context.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)  # late
+    context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=call.operation.key)  # the delayed call
     expire_leases(context.records)
     resolve(external_first, [case])
     assert state_of(context.records, case) is State.REFUNDED
@@ -607,11 +610,11 @@ def test_an_external_refund_does_not_resolve_the_failure_of_an_own_refund(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     """Until the provider confirms the failure, the event stays unprocessed. After the last attempt, support gets a task."""
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
         own_refund = work.refund_operations.for_cases([case])[case].refund_id
-    send_event(web, event := an_event("refund.updated", a_refund(bought.charge, "failed", id=own_refund)))
+    send_event(web, event := an_event("refund.updated", a_refund(purchase.charge, "failed", id=own_refund)))
     expire_leases(context.records)
     process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
     assert progress_of(context.records, event.id) == (True, 1)
@@ -636,12 +639,12 @@ def test_an_external_refund_does_not_resolve_an_event_without_details(
     context: WorkerContext,
 ) -> None:
     """Mollie's events contain neither refund nor status, so the event may be about the own refund."""
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
     expire_leases(context.records)
     with context.records.work() as work:
         work.webhook_events.keep(
-            "sandbox", [WebhookEvent("any", Subject.REFUND, bought.charge, reuses_event_id=True)], b""
+            "sandbox", [WebhookEvent("any", Subject.REFUND, purchase.charge, reuses_event_id=True)], b""
         )
     late_own_refund = LateOwnRefund(context.providers["sandbox"])
     process_all_events(with_adapter(context, late_own_refund))
@@ -670,10 +673,10 @@ def test_all_cases_reach_the_state_of_the_sandbox(
         for service in ("worker", "relay"):
             start(service, service, **env)
         behaviours = ("ok", "pending", "pendingfail", "latefail", "dupes", "shuffle", "forge")
-        bought = [a_charged_purchase(kind) for kind in behaviours]
-        store_seller_and_purchases(records, *bought)
+        purchases = [a_charged_purchase(kind) for kind in behaviours]
+        store_seller_and_purchases(records, *purchases)
         cases = dict(
-            zip(behaviours, ids_of(accept(records, [a_submission(purchase) for purchase in bought])), strict=True)
+            zip(behaviours, ids_of(accept(records, [a_submission(purchase) for purchase in purchases])), strict=True)
         )
         expected_states = dict.fromkeys(behaviours, State.REFUNDED) | dict.fromkeys(
             ("pendingfail", "latefail"), State.WITH_SUPPORT
@@ -695,9 +698,9 @@ def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
     settings: Settings, context: WorkerContext
 ) -> None:
     """Mollie uses one event id for all changes of a payment. A change after the lookup must not be lost."""
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    refund = refund_manually(context, bought)
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    refund = refund_manually(context, purchase)
 
     def parse_body(_: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
         return [
@@ -707,20 +710,20 @@ def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
     with serve(app(settings, readers={"sandbox": ScriptedParser(parse_body)})) as web:
 
         class RepeatingAdapter(UnknownLookups):
-            """An adapter during whose lookup the event is sent again."""
+            """An adapter whose lookup sends the event again."""
 
             def look_up(self, charge: str, *, key: str) -> LookupResult:
                 assert key
                 post_webhook(web, charge.encode())
                 return ExternalRefund(refund["id"], Money(4900, "EUR"))
 
-        post_webhook(web, bought.charge.encode())
+        post_webhook(web, purchase.charge.encode())
         process_all_events(with_adapter(context, RepeatingAdapter(context.providers["sandbox"])))
-        assert progress_of(context.records, bought.charge) == (True, 0)
+        assert progress_of(context.records, purchase.charge) == (True, 0)
         process_all_events(context)
-        assert progress_of(context.records, bought.charge) == (False, 1)
-        post_webhook(web, bought.charge.encode())
-        assert progress_of(context.records, bought.charge) == (True, 0)
+        assert progress_of(context.records, purchase.charge) == (False, 1)
+        post_webhook(web, purchase.charge.encode())
+        assert progress_of(context.records, purchase.charge) == (True, 0)
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
@@ -736,9 +739,9 @@ def make_next_attempt_the_last(records: Records) -> None:
 def test_an_unresolved_event_becomes_a_support_task_after_many_attempts(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    send_event(web, event := an_event("refund.created", refund := a_refund(bought.charge)))
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    send_event(web, event := an_event("refund.created", refund := a_refund(purchase.charge)))
     make_next_attempt_the_last(context.records)
     with capture_logs() as logs:
         process_all_events(context)
@@ -747,15 +750,15 @@ def test_an_unresolved_event_becomes_a_support_task_after_many_attempts(
     process_all_events(context)
     assert progress_of(context.records, event.id) == (False, MAX_ATTEMPTS)
     (evidence,) = task_evidence(context.records, "webhook_event_unresolved")
-    assert (evidence["charge"], evidence["refund"], evidence["reported"]) == (bought.charge, refund["id"], "paid")
+    assert (evidence["charge"], evidence["refund"], evidence["reported"]) == (purchase.charge, refund["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
     assert [event.outcome for event in stored_events(context.records)] == ["not_visible"]
 
 
 def test_an_unconfirmed_late_failure_becomes_one_task_of_the_case(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
-    (refund,) = refunds_at_provider(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
+    (refund,) = refunds_at_provider(context, purchase)
     for _ in range(2):  # two events about one failure
         send_event(web, an_event("refund.updated", refund | {"status": "failed"}))
         make_next_attempt_the_last(context.records)
@@ -766,14 +769,14 @@ def test_an_unconfirmed_late_failure_becomes_one_task_of_the_case(web: httpx.Cli
     assert (evidence["reported"], evidence["refund"], evidence["our_status"]) == ("failed", refund["id"], "paid")
     with context.records.work() as work:
         (task,) = work.support_tasks.list_open()
-    assert (task.case_id, task.seller_id) == (case, bought.seller_id)
+    assert (task.case_id, task.seller_id) == (case, purchase.seller_id)
     assert task.reasons[0]["sentence"] == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED.sentence
 
 
 def test_an_unconfirmed_dispute_becomes_a_task(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    create_executed_cases(context, bought)
-    send_event(web, an_event("dispute.opened", refund := a_refund(bought.charge, "open")))
+    purchase = a_charged_purchase("ok")
+    create_executed_cases(context, purchase)
+    send_event(web, an_event("dispute.opened", refund := a_refund(purchase.charge, "open")))
     make_next_attempt_the_last(context.records)
     process_all_events(context)
     (evidence,) = task_evidence(context.records, "webhook_event_unresolved")
@@ -781,9 +784,9 @@ def test_an_unconfirmed_dispute_becomes_a_task(web: httpx.Client, context: Worke
 
 
 def test_an_event_that_crashed_its_workers_becomes_a_task(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    send_event(web, event := an_event("refund.created", a_refund(bought.charge)))
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    send_event(web, event := an_event("refund.created", a_refund(purchase.charge)))
     make_next_attempt_the_last(context.records)
     with context.records.work() as work:
         (crashing,) = (row.id for row in work.run("select id from webhook_events"))
@@ -852,10 +855,10 @@ class TakeoverAdapter:
 
 
 def test_an_event_stays_unprocessed_if_its_case_was_taken_over(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("latefail")
-    (case,) = create_executed_cases(context, bought)
-    (refund,) = refunds_at_provider(context, bought)
-    eventually(lambda: refunds_at_provider(context, bought)[0]["status"] == "failed")
+    purchase = a_charged_purchase("latefail")
+    (case,) = create_executed_cases(context, purchase)
+    (refund,) = refunds_at_provider(context, purchase)
+    eventually(lambda: refunds_at_provider(context, purchase)[0]["status"] == "failed")
     send_event(web, event := an_event("refund.updated", refund | {"status": "failed"}))
     process_all_events(with_adapter(context, TakeoverAdapter(context, case)))
     assert (progress_of(context.records, event.id)[0], state_of(context.records, case)) == (True, State.REFUNDED)
@@ -868,8 +871,8 @@ def test_an_event_stays_unprocessed_if_its_case_was_taken_over(web: httpx.Client
 
 def test_the_known_failure_of_an_earlier_refund_creates_no_task(web: httpx.Client, context: WorkerContext) -> None:
     """The earlier refund failed, and a second refund was sent. The lookup finds the second refund, which is paid."""
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
         values = (
             "case_id, 0, provider, charge, amount, currency, key || '_0', payload_hash, first_sent_at, last_sent_at"
@@ -880,7 +883,7 @@ def test_the_known_failure_of_an_earlier_refund_creates_no_task(web: httpx.Clien
             f" select {values}, 'failed', 're_earlier' from refund_operations where case_id = :case",
             case=case,
         )
-    send_event(web, an_event("refund.updated", a_refund(bought.charge, "failed", id="re_earlier")))
+    send_event(web, an_event("refund.updated", a_refund(purchase.charge, "failed", id="re_earlier")))
     make_next_attempt_the_last(context.records)
     process_all_events(context)
     assert (unprocessed_event_ids(context.records), task_evidence(context.records, "webhook_event_unresolved")) == (

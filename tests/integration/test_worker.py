@@ -186,7 +186,7 @@ def take_tasks(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
 def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
-    """kombu removes a message from the queue before it stores it as unacknowledged. A crash between the steps loses it."""
+    """kombu removes a message from the queue and then stores it as unacknowledged. A crash between the two steps loses it."""
     cases = request_refunds(records, "ok")
     eventually(lambda: broker.llen(RefundRequested.queue) == 1)
     broker.rpop(RefundRequested.queue)

@@ -115,7 +115,7 @@ def client_of(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoint, 
 def without_ids(text: str) -> str:
     """Return the text with asterisks for each id and token, so its length stays the same."""
     ids = r'(?<=")[\w-]{36}(?=")|(?<=/status/)[\w.-]+|(?<=/refund-requests/)[\w-]{36}$'
-    return re.sub(ids, lambda found: "*" * len(found[0]), text)
+    return re.sub(ids, lambda match: "*" * len(match[0]), text)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -173,7 +173,7 @@ def median_delays(
     """
     rounds: dict[str, list[float]] = {kind: [] for kind in inputs}
     order = list(inputs)
-    for _ in range(20):  # until everything is compiled, connected and cached
+    for _ in range(20):  # a warm-up, which compiles, connects and fills caches
         send(endpoint, inputs["unknown"])
     while len(rounds["unknown"]) < MAX_REQUESTS:
         random.shuffle(order)
@@ -191,6 +191,6 @@ def differences(rounds: Mapping[str, Sequence[float]], kind: str) -> list[float]
 
 
 def standard_error(differences: Sequence[float]) -> float:
-    """Return the standard error of the median, computed from the quartiles, which few very slow responses do not change."""
+    """Return the standard error of the median. It uses the quartiles, so a few very slow responses have no effect."""
     low, _, high = quantiles(differences, n=4)
     return float(1.2533 * (high - low) / 1.349 / len(differences) ** 0.5)

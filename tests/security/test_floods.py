@@ -43,24 +43,24 @@ def move_emails_back_a_day(context: WorkerContext) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
 def test_repeated_requests_for_a_purchase_send_one_email_a_day(context: WorkerContext, at_once: bool) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    cases = request_refunds(context, bought, times=REQUESTS, at_once=at_once)
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    cases = request_refunds(context, purchase, times=REQUESTS, at_once=at_once)
     states = Counter(state_of(context.records, case) for case in cases)
     assert states == {State.AWAITING_CONFIRMATION: 1, State.DUPLICATE: REQUESTS - 1}
     assert count_emails(context, cases) == {"start_refund": 1, "already_requested": 1}
     move_emails_back_a_day(context)
-    assert count_emails(context, request_refunds(context, bought, times=REQUESTS)) == {"already_requested": 1}
+    assert count_emails(context, request_refunds(context, purchase, times=REQUESTS)) == {"already_requested": 1}
     with context.records.work() as work:
         assert not audit(work).faults
-        owed = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
-        assert owed == 3  # an e-mail that is not sent has no message either
+        messages = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
+        assert messages == 3  # an e-mail that is not sent has no message either
 
 
 def test_history_records_why_a_duplicate_got_no_email(context: WorkerContext) -> None:
-    bought = a_recent_purchase()
-    store_seller_and_purchases(context.records, bought)
-    last = request_refunds(context, bought, times=3, at_once=False)[-1]
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(context.records, purchase)
+    last = request_refunds(context, purchase, times=3, at_once=False)[-1]
     with context.records.work() as work:
         assert work.history.for_case(last)[-1].evidence["email"] == "daily limit reached"
 
@@ -68,7 +68,7 @@ def test_history_records_why_a_duplicate_got_no_email(context: WorkerContext) ->
 def test_two_purchases_of_one_customer_get_two_emails(context: WorkerContext) -> None:
     purchases = [a_recent_purchase(email="ada@example.com") for _ in range(2)]
     store_seller_and_purchases(context.records, *purchases)
-    cases = [case for bought in purchases for case in request_refunds(context, bought, times=5)]
+    cases = [case for purchase in purchases for case in request_refunds(context, purchase, times=5)]
     assert count_emails(context, cases) == {"start_refund": 2, "already_requested": 2}
 
 
@@ -88,11 +88,11 @@ def test_an_address_without_a_purchase_gets_few_emails_a_day(context: WorkerCont
 
 def test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_waits(context: WorkerContext) -> None:
     store_seller_and_purchases(context.records)
-    stranger = a_recent_purchase(email="stranger@example.com")
+    purchase = a_recent_purchase(email="stranger@example.com")
 
     def send_withdrawal() -> UUID:
         return declare(
-            context.records, submission(a_request(stranger), Channel.WEB), name="Ada", statement="I withdraw."
+            context.records, submission(a_request(purchase), Channel.WEB), name="Ada", statement="I withdraw."
         )[0]
 
     cases = [send_withdrawal() for _ in range(DECLARATIONS_A_DAY + 2)]
@@ -139,9 +139,9 @@ def test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect(contex
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     states = []
     for line in TRACE:
-        bought = _provider_fixtures.a_charged_purchase(line.behaviour, email=line.email, instrument=line.card)
-        store_seller_and_purchases(context.records, bought, seller=seller)
-        (case,) = ids_of(accept(context.records, [a_submission(bought)]))
+        purchase = _provider_fixtures.a_charged_purchase(line.behaviour, email=line.email, instrument=line.card)
+        store_seller_and_purchases(context.records, purchase, seller=seller)
+        (case,) = ids_of(accept(context.records, [a_submission(purchase)]))
         with context.records.work() as work:
             evaluate(work, context, work.cases.lock([case], state=State.RECEIVED))
         execute(context, [case])

@@ -34,8 +34,8 @@ def reference(number: int) -> str:
     return f"CANARY-4711-{number}"
 
 
-def canaries_in(text: str, *more: str) -> list[str]:
-    return [word for word in (*CANARY_WORDS, *more) if word.lower() in text.lower()]
+def canaries_in(text: str, *extra_words: str) -> list[str]:
+    return [word for word in (*CANARY_WORDS, *extra_words) if word.lower() in text.lower()]
 
 
 @contextmanager
@@ -79,14 +79,14 @@ def send_requests_by_every_channel(web: httpx.Client, settings: Settings, key: s
     form = {"reason": "other", "refund_scope": "full", "comment": "CanaryComment", "nonce": "n" * 24}
     bearer = {"authorization": f"Bearer {key}"}
     typed = {"email": address(1), "reference": reference(1)}
-    bought = {
+    purchase = {
         "email": address(1), "product": "Engine", "amount": 4900, "currency": "EUR", "method": "credit_card",
         "provider": "sandbox", "charge": "ok_canary", "purchased_at": "2026-04-17T14:05:00+02:00",
         "details": {"licence_key": "CanaryKey-1"},
     }  # fmt: skip
-    answers = [
-        web.put(f"/v1/purchases/{reference(1)}", json=bought, headers=bearer),
-        web.put(f"/v1/purchases/{reference(2)}", json=bought | {"amount": "CanaryComment"}, headers=bearer),
+    responses = [
+        web.put(f"/v1/purchases/{reference(1)}", json=purchase, headers=bearer),
+        web.put(f"/v1/purchases/{reference(2)}", json=purchase | {"amount": "CanaryComment"}, headers=bearer),
         web.post("/refund", data=form | typed),
         web.post("/refund", data=form | typed | {"reason": "CanaryComment"}),
         web.post("/lookup", data=typed),
@@ -97,7 +97,7 @@ def send_requests_by_every_channel(web: httpx.Client, settings: Settings, key: s
         web.get("/status/CanaryKey", params={"email": address(1)}),
         web.get(f"/CanaryPerson/{address(1)}"),
     ]  # fmt: skip
-    assert 500 not in {answer.status_code for answer in answers}
+    assert 500 not in {response.status_code for response in responses}
     assert settings.incoming_mail_dir
     inbox = mailbox.Maildir(settings.incoming_mail_dir)
     inbox.add(a_mail(f"CanaryComment: please refund {reference(4)}", sender=address(4)))
@@ -128,9 +128,9 @@ def test_personal_data_is_in_no_log_message_or_metric(
             with records.work() as work:
                 channels = {view.channel for view in work.case_views.search()}
                 states = {view.state for view in work.case_views.search()}
-                dead, unsent_emails = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
+                dead_letters, unsent_emails = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
                 unsent_emails += work.run("select count(*) from inquiry_emails where sent_at is null").scalar_one()
-            return channels == set(Channel) and "received" not in states and dead >= 1 and not unsent_emails
+            return channels == set(Channel) and "received" not in states and dead_letters >= 1 and not unsent_emails
 
         eventually(all_processed, seconds=180)
         links = Links.of(settings)

@@ -39,7 +39,7 @@ CORPUS = [
 ]  # fmt: skip
 WORD = "word"
 HOST = "word.example"
-"""A plain word that looks like a host. An e-mail omits a name like this, as it omits `evil.example`."""
+"""A plain word that looks like a host. Forms refuse a name like this, as they refuse `evil.example`."""
 _numbers = count(1)
 
 
@@ -85,9 +85,9 @@ def structure_of(page: str) -> list[tuple[str, ...]]:
 
 def pages_with(site: Site, typed: str) -> list[str]:
     """Type a text into every field, and return every page and e-mail that shows it."""
-    bought = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
-    case = a_case(site.records, State.AWAITING_CONFIRMATION, purchase=bought)
-    request = a_request(bought, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})
+    purchase = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
+    case = a_case(site.records, State.AWAITING_CONFIRMATION, purchase=purchase)
+    request = a_request(purchase, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})
     commented_case = intake.accept_one(site.records, intake.submission(request, Channel.WEB)).id
     with site.records.work() as work:
         view = work.case_views.get(case)

@@ -133,12 +133,12 @@ def test_webhooks_are_not_rate_limited(settings: Settings) -> None:
 
 def test_a_rate_limit_does_not_reveal_which_purchases_exist(settings: Settings, records: Records) -> None:
     store_seller_and_purchases(records)
-    bought = a_recent_purchase(email="ada@example.com")
+    purchase = a_recent_purchase(email="ada@example.com")
     with records.work() as work:
-        work.purchases.upsert([bought])
+        work.purchases.upsert([purchase])
     with limited_web(settings, rate_limit_email_per_hour=1) as web:
         refusals = []
-        for email, reference in ((bought.email, bought.reference), ("nobody@example.com", "MB-none")):
+        for email, reference in ((purchase.email, purchase.reference), ("nobody@example.com", "MB-none")):
             send(web, email=email, reference=reference)
             refused = send(web, email=email, reference=f"{reference}x")
             refusals.append((refused.status_code, refused.content, refused.headers["retry-after"][:2]))

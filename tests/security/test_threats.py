@@ -52,9 +52,9 @@ def test_messages_are_only_json(settings: Settings) -> None:
 
 @given(st.text(max_size=20))
 def test_no_cell_of_an_export_begins_like_a_formula(cell: str) -> None:
-    shown = _escape_formula(cell)
-    assert not shown.startswith(("=", "+", "-", "@", "\t", "\r", "\0"))
-    assert shown.removeprefix("'") == cell.removeprefix("'")
+    exported = _escape_formula(cell)
+    assert not exported.startswith(("=", "+", "-", "@", "\t", "\r", "\0"))
+    assert exported.removeprefix("'") == cell.removeprefix("'")
 
 
 def test_no_column_is_named_for_card_data() -> None:

@@ -45,9 +45,13 @@ def wanted_by(settings: Settings) -> list[str]:
     return [*settings.providers, *by_settings]
 
 
-def require(verb: str, settings: Settings | None = None) -> None:
+def require(*extras: str) -> None:
+    """Raise RefusedError if one of these extras is not installed. The error names the missing modules."""
+    if faults := [fault for extra in extras if (fault := missing(extra))]:
+        raise RefusedError("\n".join(faults))
+
+
+def require_for(verb: str, settings: Settings | None = None) -> None:
     """Raise RefusedError if this command, or a connected provider, needs an extra that is not installed."""
     by_command = [name for name, extra in EXTRAS.items() if verb in extra.verbs]
-    needed = [*by_command, *(settings.providers if settings else ())]
-    if faults := [fault for extra in needed if (fault := missing(extra))]:
-        raise RefusedError("\n".join(faults))
+    require(*by_command, *(settings.providers if settings else ()))

@@ -1,20 +1,20 @@
 """The registry of the payment providers, and the settings of our accounts with them."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from config.environment_variables import FromEnvironment
-
-_LOOPBACK_URLS = ("http://127.0.0.1", "http://localhost")
+from config.loopback import is_loopback
 
 
 def _require_https(url: str) -> str:
     """Return the URL without a slash at its end; raise ValueError if it is not https and not on this machine."""
-    if not url.startswith(("https://", *_LOOPBACK_URLS)):
+    parts = urlsplit(url)
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise ValueError("Use https for the address of a provider. Only a provider on this machine may use http.")
     return url.rstrip("/")
 
@@ -112,7 +112,7 @@ class ProviderSpec:
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """The values with which ``test_setting`` starts in a test account."""
+    """The values with which ``test_setting`` starts in a test account. A URL of this machine is a test account, too."""
     webhook_setting: str
     """The setting without which no webhook can be verified."""
     without_webhook_setting: str = _ONLY_RECONCILIATION
@@ -123,16 +123,12 @@ class ProviderSpec:
 
     def is_test_account(self, account: Account) -> bool:
         """Return whether this account certainly moves no real money."""
-        return _setting_text(account, self.test_setting).startswith(self.test_values)
+        value = _setting_text(account, self.test_setting)
+        return value.startswith(self.test_values) or is_loopback(urlsplit(value).hostname or "")
 
     def can_verify_webhooks(self, account: Account) -> bool:
         """Return whether the account has the setting that verifies webhooks."""
         return bool(_setting_text(account, self.webhook_setting))
-
-    @property
-    def is_installed(self) -> bool:
-        """True if the package that only this provider needs is installed."""
-        return self.extra_package is None or find_spec(self.extra_package) is not None
 
 
 PROVIDERS: dict[str, ProviderSpec] = {
@@ -146,14 +142,14 @@ PROVIDERS: dict[str, ProviderSpec] = {
     "paypal": ProviderSpec(
         account=PayPalAccount,
         test_setting="api_base",
-        test_values=("https://api-m.sandbox.paypal.com", *_LOOPBACK_URLS),
+        test_values=("https://api-m.sandbox.paypal.com",),
         webhook_setting="webhook_id",
         extra_package="cryptography",  # verifies the certificates that sign webhooks
     ),
     "adyen": ProviderSpec(
         account=AdyenAccount,
         test_setting="api_base",
-        test_values=("https://checkout-test.adyen.com", *_LOOPBACK_URLS),
+        test_values=("https://checkout-test.adyen.com",),
         webhook_setting="hmac_key",
         without_webhook_setting="so every webhook is refused: nothing else reports the outcome of a refund at Adyen",
     ),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from config.extras import require
+from config.extras import require_for
 from console.output import Json, out, print_json, table
 
 NAME = "bench"
@@ -30,7 +30,7 @@ def bench(
 
     Example: `moneyback bench -n 20000 --json`
     """
-    require("bench")
+    require_for("bench")
     from console.bench import run
     from console.data_dir import DataDir
     from console.servers import Servers

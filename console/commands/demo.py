@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from config.extras import require
+from config.extras import require_for
 from console.commands.bench import NAME as BENCH
 from console.environment import UP
 from console.output import Json, out, print_json, table
@@ -41,7 +41,7 @@ def demo(
         for name in (DEMO, UP, BENCH):
             DataDir.default(name).clean()
         return
-    require(DEMO)
+    require_for(DEMO)
     from console.demo.run import TIMERS, run
     from console.servers import Servers
     from console.stack import Stack

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from config import log
-from config.extras import require
+from config.extras import require_for
 from console.environment import load_settings
 from console.output import Json, print_json
 from domain.messages import WORK_QUEUES
@@ -41,7 +41,7 @@ def web(
     from producers.web.app import run
 
     log.set_up()
-    require("web", load_settings())
+    require_for("web", load_settings())
     run("console.asgi:web", host, port, workers=workers)
 
 
@@ -76,7 +76,7 @@ def mail(
 
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """
-    require("mail")
+    require_for("mail")
     from producers.mail.service import serve, serve_lmtp
 
     log.set_up()
@@ -133,7 +133,7 @@ def worker(
 
     Example: `moneyback worker -c 4`
     """
-    require("worker", load_settings())
+    require_for("worker", load_settings())
     _celery(
         "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
     )
@@ -150,7 +150,7 @@ def relay() -> None:
 
     log.set_up()
     settings = load_settings()
-    require("relay", settings)
+    require_for("relay", settings)
     from worker.app import app
     from worker.relay import Relay
 
@@ -185,7 +185,7 @@ def flower(
 
     Example: `MONEYBACK_FLOWER_LOGIN=ops:secret moneyback flower`
     """
-    require("flower")
+    require_for("flower")
     if ":" not in login:
         raise typer.BadParameter(
             "Flower can shut workers down, so it needs a login, as USER:PASSWORD.", param_hint="--login"

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import typer
 
-from config.extras import require
+from config.extras import require_for
 from console import environment
 from console.output import out, table
 
@@ -32,7 +32,7 @@ def up() -> None:
 
     Example: `moneyback up`, and in another terminal `moneyback cases list`
     """
-    require("up")
+    require_for("up")
     from console.data_dir import DataDir
     from console.servers import Servers
     from console.stack import Stack

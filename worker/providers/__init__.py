@@ -6,7 +6,8 @@ needed, because an SDK is slow to import and may not be installed.
 
 from importlib import import_module
 
-from config.connected_providers import MissingExtraError, connected_accounts, missing_extras
+from config.connected_providers import connected_accounts
+from config.extras import require
 from config.provider_accounts import Account
 from config.settings import Settings
 from domain.providers import Capabilities, PaymentProvider
@@ -16,7 +17,7 @@ from domain.webhook_events import WebhookParser
 def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
     """Create the adapter of each connected provider, by name.
 
-    Each process calls this function once, because adapters keep their connections open. Raise MissingExtraError if the SDK
+    Each process calls this function once, because adapters keep their connections open. Raise RefusedError if the SDK
     of a connected provider is not installed.
     """
     seconds, connections = settings.timers.provider_timeout_seconds, settings.provider_concurrency
@@ -31,7 +32,7 @@ def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
 def create_webhook_parsers(settings: Settings) -> dict[str, WebhookParser]:
     """Create the webhook parser of each connected provider, by name.
 
-    Raise MissingExtraError if the SDK of a connected provider is not installed.
+    Raise RefusedError if the SDK of a connected provider is not installed.
     """
     seconds = settings.timers.provider_timeout_seconds
     return {
@@ -50,6 +51,6 @@ def capabilities(provider: str) -> Capabilities:
 
 
 def _load_accounts(settings: Settings) -> dict[str, Account]:
-    for provider in missing_extras(settings):
-        raise MissingExtraError(provider)
-    return connected_accounts(settings)
+    accounts = connected_accounts(settings)
+    require(*accounts)
+    return accounts

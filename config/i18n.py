@@ -36,6 +36,9 @@ LANGUAGES = {
 }
 """The languages of the product, with their own names."""
 
+_LOCALES = {"en": "en_GB", "pt": "pt_PT"}
+"""The locale of a language, if it is not the language itself: Babel takes ``en`` for American and ``pt`` for Brazilian."""
+
 UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")
 
@@ -45,7 +48,7 @@ class Translator:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self._locale = Locale.parse("en_GB" if language == "en" else language)
+        self._locale = Locale.parse(_LOCALES.get(language, language))
         self.catalogue = _load_catalogue(language)
 
     def gettext(self, sentence: str, **facts: object) -> str:
@@ -69,7 +72,8 @@ class Translator:
     def instant(self, at: datetime, zone: ZoneInfo = UTC) -> str:
         """Return an instant as ``17 April 2026, 14:05 UTC``, with its zone, because the zone of the reader is unknown."""
         local = at.astimezone(zone)
-        return f"{self.day(at, zone)}, {format_time(local, 'HH:mm', locale=self._locale)} {local:%Z}"
+        time = f"{format_time(local, 'HH:mm', locale=self._locale)} {local:%Z}"
+        return str(self._locale.datetime_formats["medium"]).format(time, self.day(at, zone))
 
 
 @cache

@@ -47,6 +47,7 @@ def test_an_amount_is_written_in_the_format_of_the_language() -> None:
     assert translator_for("en").money(Money(123456, "EUR")) == "€1,234.56"
     assert translator_for("de").money(Money(123456, "EUR")) == "1.234,56\xa0€"
     assert translator_for("ja").money(Money(500, "JPY")) == "￥500"
+    assert translator_for("pt").money(Money(123456, "EUR")) == "1\xa0234,56\xa0€"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -60,6 +61,7 @@ def test_a_date_is_the_local_date_of_the_time_zone() -> None:
     assert translator_for("en").day(NOON) == "15 June 2026"
     assert translator_for("ja").day(NOON.replace(hour=23), ZoneInfo("Asia/Tokyo")) == "2026年6月16日"
     assert translator_for("de").instant(NOON, ZoneInfo("Europe/Berlin")) == "15. Juni 2026, 14:00 CEST"
+    assert translator_for("ja").instant(NOON) == "2026年6月15日 12:00 UTC"
 
 
 def test_a_placeholder_in_a_value_is_not_replaced() -> None:

@@ -1,7 +1,7 @@
 """`python -m tests.simulation`: simulates thousands of worlds, and checks that planted mistakes are found.
 
-A world is one simulated run, and its seed determines every step. `--replay SEED` prints the steps of a world. The last line of
-the output is one JSON object.
+A world is one simulated run of the product with random faults. Its seed determines every step. A planted mistake is a safeguard
+that is removed from the product's code. The last line of the output is one JSON object.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="only print the trace of one world")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="only run one world, and print its trace")
     on_or_off = argparse.BooleanOptionalAction
     parser.add_argument("--planted", action=on_or_off, default=True, help="also search for the planted mistakes")
     return parser.parse_args()
@@ -73,11 +73,11 @@ def _run_chunks(pool: Pool, seed: int, processes: int, ends_at: float | None) ->
 
 def _print_progress(total: Outcome, searches: list[AsyncResult[SearchResult]], began: float) -> None:
     if sys.stderr.isatty():
-        found = sum(search.ready() for search in searches)
+        searched = sum(search.ready() for search in searches)
         sys.stderr.write(
             f"\r{time.monotonic() - began:6.0f} s  {total.requests:,} requests in {total.worlds:,} worlds  "
             f"{total.faults.total():,} faults  {len(total.violations)} violations  "
-            f"{found}/{len(searches)} mistakes searched "
+            f"{searched}/{len(searches)} mistakes searched "
         )
         sys.stderr.flush()
 

@@ -17,7 +17,7 @@ class BrokerUnavailableError(Exception):
 
 
 class Broker:
-    """The queues, and the network in front of them."""
+    """The broker's queues and keys, and the network between the broker and its clients."""
 
     def __init__(
         self, clock: Clock, faults: Faults, deliver: Callable[[str, Any], None], kill_at: Callable[[str], None]
@@ -98,17 +98,17 @@ class Broker:
         """The Redis client of kombu's channel."""
         return Keys(self)
 
-    def depth(self, channel: object, queue: str) -> int:  # noqa: ARG002  # as config.broker.depth
+    def queue_length(self, channel: object, queue: str) -> int:  # noqa: ARG002  # as config.broker.queue_length
         """Return the number of messages that wait in a queue."""
         if self.unavailable:
             raise BrokerUnavailableError
-        return self._depth(queue)
+        return self._length(queue)
 
     def has_room(self, queue: str) -> bool:
         """Return whether the queue is short enough that the relay publishes to it."""
-        return self._depth(queue) < WINDOW
+        return self._length(queue) < WINDOW
 
-    def _depth(self, queue: str) -> int:
+    def _length(self, queue: str) -> int:
         return self.in_transit[queue] + self.count_queued(queue)
 
 

@@ -86,7 +86,7 @@ class Customers:
         return UUID(int=self._rng.getrandbits(128), version=4)
 
     def _set_up_charge(self, purchase: Purchase) -> None:
-        """Draw the charge's behaviour, and schedule its external refunds and disputes."""
+        """Choose the charge's behaviour at random, and schedule its external refunds and disputes."""
         world, rng = self._world, self._rng
         provider = world.providers[purchase.provider]
         if purchase.charge in provider.charges:

@@ -1,4 +1,18 @@
-"""Checks the invariants I1 to I12 of the design: a part after each commit and call, and all at the end of a world."""
+"""Checks the invariants of the refund protocol: some after each commit and call, and all at the end of a world.
+
+- I1: a payment is refunded at most once, and a purchase has at most one open case
+- I2: a refund call has the charge and the amount of its operation
+- I3: an operation is committed before its call, and no call is made inside a transaction
+- I4: every accepted request becomes a case that ends or waits for support, and no work remains
+- I5: the history of a case is complete, and only the task with the lease records the result of a refund
+- I6: a case in a final state does not change; only a refunded case may go to support, after a late failure
+- I7: a refunded case has one paid operation, and the provider has the same refund
+- I8: a case without a refund has no paid refund at the provider, unless its outcome is unknown
+- I9: a call is not repeated shortly before its idempotency key expires, or after a permanent decline
+- I11: a disputed or refunded payment is not refunded again, and external refunds and disputes are reported to support
+- I12: an e-mail is sent once, and a support task is published until a helpdesk has read it
+- BUG: no task ends with an unexpected error
+"""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +52,7 @@ EXPECTED_ERRORS = (OperationalError, BrokerUnavailableError, SoftTimeLimit)
 
 
 class ViolatedError(BaseException):
-    """An invariant is report_violation. The class is a BaseException, so that no handler of the product catches it."""
+    """An invariant is violated. The class is a BaseException, so that no handler of the product catches it."""
 
 
 class InvariantChecker:
@@ -151,9 +165,9 @@ class InvariantChecker:
         tables = self._world.records.tables
         purchase = tables.purchases[tables.cases[case].purchase_id or UUID(int=0)]
         if (purchase.provider_dispute or purchase.dispute) in BAD_DISPUTES:
-            self.report_violation("I11", f"{case} is paid although its payment is known to be disputed.")
+            self.report_violation("I11", f"The refund of {case} starts, although its payment has a known dispute.")
         if purchase.refunded:
-            self.report_violation("I11", f"{case} is paid although its payment is known to be refunded.")
+            self.report_violation("I11", f"The refund of {case} starts, although its payment has a known refund.")
 
     def _check_case_task(self, row: TransitionRow) -> None:
         tables = self._world.records.tables

@@ -34,7 +34,7 @@ def patched(world: World) -> Iterator[None]:
         patch.object(Sweep, "run_once", lambda sweep: run_sweep(sweep) if world.interleaving.has_sweep_work() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
-        patch.object(relay, "queue_length", world.broker.depth),
+        patch.object(relay, "queue_length", world.broker.queue_length),
         patch.object(relay, "is_unavailable", lambda _: (BrokerUnavailableError,)),
         patch.object(processing, "MAX_ATTEMPTS", world.max_attempts),
         patch.object(publishing, "connect", world.helpdesk.connect),

@@ -76,9 +76,9 @@ class Mistake:
     """The properties of the world that make the mistake visible."""
 
 
-OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
+UNKNOWN_OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
 LATE_WRITES = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
-AFTER_THE_CALL = {"pauses": {"after the call": "long_pause"}}
+LONG_PAUSE_AFTER_CALL = {"pauses": {"after the call": "long_pause"}}
 BROKER_LOSS = {"broker_data_lost": 5}
 FALSE_LOOKUPS = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
@@ -103,7 +103,7 @@ MISTAKES = (
     Mistake(
         "a timeout is recorded as a failure",
         (wrapped(outcomes, "transition_for", record_timeout_as_failure),),
-        OUTCOMES,
+        UNKNOWN_OUTCOMES,
     ),
     Mistake("pending is recorded as paid", (wrapped(outcomes, "transition_for", record_pending_as_paid),)),
     Mistake(
@@ -112,7 +112,7 @@ MISTAKES = (
     Mistake(
         "repeats are not stamped",
         (replaced(RefundOperations, "mark_resent", mark_nothing_resent),),
-        OUTCOMES | FALSE_LOOKUPS,
+        UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
         "no fence",
@@ -121,7 +121,7 @@ MISTAKES = (
             wrapped(RefundOperations, "mark_resent", mark_resent_without_fence),
         ),
         LATE_WRITES,
-        AFTER_THE_CALL,
+        LONG_PAUSE_AFTER_CALL,
     ),
     Mistake(
         "leases on the workers' own clocks, and no fence",
@@ -130,22 +130,22 @@ MISTAKES = (
             wrapped(RefundOperations, "mark_resent", mark_resent_without_fence),
         ),
         LATE_WRITES,
-        AFTER_THE_CALL | {"skewed": True},
+        LONG_PAUSE_AFTER_CALL | {"skewed": True},
     ),
     Mistake(
         "a refund is repeated after its key expired",
         (replaced(outcomes, "_repeatable_for", lambda _: timedelta(days=99)),),
-        OUTCOMES | FALSE_LOOKUPS,
+        UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
         "a new key after an empty lookup",
         (replaced(give_up, "_is_proven_absent", lambda *_: True), replaced(outcomes, "_may_repeat", lambda *_: False)),
-        OUTCOMES | FALSE_LOOKUPS,
+        UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
         "an external refund is recorded as our refund",
         (wrapped(provider_client, "look_up", record_external_refund_as_own),),
-        OUTCOMES,
+        UNKNOWN_OUTCOMES,
         {"external_refunds": 0.5},
     ),
     Mistake(
@@ -157,7 +157,7 @@ MISTAKES = (
     Mistake(
         "a webhook is trusted without a lookup",
         (replaced(resolution, "cannot_look_up", lambda *_: True), replaced(RefundLimits, "can_look_up", False)),
-        {"webhook_false": 0.5, "late_failure": 0.3} | OUTCOMES,
+        {"webhook_false": 0.5, "late_failure": 0.3} | UNKNOWN_OUTCOMES,
     ),
     Mistake(
         "an empty lookup resolves a webhook event",
@@ -259,7 +259,7 @@ MISTAKES = (
     Mistake(
         "an unknown outcome is reported as a decline",
         (wrapped(give_up, "_hand_over", report_unknown_as_declined),),
-        {"error_stored": 0.2} | OUTCOMES | FALSE_LOOKUPS,
+        {"error_stored": 0.2} | UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
         "a repeated request is a new case",

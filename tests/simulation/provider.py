@@ -99,7 +99,7 @@ class Provider:
         self.refund_lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
         """The seconds until a lookup shows a new refund."""
         self.asynchronous = random.random() < 0.3
-        """True if refunds are pending first."""
+        """True if a new refund is pending until the provider pays it."""
         self.max_pending_time = random.choice([MINUTE, HOUR, 6 * HOUR, 3 * DAY])
         self._send = send
         has_lookups = random.random() < 0.8
@@ -250,7 +250,7 @@ class Provider:
         others = [refund for refund in visible if self._visible_status(refund) != "failed"]
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
-    def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
+    def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # all refunds fit on one page
         """Return the list of refunds. The newest refunds may be missing."""
         listed = [
             ListedRefund(

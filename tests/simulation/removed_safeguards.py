@@ -32,18 +32,18 @@ CreatePatch = Callable[[], AbstractContextManager[object]]
 
 
 def replaced(owner: Any, name: str, replacement: Any) -> CreatePatch:
-    """Return a function for the patch that replaces an attribute."""
+    """Return a function that creates a patch. The patch replaces the attribute ``name`` of ``owner``."""
     return lambda: patch.object(owner, name, replacement)
 
 
 def wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> CreatePatch:
-    """Return a function for the patch that wraps an attribute."""
+    """Return a function that creates a patch. The patch wraps the attribute ``name`` of ``owner``."""
     return lambda: patch.object(owner, name, wrap(getattr(owner, name)))
 
 
 @contextmanager
 def _index_removed(index: str) -> Iterator[None]:
-    """Remove a unique index of the simulated database while the context manager is open."""
+    """Remove a unique index while the context manager is open."""
     journal.enforced.discard(index)
     try:
         yield
@@ -52,7 +52,7 @@ def _index_removed(index: str) -> Iterator[None]:
 
 
 def without_index(index: str) -> CreatePatch:
-    """Return a function for the patch that removes a unique index."""
+    """Return a function that creates a patch. The patch removes a unique index of the simulated database."""
     return lambda: _index_removed(index)
 
 
@@ -181,7 +181,7 @@ def lock_in_any_state(real: Any) -> Any:
 
 
 def omit_delivery_counts(_context: Any, ids: Sequence[UUID], _state: Any) -> Iterator[dict[UUID, int]]:
-    """Process all cases in one batch, and count no deliveries. A case that crashes its workers then crashes them forever."""
+    """Process all cases in one batch, and count no deliveries. A case that crashes workers is then delivered forever."""
     yield dict.fromkeys(ids, 0)
 
 

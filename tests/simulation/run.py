@@ -20,7 +20,7 @@ from tests.simulation.scenario import World
 
 MAX_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
 INVALID_MISTAKE = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
-"""The violation by a planted function that no longer fits the product. The violation does not show the planted mistake."""
+"""The violation of a planted function that does not fit the product's code. It does not prove that the mistake was found."""
 FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches for mistakes; other worlds have lower seeds
 
 

@@ -1,1 +1,1 @@
-"""In-memory records: the product's own record classes, with functions that answer their statements instead of PostgreSQL."""
+"""In-memory records. The product's record classes run unchanged, and functions answer their SQL statements from dictionaries."""

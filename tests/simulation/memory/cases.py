@@ -1,4 +1,4 @@
-"""Answers the statements about cases."""
+"""Answers the SQL statements about cases from the tables in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

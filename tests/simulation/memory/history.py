@@ -1,4 +1,4 @@
-"""Answers the statements about transitions, histories and new requests."""
+"""Answers the SQL statements about transitions, histories and new requests from the tables in memory."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Answers the statements about inquiry e-mails. No simulated customer searches for a purchase, so no such e-mail exists."""
+"""Answers the SQL statements about inquiry e-mails. No simulated customer causes an inquiry e-mail, so the table is empty."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Answers the statements about the outbox, case e-mails, support tasks and dead letters."""
+"""Answers the SQL statements about the outbox, case e-mails, support tasks and dead letters from the tables in memory."""
 
 import json
 from collections import Counter, defaultdict

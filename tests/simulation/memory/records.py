@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from config.settings import Timers
 from records import Records, UnitOfWork
-from tests.simulation.memory import (  # noqa: F401  # these modules register the functions for the statements
+from tests.simulation.memory import (  # noqa: F401  # these modules register the functions that answer the SQL statements
     cases,
     history,
     inquiry_emails,
@@ -33,7 +33,7 @@ class TransactionHooks:
         """Run before a commit. An exception rolls the transaction back."""
 
     def committed(self, journal: Journal) -> None:
-        """Run after a commit. An exception answers not roll the transaction back."""
+        """Run after a commit. An exception does not roll the transaction back."""
 
     def notified(self) -> None:
         """Run after the commit of a transaction that notified the relay."""

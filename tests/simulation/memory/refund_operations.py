@@ -1,4 +1,4 @@
-"""Answers the statements about refund operations, payment claims and reconciliation."""
+"""Answers the SQL statements about refund operations, payment claims and reconciliation from the tables in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Answers the statements about sellers, purchases and the inputs of a decision."""
+"""Answers the SQL statements about sellers, purchases and the inputs of a decision from the tables in memory."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Answers the statements about webhook events."""
+"""Answers the SQL statements about webhook events from the tables in memory."""
 
 import json
 from collections.abc import Iterable, Sequence

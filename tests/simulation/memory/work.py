@@ -1,4 +1,4 @@
-"""One transaction in memory. It runs the product's record classes; a dictionary maps each statement to a function."""
+"""One transaction in memory. The product's record classes send SQL statements, and a function answers each statement."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ from tests.simulation.memory.tables import Database
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 
 STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {}
-"""The function that answers each statement of the product."""
+"""The function that answers each SQL statement of the product."""
 
 
 def answers(*statements: str) -> Callable[[Statement], Statement]:

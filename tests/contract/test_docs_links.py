@@ -165,7 +165,7 @@ def test_a_decision_has_context_consequences_and_measured_facts(decision: Path) 
     assert headings == ["Context", "Decision", "Consequences", "Measured"]
 
 
-def test_the_test_tree_in_contributing_is_the_test_tree() -> None:
+def test_contributing_lists_the_folders_of_the_tests() -> None:
     [tree] = re.findall(r"```\ntests/\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
     listed = {line.split()[0].rstrip("/") for line in tree.splitlines()}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}

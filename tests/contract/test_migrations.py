@@ -56,7 +56,7 @@ def test_migrations_create_the_tables(owner: Engine) -> None:
         assert compare_metadata(context, metadata) == []
 
 
-def test_constraints_and_indexes_are_those_of_the_tables(owner: Engine) -> None:
+def test_migrations_create_the_constraints_and_indexes(owner: Engine) -> None:
     """Alembic compares neither check constraints nor the conditions of indexes, so PostgreSQL's definitions are compared."""
     with owner.connect() as connection:
         migrated = _definitions(connection, "public")
@@ -85,12 +85,12 @@ def test_migrating_again_changes_nothing(owner: Engine) -> None:
     assert migrate.current_revision(owner) == migrate.latest_revision() == migrate.migrate(owner)
 
 
-def test_a_program_works_on_its_own_version_and_on_later_versions() -> None:
+def test_a_database_of_this_version_or_later_is_compatible() -> None:
     assert migrate.is_compatible(migrate.latest_revision())
     assert migrate.is_compatible("a later version")
     assert not migrate.is_compatible(None), "no migration has run"
 
 
-def test_a_program_does_not_work_on_an_earlier_version(next_release: str) -> None:
+def test_a_database_of_an_earlier_version_is_not_compatible(next_release: str) -> None:
     assert migrate.latest_revision() == "next"
     assert not migrate.is_compatible(next_release)

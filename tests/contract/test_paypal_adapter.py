@@ -525,11 +525,11 @@ class TestLookup:
     def test_our_refund_counts_before_an_external_refund(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
-        ours = provider.refund(charge, PRICE, key=KEY)
-        assert isinstance(ours, Paid)
-        paypal.fail(ours.refund_id)
+        own_refund = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(own_refund, Paid)
+        paypal.fail(own_refund.refund_id)
         paypal.refund_by_hand(charge)
-        assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
+        assert provider.look_up(charge, key=KEY) == Failed(own_refund.refund_id, "FAILED")
 
     def test_a_failed_external_refund_is_ignored(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
@@ -560,18 +560,18 @@ class TestLookup:
         paypal.orders_exist = False
         paypal.refund_by_hand(paypal.add_capture("OTHERS", order=None))
         assert provider.look_up(charge, key=KEY) == NotFound()
-        ours = provider.refund(charge, PRICE, key=KEY)
-        assert provider.look_up(charge, key=KEY) == ours
-        assert isinstance(ours, Paid)
-        assert provider.look_up(charge, key=OTHER_KEY) == ExternalRefund(ours.refund_id, PRICE)
+        own_refund = provider.refund(charge, PRICE, key=KEY)
+        assert provider.look_up(charge, key=KEY) == own_refund
+        assert isinstance(own_refund, Paid)
+        assert provider.look_up(charge, key=OTHER_KEY) == ExternalRefund(own_refund.refund_id, PRICE)
 
     def test_a_refund_that_is_not_listed_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         charge = paypal.add_capture("RENEWAL", order=None)
         paypal.search_delay = timedelta(hours=3)
-        ours = provider.refund(charge, PRICE, key=KEY)
+        own_refund = provider.refund(charge, PRICE, key=KEY)
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
         paypal.now += timedelta(hours=3)
-        assert provider.look_up(charge, key=KEY) == ours
+        assert provider.look_up(charge, key=KEY) == own_refund
 
     def test_a_day_with_more_refunds_than_paypal_lists_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal
@@ -585,8 +585,8 @@ class TestLookup:
         for number in range(501):
             paypal.refund_by_hand(paypal.add_capture(f"C{number}"))
         charge = paypal.add_capture("RENEWAL", order=None)
-        ours = provider.refund(charge, PRICE, key=KEY)
-        assert provider.look_up(charge, key=KEY) == ours
+        own_refund = provider.refund(charge, PRICE, key=KEY)
+        assert provider.look_up(charge, key=KEY) == own_refund
 
     def test_a_404_without_paypals_error_body_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
         def without_orders(request: HttpRequest) -> HttpResponse:
@@ -598,12 +598,12 @@ class TestLookup:
     def test_our_failed_refund_is_found_while_an_external_refund_is_not_listed_yet(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
-        ours = provider.refund(charge, PRICE, key=KEY)
-        assert isinstance(ours, Paid)
-        paypal.fail(ours.refund_id)
+        own_refund = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(own_refund, Paid)
+        paypal.fail(own_refund.refund_id)
         paypal.captures[charge]["status"] = "REFUNDED"
         paypal.search_delay = timedelta(hours=3)
-        assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
+        assert provider.look_up(charge, key=KEY) == Failed(own_refund.refund_id, "FAILED")
 
     def test_a_refund_with_the_amount_zero_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
@@ -673,7 +673,7 @@ class TestLookup:
         server.fault = responds_with(HttpResponse(200, json.dumps(capture | changes).encode()))
         assert isinstance(provider.look_up("RENEWAL", key=KEY), Unknown)
 
-    def test_an_unknown_capture_is_unknown(self, provider: PaymentProvider) -> None:
+    def test_a_capture_that_paypal_does_not_know_is_unknown(self, provider: PaymentProvider) -> None:
         assert isinstance(provider.look_up("NOBODYS", key=KEY), Unknown)
 
 
@@ -762,9 +762,9 @@ class TestRefundList:
     ) -> None:
         provider.refund(charge, PRICE, key=KEY)
         other = paypal.refund_by_hand(paypal.add_capture("OTHER"), "5.00", invoice_id="somebody@example.org")
-        ours = paypal.refunds[0]["id"]
+        own_refund_id = paypal.refunds[0]["id"]
         assert all_pages(provider, paypal.now) == [
-            ListedRefund(ours, charge, PRICE, RefundStatus.PAID, paypal.now, KEY),
+            ListedRefund(own_refund_id, charge, PRICE, RefundStatus.PAID, paypal.now, KEY),
             ListedRefund(other, "OTHER", Money(500, "EUR"), RefundStatus.PAID, paypal.now, None),
         ]
 

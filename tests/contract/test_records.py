@@ -75,8 +75,8 @@ def get_case(work: UnitOfWork, case: UUID) -> Case:
 
 def state_of(store: Records, case: UUID) -> tuple[State, int, int]:
     with store.work() as work:
-        found = get_case(work, case)
-    return found.state, found.seq, found.fence
+        current = get_case(work, case)
+    return current.state, current.seq, current.fence
 
 
 def take_messages(store: Records, message: type[Any]) -> list[UUID]:
@@ -386,8 +386,8 @@ def test_a_leased_case_is_not_available_to_other_workers(store: Records) -> None
     case = a_case(store, *REFUNDING)
     with store.work() as work:
         before = get_case(work, case)
-        (held,) = work.cases.lease([case, UNKNOWN_ID], states=[S.REFUNDING, S.REFUND_PENDING], seconds=HOUR)
-        assert held == replace(before, fence=before.fence + 1)
+        (leased,) = work.cases.lease([case, UNKNOWN_ID], states=[S.REFUNDING, S.REFUND_PENDING], seconds=HOUR)
+        assert leased == replace(before, fence=before.fence + 1)
     with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == []
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1, early=True) == []
@@ -399,17 +399,17 @@ def test_a_leased_case_is_not_available_to_other_workers(store: Records) -> None
 def test_an_expired_lease_can_be_taken_and_its_holder_is_fenced_out(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     with store.work() as work:
-        (late,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
+        (expired,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
     with store.work() as work:
-        (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
-        assert held.fence == late.fence + 1
-        assert work.history.record([late.after(E.PROVIDER_PAID, actor="test")]) == set()
-        work.cases.release([(late, 0.0)])
+        (leased,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
+        assert leased.fence == expired.fence + 1
+        assert work.history.record([expired.after(E.PROVIDER_PAID, actor="test")]) == set()
+        work.cases.release([(expired, 0.0)])
     with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == [], (
             "A worker without the lease cannot release it."
         )
-        assert work.history.record([held.after(E.PROVIDER_PAID, actor="test")]) == {case}
+        assert work.history.record([leased.after(E.PROVIDER_PAID, actor="test")]) == {case}
 
 
 def test_a_case_in_another_state_is_not_leased(store: Records) -> None:
@@ -430,8 +430,8 @@ def test_an_early_lease_ignores_the_delay(store: Records) -> None:
 def test_a_released_case_is_due_after_its_delay(store: Records) -> None:
     case, other = a_case(store, *REFUNDING), a_case(store, *REFUNDING)
     with store.work() as work:
-        held = {leased.id: leased for leased in work.cases.lease([case, other], states=[S.REFUNDING], seconds=HOUR)}
-        work.cases.release([(held[case], HOUR), (held[other], 0.0)])
+        leases = {leased.id: leased for leased in work.cases.lease([case, other], states=[S.REFUNDING], seconds=HOUR)}
+        work.cases.release([(leases[case], HOUR), (leases[other], 0.0)])
         work.cases.release([])
     assert overdue_cases(store) == [other]
     with store.work() as work:
@@ -441,10 +441,10 @@ def test_a_released_case_is_due_after_its_delay(store: Records) -> None:
 def test_a_lease_on_a_final_case_does_not_make_it_due(store: Records) -> None:
     case = a_case(store, *REFUNDING, E.PROVIDER_PAID)
     with store.work() as work:
-        (held,) = work.cases.lease([case], states=[S.REFUNDED], seconds=0)
+        (leased,) = work.cases.lease([case], states=[S.REFUNDED], seconds=0)
     assert overdue_cases(store) == []
     with store.work() as work:
-        work.cases.release([(held, 0.0)])
+        work.cases.release([(leased, 0.0)])
     assert overdue_cases(store) == []
 
 
@@ -475,27 +475,27 @@ def test_after_a_transition_or_a_release_the_count_starts_again(store: Records) 
     record_event(store, case, E.REFUND_STARTED)
     with store.work() as work:
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
-        (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
+        (leased,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
     with store.work() as work:
-        work.cases.release([(held, 0.0)])
+        work.cases.release([(leased, 0.0)])
     with store.work() as work:
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
 
 
 def test_an_uncounted_delivery_makes_its_case_due(store: Records) -> None:
-    case, moved, held, taken_over = (a_case(store, *ELIGIBLE) for _ in range(4))
+    case, moved, leased, taken_over = (a_case(store, *ELIGIBLE) for _ in range(4))
     states = [S.APPROVED]
     with store.work() as work:
-        counts = work.cases.count_deliveries([case, moved, held, taken_over], states=states, apart=0)
+        counts = work.cases.count_deliveries([case, moved, leased, taken_over], states=states, apart=0)
     record_event(store, moved, E.REFUND_STARTED)
     with store.work() as work:
-        work.cases.lease([held], states=states, seconds=HOUR)
+        work.cases.lease([leased], states=states, seconds=HOUR)
         work.cases.count_deliveries([taken_over], states=states, apart=0, include_crashed=True)
     with store.work() as work:
         work.cases.uncount_deliveries(counts, states=states)
     assert overdue_cases(store) == [case]
     with store.work() as work:
-        assert work.cases.count_deliveries([case, moved, held, taken_over], states=states, apart=HOUR) == {case: 1}
+        assert work.cases.count_deliveries([case, moved, leased, taken_over], states=states, apart=HOUR) == {case: 1}
         assert work.cases.crashed_before([taken_over], states=states, apart=0) == {taken_over: 2}, (
             "Another worker counted this delivery."
         )
@@ -772,13 +772,13 @@ def test_only_the_worker_with_the_lease_can_send_again(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     operation = create_operation(store, case)
     with store.work() as work:
-        (late,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
+        (expired,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
     with store.work() as work:
-        assert work.refund_operations.mark_resent([(late, operation)]) == set(), "The lease has expired."
-        (held,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
+        assert work.refund_operations.mark_resent([(expired, operation)]) == set(), "The lease has expired."
+        (leased,) = work.cases.lease([case], states=[S.REFUNDING], seconds=HOUR)
     with store.work() as work:
-        assert work.refund_operations.mark_resent([(late, operation)]) == set(), "Another worker has the lease."
-        assert work.refund_operations.mark_resent([(held, operation)]) == {operation.key}
+        assert work.refund_operations.mark_resent([(expired, operation)]) == set(), "Another worker has the lease."
+        assert work.refund_operations.mark_resent([(leased, operation)]) == {operation.key}
         assert work.refund_operations.mark_resent([]) == set()
         now = work.now
     assert newest_operation(store, case) == replace(operation, sends=2, last_sent_at=now)
@@ -825,9 +825,9 @@ def test_a_case_matches_the_purchases_with_its_reference_and_address(store: Reco
 
 def test_a_case_has_the_purchase_of_its_transition(store: Records) -> None:
     purchase = a_recent_purchase()
-    held = a_case(store, *ELIGIBLE, purchase=purchase)
+    case = a_case(store, *ELIGIBLE, purchase=purchase)
     with store.work() as work:
-        assert work.decision_inputs.purchases([held, UNKNOWN_ID]) == {held: purchase}
+        assert work.decision_inputs.purchases([case, UNKNOWN_ID]) == {case: purchase}
 
 
 def test_the_policy_in_force_at_the_purchase_counts(store: Records) -> None:
@@ -1011,16 +1011,16 @@ def test_a_worker_without_the_claim_cannot_mark_a_task_as_published(store: Recor
     with store.work() as work:
         work.support_tasks.create([a_support_task()])
     with store.work() as work:
-        late = work.support_tasks.claim([a_support_task().id], seconds=0)
+        expired_claim = work.support_tasks.claim([a_support_task().id], seconds=0)
     with store.work() as work:
-        held = work.support_tasks.claim([a_support_task().id], seconds=0)
-        work.support_tasks.mark_published(late)
+        current_claim = work.support_tasks.claim([a_support_task().id], seconds=0)
+        work.support_tasks.mark_published(expired_claim)
     with store.work() as work:
         assert work.support_tasks.overdue(seconds=-1, limit=10) == [], "The task's message is still in the outbox."
     take_messages(store, SupportNeeded)
     with store.work() as work:
         assert work.support_tasks.overdue(seconds=-1, limit=10) == [(False, "", a_support_task().id)]
-        work.support_tasks.mark_published(held)
+        work.support_tasks.mark_published(current_claim)
         assert work.support_tasks.overdue(seconds=-1, limit=10) == []
 
 
@@ -1036,14 +1036,14 @@ def test_only_tasks_that_wait_for_support_are_published_again(store: Records) ->
     with store.work() as work:
         tasks = work.support_tasks.claim(ids, seconds=HOUR)
         work.support_tasks.mark_published(tasks)
-        held = work.support_tasks.claim([unpublished], seconds=HOUR)
+        claimed = work.support_tasks.claim([unpublished], seconds=HOUR)
     record_event(store, continued, E.DISPUTE_WON)
     with store.work() as work:
         assert work.support_tasks.publish_again() == 3
-        work.support_tasks.mark_published(held)
+        work.support_tasks.mark_published(claimed)
     with store.work() as work:
         again = work.support_tasks.claim([*ids, unpublished], seconds=HOUR)
-    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case_id != continued}
+    assert {task.id for task in again} == {task.id for task in [*tasks, *claimed] if task.case_id != continued}
 
 
 def test_unpublished_tasks_are_overdue(store: Records) -> None:

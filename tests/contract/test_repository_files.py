@@ -1,4 +1,4 @@
-"""Checks the files for GitHub, Compose and pre-commit: they follow their schemas and run only reviewed code."""
+"""The files for GitHub, Compose and pre-commit follow their schemas and run only reviewed code."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Check = Callable[[str, str], Result]
 
 @pytest.fixture(scope="module")
 def check() -> Check:
-    """Return a function that checks a file with a schema that check-jsonschema brings."""
+    """Return a function that checks a file against a schema of the check-jsonschema package."""
     main = import_module("check_jsonschema").main  # not at the top, because the import takes seconds
     return lambda schema, file: CliRunner().invoke(main, ["--builtin-schema", f"vendor.{schema}", str(ROOT / file)])
 
@@ -37,7 +37,7 @@ def test_a_file_follows_its_schema(check: Check, schema: str, file: str) -> None
     assert result.exit_code == 0, result.output
 
 
-def test_a_workflow_may_read_and_runs_only_what_was_reviewed() -> None:
+def test_a_workflow_has_only_read_permissions_and_pinned_actions() -> None:
     for file in (GITHUB / "workflows").iterdir():
         text = file.read_text()
         assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
@@ -46,7 +46,7 @@ def test_a_workflow_may_read_and_runs_only_what_was_reviewed() -> None:
         assert "secrets." not in text
 
 
-def test_no_hook_is_downloaded() -> None:
+def test_every_precommit_hook_is_local() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"repo: (\S+)", hooks) == ["local"]
     assert set(re.findall(r"language: (\S+)", hooks)) == {"system"}

@@ -110,7 +110,7 @@ ARABIC = SECONDS.translate({ord("0") + digit: chr(ord("٠") + digit) for digit i
 FORGED_HEADERS: dict[str, Callable[[bytes], Mapping[str, str]]] = {
     "unsigned": lambda _: {},
     "in another header": lambda body: {"x-signature": signed(body)["sandbox-signature"]},
-    "with an unknown secret": lambda body: signed(body, "a stranger's"),
+    "with an unknown secret": lambda body: signed(body, "another secret"),
     "of another body": lambda body: signed(body + b" "),
     "without its time": lambda body: {"sandbox-signature": f"v1={signature(body)}"},
     "with another time": lambda body: {"sandbox-signature": f"t={int(SECONDS) + 1},v1={signature(body)}"},

@@ -307,16 +307,16 @@ def test_our_paid_refund_counts_before_external_and_failed_refunds(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     stripe.refund_by_hand("ch_1", 100)
-    ours = stripe.refund_by_hand("ch_1", 300, moneyback_key="key-1")
+    own_refund_id = stripe.refund_by_hand("ch_1", 300, moneyback_key="key-1")
     stripe.refund_by_hand("ch_1", 300, "failed", moneyback_key="key-1")
-    assert adapter.look_up("ch_1", key="key-1") == Paid(ours, Money(300, "EUR"))
+    assert adapter.look_up("ch_1", key="key-1") == Paid(own_refund_id, Money(300, "EUR"))
 
 
 def test_our_refund_is_found_on_the_last_page(stripe: FakeStripe, adapter: PaymentProvider) -> None:
-    ours = stripe.refund_by_hand("ch_1", 1, moneyback_key="key-1")
+    own_refund_id = stripe.refund_by_hand("ch_1", 1, moneyback_key="key-1")
     for _ in range(250):
         stripe.refund_by_hand("ch_1", 1, "failed")
-    assert adapter.look_up("ch_1", key="key-1") == Paid(ours, Money(1, "EUR"))
+    assert adapter.look_up("ch_1", key="key-1") == Paid(own_refund_id, Money(1, "EUR"))
     assert len(stripe.calls) == 3
 
 

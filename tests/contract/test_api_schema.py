@@ -36,7 +36,7 @@ NOT_IN_JSON_SCHEMA = (
     "This date is before 1970 or after 2999",
     "This must not be empty",  # only spaces
 )
-"""Errors that JSON Schema cannot describe, or only with unreadable patterns. A valid body by the schema may have them."""
+"""Errors that JSON Schema cannot describe, or only with unreadable patterns. A body may match its schema and still be refused."""
 
 
 @pytest.fixture(scope="module")

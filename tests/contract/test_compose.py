@@ -295,7 +295,7 @@ TABLE = "  sl  local_address rem_address   st\n   0: 0100007F:D431 0100007F:{por
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """Return a /proc folder: process 1 sleeps and has an open connection to port 6379 and a closing one to port 5432."""
+    """Return a /proc folder. Process 1 sleeps. Port 6379 has an open connection, and port 5432 a closing connection."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "stat").write_text("1 (a (nested) name) S 0 1 1")
     (tmp_path / "net").mkdir()

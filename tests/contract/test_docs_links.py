@@ -31,7 +31,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf
 
 NOT_IN_SETTINGS = {
     "MONEYBACK_FLOWER_LOGIN",  # an option of `moneyback flower`
-    "MONEYBACK_HOME",  # where demo and up keep their data
+    "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # the reader's own shell variable in docs/integrators.md
 }
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())

@@ -1,4 +1,4 @@
-"""An installation without extras runs in a folder that contains a foreign `config.py` and `worker/`, and does not import them."""
+"""An installation without extras runs in a folder with a foreign `config.py` and `worker/`, and imports only our own modules."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def hostile_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(settings: Settings, sandbox_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Yield the settings of a part. At the end, no foreign module must have been imported."""
+    """Yield the settings of a part. At the end, check that no foreign module was imported."""
     footprints = tmp_path / "footprints"
     footprints.mkdir()
     variables = environment(settings.model_copy(update={"sandbox_url": sandbox_url}))
@@ -224,7 +224,7 @@ def test_a_lock_file_has_the_hash_of_every_package(lock: str) -> None:
 
 @pytest.mark.parametrize("file", ["Makefile", "deploy/Dockerfile", ".github/workflows/checks.yml"])
 def test_every_install_command_checks_hashes_and_locks_the_build_tools(file: str) -> None:
-    """pip and uv build a package without a wheel with the newest setuptools, unless setuptools is locked too."""
+    """If a package has no wheel, pip and uv build it with the newest setuptools, unless setuptools is locked."""
     text = (ROOT / file).read_text().replace("\\\n", " ").replace("$(INSTALL) $(LOCKED)", _locked_install())
     for command in [line for line in re.split(r"&&|\n", text) if re.search(r"\bpip\b.*\binstall\b", line)]:
         if "--requirement" in command:

@@ -1,4 +1,4 @@
-"""Migrations: they create the tables of the code, and a program refuses a database of an earlier version only."""
+"""The migrations create the tables of the code. A program refuses a database of an earlier version."""
 
 import shutil
 from collections.abc import Iterator

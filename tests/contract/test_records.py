@@ -1,4 +1,4 @@
-"""The contract of the records in PostgreSQL and of the records in memory, which the simulation uses."""
+"""The contract tests of the records in PostgreSQL and of the in-memory records, which the simulation uses."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

@@ -1,4 +1,4 @@
-"""The contract of every provider adapter, tested with the sandbox, and unusable responses of the sandbox."""
+"""The contract tests of provider adapters, run with the sandbox, and the sandbox adapter with unusable responses."""
 
 import socket
 import uuid

@@ -1,4 +1,4 @@
-"""What follows from inbound mail, on a real database: cases, inquiry e-mails, threads, limits, bounces, evidence."""
+"""Inbound mail with a real database: cases, inquiry e-mails, threads, limits, bounces and evidence."""
 
 import email.utils
 from collections.abc import Sequence
@@ -20,46 +20,46 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 MAILS = Path(__file__).parent.parent / "mails"
 
 
-def nobody_answers(_name: str) -> str | None:
+def dns_timeout(_name: str) -> str | None:
     raise TimeoutError
 
 
-def take(records: Records, *mails: bytes, size: int | None = None) -> list[Outcome]:
-    letters = [RawMail(raw, len(raw) if size is None else size) for raw in mails]
-    outcomes = MailIngest(OWN_ADDRESSES, SenderAuthenticator(nobody_answers)).take(records, letters)
+def ingest(records: Records, *mails: bytes, size: int | None = None) -> list[Outcome]:
+    raw_mails = [RawMail(raw, len(raw) if size is None else size) for raw in mails]
+    outcomes = MailIngest(OWN_ADDRESSES, SenderAuthenticator(dns_timeout)).take(records, raw_mails)
     assert all(isinstance(outcome, Outcome) for outcome in outcomes), outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
 
 
-def kinds(outcomes: Sequence[Outcome]) -> list[MailKind]:
+def mail_kinds(outcomes: Sequence[Outcome]) -> list[MailKind]:
     return [outcome.kind for outcome in outcomes]
 
 
-def notes(records: Records) -> list[tuple[str, str, str]]:
+def stored_inquiry_emails(records: Records) -> list[tuple[str, str, str]]:
     with records.work() as work:
         rows = work.run("select kind, email, locale, thread from inquiry_emails order by created_at, id")
         return [(row.kind, row.email, row.locale) for row in rows]
 
 
-def the_cases(records: Records) -> list[UUID]:
+def case_ids(records: Records) -> list[UUID]:
     with records.work() as work:
         return list(work.run("select id from cases order by received_at, id").scalars())
 
 
-def move(records: Records, case: UUID, state: State) -> None:
+def set_state(records: Records, case: UUID, state: State) -> None:
     with records.work() as work:
         work.run("update cases set state = :state where id = :id", state=state, id=case)
 
 
-def in_reply(to: bytes) -> str:
-    name = next(line for line in to.decode().splitlines() if line.startswith("Message-ID"))[12:]
-    return f"In-Reply-To: {name}\nReferences: {name}".replace("\n", "\r\n")
+def reply_headers(mail: bytes) -> str:
+    message_id = next(line for line in mail.decode().splitlines() if line.startswith("Message-ID"))[12:]
+    return f"In-Reply-To: {message_id}\nReferences: {message_id}".replace("\n", "\r\n")
 
 
-def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
-    """Every one has a row, and is a case, or answered, or for a person, or a machine's."""
+def test_no_sample_mail_is_lost(records: Records) -> None:
+    """Every mail has a row. It becomes a case, gets an answer, is flagged for support, or comes from a program."""
     mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
-    outcomes = [outcome for mail in mails for outcome in take(records, mail)]
+    outcomes = [outcome for mail in mails for outcome in ingest(records, mail)]
     with records.work() as work:
         rows = {
             row.message_id: row
@@ -68,41 +68,41 @@ def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
     fresh = [outcome for outcome in outcomes if outcome.fresh]
     assert len(rows) == len(fresh)
     assert all(outcome.flagged for outcome in outcomes if outcome.kind in NEEDS_SUPPORT)
-    followed = sum(bool(row.case_ids or row.inquiry_email_id) for row in rows.values())
-    asking = [
+    handled = sum(bool(row.case_ids or row.inquiry_email_id) for row in rows.values())
+    requests = [
         outcome for outcome in fresh if outcome.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.TOO_LARGE}
     ]
-    assert followed + sum(outcome.flagged for outcome in asking) >= len(asking)
+    assert handled + sum(outcome.flagged for outcome in requests) >= len(requests)
     assert sum(outcome.kind is MailKind.REQUEST for outcome in outcomes) > 100
 
 
 def test_a_mail_without_reference_is_answered_with_the_forms_link_in_its_language(records: Records) -> None:
     mail = a_mail("Ich möchte bitte mein Geld zurück.", sender="ada@example.com")
-    assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
-    assert notes(records) == [("no_reference", "ada@example.com", "de")]
-    assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=False, flagged=False)]
-    assert len(notes(records)) == 1
+    assert ingest(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
+    assert stored_inquiry_emails(records) == [("no_reference", "ada@example.com", "de")]
+    assert ingest(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=False, flagged=False)]
+    assert len(stored_inquiry_emails(records)) == 1
 
 
 def test_a_thread_is_answered_once(records: Records) -> None:
     first = a_mail("I want my money back.", sender="ada@example.com")
-    second = a_mail("Hello? I want my money back!", sender="ada@example.com", header=in_reply(first))
-    assert [outcome.flagged for outcome in take(records, first, second)] == [False, True]
-    assert len(notes(records)) == 1
+    second = a_mail("Hello? I want my money back!", sender="ada@example.com", header=reply_headers(first))
+    assert [outcome.flagged for outcome in ingest(records, first, second)] == [False, True]
+    assert len(stored_inquiry_emails(records)) == 1
 
 
 def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
-    again = a_mail("And MB-2026-0417 please, thanks. Refund!", sender="ada@example.com", header=in_reply(first))
-    other = a_mail("Please refund MB-2026-0418 too.", sender="ada@example.com", header=in_reply(first))
-    stranger = a_mail(sender="mallory@example.com", header=in_reply(first))
+    again = a_mail("And MB-2026-0417 please, thanks. Refund!", sender="ada@example.com", header=reply_headers(first))
+    other = a_mail("Please refund MB-2026-0418 too.", sender="ada@example.com", header=reply_headers(first))
+    stranger = a_mail(sender="mallory@example.com", header=reply_headers(first))
     for mail in (first, again):
-        take(records, mail)
-    (case,) = the_cases(records)
-    assert take(records, again)[0].fresh is False
-    take(records, other)
+        ingest(records, mail)
+    (case,) = case_ids(records)
+    assert ingest(records, again)[0].fresh is False
+    ingest(records, other)
     assert count_cases(records) == 2
-    take(records, stranger)  # who knows a thread has no part in its case
+    ingest(records, stranger)  # another sender's reply in the thread makes a new case
     assert count_cases(records) == 3
     with records.work() as work:
         rows = work.run("select case_ids from inbound_mails order by received_at").scalars().all()
@@ -113,63 +113,63 @@ def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
 
 def test_two_mails_of_a_thread_in_one_batch_are_one_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
-    take(records, first, a_mail(sender="ada@example.com", header=in_reply(first)))
+    ingest(records, first, a_mail(sender="ada@example.com", header=reply_headers(first)))
     assert count_cases(records) == 1
 
 
-def test_an_answer_to_our_letter_belongs_to_its_case(records: Records) -> None:
-    take(records, a_mail(sender="ada@example.com"))
-    (case,) = the_cases(records)
-    move(records, case, State.WITH_SUPPORT)
-    letter = f"<{case}.with_support@moneyback.example>"
-    answer = a_mail("Please refund MB-2026-0417 now!", sender="ada@work.example", header=f"In-Reply-To: {letter}")
-    assert take(records, answer) == [Outcome(MailKind.REQUEST, fresh=True, flagged=True)]
-    assert the_cases(records) == [case]
+def test_a_reply_to_an_email_of_moneyback_belongs_to_its_case(records: Records) -> None:
+    ingest(records, a_mail(sender="ada@example.com"))
+    (case,) = case_ids(records)
+    set_state(records, case, State.WITH_SUPPORT)
+    message_id = f"<{case}.with_support@moneyback.example>"
+    answer = a_mail("Please refund MB-2026-0417 now!", sender="ada@work.example", header=f"In-Reply-To: {message_id}")
+    assert ingest(records, answer) == [Outcome(MailKind.REQUEST, fresh=True, flagged=True)]
+    assert case_ids(records) == [case]
 
 
-def test_who_asks_again_when_the_link_was_too_old_asks_anew(records: Records) -> None:
+def test_a_reply_after_the_case_expired_is_a_new_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
-    take(records, first)
-    move(records, the_cases(records)[0], State.EXPIRED)
-    take(records, a_mail(sender="ada@example.com", header=in_reply(first)))
+    ingest(records, first)
+    set_state(records, case_ids(records)[0], State.EXPIRED)
+    ingest(records, a_mail(sender="ada@example.com", header=reply_headers(first)))
     assert count_cases(records) == 2
 
 
 def test_each_purchase_of_a_mail_is_a_case(records: Records) -> None:
     mail = a_mail("Please refund MB-2026-0417 and MB-2026-0418.")
-    take(records, mail)
-    take(records, mail)
+    ingest(records, mail)
+    ingest(records, mail)
     assert count_cases(records) == 2
-    nine = a_mail(f"Please refund {', '.join(f'MB-2026-{number}' for number in range(1000, 1009))}.")
-    assert take(records, nine) == [Outcome(MailKind.TOO_MANY, fresh=True, flagged=True)]
+    nine_references = a_mail(f"Please refund {', '.join(f'MB-2026-{number}' for number in range(1000, 1009))}.")
+    assert ingest(records, nine_references) == [Outcome(MailKind.TOO_MANY, fresh=True, flagged=True)]
     assert count_cases(records) == 2
 
 
-def test_an_address_is_answered_so_often_a_day(records: Records) -> None:
+def test_the_answers_to_an_address_are_limited_per_day(records: Records) -> None:
     for number in range(MAX_ANSWERS):
-        take(records, a_mail(f"Refund MB-2026-{1000 + number}", sender="ada@example.com"))
-    assert take(records, a_mail("Refund MB-2026-2000", sender="Ada@example.com"))[0].flagged
-    assert take(records, a_mail("I want my money back.", sender="ada@example.com"))[0].flagged
-    assert (count_cases(records), notes(records)) == (MAX_ANSWERS, [])
-    assert not take(records, a_mail(sender="bob@example.com"))[0].flagged
+        ingest(records, a_mail(f"Refund MB-2026-{1000 + number}", sender="ada@example.com"))
+    assert ingest(records, a_mail("Refund MB-2026-2000", sender="Ada@example.com"))[0].flagged
+    assert ingest(records, a_mail("I want my money back.", sender="ada@example.com"))[0].flagged
+    assert (count_cases(records), stored_inquiry_emails(records)) == (MAX_ANSWERS, [])
+    assert not ingest(records, a_mail(sender="bob@example.com"))[0].flagged
     with records.work() as work:
         work.run("update inbound_mails set received_at = received_at - interval '1 day'")
-    assert not take(records, a_mail("Refund MB-2026-2001", sender="ada@example.com"))[0].flagged
+    assert not ingest(records, a_mail("Refund MB-2026-2001", sender="ada@example.com"))[0].flagged
 
 
-def test_a_batch_counts_as_its_mails(records: Records) -> None:
-    take(records, *(a_mail(f"Refund MB-2026-{number}", sender="ada@example.com") for number in range(1000, 1030)))
+def test_the_daily_limit_applies_within_a_batch(records: Records) -> None:
+    ingest(records, *(a_mail(f"Refund MB-2026-{number}", sender="ada@example.com") for number in range(1000, 1030)))
     assert count_cases(records) == MAX_ANSWERS
 
 
 def test_a_huge_mail_is_answered_once(records: Records) -> None:
     mail = a_mail(sender="ada@example.com")
-    assert take(records, mail, mail, size=MAX_SIZE + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
-    assert notes(records) == [("too_large", "ada@example.com", "en")]
+    assert ingest(records, mail, mail, size=MAX_SIZE + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
+    assert stored_inquiry_emails(records) == [("too_large", "ada@example.com", "en")]
 
 
 @pytest.mark.parametrize(
-    "head",
+    "header",
     [
         "Auto-Submitted: auto-replied",
         "Precedence: bulk",
@@ -178,56 +178,57 @@ def test_a_huge_mail_is_answered_once(records: Records) -> None:
         "X-Auto-Response-Suppress: All",
     ],
 )
-def test_a_machine_is_never_answered_and_a_person_looks_at_what_asks_for_money_all_the_same(
-    records: Records, head: str
-) -> None:
-    """A group address or a shop's form passes customers' mails on under such a head."""
-    mails = [a_mail(words, header=head) for words in ("I want my money back.", "Please refund MB-2026-0417.")]
-    assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
-    assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
-    assert not take(records, a_mail("I am away until Monday.", subject="Away: Refund", header=head))[0].flagged
-    assert (count_cases(records), notes(records)) == (0, [])
+def test_an_automatic_mail_is_not_answered_but_flagged_if_it_asks_for_money(records: Records, header: str) -> None:
+    """A mailing list or a shop's form forwards customers' mails with such a header, so support must see requests for money."""
+    mails = [a_mail(text, header=header) for text in ("I want my money back.", "Please refund MB-2026-0417.")]
+    assert [outcome.flagged for outcome in ingest(records, *mails)] == [True, True]
+    assert [outcome.flagged for outcome in ingest(records, *mails)] == [True, True]
+    assert not ingest(records, a_mail("I am away until Monday.", subject="Away: Refund", header=header))[0].flagged
+    assert (count_cases(records), stored_inquiry_emails(records)) == (0, [])
 
 
-def test_our_own_letters_are_never_answered(records: Records) -> None:
-    ours = a_mail(header="X: y").replace(
+def test_own_emails_are_never_answered(records: Records) -> None:
+    own_email = a_mail(header="X: y").replace(
         b"Message-ID: <", b"Message-ID: <6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded@moneyback.example>\r\nX-Old: <"
     )
-    assert kinds(take(records, ours, a_mail(sender=OWN_ADDRESSES[0]))) == [MailKind.OWN_EMAIL, MailKind.OWN_EMAIL]
+    assert mail_kinds(ingest(records, own_email, a_mail(sender=OWN_ADDRESSES[0]))) == [
+        MailKind.OWN_EMAIL,
+        MailKind.OWN_EMAIL,
+    ]
     assert count_cases(records) == 0
 
 
-def test_a_letter_that_came_back_is_told_to_a_person(records: Records) -> None:
+def test_a_bounce_of_an_email_is_stored(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
-    take(records, a_mail(f"Refund {purchase.reference}", sender=purchase.email))
-    (case,) = the_cases(records)
+    ingest(records, a_mail(f"Refund {purchase.reference}", sender=purchase.email))
+    (case,) = case_ids(records)
     with records.work() as work:
         work.case_emails.enqueue([(case, EmailKind.START_REFUND)])
         work.case_emails.mark_sent(work.case_emails.claim([case], seconds=60))
-    report = (MAILS / "bounce_of_our_letter--0.eml").read_bytes()
+    report = (MAILS / "bounce_of_our_email--0.eml").read_bytes()
     report = report.replace(b"6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded", f"{case}.start_refund".encode())
-    assert kinds(take(records, report)) == [MailKind.BOUNCE]
+    assert mail_kinds(ingest(records, report)) == [MailKind.BOUNCE]
     with records.work() as work:
         (bounced,) = work.run("select bounced_at from case_emails").scalars()
     assert bounced is not None
 
 
-def test_an_invented_bounce_changes_nothing(records: Records) -> None:
-    assert kinds(take(records, (MAILS / "bounce_of_our_letter--0.eml").read_bytes())) == [MailKind.BOUNCE]
+def test_a_bounce_of_an_unknown_email_changes_nothing(records: Records) -> None:
+    assert mail_kinds(ingest(records, (MAILS / "bounce_of_our_email--0.eml").read_bytes())) == [MailKind.BOUNCE]
     assert count_cases(records) == 0
 
 
-def test_a_spoofed_mail_leads_to_the_customer_alone(records: Records) -> None:
-    """Whoever wrote it: no trust, and the purchase's own address is where the question goes."""
+def test_a_spoofed_mail_contacts_only_the_customer(records: Records) -> None:
+    """The case is not trusted, and the confirmation goes to the address of the purchase."""
     purchase = a_recent_purchase(email="ada@example.com")
     store_seller_and_purchases(records, purchase)
-    forged = a_mail(
+    spoofed = a_mail(
         f"Refund {purchase.reference}",
         sender="ada@example.com",
         header="Reply-To: mallory@example.net\r\nAuthentication-Results: mx.moneyback.example; dkim=pass; dmarc=pass",
     )
-    take(records, forged)
+    ingest(records, spoofed)
     with records.work() as work:
         (trusted,) = work.run("select trusted from cases").scalars()
         (evidence,) = work.run("select evidence from inbound_mails").scalars()

@@ -1,7 +1,7 @@
 """Writes the generated mails of this folder and their labels: ``python -m tests.mails.generate``.
 
-The result is the same in every run. The formats are those of mail programs, servers and mailing lists. Mails without
-``--`` in their name were collected by hand.
+The result is the same in every run. The mails have the formats of real mail programs, servers and mailing lists.
+Mails without ``--`` in their name were collected by hand.
 """
 
 import base64
@@ -18,11 +18,11 @@ from tests.mails.mail_texts import TEXTS, LanguageTexts, MailText
 
 HERE = Path(__file__).parent
 LABELS = HERE / "labels.json"
-US = "Refunds <refunds@moneyback.example>"
-RECEIPT_ID = "<receipt.0417@aurora.example>"
-EMAIL_ID = "<6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded@moneyback.example>"
+RECIPIENT = "Refunds <refunds@moneyback.example>"
+RECEIPT_MESSAGE_ID = "<receipt.0417@aurora.example>"
+EMAIL_MESSAGE_ID = "<6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded@moneyback.example>"
 PICTURE = base64.b64encode(bytes(range(256)) * 12).decode()
-WRAP = 76
+LINE_LENGTH = 76
 
 Label = dict[str, Any]
 GeneratedMail = tuple[str, bytes, Label]
@@ -35,39 +35,40 @@ def reference() -> str:
 
 
 def wrapped(text: str) -> str:
-    return "\r\n".join(text[at : at + WRAP] for at in range(0, len(text), WRAP))
+    return "\r\n".join(text[start : start + LINE_LENGTH] for start in range(0, len(text), LINE_LENGTH))
 
 
 def body(
-    text: str, charset: str = "utf-8", cte: str = "8bit", kind: str = "text/plain", more: str = ""
+    text: str, charset: str = "utf-8", encoding: str = "8bit", kind: str = "text/plain", parameters: str = ""
 ) -> tuple[str, bytes]:
-    """Return a text as a MIME part: its headers, and its bytes in a charset and transfer encoding."""
+    """Return a text as a MIME part: the headers, and the bytes in a charset and a transfer encoding."""
     raw = text.replace("\n", "\r\n").encode(charset, "replace")
-    head = f'Content-Type: {kind}; charset="{charset}"{more}\r\nContent-Transfer-Encoding: {cte}'
-    if cte == "base64":
-        return head, wrapped(base64.b64encode(raw).decode()).encode()
-    if cte == "quoted-printable":
-        return head, quopri.encodestring(raw.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
-    return head, raw
+    headers = f'Content-Type: {kind}; charset="{charset}"{parameters}\r\nContent-Transfer-Encoding: {encoding}'
+    if encoding == "base64":
+        return headers, wrapped(base64.b64encode(raw).decode()).encode()
+    if encoding == "quoted-printable":
+        return headers, quopri.encodestring(raw.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+    return headers, raw
 
 
-def several(kind: str, *parts: tuple[str, bytes], more: str = "") -> tuple[str, bytes]:
+def multipart(kind: str, *parts: tuple[str, bytes], parameters: str = "") -> tuple[str, bytes]:
     """Return several parts as one ``multipart/...`` part."""
-    line = f"----=_Part_{rng.randrange(10**8):08}"
-    inner = b"".join(f"--{line}\r\n{head}\r\n\r\n".encode() + raw + b"\r\n" for head, raw in parts)
-    return f'Content-Type: multipart/{kind}; boundary="{line}"{more}', inner + f"--{line}--\r\n".encode()
+    boundary = f"----=_Part_{rng.randrange(10**8):08}"
+    content = b"".join(f"--{boundary}\r\n{headers}\r\n\r\n".encode() + raw + b"\r\n" for headers, raw in parts)
+    headers = f'Content-Type: multipart/{kind}; boundary="{boundary}"{parameters}'
+    return headers, content + f"--{boundary}--\r\n".encode()
 
 
-def attached(kind: str, name: str, content: str = PICTURE, how: str = "attachment") -> tuple[str, bytes]:
-    """Return an attachment."""
-    head = (
-        f'Content-Type: {kind}; name="{name}"\r\nContent-Disposition: {how}; filename="{name}"\r\n'
+def attachment(kind: str, name: str, content: str = PICTURE, disposition: str = "attachment") -> tuple[str, bytes]:
+    """Return an attached file as a MIME part."""
+    headers = (
+        f'Content-Type: {kind}; name="{name}"\r\nContent-Disposition: {disposition}; filename="{name}"\r\n'
         "Content-Transfer-Encoding: base64"
     )
-    return head, wrapped(content).encode()
+    return headers, wrapped(content).encode()
 
 
-PROGRAMS = {
+PROGRAM_HEADERS = {
     "gmail": "Received: from mail-ej1-f54.google.com (mail-ej1-f54.google.com [209.85.218.54])\r\n\tby mx.moneyback.example "
     "with ESMTPS id 4bQx7; Mon, 15 Jun 2026 10:28:04 +0200\r\nX-Gm-Message-State: AOJu0YzXk3c",
     "outlook": "Received: from EUR05-VI1-obe.outbound.protection.outlook.com\r\n\tby mx.moneyback.example; Mon, 15 Jun 2026 "
@@ -89,28 +90,31 @@ def mail(
     part: tuple[str, bytes],
     *,
     program: str = "gmail",
-    more: str = "",
+    headers: str = "",
     charset: str = "utf-8",
 ) -> bytes:
     """Return a whole mail, with the headers of a mail program."""
     number = rng.randrange(10**12)
-    encoded = Header(subject, charset, header_name="Subject", maxlinelen=WRAP).encode().replace("\n", "\r\n")
-    head = [
-        PROGRAMS[program],
+    encoded_subject = (
+        Header(subject, charset, header_name="Subject", maxlinelen=LINE_LENGTH).encode().replace("\n", "\r\n")
+    )
+    lines = [
+        PROGRAM_HEADERS[program],
         f"From: {formataddr((texts.name, texts.address), charset)}",
-        f"To: {US}",
-        f"Subject: {encoded}",
+        f"To: {RECIPIENT}",
+        f"Subject: {encoded_subject}",
         "Date: Mon, 15 Jun 2026 10:28:00 +0200",
         f"Message-ID: <{number:012x}@{texts.address.partition('@')[2]}>",
         "MIME-Version: 1.0",
-        *filter(None, [more]),
+        *filter(None, [headers]),
         part[0],
     ]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + part[1]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + part[1]
 
 
-def request_label(references: list[str], reason: str, locale: str, **more: str) -> Label:
-    return {"kind": "request", "references": references, "reason": reason, "wish": "full", "locale": locale} | more
+def request_label(references: list[str], reason: str, locale: str, **changes: str) -> Label:
+    label = {"kind": "request", "references": references, "reason": reason, "refund_scope": "full", "locale": locale}
+    return label | changes
 
 
 def html(text: str) -> str:
@@ -122,16 +126,21 @@ def quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.split("\n"))
 
 
-def block(texts: LanguageTexts, subject: str) -> str:
+def outlook_header(texts: LanguageTexts, subject: str) -> str:
     """Return the header lines that Outlook puts above a quotation."""
-    sender, sent, to, about = texts.labels
-    space = "\u00a0" if sender == "De" and about == "Objet" else ""
-    values = ((sender, "Aurora Software <help@aurora.example>"), (sent, "14.06.2026 18:03"))
-    return "\n".join(f"{name}{space}: {value}" for name, value in (*values, (to, texts.address), (about, subject)))
+    from_label, sent_label, to_label, subject_label = texts.outlook_labels
+    space = "\u00a0" if from_label == "De" and subject_label == "Objet" else ""  # French has a space before a colon
+    lines = (
+        (from_label, "Aurora Software <help@aurora.example>"),
+        (sent_label, "14.06.2026 18:03"),
+        (to_label, texts.address),
+        (subject_label, subject),
+    )
+    return "\n".join(f"{label}{space}: {value}" for label, value in lines)
 
 
-REPLY_TO_RECEIPT = f"In-Reply-To: {RECEIPT_ID}\r\nReferences: {RECEIPT_ID}"
-REPLY_TO_EMAIL = f"In-Reply-To: {EMAIL_ID}\r\nReferences: {EMAIL_ID}"
+REPLY_TO_RECEIPT = f"In-Reply-To: {RECEIPT_MESSAGE_ID}\r\nReferences: {RECEIPT_MESSAGE_ID}"
+REPLY_TO_EMAIL = f"In-Reply-To: {EMAIL_MESSAGE_ID}\r\nReferences: {EMAIL_MESSAGE_ID}"
 
 
 def customer_mails(language: str, texts: LanguageTexts) -> Iterator[GeneratedMail]:
@@ -146,94 +155,103 @@ def customer_mails(language: str, texts: LanguageTexts) -> Iterator[GeneratedMai
 
 
 def _plain_requests(language: str, texts: LanguageTexts) -> Iterator[GeneratedMail]:
-    for number, request in enumerate(texts.asks):
+    for number, request in enumerate(texts.requests):
         ref = reference()
         text, label = request.text.format(ref=ref), request_label([ref], request.reason, language)
-        charset = texts.encodings[number % len(texts.encodings)]
-        cte = "7bit" if charset in {"us-ascii", "iso-2022-jp"} else ("8bit", "quoted-printable", "base64")[number % 3]
-        yield f"{charset}_{cte}", mail(texts, request.subject, body(text, charset, cte), charset=charset), label
+        charset = texts.charsets[number % len(texts.charsets)]
+        encoding = (
+            "7bit" if charset in {"us-ascii", "iso-2022-jp"} else ("8bit", "quoted-printable", "base64")[number % 3]
+        )
+        part = body(text, charset, encoding)
+        yield f"{charset}_{encoding}", mail(texts, request.subject, part, charset=charset), label
 
 
 def _formatted_requests(language: str, texts: LanguageTexts) -> Iterator[GeneratedMail]:
-    first, second, third = texts.asks
-    for shape, (ref, request, raw) in (
-        ("gmail_alternative", _alternative(texts, first)),
-        ("apple_flowed", _flowed(texts, second)),
-        ("outlook_word_html", _word(texts, third)),
+    first, second, third = texts.requests
+    for name, (ref, request, raw) in (
+        ("gmail_alternative", _gmail_alternative(texts, first)),
+        ("apple_flowed", _apple_flowed(texts, second)),
+        ("outlook_word_html", _outlook_word_html(texts, third)),
         ("phone", _phone(texts, second)),
-        ("nested_with_pictures", _nested(texts, third)),
-        ("hidden_preheader", _hidden(texts, first)),
+        ("nested_with_pictures", _nested_with_pictures(texts, third)),
+        ("hidden_preheader", _hidden_preheader(texts, first)),
     ):
-        yield shape, raw, request_label([ref], request.reason, language)
+        yield name, raw, request_label([ref], request.reason, language)
 
 
 def _replies(language: str, texts: LanguageTexts, ref: str, receipt: str) -> Iterator[GeneratedMail]:
-    asking = request_label([ref], "other", language)
+    label = request_label([ref], "other", language)
     receipt_html = f'<blockquote class="gmail_quote" style="margin:0 0 0 .8ex">{html(receipt)}</blockquote>'
-    reply = several(
+    reply = multipart(
         "alternative",
-        body(f"{texts.short}\n\n{texts.wrote}\n\n{quoted(receipt)}\n", cte="base64"),
+        body(f"{texts.short_request}\n\n{texts.gmail_quote_line}\n\n{quoted(receipt)}\n", encoding="base64"),
         body(
-            f'{html(texts.short)}<br><div class="gmail_quote">{html(texts.wrote)}{receipt_html}</div>',
+            f'{html(texts.short_request)}<br><div class="gmail_quote">{html(texts.gmail_quote_line)}{receipt_html}</div>',
             kind="text/html",
         ),
     )
-    yield "gmail_reply_quoting_the_receipt", mail(texts, "Re: Aurora", reply, more=REPLY_TO_RECEIPT), asking
-    text = f"{texts.short}\n\n________________________________\n{block(texts, 'Aurora Photo 4')}\n\n{receipt}\n"
+    yield "gmail_reply_quoting_the_receipt", mail(texts, "Re: Aurora", reply, headers=REPLY_TO_RECEIPT), label
+    text = f"{texts.short_request}\n\n________________________________\n{outlook_header(texts, 'Aurora Photo 4')}\n\n{receipt}\n"
     yield (
         "outlook_reply",
-        mail(texts, "RE: Aurora", body(text, cte="base64"), program="outlook", more=REPLY_TO_RECEIPT),
-        asking,
+        mail(texts, "RE: Aurora", body(text, encoding="base64"), program="outlook", headers=REPLY_TO_RECEIPT),
+        label,
     )
-    text = f"{texts.thunderbird}\n{quoted(receipt)}\n\n{texts.short}\n"
+    text = f"{texts.thunderbird_quote_line}\n{quoted(receipt)}\n\n{texts.short_request}\n"
     yield (
         "thunderbird_bottom_reply",
-        mail(texts, "Re: Aurora", body(text), program="thunderbird", more=REPLY_TO_RECEIPT),
-        asking,
+        mail(texts, "Re: Aurora", body(text), program="thunderbird", headers=REPLY_TO_RECEIPT),
+        label,
     )
-    text = f"{texts.short}\n\n{texts.forwarded}\n{block(texts, 'Aurora')}\n\n{receipt}\n"
-    yield "gmail_forward", mail(texts, "Fwd: Aurora", body(text)), asking
-    text = f"{texts.short}\n\n{texts.apple_forwarded}\n\n{quoted(block(texts, 'Aurora'))}\n> \n{quoted(receipt)}\n"
-    yield "apple_forward", mail(texts, "Fwd: Aurora", body(text, cte="quoted-printable"), program="apple"), asking
+    text = f"{texts.short_request}\n\n{texts.gmail_forward_line}\n{outlook_header(texts, 'Aurora')}\n\n{receipt}\n"
+    yield "gmail_forward", mail(texts, "Fwd: Aurora", body(text)), label
+    forwarded = f"{quoted(outlook_header(texts, 'Aurora'))}\n> \n{quoted(receipt)}"
+    text = f"{texts.short_request}\n\n{texts.apple_forward_line}\n\n{forwarded}\n"
+    yield "apple_forward", mail(texts, "Fwd: Aurora", body(text, encoding="quoted-printable"), program="apple"), label
 
 
 def _without_quotation(language: str, texts: LanguageTexts, ref: str) -> Iterator[GeneratedMail]:
-    asking = request_label([ref], "other", language)
-    yield "subject_only", mail(texts, f"{texts.short} {ref}", body("\n"), program="android"), asking
-    one, two = reference(), reference()
-    both = request_label([one, two], "wrong_product" if language == "en" else "other", language)
-    yield "two_purchases", mail(texts, texts.asks[0].subject, body(texts.several.format(one=one, two=two))), both
-    none = texts.asks_without
-    yield "no_reference", mail(texts, none.subject, body(none.text)), {"kind": "no_reference", "locale": language}
+    label = request_label([ref], "other", language)
+    yield "subject_only", mail(texts, f"{texts.short_request} {ref}", body("\n"), program="android"), label
+    first, second = reference(), reference()
+    label = request_label([first, second], "wrong_product" if language == "en" else "other", language)
+    text = texts.request_for_two_purchases.format(one=first, two=second)
+    yield "two_purchases", mail(texts, texts.requests[0].subject, body(text)), label
+    request = texts.request_without_reference
+    yield "no_reference", mail(texts, request.subject, body(request.text)), {"kind": "no_reference", "locale": language}
 
 
 def _without_request(language: str, texts: LanguageTexts, receipt: str) -> Iterator[GeneratedMail]:
-    text = f"{texts.thanks}\n\n{texts.wrote}\n{quoted(receipt)}\n"
-    nothing = {"kind": "not_a_request", "locale": language}
-    yield "thanks_for_our_letter", mail(texts, "Re: Aurora", body(text, cte="base64"), more=REPLY_TO_EMAIL), nothing
-    yield "question", mail(texts, "Aurora Photo", body(texts.question)), nothing
-    away = texts.away
-    machine = {"kind": "auto_reply"}
-    marks = "Auto-Submitted: auto-replied\r\nX-Auto-Response-Suppress: All\r\nPrecedence: bulk"
-    yield "away", mail(texts, away.subject, body(away.text), program="outlook", more=marks), {"kind": "list"}
-    yield "away_without_marks", mail(texts, away.subject, body(f"{away.text}\n\n{quoted(receipt)}")), machine
+    text = f"{texts.thanks}\n\n{texts.gmail_quote_line}\n{quoted(receipt)}\n"
+    no_request = {"kind": "not_a_request", "locale": language}
+    yield (
+        "thanks_for_our_email",
+        mail(texts, "Re: Aurora", body(text, encoding="base64"), headers=REPLY_TO_EMAIL),
+        no_request,
+    )
+    yield "question", mail(texts, "Aurora Photo", body(texts.question)), no_request
+    reply = texts.out_of_office
+    auto_reply = {"kind": "auto_reply"}
+    automatic = "Auto-Submitted: auto-replied\r\nX-Auto-Response-Suppress: All\r\nPrecedence: bulk"
+    yield "away", mail(texts, reply.subject, body(reply.text), program="outlook", headers=automatic), {"kind": "list"}
+    yield "away_without_marks", mail(texts, reply.subject, body(f"{reply.text}\n\n{quoted(receipt)}")), auto_reply
 
 
-def _alternative(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
+def _gmail_alternative(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
     text = request.text.format(ref=ref)
-    parts = body(text, cte="base64"), body(html(text), kind="text/html", cte="quoted-printable")
-    return ref, request, mail(texts, request.subject, several("alternative", *parts))
+    parts = body(text, encoding="base64"), body(html(text), kind="text/html", encoding="quoted-printable")
+    return ref, request, mail(texts, request.subject, multipart("alternative", *parts))
 
 
-def _flowed(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
+def _apple_flowed(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
     lines = request.text.format(ref=ref).replace(". ", ". \n")
-    part = body(lines, cte="quoted-printable", more="; format=flowed; delsp=yes")
+    part = body(lines, encoding="quoted-printable", parameters="; format=flowed; delsp=yes")
     return ref, request, mail(texts, request.subject, part, program="apple")
 
 
-def _word(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
+def _outlook_word_html(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
     lines = "".join(
         f"<p class=MsoNormal>{line or '<o:p>&nbsp;</o:p>'}</p>" for line in request.text.format(ref=ref).split("\n")
@@ -243,42 +261,42 @@ def _word(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes
         f"p.MsoNormal {{margin:0cm; color:#123456;}}\n--></style></head>"
         f"<body lang=EN-US><div class=WordSection1>{lines}</div></body></html>"
     )
-    charset = next((one for one in texts.encodings if one not in {"utf-8", "us-ascii"}), "utf-8")
+    charset = next((name for name in texts.charsets if name not in {"utf-8", "us-ascii"}), "utf-8")
     part = body(page, charset, "base64", "text/html")
     return ref, request, mail(texts, request.subject, part, program="outlook", charset=charset)
 
 
 def _phone(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
-    part = body(f"{request.text.format(ref=ref)}\n\n{texts.phone}\n", cte="base64")
+    part = body(f"{request.text.format(ref=ref)}\n\n{texts.iphone_line}\n", encoding="base64")
     return ref, request, mail(texts, request.subject, part, program="iphone")
 
 
-def _nested(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
+def _nested_with_pictures(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
     text = request.text.format(ref=ref)
-    alternative = several("alternative", body(text), body(html(text), kind="text/html"))
-    related = several("related", alternative, attached("image/png", "image001.png", how="inline"))
-    invoice = attached("application/pdf", "invoice-MB-2025-99999.pdf")
-    return ref, request, mail(texts, request.subject, several("mixed", related, invoice), program="outlook")
+    alternative = multipart("alternative", body(text), body(html(text), kind="text/html"))
+    related = multipart("related", alternative, attachment("image/png", "image001.png", disposition="inline"))
+    invoice = attachment("application/pdf", "invoice-MB-2025-99999.pdf")
+    return ref, request, mail(texts, request.subject, multipart("mixed", related, invoice), program="outlook")
 
 
-def _hidden(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
+def _hidden_preheader(texts: LanguageTexts, request: MailText) -> tuple[str, MailText, bytes]:
     ref = reference()
     page = "<!DOCTYPE html><html><head><title>Mail</title><style>a{color:#aa2026}</style></head>"
     page += f"<body><!-- Order ZZ-1111-2222 -->\n{html(request.text.format(ref=ref))}"
     page += "<img src='https://t.example/o?id=98765432' width=1 height=1></body></html>"
-    return ref, request, mail(texts, request.subject, body(page, cte="base64", kind="text/html"), program="yahoo")
+    return ref, request, mail(texts, request.subject, body(page, encoding="base64", kind="text/html"), program="yahoo")
 
 
 def main() -> None:
     """Write all generated mails, and their labels."""
-    from tests.mails.unusual_mails import odd_mails  # noqa: PLC0415 - that module imports this one
+    from tests.mails.unusual_mails import unusual_mails  # noqa: PLC0415 - that module imports this module
 
     labels = {name: label for name, label in json.loads(LABELS.read_text()).items() if "--" not in name}
     for path in HERE.glob("*--*.eml"):
         path.unlink()
-    for name, raw, label in (*_in_every_language(), *_numbered(odd_mails())):
+    for name, raw, label in (*_in_every_language(), *_numbered(unusual_mails())):
         (HERE / f"{name}.eml").write_bytes(raw)
         labels[name] = label
     LABELS.write_text(json.dumps(labels, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
@@ -286,13 +304,13 @@ def main() -> None:
 
 def _in_every_language() -> Iterator[GeneratedMail]:
     for language, texts in TEXTS.items():
-        for shape, raw, label in customer_mails(language, texts):
-            yield f"{shape}--{language}", raw, label
+        for name, raw, label in customer_mails(language, texts):
+            yield f"{name}--{language}", raw, label
 
 
 def _numbered(mails: Iterator[GeneratedMail]) -> Iterator[GeneratedMail]:
-    for number, (shape, raw, label) in enumerate(mails):
-        yield f"{shape}--{number}", raw, label
+    for number, (name, raw, label) in enumerate(mails):
+        yield f"{name}--{number}", raw, label
 
 
 if __name__ == "__main__":

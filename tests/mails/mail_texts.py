@@ -16,33 +16,42 @@ class LanguageTexts(NamedTuple):
 
     name: str
     address: str
-    asks: tuple[MailText, ...]
-    asks_without: MailText
+    requests: tuple[MailText, ...]
+    """Refund requests."""
+    request_without_reference: MailText
     """A request without a purchase reference."""
-    short: str
+    short_request: str
     """A short request above a quotation."""
     thanks: str
+    """An answer that is not a refund request."""
     question: str
     """A question that is not a refund request."""
-    several: str
-    wrote: str
+    request_for_two_purchases: str
+    """A request for two purchases."""
+    gmail_quote_line: str
     """Gmail's line above a quotation."""
-    thunderbird: str
-    forwarded: str
-    apple_forwarded: str
-    labels: tuple[str, str, str, str]
+    thunderbird_quote_line: str
+    """Thunderbird's line above a quotation."""
+    gmail_forward_line: str
+    """Gmail's line above a forwarded mail."""
+    apple_forward_line: str
+    """Apple Mail's line above a forwarded mail."""
+    outlook_labels: tuple[str, str, str, str]
     """Outlook's words for From, Sent, To and Subject."""
-    phone: str
+    iphone_line: str
+    """The line that an iPhone adds below a mail."""
     receipt: str
-    away: MailText
-    encodings: tuple[str, ...]
+    out_of_office: MailText
+    """An out-of-office reply."""
+    charsets: tuple[str, ...]
+    """The charsets in use for the language."""
 
 
 TEXTS = {
     "en": LanguageTexts(
         name="Maud Okafor",
         address="maud.okafor@gmail.com",
-        asks=(
+        requests=(
             MailText(
                 "Refund request",
                 "Hello,\n\nyou charged my card again last week for another year. I cancelled in March and do not want "
@@ -62,32 +71,32 @@ TEXTS = {
                 "duplicate_order",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "I want my money back",
             "Hello, I bought your photo program last week and I'm not happy with it at all. How do I get a refund? "
             "I can't find any order number.\n\nMaud",
             "dissatisfied",
         ),
-        short="Please refund this, I don't need it.",
+        short_request="Please refund this, I don't need it.",
         thanks="Thank you so much, that was quick!\n\nMaud",
         question="Can I use the licence on two computers? I have a desktop and a laptop.\n\nMaud",
-        several="Please refund both orders, {one} and {two}. I ordered by accident.",
-        wrote="On Sun, 14 Jun 2026 at 18:03, Aurora Software <help@aurora.example> wrote:",
-        thunderbird="On 14.06.26 18:03, Aurora Software wrote:",
-        forwarded="---------- Forwarded message ---------",
-        apple_forwarded="Begin forwarded message:",
-        labels=("From", "Sent", "To", "Subject"),
-        phone="Sent from my iPhone",
+        request_for_two_purchases="Please refund both orders, {one} and {two}. I ordered by accident.",
+        gmail_quote_line="On Sun, 14 Jun 2026 at 18:03, Aurora Software <help@aurora.example> wrote:",
+        thunderbird_quote_line="On 14.06.26 18:03, Aurora Software wrote:",
+        gmail_forward_line="---------- Forwarded message ---------",
+        apple_forward_line="Begin forwarded message:",
+        outlook_labels=("From", "Sent", "To", "Subject"),
+        iphone_line="Sent from my iPhone",
         receipt="Thank you for your purchase of Aurora Photo 4.\nReference number: {ref}\nAmount: EUR 49.00",
-        away=MailText(
+        out_of_office=MailText(
             "Automatic reply: Refund", "I am out of the office until 29 June with limited access to mail.", ""
         ),
-        encodings=("utf-8", "us-ascii", "windows-1252"),
+        charsets=("utf-8", "us-ascii", "windows-1252"),
     ),
     "de": LanguageTexts(
         name="Jörg Müller",
         address="joerg.mueller@gmx.de",
-        asks=(
+        requests=(
             MailText(
                 "Rückerstattung",
                 "Sehr geehrte Damen und Herren,\n\nleider wurde mein Abo automatisch verlängert, obwohl ich das nicht "
@@ -108,30 +117,30 @@ TEXTS = {
                 "wrong_product",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "Geld zurück",
             "Hallo, ich bin mit dem Programm überhaupt nicht zufrieden und möchte mein Geld zurück. Eine Bestellnummer "
             "finde ich nicht mehr.\n\nJörg Müller",
             "dissatisfied",
         ),
-        short="Bitte erstatten Sie mir das.",
+        short_request="Bitte erstatten Sie mir das.",
         thanks="Vielen Dank für die schnelle Hilfe!\n\nJörg Müller",
         question="Guten Tag, kann ich die Lizenz auch auf meinem Notebook benutzen?\n\nJörg Müller",
-        several="Bitte erstatten Sie mir beide Bestellungen: {one} und {two}.",
-        wrote="Am So., 14. Juni 2026 um 18:03 Uhr schrieb Aurora Software <help@aurora.example>:",
-        thunderbird="Am 14.06.26 um 18:03 schrieb Aurora Software:",
-        forwarded="---------- Weitergeleitete Nachricht ---------",
-        apple_forwarded="Anfang der weitergeleiteten Nachricht:",
-        labels=("Von", "Gesendet", "An", "Betreff"),
-        phone="Von meinem iPhone gesendet",
+        request_for_two_purchases="Bitte erstatten Sie mir beide Bestellungen: {one} und {two}.",
+        gmail_quote_line="Am So., 14. Juni 2026 um 18:03 Uhr schrieb Aurora Software <help@aurora.example>:",
+        thunderbird_quote_line="Am 14.06.26 um 18:03 schrieb Aurora Software:",
+        gmail_forward_line="---------- Weitergeleitete Nachricht ---------",
+        apple_forward_line="Anfang der weitergeleiteten Nachricht:",
+        outlook_labels=("Von", "Gesendet", "An", "Betreff"),
+        iphone_line="Von meinem iPhone gesendet",
         receipt="Vielen Dank für Ihren Kauf von Aurora Photo 4.\nReferenznummer: {ref}\nBetrag: 49,00 EUR",
-        away=MailText("Abwesenheitsnotiz: Rückerstattung", "Ich bin bis zum 29. Juni nicht im Büro.", ""),
-        encodings=("utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"),
+        out_of_office=MailText("Abwesenheitsnotiz: Rückerstattung", "Ich bin bis zum 29. Juni nicht im Büro.", ""),
+        charsets=("utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"),
     ),
     "fr": LanguageTexts(
         name="Éloïse Lefèvre",
         address="eloise.lefevre@orange.fr",
-        asks=(
+        requests=(
             MailText(
                 "Demande de remboursement",
                 "Bonjour,\n\nmon abonnement a été renouvelé automatiquement alors que je n'en veux plus. Je souhaite être "
@@ -151,30 +160,30 @@ TEXTS = {
                 "not_delivered",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "Remboursement",
             "Bonjour, je suis très déçue par votre logiciel et je voudrais être remboursée. Je ne retrouve pas le numéro.\n"
             "Éloïse",
             "dissatisfied",
         ),
-        short="Merci de me rembourser cet achat.",
+        short_request="Merci de me rembourser cet achat.",
         thanks="Merci beaucoup pour votre rapidité !\n\nÉloïse",
         question="Bonjour, puis-je utiliser la licence sur deux ordinateurs ?\n\nÉloïse",
-        several="Merci de me rembourser les deux commandes : {one} et {two}.",
-        wrote="Le dim. 14 juin 2026 à 18:03, Aurora Software <help@aurora.example> a écrit :",
-        thunderbird="Le 14/06/2026 à 18:03, Aurora Software a écrit :",
-        forwarded="---------- Message transféré ---------",
-        apple_forwarded="Début du message réexpédié :",
-        labels=("De", "Envoyé", "À", "Objet"),
-        phone="Envoyé de mon iPhone",
+        request_for_two_purchases="Merci de me rembourser les deux commandes : {one} et {two}.",
+        gmail_quote_line="Le dim. 14 juin 2026 à 18:03, Aurora Software <help@aurora.example> a écrit :",
+        thunderbird_quote_line="Le 14/06/2026 à 18:03, Aurora Software a écrit :",
+        gmail_forward_line="---------- Message transféré ---------",
+        apple_forward_line="Début du message réexpédié :",
+        outlook_labels=("De", "Envoyé", "À", "Objet"),
+        iphone_line="Envoyé de mon iPhone",
         receipt="Merci pour votre achat d'Aurora Photo 4.\nNuméro de référence : {ref}\nMontant : 49,00 EUR",
-        away=MailText("Réponse automatique : Remboursement", "Je suis absente jusqu'au 29 juin.", ""),
-        encodings=("utf-8", "iso-8859-15", "windows-1252"),
+        out_of_office=MailText("Réponse automatique : Remboursement", "Je suis absente jusqu'au 29 juin.", ""),
+        charsets=("utf-8", "iso-8859-15", "windows-1252"),
     ),
     "es": LanguageTexts(
         name="Iñaki Muñoz",
         address="inaki.munoz@hotmail.es",
-        asks=(
+        requests=(
             MailText(
                 "Solicitud de reembolso",
                 "Hola:\n\nse ha renovado mi suscripción sin que yo lo quisiera. Solicito el reembolso. "
@@ -193,29 +202,31 @@ TEXTS = {
                 "duplicate_order",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "Devolución",
             "Hola, no estoy satisfecho con el programa y quiero un reembolso, pero no encuentro el número.\nIñaki",
             "dissatisfied",
         ),
-        short="Por favor, quiero el reembolso de esto.",
+        short_request="Por favor, quiero el reembolso de esto.",
         thanks="¡Muchas gracias por la rapidez!\n\nIñaki",
         question="Hola, ¿puedo usar la licencia en dos ordenadores?\n\nIñaki",
-        several="Quiero el reembolso de los dos pedidos: {one} y {two}.",
-        wrote="El dom, 14 jun 2026 a las 18:03, Aurora Software (<help@aurora.example>) escribió:",
-        thunderbird="El 14/6/26 a las 18:03, Aurora Software escribió:",
-        forwarded="---------- Mensaje reenviado ---------",
-        apple_forwarded="Inicio del mensaje reenviado:",
-        labels=("De", "Enviado", "Para", "Asunto"),
-        phone="Enviado desde mi iPhone",
+        request_for_two_purchases="Quiero el reembolso de los dos pedidos: {one} y {two}.",
+        gmail_quote_line="El dom, 14 jun 2026 a las 18:03, Aurora Software (<help@aurora.example>) escribió:",
+        thunderbird_quote_line="El 14/6/26 a las 18:03, Aurora Software escribió:",
+        gmail_forward_line="---------- Mensaje reenviado ---------",
+        apple_forward_line="Inicio del mensaje reenviado:",
+        outlook_labels=("De", "Enviado", "Para", "Asunto"),
+        iphone_line="Enviado desde mi iPhone",
         receipt="Gracias por su compra de Aurora Photo 4.\nNúmero de referencia: {ref}\nImporte: 49,00 EUR",
-        away=MailText("Respuesta automática: Reembolso", "Estaré fuera de la oficina hasta el 29 de junio.", ""),
-        encodings=("utf-8", "iso-8859-1", "windows-1252"),
+        out_of_office=MailText(
+            "Respuesta automática: Reembolso", "Estaré fuera de la oficina hasta el 29 de junio.", ""
+        ),
+        charsets=("utf-8", "iso-8859-1", "windows-1252"),
     ),
     "it": LanguageTexts(
         name="Niccolò D'Angiò",
         address="niccolo.dangio@libero.it",
-        asks=(
+        requests=(
             MailText(
                 "Richiesta di rimborso",
                 "Buongiorno,\n\nl'abbonamento si è rinnovato automaticamente ma non lo voglio più. Chiedo il rimborso. "
@@ -235,29 +246,29 @@ TEXTS = {
                 "wrong_product",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "Rimborso",
             "Salve, sono molto deluso dal programma e vorrei essere rimborsato, ma non trovo il numero dell'ordine.\nNiccolò",
             "dissatisfied",
         ),
-        short="Vorrei il rimborso di questo acquisto, per favore.",
+        short_request="Vorrei il rimborso di questo acquisto, per favore.",
         thanks="Grazie mille, siete stati velocissimi!\n\nNiccolò",
         question="Buongiorno, posso usare la licenza su due computer?\n\nNiccolò",
-        several="Vorrei il rimborso di entrambi gli ordini: {one} e {two}.",
-        wrote="Il giorno dom 14 giu 2026 alle ore 18:03 Aurora Software <help@aurora.example> ha scritto:",
-        thunderbird="Il 14/06/2026 18:03, Aurora Software ha scritto:",
-        forwarded="---------- Messaggio inoltrato ---------",
-        apple_forwarded="Inizio messaggio inoltrato:",
-        labels=("Da", "Inviato", "A", "Oggetto"),
-        phone="Inviato da iPhone",
+        request_for_two_purchases="Vorrei il rimborso di entrambi gli ordini: {one} e {two}.",
+        gmail_quote_line="Il giorno dom 14 giu 2026 alle ore 18:03 Aurora Software <help@aurora.example> ha scritto:",
+        thunderbird_quote_line="Il 14/06/2026 18:03, Aurora Software ha scritto:",
+        gmail_forward_line="---------- Messaggio inoltrato ---------",
+        apple_forward_line="Inizio messaggio inoltrato:",
+        outlook_labels=("Da", "Inviato", "A", "Oggetto"),
+        iphone_line="Inviato da iPhone",
         receipt="Grazie per l'acquisto di Aurora Photo 4.\nNumero di riferimento: {ref}\nImporto: 49,00 EUR",
-        away=MailText("Risposta automatica: Rimborso", "Sono fuori ufficio fino al 29 giugno.", ""),
-        encodings=("utf-8", "iso-8859-1", "windows-1252"),
+        out_of_office=MailText("Risposta automatica: Rimborso", "Sono fuori ufficio fino al 29 giugno.", ""),
+        charsets=("utf-8", "iso-8859-1", "windows-1252"),
     ),
     "pt": LanguageTexts(
         name="João Conceição",
         address="joao.conceicao@sapo.pt",
-        asks=(
+        requests=(
             MailText(
                 "Pedido de reembolso",
                 "Bom dia,\n\na minha subscrição foi renovada sem eu querer. Gostaria de pedir o reembolso. "
@@ -277,29 +288,29 @@ TEXTS = {
                 "not_delivered",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "Devolução do dinheiro",
             "Olá, não estou satisfeito com o programa e gostaria de um reembolso, mas não encontro o número.\nJoão",
             "dissatisfied",
         ),
-        short="Gostaria do reembolso desta compra, por favor.",
+        short_request="Gostaria do reembolso desta compra, por favor.",
         thanks="Muito obrigado pela rapidez!\n\nJoão",
         question="Bom dia, posso usar a licença em dois computadores?\n\nJoão",
-        several="Peço o reembolso das duas encomendas: {one} e {two}.",
-        wrote="Aurora Software <help@aurora.example> escreveu no dia domingo, 14/06/2026 à(s) 18:03:",
-        thunderbird="Em 14/06/2026 18:03, Aurora Software escreveu:",
-        forwarded="---------- Mensagem encaminhada ---------",
-        apple_forwarded="Início da mensagem reencaminhada:",
-        labels=("De", "Enviada", "Para", "Assunto"),
-        phone="Enviado do meu iPhone",
+        request_for_two_purchases="Peço o reembolso das duas encomendas: {one} e {two}.",
+        gmail_quote_line="Aurora Software <help@aurora.example> escreveu no dia domingo, 14/06/2026 à(s) 18:03:",
+        thunderbird_quote_line="Em 14/06/2026 18:03, Aurora Software escreveu:",
+        gmail_forward_line="---------- Mensagem encaminhada ---------",
+        apple_forward_line="Início da mensagem reencaminhada:",
+        outlook_labels=("De", "Enviada", "Para", "Assunto"),
+        iphone_line="Enviado do meu iPhone",
         receipt="Obrigado pela sua compra de Aurora Photo 4.\nNúmero de referência: {ref}\nValor: 49,00 EUR",
-        away=MailText("Resposta automática: Reembolso", "Estou fora do escritório até 29 de junho.", ""),
-        encodings=("utf-8", "iso-8859-1", "windows-1252"),
+        out_of_office=MailText("Resposta automática: Reembolso", "Estou fora do escritório até 29 de junho.", ""),
+        charsets=("utf-8", "iso-8859-1", "windows-1252"),
     ),
     "ja": LanguageTexts(
         name="山田 花子",
         address="hanako.yamada@docomo.ne.jp",
-        asks=(
+        requests=(
             MailText(
                 "返金のお願い",
                 "ご担当者様\n\nお世話になっております。解約したはずのサブスクリプションが自動更新されていました。"
@@ -318,23 +329,23 @@ TEXTS = {
                 "duplicate_order",
             ),
         ),
-        asks_without=MailText(
+        request_without_reference=MailText(
             "返金希望",
             "先週購入したソフトですが、期待外れだったので返金を希望します。注文番号がわかりません。\n山田花子",
             "dissatisfied",
         ),
-        short="こちらの返金をお願いします。",
+        short_request="こちらの返金をお願いします。",
         thanks="早速のご対応ありがとうございました。\n\n山田花子",
         question="ライセンスは2台のパソコンで使えますか。\n\n山田花子",
-        several="{one}と{two}の両方の返金をお願いします。",
-        wrote="2026年6月14日(日) 18:03 Aurora Software <help@aurora.example>:",
-        thunderbird="On 2026/06/14 18:03, Aurora Software wrote:",
-        forwarded="---------- Forwarded message ---------",
-        apple_forwarded="転送されたメッセージ:",
-        labels=("差出人", "送信日時", "宛先", "件名"),
-        phone="iPhoneから送信",
+        request_for_two_purchases="{one}と{two}の両方の返金をお願いします。",
+        gmail_quote_line="2026年6月14日(日) 18:03 Aurora Software <help@aurora.example>:",
+        thunderbird_quote_line="On 2026/06/14 18:03, Aurora Software wrote:",
+        gmail_forward_line="---------- Forwarded message ---------",
+        apple_forward_line="転送されたメッセージ:",
+        outlook_labels=("差出人", "送信日時", "宛先", "件名"),
+        iphone_line="iPhoneから送信",
         receipt="Aurora Photo 4をご購入いただきありがとうございます。\n注文番号: {ref}\n金額: 4,900円",
-        away=MailText("自動返信: 返金", "6月29日まで不在にしております。", ""),
-        encodings=("utf-8", "iso-2022-jp", "shift_jis", "euc-jp"),
+        out_of_office=MailText("自動返信: 返金", "6月29日まで不在にしております。", ""),
+        charsets=("utf-8", "iso-2022-jp", "shift_jis", "euc-jp"),
     ),
 }

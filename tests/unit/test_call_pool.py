@@ -46,7 +46,7 @@ def test_the_thread_of_a_hanging_call_records_its_result_later(gate: Event, call
 
 
 def test_a_batch_waits_for_slow_calls_if_too_few_threads_would_be_free(gate: Event, call: Callable[[str], str]) -> None:
-    """Only one of three threads may be abandoned to a call that hangs, so that the next batch has two."""
+    """At most one of three threads may be left with a hanging call, so that the next batch has two threads."""
     pool, results = CallPool(3), list[tuple[str, str]]()
     with ThreadPoolExecutor(1) as executor:
         batch = executor.submit(pool.map_as_completed, call, ["slow 1", "slow 2", "a"], results.extend)
@@ -71,7 +71,7 @@ def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Calla
 
 
 def test_a_late_result_that_cannot_be_recorded_frees_its_thread() -> None:
-    """Only one of two threads may be abandoned. The third call hangs too, so the earlier calls must free their thread."""
+    """At most one of two threads may be left with a hanging call, so every call of this test must free its thread."""
     pool, recorded = CallPool(2), list[Event]()
 
     def fail_to_record(results: list[tuple[Event, bool]]) -> None:

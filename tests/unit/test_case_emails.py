@@ -1,4 +1,4 @@
-"""Case e-mails: each kind has its facts, one recipient, and no markup or header from a customer's input."""
+"""Case e-mails: their contents, their one recipient, and the escaping of customers' input."""
 
 import re
 from datetime import UTC, datetime
@@ -391,7 +391,7 @@ def test_every_message_id_has_a_different_valid_file_name() -> None:
     assert all(name.replace("@", "").replace(".", "").isalnum() and len(name) <= 200 for name in names)
 
 
-def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
+def test_smtp_is_preferred_to_a_mail_folder(tmp_path: Path) -> None:
     assert isinstance(
         mail_transport_for(offline_settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport
     )

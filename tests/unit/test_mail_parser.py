@@ -39,7 +39,7 @@ def test_a_mail_is_parsed_as_its_label_says(name: str) -> None:
     label = dict(LABELS[name])
     mail = read((MAILS / f"{name}.eml").read_bytes(), moneyback_addresses=OUR_ADDRESSES)
     assert mail.kind == label.pop("kind")
-    assert mail.requests_refund is label.pop("asks", False)
+    assert mail.requests_refund is label.pop("requests_refund", False)
     assert [request.reference for request in mail.requests] == label.pop("references", [])
     fields = {"reason", "refund_scope", "email", "comment"} & label.keys()
     for request in mail.requests:
@@ -57,14 +57,14 @@ def test_every_mail_has_a_label() -> None:
 
 def test_refund_requests_are_recognised_in_every_language() -> None:
     for texts in TEXTS.values():
-        assert all(asks(request.text) for request in (*texts.asks, texts.asks_without))
-        assert asks(texts.short)
+        assert all(asks(request.text) for request in (*texts.requests, texts.request_without_reference))
+        assert asks(texts.short_request)
         assert not asks(texts.thanks)
         assert not asks(texts.question)
 
 
 def test_the_language_of_a_text_is_detected() -> None:
-    assert {detect_language(request.text) for texts in TEXTS.values() for request in texts.asks} == TEXTS.keys()
+    assert {detect_language(request.text) for texts in TEXTS.values() for request in texts.requests} == TEXTS.keys()
     assert detect_language("MB-2026-0417") is None
 
 

@@ -12,7 +12,7 @@ from domain.requests import FormAnswers, RefundRequest, WithdrawalDeclaration
 from records.intake import Submission
 from tests.sample_data import a_purchase, a_request, a_submission
 
-CARDS = [  # the card companies' own numbers for tests
+CARDS = [  # test numbers of the card companies
     "4111111111111111",
     "4222222222222",
     "5555555555554444",

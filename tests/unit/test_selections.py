@@ -18,7 +18,7 @@ def selection(target: str) -> tuple[str, list[str]]:
     return found[1] or found[2], found[3].split()
 
 
-def test_every_test_is_in_one_of_two_selections() -> None:
+def test_every_test_is_in_make_test_or_make_test_slow() -> None:
     assert selection("test") == ("not slow", NO_PATHS)
     assert selection("test-slow") == ("slow", NO_PATHS)
 

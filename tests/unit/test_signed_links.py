@@ -1,4 +1,4 @@
-"""Signed links in e-mails: a valid link gives its case id, and every changed link is assert_refused."""
+"""Signed links in e-mails: a valid link gives its case id, and every changed link is refused."""
 
 from uuid import UUID
 
@@ -65,7 +65,7 @@ def test_a_cut_link_is_refused(purpose: Purpose, case: UUID, data: st.DataObject
 
 @given(purpose=purposes, case=st.uuids(), char=a_character, data=st.data())
 def test_a_changed_link_is_refused(purpose: Purpose, case: UUID, char: str, data: st.DataObject) -> None:
-    """The last character is not changed, because st of its bits do not belong to the signature."""
+    """The last character is not changed, because some of its bits do not belong to the signature."""
     whole = token(LINKS, purpose, case)
     position = data.draw(st.integers(0, len(whole) - 2))
     assume(whole[position] != char)

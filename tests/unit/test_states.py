@@ -1,4 +1,4 @@
-"""The table of states."""
+"""The table of states and transitions."""
 
 from collections import deque
 

@@ -30,9 +30,7 @@ def test_a_colour_with_enough_contrast_is_not_changed() -> None:
 
 def test_contrast_is_calculated_as_wcag_defines_it() -> None:
     assert Colour(0, 0, 0).contrast(Colour(255, 255, 255)) == pytest.approx(21)
-    assert Colour.read("#767676").contrast(Colour(255, 255, 255)) == pytest.approx(
-        4.54, abs=0.01
-    )  # the example of WCAG
+    assert Colour.read("#767676").contrast(Colour(255, 255, 255)) == pytest.approx(4.54, abs=0.01)  # an example of WCAG
 
 
 def test_the_stylesheet_has_a_light_and_a_dark_theme() -> None:

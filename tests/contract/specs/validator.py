@@ -14,7 +14,10 @@ FOLDER = Path(__file__).parent
 
 
 class SpecValidator:
-    """Collects in ``errors`` what differs from an API description. ``base_path`` comes before its paths."""
+    """Compares calls with an API description. ``errors`` lists the differences.
+
+    ``base_path`` is the part of a request's path before the paths of the description.
+    """
 
     def __init__(self, name: str, *, base_path: str = "") -> None:
         self.description: dict[str, Any] = json.loads((FOLDER / name).read_text())

@@ -134,7 +134,7 @@ MISTAKES = (
     ),
     Mistake(
         "a refund is repeated after its key expired",
-        (replaced(outcomes, "_repeatable_for", lambda _: timedelta(days=99)),),
+        (replaced(outcomes, "_repeat_period", lambda _: timedelta(days=99)),),
         UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
@@ -153,7 +153,7 @@ MISTAKES = (
         (replaced(give_up, "_is_final", lambda *_: True),),
         {"carried_out_late": 0.4},
     ),
-    Mistake("a late failure is ignored", (wrapped(outcomes, "_is_news", ignore_late_failure),), {"late_failure": 0.5}),
+    Mistake("a late failure is ignored", (wrapped(outcomes, "_moves_case", ignore_late_failure),), {"late_failure": 0.5}),
     Mistake(
         "a webhook is trusted without a lookup",
         (replaced(resolution, "cannot_look_up", lambda *_: True), replaced(RefundLimits, "can_look_up", False)),

@@ -170,7 +170,7 @@ def _decide_polled(
     case: Case, operation: RefundOperation, result: LookupResult, now: datetime, limits: RefundLimits
 ) -> Decision:
     """Return the decision after a poll. A new result moves the case; otherwise the polling ends or continues."""
-    if not isinstance(result, NotFound | ExternalRefund) and _is_news(case, operation, result):
+    if not isinstance(result, NotFound | ExternalRefund) and _moves_case(case, operation, result):
         return _decide_sent(case, operation, result, limits)
     if ending := give_up(case, operation, result, now, limits):
         transition, status = ending
@@ -207,11 +207,11 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
         case.state is State.REFUNDING
         and not operation.replayed
         and operation.code is None
-        and now - first_sent_at(operation) < _repeatable_for(limits)
+        and now - first_sent_at(operation) < _repeat_period(limits)
     )
 
 
-def _repeatable_for(limits: RefundLimits) -> timedelta:
+def _repeat_period(limits: RefundLimits) -> timedelta:
     """Return how long after its first sending a key may be sent again.
 
     A key that lives for less than ``KEY_MARGIN`` is never sent again.
@@ -219,7 +219,7 @@ def _repeatable_for(limits: RefundLimits) -> timedelta:
     return limits.capabilities.idempotency_key_ttl - KEY_MARGIN if limits.capabilities else timedelta(0)
 
 
-def _is_news(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
+def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
     """Return whether a polled result moves the case. ``Unknown`` and a second ``Pending`` move no case."""
     match found, case.state:
         case Unknown(), _:

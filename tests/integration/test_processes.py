@@ -46,9 +46,10 @@ signal.signal(signal.SIGTERM, write_name)
 open(sys.argv[1] + sys.argv[2], "w").close()
 time.sleep(600)
 """
-IGNORING = (sys.executable, "-c", IGNORES_SIGTERM)
-PARENT = (sys.executable, "-c", STARTS_A_CHILD)
-LOGGING = (sys.executable, "-c", LOGS_SIGTERM)
+SIGTERM_IGNORER = (sys.executable, "-c", IGNORES_SIGTERM)
+CHILD_STARTER = (sys.executable, "-c", STARTS_A_CHILD)
+SIGTERM_LOGGER = (sys.executable, "-c", LOGS_SIGTERM)
+"""Commands of services. The next argument is a file that the service creates or writes."""
 DRIVER = """
 import fcntl, json, os, sys, termios
 from pathlib import Path
@@ -108,8 +109,8 @@ class Driver:
 
     def __init__(self, folder: Path, terminal: int | None = None) -> None:
         self.folder = folder
-        services = {"sleeper": SLEEPER, "stubborn": (*IGNORING, str(folder / "stubborn"))}
-        services["parent"] = (*PARENT, str(folder / "parent"))
+        services = {"sleeper": SLEEPER, "stubborn": (*SIGTERM_IGNORER, str(folder / "stubborn"))}
+        services["parent"] = (*CHILD_STARTER, str(folder / "parent"))
         mode = "terminal" if terminal is not None else "plain"
         stream = subprocess.PIPE if terminal is None else terminal
         self.process = subprocess.Popen(
@@ -219,7 +220,7 @@ def test_a_killed_service_is_restarted_each_time(data_dir: DataDir) -> None:
 
 def test_the_child_of_a_killed_service_is_ended(data_dir: DataDir, folder: Path) -> None:
     with Supervisor(data_dir) as processes:
-        processes.start(Service("parent", (*PARENT, str(folder / "child")), restart=False))
+        processes.start(Service("parent", (*CHILD_STARTER, str(folder / "child")), restart=False))
         processes.wait_for("parent", lambda: (folder / "child").exists() and bool((folder / "child").read_text()))
         child = int((folder / "child").read_text())
         os.kill(processes.pids["parent"], signal.SIGKILL)
@@ -231,7 +232,7 @@ def test_each_service_receives_sigterm_once(data_dir: DataDir, folder: Path) -> 
     log = folder / "sigterm.log"
     with Supervisor(data_dir) as processes:
         for name in "abc":
-            processes.start(Service(name, (*LOGGING, str(log), name)))
+            processes.start(Service(name, (*SIGTERM_LOGGER, str(log), name)))
             processes.wait_for(name, Path(f"{log}{name}").exists)
         os.kill(processes.pids["a"], signal.SIGKILL)
         Path(f"{log}a").unlink()
@@ -243,7 +244,7 @@ def test_each_service_receives_sigterm_once(data_dir: DataDir, folder: Path) -> 
 
 def test_a_service_that_ignores_sigterm_is_killed_after_its_grace_period(data_dir: DataDir, folder: Path) -> None:
     with Supervisor(data_dir) as processes:
-        processes.start(Service("stubborn", (*IGNORING, str(folder / "ready")), grace=0.2))
+        processes.start(Service("stubborn", (*SIGTERM_IGNORER, str(folder / "ready")), grace=0.2))
         processes.wait_for("stubborn", (folder / "ready").exists)
         pid = processes.pids["stubborn"]
     assert has_ended(pid)

@@ -21,8 +21,8 @@ from producers.web.app import app
 from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 
-LOOKUP_SECONDS = 0.002  # about the time that an index lookup of a purchase takes
-MAX_DIFFERENCE = LOOKUP_SECONDS / 2
+LOOKUP_SECONDS = 0.002  # seconds; about the time that an index lookup of a purchase takes
+MAX_DIFFERENCE = LOOKUP_SECONDS / 2  # seconds between the medians of two kinds of input
 MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # for each kind of input
 MAX_ERROR = MAX_DIFFERENCE / 4  # four standard errors, so a false alarm is very improbable
 
@@ -70,27 +70,27 @@ ENDPOINTS = {
 @pytest.fixture
 def inputs(site: Site) -> dict[str, Input]:
     """Store purchases in all relevant states, and return one input for each. All inputs have the same length."""
-    known, foreign, refunded, live = (
+    known, of_other_customer, refunded, live = (
         a_recent_purchase(email=f"{name}@example.com") for name in ("aaaa", "bbbb", "cccc", "dddd")
     )
-    elsewhere = a_recent_purchase(email="eeee@example.com", seller_id="babbage")
+    of_other_seller = a_recent_purchase(email="eeee@example.com", seller_id="babbage")
     with site.records.work() as work:
-        work.purchases.upsert([known, foreign, elsewhere])
+        work.purchases.upsert([known, of_other_customer, of_other_seller])
     a_case(site.records, State.REFUNDED, purchase=refunded)
     a_case(site.records, State.AWAITING_CONFIRMATION, purchase=live)
     return {
         "known": Input(known.email, known.reference),
         "unknown": Input("ffff@example.com", "MB-2026-99999"),
         "unknown again": Input("gggg@example.com", "MB-2026-99998"),
-        "another customer's": Input("hhhh@example.com", foreign.reference),
-        "another seller's": Input(elsewhere.email, elsewhere.reference),
+        "another customer's": Input("hhhh@example.com", of_other_customer.reference),
+        "another seller's": Input(of_other_seller.email, of_other_seller.reference),
         "already refunded": Input(refunded.email, refunded.reference),
         "being refunded": Input(live.email, live.reference),
     }
 
 
 @contextmanager
-def client_of(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoint, Input], tuple[Response, float]]]:
+def timed_sender(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoint, Input], tuple[Response, float]]]:
     """Yield a function that sends an input over one connection, and returns the response and its seconds."""
     with serve(application) as web:  # type: ignore[arg-type]  # any ASGI application
         connection = HTTPConnection(web.base_url.host, web.base_url.port)
@@ -122,7 +122,7 @@ def without_ids(text: str) -> str:
 def test_all_responses_are_equal_byte_for_byte(site: Site, inputs: Mapping[str, Input], name: str) -> None:
     endpoint = ENDPOINTS[name]
     responses = {}
-    with client_of(site, app(site.settings)) as send:
+    with timed_sender(site, app(site.settings)) as send:
         for kind, typed in inputs.items():
             (status, headers, text), _ = send(endpoint, typed)
             assert status == endpoint.status
@@ -134,14 +134,14 @@ def test_all_responses_are_equal_byte_for_byte(site: Site, inputs: Mapping[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_no_response_takes_longer_for_an_existing_purchase(site: Site, inputs: Mapping[str, Input], name: str) -> None:
-    with client_of(site, app(site.settings)) as send:
+    with timed_sender(site, app(site.settings)) as send:
         delays = median_delays(send, ENDPOINTS[name], inputs)
     assert {kind: delay for kind, delay in delays.items() if abs(delay) > MAX_DIFFERENCE} == {}
 
 
 @pytest.mark.slow
 def test_a_lookup_of_two_milliseconds_is_detected(site: Site, inputs: Mapping[str, Input]) -> None:
-    with client_of(site, SlowForKnownPurchase(app(site.settings), inputs["known"].reference)) as send:
+    with timed_sender(site, SlowForKnownPurchase(app(site.settings), inputs["known"].reference)) as send:
         delays = median_delays(send, ENDPOINTS["refund"], inputs)
     assert [kind for kind, delay in delays.items() if abs(delay) > MAX_DIFFERENCE] == ["known"]
 

@@ -1,4 +1,4 @@
-"""The sellers' API, and what operators ask, over HTTP on a real database."""
+"""The API for sellers, and the endpoints for operators, over HTTP with a real database."""
 
 import json
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 from tests.services import create_settings, fresh_database, tamper
 
-ASK = "/v1/refund-requests"
-ASKED: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}
-BOUGHT: dict[str, Any] = {
+REQUESTS_PATH = "/v1/refund-requests"
+REQUEST_BODY: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}
+PURCHASE_BODY: dict[str, Any] = {
     "email": "ada@example.com",
     "product": "Aurora Photo 4",
     "amount": 4900,
@@ -40,15 +40,15 @@ BOUGHT: dict[str, Any] = {
 
 
 @pytest.fixture
-def away(settings: Settings) -> Iterator[httpx.Client]:
-    """The web while its database is away."""
-    dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
-    with serve(app(settings.model_copy(update={"database_url": dead}))) as web:
+def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
+    """Yield the web without a reachable database."""
+    unreachable = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
+    with serve(app(settings.model_copy(update={"database_url": unreachable}))) as web:
         yield web
 
 
-def problem(answer: httpx.Response, code: ProblemCode) -> dict[str, Any]:
-    """The problem document of an answer, which has this code and is whole."""
+def problem_document(answer: httpx.Response, code: ProblemCode) -> dict[str, Any]:
+    """Check that a response is a complete problem document with this code, and return the document."""
     assert answer.status_code == code.status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     for name, value in HEADERS.items():
@@ -61,16 +61,16 @@ def problem(answer: httpx.Response, code: ProblemCode) -> dict[str, Any]:
     return document
 
 
-# Asking
+# Sending requests
 
 
 def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(site: Site) -> None:
-    answer = site.web.post(ASK, json=ASKED, headers=site.auth_headers())
+    answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=site.auth_headers())
     assert answer.status_code == 202
     receipt = answer.json()
     assert receipt.keys() == {"id", "state", "status_url"}
     assert receipt["state"] == "received"
-    assert answer.headers["location"] == f"http://testserver{ASK}/{receipt['id']}"
+    assert answer.headers["location"] == f"http://testserver{REQUESTS_PATH}/{receipt['id']}"
     assert (
         site.web.get(answer.headers["location"].removeprefix("http://testserver"), headers=site.auth_headers()).json()[
             "id"
@@ -81,21 +81,25 @@ def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(site: Site
     assert receipt["id"] in page.text
 
 
-def test_an_accepted_request_says_where_its_case_is(site: Site) -> None:
-    accepted = site.web.post(ASK, json=ASKED, headers=site.auth_headers())
+def test_the_location_header_of_an_accepted_request_leads_to_its_case(site: Site) -> None:
+    accepted = site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=site.auth_headers())
     location = accepted.headers["location"]
-    assert location == f"http://testserver{ASK}/{accepted.json()['id']}"
+    assert location == f"http://testserver{REQUESTS_PATH}/{accepted.json()['id']}"
     case = site.web.get(location.removeprefix("http://testserver"), headers=site.auth_headers()).json()
-    assert (case["id"], case["reference"]) == (accepted.json()["id"], ASKED["reference"])
+    assert (case["id"], case["reference"]) == (accepted.json()["id"], REQUEST_BODY["reference"])
 
 
-def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(site: Site) -> None:
-    bought = a_recent_purchase()
+def test_the_response_does_not_show_whether_the_purchase_exists(site: Site) -> None:
+    purchase = a_recent_purchase()
     with site.records.work() as work:
-        work.purchases.upsert([bought])
+        work.purchases.upsert([purchase])
     known, unknown = (
-        site.web.post(ASK, json=ASKED | {"email": email, "reference": bought.reference}, headers=site.auth_headers())
-        for email in (bought.email, "eve@example.com")
+        site.web.post(
+            REQUESTS_PATH,
+            json=REQUEST_BODY | {"email": email, "reference": purchase.reference},
+            headers=site.auth_headers(),
+        )
+        for email in (purchase.email, "eve@example.com")
     )
     assert known.status_code == unknown.status_code
     assert known.json().keys() == unknown.json().keys()
@@ -105,36 +109,38 @@ def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(site: Si
 @pytest.mark.parametrize(
     "header", [{}, {"authorization": "Bearer mb_wrong"}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}]
 )
-def test_without_a_sellers_key_nothing_is_accepted_or_shown(site: Site, header: dict[str, str]) -> None:
+def test_without_a_valid_api_key_nothing_is_accepted_or_shown(site: Site, header: dict[str, str]) -> None:
     for answer in (
-        site.web.post(ASK, json=ASKED, headers=header),
-        site.web.get(f"{ASK}/{uuid4()}", headers=header),
-        site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
+        site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=header),
+        site.web.get(f"{REQUESTS_PATH}/{uuid4()}", headers=header),
+        site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=header),
     ):
-        assert "Send an API key" in problem(answer, ProblemCode.API_KEY_MISSING)["detail"]
+        assert "Send an API key" in problem_document(answer, ProblemCode.API_KEY_MISSING)["detail"]
         assert answer.headers["www-authenticate"] == "Bearer"
     assert site.count_cases() == 0
 
 
-def test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case(site: Site) -> None:
+def test_a_retry_with_the_same_idempotency_key_makes_no_second_case(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order 4711"})
-    first, again = (site.web.post(ASK, json=ASKED, headers=headers) for _ in range(2))
+    first, again = (site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers) for _ in range(2))
     assert (first.status_code, first.json()) == (again.status_code, again.json())
     assert site.count_cases() == 1
 
 
-def test_a_key_that_named_another_request_is_refused(site: Site) -> None:
+def test_an_idempotency_key_of_another_request_is_refused(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
-    site.web.post(ASK, json=ASKED, headers=headers)
-    answer = site.web.post(ASK, json=ASKED | {"reference": "MB-2"}, headers=headers)
-    assert "Use a new key" in problem(answer, ProblemCode.IDEMPOTENCY_KEY_REUSED)["detail"]
+    site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers)
+    answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY | {"reference": "MB-2"}, headers=headers)
+    assert "Use a new key" in problem_document(answer, ProblemCode.IDEMPOTENCY_KEY_REUSED)["detail"]
     assert site.count_cases() == 1
 
 
-def test_the_keys_of_two_sellers_never_meet(site: Site) -> None:
+def test_two_sellers_can_use_the_same_idempotency_key(site: Site) -> None:
     ids = {
         site.web.post(
-            ASK, json=ASKED, headers={"authorization": f"Bearer {key}", "idempotency-key": "order-4711"}
+            REQUESTS_PATH,
+            json=REQUEST_BODY,
+            headers={"authorization": f"Bearer {key}", "idempotency-key": "order-4711"},
         ).json()["id"]
         for key in (site.api_key, site.other_api_key)
     }
@@ -142,10 +148,10 @@ def test_the_keys_of_two_sellers_never_meet(site: Site) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9", "a\tb"])
-def test_an_idempotency_key_that_is_none_is_refused(site: Site, key: str) -> None:
+def test_an_invalid_idempotency_key_is_refused(site: Site, key: str) -> None:
     headers = {b"authorization": f"Bearer {site.api_key}".encode(), b"idempotency-key": key.encode("latin-1")}
-    answer = site.web.post(ASK, json=ASKED, headers=headers)
-    errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
+    answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers)
+    errors = problem_document(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert errors[0]["parameter"] == "Idempotency-Key"
     assert site.count_cases() == 0
 
@@ -159,39 +165,46 @@ BAD_BODIES = [
     (b"[]", 422, "#", "one JSON object"),
     (b'"text"', 422, "#", "one JSON object"),
     ({}, 422, "#/email", "This is missing."),
-    (ASKED | {"amount": 1}, 422, "#/amount", "This field is unknown."),
-    (ASKED | {"email": 1}, 422, "#/email", "This must be text."),
-    (ASKED | {"email": ["ada@example.com"]}, 422, "#/email", "This must be text."),
-    (ASKED | {"email": None}, 422, "#/email", "This must be text."),
-    (ASKED | {"reference": 4711}, 422, "#/reference", "This must be text."),
-    (ASKED | {"reference": True}, 422, "#/reference", "This must be text."),
-    (ASKED | {"reference": "x" * 101}, 422, "#/reference", "This is too long: at most 100 characters."),
-    (ASKED | {"reference": ""}, 422, "#/reference", "This must not be empty."),
-    (ASKED | {"reference": "MB\x001"}, 422, "#/reference", "control characters"),
-    (ASKED | {"reference": "MB\n1"}, 422, "#/reference", "line breaks"),
-    (ASKED | {"reference": "\ud800"}, 422, "#/reference", ""),
-    (ASKED | {"reason": "boredom"}, 422, "#/reason", "This must be one of 'unwanted_renewal'"),
-    (ASKED | {"reason": 1}, 422, "#/reason", "This must be one of"),
-    (ASKED | {"refund_scope": "double"}, 422, "#/refund_scope", "This must be one of 'full', 'partial' or 'vat'."),
-    (ASKED | {"email": "ada"}, 422, "#/email", "This is not an e-mail address"),
-    (ASKED | {"email": "ada@example.com\nBcc: eve@example.com"}, 422, "#/email", "line breaks"),
-    (ASKED | {"email": "ada@" + "x" * 400 + ".com"}, 422, "#/email", "This is too long"),
-    (ASKED | {"comment": "\x00"}, 422, "#/comment", "control characters"),
-    (ASKED | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: at most 4000 characters."),
-    (ASKED | {"locale": "'; drop table cases"}, 422, "#/locale", "This does not match the pattern"),
-    (ASKED | {"\ud800": 1}, 422, "#", ""),
-    (ASKED | {"seller": "babbage"}, 422, "#/seller", "This field is unknown."),
-    (ASKED | {"trusted": True}, 422, "#/trusted", "This field is unknown."),
+    (REQUEST_BODY | {"amount": 1}, 422, "#/amount", "This field is unknown."),
+    (REQUEST_BODY | {"email": 1}, 422, "#/email", "This must be text."),
+    (REQUEST_BODY | {"email": ["ada@example.com"]}, 422, "#/email", "This must be text."),
+    (REQUEST_BODY | {"email": None}, 422, "#/email", "This must be text."),
+    (REQUEST_BODY | {"reference": 4711}, 422, "#/reference", "This must be text."),
+    (REQUEST_BODY | {"reference": True}, 422, "#/reference", "This must be text."),
+    (REQUEST_BODY | {"reference": "x" * 101}, 422, "#/reference", "This is too long: at most 100 characters."),
+    (REQUEST_BODY | {"reference": ""}, 422, "#/reference", "This must not be empty."),
+    (REQUEST_BODY | {"reference": "MB\x001"}, 422, "#/reference", "control characters"),
+    (REQUEST_BODY | {"reference": "MB\n1"}, 422, "#/reference", "line breaks"),
+    (REQUEST_BODY | {"reference": "\ud800"}, 422, "#/reference", ""),
+    (REQUEST_BODY | {"reason": "boredom"}, 422, "#/reason", "This must be one of 'unwanted_renewal'"),
+    (REQUEST_BODY | {"reason": 1}, 422, "#/reason", "This must be one of"),
+    (
+        REQUEST_BODY | {"refund_scope": "double"},
+        422,
+        "#/refund_scope",
+        "This must be one of 'full', 'partial' or 'vat'.",
+    ),
+    (REQUEST_BODY | {"email": "ada"}, 422, "#/email", "This is not an e-mail address"),
+    (REQUEST_BODY | {"email": "ada@example.com\nBcc: eve@example.com"}, 422, "#/email", "line breaks"),
+    (REQUEST_BODY | {"email": "ada@" + "x" * 400 + ".com"}, 422, "#/email", "This is too long"),
+    (REQUEST_BODY | {"comment": "\x00"}, 422, "#/comment", "control characters"),
+    (REQUEST_BODY | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: at most 4000 characters."),
+    (REQUEST_BODY | {"locale": "'; drop table cases"}, 422, "#/locale", "This does not match the pattern"),
+    (REQUEST_BODY | {"\ud800": 1}, 422, "#", ""),
+    (REQUEST_BODY | {"seller": "babbage"}, 422, "#/seller", "This field is unknown."),
+    (REQUEST_BODY | {"trusted": True}, 422, "#/trusted", "This field is unknown."),
 ]
 
 
 @pytest.mark.parametrize(("body", "status", "pointer", "sentence"), BAD_BODIES)
-def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept(
+def test_an_invalid_body_is_refused_with_a_sentence_and_not_stored(
     site: Site, body: bytes | dict[str, Any], status: int, pointer: str | None, sentence: str
 ) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = site.web.post(ASK, content=content, headers=site.auth_headers(**{"content-type": "application/json"}))
-    document = problem(answer, ProblemCode.MALFORMED_BODY if status == 400 else ProblemCode.VALIDATION_FAILED)
+    answer = site.web.post(
+        REQUESTS_PATH, content=content, headers=site.auth_headers(**{"content-type": "application/json"})
+    )
+    document = problem_document(answer, ProblemCode.MALFORMED_BODY if status == 400 else ProblemCode.VALIDATION_FAILED)
     if pointer is None:
         assert sentence in document["detail"]
     else:
@@ -199,61 +212,63 @@ def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept
     assert site.count_cases() == 0
 
 
-def test_a_body_that_does_not_say_it_is_json_is_refused(site: Site) -> None:
+def test_a_body_without_the_json_media_type_is_refused(site: Site) -> None:
     for headers in (site.auth_headers(), site.auth_headers(**{"content-type": "text/plain"})):
-        answer = site.web.post(ASK, content=json.dumps(ASKED), headers=headers)
-        assert "application/json" in problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["detail"]
+        answer = site.web.post(REQUESTS_PATH, content=json.dumps(REQUEST_BODY), headers=headers)
+        assert "application/json" in problem_document(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["detail"]
     assert site.count_cases() == 0
 
 
-def test_ten_megabytes_are_refused_whether_they_say_so_or_not(site: Site) -> None:
-    big = json.dumps(ASKED | {"comment": "x" * 10_000_000}).encode()
+def test_ten_megabytes_are_refused_with_and_without_a_content_length(site: Site) -> None:
+    big = json.dumps(REQUEST_BODY | {"comment": "x" * 10_000_000}).encode()
     headers = site.auth_headers(**{"content-type": "application/json"})
-    problem(site.web.post(ASK, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
+    problem_document(site.web.post(REQUESTS_PATH, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
-    problem(site.web.post(ASK, content=pieces, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
+    problem_document(site.web.post(REQUESTS_PATH, content=pieces, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
     assert site.count_cases() == 0
-    assert site.web.post(ASK, json=ASKED, headers=headers).status_code == 202
+    assert site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers).status_code == 202
 
 
-def test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked(away: httpx.Client) -> None:
+def test_without_a_database_nothing_is_accepted_and_nothing_is_leaked(
+    web_without_database: httpx.Client,
+) -> None:
     headers = {"authorization": "Bearer mb_anything"}
     for answer in (
-        away.post(ASK, json=ASKED, headers=headers),
-        away.get(f"{ASK}/{uuid4()}", headers=headers),
-        away.put("/v1/purchases/MB-1", json=BOUGHT, headers=headers),
-        away.get("/readyz"),
-        away.get("/metrics"),
+        web_without_database.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers),
+        web_without_database.get(f"{REQUESTS_PATH}/{uuid4()}", headers=headers),
+        web_without_database.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=headers),
+        web_without_database.get("/readyz"),
+        web_without_database.get("/metrics"),
     ):
-        assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
+        assert "Nothing was accepted" in problem_document(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
         assert answer.headers["retry-after"] == "5"
         for secret in ("127.0.0.1", "hunter2", "psycopg", "connection"):
             assert secret not in answer.text
-    assert away.get("/healthz").status_code == 200
+    assert web_without_database.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/refund-requests/", "/openapi.json/x"])
-def test_an_address_that_is_none_gets_a_problem_or_a_page(site: Site, path: str) -> None:
+def test_an_unknown_path_gets_a_problem_or_a_page(site: Site, path: str) -> None:
     answer = site.web.get(path)
     assert answer.status_code == 404
     assert ("problem+json" in answer.headers["content-type"]) == path.startswith("/v1")
 
 
-def test_a_method_that_an_address_does_not_take_is_a_problem(site: Site) -> None:
-    answer = site.web.delete(ASK)
-    problem(answer, ProblemCode.METHOD_NOT_ALLOWED)
+def test_an_unsupported_method_is_a_problem(site: Site) -> None:
+    answer = site.web.delete(REQUESTS_PATH)
+    problem_document(answer, ProblemCode.METHOD_NOT_ALLOWED)
     assert answer.headers["allow"] == "POST"
 
 
-# Looking
+# Reading cases
 
 
 def test_a_seller_sees_state_reasons_and_history_of_a_case(site: Site) -> None:
-    bought = a_recent_purchase()
-    case = a_case(site.records, State.WITH_SUPPORT, purchase=bought)
-    shown = site.web.get(f"{ASK}/{case}", headers=site.auth_headers()).json()
+    purchase = a_recent_purchase()
+    case = a_case(site.records, State.WITH_SUPPORT, purchase=purchase)
+    shown = site.web.get(f"{REQUESTS_PATH}/{case}", headers=site.auth_headers()).json()
     assert shown["state"] == "with_support"
-    assert (shown["reference"], shown["channel"]) == (bought.reference, "web")
+    assert (shown["reference"], shown["channel"]) == (purchase.reference, "web")
     assert shown["reasons"] == [
         {"code": code.value, "sentence": code.support}
         for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
@@ -266,51 +281,51 @@ def test_a_seller_sees_state_reasons_and_history_of_a_case(site: Site) -> None:
     assert datetime.fromisoformat(shown["history"][0]["created_at"]).tzinfo is not None
 
 
-def test_a_seller_does_not_see_the_cases_of_another(site: Site) -> None:
-    mine = a_case(site.records, State.WITH_SUPPORT)
-    nobodys = a_case(site.records, State.RECEIVED)
+def test_a_seller_does_not_see_cases_of_another_seller(site: Site) -> None:
+    own_case = a_case(site.records, State.WITH_SUPPORT)
+    case_without_seller = a_case(site.records, State.RECEIVED)
     other = {"authorization": f"Bearer {site.other_api_key}"}
     answers = [
-        site.web.get(f"{ASK}/{mine}", headers=other),
-        site.web.get(f"{ASK}/{nobodys}", headers=other),
-        site.web.get(f"{ASK}/{nobodys}", headers=site.auth_headers()),
-        site.web.get(f"{ASK}/{uuid4()}", headers=other),
-        site.web.get(f"{ASK}/not-an-id", headers=other),
+        site.web.get(f"{REQUESTS_PATH}/{own_case}", headers=other),
+        site.web.get(f"{REQUESTS_PATH}/{case_without_seller}", headers=other),
+        site.web.get(f"{REQUESTS_PATH}/{case_without_seller}", headers=site.auth_headers()),
+        site.web.get(f"{REQUESTS_PATH}/{uuid4()}", headers=other),
+        site.web.get(f"{REQUESTS_PATH}/not-an-id", headers=other),
     ]
-    details = [problem(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers]
+    details = [problem_document(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers]
     assert details == ["There is no refund request with this id."] * 5
 
 
 # Purchases
 
 
-def remembered(site: Site, reference: str) -> Any:
+def stored_purchase(site: Site, reference: str) -> Any:
     with site.records.work() as work:
         return work.run("select * from purchases where reference = :reference", reference=reference).one()
 
 
-def test_a_purchase_is_created_once_and_updated_after_that(site: Site) -> None:
-    first = site.web.put("/v1/purchases/MB-2026-9", json=BOUGHT, headers=site.auth_headers())
-    again = site.web.put("/v1/purchases/MB-2026-9", json=BOUGHT | {"refunded": 100}, headers=site.auth_headers())
+def test_the_first_put_creates_a_purchase_and_the_second_updates_it(site: Site) -> None:
+    first = site.web.put("/v1/purchases/MB-2026-9", json=PURCHASE_BODY, headers=site.auth_headers())
+    again = site.web.put("/v1/purchases/MB-2026-9", json=PURCHASE_BODY | {"refunded": 100}, headers=site.auth_headers())
     assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
     assert (again.status_code, again.json()) == (200, {"reference": "MB-2026-9", "created": False})
-    row = remembered(site, "MB-2026-9")
+    row = stored_purchase(site, "MB-2026-9")
     assert (row.seller_id, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
     assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
 
 
-def test_a_purchase_is_the_sellers_whose_key_it_is(site: Site) -> None:
+def test_two_sellers_can_store_a_purchase_with_the_same_reference(site: Site) -> None:
     other = {"authorization": f"Bearer {site.other_api_key}"}
-    assert site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=site.auth_headers()).status_code == 201
-    assert site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=other).status_code == 201
+    assert site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=site.auth_headers()).status_code == 201
+    assert site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=other).status_code == 201
 
 
-def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(site: Site) -> None:
+def test_a_reference_may_contain_slashes_and_an_unknown_method_is_stored(site: Site) -> None:
     answer = site.web.put(
-        "/v1/purchases/2026%2F04%2F17", json=BOUGHT | {"method": "shells"}, headers=site.auth_headers()
+        "/v1/purchases/2026%2F04%2F17", json=PURCHASE_BODY | {"method": "shells"}, headers=site.auth_headers()
     )
     assert answer.json()["reference"] == "2026/04/17"
-    assert remembered(site, "2026/04/17").method == "shells"
+    assert stored_purchase(site, "2026/04/17").method == "shells"
 
 
 @pytest.mark.parametrize(
@@ -336,30 +351,30 @@ def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(
         ({"seller": "babbage"}, "#/seller", "This field is unknown."),
     ],
 )
-def test_a_purchase_that_is_not_right_is_refused_with_a_sentence(
+def test_an_invalid_purchase_is_refused_with_a_sentence(
     site: Site, changes: dict[str, Any], pointer: str, sentence: str
 ) -> None:
-    answer = site.web.put("/v1/purchases/MB-1", json=BOUGHT | changes, headers=site.auth_headers())
-    errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
+    answer = site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY | changes, headers=site.auth_headers())
+    errors = problem_document(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert [sentence in error["detail"] for error in errors if error["pointer"] == pointer] == [True], errors
 
 
 @pytest.mark.parametrize("reference", ["%00", "a%1bb", "---", "x" * 101, "%20"])
-def test_a_purchase_needs_a_reference_that_can_be_found_again(site: Site, reference: str) -> None:
-    answer = site.web.put(f"/v1/purchases/{reference}", json=BOUGHT, headers=site.auth_headers())
-    assert problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["parameter"] == "reference"
+def test_a_purchase_needs_a_searchable_reference(site: Site, reference: str) -> None:
+    answer = site.web.put(f"/v1/purchases/{reference}", json=PURCHASE_BODY, headers=site.auth_headers())
+    assert problem_document(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["parameter"] == "reference"
 
 
-# Operation
+# Endpoints for operators, and the documentation
 
 
-def test_a_process_with_its_database_is_alive_and_ready(site: Site) -> None:
+def test_a_web_with_a_database_is_alive_and_ready(site: Site) -> None:
     assert site.web.get("/healthz").json() == {"status": "alive"}
     assert site.web.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_database_that_a_later_release_has_migrated_is_ready(servers: Servers, tmp_path: Path) -> None:
-    """Migrations go first, and add before anything is removed: webs of the release before go on serving."""
+def test_a_database_migrated_by_a_later_release_is_ready(servers: Servers, tmp_path: Path) -> None:
+    """Migrations run before the new release starts, so the old release must work with the new database."""
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path)
         tamper(servers, database, "update alembic_version set version_num = '9999'")
@@ -370,23 +385,23 @@ def test_a_database_that_a_later_release_has_migrated_is_ready(servers: Servers,
 def test_a_database_at_an_earlier_version_is_not_ready(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is one migration as yet, so the test names an earlier one."""
+    """Only one migration exists yet, so the test pretends that there is an earlier revision `0000`."""
     monkeypatch.setattr(migrate, "_earlier_revisions", lambda: frozenset({"0000"}))
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path)
         tamper(servers, database, "update alembic_version set version_num = '0000'")
         with serve(app(settings)) as web:
-            detail = problem(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
+            detail = problem_document(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
     assert (
         detail
         == f"The database is at version 0000, this program needs {migrate.latest_revision()}. Run: moneyback migrate"
     )
 
 
-def test_the_numbers_are_those_of_the_database(site: Site) -> None:
+def test_the_metrics_are_counts_of_the_database(site: Site) -> None:
     for state in (State.WITH_SUPPORT, State.WITH_SUPPORT, State.REFUNDED):
         a_case(site.records, state)
-    numbers = site.web.get("/metrics").text
+    metrics = site.web.get("/metrics").text
     for line in (
         'moneyback_cases{state="with_support"} 2.0',
         'moneyback_cases{state="refunded"} 1.0',
@@ -397,8 +412,8 @@ def test_the_numbers_are_those_of_the_database(site: Site) -> None:
         "moneyback_support_cases_open 2.0",
         "moneyback_support_tasks_published_total 0.0",
     ):
-        assert line in numbers.splitlines()
-    assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in numbers
+        assert line in metrics.splitlines()
+    assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in metrics
 
 
 def test_the_documentation_names_every_operation_and_every_problem(site: Site) -> None:
@@ -421,7 +436,7 @@ def test_the_documentation_names_every_operation_and_every_problem(site: Site) -
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_the_type_of_a_problem_is_the_address_of_a_page_that_explains_it(site: Site, code: ProblemCode) -> None:
+def test_the_type_of_a_problem_is_the_url_of_its_explanation(site: Site, code: ProblemCode) -> None:
     answer = site.web.get(problem_type("", code))
     page = unescape(answer.text)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -436,7 +451,7 @@ def test_a_problem_that_does_not_exist_has_no_page(site: Site, code: str) -> Non
     assert site.web.get(f"/problems/{code}").status_code == 404
 
 
-def test_every_reference_in_the_document_can_be_followed(site: Site) -> None:
+def test_every_schema_reference_in_the_openapi_document_exists(site: Site) -> None:
     document = site.web.get("/openapi.json").json()
 
     def references(part: Any) -> Iterator[str]:
@@ -458,6 +473,6 @@ def test_the_examples_of_the_documentation_work(site: Site) -> None:
     example = schemas["PurchaseInput"]["examples"][0]
     assert site.web.put("/v1/purchases/MB-1", json=example, headers=site.auth_headers()).status_code == 201
     fields = schemas["RefundRequest"]["properties"]
-    asked = {name: fields[name]["examples"][0] for name in ("email", "reference")} | {"reason": "other"}
-    receipt = site.web.post(ASK, json=asked, headers=site.auth_headers()).json()
+    body = {name: fields[name]["examples"][0] for name in ("email", "reference")} | {"reason": "other"}
+    receipt = site.web.post(REQUESTS_PATH, json=body, headers=site.auth_headers()).json()
     assert UUID(receipt["id"]).version == 4

@@ -1,4 +1,4 @@
-"""The audit: it says that all is well only when it is."""
+"""The audit finds every row that was changed or deleted without the application."""
 
 from uuid import UUID
 
@@ -15,31 +15,31 @@ from tests.services import tamper
 
 @pytest.fixture
 def cases(records: Records) -> list[UUID]:
-    """Three cases with support, two rows of history each."""
-    bought = [a_recent_purchase() for _ in range(3)]
-    store_seller_and_purchases(records, *bought)
-    found = ids_of(accept(records, [a_submission(one) for one in bought]))
+    """Return three cases that are with support. Each has two rows of history."""
+    purchases = [a_recent_purchase() for _ in range(3)]
+    store_seller_and_purchases(records, *purchases)
+    case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
     with records.work() as work:
         work.history.record(
             [
                 case.after(
                     Event.FOUND_NOT_ELIGIBLE, actor="rules", evidence={"reasons": [{"code": "x", "sentence": "X."}]}
                 )
-                for case in work.cases.lock(found, state=State.RECEIVED)
+                for case in work.cases.lock(case_ids, state=State.RECEIVED)
             ],
         )
-    return found
+    return case_ids
 
 
-def audited(records: Records) -> AuditReport:
+def run_audit(records: Records) -> AuditReport:
     with records.work() as work:
         return audit(work)
 
 
 @pytest.mark.usefixtures("cases")
-def test_untouched_books_are_well(records: Records) -> None:
-    found = audited(records)
-    assert (found.cases, found.rows, found.faults) == (3, 6, [])
+def test_an_unchanged_database_has_no_faults(records: Records) -> None:
+    report = run_audit(records)
+    assert (report.cases, report.rows, report.faults) == (3, 6, [])
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_untouched_books_are_well(records: Records) -> None:
         ("delete from transitions where seq = 1 and case_id = '{}'", "has no row 1"),
         ("delete from transitions where seq = 2 and case_id = '{}'", "its history ends in received at row 1"),
         ("delete from transitions where case_id = '{}'", "its history ends in nothing at row 0"),
-        ("update cases set state = 'refunded' where id = '{}'", "is refunded, but no operation"),
+        ("update cases set state = 'refunded' where id = '{}'", "is refunded, but none of its refund operations"),
         ("update cases set head_hash = '\\x00' where id = '{}'", "is with_support at row 2, but"),
         ("delete from support_tasks where case_id = '{}'", "0 support tasks"),
         ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),
     ],
 )
-def test_a_touched_row_is_found(
+def test_a_changed_or_deleted_row_is_found(
     records: Records, cases: list[UUID], servers: Servers, database: str, statement: str, sentence: str
 ) -> None:
     tamper(servers, database, statement.format(cases[1]))
-    faults = audited(records).faults
+    faults = run_audit(records).faults
     assert {fault.case_id for fault in faults} == {cases[1]}
     assert any(sentence in fault.sentence for fault in faults), faults

@@ -1,4 +1,4 @@
-"""A letter that comes back is told to people, once, without anybody's address."""
+"""A bounced e-mail creates one support task, which contains no address."""
 
 from dataclasses import replace
 from email.message import EmailMessage
@@ -17,36 +17,36 @@ from worker.context import create_context
 from worker.emails.case_emails import send_case_emails
 from worker.mail_transport import EmailRejectedError
 
-BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
+DIAGNOSTIC = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
 
 
 @pytest.fixture
 def case(records: Records) -> UUID:
-    """A case that was asked to confirm; the letter is due."""
-    bought = a_recent_purchase()
-    store_seller_and_purchases(records, bought, seller=a_seller(), policy=a_policy())
+    """Return a case that waits for confirmation. Its e-mail is due."""
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(records, purchase, seller=a_seller(), policy=a_policy())
     with records.work() as work:
-        (accepted,) = work.intake.accept([a_submission(bought)])
-        found = work.cases.lock_one(accepted.id)
-        assert found
-        work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase_id=bought.id)])
+        (accepted,) = work.intake.accept([a_submission(purchase)])
+        stored = work.cases.lock_one(accepted.id)
+        assert stored
+        work.history.record([replace(stored.after(Event.FOUND_ELIGIBLE, actor="test"), purchase_id=purchase.id)])
     return accepted.id
 
 
-def left(records: Records, case: UUID) -> None:
+def send_email(records: Records, case: UUID) -> None:
     with records.work() as work:
         assert work.case_emails.claim([case], seconds=60) == [DueEmail(case, EmailKind.START_REFUND)]
         work.case_emails.mark_sent([DueEmail(case, EmailKind.START_REFUND)])
 
 
-def came_back(records: Records, case: UUID, stage: str = "start_refund", why: str = BOUNCED) -> bool:
+def bounce(records: Records, case: UUID, kind: str = "start_refund", diagnostic: str = DIAGNOSTIC) -> bool:
     with records.work() as work:
-        return work.case_emails.mark_bounced(case, stage, why)
+        return work.case_emails.mark_bounced(case, kind, diagnostic)
 
 
-def test_a_letter_that_came_back_is_one_task_without_an_address(records: Records, case: UUID) -> None:
-    left(records, case)
-    assert [came_back(records, case) for _ in range(2)] == [True, False]
+def test_a_bounced_email_is_one_task_without_an_address(records: Records, case: UUID) -> None:
+    send_email(records, case)
+    assert [bounce(records, case) for _ in range(2)] == [True, False]
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
     assert (task.case_id, task.seller_id) == (case, "aurora")
@@ -54,43 +54,41 @@ def test_a_letter_that_came_back_is_one_task_without_an_address(records: Records
     assert task.evidence == {"email_kind": "start_refund", "status": "5.1.1"}
 
 
-def test_what_came_back_without_a_code_is_a_task_too(records: Records, case: UUID) -> None:
-    left(records, case)
-    assert came_back(records, case, why="ada@example.com moved to 10.5.1.1")
+def test_a_bounce_without_a_status_code_is_a_task_too(records: Records, case: UUID) -> None:
+    send_email(records, case)
+    assert bounce(records, case, diagnostic="ada@example.com moved to 10.5.1.1")
     with records.work() as work:
         assert work.support_tasks.list_open()[0].evidence["status"] is None
 
 
-def test_a_letter_that_nobody_sent_cannot_come_back(records: Records, case: UUID) -> None:
-    assert not came_back(records, case)
-    assert not came_back(records, case, stage="refunded")
-    assert not came_back(records, UUID(int=7))
+def test_a_bounce_of_an_unsent_email_creates_no_task(records: Records, case: UUID) -> None:
+    assert not bounce(records, case)
+    assert not bounce(records, case, kind="refunded")
+    assert not bounce(records, UUID(int=7))
     with records.work() as work:
         assert work.support_tasks.list_open() == []
 
 
-def test_a_letter_of_which_nobody_knew_whether_it_left_has_left_when_it_comes_back(
-    records: Records, case: UUID
-) -> None:
+def test_a_bounce_of_an_email_with_unknown_delivery_counts(records: Records, case: UUID) -> None:
     with records.work() as work:
         work.case_emails.claim([case], seconds=1e9)
-    assert came_back(records, case)
+    assert bounce(records, case)
 
 
-class Refusing:
-    """A mail server that takes no letter for this address, and says so while we talk to it."""
+class RejectingTransport:
+    """A mail server that rejects the recipient during the SMTP session."""
 
     repeatable = False
 
-    def deliver(self, letter: EmailMessage) -> None:
-        assert letter["To"]
+    def deliver(self, email: EmailMessage) -> None:
+        assert email["To"]
         raise EmailRejectedError("The mail server refuses the recipient: 550 5.1.1.")
 
 
-def test_a_letter_that_the_mail_server_refuses_is_one_task_and_is_not_tried_again(
+def test_an_email_rejected_by_the_mail_server_is_one_task_and_not_retried(
     settings: Settings, records: Records, case: UUID
 ) -> None:
-    context = replace(create_context(settings), records=records, mail_transport=Refusing())
+    context = replace(create_context(settings), records=records, mail_transport=RejectingTransport())
     for _ in range(2):
         send_case_emails(context, [case])
     with records.work() as work:

@@ -1,4 +1,4 @@
-"""A broker that forgot is told again what helpdesks may not have read."""
+"""After a broker lost its data, support tasks that a helpdesk may not have read are published again."""
 
 import threading
 from collections.abc import Iterator
@@ -45,58 +45,60 @@ def broker(connection: Connection) -> redis.Redis:
     return client
 
 
-def with_support(records: Records, number: int) -> list[UUID]:
-    """Cases that came to support."""
-    bought = [a_recent_purchase() for _ in range(number)]
-    store_seller_and_purchases(records, *bought)
-    found = ids_of(accept(records, [a_submission(one) for one in bought]))
+def create_support_cases(records: Records, number: int) -> list[UUID]:
+    """Create cases that are with support."""
+    purchases = [a_recent_purchase() for _ in range(number)]
+    store_seller_and_purchases(records, *purchases)
+    case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
     with records.work() as work:
         evidence = {"reasons": [{"code": "x", "sentence": "X."}]}
-        cases = work.cases.lock(found, state=State.RECEIVED)
+        cases = work.cases.lock(case_ids, state=State.RECEIVED)
         work.history.record([case.after(Event.FOUND_NOT_ELIGIBLE, actor="test", evidence=evidence) for case in cases])
-    return found
+    return case_ids
 
 
-def read(connection: Connection) -> list[ContactSupport]:
-    """What a helpdesk reads."""
+def read_support_tasks(connection: Connection) -> list[ContactSupport]:
+    """Read all published support tasks, as a helpdesk does."""
     queue = QUEUES[ContactSupport.queue](connection.channel())
-    found = []
+    tasks = []
     while message := queue.get(no_ack=True):
-        found.append(ContactSupport.read(message.payload))
-    return found
+        tasks.append(ContactSupport.read(message.payload))
+    return tasks
 
 
-def waiting(records: Records) -> int:
+def count_unpublished(records: Records) -> int:
     with records.work() as work:
         return work.support_tasks.count_unpublished()
 
 
-def test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot(
+def test_open_support_tasks_are_published_again_after_broker_loss(
     records: Records, settings: Settings, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
-    waits, went_on = cases = with_support(records, 2)
+    waiting, decided = cases = create_support_cases(records, 2)
     publish(context, cases)
-    first = {task.data.case_id: task for task in read(connection)}
+    first = {task.data.case_id: task for task in read_support_tasks(connection)}
     assert set(first) == set(cases)
     with records.work() as work:
-        held = work.cases.lock([went_on], state=State.WITH_SUPPORT)
-        work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test") for case in held])
+        locked = work.cases.lock([decided], state=State.WITH_SUPPORT)
+        work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test") for case in locked])
     broker.flushall()
-    with relaying(settings, records):
+    with running_relay(settings, records):
         eventually(lambda: broker.exists(MARKER_KEY))
-    assert waiting(records) == 1
+    assert count_unpublished(records) == 1
     publish(context, cases)
-    assert read(connection) == [first[waits]]
+    assert read_support_tasks(connection) == [first[waiting]]
 
 
 @contextmanager
-def relaying(settings: Settings, records: Records) -> Iterator[None]:
-    """A relay that sweeps all the time."""
+def running_relay(settings: Settings, records: Records) -> Iterator[None]:
+    """Run a relay that sweeps ten times a second."""
     app = Celery("test", set_as_current=False)
     app.config_from_object(celery_options(settings))
-    quick = settings.model_copy(update={"timers": settings.timers.model_copy(update={"sweep_interval_seconds": 0.1})})
+    fast_settings = settings.model_copy(
+        update={"timers": settings.timers.model_copy(update={"sweep_interval_seconds": 0.1})}
+    )
     stop = threading.Event()
-    thread = threading.Thread(target=Relay(quick, records, app).run, args=(stop,))
+    thread = threading.Thread(target=Relay(fast_settings, records, app).run, args=(stop,))
     thread.start()
     try:
         yield
@@ -105,18 +107,18 @@ def relaying(settings: Settings, records: Records) -> Iterator[None]:
         thread.join()
 
 
-def test_a_broker_that_remembers_is_told_nothing_again(
+def test_a_broker_with_the_marker_gets_no_task_again(
     records: Records, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
-    publish(context, with_support(records, 1))
-    remembering = BrokerLossDetector(records)
-    assert remembering.run_once(connection) == 1, "nobody has marked it before"
-    assert remembering.run_once(connection) == 0
+    publish(context, create_support_cases(records, 1))
+    detector = BrokerLossDetector(records)
+    assert detector.run_once(connection) == 1, "The new broker has no marker yet."
+    assert detector.run_once(connection) == 0
     assert broker.keys(f"{MARKER_KEY}*") == [MARKER_KEY.encode()]
 
 
-class Interrupted(Records):
-    """Somebody does something to the broker after each transaction, before anybody else comes."""
+class RecordsWithBrokerLoss(Records):
+    """Records that delete all data of the broker after each transaction."""
 
     def __init__(self, records: Records, broker: redis.Redis) -> None:
         super().__init__(records.engine, records.timers)
@@ -129,23 +131,21 @@ class Interrupted(Records):
         self._broker.flushall()
 
 
-def test_a_broker_that_forgets_once_more_meanwhile_is_asked_again(
+def test_a_broker_that_loses_its_data_again_is_checked_again(
     records: Records, connection: Connection, broker: redis.Redis
 ) -> None:
     with pytest.raises(redis.ResponseError, match="no such key"):
-        BrokerLossDetector(Interrupted(records, broker)).run_once(connection)
+        BrokerLossDetector(RecordsWithBrokerLoss(records, broker)).run_once(connection)
     assert not broker.exists(MARKER_KEY)
     BrokerLossDetector(records).run_once(connection)
     assert broker.exists(MARKER_KEY)
 
 
-def test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again(
-    records: Records, connection: Connection
-) -> None:
-    cases = with_support(records, 1)
+def test_a_task_claimed_during_broker_loss_is_published_again(records: Records, connection: Connection) -> None:
+    cases = create_support_cases(records, 1)
     with records.work() as work:
-        on_its_way = work.support_tasks.claim(cases, seconds=60)
+        claimed = work.support_tasks.claim(cases, seconds=60)
     BrokerLossDetector(records).run_once(connection)
     with records.work() as work:
-        work.support_tasks.mark_published(on_its_way)
-    assert waiting(records) == 1
+        work.support_tasks.mark_published(claimed)
+    assert count_unpublished(records) == 1

@@ -1,4 +1,4 @@
-"""The desk, over HTTP on a real database."""
+"""The desk, on which support reads cases, over HTTP with a real database."""
 
 from collections.abc import Iterator
 from html import unescape
@@ -19,17 +19,17 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
 @pytest.fixture
 def desk(settings: Settings, records: Records) -> Iterator[httpx.Client]:
-    """The desk of a seller's support."""
+    """Yield an HTTP client of the desk."""
     store_seller_and_purchases(records)
     with serve(app(settings)) as desk:
         yield desk
 
 
-def test_an_empty_desk_says_so(desk: httpx.Client) -> None:
+def test_an_empty_desk_shows_a_message(desk: httpx.Client) -> None:
     assert "No cases are waiting for a decision." in desk.get("/").text
 
 
-def test_the_desk_lists_what_waits_with_every_reason(desk: httpx.Client, records: Records) -> None:
+def test_the_desk_lists_waiting_cases_with_every_reason(desk: httpx.Client, records: Records) -> None:
     waiting = a_case(records, State.WITH_SUPPORT)
     decided = a_case(records, State.DECLINED)
     page = desk.get("/").text
@@ -43,11 +43,11 @@ def test_the_desk_lists_what_waits_with_every_reason(desk: httpx.Client, records
 
 @pytest.mark.parametrize("state", State)
 def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Records, state: State) -> None:
-    bought = a_recent_purchase(product="<i>Aurora</i>")
-    case = a_case(records, state, purchase=bought)
+    purchase = a_recent_purchase(product="<i>Aurora</i>")
+    case = a_case(records, state, purchase=purchase)
     page = desk.get(f"/cases/{case}").text
     assert "<i>Aurora" not in page
-    assert bought.email in page
+    assert purchase.email in page
     with records.work() as work:
         history = work.history.for_case(case)
     for row in history:
@@ -58,7 +58,7 @@ def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Rec
 @pytest.mark.parametrize(
     "path", ["/cases/nothing", f"/cases/{UUID(int=4)}", "/refund", "/docs", "/openapi.json", "/v1"]
 )
-def test_what_is_not_there_is_not_found(desk: httpx.Client, path: str) -> None:
+def test_an_unknown_path_of_the_desk_is_not_found(desk: httpx.Client, path: str) -> None:
     assert desk.get(path).status_code == 404
 
 
@@ -69,7 +69,7 @@ def test_the_desk_only_reads(desk: httpx.Client, records: Records) -> None:
     assert "<form" not in desk.get(f"/cases/{case}").text
 
 
-def test_the_desk_carries_the_safe_headers(desk: httpx.Client) -> None:
+def test_the_desk_sends_the_security_headers(desk: httpx.Client) -> None:
     for path in ("/", "/nothing"):
         for name, value in HEADERS.items():
             assert desk.get(path).headers[name] == value

@@ -1,4 +1,4 @@
-"""Disputes against the real sandbox and database: what is disputed is not refunded as well, and nothing is lost twice unsaid."""
+"""Disputes, with the real sandbox and database: a disputed payment is not refunded, and a dispute after a refund is reported."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -53,163 +53,169 @@ def web(sandbox_settings: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def heard(web: httpx.Client, context: WorkerContext, dispute: dict[str, Any]) -> None:
-    """The provider tells how this dispute stands, and a worker looks."""
-    word = "opened" if dispute["status"] == "open" else dispute["status"]
-    assert send_event(web, an_event(f"dispute.{word}", dispute)).status_code == 200
+def report_dispute(web: httpx.Client, context: WorkerContext, dispute: dict[str, Any]) -> None:
+    """Send a webhook event with the dispute's status, and process it."""
+    kind = "opened" if dispute["status"] == "open" else dispute["status"]
+    assert send_event(web, an_event(f"dispute.{kind}", dispute)).status_code == 200
     process_all_events(context)
 
 
-def stands(records: Records, purchase: Purchase) -> Dispute:
+def stored_dispute(records: Records, purchase: Purchase) -> Dispute:
     with records.work() as work:
-        kept = work.purchases.get(purchase.id)
-    assert kept
-    return kept.dispute
+        stored = work.purchases.get(purchase.id)
+    assert stored
+    return stored.dispute
 
 
-def published(context: WorkerContext) -> list[ContactSupport]:
-    """What helpdesks read, once a worker has published every task."""
+def published_tasks(context: WorkerContext) -> list[ContactSupport]:
+    """Publish every support task, and return the tasks that a helpdesk reads."""
     with context.records.work() as work:
-        open_ones = [row.id for row in work.run("select id from support_tasks where published_at is null")]
-    if open_ones:
-        handle(context, SupportNeeded, open_ones)
-    found = []
+        unpublished = [row.id for row in work.run("select id from support_tasks where published_at is null")]
+    if unpublished:
+        handle(context, SupportNeeded, unpublished)
+    tasks = []
     with connect(context.settings) as connection:
         queue = QUEUES[ContactSupport.queue](connection.channel())
         while message := queue.get(no_ack=True):
-            found.append(ContactSupport.read(message.payload))
-    return found
+            tasks.append(ContactSupport.read(message.payload))
+    return tasks
 
 
-def about_paid_twice(context: WorkerContext) -> list[ContactSupport]:
+def refund_and_dispute_tasks(context: WorkerContext) -> list[ContactSupport]:
     return [
-        told for told in published(context) if [reason.code for reason in told.data.reasons] == ["refund_and_dispute"]
+        task
+        for task in published_tasks(context)
+        if [reason.code for reason in task.data.reasons] == ["refund_and_dispute"]
     ]
 
 
-def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_approved_cases(context, bought)
-    heard(web, context, set_dispute(context, bought.charge, "open"))
+def test_a_disputed_payment_goes_to_support_and_is_not_refunded(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, purchase)
+    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
     execute(context, [case])
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
         ["dispute_open"],
     )
-    assert refunds_at_provider(context, bought) == []
+    assert refunds_at_provider(context, purchase) == []
     assert task_evidence(context.records, "refund_and_dispute") == []
 
 
-def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    heard(web, context, set_dispute(context, bought.charge, "open"))
-    store_seller_and_purchases(context.records, replace(bought, dispute=Dispute.NONE))
-    (case,) = create_executed_cases(context, bought)
+def test_the_sellers_data_does_not_overwrite_the_providers_dispute(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
+    store_seller_and_purchases(context.records, replace(purchase, dispute=Dispute.NONE))
+    (case,) = create_executed_cases(context, purchase)
     assert reason_codes_of(context.records, case) == ["dispute_open"]
 
 
 def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    bought = a_charged_purchase("ok")
-    (case,) = create_executed_cases(context, bought)
-    (made,) = refunds_at_provider(context, bought)
-    opened = set_dispute(context, bought.charge, "open")
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
+    (refund,) = refunds_at_provider(context, purchase)
+    opened = set_dispute(context, purchase.charge, "open")
     for _ in range(3):
-        heard(web, context, opened)
-    (told,) = about_paid_twice(context)
-    assert (told.data.case_id, told.data.seller) == (case, bought.seller_id)
-    evidence = told.data.evidence
+        report_dispute(web, context, opened)
+    (task,) = refund_and_dispute_tasks(context)
+    assert (task.data.case_id, task.data.seller) == (case, purchase.seller_id)
+    evidence = task.data.evidence
     assert {
         name: evidence[name] for name in ("provider", "charge", "dispute", "dispute_is", "refund", "refund_is")
     } == {
         "provider": "sandbox",
-        "charge": bought.charge,
+        "charge": purchase.charge,
         "dispute": opened["id"],
         "dispute_is": "open",
-        "refund": made["id"],
-        "refund_is": "create_executed_cases",
+        "refund": refund["id"],
+        "refund_is": "paid",
     }
-    assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", made["key"])
+    assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", refund["key"])
     assert evidence["first_sent_at"]
     assert state_of(context.records, case) is State.REFUNDED
-    heard(web, context, set_dispute(context, bought.charge, "lost", opened["id"]))
-    assert about_paid_twice(context) == []  # the person has it since it opened
-    assert stands(context.records, bought) is Dispute.LOST
+    report_dispute(web, context, set_dispute(context, purchase.charge, "lost", opened["id"]))
+    assert refund_and_dispute_tasks(context) == []  # support has a task since the dispute opened
+    assert stored_dispute(context.records, purchase) is Dispute.LOST
     assert_audit_is_clean(context.records)
 
 
-def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("hang")
-    (case,) = create_executed_cases(context, bought)
+def test_a_dispute_during_a_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("hang")
+    (case,) = create_executed_cases(context, purchase)
     assert state_of(context.records, case) is State.REFUNDING
-    heard(web, context, set_dispute(context, bought.charge, "open"))
-    (told,) = about_paid_twice(context)
-    assert told.data.case_id == case
-    assert told.data.evidence["refund_is"] in {"sent", "unknown"}  # the call that hangs may have its end yet to come
+    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
+    (task,) = refund_and_dispute_tasks(context)
+    assert task.data.case_id == case
+    assert task.data.evidence["refund_is"] in {"sent", "unknown"}  # the hanging call may still be running
 
 
 def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    create_executed_cases(context, bought)
-    first = set_dispute(context, bought.charge, "open")
-    heard(web, context, first)
-    heard(web, context, set_dispute(context, bought.charge, "won", first["id"]))
-    second = set_dispute(context, bought.charge, "open")
-    heard(web, context, second)
-    assert {told.data.evidence["dispute"] for told in about_paid_twice(context)} == {first["id"], second["id"]}
+    purchase = a_charged_purchase("ok")
+    create_executed_cases(context, purchase)
+    first = set_dispute(context, purchase.charge, "open")
+    report_dispute(web, context, first)
+    report_dispute(web, context, set_dispute(context, purchase.charge, "won", first["id"]))
+    second = set_dispute(context, purchase.charge, "open")
+    report_dispute(web, context, second)
+    assert {task.data.evidence["dispute"] for task in refund_and_dispute_tasks(context)} == {first["id"], second["id"]}
 
 
-def disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """What the provider has about this purchase's payment."""
-    answer = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
-    return list(answer.json()["data"])
+def provider_disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
+    """Return the sandbox's disputes about the purchase's payment."""
+    response = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
+    return list(response.json()["data"])
 
 
-def the_dispute(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
-    (dispute,) = disputes(context, purchase)
+def provider_dispute(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
+    (dispute,) = provider_disputes(context, purchase)
     return dispute
 
 
-def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won(
-    web: httpx.Client, context: WorkerContext
-) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
+def test_a_case_that_waits_only_for_a_dispute_is_paid_when_it_is_won(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
         ["dispute_open"],
     )
-    heard(web, context, won := set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    report_dispute(
+        web, context, won := set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
+    )
     assert state_of(context.records, case) is State.RECEIVED
     evaluate_and_execute(context, [case])
     assert state_of(context.records, case) is State.REFUNDED
-    assert len(refunds_at_provider(context, bought)) == 1
-    assert refunded_amount(context.records, bought) == 4900
-    heard(web, context, won)  # once more, and the case stays where it is
+    assert len(refunds_at_provider(context, purchase)) == 1
+    assert refunded_amount(context.records, purchase) == 4900
+    report_dispute(web, context, won)  # the repeated event must not move the case
     assert state_of(context.records, case) is State.REFUNDED
     assert task_evidence(context.records, "refund_and_dispute") == []
     assert_audit_is_clean(context.records)
 
 
-def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok", method="cash")
-    opened = set_dispute(context, bought.charge, "open")
-    store_seller_and_purchases(context.records, bought)
-    heard(web, context, opened)
-    (case,) = create_approved_cases(context, bought)
+def test_a_case_with_another_reason_stays_with_support_after_a_won_dispute(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    purchase = a_charged_purchase("ok", method="cash")
+    opened = set_dispute(context, purchase.charge, "open")
+    store_seller_and_purchases(context.records, purchase)
+    report_dispute(web, context, opened)
+    (case,) = create_approved_cases(context, purchase)
     assert sorted(reason_codes_of(context.records, case)) == ["dispute_open", "method_not_automatic"]
-    heard(web, context, set_dispute(context, bought.charge, "won", opened["id"]))
+    report_dispute(web, context, set_dispute(context, purchase.charge, "won", opened["id"]))
     assert state_of(context.records, case) is State.WITH_SUPPORT
 
 
-def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
+def test_a_leased_case_is_evaluated_again_after_its_lease(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
         assert lease(work, context, [case], states=[State.WITH_SUPPORT])
-    heard(web, context, set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    report_dispute(
+        web, context, set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
+    )
     assert (state_of(context.records, case), len(unprocessed_event_ids(context.records))) == (State.WITH_SUPPORT, 1)
     with context.records.work() as work:
         work.run("update cases set lease_until = 'epoch'")
@@ -218,60 +224,68 @@ def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client,
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.RECEIVED, [])
 
 
-def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
-    heard(web, context, set_dispute(context, bought.charge, "lost", the_dispute(context, bought)["id"]))
+def test_a_lost_dispute_leaves_the_case_with_support(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
+    report_dispute(
+        web, context, set_dispute(context, purchase.charge, "lost", provider_dispute(context, purchase)["id"])
+    )
     assert state_of(context.records, case) is State.WITH_SUPPORT
-    assert stands(context.records, bought) is Dispute.LOST
+    assert stored_dispute(context.records, purchase) is Dispute.LOST
 
 
-def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
-    opened = the_dispute(context, bought)
-    heard(web, context, set_dispute(context, bought.charge, "won", opened["id"]))
-    heard(web, context, opened)
-    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+def test_an_opened_event_after_the_end_of_the_dispute_changes_nothing(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
+    opened = provider_dispute(context, purchase)
+    report_dispute(web, context, set_dispute(context, purchase.charge, "won", opened["id"]))
+    report_dispute(web, context, opened)
+    assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
     assert unprocessed_event_ids(context.records) == []
 
 
-class Behind:
-    """A provider whose disputes are shown as they stood a while ago."""
+class StaleDisputeProvider:
+    """A provider that returns an earlier status of a dispute."""
 
-    def __init__(self, honest: Any, shown: DisputeStatus | Unknown) -> None:
-        self.capabilities = honest.capabilities
-        self._shown = shown
+    def __init__(self, adapter: Any, status: DisputeStatus | Unknown) -> None:
+        self.capabilities = adapter.capabilities
+        self._status = status
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         assert charge
-        return self._shown
+        return self._status
 
 
-@pytest.mark.parametrize("behind", ["open", "none", "silent"])
-def test_an_end_that_the_provider_does_not_show_yet_stays_owed(
-    web: httpx.Client, context: WorkerContext, behind: str
+@pytest.mark.parametrize("status", ["open", "none", "unknown"])
+def test_an_event_the_provider_does_not_confirm_yet_stays_unprocessed(
+    web: httpx.Client, context: WorkerContext, status: str
 ) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
-    opened = the_dispute(context, bought)
-    shown: dict[str, DisputeStatus | Unknown] = {
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
+    opened = provider_dispute(context, purchase)
+    statuses: dict[str, DisputeStatus | Unknown] = {
         "open": DisputeStatus(Dispute.OPEN, opened["id"]),
         "none": DisputeStatus(Dispute.NONE),
-        "silent": Unknown("Nobody answers."),
+        "unknown": Unknown("The provider does not answer."),
     }
-    heard(web, with_adapter(context, Behind(context.providers["sandbox"], shown[behind])), opened | {"status": "won"})
+    report_dispute(
+        web,
+        with_adapter(context, StaleDisputeProvider(context.providers["sandbox"], statuses[status])),
+        opened | {"status": "won"},
+    )
     assert state_of(context.records, case) is State.WITH_SUPPORT
     assert len(unprocessed_event_ids(context.records)) == 1
-    set_dispute(context, bought.charge, "won", opened["id"])
+    set_dispute(context, purchase.charge, "won", opened["id"])
     expire_leases(context.records)
     process_all_events(context)
     assert state_of(context.records, case) is State.RECEIVED
     assert unprocessed_event_ids(context.records) == []
 
 
-class Webhook:
-    """A provider that never answers questions: only its signed word counts (Adyen)."""
+class WebhookOnlyProvider:
+    """A provider without lookups, such as Adyen: only its signed webhook events report a status."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(days=7), lookup=Lookup.NEVER)
 
@@ -282,108 +296,113 @@ class Webhook:
         raise AssertionError(charge + key)
 
 
-def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
-    only_tells = with_adapter(context, Webhook())
-    heard(web, only_tells, the_dispute(context, bought) | {"status": "won"})
-    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+def test_without_lookups_the_signed_event_decides(web: httpx.Client, context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
+    webhook_only = with_adapter(context, WebhookOnlyProvider())
+    report_dispute(web, webhook_only, provider_dispute(context, purchase) | {"status": "won"})
+    assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
 
 
-def told(context: WorkerContext, charge: str, *words: DisputeStatus) -> None:
-    """Signed notices of a provider that cannot be asked come in this order, and a worker hears each at once."""
-    for word in words:
+def report_states(context: WorkerContext, charge: str, *statuses: DisputeStatus) -> None:
+    """Store signed webhook events with these statuses in this order, and process each event at once."""
+    for status in statuses:
         with context.records.work() as work:
-            name = f"{word.dispute_id} {word.dispute} {word.stage}"
-            work.webhook_events.keep("sandbox", [WebhookEvent(name, Subject.DISPUTE, charge, reported=word)], b"")
+            name = f"{status.dispute_id} {status.dispute} {status.stage}"
+            work.webhook_events.keep("sandbox", [WebhookEvent(name, Subject.DISPUTE, charge, reported=status)], b"")
         process_all_events(context)
 
 
 OPENED, LOST, WON = (
     DisputeStatus(kind, "dp_1", stage) for stage, kind in enumerate((Dispute.OPEN, Dispute.LOST, Dispute.WON))
 )
-ANOTHER = DisputeStatus(Dispute.OPEN, "dp_2", 0)
+SECOND_OPENED = DisputeStatus(Dispute.OPEN, "dp_2", 0)
 
 
 @pytest.mark.parametrize(
-    ("words", "then"),
+    ("statuses", "result"),
     [
         ((OPENED, WON), Dispute.WON),
         ((WON, OPENED), Dispute.WON),
         ((WON, LOST), Dispute.WON),
-        ((ANOTHER, WON), Dispute.OPEN),
-        ((WON, ANOTHER), Dispute.OPEN),
-        ((OPENED, ANOTHER, WON, replace(ANOTHER, dispute=Dispute.WON, stage=2)), Dispute.WON),
-        ((WON, replace(ANOTHER, dispute=Dispute.LOST, stage=1)), Dispute.LOST),
+        ((SECOND_OPENED, WON), Dispute.OPEN),
+        ((WON, SECOND_OPENED), Dispute.OPEN),
+        ((OPENED, SECOND_OPENED, WON, replace(SECOND_OPENED, dispute=Dispute.WON, stage=2)), Dispute.WON),
+        ((WON, replace(SECOND_OPENED, dispute=Dispute.LOST, stage=1)), Dispute.LOST),
     ],
 )
-def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_it_came(
-    context: WorkerContext, words: tuple[DisputeStatus, ...], then: Dispute
+def test_without_lookups_all_signed_events_count_in_any_order(
+    context: WorkerContext, statuses: tuple[DisputeStatus, ...], result: Dispute
 ) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    told(with_adapter(context, Webhook()), bought.charge, *words)
-    assert stands(context.records, bought) is then
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, *statuses)
+    assert stored_dispute(context.records, purchase) is result
 
 
-def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    store_seller_and_purchases(context.records, bought)
-    told(with_adapter(context, Webhook()), bought.charge, OPENED, ANOTHER, WON)
-    (case,) = create_executed_cases(context, bought)
+def test_a_won_dispute_pays_nothing_while_another_is_open(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, OPENED, SECOND_OPENED, WON)
+    (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
         ["dispute_open"],
     )
-    assert refunds_at_provider(context, bought) == []
+    assert refunds_at_provider(context, purchase) == []
 
 
-def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
-    assert (state_of(context.records, case), stands(context.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
+def test_a_decline_for_a_dispute_looks_the_dispute_up_without_a_webhook(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
+    assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (
+        State.WITH_SUPPORT,
+        Dispute.NONE,
+    )
     process_all_events(context)
-    assert stands(context.records, bought) is Dispute.OPEN
+    assert stored_dispute(context.records, purchase) is Dispute.OPEN
 
 
-def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(context: WorkerContext) -> None:
-    bought = a_charged_purchase("disputed")
-    (case,) = create_executed_cases(context, bought)
+def test_open_disputes_are_polled_once_a_day(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, purchase)
     process_all_events(context)
-    set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"])
+    set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
     assert poll_open_disputes(context, "sandbox") == 1
     process_all_events(context)
-    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
     assert poll_open_disputes(context, "sandbox") == 0
 
 
-def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
-    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_disputes_are_polled_in_batches(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.refunds.disputes, "BATCH_SIZE", 2)
-    bought = [a_charged_purchase("ok") for _ in range(5)]
-    store_seller_and_purchases(context.records, *bought)
+    purchases = [a_charged_purchase("ok") for _ in range(5)]
+    store_seller_and_purchases(context.records, *purchases)
     with context.records.work() as work:
-        for one in bought:
-            work.purchases.set_dispute(one.provider, one.charge, Dispute.OPEN)
+        for purchase in purchases:
+            work.purchases.set_dispute(purchase.provider, purchase.charge, Dispute.OPEN)
     assert poll_open_disputes(context, "sandbox") == 5
-    assert poll_open_disputes(context, "sandbox") == 5  # a second time on one day is no news
+    assert poll_open_disputes(context, "sandbox") == 5  # a second poll on the same day creates no new event
     with context.records.work() as work:
         assert work.run("select count(*) from webhook_events").scalar_one() == 5
 
 
-def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("ok")
-    heard(web, context, set_dispute(context, bought.charge, "open"))
+def test_a_dispute_that_arrives_before_its_purchase_is_processed_later(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    purchase = a_charged_purchase("ok")
+    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
     assert len(unprocessed_event_ids(context.records)) == 1
-    store_seller_and_purchases(context.records, bought)
+    store_seller_and_purchases(context.records, purchase)
     process_all_events(context)
-    assert (unprocessed_event_ids(context.records), stands(context.records, bought)) == ([], Dispute.OPEN)
+    assert (unprocessed_event_ids(context.records), stored_dispute(context.records, purchase)) == ([], Dispute.OPEN)
 
 
-def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, context: WorkerContext) -> None:
-    bought = a_charged_purchase("crossing")
-    (case,) = create_executed_cases(context, bought)
-    eventually(lambda: disputes(context, bought))
-    heard(web, context, the_dispute(context, bought))
-    assert [told.data.case_id for told in about_paid_twice(context)] == [case]
+def test_a_dispute_that_the_sandbox_opens_after_the_refund_is_reported(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    purchase = a_charged_purchase("crossing")
+    (case,) = create_executed_cases(context, purchase)
+    eventually(lambda: provider_disputes(context, purchase))
+    report_dispute(web, context, provider_dispute(context, purchase))
+    assert [task.data.case_id for task in refund_and_dispute_tasks(context)] == [case]

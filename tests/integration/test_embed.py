@@ -1,4 +1,4 @@
-"""What a seller's support page can say, and what customers see of the seller: the console's two verbs for it."""
+"""The commands `embed` and `storefront`: texts for a seller's website, and the look of the seller's pages."""
 
 import html
 import json
@@ -19,20 +19,20 @@ from domain.policies import Category
 from records import Records
 from tests.sample_data import a_policy, a_seller, store_seller_and_purchases
 
-Verb = Callable[..., Result]
+RunVerb = Callable[..., Result]
 
 
 @pytest.fixture
-def verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> Verb:
-    """The command, as a seller's operator types it."""
+def run_verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> RunVerb:
+    """Return a function that runs a command of the console with a stored seller."""
     store_seller_and_purchases(records)
     for module in (embed, storefront):
         monkeypatch.setattr(module, "records", lambda: records)
     monkeypatch.setattr(embed, "load_settings", lambda: settings)
-    return lambda *words: CliRunner().invoke(app, words)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
-def said(category: Category, **changes: Any) -> str:
+def wording(category: Category, **changes: Any) -> str:
     days = 30 if category is Category.WITHIN_DAYS else None
     seller = a_seller(**{name: changes.pop(name) for name in ("self_service",) if name in changes})
     return " ".join(sentences(seller, a_policy(**{"category": category, "days": days} | changes), translator_for("en")))
@@ -42,20 +42,20 @@ def said(category: Category, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("days", "begins"),
+    ("days", "beginning"),
     [
         (0, "On the day of your purchase, you may request a full refund, for any reason"),
         (1, "Until the day after your purchase, you may request a full refund, for any reason"),
         (30, "Within 30 days of your purchase, you may request a full refund, for any reason"),
     ],
 )
-def test_the_days_are_those_of_the_policy(days: int, begins: str) -> None:
-    assert said(Category.WITHIN_DAYS, days=days).startswith(begins)
+def test_the_wording_contains_the_days_of_the_policy(days: int, beginning: str) -> None:
+    assert wording(Category.WITHIN_DAYS, days=days).startswith(beginning)
 
 
 @pytest.mark.parametrize("category", Category)
-def test_only_what_is_automatic_is_promised(category: Category) -> None:
-    text = said(category)
+def test_only_automatic_refunds_are_promised(category: Category) -> None:
+    text = wording(category)
     automatic = {Category.NO_RESTRICTIONS, Category.WITHIN_DAYS, Category.STATUTORY_WITHDRAWAL}
     assert ("full refund" in text) == (category in automatic)
     assert ("14 days" in text) == (category is Category.STATUTORY_WITHDRAWAL)
@@ -63,53 +63,53 @@ def test_only_what_is_automatic_is_promised(category: Category) -> None:
     assert "{" not in text
 
 
-def test_each_category_has_a_wording_of_its_own() -> None:
-    own = {category: said(category) for category in Category}
-    del own[Category.IN_HOUSE_SUPPORT]  # for a customer it is the same as approval: a person decides
-    assert len(set(own.values())) == len(own)
+def test_each_policy_category_has_its_own_wording() -> None:
+    wordings = {category: wording(category) for category in Category}
+    del wordings[Category.IN_HOUSE_SUPPORT]  # same wording as APPROVAL_REQUIRED: support decides
+    assert len(set(wordings.values())) == len(wordings)
 
 
 def test_with_self_service_off_nothing_is_promised() -> None:
-    assert said(Category.NO_RESTRICTIONS, self_service=False) == said(Category.APPROVAL_REQUIRED)
+    assert wording(Category.NO_RESTRICTIONS, self_service=False) == wording(Category.APPROVAL_REQUIRED)
 
 
-def test_what_is_excepted_is_said() -> None:
-    text = said(Category.WITHIN_DAYS, renewals_excluded=True, excluded_products=frozenset({"Photo 5", "Photo 3"}))
+def test_the_wording_names_the_exclusions() -> None:
+    text = wording(Category.WITHIN_DAYS, renewals_excluded=True, excluded_products=frozenset({"Photo 5", "Photo 3"}))
     assert "renewals" in text
     assert "Photo 3, Photo 5" in text
 
 
-def test_a_seller_without_a_policy_promises_nothing() -> None:
+def test_without_a_policy_the_wording_promises_nothing() -> None:
     assert "full refund" not in " ".join(sentences(a_seller(), None, translator_for("en")))
 
 
-# The verbs
+# The commands
 
 
-def test_the_wording_is_of_the_policy_in_force_now_in_the_language_and_form_asked_for(
-    verb: Verb, records: Records, settings: Settings
+def test_embed_prints_the_current_policy_in_a_language_and_format(
+    run_verb: RunVerb, records: Records, settings: Settings
 ) -> None:
     with records.work() as work:
-        for days, when in ((7, -1), (99, 1)):
-            start = datetime.now(UTC) + timedelta(days=when)
+        for days, offset in ((7, -1), (99, 1)):
+            start = datetime.now(UTC) + timedelta(days=offset)
             work.sellers.new_policy("aurora", Category.WITHIN_DAYS, days=days, in_force_from=start)
-    text = verb("embed", "aurora", "--language", "en").stdout
+    text = run_verb("embed", "aurora", "--language", "en").stdout
     assert text.startswith("Within 7 days of your purchase")
     assert f"{settings.public_url}/refund?seller=aurora&lang=en" in text
-    page = verb("embed", "aurora", "--language", "de", "--format", "html").stdout
+    page = run_verb("embed", "aurora", "--language", "de", "--format", "html").stdout
     assert page.startswith('<div lang="de">')
     (address,) = re.findall(r'href="([^"]+)"', page)
     assert html.unescape(address) == f"{settings.public_url}/refund?seller=aurora&lang=de"
 
 
-def test_every_language_is_there_for_a_machine(verb: Verb) -> None:
-    told = json.loads(verb("embed", "aurora", "--json").stdout)
-    assert list(told) == list(LANGUAGES)
-    assert all(set(forms) == {"html", "text"} for forms in told.values())
+def test_embed_prints_all_languages_as_json(run_verb: RunVerb) -> None:
+    texts = json.loads(run_verb("embed", "aurora", "--json").stdout)
+    assert list(texts) == list(LANGUAGES)
+    assert all(set(forms) == {"html", "text"} for forms in texts.values())
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "sentence"),
     [
         (("embed", "nobody"), "There is no seller 'nobody'"),
         (("embed", "aurora", "--language", "xx"), "There is no 'xx'"),
@@ -121,17 +121,22 @@ def test_every_language_is_there_for_a_machine(verb: Verb) -> None:
         (("storefront", "set", "aurora", "--technical-support", "us"), "not an e-mail address"),
     ],
 )
-def test_what_cannot_be_is_a_sentence(verb: Verb, words: tuple[str, ...], says: str) -> None:
-    done = verb(*words)
-    assert done.exit_code == 2
-    assert says in re.sub(r"[\s│]+", " ", done.stderr)
+def test_an_invalid_embed_or_storefront_command_is_a_sentence(
+    run_verb: RunVerb, arguments: tuple[str, ...], sentence: str
+) -> None:
+    result = run_verb(*arguments)
+    assert result.exit_code == 2
+    assert sentence in re.sub(r"[\s│]+", " ", result.stderr)
 
 
-def test_a_storefront_is_set_a_part_at_a_time(verb: Verb) -> None:
-    assert verb("storefront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
-    assert verb("storefront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
-    front = json.loads(verb("storefront", "show", "aurora", "--json").stdout)
-    assert (front["colour"], front["technical_support"]) == ("#8a2be2", "pro@aurora.example")
-    assert verb("storefront", "set", "aurora", "--colour", "").exit_code == 0
-    front = json.loads(verb("storefront", "show", "aurora", "--json").stdout)
-    assert (front["colour"], front["technical_support"]) == (None, "pro@aurora.example")
+def test_storefront_set_changes_only_the_given_values(run_verb: RunVerb) -> None:
+    assert run_verb("storefront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
+    assert run_verb("storefront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
+    stored = json.loads(run_verb("storefront", "show", "aurora", "--json").stdout)
+    assert (stored["colour"], stored["technical_support"]) == (
+        "#8a2be2",
+        "pro@aurora.example",
+    )
+    assert run_verb("storefront", "set", "aurora", "--colour", "").exit_code == 0
+    stored = json.loads(run_verb("storefront", "show", "aurora", "--json").stdout)
+    assert (stored["colour"], stored["technical_support"]) == (None, "pro@aurora.example")

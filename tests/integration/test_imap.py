@@ -1,4 +1,4 @@
-"""A mailbox on a real IMAP server: seen only after the commit, found again after every crash, never emptied."""
+"""An inbox on a real IMAP server: mails are marked after the commit, read again after a crash, and never deleted."""
 
 import re
 import threading
@@ -29,7 +29,7 @@ SEEN, FLAGGED = "\\Seen", "\\Flagged"
 
 @pytest.fixture
 def user() -> str:
-    """A mailbox that nobody used before."""
+    """Return the user name of a new mailbox."""
     return f"refunds{uuid4().hex[:8]}"
 
 
@@ -39,7 +39,7 @@ def inbox(dovecot: Dovecot, user: str) -> ImapInbox:
 
 
 @contextmanager
-def running(inbox: ImapInbox, records: Records) -> Iterator[None]:
+def running_inbox(inbox: ImapInbox, records: Records) -> Iterator[None]:
     stop = threading.Event()
     reader = threading.Thread(target=inbox.run, args=(records, stop, 0.1))
     reader.start()
@@ -50,27 +50,27 @@ def running(inbox: ImapInbox, records: Records) -> Iterator[None]:
         reader.join()
 
 
-def test_a_mail_is_seen_only_after_the_commit(
+def test_a_mail_is_marked_seen_only_after_the_commit(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dovecot.deliver(user, a_mail())
-    at_commit: list[Any] = []
-    real = ingest._commit
+    states_at_commit: list[Any] = []
+    original = ingest._commit
 
-    def watched(*args: Any) -> Any:
-        taken = real(*args)
-        at_commit.append((count_cases(records), dovecot.flags(user)))
+    def observed(*args: Any) -> Any:
+        taken = original(*args)
+        states_at_commit.append((count_cases(records), dovecot.flags(user)))
         return taken
 
-    monkeypatch.setattr(ingest, "_commit", watched)
+    monkeypatch.setattr(ingest, "_commit", observed)
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=1)
         assert folder.run_once(records) == BatchResult()
-    assert at_commit == [(1, [set()])]
+    assert states_at_commit == [(1, [set()])]
     assert dovecot.flags(user) == [{SEEN}]
 
 
-def test_what_nobody_can_read_is_flagged_and_stays(
+def test_an_unreadable_mail_is_flagged_and_not_deleted(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records
 ) -> None:
     dovecot.deliver(user, a_mail(header="Content-Type: application/pkcs7-mime; smime-type=enveloped-data"))
@@ -85,14 +85,14 @@ def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
 ) -> None:
     dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
-        real = folder._mailbox.client.uid
+        original = folder._mailbox.client.uid
 
-        def dies(verb: str, *args: str) -> Any:
+        def crash_at_store(verb: str, *args: str) -> Any:
             if verb == "STORE":
                 raise KeyboardInterrupt
-            return real(verb, *args)
+            return original(verb, *args)
 
-        monkeypatch.setattr(folder._mailbox.client, "uid", dies)
+        monkeypatch.setattr(folder._mailbox.client, "uid", crash_at_store)
         with pytest.raises(KeyboardInterrupt):
             folder.run_once(records)
     assert (count_cases(records), dovecot.flags(user)) == (1, [set()])
@@ -103,43 +103,43 @@ def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
 
 def test_while_the_database_is_down_every_mail_stays_unseen(dovecot: Dovecot, user: str, inbox: ImapInbox) -> None:
     dovecot.deliver(user, a_mail())
-    nowhere = Records(connect("postgresql://moneyback@127.0.0.1:1/moneyback"), Timers())
+    unavailable = Records(connect("postgresql://moneyback@127.0.0.1:1/moneyback"), Timers())
     with inbox.open() as folder, pytest.raises(DatabaseDownError):
-        folder.run_once(nowhere)
+        folder.run_once(unavailable)
     assert dovecot.flags(user) == [set()]
 
 
-def test_a_mail_that_no_database_takes_stands_in_nobodys_way(
+def test_a_mail_that_cannot_be_stored_does_not_block_others(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for text in ("Refund MB-2026-0666", "Refund MB-2026-0417"):
         dovecot.deliver(user, a_mail(text))
-    real = ingest._commit
+    original = ingest._commit
 
-    def picky(records: Records, mails: Any) -> Any:
+    def fail_for_one(records: Records, mails: Any) -> Any:
         if any(request.reference == "MB-2026-0666" for mail, _ in mails for request in mail.requests):
-            raise ValueError("nobody takes this one")
-        return real(records, mails)
+            raise ValueError("This mail cannot be stored.")
+        return original(records, mails)
 
-    monkeypatch.setattr(ingest, "_commit", picky)
+    monkeypatch.setattr(ingest, "_commit", fail_for_one)
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=1)
         assert folder.run_once(records) == BatchResult()
     assert dovecot.flags(user) == [set(), {SEEN}]
 
 
-def test_of_a_huge_mail_only_the_headers_are_fetched_and_its_sender_is_told(
+def test_only_the_headers_of_a_huge_mail_are_fetched(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dovecot.deliver(user, a_mail(("x" * 76 + "\r\n") * (MAX_SIZE // 77)))
     fetched: list[str] = []
-    real = ImapSession._fetch
+    original = ImapSession._fetch
 
-    def watched(folder: ImapSession, uid: str, part: str) -> bytes | None:
+    def observed(folder: ImapSession, uid: str, part: str) -> bytes | None:
         fetched.append(part)
-        return real(folder, uid, part)
+        return original(folder, uid, part)
 
-    monkeypatch.setattr(ImapSession, "_fetch", watched)
+    monkeypatch.setattr(ImapSession, "_fetch", observed)
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(flagged=1)
     assert fetched == ["BODY.PEEK[HEADER]"]
@@ -148,25 +148,25 @@ def test_of_a_huge_mail_only_the_headers_are_fetched_and_its_sender_is_told(
         assert work.run("select kind from inquiry_emails").scalars().all() == ["too_large"]
 
 
-def test_a_mail_wakes_whoever_waits_for_it(
+def test_a_new_mail_ends_the_wait(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = threading.Event()
-    real = ImapSession.wait
+    original = ImapSession.wait
 
-    def watched(folder: ImapSession, stop: threading.Event) -> None:
+    def observed(folder: ImapSession, stop: threading.Event) -> None:
         assert folder.supports_idle
         waiting.set()
-        real(folder, stop)
+        original(folder, stop)
 
-    monkeypatch.setattr(ImapSession, "wait", watched)
-    with running(inbox, records):
+    monkeypatch.setattr(ImapSession, "wait", observed)
+    with running_inbox(inbox, records):
         assert waiting.wait(30)
         dovecot.deliver(user, a_mail())
-        eventually(lambda: count_cases(records) == 1)  # long before IDLE would end by itself
+        eventually(lambda: count_cases(records) == 1)  # long before the end of IDLE_SECONDS
 
 
-def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_is_renewed_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     assert imap.IDLE_SECONDS < 29 * 60
     monkeypatch.setattr(imap, "IDLE_SECONDS", 0.0)
     with inbox.open() as folder:
@@ -175,7 +175,7 @@ def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkey
         assert folder.run_once(records) == BatchResult()
 
 
-def test_without_idle_the_folder_is_looked_at_now_and_then(
+def test_without_idle_the_folder_is_polled(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imap, "NO_IDLE_POLL_SECONDS", 0.05)
@@ -187,10 +187,10 @@ def test_without_idle_the_folder_is_looked_at_now_and_then(
         assert folder.run_once(records) == BatchResult(taken=1)
 
 
-def test_a_server_that_went_away_is_found_again(
+def test_the_inbox_reconnects_after_a_server_restart(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records
 ) -> None:
-    with running(inbox, records):
+    with running_inbox(inbox, records):
         dovecot.deliver(user, a_mail())
         eventually(lambda: count_cases(records) == 1)
         dovecot.stop()
@@ -199,18 +199,20 @@ def test_a_server_that_went_away_is_found_again(
         eventually(lambda: count_cases(records) == 2, seconds=60)
 
 
-def test_what_others_deleted_is_not_expunged(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
+def test_mails_deleted_by_other_clients_are_not_expunged(
+    dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records
+) -> None:
     for _ in range(2):
         dovecot.deliver(user, a_mail())
-    with dovecot.open_mailbox(user) as box:
-        box.store("1", "+FLAGS", "\\Deleted")
+    with dovecot.open_mailbox(user) as mailbox:
+        mailbox.store("1", "+FLAGS", "\\Deleted")
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=2)
     assert dovecot.flags(user) == [{SEEN, "\\Deleted"}, {SEEN}]
 
 
-def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
-    """A server that lost its index numbers every mail anew, under another UIDVALIDITY."""
+def test_new_uids_make_no_second_case(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
+    """A server that lost its index gives every mail a new UID, under another UIDVALIDITY."""
     for _ in range(2):
         dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
@@ -219,8 +221,8 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
     mails = dovecot.folder / user / "mails"
     for file in mails.glob("dovecot.index*"):
         file.unlink()
-    numbers = mails / "dovecot-uidlist"
-    numbers.write_text(re.sub(r" V\d+ N\d+", " V4711 N1", numbers.read_text().partition("\n")[0]) + "\n")
+    uid_list = mails / "dovecot-uidlist"
+    uid_list.write_text(re.sub(r" V\d+ N\d+", " V4711 N1", uid_list.read_text().partition("\n")[0]) + "\n")
     dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
         assert folder._uid_validity not in {before, ""}
@@ -232,9 +234,9 @@ def test_serve_reads_the_mailbox_of_the_settings(
     dovecot: Dovecot, user: str, settings: Settings, records: Records
 ) -> None:
     dovecot.deliver(user, a_mail())
-    ours = Settings.model_validate({**settings.model_dump(), "imap_url": dovecot.url(user)})
+    settings_with_imap = Settings.model_validate({**settings.model_dump(), "imap_url": dovecot.url(user)})
     stop = threading.Event()
-    server = threading.Thread(target=serve, args=(ours, stop))
+    server = threading.Thread(target=serve, args=(settings_with_imap, stop))
     server.start()
     try:
         eventually(lambda: count_cases(records) == 1)
@@ -244,12 +246,12 @@ def test_serve_reads_the_mailbox_of_the_settings(
 
 
 @pytest.mark.parametrize("url", ["", "imap://", "http://a:geheim@b", "imaps://a:geheim@b:port/", "imaps://host/INBOX"])
-def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
+def test_an_invalid_imap_url_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_IMAP_URL") as caught:
         ImapAccount.of(url)
     assert "geheim" not in str(caught.value)
 
 
-def test_an_address_is_taken_apart() -> None:
-    place = ImapAccount.of("imaps://refunds%40example.com:a%2Fb@mail.example.com/Refunds/New")
-    assert place == ImapAccount("mail.example.com", 993, True, "refunds@example.com", "a/b", "Refunds/New")
+def test_an_imap_url_is_parsed() -> None:
+    account = ImapAccount.of("imaps://refunds%40example.com:a%2Fb@mail.example.com/Refunds/New")
+    assert account == ImapAccount("mail.example.com", 993, True, "refunds@example.com", "a/b", "Refunds/New")

@@ -1,4 +1,4 @@
-"""Notes: looked up by the worker, mailed to the purchase's own address, each at most once."""
+"""Inquiry e-mails: the worker looks up the purchase and sends each e-mail at most once, to the purchase's address."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from worker.dispatch import handle
 from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError
 from worker.sweep import Sweep
 
-TYPED = "ADA@Example.com"
+TYPED_ADDRESS = "ADA@Example.com"
 SECRETS = (
     "ADA1-8150-ENGN",
     "4711-0815",
@@ -36,35 +36,35 @@ LICENCE, CODE, DOWNLOAD, INVOICE, INVOICE_URL = SECRETS
 
 
 class MailServer:
-    """Takes letters, or says what is wrong with them; it cannot tell a repeated letter from a second one."""
+    """Accepts e-mails or raises an error. It cannot recognise a repeated e-mail."""
 
     repeatable = False
 
     def __init__(self) -> None:
-        self.taken: list[EmailMessage] = []
-        self.says: Exception | None = None
+        self.received: list[EmailMessage] = []
+        self.error: Exception | None = None
 
-    def deliver(self, letter: EmailMessage) -> None:
-        if not isinstance(self.says, EmailNotSentError | EmailRejectedError):
-            self.taken.append(letter)
-        if self.says:
-            raise self.says
+    def deliver(self, email: EmailMessage) -> None:
+        if not isinstance(self.error, EmailNotSentError | EmailRejectedError):
+            self.received.append(email)
+        if self.error:
+            raise self.error
 
 
 @pytest.fixture
-def server() -> MailServer:
+def mail_server() -> MailServer:
     return MailServer()
 
 
 @pytest.fixture
-def context(settings: Settings, records: Records, server: MailServer) -> Iterator[WorkerContext]:
-    context = replace(create_context(settings), records=records, mail_transport=server)
+def context(settings: Settings, records: Records, mail_server: MailServer) -> Iterator[WorkerContext]:
+    context = replace(create_context(settings), records=records, mail_transport=mail_server)
     yield context
     context.call_pool.close()
 
 
-def bought(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
-    """What Ada bought, with its secrets."""
+def store_purchase(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
+    """Store a purchase of Ada with its private details, such as the licence key."""
     purchase = a_recent_purchase(**{"email": "Ada@example.com"} | changes)
     store_seller_and_purchases(records, purchase)
     secret = PurchaseDetails(
@@ -79,11 +79,11 @@ def bought(records: Records, *, details: PurchaseDetails | None = None, **change
     return purchase
 
 
-def owe(
+def enqueue_email(
     records: Records,
     kind: InquiryEmailKind = InquiryEmailKind.PURCHASE,
     *,
-    email: str = TYPED,
+    email: str = TYPED_ADDRESS,
     reference: str | None = None,
     locale: str = "en",
     thread: str | None = None,
@@ -92,13 +92,13 @@ def owe(
         return work.inquiry_emails.enqueue(kind=kind, email=email, reference=reference, locale=locale, thread=thread)
 
 
-def text(letter: EmailMessage) -> str:
-    body = letter.get_body(("plain",))
+def plain_text(email: EmailMessage) -> str:
+    body = email.get_body(("plain",))
     assert body
     return str(body.get_content())
 
 
-def pass_by(records: Records, **time: float) -> None:
+def age_emails(records: Records, **time: float) -> None:
     with records.work() as work:
         work.run(
             "update inquiry_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago,"
@@ -108,223 +108,239 @@ def pass_by(records: Records, **time: float) -> None:
 
 
 @contextmanager
-def raised_by(server: MailServer, error: Exception) -> Iterator[None]:
-    server.says = error
+def failing_with(mail_server: MailServer, error: Exception) -> Iterator[None]:
+    mail_server.error = error
     yield
-    server.says = None
+    mail_server.error = None
 
 
-# What they say, and to whom
+# Contents and recipients
 
 
-def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_letter(
-    records: Records, context: WorkerContext, server: MailServer
+def test_the_link_goes_to_the_purchases_address_without_private_details(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    purchase = bought(records)
-    note = owe(records, reference=purchase.reference.lower().replace("-", " "))
-    handle(context, InquiryEmailsDue, [note])
-    (letter,) = server.taken
-    assert letter["To"] == "Ada@example.com"
-    assert Links.of(context.settings).to(Purpose.OPEN, note) in text(letter)
-    assert purchase.product in text(letter)
-    assert not [secret for secret in SECRETS if secret in letter.as_string()]
+    purchase = store_purchase(records)
+    email_id = enqueue_email(records, reference=purchase.reference.lower().replace("-", " "))
+    handle(context, InquiryEmailsDue, [email_id])
+    (email,) = mail_server.received
+    assert email["To"] == "Ada@example.com"
+    assert Links.of(context.settings).to(Purpose.OPEN, email_id) in plain_text(email)
+    assert purchase.product in plain_text(email)
+    assert not [secret for secret in SECRETS if secret in email.as_string()]
 
 
 @pytest.mark.parametrize(
-    ("email", "reference"), [("eve@example.com", None), (TYPED, "MB-none"), ("ad@example.com", None)]
+    ("address", "reference"), [("eve@example.com", None), (TYPED_ADDRESS, "MB-none"), ("ad@example.com", None)]
 )
-def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
-    records: Records, context: WorkerContext, server: MailServer, email: str, reference: str | None
+def test_without_a_match_the_typed_address_gets_no_details(
+    records: Records, context: WorkerContext, mail_server: MailServer, address: str, reference: str | None
 ) -> None:
-    purchase = bought(records)
-    note = owe(records, email=email, reference=reference or purchase.reference)
-    handle(context, InquiryEmailsDue, [note])
-    (letter,) = server.taken
-    assert (letter["To"], letter["Subject"]) == (email, "We couldn’t find your purchase")
-    assert purchase.product not in letter.as_string()
+    purchase = store_purchase(records)
+    email_id = enqueue_email(records, email=address, reference=reference or purchase.reference)
+    handle(context, InquiryEmailsDue, [email_id])
+    (email,) = mail_server.received
+    assert (email["To"], email["Subject"]) == (address, "We couldn’t find your purchase")
+    assert purchase.product not in email.as_string()
     with records.work() as work:
-        assert work.inquiry_emails.open_link(note) is None
+        assert work.inquiry_emails.open_link(email_id) is None
 
 
-def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
-    records: Records, context: WorkerContext, server: MailServer
+def test_one_email_lists_all_references_of_an_address_newest_first(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    first, second = bought(records, product="First"), bought(records, product="Second")
-    other = bought(records, email="grace@example.com")
+    first, second = store_purchase(records, product="First"), store_purchase(records, product="Second")
+    other = store_purchase(records, email="grace@example.com")
     with records.work() as work:
         work.run("update purchases set purchased_at = purchased_at - interval '1 day' where id = :id", id=first.id)
-    note = owe(records, InquiryEmailKind.REFERENCES)
-    handle(context, InquiryEmailsDue, [note])
-    (letter,) = server.taken
-    said = text(letter)
-    assert said.index(second.reference) < said.index(first.reference)
-    assert other.reference not in said
-    assert "Aurora Software" in said
-    assert not [secret for secret in SECRETS if secret in letter.as_string()]
+    email_id = enqueue_email(records, InquiryEmailKind.REFERENCES)
+    handle(context, InquiryEmailsDue, [email_id])
+    (email,) = mail_server.received
+    body_text = plain_text(email)
+    assert body_text.index(second.reference) < body_text.index(first.reference)
+    assert other.reference not in body_text
+    assert "Aurora Software" in body_text
+    assert not [secret for secret in SECRETS if secret in email.as_string()]
     with records.work() as work:
-        assert work.inquiry_emails.open_link(note) is None  # this note opens nothing
+        assert work.inquiry_emails.open_link(email_id) is None  # a list of references has no link
 
 
-def test_a_letter_of_references_has_an_end(records: Records, context: WorkerContext, server: MailServer) -> None:
+def test_the_list_of_references_is_limited(records: Records, context: WorkerContext, mail_server: MailServer) -> None:
     store_seller_and_purchases(
-        records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MAX_REFERENCES + 1))
+        records, *(a_recent_purchase(email=TYPED_ADDRESS, product="Coin") for _ in range(MAX_REFERENCES + 1))
     )
-    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
-    assert text(server.taken[0]).count("Coin") == MAX_REFERENCES
+    handle(context, InquiryEmailsDue, [enqueue_email(records, InquiryEmailKind.REFERENCES)])
+    assert plain_text(mail_server.received[0]).count("Coin") == MAX_REFERENCES
 
 
-def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_of_each_other(
-    records: Records, context: WorkerContext, server: MailServer
+def test_addresses_equal_after_case_folding_see_only_their_own_purchases(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    mine, theirs = bought(records, email="strasse@example.com"), bought(records, email="straße@example.com")
-    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES, email="strasse@example.com")])
-    (letter,) = server.taken
-    assert letter["To"] == "strasse@example.com"
-    assert mine.reference in text(letter)
-    assert theirs.reference not in text(letter)
+    own, other = (
+        store_purchase(records, email="strasse@example.com"),
+        store_purchase(records, email="straße@example.com"),
+    )
+    handle(
+        context, InquiryEmailsDue, [enqueue_email(records, InquiryEmailKind.REFERENCES, email="strasse@example.com")]
+    )
+    (email,) = mail_server.received
+    assert email["To"] == "strasse@example.com"
+    assert own.reference in plain_text(email)
+    assert other.reference not in plain_text(email)
 
 
-def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
-    records: Records, context: WorkerContext, server: MailServer
+def test_one_link_shows_equal_references_of_two_sellers(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     store_seller_and_purchases(
         records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage")
     )
-    one, two = bought(records, reference="7"), bought(records, reference="#7", seller_id="babbage")
-    note = owe(records, reference="7")
-    handle(context, InquiryEmailsDue, [note])
-    assert "Babbage Engines" in text(server.taken[0])
+    first, second = store_purchase(records, reference="7"), store_purchase(records, reference="#7", seller_id="babbage")
+    email_id = enqueue_email(records, reference="7")
+    handle(context, InquiryEmailsDue, [email_id])
+    assert "Babbage Engines" in plain_text(mail_server.received[0])
     with records.work() as work:
-        assert set(work.inquiry_emails.open_link(note) or ()) == {one.id, two.id}
+        assert set(work.inquiry_emails.open_link(email_id) or ()) == {first.id, second.id}
 
 
 def test_a_mail_is_answered_in_its_language_and_its_thread(
-    records: Records, context: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     handle(
         context,
         InquiryEmailsDue,
-        [owe(records, InquiryEmailKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")],
+        [
+            enqueue_email(
+                records, InquiryEmailKind.NO_REFERENCE, email=TYPED_ADDRESS, locale="de", thread="<1815@example.com>"
+            )
+        ],
     )
-    (letter,) = server.taken
-    assert letter["In-Reply-To"] == "<1815@example.com>"
-    assert letter["Auto-Submitted"] == "auto-replied"
-    assert letter["Content-Language"] == "de"
-    assert letter["To"] == TYPED
+    (email,) = mail_server.received
+    assert email["In-Reply-To"] == "<1815@example.com>"
+    assert email["Auto-Submitted"] == "auto-replied"
+    assert email["Content-Language"] == "de"
+    assert email["To"] == TYPED_ADDRESS
 
 
 @pytest.mark.parametrize("kind", InquiryEmailKind)
-def test_every_kind_of_note_has_something_to_say(
-    records: Records, context: WorkerContext, server: MailServer, kind: InquiryEmailKind
+def test_every_kind_of_inquiry_email_has_a_text(
+    records: Records, context: WorkerContext, mail_server: MailServer, kind: InquiryEmailKind
 ) -> None:
-    handle(context, InquiryEmailsDue, [owe(records, kind)])
-    assert server.taken[0]["Subject"]
-    assert "{" not in text(server.taken[0])
+    handle(context, InquiryEmailsDue, [enqueue_email(records, kind)])
+    assert mail_server.received[0]["Subject"]
+    assert "{" not in plain_text(mail_server.received[0])
 
 
 # At most once
 
 
-def test_a_note_that_was_taken_is_not_sent_again(records: Records, context: WorkerContext, server: MailServer) -> None:
-    note = owe(records)
+def test_a_delivered_inquiry_email_is_not_sent_again(
+    records: Records, context: WorkerContext, mail_server: MailServer
+) -> None:
+    email_id = enqueue_email(records)
     for _ in range(3):
-        handle(context, InquiryEmailsDue, [note])
-    assert len(server.taken) == 1
+        handle(context, InquiryEmailsDue, [email_id])
+    assert len(mail_server.received) == 1
 
 
-def test_a_note_that_may_have_left_is_not_sent_again(
-    records: Records, context: WorkerContext, server: MailServer
+def test_an_inquiry_email_with_unknown_delivery_is_not_sent_again(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    note = owe(records)
-    with raised_by(server, DeliveryUnknownError("The line broke.")):
-        handle(context, InquiryEmailsDue, [note])
-    pass_by(records, days=1_000)
+    email_id = enqueue_email(records)
+    with failing_with(mail_server, DeliveryUnknownError("The line broke.")):
+        handle(context, InquiryEmailsDue, [email_id])
+    age_emails(records, days=1_000)
     Sweep(records).run_once()
-    handle(context, InquiryEmailsDue, [note])
-    assert len(server.taken) == 1
+    handle(context, InquiryEmailsDue, [email_id])
+    assert len(mail_server.received) == 1
 
 
-def test_a_note_that_certainly_did_not_leave_is_sent_later_with_a_link_that_is_fresh(
-    records: Records, context: WorkerContext, server: MailServer
+def test_an_inquiry_email_that_was_not_sent_is_retried_with_a_valid_link(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    purchase = bought(records)
-    note = owe(records, reference=purchase.reference)
-    with raised_by(server, EmailNotSentError("Not now.")):
-        handle(context, InquiryEmailsDue, [note])
-    handle(context, InquiryEmailsDue, [note])
-    assert server.taken == []  # it is given back for later, not for at once
-    pass_by(records, hours=1)
-    handle(context, InquiryEmailsDue, [note])
-    assert len(server.taken) == 1
+    purchase = store_purchase(records)
+    email_id = enqueue_email(records, reference=purchase.reference)
+    with failing_with(mail_server, EmailNotSentError("Not now.")):
+        handle(context, InquiryEmailsDue, [email_id])
+    handle(context, InquiryEmailsDue, [email_id])
+    assert mail_server.received == []  # the retry has a delay
+    age_emails(records, hours=1)
+    handle(context, InquiryEmailsDue, [email_id])
+    assert len(mail_server.received) == 1
     with records.work() as work:
-        assert work.inquiry_emails.open_link(note) == [purchase.id]
+        assert work.inquiry_emails.open_link(email_id) == [purchase.id]
 
 
-def test_an_address_that_no_letter_can_go_to_holds_up_nobody(
-    records: Records, context: WorkerContext, server: MailServer
+def test_an_invalid_address_does_not_block_other_emails(
+    records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    bad, good = owe(records, email='"no one"@@example.com'), owe(records)
+    bad, good = enqueue_email(records, email='"no one"@@example.com'), enqueue_email(records)
     handle(context, InquiryEmailsDue, [bad, good])
-    assert [letter["To"] for letter in server.taken] == [TYPED]
+    assert [email["To"] for email in mail_server.received] == [TYPED_ADDRESS]
 
 
-def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -> None:
-    note = owe(records)
+def test_the_sweep_finds_an_inquiry_email_whose_message_was_lost(records: Records) -> None:
+    email_id = enqueue_email(records)
     with records.work() as work:
         work.run("delete from outbox")
     Sweep(records).run_once()
     with records.work() as work:
-        assert work.outbox.queues() == set()  # not so soon
-    pass_by(records, minutes=5)
+        assert work.outbox.queues() == set()  # the sweep waits some minutes before it publishes again
+    age_emails(records, minutes=5)
     Sweep(records).run_once()
     with records.work() as work:
-        assert work.outbox.take("email.inquiries", room=10, after=None, bulk=False) == [(note, "")]
+        assert work.outbox.take("email.inquiries", room=10, after=None, bulk=False) == [(email_id, "")]
 
 
-def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
+def test_relay_and_worker_send_an_inquiry_email(
     settings: Settings, records: Records, start: Callable[..., ChildProcess]
 ) -> None:
-    purchase = bought(records)
-    owe(records, reference=purchase.reference)
+    purchase = store_purchase(records)
+    enqueue_email(records, reference=purchase.reference)
     start("relay", "relay")
     start("worker", "worker", "-c", "1")
     assert settings.sent_mail_dir
     new = settings.sent_mail_dir / "new"
-    (letter,) = eventually(lambda: list(new.iterdir()), seconds=60)
-    assert b"/open/" in letter.read_bytes()
+    (email,) = eventually(lambda: list(new.iterdir()), seconds=60)
+    assert b"/open/" in email.read_bytes()
 
 
 @pytest.mark.parametrize("kind", [InquiryEmailKind.REFERENCES, InquiryEmailKind.NOTHING_FOUND])
-def test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox(
-    records: Records, context: WorkerContext, server: MailServer, kind: InquiryEmailKind
+def test_the_inquiry_emails_to_an_address_are_limited_per_day(
+    records: Records, context: WorkerContext, mail_server: MailServer, kind: InquiryEmailKind
 ) -> None:
     if kind is InquiryEmailKind.REFERENCES:
-        bought(records)
+        store_purchase(records)
     for _ in range(2):
-        handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES) for _ in range(MAX_PER_DAY[kind])])
-        assert len(server.taken) == MAX_PER_DAY[kind]
+        handle(
+            context,
+            InquiryEmailsDue,
+            [enqueue_email(records, InquiryEmailKind.REFERENCES) for _ in range(MAX_PER_DAY[kind])],
+        )
+        assert len(mail_server.received) == MAX_PER_DAY[kind]
     with records.work() as work:
-        assert work.inquiry_emails.overdue(seconds=-1, limit=100) == []  # what was not sent is not owed either
+        # an e-mail over the limit is not due later, either
+        assert work.inquiry_emails.overdue(seconds=-1, limit=100) == []
         work.run("update inquiry_emails set sent_at = sent_at - interval '25 hours'")
-    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
-    assert len(server.taken) == MAX_PER_DAY[kind] + 1
+    handle(context, InquiryEmailsDue, [enqueue_email(records, InquiryEmailKind.REFERENCES)])
+    assert len(mail_server.received) == MAX_PER_DAY[kind] + 1
 
 
-# Logs
+# Purchase details
 
 
-def test_no_secret_of_a_purchase_is_in_the_repr_of_anything(records: Records) -> None:
-    purchase = bought(records)
+def test_the_repr_of_purchase_details_contains_no_private_detail(records: Records) -> None:
+    purchase = store_purchase(records)
     with records.work() as work:
-        (seen,) = work.purchase_details.get_many([purchase.id])
-    assert seen.details.licence_key == LICENCE
-    assert not [secret for secret in SECRETS if secret in repr(seen)]
+        (stored,) = work.purchase_details.get_many([purchase.id])
+    assert stored.details.licence_key == LICENCE
+    assert not [secret for secret in SECRETS if secret in repr(stored)]
 
 
-def test_whom_to_ask_is_the_products_own_support_before_the_sellers(records: Records) -> None:
+def test_the_products_support_contact_overrides_the_sellers(records: Records) -> None:
     plain, special = (
-        bought(records, details=PurchaseDetails()),
-        bought(records, details=PurchaseDetails(technical_support="pro@aurora.example")),
+        store_purchase(records, details=PurchaseDetails()),
+        store_purchase(records, details=PurchaseDetails(technical_support="pro@aurora.example")),
     )
     with records.work() as work:
         work.storefronts.upsert(
@@ -333,5 +349,5 @@ def test_whom_to_ask_is_the_products_own_support_before_the_sellers(records: Rec
                 technical_support="https://aurora.example/help",
             )
         )  # fmt: skip
-        seen = {one.id: one.whom_to_ask for one in work.purchase_details.get_many([plain.id, special.id])}
-    assert seen == {plain.id: "https://aurora.example/help", special.id: "pro@aurora.example"}
+        stored = {details.id: details.whom_to_ask for details in work.purchase_details.get_many([plain.id, special.id])}
+    assert stored == {plain.id: "https://aurora.example/help", special.id: "pro@aurora.example"}

@@ -1,4 +1,4 @@
-"""Every page for customers in a language that nobody speaks: what is left of English was never looked up."""
+"""Every page for customers in a pseudo-language: a text that is still English was not looked up in the catalogues."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.sample_data import a_policy, a_recent_purchase, a_seller, store_selle
 
 web_server, site = _web_fixtures.web_server, _web_fixtures.site
 
-FOREIGN = PseudoTranslator()
+PSEUDO_TRANSLATOR = PseudoTranslator()
 NUMBERS = count(1)
 PAGES = (
     "/",
@@ -63,44 +63,44 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 @pytest.fixture(autouse=True)
-def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templating, "translator_for", lambda _: FOREIGN)
+def _pseudo_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templating, "translator_for", lambda _: PSEUDO_TRANSLATOR)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _everything_was_in_the_catalogues() -> Iterator[None]:
-    """What pages looked up, whichever they were, is what the catalogues translate."""
+def _catalogues_contain_all_sentences() -> Iterator[None]:
+    """After all tests, check that the catalogues contain every sentence that a page looked up."""
     yield
-    looked_up = {sentence for sentence in FOREIGN.looked_up if re.search("[a-z] ?[a-z]", sentence)}
+    looked_up = {sentence for sentence in PSEUDO_TRANSLATOR.looked_up if re.search("[a-z] ?[a-z]", sentence)}
     assert looked_up - set(collect_sentences()) == set()
 
 
-def read(answer: httpx.Response, *facts: str) -> None:
-    """A page of ours, without a word of English that is no fact."""
+def assert_translated(answer: httpx.Response, *facts: str) -> None:
+    """Check that a page has no English word except `facts`, such as a search query."""
     assert answer.headers["content-language"] == "xx", answer.status_code
     assert untranslated_words(PageText(answer.text).text, *facts) == []
 
 
 @pytest.fixture
-def shop(site: Site) -> Site:
-    """A seller whose name is not English."""
+def cyrillic_site(site: Site) -> Site:
+    """Return the site with a second seller whose name is in Cyrillic letters."""
     seller = a_seller(id="babbage", name="Бэббидж", support_email="help@babbage.example")
     store_seller_and_purchases(site.records, seller=seller, policy=a_policy(seller_id="babbage"))
     return site
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_page_says_nothing_untranslated(address: str, shop: Site) -> None:
-    read(shop.web.get(address))
+def test_every_page_is_translated(address: str, cyrillic_site: Site) -> None:
+    assert_translated(cyrillic_site.web.get(address))
 
 
-def test_what_was_searched_for_is_the_only_english_among_the_hits(shop: Site) -> None:
-    read(shop.web.get("/?q=refund"), "refund")
+def test_the_search_results_are_translated_except_the_query(cyrillic_site: Site) -> None:
+    assert_translated(cyrillic_site.web.get("/?q=refund"), "refund")
 
 
-def test_what_is_private_is_shown_without_an_untranslated_word(shop: Site) -> None:
-    purchase = bought()
-    private = PurchaseDetails(
+def test_the_private_details_of_a_purchase_are_translated(cyrillic_site: Site) -> None:
+    purchase = a_cyrillic_purchase()
+    details = PurchaseDetails(
         licence_key="417",
         activation_code="418",
         download_url="https://a.example",
@@ -109,44 +109,46 @@ def test_what_is_private_is_shown_without_an_untranslated_word(shop: Site) -> No
         technical_support="help@babbage.example",
         subscription=True,
     )
-    with shop.records.work() as work:
+    with cyrillic_site.records.work() as work:
         work.purchases.upsert([purchase])
-        work.purchase_details.put([("babbage", purchase.reference, private)])
-        note = work.inquiry_emails.enqueue(
+        work.purchase_details.put([("babbage", purchase.reference, details)])
+        email_id = work.inquiry_emails.enqueue(
             kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx"
         )
-    with shop.records.work() as work:
-        assert work.inquiry_emails.claim([note], seconds=60)
-    address = shop.link_path(Purpose.OPEN, note)
-    for answer in (shop.web.get(address), shop.web.post(address), shop.web.get(address)):
-        read(answer)
-    assert "Activation code" in FOREIGN.looked_up
+    with cyrillic_site.records.work() as work:
+        assert work.inquiry_emails.claim([email_id], seconds=60)
+    address = cyrillic_site.link_path(Purpose.OPEN, email_id)
+    for answer in (cyrillic_site.web.get(address), cyrillic_site.web.post(address), cyrillic_site.web.get(address)):
+        assert_translated(answer)
+    assert "Activation code" in PSEUDO_TRANSLATOR.looked_up
 
 
-@pytest.mark.parametrize(("address", "typed"), FORMS)
-def test_a_form_that_comes_back_says_nothing_untranslated(address: str, typed: dict[str, str], shop: Site) -> None:
-    read(shop.web.post(address, data=typed or {"email": ""}))
+@pytest.mark.parametrize(("address", "fields"), FORMS)
+def test_a_form_with_errors_is_translated(address: str, fields: dict[str, str], cyrillic_site: Site) -> None:
+    assert_translated(cyrillic_site.web.post(address, data=fields or {"email": ""}))
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_case_is_told_without_an_untranslated_word(state: State, shop: Site) -> None:
-    case = a_case(shop.records, state, purchase=bought())
-    read(shop.web.get(shop.link_path(Purpose.STATUS, case)))
-    for way in ("", "/cancel"):
-        for typed in (None, {"sure": ""}, {"sure": "yes"}):
-            address = shop.link_path(Purpose.CONFIRM, case) + way
-            answer = shop.web.get(address) if typed is None else shop.web.post(address, data=typed)
+def test_the_pages_of_a_case_are_translated(state: State, cyrillic_site: Site) -> None:
+    case = a_case(cyrillic_site.records, state, purchase=a_cyrillic_purchase())
+    assert_translated(cyrillic_site.web.get(cyrillic_site.link_path(Purpose.STATUS, case)))
+    for suffix in ("", "/cancel"):
+        for fields in (None, {"sure": ""}, {"sure": "yes"}):
+            address = cyrillic_site.link_path(Purpose.CONFIRM, case) + suffix
+            answer = cyrillic_site.web.get(address) if fields is None else cyrillic_site.web.post(address, data=fields)
             if not answer.is_redirect:
-                read(answer)
+                assert_translated(answer)
 
 
-def test_every_reason_is_told_without_an_untranslated_word(shop: Site) -> None:
+def test_every_reason_is_translated(cyrillic_site: Site) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
-    case = a_case(shop.records, State.WITH_SUPPORT, purchase=bought(), evidence={"reasons": reasons})
-    read(shop.web.get(shop.link_path(Purpose.STATUS, case)))
+    case = a_case(
+        cyrillic_site.records, State.WITH_SUPPORT, purchase=a_cyrillic_purchase(), evidence={"reasons": reasons}
+    )
+    assert_translated(cyrillic_site.web.get(cyrillic_site.link_path(Purpose.STATUS, case)))
 
 
-def bought() -> Purchase:
-    """A purchase whose facts have no Latin letter."""
+def a_cyrillic_purchase() -> Purchase:
+    """Return a purchase whose reference and product have no Latin letters."""
     number = f"417-{next(NUMBERS)}"
     return a_recent_purchase(seller_id="babbage", reference=number, email=f"{number}@example.com", product="Φώτο")

@@ -1,4 +1,4 @@
-"""A provider that would pay a payment twice is looked at before it is asked for a refund; the others refuse by themselves."""
+"""A lookup before a refund: it finds earlier refunds at a provider that does not reject a second refund itself."""
 
 from dataclasses import replace
 
@@ -23,63 +23,63 @@ from worker.refunds.resolution import resolve
 PRICE = Money(4900, "EUR")
 
 
-def a_provider(*finds: LookupResult, capped: bool = False) -> ScriptedProvider:
+def a_provider(*lookups: LookupResult, rejects_over_refund: bool = False) -> ScriptedProvider:
     return ScriptedProvider(
-        [Paid("re_1", PRICE)], finds, capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=capped)
+        [Paid("re_1", PRICE)], lookups, capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=rejects_over_refund)
     )
 
 
-def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(context: WorkerContext) -> None:
-    asked = a_provider(ExternalRefund("re_by_hand", PRICE))
-    ours = with_adapter(context, asked)
-    (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
+def test_a_manual_refund_is_found_and_not_repeated(context: WorkerContext) -> None:
+    provider = a_provider(ExternalRefund("re_by_hand", PRICE))
+    scripted = with_adapter(context, provider)
+    (case,) = create_executed_cases(scripted, a_charged_purchase("ok"))
     expire_leases(context.records)
-    resolve(ours, [case])
+    resolve(scripted, [case])
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
         ["refunded_elsewhere"],
     )
-    assert asked.keys == []
+    assert provider.keys == []
 
 
-def test_what_was_paid_under_our_key_before_the_books_were_set_back_is_adopted(context: WorkerContext) -> None:
-    asked = a_provider(Paid("re_1", PRICE))
-    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
-    assert (state_of(context.records, case), asked.keys) == (State.REFUNDED, [])
+def test_a_refund_with_the_same_key_is_adopted(context: WorkerContext) -> None:
+    provider = a_provider(Paid("re_1", PRICE))
+    (case,) = create_executed_cases(with_adapter(context, provider), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), provider.keys) == (State.REFUNDED, [])
 
 
-def test_what_nobody_refunded_is_refunded(context: WorkerContext) -> None:
-    asked = a_provider(NotFound())
-    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
-    assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 1)
+def test_a_payment_without_a_refund_is_refunded(context: WorkerContext) -> None:
+    provider = a_provider(NotFound())
+    (case,) = create_executed_cases(with_adapter(context, provider), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), len(provider.keys), provider.lookups) == (State.REFUNDED, 1, 1)
 
 
-def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(context: WorkerContext) -> None:
-    asked = a_provider(Unknown("It answered 503."), NotFound())
-    ours = with_adapter(context, asked)
-    (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
-    assert (state_of(context.records, case), asked.keys) == (State.APPROVED, [])
+def test_after_a_failed_lookup_no_refund_is_sent(context: WorkerContext) -> None:
+    provider = a_provider(Unknown("It answered 503."), NotFound())
+    scripted = with_adapter(context, provider)
+    (case,) = create_executed_cases(scripted, a_charged_purchase("ok"))
+    assert (state_of(context.records, case), provider.keys) == (State.APPROVED, [])
     expire_leases(context.records)
-    execute(ours, [case])
-    assert (state_of(context.records, case), len(asked.keys)) == (State.REFUNDED, 1)
+    execute(scripted, [case])
+    assert (state_of(context.records, case), len(provider.keys)) == (State.REFUNDED, 1)
 
 
-def test_who_has_no_time_left_to_look_sends_nothing(context: WorkerContext) -> None:
-    asked = a_provider(NotFound())
-    ours = with_adapter(context, asked)
+def test_without_time_for_a_lookup_no_refund_is_sent(context: WorkerContext) -> None:
+    provider = a_provider(NotFound())
+    scripted = with_adapter(context, provider)
     with context.records.work() as work:
         (call,) = prepare(
             work,
-            ours,
+            scripted,
             work.cases.lock(
-                _provider_fixtures.create_approved_cases(ours, a_charged_purchase("ok")), state=State.APPROVED
+                _provider_fixtures.create_approved_cases(scripted, a_charged_purchase("ok")), state=State.APPROVED
             ),
         )
-    assert isinstance(send_refund(ours, call.operation, until=context.monotonic() - 1), NotSent)
-    assert (asked.keys, asked.lookups) == ([], 0)
+    assert isinstance(send_refund(scripted, call.operation, until=context.monotonic() - 1), NotSent)
+    assert (provider.keys, provider.lookups) == ([], 0)
 
 
-def test_a_provider_that_refuses_a_second_refund_itself_is_asked_at_once(context: WorkerContext) -> None:
-    asked = a_provider(NotFound(), capped=True)
-    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
-    assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 0)
+def test_a_provider_that_rejects_second_refunds_needs_no_lookup(context: WorkerContext) -> None:
+    provider = a_provider(NotFound(), rejects_over_refund=True)
+    (case,) = create_executed_cases(with_adapter(context, provider), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), len(provider.keys), provider.lookups) == (State.REFUNDED, 1, 0)

@@ -1,4 +1,4 @@
-"""Mails come in through a folder and letters leave through a server, on a real database and a real socket."""
+"""Mails arrive in a Maildir folder and e-mails leave by SMTP, with a real database and a real socket."""
 
 import os
 import shutil
@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from config.settings import Settings, Timers
 from domain.errors import MoneybackError
 from domain.requests import Channel
-from producers.mail import ingest as the_clerk
-from producers.mail import maildir as the_module
+from producers.mail import ingest as ingest_module
+from producers.mail import maildir as maildir_module
 from producers.mail.maildir import BatchResult, MaildirInbox
 from producers.mail.service import serve
 from records import DatabaseDownError, Records
@@ -28,17 +28,17 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import eventually
 from worker.emails import DeliveryUnknownError, EmailNotSentError, EmailRejectedError, SmtpTransport
 
-OURS = ["refunds@moneyback.example"]
+OWN_ADDRESSES = ["refunds@moneyback.example"]
 
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> MaildirInbox:
-    return MaildirInbox(tmp_path / "mails", moneyback_addresses=OURS)
+    return MaildirInbox(tmp_path / "mails", moneyback_addresses=OWN_ADDRESSES)
 
 
 @pytest.fixture
-def nowhere() -> Records:
-    """A database that is down."""
+def unavailable_records() -> Records:
+    """Return records without a reachable database."""
     return Records(connect("postgresql://moneyback@127.0.0.1:1/moneyback"), Timers())
 
 
@@ -46,47 +46,47 @@ def deliver(
     inbox: MaildirInbox,
     name: str,
     text: str = "Please refund MB-2026-0417.",
-    head: str = "",
-    who: str = "",
+    header: str = "",
+    sender: str = "",
     subject: str = "Refund",
 ) -> Path:
-    """A mail server puts somebody's mail into the folder."""
+    """Write a mail into the folder, as a mail server does."""
     path = inbox.folder / "new" / name
     path.write_text(
-        f"From: Ada <{who or name}@example.com>\nMessage-ID: <{name}@example.com>\nSubject: {subject}\n{head}\n{text}\n"
+        f"From: Ada <{sender or name}@example.com>\nMessage-ID: <{name}@example.com>\nSubject: {subject}\n{header}\n{text}\n"
     )
     return path
 
 
-def names(inbox: MaildirInbox, part: str) -> list[str]:
+def file_names(inbox: MaildirInbox, part: str) -> list[str]:
     return sorted(path.name for path in (inbox.folder / part).iterdir())
 
 
-def cases(records: Records) -> int:
+def count_cases(records: Records) -> int:
     with records.work() as work:
         return sum(work.case_views.counts().values())
 
 
-def test_a_mail_becomes_a_case_that_nobody_trusts(inbox: MaildirInbox, records: Records) -> None:
-    deliver(inbox, "1.a", who="ada")
+def test_a_mail_becomes_an_untrusted_case(inbox: MaildirInbox, records: Records) -> None:
+    deliver(inbox, "1.a", sender="ada")
     assert inbox.run_once(records) == BatchResult(taken=1)
     with records.work() as work:
         (case,) = work.case_views.search()
         (trusted,) = work.run("select trusted from cases").scalars()
     assert (case.channel, case.reference, case.email) == (Channel.EMAIL, "MB-2026-0417", "ada@example.com")
     assert not trusted
-    assert (names(inbox, "new"), names(inbox, "cur")) == ([], ["1.a:2,S"])
+    assert (file_names(inbox, "new"), file_names(inbox, "cur")) == ([], ["1.a:2,S"])
 
 
-def test_a_mail_that_is_no_request_is_kept_for_a_person(inbox: MaildirInbox, records: Records) -> None:
+def test_a_mail_without_a_request_is_flagged_for_support(inbox: MaildirInbox, records: Records) -> None:
     deliver(inbox, "1.a", "My name is Ada and I like your program.", subject="Hello")
-    deliver(inbox, "2.b", "I am away.", subject="Hello", head="Auto-Submitted: auto-replied\n")
+    deliver(inbox, "2.b", "I am away.", subject="Hello", header="Auto-Submitted: auto-replied\n")
     with capture_logs() as logs:
         assert inbox.run_once(records) == BatchResult(taken=1, flagged=1)
-    assert names(inbox, "cur") == ["1.a:2,FS", "2.b:2,S"]
+    assert file_names(inbox, "cur") == ["1.a:2,FS", "2.b:2,S"]
     assert [(entry["not_a_request"], entry["auto_reply"]) for entry in logs] == [(1, 1)]
     assert "ada" not in str(logs).casefold()
-    assert cases(records) == 0
+    assert count_cases(records) == 0
 
 
 def test_the_same_mail_twice_is_one_case(inbox: MaildirInbox, records: Records) -> None:
@@ -96,8 +96,8 @@ def test_the_same_mail_twice_is_one_case(inbox: MaildirInbox, records: Records) 
     assert inbox.run_once(records) == BatchResult(taken=1, repeated=2)
     shutil.copy(inbox.folder / "cur" / "1.a:2,S", inbox.folder / "new" / "4.a")
     assert inbox.run_once(records) == BatchResult(repeated=1)
-    assert cases(records) == 1
-    assert names(inbox, "new") == []
+    assert count_cases(records) == 1
+    assert file_names(inbox, "new") == []
 
 
 def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
@@ -107,64 +107,66 @@ def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
         deliver(inbox, f"{number}.a")
     shutil.copytree(inbox.folder, tmp_path / "as it was")
     assert inbox.run_once(records) == BatchResult(taken=5)
-    after_the_crash = MaildirInbox(tmp_path / "as it was", moneyback_addresses=OURS)
+    after_the_crash = MaildirInbox(tmp_path / "as it was", moneyback_addresses=OWN_ADDRESSES)
     assert after_the_crash.run_once(records) == BatchResult(repeated=5)
-    assert cases(records) == 5
-    assert len(names(after_the_crash, "cur")) == 5
+    assert count_cases(records) == 5
+    assert len(file_names(after_the_crash, "cur")) == 5
 
 
 def test_a_mail_stays_until_the_commit(inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in the folder at the moment of the commit."""
+    """The test looks into the folder just before and just after the commit."""
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
-    seen: list[list[str]] = []
-    real = the_clerk._commit
+    files: list[list[str]] = []
+    original = ingest_module._commit
 
-    def watched(*args: Any) -> Any:
-        seen.append(names(inbox, "new"))
-        taken = real(*args)
-        seen.append(names(inbox, "new"))
+    def observed(*args: Any) -> Any:
+        files.append(file_names(inbox, "new"))
+        taken = original(*args)
+        files.append(file_names(inbox, "new"))
         return taken
 
-    monkeypatch.setattr(the_clerk, "_commit", watched)
+    monkeypatch.setattr(ingest_module, "_commit", observed)
     inbox.run_once(records)
-    assert seen == [["1.a", "2.b"]] * 2
+    assert files == [["1.a", "2.b"]] * 2
 
 
-def test_while_the_database_is_down_every_mail_stays(inbox: MaildirInbox, records: Records, nowhere: Records) -> None:
+def test_while_the_database_is_down_every_mail_stays(
+    inbox: MaildirInbox, records: Records, unavailable_records: Records
+) -> None:
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
     with pytest.raises(DatabaseDownError):
-        inbox.run_once(nowhere)
-    assert names(inbox, "new") == ["1.a", "2.b"]
+        inbox.run_once(unavailable_records)
+    assert file_names(inbox, "new") == ["1.a", "2.b"]
     assert inbox.run_once(records) == BatchResult(taken=2)
 
 
-def test_the_loop_waits_for_its_database(inbox: MaildirInbox, nowhere: Records) -> None:
+def test_the_loop_waits_for_its_database(inbox: MaildirInbox, unavailable_records: Records) -> None:
     deliver(inbox, "1.a")
-    stop = Turns(3)
+    stop = StopAfterWaits(3)
     with capture_logs() as logs:
-        inbox.run(nowhere, stop, pause=0)
+        inbox.run(unavailable_records, stop, pause=0)
     assert [entry["event"] for entry in logs] == ["database_unavailable"] * 3
-    assert names(inbox, "new") == ["1.a"]
+    assert file_names(inbox, "new") == ["1.a"]
 
 
-def test_the_loop_empties_the_folder_before_it_rests(inbox: MaildirInbox, records: Records) -> None:
+def test_the_loop_empties_the_folder_before_it_waits(inbox: MaildirInbox, records: Records) -> None:
     for number in range(250):
         deliver(inbox, f"{number:03}.a")
-    inbox.run(records, Turns(1), pause=0)
-    assert cases(records) == 250
-    assert names(inbox, "new") == []
+    inbox.run(records, StopAfterWaits(1), pause=0)
+    assert count_cases(records) == 250
+    assert file_names(inbox, "new") == []
 
 
-def test_the_loop_outlives_a_folder_that_is_away(inbox: MaildirInbox, records: Records) -> None:
+def test_the_loop_survives_a_missing_folder(inbox: MaildirInbox, records: Records) -> None:
     shutil.rmtree(inbox.folder)
     with capture_logs() as logs:
-        inbox.run(records, Turns(1), pause=0)
+        inbox.run(records, StopAfterWaits(1), pause=0)
     assert [entry["event"] for entry in logs] == ["maildir_unreadable"]
 
 
-def test_a_poisonous_file_stops_nobody_else(inbox: MaildirInbox, records: Records) -> None:
+def test_an_unreadable_file_does_not_block_others(inbox: MaildirInbox, records: Records) -> None:
     (inbox.folder / "new" / "0.folder").mkdir()
     (inbox.folder / "new" / "1.bytes").write_bytes(bytes(range(256)) * 50)
     os.mkfifo(inbox.folder / "new" / "1.pipe")
@@ -174,68 +176,68 @@ def test_a_poisonous_file_stops_nobody_else(inbox: MaildirInbox, records: Record
     deliver(inbox, "5.a")
     assert inbox.run_once(records) == BatchResult(taken=1, flagged=2)
     assert inbox.run_once(records) == BatchResult()
-    assert names(inbox, "cur") == ["1.bytes:2,FS", "3.huge:2,FS", "5.a:2,S"]
+    assert file_names(inbox, "cur") == ["1.bytes:2,FS", "3.huge:2,FS", "5.a:2,S"]
 
 
-def test_a_request_that_no_database_takes_spoils_only_itself(
+def test_a_request_that_cannot_be_stored_does_not_block_others(
     inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, reference in (("1.a", "MB-2026-0417"), ("2.b", "MB-2026-0666"), ("3.c", "MB-2026-0418")):
         deliver(inbox, name, f"Refund {reference}")
-    real = Intake.accept
+    original = Intake.accept
 
-    def picky(intake: Intake, arrivals: Any) -> Any:
-        if any(arrival.request.reference == "MB-2026-0666" for arrival in arrivals):
-            raise ValueError("nobody takes this one")
-        return real(intake, arrivals)
+    def fail_for_one(intake: Intake, submissions: Any) -> Any:
+        if any(submission.request.reference == "MB-2026-0666" for submission in submissions):
+            raise ValueError("This request cannot be stored.")
+        return original(intake, submissions)
 
-    monkeypatch.setattr(Intake, "accept", picky)
+    monkeypatch.setattr(Intake, "accept", fail_for_one)
     assert inbox.run_once(records) == BatchResult(taken=2)
     assert inbox.run_once(records) == BatchResult()
-    assert (names(inbox, "new"), names(inbox, "cur")) == (["2.b"], ["1.a:2,S", "3.c:2,S"])
+    assert (file_names(inbox, "new"), file_names(inbox, "cur")) == (["2.b"], ["1.a:2,S", "3.c:2,S"])
 
 
-def test_a_database_without_its_tables_costs_no_mail(
+def test_a_database_without_tables_loses_no_mail(
     inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the mails' fault: none is refused, and all are tried again later."""
+    """The database causes the failure, so no mail is flagged, and all mails are tried again later."""
     for number in range(3):
         deliver(inbox, f"{number}.a")
     with monkeypatch.context() as patch:
         patch.setattr("records.intake._INSERT", "select * from not_yet_migrated")
         assert inbox.run_once(records) == BatchResult()
-    assert names(inbox, "new") == ["0.a", "1.a", "2.a"]
+    assert file_names(inbox, "new") == ["0.a", "1.a", "2.a"]
     assert inbox.run_once(records) == BatchResult()
-    monkeypatch.setattr(the_module, "monotonic", lambda: float("inf"))
+    monkeypatch.setattr(maildir_module, "monotonic", lambda: float("inf"))
     assert inbox.run_once(records) == BatchResult(taken=3)
 
 
-def test_another_mail_with_a_message_id_that_is_taken_is_for_a_person(inbox: MaildirInbox, records: Records) -> None:
-    """Nobody's request is swallowed because somebody else's mail has its name."""
+def test_another_mail_with_a_known_message_id_is_flagged_for_support(inbox: MaildirInbox, records: Records) -> None:
+    """The second mail may be a request of another customer, so it must not count as a repeat."""
     deliver(inbox, "1.a")
     other = deliver(inbox, "2.b", "Refund MB-2026-9999")
     other.write_text(other.read_text().replace("2.b@", "1.a@"))
     assert inbox.run_once(records) == BatchResult(taken=1, flagged=1)
-    assert names(inbox, "cur") == ["1.a:2,S", "2.b:2,FS"]
+    assert file_names(inbox, "cur") == ["1.a:2,S", "2.b:2,FS"]
 
 
 def test_two_readers_of_one_folder_make_one_case_each(inbox: MaildirInbox, records: Records) -> None:
     for number in range(40):
         deliver(inbox, f"{number:02}.a")
-    other = MaildirInbox(inbox.folder, moneyback_addresses=OURS)
-    readers = [threading.Thread(target=reader.run, args=(records, Turns(1), 0)) for reader in (inbox, other)]
+    other = MaildirInbox(inbox.folder, moneyback_addresses=OWN_ADDRESSES)
+    readers = [threading.Thread(target=reader.run, args=(records, StopAfterWaits(1), 0)) for reader in (inbox, other)]
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join()
-    assert cases(records) == 40
-    assert names(inbox, "new") == []
+    assert count_cases(records) == 40
+    assert file_names(inbox, "new") == []
 
 
-def test_a_mail_about_a_purchase_names_it(inbox: MaildirInbox, records: Records) -> None:
+def test_a_mail_is_matched_to_its_purchase(inbox: MaildirInbox, records: Records) -> None:
     purchase = a_recent_purchase(email="ada@example.com")
     store_seller_and_purchases(records, purchase)
-    deliver(inbox, "1.a", f"Reference: {purchase.reference.lower()}", who="ada")
+    deliver(inbox, "1.a", f"Reference: {purchase.reference.lower()}", sender="ada")
     inbox.run_once(records)
     with records.work() as work:
         (case,) = work.case_views.search()
@@ -249,18 +251,18 @@ def test_serve_reads_the_folder_of_the_settings(settings: Settings, records: Rec
     stop = threading.Event()
     server = threading.Thread(target=serve, args=(settings, stop))
     server.start()
-    eventually(lambda: cases(records) == 1)
+    eventually(lambda: count_cases(records) == 1)
     stop.set()
     server.join()
 
 
-def test_serve_says_what_is_missing(settings: Settings) -> None:
+def test_serve_names_the_missing_setting(settings: Settings) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_INCOMING_MAIL_DIR"):
         serve(settings.model_copy(update={"incoming_mail_dir": None}), threading.Event())
 
 
-class Turns(threading.Event):
-    """Told to stop after it was waited for so often; nobody really waits."""
+class StopAfterWaits(threading.Event):
+    """A stop event that is set after some calls of `wait()`. The calls return at once."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()
@@ -276,47 +278,47 @@ class Turns(threading.Event):
 
 @dataclass
 class MailServer:
-    """What a mail server says and what it was told."""
+    """The replies of a scripted mail server, and the e-mails that it received."""
 
     port: int = 0
     greetings: int = 0
-    letters: list[bytes] = field(default_factory=list)
+    emails: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-    """Another answer to a command than yes; ``hang up`` is one, too."""
+    replies: dict[str, str] = field(default_factory=dict)
+    """The reply to each command that is not answered with success. ``hang up`` closes the connection."""
 
 
-class _Conversation(socketserver.StreamRequestHandler):
+class _SmtpHandler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server: MailServer = self.server.script  # type: ignore[attr-defined]
         server.greetings += 1
-        self._say("220 mail.example at your service")
+        self._send("220 mail.example at your service")
         while line := self.rfile.readline().decode().strip():
             verb = line.split(maxsplit=1)[0].upper()
             if not self._answer(server, verb, line):
                 return
 
     def _answer(self, server: MailServer, verb: str, line: str) -> bool:
-        said = server.answers.get(verb, "250 yes")
-        if verb == "DATA" and verb not in server.answers:
-            self._say("354 go ahead")
-            server.letters.append(b"".join(iter(self.rfile.readline, b".\r\n")))
-            said = server.answers.get(".", said)
-        if said == "hang up":
+        reply = server.replies.get(verb, "250 yes")
+        if verb == "DATA" and verb not in server.replies:
+            self._send("354 go ahead")
+            server.emails.append(b"".join(iter(self.rfile.readline, b".\r\n")))
+            reply = server.replies.get(".", reply)
+        if reply == "hang up":
             return False
         if verb == "RCPT":
             server.recipients.append(line)
-        self._say("221 bye" if verb == "QUIT" else said)
+        self._send("221 bye" if verb == "QUIT" else reply)
         return verb != "QUIT"
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
 
 
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
     script = MailServer()
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Conversation) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SmtpHandler) as server:
         server.daemon_threads = True
         server.script = script  # type: ignore[attr-defined]
         script.port = server.server_address[1]
@@ -328,33 +330,33 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def post(mail_server: MailServer) -> Iterator[SmtpTransport]:
-    post = SmtpTransport(f"smtp://127.0.0.1:{mail_server.port}")
-    yield post
-    post.close()
+def transport(mail_server: MailServer) -> Iterator[SmtpTransport]:
+    transport = SmtpTransport(f"smtp://127.0.0.1:{mail_server.port}")
+    yield transport
+    transport.close()
 
 
-def a_letter(to: str = "ada@example.com") -> EmailMessage:
-    letter = EmailMessage()
-    letter["From"], letter["To"], letter["Subject"] = "refunds@moneyback.example", to, "Your refund"
-    letter.set_content("Sent.\n")
-    return letter
+def an_email(to: str = "ada@example.com") -> EmailMessage:
+    email = EmailMessage()
+    email["From"], email["To"], email["Subject"] = "refunds@moneyback.example", to, "Your refund"
+    email.set_content("Sent.\n")
+    return email
 
 
-def test_a_batch_of_letters_leaves_over_one_connection(post: SmtpTransport, mail_server: MailServer) -> None:
+def test_several_emails_use_one_connection(transport: SmtpTransport, mail_server: MailServer) -> None:
     for _ in range(3):
-        post.deliver(a_letter())
-    assert not post.repeatable
-    assert [message_from_bytes(raw)["Subject"] for raw in mail_server.letters] == ["Your refund"] * 3
+        transport.deliver(an_email())
+    assert not transport.repeatable
+    assert [message_from_bytes(raw)["Subject"] for raw in mail_server.emails] == ["Your refund"] * 3
     assert mail_server.recipients[0].upper().startswith("RCPT TO:<ADA@EXAMPLE.COM>")
     assert mail_server.greetings == 1
 
 
-def test_a_connection_that_went_away_is_made_again(post: SmtpTransport, mail_server: MailServer) -> None:
-    post.deliver(a_letter())
-    mail_server.answers["NOOP"] = "hang up"
-    post.deliver(a_letter())
-    assert (mail_server.greetings, len(mail_server.letters)) == (2, 2)
+def test_a_closed_connection_is_opened_again(transport: SmtpTransport, mail_server: MailServer) -> None:
+    transport.deliver(an_email())
+    mail_server.replies["NOOP"] = "hang up"
+    transport.deliver(an_email())
+    assert (mail_server.greetings, len(mail_server.emails)) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -371,38 +373,38 @@ def test_a_connection_that_went_away_is_made_again(post: SmtpTransport, mail_ser
         ("EHLO", "hang up", EmailNotSentError),
     ],
 )
-def test_whether_a_letter_left_is_yes_no_never_or_unknown(
-    post: SmtpTransport, mail_server: MailServer, verb: str, answer: str, error: type[Exception]
+def test_each_failure_maps_to_not_sent_rejected_or_unknown(
+    transport: SmtpTransport, mail_server: MailServer, verb: str, answer: str, error: type[Exception]
 ) -> None:
-    mail_server.answers[verb] = answer
+    mail_server.replies[verb] = answer
     with pytest.raises(error) as caught:
-        post.deliver(a_letter())
+        transport.deliver(an_email())
     assert type(caught.value) is error
     assert "ada" not in str(caught.value)
-    mail_server.answers.clear()
-    before = len(mail_server.letters)
-    post.deliver(a_letter())
-    assert len(mail_server.letters) == before + 1
+    mail_server.replies.clear()
+    before = len(mail_server.emails)
+    transport.deliver(an_email())
+    assert len(mail_server.emails) == before + 1
 
 
-def test_a_server_that_cannot_be_reached_sent_nothing() -> None:
+def test_an_unreachable_server_is_not_sent() -> None:
     with pytest.raises(EmailNotSentError):
-        SmtpTransport("smtp://127.0.0.1:1").deliver(a_letter())
+        SmtpTransport("smtp://127.0.0.1:1").deliver(an_email())
 
 
-def test_an_address_that_the_server_cannot_take_is_refused(post: SmtpTransport) -> None:
+def test_an_address_the_server_cannot_handle_is_rejected(transport: SmtpTransport) -> None:
     with pytest.raises(EmailRejectedError):
-        post.deliver(a_letter("adä@example.com"))
+        transport.deliver(an_email("adä@example.com"))
 
 
-def test_a_password_does_not_leave_this_machine_in_the_clear(mail_server: MailServer) -> None:
-    post = SmtpTransport(f"smtp://me:secret@0.0.0.0:{mail_server.port}")
+def test_a_password_is_not_sent_without_tls(mail_server: MailServer) -> None:
+    transport = SmtpTransport(f"smtp://me:secret@0.0.0.0:{mail_server.port}")
     with pytest.raises(EmailNotSentError, match="no TLS"):
-        post.deliver(a_letter())
+        transport.deliver(an_email())
 
 
-def test_the_module_says_how_many_it_takes_at_once(inbox: MaildirInbox, records: Records) -> None:
-    for number in range(the_module.MAX_BATCH + 1):
+def test_one_run_takes_at_most_max_batch_mails(inbox: MaildirInbox, records: Records) -> None:
+    for number in range(maildir_module.MAX_BATCH + 1):
         deliver(inbox, f"{number:03}.a")
-    assert inbox.run_once(records) == BatchResult(taken=the_module.MAX_BATCH)
+    assert inbox.run_once(records) == BatchResult(taken=maildir_module.MAX_BATCH)
     assert inbox.run_once(records) == BatchResult(taken=1)

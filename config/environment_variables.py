@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from environment variables with one prefix. MONEYBACK_X_FILE is the path of a file with MONEYBACK_X."""
+    """Settings from environment variables with one prefix. MONEYBACK_X_FILE names a file with the value of MONEYBACK_X."""
 
     @model_validator(mode="before")
     @classmethod

@@ -19,7 +19,7 @@ class Limits(BaseSettings):
     rate_limit_email_per_hour: int = Field(
         10,
         ge=1,
-        description="Forms per hour with one e-mail address. A customer needs one or two, and a few for typing errors.",
+        description="Forms per hour with one e-mail address. A customer needs one or two, and a few more after errors.",
     )
     rate_limit_reference_per_hour: int = Field(
         10,

@@ -43,7 +43,7 @@ class Timers(BaseSettings):
     poll_initial_seconds: float = Field(
         20,
         gt=0,
-        description="Seconds until a provider is polled for the first time about a refund; then the pause doubles.",
+        description="Seconds until a provider is polled for the first time about a refund. Each later pause is twice as long.",
     )
     sweep_interval_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
     brokerless_after_seconds: float = Field(
@@ -116,7 +116,8 @@ class Settings(FromEnvironment):
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
     )
     sent_mail_dir: Path | None = Field(
-        None, description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set. No customer gets them."
+        None,
+        description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set. Customers do not get these e-mails.",
     )
     incoming_mail_dir: Path | None = Field(
         None, description="Maildir from which `moneyback mail` reads refund requests."

@@ -50,5 +50,5 @@ class Links:
 
     @classmethod
     def of(cls, settings: Settings) -> "Links":
-        """Return the links that the secret key of the settings signs."""
+        """Return the links for these settings. The secret key of the settings signs the links."""
         return cls(settings.public_url, settings.secret_key.get_secret_value())

@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # records are imported when a command needs them
     from records import UnitOfWork
 
 SellerId = Annotated[
-    str, typer.Argument(metavar="SELLER", help="The seller's id; `moneyback sellers list` shows all of them.")
+    str, typer.Argument(metavar="SELLER", help="The seller's id; `moneyback sellers list` shows all sellers.")
 ]
 
 
@@ -18,6 +18,6 @@ def require_seller(work: "UnitOfWork", seller: str, option: str = "SELLER") -> "
     known_seller = work.sellers.get(seller)
     if known_seller is None:
         raise typer.BadParameter(
-            f"There is no seller {seller!r}. `moneyback sellers list` shows all of them.", param_hint=option
+            f"There is no seller {seller!r}. `moneyback sellers list` shows all sellers.", param_hint=option
         )
     return known_seller

@@ -46,7 +46,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class RequireConfirmation:
-    """The request meets every rule. The customer must confirm it by e-mail before the refund is sent."""
+    """The request meets every rule. The customer must confirm the request by e-mail before the refund is sent."""
 
     findings: tuple[RuleResult, ...]
 
@@ -109,7 +109,7 @@ def policy_allows(facts: _Facts) -> ReasonCode | None:
 
 
 def method_is_automatic(facts: _Facts) -> ReasonCode | None:
-    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or named in the policy."""
+    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or a method in the policy."""
     policy_methods = facts.policy.methods if facts.policy else frozenset()
     return None if facts.purchase.method in AUTOMATIC | policy_methods else ReasonCode.METHOD_NOT_AUTOMATIC
 

@@ -19,7 +19,7 @@ class SupportTaskKind(SentenceEnum):
     )
     INVALID_CREDENTIALS = (
         "invalid_credentials",
-        "The payment provider rejects our credentials. Refunds wait until they are fixed.",
+        "The payment provider rejects our credentials. Refunds wait until the credentials are corrected.",
     )
     MISSING_REFUND = (
         "missing_refund",
@@ -54,17 +54,23 @@ class SupportTaskKind(SentenceEnum):
     )
     STATUTORY_WITHDRAWAL_UNPAID = (
         "statutory_withdrawal_unpaid",
-        "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
+        (
+            "The customer declared a legal withdrawal, but did not confirm the refund. The withdrawal is valid: pay or "
+            "answer within 14 days."
+        ),
     )
     STATUTORY_WITHDRAWAL = (
         "statutory_withdrawal",
-        "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
+        (
+            "The customer declared a legal withdrawal, and the case needs your decision. The withdrawal is valid: pay or "
+            "answer within 14 days."
+        ),
     )
     STATUTORY_WITHDRAWAL_UNMATCHED = (
         "statutory_withdrawal_unmatched",
-        "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
+        "The customer declared a legal withdrawal, but no purchase matches. The withdrawal is valid: contact the customer.",
     )
     EMAIL_BOUNCED = (
         "email_bounced",
-        "An email to this customer bounced, so they have not read it. Contact them another way.",
+        "An email to this customer bounced, so the customer has not read it. Contact the customer another way.",
     )

@@ -19,7 +19,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An event in a provider's webhook. It triggers a lookup; amounts and payees are never taken from it."""
+    """An event in a provider's webhook. It triggers a lookup. The amounts and payees in the event are never used."""
 
     event_id: str
     """The provider's id of the event. An event with a known id is a duplicate."""

@@ -113,7 +113,7 @@ class ApiKeys:
         return None if row is None else _key(row)
 
     def for_seller(self, seller: str) -> list[ApiKey]:
-        """Return the keys of a seller, the oldest first, with the expired keys."""
+        """Return the keys of a seller, including expired keys, the oldest first."""
         return [_key(row) for row in self._work.run(_SELECT_BY_SELLER, seller_id=seller)]
 
     def get(self, key: UUID) -> ApiKey | None:

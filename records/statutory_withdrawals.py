@@ -1,4 +1,4 @@
-"""Store statutory withdrawals: the declaration of a consumer, and its time. They stay stored as proof after every outcome."""
+"""Store statutory withdrawals: the declaration of a consumer, and its time. They are proof, whatever the case's outcome."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -141,13 +141,13 @@ class WebhookEvents:
     def claim(self, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> list[ClaimedEvent]:
         """Claim unresolved events for ``seconds``.
 
-        An event that crashed the worker that claimed it last is claimed only with ``include_crashed``.
+        An event whose last worker crashed is claimed only with ``include_crashed``.
         """
         rows = self._work.run(_CLAIM, ids=list(ids), seconds=seconds, include_crashed=include_crashed)
         return [_claimed_event(row) for row in rows]
 
     def crashed_before(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Return those of these events that crashed the worker that claimed them last."""
+        """Return the events with these ids whose last worker crashed."""
         return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
 
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:

@@ -116,7 +116,9 @@ def _print(outcome: "Outcome") -> None:
     )
     for fault in outcome.audited.faults:
         out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
-    out.print("Next: `make up` keeps it running; `moneyback demo --clean` removes its files.", highlight=False)
+    out.print(
+        "Next: `make up` runs Moneyback; `moneyback demo --clean` removes the files of the demo.", highlight=False
+    )
 
 
 def _why(view: "CaseView") -> str:

@@ -91,7 +91,7 @@ def _instant(text: str) -> datetime:
 @contextmanager
 def _progress(names: list[str]) -> "Iterator[Callable[[ReconciliationResult], None]]":
     """Show the progress on standard error, so that standard output can be piped."""
-    with Console(stderr=True).status(f"Asking {', '.join(names)} …") as status:
+    with Console(stderr=True).status(f"Reading the refunds of {', '.join(names)} …") as status:
         yield lambda result: status.update(
             f"{result.provider}: {result.listed} refunds listed, {result.matched} ours …"
         )

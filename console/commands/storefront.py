@@ -37,7 +37,9 @@ def set_(
     seller: SellerId,
     colour: Annotated[
         str | None,
-        typer.Option(metavar="#RRGGBB", help="The seller's colour; adjusted where text on it would be hard to read."),
+        typer.Option(
+            metavar="#RRGGBB", help="The seller's colour. Moneyback adjusts a colour on which text is hard to read."
+        ),
     ] = None,
     website: Annotated[str | None, typer.Option(metavar="URL", help="The seller's website, over https.")] = None,
     technical_support: Annotated[

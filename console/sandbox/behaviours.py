@@ -65,7 +65,7 @@ class WebhookMode(Enum):
 class Behaviour:
     status: Status = "succeeded"
     becomes: Status | None = None
-    """The status after ``Times.turn``."""
+    """The status that the refund gets after ``Times.turn``."""
     response_mode: ResponseMode = ResponseMode.IMMEDIATE
     refusal: ErrorResponse | None = None
     first_error: ErrorResponse | None = None

@@ -45,7 +45,7 @@ class Outbox:
     def __init__(self) -> None:
         self.waiting: dict[str, Event] = {}
         self.on_event: Callable[[Event], None] = lambda _: None
-        """Called with every new event."""
+        """The function that is called with every new event."""
         self._sent = self._failed = 0
 
     def add(self, event: Event) -> None:

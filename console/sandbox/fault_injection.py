@@ -23,7 +23,7 @@ FAULTS = (
 
 
 class FaultInjector:
-    """Chooses faults at random. The same seed gives the same calls the same faults."""
+    """Chooses faults at random. With the same seed, the same sequence of calls gets the same faults."""
 
     def __init__(self, probability: float = 0.0, seed: int = 0) -> None:
         self._probability = probability

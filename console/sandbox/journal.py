@@ -62,7 +62,7 @@ class Journal:
         os.close(self._file)
 
     def _drop_partial_line(self) -> int:
-        """Remove the partial last line that a crash can leave, and return the new size. Its call was not answered."""
+        """Remove the partial last line that a crash can leave, and return the new size. The call of the line got no response."""
         size = os.fstat(self._file).st_size
         end = size
         while end and os.pread(self._file, 1, end - 1) != b"\n":

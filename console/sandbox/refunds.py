@@ -1,4 +1,4 @@
-"""One refund of the sandbox, and its status at each time."""
+"""A refund of the sandbox. Its status can change once."""
 
 import os
 from typing import Any, NamedTuple

@@ -24,7 +24,7 @@ BACKLOG = 1024  # connections that may wait while all workers start at once
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with a way to abort the connection of a call."""
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as its parent has it
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # the signature of the parent class
         super().connection_made(transport)
         self.app_state = {"hang_up": transport.abort}
 

@@ -18,7 +18,7 @@ class Stopped(SystemExit):
 
 
 class _SignalGate:
-    """Raises the first signal outside of uninterrupted blocks; ignores later signals."""
+    """Raises Stopped for the first signal, when no uninterrupted block is active. Ignores later signals."""
 
     def __init__(self) -> None:
         self.uninterrupted = 0

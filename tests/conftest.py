@@ -76,7 +76,7 @@ def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def _engine(servers: Servers, _database: str) -> Engine:
-    """One engine for all tests: it asks the server for its version and types once."""
+    """Return one engine for all tests, because each new engine asks the server for its version and types."""
     return connect(with_database(servers.postgres.app_url, _database))
 
 

@@ -23,21 +23,21 @@ def find_or_install(packages: str, binary: str) -> Path:
 
     Raises NotInstalledError if the installation fails, for example without root, apt or network.
     """
-    if found := _find(binary):
-        return found
+    if path := _find(binary):
+        return path
     with _apt_lock():
         if not _find(binary) and os.geteuid() == 0 and shutil.which("apt-get"):
             _install(packages.split())
-    if found := _find(binary):
-        return found
+    if path := _find(binary):
+        return path
     raise NotInstalledError(f"{binary} is not on this machine. To run these tests: apt-get install {packages}")
 
 
 def _find(binary: str) -> Path | None:
     if Path(binary).is_absolute():
         return Path(binary) if Path(binary).exists() else None
-    found = shutil.which(binary, path=_PATH)
-    return Path(found) if found else None
+    path = shutil.which(binary, path=_PATH)
+    return Path(path) if path else None
 
 
 def _install(packages: list[str]) -> None:

@@ -44,7 +44,7 @@ class _Translations(NullTranslations):
 
 
 def untranslated_words(text: str, *facts: str) -> list[str]:
-    """Return the words in Latin letters that are no part of `facts`, a URL, an address or another untranslatable text."""
+    """Return the words in Latin letters, except `facts`, URLs, addresses and other untranslatable texts."""
     for fact in facts:
         text = text.replace(fact, "")
     return re.findall(r"[A-Za-z]{2,}", _UNTRANSLATABLE.sub("", text))

@@ -44,10 +44,10 @@ SHORT_TIMERS = Timers(
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
     """Wait until `fact()` is true, and return its value. The limit is long, because a busy machine is slow."""
     deadline = time.monotonic() + seconds
-    while not (found := fact()):
+    while not (value := fact()):
         assert time.monotonic() < deadline, f"After {seconds:g} s, this is still false: {fact}"
         time.sleep(0.02)
-    return found
+    return value
 
 
 @contextmanager
@@ -57,11 +57,8 @@ def running_servers() -> Iterator[Servers]:
         Path(folder).chmod(0o711)  # if root runs the tests, the servers run as another user, who must enter the folder
         data_dir = DataDir(Path(folder) / "t")
         with data_dir.lock(), Servers(data_dir) as servers:
-            for setting in (
-                "fsync",
-                "full_page_writes",
-                "synchronous_commit",
-            ):  # tests need not survive a power failure
+            # the data of the tests need not survive a power failure
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 _execute_as_superuser(servers, f"alter system set {setting} = off")
             _execute_as_superuser(servers, "select pg_reload_conf()")
             _execute_as_superuser(servers, f'create database "{TEMPLATE_DATABASE}" owner moneyback_owner')
@@ -136,7 +133,7 @@ def tamper(servers: Servers, database: str, statement: str) -> None:
     """Execute a statement as a superuser without triggers, like an attacker with access to the server."""
     with psycopg.connect(with_database(servers.postgres.superuser_url, database), autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
-        connection.execute(sql.SQL(statement))  # a statement of the tests
+        connection.execute(sql.SQL(statement))  # a test wrote the statement, so it is safe
 
 
 @cache
@@ -226,4 +223,4 @@ class ChildProcess:
 
 def _execute_as_superuser(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(statement)  # a statement of the tests
+        connection.execute(statement)  # a test wrote the statement, so it is safe

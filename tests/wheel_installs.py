@@ -39,7 +39,7 @@ def build_distribution(folder: Path, target: str) -> Path:
 
 
 class Installation:
-    """A virtual environment with the wheel, and with links to the tests' packages that a lock file lists."""
+    """A virtual environment with the wheel. The packages of the lock file are links to the packages of the tests."""
 
     def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
         self.bin = folder / "bin"

@@ -79,8 +79,8 @@ class Site:
         return self._link(self.wait_for_email(to, purpose), purpose)
 
     def _link(self, email: EmailMessage, purpose: Purpose) -> str:
-        found = re.search(rf"{re.escape(self.url)}/{purpose}/[\w.~?=&-]+", plain_text(email))
-        return found[0] if found else ""
+        match = re.search(rf"{re.escape(self.url)}/{purpose}/[\w.~?=&-]+", plain_text(email))
+        return match[0] if match else ""
 
     def count_cases(self) -> int:
         """Return the number of stored cases."""

@@ -1,7 +1,7 @@
 """Fixtures of the browser tests: a browser, the site, and a check of the browser's faults after each test.
 
-Playwright runs an event loop in the thread of the tests, in which no other test could start its own event loop. So the
-browser is started once for each file, and not by Playwright's pytest plugin, which keeps it for the whole run.
+Playwright's event loop runs in the thread of the tests, and while it runs, no other test can start an event loop.
+Therefore each file of tests has its own browser. Playwright's pytest plugin would keep one browser for the whole run.
 """
 
 from collections.abc import Callable, Iterator

@@ -64,11 +64,11 @@ def test_the_first_page_is_small(visit: Visit, site: Site) -> None:
     page = visit()
     sizes: dict[str, int] = {}
 
-    def weigh(request: Request) -> None:
+    def record_size(request: Request) -> None:
         sent = request.sizes()
         sizes[request.url] = sent["responseHeadersSize"] + sent["responseBodySize"]
 
-    page.on("requestfinished", weigh)
+    page.on("requestfinished", record_size)
     page.goto(site.url, wait_until="networkidle")
     assert len(sizes) > 1
     assert sum(sizes.values()) < MAX_BYTES, sizes

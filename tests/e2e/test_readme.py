@@ -52,7 +52,7 @@ RUN = {"make demo", "make up", "make bench"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a data directory, so that a demo on this machine is not disturbed. Its path is short, because it has sockets."""
+    """Yield a data directory, so that a demo on this machine is not disturbed. Its path is short, as sockets need."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"

@@ -122,8 +122,8 @@ def test_without_a_valid_api_key_nothing_is_accepted_or_shown(site: Site, header
 
 def test_a_retry_with_the_same_idempotency_key_makes_no_second_case(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order 4711"})
-    first, again = (site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers) for _ in range(2))
-    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    first, second = (site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()) == (second.status_code, second.json())
     assert site.count_cases() == 1
 
 
@@ -266,19 +266,19 @@ def test_an_unsupported_method_is_a_problem(site: Site) -> None:
 def test_a_seller_sees_state_reasons_and_history_of_a_case(site: Site) -> None:
     purchase = a_recent_purchase()
     case = a_case(site.records, State.WITH_SUPPORT, purchase=purchase)
-    shown = site.web.get(f"{REQUESTS_PATH}/{case}", headers=site.auth_headers()).json()
-    assert shown["state"] == "with_support"
-    assert (shown["reference"], shown["channel"]) == (purchase.reference, "web")
-    assert shown["reasons"] == [
+    case_body = site.web.get(f"{REQUESTS_PATH}/{case}", headers=site.auth_headers()).json()
+    assert case_body["state"] == "with_support"
+    assert (case_body["reference"], case_body["channel"]) == (purchase.reference, "web")
+    assert case_body["reasons"] == [
         {"code": code.value, "sentence": code.support}
         for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
     ]
-    assert [(step["seq"], step["from_state"], step["event"], step["to_state"]) for step in shown["history"]] == [
+    assert [(step["seq"], step["from_state"], step["event"], step["to_state"]) for step in case_body["history"]] == [
         (1, None, "accepted", "received"),
         (2, "received", "found_not_eligible", "with_support"),
     ]
-    assert shown["history"][0].keys() == {"seq", "created_at", "from_state", "event", "to_state", "actor", "reason"}
-    assert datetime.fromisoformat(shown["history"][0]["created_at"]).tzinfo is not None
+    assert case_body["history"][0].keys() == {"seq", "created_at", "from_state", "event", "to_state", "actor", "reason"}
+    assert datetime.fromisoformat(case_body["history"][0]["created_at"]).tzinfo is not None
 
 
 def test_a_seller_does_not_see_cases_of_another_seller(site: Site) -> None:
@@ -306,9 +306,11 @@ def stored_purchase(site: Site, reference: str) -> Any:
 
 def test_the_first_put_creates_a_purchase_and_the_second_updates_it(site: Site) -> None:
     first = site.web.put("/v1/purchases/MB-2026-9", json=PURCHASE_BODY, headers=site.auth_headers())
-    again = site.web.put("/v1/purchases/MB-2026-9", json=PURCHASE_BODY | {"refunded": 100}, headers=site.auth_headers())
+    second = site.web.put(
+        "/v1/purchases/MB-2026-9", json=PURCHASE_BODY | {"refunded": 100}, headers=site.auth_headers()
+    )
     assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
-    assert (again.status_code, again.json()) == (200, {"reference": "MB-2026-9", "created": False})
+    assert (second.status_code, second.json()) == (200, {"reference": "MB-2026-9", "created": False})
     row = stored_purchase(site, "MB-2026-9")
     assert (row.seller_id, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
     assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)

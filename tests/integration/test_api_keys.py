@@ -178,10 +178,10 @@ def test_a_revoked_api_key_is_refused(site: Site) -> None:
     assert site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=header).status_code == 202
     with site.records.work() as work:
         ended = work.api_keys.revoke(key.id)
-        again = work.api_keys.revoke(key.id)
+        repeated = work.api_keys.revoke(key.id)
     assert ended
     assert ended.expires_at
-    assert again is None
+    assert repeated is None
     for operation in OPERATIONS.values():
         problem_document(operation(site.web, header), ProblemCode.API_KEY_MISSING)
     assert stored_api_key(site, key.id).expires_at == ended.expires_at
@@ -257,9 +257,9 @@ def test_commands_create_list_rotate_and_revoke_an_api_key(records_with_seller: 
     assert (rotated["replaces"], rotated["scopes"]) == (created["id"], created["scopes"])
     assert rotated["old_ends_at"]
     assert json_output(moneyback(settings, *command, "revoke", created["id"], "--json"))["expires_at"]
-    shown = moneyback(settings, *command, "list", "aurora")
-    assert "3 API keys of aurora" in shown.stdout
-    assert "ended" in shown.stdout
+    listing = moneyback(settings, *command, "list", "aurora")
+    assert "3 API keys of aurora" in listing.stdout
+    assert "ended" in listing.stdout
 
 
 @pytest.mark.parametrize(
@@ -352,9 +352,9 @@ def test_the_response_to_a_repeat_contains_the_current_state(site: Site) -> None
     first = site.web.post(REQUESTS_PATH, json=body, headers=headers).json()
     with site.records.work() as work:
         work.run("update cases set state = 'unmatched', next_action_at = null where id = :id", id=first["id"])
-    again = site.web.post(REQUESTS_PATH, json=body, headers=headers)
-    assert again.status_code == 202
-    assert again.json() == first | {"state": State.UNMATCHED}
+    repeated = site.web.post(REQUESTS_PATH, json=body, headers=headers)
+    assert repeated.status_code == 202
+    assert repeated.json() == first | {"state": State.UNMATCHED}
 
 
 def test_all_api_keys_of_a_seller_share_their_idempotency_keys(site: Site) -> None:

@@ -126,8 +126,8 @@ def test_a_line_may_be_split_across_chunks(site: Site, size: int) -> None:
 
 def test_a_repeated_call_gets_the_same_cases(site: Site) -> None:
     content = ndjson_body(*map(request_line, range(1, 601)), request_line(601, idempotency_key="mine"), b"{")
-    first, again = (parse_response(send_bulk(site, content)) for _ in range(2))
-    assert first == again
+    first, repeated = (parse_response(send_bulk(site, content)) for _ in range(2))
+    assert first == repeated
     assert site.count_cases() == 601
 
 
@@ -319,8 +319,8 @@ def test_lines_with_a_result_are_stored_if_the_client_disconnects(site: Site, cl
     client.send(ndjson_body(request_line(1), request_line(2)) + b'{"email": "ada@')
     assert [result["line"] for result in client.receive()] == [1, 2]
     client.close()
-    again, _ = parse_response(send_bulk(site, ndjson_body(request_line(1), request_line(2), request_line(3))))
-    assert len(again) == site.count_cases() == 3
+    repeated, _ = parse_response(send_bulk(site, ndjson_body(request_line(1), request_line(2), request_line(3))))
+    assert len(repeated) == site.count_cases() == 3
 
 
 def test_the_web_stops_reading_while_it_cannot_store(site: Site) -> None:
@@ -402,7 +402,7 @@ def test_a_database_failure_ends_the_response_and_a_repeat_completes_the_call(
     assert summary["accepted"] == 100
     assert summary["problem"]["type"] == f"http://testserver/problems/{ProblemCode.SERVICE_UNAVAILABLE}"
     assert "with the same Idempotency-Key" in summary["problem"]["detail"]
-    again, summary = parse_response(send_bulk(site, b"".join(content)))
-    assert again[:100] == answered
+    repeated, summary = parse_response(send_bulk(site, b"".join(content)))
+    assert repeated[:100] == answered
     assert summary == {"accepted": 300, "rejected": 0}
     assert site.count_cases() == 300

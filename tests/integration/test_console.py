@@ -205,9 +205,9 @@ def test_sellers_policies_and_storefronts_are_set_and_printed_as_json(settings: 
 def test_a_dead_letter_is_redriven_once(settings: Settings, records: Records) -> None:
     with records.work() as work:
         work.dead_letters.keep("refund.requests", b"nonsense", "It is not JSON.")
-    (kept,) = json.loads(moneyback(settings, "dead-letters", "list", "--json").stdout)
+    (dead_letter,) = json.loads(moneyback(settings, "dead-letters", "list", "--json").stdout)
     for expected, code in ((1, 0), (0, 1)):
-        run = moneyback(settings, "dead-letters", "redrive", str(kept["id"]), "--json")
+        run = moneyback(settings, "dead-letters", "redrive", str(dead_letter["id"]), "--json")
         assert (json.loads(run.stdout), run.returncode) == ({"requested": 1, "redriven": expected}, code)
 
 
@@ -228,10 +228,10 @@ def test_an_unreachable_database_is_a_sentence_without_a_traceback(settings: Set
 def test_cases_are_listed_and_shown_without_addresses(settings: Settings, case: UUID) -> None:
     listed = json.loads(moneyback(settings, "cases", "list", "--state", "with_support", "--json").stdout)
     assert [(row["id"], row["state"]) for row in listed] == [(str(case), "with_support")]
-    shown = moneyback(settings, "cases", "show", str(case))
-    assert "A dispute is open." in shown.stdout
-    assert "found_not_eligible" in shown.stdout
-    assert "@example.com" not in json.dumps(listed) + shown.stdout
+    output = moneyback(settings, "cases", "show", str(case))
+    assert "A dispute is open." in output.stdout
+    assert "found_not_eligible" in output.stdout
+    assert "@example.com" not in json.dumps(listed) + output.stdout
     assert moneyback(settings, "cases", "show", str(uuid4())).returncode == 1
 
 
@@ -267,8 +267,8 @@ def test_the_doctor_reports_each_check(settings: Settings) -> None:
 def test_setting_a_policy_adds_a_version(settings: Settings, records: Records) -> None:
     store_seller_and_purchases(records)
     assert moneyback(settings, "policy", "set", "aurora", "no_refunds").returncode == 0
-    shown = json.loads(moneyback(settings, "policy", "show", "aurora", "--json").stdout)
-    assert [(policy["version"], policy["category"]) for policy in shown] == [(1, "within_days"), (2, "no_refunds")]
+    output = json.loads(moneyback(settings, "policy", "show", "aurora", "--json").stdout)
+    assert [(policy["version"], policy["category"]) for policy in output] == [(1, "within_days"), (2, "no_refunds")]
     assert "no seller 'nobody'" in moneyback(settings, "policy", "show", "nobody").stderr
 
 

@@ -129,8 +129,8 @@ def test_a_request_repeated_after_a_lost_commit_is_the_same_case(
         problem_document(sending.result(), ProblemCode.SERVICE_UNAVAILABLE)
     set_standby_name("")
     (case,) = stored_case_ids(context)
-    again = send_request()
-    assert (again.status_code, UUID(again.json()["id"])) == (202, case)
+    repeated = send_request()
+    assert (repeated.status_code, UUID(repeated.json()["id"])) == (202, case)
     assert stored_case_ids(context) == [case]
 
 

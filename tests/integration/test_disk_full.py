@@ -177,9 +177,9 @@ def test_a_full_disk_stops_all_work_and_afterwards_each_case_is_paid_once(
     assert refunds_at_provider(context, before) == []
     small_database.make_room()
     eventually(lambda: small_database.restart() and web.get("/readyz").status_code == 200)
-    again = send_request(purchase)
-    assert again.status_code == 202, again.text
-    accepted.append(UUID(again.json()["id"]))
+    repeated = send_request(purchase)
+    assert repeated.status_code == 202, repeated.text
+    accepted.append(UUID(repeated.json()["id"]))
     make_cases_overdue(context.records)
     handle(context, RefundApproved, [waiting])
     handle(context, RefundRequested, accepted)

@@ -46,8 +46,8 @@ def make_cases_overdue(records: Records) -> None:
 
 def states(records: Records, cases: list[UUID]) -> list[str]:
     with records.work() as work:
-        found = work.case_views.get_many(cases)
-    return [found[case].state for case in cases]
+        views = work.case_views.get_many(cases)
+    return [views[case].state for case in cases]
 
 
 def crash_workers_on(monkeypatch: pytest.MonkeyPatch, poison: UUID, state: State) -> list[list[UUID]]:
@@ -88,10 +88,10 @@ def test_a_case_that_crashes_three_workers_goes_to_support_and_stops_no_other(
     assert batches[0] == cases
     assert [len(batch) for batch in batches if cases[2] in batch] == [len(cases), SMALL_BATCH, 1]
     with context.records.work() as work:
-        found = work.case_views.get(cases[2])
+        view = work.case_views.get(cases[2])
         emails = work.run("select count(*) from case_emails where case_id = :case", case=cases[2]).scalar_one()
-    assert found
-    assert [reason["code"] for reason in found.reasons] == ["crashed_workers"]
+    assert view
+    assert [reason["code"] for reason in view.reasons] == ["crashed_workers"]
     assert emails == 0, "The case has no purchase yet, so an e-mail would have no address and would never be sent."
 
 
@@ -159,9 +159,9 @@ def test_a_case_that_crashes_workers_goes_to_support_from_every_state(
     handle(context, message_type, [case])
     assert states(context.records, [case]) == ["with_support"]
     with context.records.work() as work:
-        found = work.case_views.get(case)
-    assert found
-    codes = [reason["code"] for reason in found.reasons]
+        view = work.case_views.get(case)
+    assert view
+    codes = [reason["code"] for reason in view.reasons]
     assert codes == ["crashed_workers", *(["outcome_unknown"] if state is State.REFUNDING else [])]
 
 

@@ -93,7 +93,7 @@ def test_an_untranslated_article_is_marked_as_english(settings: Settings, tmp_pa
     assert page.headers["content-language"] == "ja"
 
 
-def test_an_operators_article_replaces_ours_and_an_empty_file_removes_it(settings: Settings, tmp_path: Path) -> None:
+def test_operator_articles_replace_or_remove_built_in_articles(settings: Settings, tmp_path: Path) -> None:
     own_settings = with_articles(
         settings,
         tmp_path / "help",
@@ -164,9 +164,9 @@ def test_hits_in_the_question_come_first() -> None:
     ],
 )
 def test_without_a_complete_match_the_best_articles_are_found(query: str, name: str) -> None:
-    found = [hit.article.name for hit in find(query, ArticleStore().topics("en"))]
-    assert name in found
-    assert len(found) < sum(map(len, ArticleStore().topics("en").values()))
+    names = [hit.article.name for hit in find(query, ArticleStore().topics("en"))]
+    assert name in names
+    assert len(names) < sum(map(len, ArticleStore().topics("en").values()))
 
 
 @pytest.mark.parametrize("query", ["  ", "zebra", "zebra quagga", "refund zebra quagga okapi"])
@@ -187,8 +187,8 @@ def test_a_query_of_mostly_unknown_words_finds_nothing(query: str) -> None:
     ],
 )
 def test_the_search_works_in_every_language(language: str, query: str, name: str | None) -> None:
-    found = [hit.article.name for hit in find(query, ArticleStore().topics(language))]
-    assert (name in found) if name else (found == [])
+    names = [hit.article.name for hit in find(query, ArticleStore().topics(language))]
+    assert (name in names) if name else (names == [])
 
 
 def test_japanese_is_split_into_words_and_keeps_voiced_sounds() -> None:

@@ -95,14 +95,14 @@ def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
     again = a_mail("And MB-2026-0417 please, thanks. Refund!", sender="ada@example.com", header=reply_headers(first))
     other = a_mail("Please refund MB-2026-0418 too.", sender="ada@example.com", header=reply_headers(first))
-    stranger = a_mail(sender="mallory@example.com", header=reply_headers(first))
+    other_sender = a_mail(sender="mallory@example.com", header=reply_headers(first))
     for mail in (first, again):
         ingest(records, mail)
     (case,) = case_ids(records)
     assert ingest(records, again)[0].fresh is False
     ingest(records, other)
     assert count_cases(records) == 2
-    ingest(records, stranger)  # another sender's reply in the thread makes a new case
+    ingest(records, other_sender)  # another sender's reply in the thread makes a new case
     assert count_cases(records) == 3
     with records.work() as work:
         rows = work.run("select case_ids from inbound_mails order by received_at").scalars().all()

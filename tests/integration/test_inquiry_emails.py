@@ -274,8 +274,8 @@ def test_an_inquiry_email_that_was_not_sent_is_retried_with_a_valid_link(
 def test_an_invalid_address_does_not_block_other_emails(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
-    bad, good = enqueue_email(records, email='"no one"@@example.com'), enqueue_email(records)
-    handle(context, InquiryEmailsDue, [bad, good])
+    invalid, valid = enqueue_email(records, email='"no one"@@example.com'), enqueue_email(records)
+    handle(context, InquiryEmailsDue, [invalid, valid])
     assert [email["To"] for email in mail_server.received] == [TYPED_ADDRESS]
 
 

@@ -52,8 +52,8 @@ def test_a_request_sent_twice_is_one_case(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     first = accept_one(records, a_submission(purchase, key="k1"))
-    again = accept_one(records, a_submission(purchase, key="k1"))
-    assert (again.id, again.created) == (first.id, False)
+    repeated = accept_one(records, a_submission(purchase, key="k1"))
+    assert (repeated.id, repeated.created) == (first.id, False)
     assert [count_rows(records, table) for table in ("cases", "transitions", "outbox")] == [1, 1, 1]
 
 

@@ -115,9 +115,9 @@ def test_a_mail_for_support_is_stored_in_the_incoming_folder(
     mail = a_mail("My name is Ada, and I like your program.", subject="Hello")
     assert lmtp.sendmail("ada@example.com", OWN_ADDRESSES, mail) == {}
     assert settings.incoming_mail_dir is not None
-    (kept,) = (settings.incoming_mail_dir / "cur").iterdir()
-    assert kept.name.endswith(":2,FS")
-    assert kept.read_bytes() == mail
+    (file,) = (settings.incoming_mail_dir / "cur").iterdir()
+    assert file.name.endswith(":2,FS")
+    assert file.read_bytes() == mail
     assert count_cases(records) == 0
 
 

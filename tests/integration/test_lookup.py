@@ -153,10 +153,10 @@ def test_a_link_shows_the_private_details_once(site: Site) -> None:
         "pro@aurora.example",
     ):
         assert text in page.text
-    again = site.web.post(link)
-    assert again.status_code == site.web.get(link).status_code == 410
-    assert "ADA1" not in again.text
-    assert 'href="/lookup"' in again.text
+    repeated = site.web.post(link)
+    assert repeated.status_code == site.web.get(link).status_code == 410
+    assert "ADA1" not in repeated.text
+    assert 'href="/lookup"' in repeated.text
 
 
 def test_a_link_scanner_opens_nothing(site: Site) -> None:

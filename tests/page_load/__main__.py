@@ -45,41 +45,41 @@ def main() -> int:
     seconds, workers = options.seconds, options.workers
     with run_installation("--workers", str(workers)) as installation:
         figures: dict[str, Any] = {"cores": os.cpu_count(), "workers": workers, "postgresql": installation.durability()}
-        figures["first_page"] = _weight(installation)
+        figures["first_page"] = _measure_first_page(installation)
         figures["pages"] = {}
         for name, path in installation.pages().items():
             out.print(f"· {name}: {PAGES_PER_SECOND:g} per second for {seconds:g} s", highlight=False)
-            figures["pages"][name] = _measured(installation, path, rate=PAGES_PER_SECOND, seconds=seconds)
+            figures["pages"][name] = _measure(installation, path, rate=PAGES_PER_SECOND, seconds=seconds)
         out.print(f"· requests: {REQUESTS_PER_SECOND:g} per second for {seconds + 5:g} s", highlight=False)
         before = installation.count_cases()
-        measured = _measured(installation, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
+        measured = _measure(installation, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
         figures["requests"] = {**measured, "stored": installation.count_cases() - before}
     ok = _show(figures)
     print(json.dumps(figures | {"ok": ok}))  # noqa: T201  # for a machine
     return 0 if ok else 1
 
 
-def _weight(installation: Installation) -> dict[str, Any]:
+def _measure_first_page(installation: Installation) -> dict[str, Any]:
     """Return the bytes that a browser loads with the first page, and requests to other hosts."""
     sizes: dict[str, int] = {}
 
-    def weigh(request: Request) -> None:
-        crossed = request.sizes()
-        sizes[request.url] = crossed["responseHeadersSize"] + crossed["responseBodySize"]
+    def record_size(request: Request) -> None:
+        sent = request.sizes()
+        sizes[request.url] = sent["responseHeadersSize"] + sent["responseBodySize"]
 
     try:
         with chromium() as browser:
             context = browser.new_context()
             monitor = PageMonitor(context, installation.stack.public_url)
             page = context.new_page()
-            page.on("requestfinished", weigh)
+            page.on("requestfinished", record_size)
             page.goto(installation.stack.public_url, wait_until="networkidle")
     except NotInstalledError as error:
         return {"not_measured": str(error)}
     return {"bytes": sum(sizes.values()), "requests": len(sizes), "faults": monitor.faults}
 
 
-def _measured(installation: Installation, path: str, **job: Any) -> dict[str, Any]:
+def _measure(installation: Installation, path: str, **job: Any) -> dict[str, Any]:
     before = installation.cpu_seconds()
     outcome = installation.load(path, **job)
     used = {

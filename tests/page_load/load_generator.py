@@ -1,7 +1,7 @@
 """`python -m tests.page_load.load_generator`: an open-loop load generator.
 
-It is a separate process with its own interpreter. Arrival times are planned before the run (Poisson), and a response time
-counts from the time at which its request was due. If the web stalls, the waiting time of all customers counts.
+It is a separate process with its own interpreter. The arrival times (Poisson) are planned before the run. A response time
+starts at the planned time of its request, so if the web stalls, the waiting time of all customers counts.
 Reads one Job as JSON from standard input and writes one Outcome to standard output.
 """
 
@@ -52,33 +52,33 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, free: Callable[["Connection"], None]) -> None:
         self._free = free
-        self._seen = b""
-        self._answered: asyncio.Future[int] | None = None
+        self._received = b""
+        self._response: asyncio.Future[int] | None = None
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's class is not a subclass
 
-    def ask(self, request: bytes) -> "asyncio.Future[int]":
+    def send(self, request: bytes) -> "asyncio.Future[int]":
         """Send a request, and return a future of the response's status."""
-        self._answered = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return self._answered
+        return self._response
 
     def data_received(self, data: bytes) -> None:
-        self._seen += data
-        head, end, body = self._seen.partition(b"\r\n\r\n")
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
         if not end or len(body) < _length(head):
             return
-        answered, self._answered, self._seen = self._answered, None, b""
-        if answered:
-            answered.set_result(int(head[9:12]))
+        response, self._response, self._received = self._response, None, b""
+        if response:
+            response.set_result(int(head[9:12]))
         self._free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False  # the web closes idle connections
-        if self._answered:
-            self._answered.set_exception(exc or ConnectionError("hung up"))
+        if self._response:
+            self._response.set_exception(exc or ConnectionError("The web closed the connection."))
 
 
 def _length(head: bytes) -> int:
@@ -94,25 +94,25 @@ class LoadGenerator:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._free: deque[Connection] = deque()
-        self._lines = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._outcome = Outcome(0, 0.0)
         self._answers: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
         """Send the requests at their times, and wait for the last response."""
         loop = asyncio.get_running_loop()
-        began, asking, requests = loop.time() + 0.1, set(), _requests(self.job)
-        for after in _arrivals(self.job):
-            wait = began + after - loop.time()
+        started_at, tasks, requests = loop.time() + 0.1, set(), _requests(self.job)
+        for delay in _arrivals(self.job):
+            wait = started_at + delay - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
-            task = asyncio.create_task(self._send(next(requests), began + after))
-            asking.add(task)
-            task.add_done_callback(asking.discard)
+            task = asyncio.create_task(self._send(next(requests), started_at + delay))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
             self._outcome.due += 1
-        if asking:
-            await asyncio.wait(asking, timeout=TIMEOUT)
-        self._outcome.seconds = loop.time() - began
+        if tasks:
+            await asyncio.wait(tasks, timeout=TIMEOUT)
+        self._outcome.seconds = loop.time() - started_at
         lost = self._outcome.due - self._answers.total()
         self._outcome.answers = self._answers | ({"lost": lost} if lost else {})
         self._outcome.times.sort()
@@ -120,30 +120,30 @@ class LoadGenerator:
 
     async def _send(self, request: bytes, due: float) -> None:
         loop = asyncio.get_running_loop()
-        async with self._lines:
+        async with self._slots:
             try:
-                line = await self._line()
-                status = await line.ask(request)
+                connection = await self._free_connection()
+                status = await connection.send(request)
             except OSError:  # no response: counted as lost
                 return
         self._answers[str(status)] += 1
         self._outcome.times.append((loop.time() - due) * 1_000)
 
-    async def _line(self) -> Connection:
+    async def _free_connection(self) -> Connection:
         while self._free:
-            if (kept := self._free.pop()).is_open:
-                return kept
-        _, line = await asyncio.get_running_loop().create_connection(
+            if (connection := self._free.pop()).is_open:
+                return connection
+        _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self._free.append), "127.0.0.1", self.job.port
         )
-        return line
+        return connection
 
 
 def _arrivals(job: Job) -> Iterator[float]:
     """Yield the times of the requests in seconds, the same in every run."""
-    chance, at = random.Random(SEED), 0.0
-    while (at := at + chance.expovariate(job.rate)) < job.seconds:
-        yield at
+    generator, time = random.Random(SEED), 0.0
+    while (time := time + generator.expovariate(job.rate)) < job.seconds:
+        yield time
 
 
 def _requests(job: Job) -> Iterator[bytes]:
@@ -152,8 +152,8 @@ def _requests(job: Job) -> Iterator[bytes]:
         if job.form is None:
             yield f"{head}\r\n".encode()
             continue
-        words = {name: value.format(n=n, nonce=uuid4().hex) for name, value in job.form.items()}
-        body = urlencode(words)
+        fields = {name: value.format(n=n, nonce=uuid4().hex) for name, value in job.form.items()}
+        body = urlencode(fields)
         kind = f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(body)}\r\n"
         yield f"{head}{kind}\r\n{body}".encode()
 

@@ -55,21 +55,21 @@ class Installation:
             )
         with self.records.work() as work:
             work.inquiry_emails.claim([email_id], seconds=60)
-        moving = case(State.APPROVED, Purpose.STATUS)
+        status_path = case(State.APPROVED, Purpose.STATUS)
         return {
             "help centre": "/",
             "search": "/?q=refund",
             "answers": "/help/refunds",
-            "shopfront": "/s/aurora",
-            "its colours": "/s/aurora/colours.css",
+            "storefront": "/s/aurora",
+            "storefront colours": "/s/aurora/colours.css",
             "lookup": "/lookup",
             "refund form": "/refund",
             "refund form in Japanese": "/refund?lang=ja",
             "sent": "/refund/sent",
             "withdrawal": "/withdraw",
             "confirm": case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
-            "status, moving": moving,
-            "its news": f"{moving}/news?last_seq=0",
+            "status, approved": status_path,
+            "status update": f"{status_path}/news?last_seq=0",
             "status, paid": case(State.REFUNDED, Purpose.STATUS),
             "status, with support": case(State.WITH_SUPPORT, Purpose.STATUS),
             "open a purchase": _path(links.to(Purpose.OPEN, email_id)),

@@ -63,15 +63,15 @@ def test_an_email_about_a_purchase_goes_only_to_the_address_of_the_purchase(kind
     assert email["To"] == "ada@example.com"
     assert email["Cc"] is None
     assert email["Bcc"] is None
-    assert "asked@example.net" not in email.as_string()
+    assert "requester@example.net" not in email.as_string()
     assert "MB-2026-0417" in email["Subject"]
 
 
 def test_without_a_purchase_the_requester_gets_an_email_that_quotes_nothing() -> None:
     email = an_email(EmailKind.NOT_FOUND)
     text, html = bodies(email)
-    assert email["To"] == "asked@example.net"
-    assert "typed by whoever asked" not in text + html + email["Subject"]
+    assert email["To"] == "requester@example.net"
+    assert "typed by the requester" not in text + html + email["Subject"]
     assert "https://refunds.example/help/refund" in text
     assert 'href="https://refunds.example/help/refund"' in html
 
@@ -260,12 +260,12 @@ def test_the_receipt_of_a_withdrawal_repeats_the_declaration_to_the_declarant() 
         EmailKind.WITHDRAWAL_RECEIVED, reference="MB 1", statement="I withdraw.\n\u202eNow\x00.", state=State.REFUNDED
     )
     text, html = bodies(email)
-    assert email["To"] == "asked@example.net"
+    assert email["To"] == "requester@example.net"
     for line in (
         "Received: 15 June 2026, 12:00 UTC",
         "Name: Ada L.",
         "Contract: MB 1",
-        "Email address: asked@example.net",
+        "Email address: requester@example.net",
     ):
         assert f"{line}\n" in text
     assert "Withdrawal statement: I withdraw.\nNow .\n" in text

@@ -17,10 +17,10 @@ from tests.services import ChildProcess, eventually
 
 pytestmark = pytest.mark.slow
 
-CORRECTED = {"imports": ["config.broker"]}
+WITH_CORRECTION = {"imports": ["config.broker"]}  # this module installs the product's transport
 
 
-@pytest.mark.parametrize("options", [{}, CORRECTED], ids=["plain", "product"])
+@pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
 def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, object]
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
     eventually(lambda: state_of(records, case) == "refunded")
 
 
-@pytest.mark.parametrize("options", [{}, CORRECTED], ids=["plain", "product"])
+@pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
 def test_a_half_open_connection_loses_the_next_message_of_a_plain_worker_only(
     start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, proxy: Proxy, options: dict[str, object]
 ) -> None:

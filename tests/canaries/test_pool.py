@@ -10,10 +10,10 @@ from tests.services import eventually
 
 pytestmark = pytest.mark.slow
 
-CORRECTED = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
+WITH_CORRECTION = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
 
 
-@pytest.mark.parametrize("options", [{}, CORRECTED], ids=["plain", "product"])
+@pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
 def test_a_child_that_ends_slowly_ends_a_plain_worker_at_reconnection(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, str]
 ) -> None:

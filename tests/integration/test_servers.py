@@ -175,7 +175,7 @@ def test_postgresql_has_durable_settings(servers: Servers) -> None:
     assert values == [("on",), ("on",), ("on",), ("",), ("scram-sha-256",)]
 
 
-def test_the_app_user_cannot_create_tables(servers: Servers) -> None:
+def test_the_app_user_can_read_tables_but_not_create_tables(servers: Servers) -> None:
     with psycopg.connect(servers.postgres.owner_url) as owner:
         owner.execute("CREATE TABLE sample (line text)")
         owner.execute("GRANT SELECT ON sample TO moneyback_app")

@@ -28,7 +28,7 @@ from worker.providers.adyen.webhooks import (
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OTHER_KEY = "00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF"
 CHARGE, REFUND = "9913140798220028", "QFQTPCQ8HXSKGK82"
-TEN = Money(1000, "EUR")
+TEN_EUROS = Money(1000, "EUR")
 SPEC = SpecValidator("adyen-webhooks-v1-refunds.json")
 
 
@@ -56,8 +56,8 @@ EXPECTED_EVENTS: dict[str, WebhookEvent] = {
     "REFUND": refund_event("REFUND", "false", Failed(REFUND, "Transaction hasn't been captured, refund not possible")),
     "REFUND_FAILED": refund_event("REFUND_FAILED", "true", Failed(REFUND, "Refund Failed")),
     "REFUNDED_REVERSED": refund_event("REFUNDED_REVERSED", "true", Failed(REFUND, "test_AUTHORISATION_1")),
-    "CANCEL_OR_REFUND": refund_event("CANCEL_OR_REFUND", "true", Paid(REFUND, TEN)),
-    "POSTPONED_REFUND": refund_event("POSTPONED_REFUND", "true", Pending(REFUND, TEN)),
+    "CANCEL_OR_REFUND": refund_event("CANCEL_OR_REFUND", "true", Paid(REFUND, TEN_EUROS)),
+    "POSTPONED_REFUND": refund_event("POSTPONED_REFUND", "true", Pending(REFUND, TEN_EUROS)),
     "VOID_PENDING_REFUND": refund_event("VOID_PENDING_REFUND", "true", Failed(REFUND, "VOID_PENDING_REFUND")),
     **{
         event: WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(dispute, REFUND))
@@ -99,7 +99,7 @@ def test_every_event_about_a_refund_reports_its_status(event: str, success: str)
         ("VOID_PENDING_REFUND", "true"),
         ("CANCEL_OR_REFUND", "false"),
     }
-    expected = Pending(REFUND, TEN) if event == "POSTPONED_REFUND" else Paid(REFUND, TEN)
+    expected = Pending(REFUND, TEN_EUROS) if event == "POSTPONED_REFUND" else Paid(REFUND, TEN_EUROS)
     assert webhook_event == refund_event(
         event, success, Failed(REFUND, event) if (event, success) in failed else expected
     )
@@ -181,21 +181,21 @@ def test_an_invalid_reason_is_replaced_by_the_event_code(reason: object) -> None
 
 def test_items_of_another_merchant_account_are_ignored() -> None:
     item, other_item = signed(an_item()), signed(an_item(merchantAccountCode="MoneybackUS"))
-    assert read(other_item, item) == [refund_event("REFUND", "true", Paid(REFUND, TEN))]
+    assert read(other_item, item) == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
 def test_a_batch_with_one_invalid_item_is_refused() -> None:
-    good, bad = signed(an_item()), signed(an_item(), OTHER_KEY)
-    assert isinstance(read(good, bad), InvalidSignature)
-    assert isinstance(read(bad, good), InvalidSignature)
+    valid, invalid = signed(an_item()), signed(an_item(), OTHER_KEY)
+    assert isinstance(read(valid, invalid), InvalidSignature)
+    assert isinstance(read(invalid, valid), InvalidSignature)
     assert isinstance(read(), InvalidSignature)
-    assert isinstance(read(*[good] * 101), InvalidSignature)
+    assert isinstance(read(*[valid] * 101), InvalidSignature)
 
 
 def test_both_keys_are_valid_during_a_key_change() -> None:
     for key in (HMAC_KEY, OTHER_KEY):
         answer = read(signed(an_item(), key), keys=f"{OTHER_KEY}, {HMAC_KEY}")
-        assert answer == [refund_event("REFUND", "true", Paid(REFUND, TEN))]
+        assert answer == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
 def test_a_webhook_of_thirty_days_ago_is_accepted() -> None:

@@ -31,7 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
-KNOWN = {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
+SETTINGS = {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
 PAGES = sorted(DOCS.glob("*.md"))
 
 
@@ -166,7 +166,7 @@ def test_exactly_the_secrets_are_marked() -> None:
 
 def test_the_settings_page_lists_every_setting() -> None:
     page = docgen.settings.page()
-    assert {name for name in KNOWN if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
+    assert {name for name in SETTINGS if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
 
 
 def test_there_is_an_example_of_every_model() -> None:
@@ -188,4 +188,4 @@ def test_a_linked_page_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
-    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= KNOWN
+    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= SETTINGS

@@ -278,7 +278,7 @@ def adapter(url: str, seconds: float = TEST_TIMEOUT) -> PaymentProvider:
     return create_adapter(SandboxAccount(url=url), provider_timeout_seconds=seconds, connections=1)
 
 
-def ask(url: str, seconds: float = TEST_TIMEOUT) -> RefundResult:
+def refund(url: str, seconds: float = TEST_TIMEOUT) -> RefundResult:
     return adapter(url, seconds).refund("ok_1", FIVE_EUROS, key="case-1")
 
 
@@ -295,12 +295,12 @@ A_REFUND = {
 def test_a_valid_response_is_paid() -> None:
     """The responses of the next tests differ from this response by one fault."""
     with raw_server(sends(http_response(200, A_REFUND))) as url:
-        assert ask(url) == Paid("re_1", FIVE_EUROS)
+        assert refund(url) == Paid("re_1", FIVE_EUROS)
 
 
 def test_a_refund_that_fails_immediately_is_failed() -> None:
     with raw_server(sends(http_response(200, A_REFUND | {"status": "failed"}))) as url:
-        assert ask(url) == Failed("re_1", "failed")
+        assert refund(url) == Failed("re_1", "failed")
 
 
 UNUSABLE = UNREADABLE | {
@@ -330,7 +330,7 @@ UNUSABLE = UNREADABLE | {
 @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_an_unusable_response_is_unknown(response: bytes) -> None:
     with raw_server(sends(response)) as url:
-        unknown = ask(url)
+        unknown = refund(url)
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
     assert (unknown.retry_after, unknown.replayed) == (None, False)
@@ -339,35 +339,35 @@ def test_an_unusable_response_is_unknown(response: bytes) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_are_reported(status: int) -> None:
     with raw_server(sends(http_response(status, {"error": {"code": "bad_key"}}))) as url:
-        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", invalid_credentials=True)
+        assert refund(url) == Unknown(f"The sandbox refuses our credentials: {status}.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_retry_after_header_is_returned(status: int) -> None:
     with raw_server(sends(http_response(status, {}, "Retry-After: 17"))) as url:
-        assert ask(url) == Unknown(f"The sandbox answered {status}.", retry_after=17)
+        assert refund(url) == Unknown(f"The sandbox answered {status}.", retry_after=17)
 
 
 def test_a_reset_connection_is_unknown() -> None:
     with raw_server(resets) as url:
-        assert isinstance(ask(url), Unknown)
+        assert isinstance(refund(url), Unknown)
 
 
 def test_a_refused_connection_is_unknown(unused_port: int) -> None:
-    assert ask(f"http://127.0.0.1:{unused_port}") == Unknown("The sandbox cannot be reached.")
+    assert refund(f"http://127.0.0.1:{unused_port}") == Unknown("The sandbox cannot be reached.")
 
 
 def test_reading_a_very_large_response_stops() -> None:
     flood = Flood()
     with raw_server(flood) as url:
-        assert isinstance(ask(url), Unknown)
+        assert isinstance(refund(url), Unknown)
     assert flood.sent < 100_000_000
 
 
 @pytest.mark.parametrize("response", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
 def test_a_slow_response_ends_at_the_deadline(response: bytes) -> None:
     with raw_server(drips(response, TIGHT_TIMEOUT / 10)) as url:
-        assert ask(url, TIGHT_TIMEOUT) == Unknown("The sandbox did not answer within 0.4 seconds.")
+        assert refund(url, TIGHT_TIMEOUT) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
 
 def test_a_lookup_has_one_deadline_for_both_calls() -> None:
@@ -452,7 +452,7 @@ def test_an_unreadable_dispute_is_unknown(row: dict[str, object]) -> None:
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 422])
 def test_an_unknown_error_code_is_a_permanent_decline(status: int) -> None:
     with raw_server(sends(http_response(status, {"error": {"code": "moon_phase"}}))) as url:
-        assert ask(url) == Declined(DeclineReason.PERMANENT, code="moon_phase")
+        assert refund(url) == Declined(DeclineReason.PERMANENT, code="moon_phase")
 
 
 JSON = st.recursive(
@@ -466,7 +466,7 @@ JSON = st.recursive(
 @given(response=st.binary(max_size=200) | st.builds(http_response, st.sampled_from([200, 202, 400, 409, 500]), JSON))
 def test_a_random_response_is_never_paid(response: bytes) -> None:
     with raw_server(sends(response)) as url:
-        assert isinstance(ask(url, 5), Unknown | Declined)
+        assert isinstance(refund(url, 5), Unknown | Declined)
         assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | NotFound)
 
 

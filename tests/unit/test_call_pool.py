@@ -1,4 +1,4 @@
-"""The call pool: calls run in parallel, and a call that hangs does not delay the results of the others."""
+"""The call pool: calls run in parallel, and a call that hangs does not delay the results of other calls."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

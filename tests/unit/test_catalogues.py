@@ -37,7 +37,7 @@ def sentences() -> dict[Sentence, set[str]]:
 
 
 @pytest.fixture
-def foreign(monkeypatch: pytest.MonkeyPatch) -> PseudoTranslator:
+def pseudo_translator(monkeypatch: pytest.MonkeyPatch) -> PseudoTranslator:
     """Render e-mails in the pseudo-language of tests/pseudolocale.py."""
     translator = PseudoTranslator()
     for module in (render.__globals__, vars(inquiry_emails)):
@@ -77,25 +77,25 @@ def test_every_translation_has_the_same_placeholders(language: str) -> None:
 
 
 @pytest.mark.parametrize("refund_scope", RefundScope)
-@pytest.mark.parametrize("stage", EmailKind)
+@pytest.mark.parametrize("kind", EmailKind)
 def test_a_case_email_uses_only_sentences_of_the_catalogues(
-    stage: EmailKind, refund_scope: RefundScope, foreign: PseudoTranslator, sentences: dict[Sentence, set[str]]
+    kind: EmailKind, refund_scope: RefundScope, pseudo_translator: PseudoTranslator, sentences: dict[Sentence, set[str]]
 ) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
-    for method in (*Method, None) if stage is EmailKind.REFUNDED else (None,):
+    for method in (*Method, None) if kind is EmailKind.REFUNDED else (None,):
         for facts in (FACTS, FACTS | dict.fromkeys(("product", "seller_name", "support_email", "amount"))):
-            email = an_email(stage, refund_scope=refund_scope, reasons=reasons, method=method, **facts)
+            email = an_email(kind, refund_scope=refund_scope, reasons=reasons, method=method, **facts)
             text, html = bodies(email)
             assert untranslated_words(f"{email['Subject']}\n{text}") == []
             assert untranslated_words(PageText(html).text) == []
-    assert {text for text in foreign.looked_up if any(char.isalpha() for char in text) and text[0] != "{"} <= set(
-        sentences
-    )
+    assert {
+        text for text in pseudo_translator.looked_up if any(char.isalpha() for char in text) and text[0] != "{"
+    } <= set(sentences)
 
 
 @pytest.mark.parametrize("kind", InquiryEmailKind)
 def test_an_inquiry_email_uses_only_sentences_of_the_catalogues(
-    kind: InquiryEmailKind, foreign: PseudoTranslator, sentences: dict[Sentence, set[str]]
+    kind: InquiryEmailKind, pseudo_translator: PseudoTranslator, sentences: dict[Sentence, set[str]]
 ) -> None:
     purchase = PurchaseWithDetails(
         id=UUID(int=1),
@@ -119,7 +119,7 @@ def test_an_inquiry_email_uses_only_sentences_of_the_catalogues(
     text, html = bodies(email)
     assert untranslated_words(f"{email['Subject']}\n{text}") == []
     assert untranslated_words(PageText(html).text) == []
-    assert {text for text in foreign.looked_up if text[0] != "{"} <= set(sentences)
+    assert {text for text in pseudo_translator.looked_up if text[0] != "{"} <= set(sentences)
 
 
 def _forms(text: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The client's network: headers of a proxy count only if a setting names the proxy, and only for the hop before it."""
+"""The network of a client. A proxy's headers count only if a setting names the proxy."""
 
 import pytest
 from pydantic import ValidationError

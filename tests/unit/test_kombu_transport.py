@@ -10,7 +10,7 @@ from kombu.transport import redis as redis_transport
 
 from config.kombu_transport import Channel, Client, envelope
 
-GOOD = {"body": "e30=", "properties": {"delivery_tag": "1", "body_encoding": "base64"}}
+VALID_ENVELOPE = {"body": "e30=", "properties": {"delivery_tag": "1", "body_encoding": "base64"}}
 
 
 def body_of(raw: bytes) -> bytes:
@@ -21,7 +21,7 @@ def body_of(raw: bytes) -> bytes:
 
 
 def test_an_envelope_that_kombu_can_parse_is_not_changed() -> None:
-    raw = json.dumps(GOOD).encode()
+    raw = json.dumps(VALID_ENVELOPE).encode()
     assert envelope(raw) is raw
 
 
@@ -30,17 +30,17 @@ def test_an_envelope_that_kombu_can_parse_is_not_changed() -> None:
     [
         b"not JSON",
         b"\xff\xfe{\x00}\x00",
-        json.dumps(GOOD).encode("utf-16"),
+        json.dumps(VALID_ENVELOPE).encode("utf-16"),
         b"{}",
         b"[]",
         b"null",
         b"[" * 100_000,
-        json.dumps([GOOD, "", "refund.evaluate"]).encode(),
-        json.dumps(GOOD | {"body": None}).encode(),
-        json.dumps(GOOD | {"body": "x"}).encode(),
-        json.dumps(GOOD | {"properties": {"delivery_tag": 1}}).encode(),
-        json.dumps(GOOD | {"headers": {"__type__": "decimal", "__value__": "no number"}}).encode(),
-        json.dumps(GOOD | {"headers": {"__type__": "datetime", "__value__": 5}}).encode(),
+        json.dumps([VALID_ENVELOPE, "", "refund.evaluate"]).encode(),
+        json.dumps(VALID_ENVELOPE | {"body": None}).encode(),
+        json.dumps(VALID_ENVELOPE | {"body": "x"}).encode(),
+        json.dumps(VALID_ENVELOPE | {"properties": {"delivery_tag": 1}}).encode(),
+        json.dumps(VALID_ENVELOPE | {"headers": {"__type__": "decimal", "__value__": "no number"}}).encode(),
+        json.dumps(VALID_ENVELOPE | {"headers": {"__type__": "datetime", "__value__": 5}}).encode(),
     ],
 )
 def test_bytes_that_kombu_cannot_parse_become_the_body_of_an_envelope(raw: bytes) -> None:

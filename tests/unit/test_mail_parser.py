@@ -24,7 +24,7 @@ from tests.mails.mail_texts import TEXTS
 MAILS = Path(__file__).parent.parent / "mails"
 LABELS: dict[str, dict[str, Any]] = json.loads((MAILS / "labels.json").read_text())
 OUR_ADDRESSES = ["refunds@moneyback.example"]
-SMALL = b"From: Ada <ada@example.com>\nSubject: Refund\nMessage-ID: <1@example.com>\n%s\n%s"
+MAIL_TEMPLATE = b"From: Ada <ada@example.com>\nSubject: Refund\nMessage-ID: <1@example.com>\n%s\n%s"
 
 
 def requested(raw: bytes) -> RefundRequest:
@@ -114,27 +114,29 @@ def test_any_lines_of_a_mail_are_parsed(lines: list[bytes]) -> None:
 def test_any_text_of_a_customer_becomes_a_comment(customer_text: str) -> None:
     """A labelled reference is found in any text, and the comment is not longer than a case allows."""
     text = f"Reference number: MB-2026-0417\n\n{customer_text}".encode("utf-8", "surrogatepass")
-    mail = read(SMALL % (b"Content-Type: text/plain; charset=utf-8\n", text))
+    mail = read(MAIL_TEMPLATE % (b"Content-Type: text/plain; charset=utf-8\n", text))
     assert mail.kind in {MailKind.REQUEST, MailKind.TOO_MANY}
     assert all(len(request.comment) <= 4_000 for request in mail.requests)
 
 
 def test_a_too_large_mail_has_a_sender_and_no_request() -> None:
-    mail = read(SMALL % (b"", b"MB-2026-0417 "), size=MAX_SIZE + 1)
+    mail = read(MAIL_TEMPLATE % (b"", b"MB-2026-0417 "), size=MAX_SIZE + 1)
     assert (mail.kind, mail.sender, mail.requests) == (MailKind.TOO_LARGE, "ada@example.com", ())
 
 
 def test_a_too_large_mail_of_a_list_is_recognised() -> None:
-    assert read(SMALL % (b"Precedence: list\n", b""), size=MAX_SIZE + 1).kind is MailKind.LIST
+    assert read(MAIL_TEMPLATE % (b"Precedence: list\n", b""), size=MAX_SIZE + 1).kind is MailKind.LIST
 
 
 def test_the_beginning_of_a_large_mail_is_parsed() -> None:
-    assert requested(SMALL % (b"", b"MB-2026-0417\n" + b"x\n" * MAX_READ_BYTES)).reference == "MB-2026-0417"
+    assert requested(MAIL_TEMPLATE % (b"", b"MB-2026-0417\n" + b"x\n" * MAX_READ_BYTES)).reference == "MB-2026-0417"
 
 
 @pytest.mark.parametrize("part", [b"--x\n\n", b"--x\nContent-Type: multipart/mixed; boundary=x\n\n"])
 def test_a_mail_with_a_thousand_parts_is_unreadable(part: bytes) -> None:
-    assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is MailKind.UNREADABLE
+    assert (
+        read(MAIL_TEMPLATE % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is MailKind.UNREADABLE
+    )
 
 
 @pytest.mark.slow
@@ -144,7 +146,7 @@ def test_a_mail_with_a_thousand_parts_is_unreadable(part: bytes) -> None:
     [b" ", b"4 ", b"order ", b"order 1 ", b"On a wrote:\n", b"<", b"> a\n", b"a@", b"2026-06-15 ", b"4111-", b"&#1"],
 )
 def test_a_mail_made_to_slow_the_parser_is_parsed_in_time(piece: bytes, kind: bytes) -> None:
-    raw = SMALL % (kind, piece * (MAX_READ_BYTES // len(piece)))
+    raw = MAIL_TEMPLATE % (kind, piece * (MAX_READ_BYTES // len(piece)))
     began = thread_time()
     read(raw)
     assert thread_time() - began < MAX_CPU_SECONDS
@@ -156,17 +158,18 @@ def test_a_very_long_header_is_cut(name: bytes) -> None:
 
 
 def test_a_long_comment_is_cut_to_what_the_form_allows() -> None:
-    assert len(requested(SMALL % (b"", b"MB-2026-0417 " + b"please " * 2_000)).comment) <= 4_000
+    assert len(requested(MAIL_TEMPLATE % (b"", b"MB-2026-0417 " + b"please " * 2_000)).comment) <= 4_000
 
 
 def test_the_message_id_is_read() -> None:
-    assert read(SMALL % (b"", b"MB-2026-0417")).message_id == "<1@example.com>"
+    assert read(MAIL_TEMPLATE % (b"", b"MB-2026-0417")).message_id == "<1@example.com>"
 
 
 @pytest.mark.parametrize("name", [b"", b"<>", b"\xe9\xff@x", b"<" + b"x" * 300 + b"@x>"])
 def test_a_mail_without_a_valid_message_id_gets_a_hash_of_its_bytes(name: bytes) -> None:
     first, second = (
-        (SMALL % (b"", text)).replace(b"<1@example.com>", name) for text in (b"MB-2026-0417", b"MB-2026-0417 please")
+        (MAIL_TEMPLATE % (b"", text)).replace(b"<1@example.com>", name)
+        for text in (b"MB-2026-0417", b"MB-2026-0417 please")
     )
     assert read(first).message_id.startswith("sha256:")
     assert read(first).message_id == read(b"Received: from a by b\n" + first).message_id != read(second).message_id

@@ -21,7 +21,7 @@ from producers.web.problems import CUSTOMER_TEXTS, ProblemCode, problem_response
 from producers.web.templating import Templates
 from producers.web.validation_errors import MAX_ERRORS, field_errors
 
-GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
+VALID_BODY: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
 
 
 def a_scope(path: str, *headers: tuple[bytes, bytes]) -> Scope:
@@ -51,7 +51,7 @@ def test_the_api_answers_with_a_problem_document_and_the_website_with_a_page() -
 
 
 def test_each_error_names_its_field_and_the_correction() -> None:
-    assert errors_of({**GOOD, "reason": "boredom", "extra": 1}) == [
+    assert errors_of({**VALID_BODY, "reason": "boredom", "extra": 1}) == [
         {
             "detail": "This must be one of 'unwanted_renewal', 'dissatisfied', 'wrong_product', 'technical_issue', "
             "'duplicate_order', 'poor_support', 'not_delivered' or 'other'.",
@@ -63,7 +63,7 @@ def test_each_error_names_its_field_and_the_correction() -> None:
 
 
 def test_a_pointer_escapes_slashes_and_tildes_and_stays_short() -> None:
-    (escaped, long) = errors_of({**GOOD, "a/b~c": 1, "x" * 5_000: 1})
+    (escaped, long) = errors_of({**VALID_BODY, "a/b~c": 1, "x" * 5_000: 1})
     assert escaped["pointer"] == "#/a~1b~0c"
     assert len(long["pointer"] or "") == 102
 

@@ -1,4 +1,4 @@
-"""Tests the addresses of provider accounts: https, or a provider on this machine."""
+"""The URL of a provider account must have https or name this machine."""
 
 import pytest
 from pydantic import ValidationError

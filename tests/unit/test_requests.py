@@ -10,7 +10,7 @@ from domain.policies import Category
 from domain.requests import RefundRequest, WithdrawalDeclaration
 from tests.sample_data import a_policy
 
-GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
+VALID_BODY: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417",
     ],
 )
 def test_usual_input_is_accepted(changes: dict[str, Any]) -> None:
-    request = RefundRequest.model_validate(GOOD | changes)
+    request = RefundRequest.model_validate(VALID_BODY | changes)
     assert "\r" not in request.comment
     assert request.email == "ada@example.com"
 
@@ -56,12 +56,12 @@ def test_usual_input_is_accepted(changes: dict[str, Any]) -> None:
 )
 def test_invalid_input_is_refused_with_a_reason(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        RefundRequest.model_validate(GOOD | changes)
+        RefundRequest.model_validate(VALID_BODY | changes)
     assert message in str(refused.value)
 
 
 def test_the_answers_are_immutable() -> None:
-    request = RefundRequest.model_validate(GOOD | {"answers": {"amount": "20 EUR"}})
+    request = RefundRequest.model_validate(VALID_BODY | {"answers": {"amount": "20 EUR"}})
     with pytest.raises(ValidationError, match="frozen"):
         request.answers.amount = "2000 EUR"  # type: ignore[misc]  # the assignment must fail
 

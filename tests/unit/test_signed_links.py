@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from config.signed_links import Links, Purpose
 from domain.errors import NotPossibleError
 
-SENTENCE = r"^This link isn’t valid\. Check that you copied all of it\.$"
+INVALID_LINK_ERROR = r"^This link isn’t valid\. Check that you copied all of it\.$"
 LINKS = Links("https://refunds.example.com/", "k" * 32)
 LINKS_OF_ANOTHER_KEY = Links("https://refunds.example.com/", "K" * 32)
 CASE = UUID("0198a6f0-0000-7000-8000-000000000001")
@@ -23,7 +23,7 @@ def token(links: Links, purpose: Purpose, case: UUID) -> str:
 
 
 def assert_refused(purpose: Purpose, text: str) -> None:
-    with pytest.raises(NotPossibleError, match=SENTENCE):
+    with pytest.raises(NotPossibleError, match=INVALID_LINK_ERROR):
         LINKS.read(purpose, text)
 
 

@@ -8,8 +8,8 @@ from producers.web.pages.theme import DARK, LIGHT, MIN_CONTRAST, Colour, Theme, 
 
 colours = st.builds(Colour, *[st.integers(0, 255)] * 3)
 themes = st.sampled_from([LIGHT, DARK])
-INK = {LIGHT: Colour.read("#1d2624"), DARK: Colour.read("#e9efec")}
-SOFT = {LIGHT: Colour.read("#55625e"), DARK: Colour.read("#a9b6b1")}
+TEXT_COLOURS = {LIGHT: Colour.read("#1d2624"), DARK: Colour.read("#e9efec")}
+SECONDARY_TEXT_COLOURS = {LIGHT: Colour.read("#55625e"), DARK: Colour.read("#a9b6b1")}
 
 
 @given(colour=colours, theme=themes)
@@ -20,8 +20,8 @@ def test_every_colour_has_readable_contrast(colour: Colour, theme: Theme) -> Non
         assert accent.contrast(theme.surface) >= MIN_CONTRAST
         assert accent.contrast(palette["tint"]) >= MIN_CONTRAST
         assert palette["on-accent"].contrast(accent) >= MIN_CONTRAST
-    assert INK[theme].contrast(palette["tint"]) >= MIN_CONTRAST
-    assert SOFT[theme].contrast(palette["tint"]) >= MIN_CONTRAST
+    assert TEXT_COLOURS[theme].contrast(palette["tint"]) >= MIN_CONTRAST
+    assert SECONDARY_TEXT_COLOURS[theme].contrast(palette["tint"]) >= MIN_CONTRAST
 
 
 def test_a_colour_with_enough_contrast_is_not_changed() -> None:

@@ -25,7 +25,7 @@ class SpecValidator:
         self.checked_calls = 0
         """The number of calls that the description has an operation for."""
         self._base_path = base_path
-        self._validators: dict[str, Draft202012Validator] = {}  # a description takes long to compile
+        self._validators: dict[str, Draft202012Validator] = {}  # by schema, because compiling a description is slow
 
     def wrap(self, answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
         """Return an ``answer`` function that also checks each request and its response."""

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,6 @@ from tests.services import (
     environment,
     fresh_database,
     running_servers,
-    with_database,
 )
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -74,17 +74,18 @@ def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
     return create_settings(servers, database, tmp_path)
 
 
-@pytest.fixture(scope="session")
-def _engine(servers: Servers, _database: str) -> Engine:
-    """Return one engine for all tests, because each new engine asks the server for its version and types."""
-    return connect(with_database(servers.postgres.app_url, _database))
+@cache
+def _engine_of(url: str) -> Engine:
+    """Return one engine for each database, because a new engine asks the server for its version and types again."""
+    return connect(url)
 
 
 @pytest.fixture
-def records(settings: Settings, _engine: Engine) -> Iterator[Records]:
+def records(settings: Settings) -> Iterator[Records]:
     """Yield the records of an empty, migrated database."""
-    yield Records(_engine, settings.timers)
-    _engine.dispose()
+    engine = _engine_of(settings.database_url.get_secret_value())
+    yield Records(engine, settings.timers)
+    engine.dispose()
 
 
 @pytest.fixture

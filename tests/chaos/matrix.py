@@ -81,9 +81,7 @@ MATRIX = (
     Row(
         "The broker's password changes",
         "The effects of an unavailable broker, until the password is correct again. No log contains the password.",
-        (
-            f"{PASSWORD}test_services_lose_no_request_during_a_wrong_broker_password",
-        ),
+        (f"{PASSWORD}test_services_lose_no_request_during_a_wrong_broker_password",),
     ),
     Row(
         "Half-open connections to the broker; the response to BRPOP, LPUSH or HDEL is lost",

@@ -153,7 +153,9 @@ MISTAKES = (
         (replaced(give_up, "_is_final", lambda *_: True),),
         {"carried_out_late": 0.4},
     ),
-    Mistake("a late failure is ignored", (wrapped(outcomes, "_moves_case", ignore_late_failure),), {"late_failure": 0.5}),
+    Mistake(
+        "a late failure is ignored", (wrapped(outcomes, "_moves_case", ignore_late_failure),), {"late_failure": 0.5}
+    ),
     Mistake(
         "a webhook is trusted without a lookup",
         (replaced(resolution, "cannot_look_up", lambda *_: True), replaced(RefundLimits, "can_look_up", False)),

@@ -107,22 +107,22 @@ class _Bench:
 
     def drain(self, number: int) -> None:
         """Accept requests and wait until each is refunded."""
-        before = self._refunded()
+        refunded_before = self._refunded()
         self._load(number)
-        self._wait(before + number)
+        self._wait(refunded_before + number)
 
     def measure(self, number: int) -> tuple[float, dict[str, float]]:
         """Return refunds per second, and CPU milliseconds per refund by service, for a backlog.
 
         The relay is stopped while the backlog is created.
         """
-        before = self._refunded()
+        refunded_before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)
         self._load(number)
         self._analyze()  # because query plans for empty tables would distort the figures
         cpu_before, began = self._cpu(), time.monotonic()
         os.kill(self._pids["relay"], signal.SIGCONT)
-        self._wait(before + number)
+        self._wait(refunded_before + number)
         seconds = time.monotonic() - began
         cpu_by_service = {name: after - cpu_before[name] for name, after in self._cpu().items()}
         return number / seconds, {name: round(1_000 * cpu / number, 3) for name, cpu in cpu_by_service.items()}
@@ -133,9 +133,9 @@ class _Bench:
         The times are those of the database's clock.
         """
         for _ in range(number):
-            before = self._refunded()
+            refunded_before = self._refunded()
             self._load(1)
-            self._wait(before + 1, interval=0.005)
+            self._wait(refunded_before + 1, interval=0.005)
         with self._records.work() as work:
             return sorted(work.case_views.latencies(number))
 

@@ -50,8 +50,8 @@ class DataDir:
     @classmethod
     def default(cls, name: str = "main") -> Self:
         """Return $MONEYBACK_HOME, or a default folder for this user, this checkout and this name."""
-        if chosen := os.environ.get("MONEYBACK_HOME"):
-            return cls(Path(chosen), name)
+        if home := os.environ.get("MONEYBACK_HOME"):
+            return cls(Path(home), name)
         checkout = Path(__file__).resolve().parent.parent
         digest = hashlib.sha256(f"{checkout}{name}".encode()).hexdigest()[:8]
         return cls(DEFAULT_PARENT / f"moneyback-{os.geteuid()}-{digest}", name)

@@ -14,7 +14,7 @@ class Idempotency:
         self._work = work
 
     def claim(self, source: str, key: str) -> bool:
-        """Lock this key of this source until the end of the transaction. Return False if another request holds the lock."""
+        """Lock this key of this source until the end of the transaction. Return False if another request has the lock."""
         return bool(self._work.run(_CLAIM, lock=_lock_number(source, key)).scalar_one())
 
 

@@ -125,9 +125,9 @@ class Records:
 
     def warm_up(self, number: int) -> None:
         """Open ``number`` connections before their first use, because opening takes time. Ignore an unavailable database."""
-        with suppress(*DatabaseDownError), ExitStack() as opened:
+        with suppress(*DatabaseDownError), ExitStack() as connections:
             for _ in range(number):
-                opened.enter_context(self.engine.connect())
+                connections.enter_context(self.engine.connect())
 
     @contextmanager
     def work(self) -> Iterator[UnitOfWork]:

@@ -46,9 +46,9 @@ def _extras(settings: Settings) -> list[Check]:
     """Return a check for each extra that is not installed. The check fails if the settings need the extra."""
     from config.extras import EXTRAS, missing, wanted_by
 
-    wanted = wanted_by(settings)
-    absent = [(extra, missing(extra)) for extra, spec in EXTRAS.items() if extra in wanted or spec.verbs]
-    return [Check(f"extra {extra}", extra not in wanted, message) for extra, message in absent if message]
+    needed = wanted_by(settings)
+    messages = [(extra, missing(extra)) for extra, spec in EXTRAS.items() if extra in needed or spec.verbs]
+    return [Check(f"extra {extra}", extra not in needed, message) for extra, message in messages if message]
 
 
 def _database(settings: Settings) -> list[Check]:

@@ -70,7 +70,7 @@ def _yaml(value: Json | list[Any], indent: str = "") -> Iterator[str]:
         if not inner or not isinstance(inner, dict | list):
             yield f"{start.rstrip()} {json.dumps(inner, ensure_ascii=False)}"
         elif name is None:
-            first, *others = _yaml(inner, f"{indent}  ")
-            yield from (f"{start}{first.lstrip()}", *others)
+            first_line, *other_lines = _yaml(inner, f"{indent}  ")
+            yield from (f"{start}{first_line.lstrip()}", *other_lines)
         else:
             yield from (start, *_yaml(inner, f"{indent}  "))

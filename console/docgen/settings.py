@@ -35,8 +35,8 @@ def page() -> str:
 
 
 def _heading(account: type[BaseSettings]) -> str:
-    name, _, more = docstring_text(account).partition(". ")
-    return "\n\n".join([f"### {name.rstrip('.')}", *([more] if more else [])])
+    name, _, description = docstring_text(account).partition(". ")
+    return "\n\n".join([f"### {name.rstrip('.')}", *([description] if description else [])])
 
 
 def _settings(block: type[BaseSettings], *, exclude: tuple[str, ...] = ()) -> str:

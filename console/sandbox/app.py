@@ -112,16 +112,16 @@ class App:
         charge = body if isinstance(body, ErrorResponse) else read_opening(body)
         if isinstance(charge, ErrorResponse):
             return error_reply(charge)
-        opened = self._ledger.open_dispute(charge)
-        return error_reply(opened) if isinstance(opened, ErrorResponse) else Reply(200, opened.document())
+        dispute = self._ledger.open_dispute(charge)
+        return error_reply(dispute) if isinstance(dispute, ErrorResponse) else Reply(200, dispute.document())
 
     async def _close_dispute(self, scope: Message, receive: Receive) -> Reply:
         body = await _body(receive)
         status = body if isinstance(body, ErrorResponse) else read_closing(body)
         if isinstance(status, ErrorResponse):
             return error_reply(status)
-        closed = self._ledger.close_dispute(_last_segment(scope), status)
-        return error_reply(closed) if isinstance(closed, ErrorResponse) else Reply(200, closed.document())
+        dispute = self._ledger.close_dispute(_last_segment(scope), status)
+        return error_reply(dispute) if isinstance(dispute, ErrorResponse) else Reply(200, dispute.document())
 
     async def _summary(self, _: Message, __: Receive) -> Reply:
         return Reply(200, self._store.summary())

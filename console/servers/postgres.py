@@ -74,7 +74,7 @@ class Postgres(Server):
 
     def _command(self) -> Sequence[str]:
         settings = SETTINGS | {"unix_socket_directories": str(self.data_dir.run)}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         return (self._program(f"{BIN}/postgres"), "-D", str(self.data), *options)
 
     def _prepare(self) -> None:

@@ -52,7 +52,7 @@ class Valkey(Server):
 
     def _command(self) -> Sequence[str]:
         settings = SETTINGS | {"unixsocket": str(self.socket), "dir": str(self.folder)}
-        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        options = [argument for name, value in settings.items() for argument in (f"--{name}", value)]
         return (self._program(self.wheel.programs[0]), *options)
 
     def _answers(self) -> bool:

@@ -12,7 +12,7 @@ class Extra(NamedTuple):
     """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra with its name."""
 
     modules: tuple[str, ...]
-    verbs: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
     """The commands of ``moneyback`` that need the extra."""
     settings: tuple[str, ...] = ()
     """The settings that need the extra if they are set."""
@@ -51,7 +51,7 @@ def require(*extras: str) -> None:
         raise RefusedError("\n".join(faults))
 
 
-def require_for(verb: str, settings: Settings | None = None) -> None:
+def require_for(command: str, settings: Settings | None = None) -> None:
     """Raise RefusedError if this command, or a connected provider, needs an extra that is not installed."""
-    by_command = [name for name, extra in EXTRAS.items() if verb in extra.verbs]
+    by_command = [name for name, extra in EXTRAS.items() if command in extra.commands]
     require(*by_command, *(settings.providers if settings else ()))

@@ -47,7 +47,7 @@ def _extras(settings: Settings) -> list[Check]:
     from config.extras import EXTRAS, missing, wanted_by
 
     needed = wanted_by(settings)
-    messages = [(extra, missing(extra)) for extra, spec in EXTRAS.items() if extra in needed or spec.verbs]
+    messages = [(extra, missing(extra)) for extra, spec in EXTRAS.items() if extra in needed or spec.commands]
     return [Check(f"extra {extra}", extra not in needed, message) for extra, message in messages if message]
 
 

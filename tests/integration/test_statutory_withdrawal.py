@@ -201,5 +201,5 @@ def test_an_unmatched_withdrawal_is_valid_and_offers_no_second_request(site: Sit
         (step,) = work.cases.lock([case], state=State.RECEIVED)
         work.history.record([step.after(Event.FOUND_NO_PURCHASE, actor="test")])
     page = site.web.get(site.link_path(Purpose.STATUS, case)).text
-    assert "its date counts" in page
+    assert "counts from the day you sent it" in page
     assert 'class="button"' not in page

@@ -82,7 +82,7 @@ def test_a_statutory_withdrawal_without_a_purchase_needs_no_second_request() -> 
     text, html = bodies(
         an_email(EmailKind.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=declared_at)
     )
-    assert "its date counts" in text
+    assert "counts from the day you sent it" in text
     assert "/help/refund" not in text + html
     assert LINKS.to(Purpose.STATUS, CASE) in text
 

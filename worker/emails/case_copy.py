@@ -84,8 +84,8 @@ EMAILS: Mapping[EmailKind, Copy] = {
         facts=(*_PURCHASE, ("Refund ID", "refund")),
         after=(
             "{arrival}",
-            "With the refund, your right to use {product} has ended.",
             "Hasn’t arrived by then? {support}",
+            "With the refund, your right to use {product} has ended.",
         ),
         link=("View refund details", Target.STATUS),
         true_in=frozenset({State.REFUNDED}),
@@ -136,10 +136,10 @@ EMAILS: Mapping[EmailKind, Copy] = {
             "We received a refund request from this address but found no purchase with exactly these details.",
             (
                 "The reference number is in your order confirmation. Use the email address you gave when you "
-                "ordered. It may not be this one."
+                "ordered, even if it’s not this one."
             ),
         ),
-        ask="Please try again with both:",
+        ask="Please try again with the reference number and that email address:",
         button=("Request a refund", Target.FORM),
         after=("Didn’t request a refund? You can ignore this email.", "Your case number is {case}."),
         true_in=frozenset({State.UNMATCHED}),
@@ -191,15 +191,15 @@ WITHDRAWAL_UNMATCHED = Copy(
     heading="We couldn’t match your withdrawal to a purchase",
     before=(
         (
-            "We’ve received your withdrawal from a contract, and its date counts. But no purchase matches these "
-            "details exactly, so our support team is looking for it. You don’t need to withdraw again."
+            "We’ve received your withdrawal from a contract. It counts from the day you sent it. But no purchase "
+            "matches these details exactly, so our support team is looking for it. You don’t need to withdraw again."
         ),
     ),
     facts=(("Contract", "asked_reference"), ("Email address", "asked_email")),
     after=(
         (
-            "The reference number is in your order confirmation. Use the email address you gave when you ordered. "
-            "It may not be this one."
+            "The reference number is in your order confirmation. Use the email address you gave when you ordered, "
+            "even if it’s not this one."
         ),
         "Your case number is {case}.",
         "Didn’t submit this? You can ignore this email. Nothing will be refunded.",

@@ -63,10 +63,10 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
             "Someone entered this email address to find a purchase. No purchase matches exactly these details.",
             (
                 "The reference number is in your order confirmation. Use the email address you gave when you "
-                "ordered. It may not be this one."
+                "ordered, even if it’s not this one."
             ),
         ),
-        ask="Please try again with both:",
+        ask="Please try again with the reference number and that email address:",
         button=("Find a purchase", Page.LOOKUP),
         after=(_NOT_REQUESTED,),
         link=("I don’t have my reference number", Page.REFERENCES),

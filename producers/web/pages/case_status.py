@@ -51,7 +51,7 @@ _CAN_REQUEST_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED}
 
 WITHDRAWAL_UNMATCHED = StatusHeadline(
     "We couldn’t match your withdrawal to a purchase",
-    "We’ve received your withdrawal, and its date counts. But no purchase matches this reference number and email "
+    "We’ve received your withdrawal. It counts from the day you sent it. But no purchase matches this reference number and email "
     "address exactly, so our support team is looking for it. You don’t need to withdraw again.",
     Tone.WAITING,
 )

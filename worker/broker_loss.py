@@ -17,8 +17,8 @@ MARKER_KEY = "moneyback.broker-marker"
 class BrokerLossDetector:
     """A detector of broker data loss.
 
-    Detectors may run in several processes. If two detectors find no marker, support tasks are published twice, with the
-    same ids.
+    Detectors may run in several processes. If two detectors find no marker, each support task is published twice, with the
+    same id.
     """
 
     def __init__(self, records: Records) -> None:
@@ -26,11 +26,11 @@ class BrokerLossDetector:
         self._candidate_key = f"{MARKER_KEY}.{uuid4().hex}"
 
     def run_once(self, connection: Connection) -> int:
-        """Make all open support tasks due again if the marker is missing. Return the number of tasks.
+        """Make all open support tasks due again if the marker is missing in the broker. Return the number of tasks.
 
-        The marker is set after the commit, because the relay may crash before the commit. The marker is a key written
-        before the transaction and renamed after it. If the broker loses its data in between, the rename fails and the
-        check runs again.
+        A temporary key is written to the broker before the transaction in the database. After the commit, the temporary key
+        is renamed to the marker. If the process crashes before the commit, the marker is still missing. If the broker loses
+        its data before the rename, the rename fails. In both cases the next run makes the tasks due again.
         """
         with connection.channel() as channel:
             broker: Any = channel

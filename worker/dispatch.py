@@ -1,8 +1,8 @@
 """Dispatches the ids in a message to the handler of its queue, both in a Celery task and in brokerless mode.
 
-A delivery is counted before the handler runs. The count is undone if another worker has locked the case. First deliveries run as
-one batch. A case whose worker crashed is retried in a small batch, and then alone. After three crashes the case goes to support
-(poison-message isolation).
+A delivery of a case is counted before the handler runs. The count is undone if another worker has locked the case. Cases that
+are delivered for the first time are processed in one batch. A case whose worker crashed is processed again in a small batch, and
+after a second crash alone. After three crashes the case goes to support (poison-message isolation).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -36,10 +36,10 @@ from worker.webhook_events.processing import process_webhook_events
 log = structlog.get_logger()
 
 MAX_DELIVERIES = 3
-SMALL_BATCH = 10  # cases. A hundred cases that are processed one by one would exceed the time limit of the task
+SMALL_BATCH = 10  # cases at most. If 100 cases were processed one by one, the task would exceed its time limit
 
 Handler = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
-"""A function that processes ids. If deliveries are counted, it returns the cases that it could lock or lease."""
+"""A function that processes ids. If deliveries are counted, it returns the ids of the cases that it could lock or lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,14 @@ class QueueHandler:
 
     handle: Handler
     states: tuple[State, ...] = ()
-    """Empty if the ids are not case ids, or if the handler moves no case. Then no deliveries are counted."""
+    """Empty if the ids are not case ids, or if the handler changes no case's state. Then no deliveries are counted."""
 
 
 def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Evaluate cases, and send the refunds of approved cases. Return the cases that could be locked.
+    """Evaluate cases, and send the refunds of approved cases. Return the ids of the cases that could be locked.
 
-    If the worker crashes between the two commits, the sweep sends the approved cases to a queue again.
+    The evaluation is committed first. If the worker crashes before it has sent the refunds, the sweep publishes the approved
+    cases again.
     """
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.RECEIVED)
@@ -76,7 +77,7 @@ HANDLERS: dict[type[WorkItems], QueueHandler] = {
 
 
 def handle(context: WorkerContext, kind: type[WorkItems], ids: Sequence[UUID]) -> None:
-    """Run the handler of messages of this kind on these ids."""
+    """Process these ids with the handler for messages of this kind."""
     handler = HANDLERS[kind]
     if not handler.states:
         handler.handle(context, ids)
@@ -96,7 +97,7 @@ def _count_deliveries(
     The deliveries of a group are counted before the group is yielded. If the Celery task has no time left, the remaining
     cases are not counted, and the sweep sends them again.
     """
-    # After this time, the previous worker has ended or was killed.
+    # The seconds after a delivery when the worker of that delivery has certainly ended or was killed.
     apart = context.settings.timers.task_time_limit_seconds
     deadline = sending_ends(context)
     with context.records.work() as work:
@@ -117,7 +118,7 @@ def _count_deliveries(
 
 
 def _split_batches(crashed_before: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
-    """Yield cases whose worker crashed once in small batches, and the other cases alone."""
+    """Yield small batches of the cases whose worker crashed once. Then yield each other case alone."""
     crashed_once = [case_id for case_id, count in crashed_before.items() if count == 1]
     yield from (crashed_once[start : start + SMALL_BATCH] for start in range(0, len(crashed_once), SMALL_BATCH))
     yield from ([case_id] for case_id, count in crashed_before.items() if count > 1)

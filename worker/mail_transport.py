@@ -21,7 +21,7 @@ from config.loopback import is_loopback
 from config.settings import Settings
 from domain.errors import MoneybackError
 
-TIMEOUT = 20.0  # seconds for one reply of the mail server
+TIMEOUT = 20.0  # seconds: the maximum wait for one reply of the mail server
 
 
 class MailTransportError(MoneybackError, OSError):
@@ -29,7 +29,7 @@ class MailTransportError(MoneybackError, OSError):
 
 
 class EmailNotSentError(MailTransportError):
-    """The mail server did not accept this e-mail now. The e-mail certainly was not sent, so it can be sent again later."""
+    """The e-mail was certainly not sent, so it can be sent later. For example, the mail server is busy."""
 
 
 class EmailRejectedError(MailTransportError):
@@ -41,7 +41,10 @@ class DeliveryUnknownError(MailTransportError):
 
 
 class MailTransport(Protocol):
-    """A way to deliver e-mails. With a ``repeatable`` transport, an e-mail that is delivered twice arrives once."""
+    """A way to deliver e-mails.
+
+    If ``repeatable`` is True, the same e-mail may be delivered again, because the new copy replaces the first copy.
+    """
 
     repeatable: bool
 
@@ -79,7 +82,7 @@ class MaildirTransport:
             ) from error
 
     def _find_target(self, name: str) -> Path:
-        """Return the path of this e-mail. An e-mail that is marked as read keeps its path, so it stays read."""
+        """Return the path for this e-mail. If the e-mail exists and is marked as read, return its path, so it stays read."""
         read = next((self._folder / "cur").glob(f"{escape(name)}{Maildir.colon}*"), None)
         return read or self._folder / "new" / name
 

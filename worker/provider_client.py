@@ -1,4 +1,4 @@
-"""Calls providers within their rate limits and the time limit of the Celery task. Every failure becomes ``Unknown``."""
+"""Calls providers within their rate limits and the time limit of the Celery task. An adapter's error becomes ``Unknown``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class NotSent:
 
 
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send a refund for the first time. If the provider would refund a payment twice, look the refund up first.
+    """Send a refund for the first time. If the provider does not reject a second refund of a payment, look up the refund first.
 
     The refund may exist already. Records that were restored from a backup lack the latest refunds. Support may also have
     refunded the payment manually.
@@ -54,7 +54,10 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund. Return NotSent if the rate limit allows no call until the monotonic instant ``until``."""
+    """Send the refund. Return NotSent if the rate limit allows no call until ``until``, or if the provider is not reached.
+
+    ``until`` is a value of the monotonic clock.
+    """
     with record_network_activity() as activity:
         result = _call(
             context,
@@ -112,7 +115,7 @@ def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> P
 
 
 NO_MATCHING_KEY = "mb_no_matching_key"
-"""An idempotency key that no operation has."""
+"""An idempotency key that no operation has, so that a lookup with it finds only external refunds."""
 
 NO_TIME = "The provider was not called, because other calls or its rate limit used up the time of the task."
 

@@ -1,15 +1,18 @@
-"""Checks the invariants of the refund protocol: some after each commit and call, and all at the end of a world.
+"""Checks the invariants of the refund protocol in a simulated world, which is one run of the simulation.
+
+Some invariants are checked after each commit and before each refund call. At the end of the run, all are checked.
 
 - I1: a payment is refunded at most once, and a purchase has at most one open case
 - I2: a refund call has the charge and the amount of its operation
 - I3: an operation is committed before its call, and no call is made inside a transaction
 - I4: every accepted request becomes a case that ends or waits for support, and no work remains
 - I5: the history of a case is complete, and only the task with the lease records the result of a refund
-- I6: a case in a final state does not change; only a refunded case may go to support, after a late failure
-- I7: a refunded case has one paid operation, and the provider has the same refund
-- I8: a case without a refund has no paid refund at the provider, unless its outcome is unknown
-- I9: a call is not repeated shortly before its idempotency key expires, or after a permanent decline
-- I11: a disputed or refunded payment is not refunded again, and external refunds and disputes are reported to support
+- I6: a case does not leave a final state. Exception: a refunded case goes to support if its refund fails later.
+- I7: a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge and amount
+- I8: a case that was not refunded has no paid refund at the provider, unless support reads that the outcome is unknown
+- I9: a refund call is not repeated shortly before its idempotency key expires. After a permanent decline, no other refund
+  of the payment is sent.
+- I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
 - I12: an e-mail is sent once, and a support task is published until a helpdesk has read it
 - BUG: no task ends with an unexpected error
 """
@@ -48,7 +51,7 @@ LEASED_STATES = {State.REFUNDING, State.REFUND_PENDING}
 BAD_DISPUTES = {"open", "lost"}
 
 EXPECTED_ERRORS = (OperationalError, BrokerUnavailableError, SoftTimeLimit)
-"""The errors that may end a task, because the sweep repeats the task's work."""
+"""A task may end with one of these errors, because the sweep repeats the task's work."""
 
 
 class ViolatedError(BaseException):
@@ -62,12 +65,15 @@ class InvariantChecker:
         self._world = world
         self.violations: list[str] = []
         self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
-        """The task that has the lease of a case, by the case's id and fence. The fence is a number that each lease raises."""
+        """The task that has the lease of a case, by the case's id and fence. Each new lease increases the fence, a number."""
         self._signed_disputes: dict[tuple[str, str], dict[str, Dispute]] = {}
-        """The disputes in the signed webhooks of providers without lookups, by provider and charge."""
+        """The status of each dispute by its id, in a mapping for each provider and charge.
+
+        It contains only disputes that a signed webhook reported, and only for providers without lookups.
+        """
 
     def report_violation(self, invariant: str, sentence: str) -> None:
-        """Record a violation, and end the world."""
+        """Record a violation, and raise ViolatedError, which ends the run."""
         self.violations.append(f"{invariant}: {sentence}")
         self._world.log(f"VIOLATED {invariant}: {sentence}")
         raise ViolatedError(f"{invariant}: {sentence}")
@@ -84,23 +90,25 @@ class InvariantChecker:
         world = self._world
         operation = world.records.tables.refund_operations.get(key)
         if operation is None:
-            self.report_violation("I3", f"{key} is sent, but no operation with this key was committed.")
+            self.report_violation("I3", f"A refund is sent with {key}, but no operation with this key was committed.")
             return
         if provider.calls[key] >= operation.sends:
             self.report_violation(
                 "I3", f"{key} is sent {provider.calls[key] + 1} times, but only {operation.sends} sends were recorded."
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
-            self.report_violation("I2", f"{key} is sent for {charge} and {amount}.")
+            self.report_violation("I2", f"{key} is sent for {charge} and {amount}, which differ from its operation.")
         others = [o for o in world.records.tables.refund_operations.values() if o.charge == charge and o.key != key]
         if any(other.code in PERMANENT_DECLINE_CODES for other in others):
             self.report_violation(
-                "I9", f"{key} is sent, although the provider declined a refund of this payment permanently."
+                "I9", f"{key} is sent, although the provider permanently declined an earlier refund of this payment."
             )
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
         if operation.sends > 1 and age > ttl - 4 * HOUR:  # a call must not be repeated shortly before its key expires
-            self.report_violation("I9", f"{key} is sent again {age / HOUR:.1f} h after the first call.")
+            self.report_violation(
+                "I9", f"{key} is sent again {age / HOUR:.1f} h after the first call, which is too late."
+            )
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
         """Check a new refund at the provider."""
@@ -110,7 +118,7 @@ class InvariantChecker:
             self.report_violation("I1", f"{refund.charge} is refunded twice: {[refund.key for refund in refunds]}.")
 
     def webhook_stored(self, provider: Provider, webhook_event: WebhookEvent) -> None:
-        """Record the status that a stored webhook reported."""
+        """Record what a stored webhook reported about a dispute or a refund."""
         if (
             isinstance(webhook_event.reported, DisputeStatus)
             and webhook_event.charge
@@ -148,12 +156,14 @@ class InvariantChecker:
         previous = tables.transitions.get((row.case_id, row.seq - 1))
         if (previous.to_state if previous else "") != row.from_state:
             self.report_violation(
-                "I5", f"{row.case_id} leaves {row.from_state}, but was {previous and previous.to_state}."
+                "I5",
+                f"A transition of {row.case_id} starts in '{row.from_state}', "
+                f"but the transition before it ended in '{previous and previous.to_state}'.",
             )
         if row.from_state in FINAL_STATES and (row.from_state, row.to_state) != (State.REFUNDED, State.WITH_SUPPORT):
-            self.report_violation("I6", f"{row.case_id} leaves {row.from_state} for {row.to_state}.")
+            self.report_violation("I6", f"{row.case_id} goes from the final state {row.from_state} to {row.to_state}.")
         if row.from_state in LEASED_STATES and self._lease_holder(row.case_id) is not self._current_task():
-            self.report_violation("I5", f"{row.case_id} was changed by a task that had lost its lease.")
+            self.report_violation("I5", f"{row.case_id} was changed by a task that did not have the lease of the case.")
         if row.event == "refund_started":
             self._check_refund_start(row.case_id)
         if row.to_state == State.WITH_SUPPORT:
@@ -173,10 +183,12 @@ class InvariantChecker:
         tables = self._world.records.tables
         tasks = [t for t in tables.support_tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
         if len(tasks) != 1 or tasks[0].reasons == "[]":
-            self.report_violation("I12", f"{row.case_id} went to support with {len(tasks)} tasks.")
+            self.report_violation(
+                "I12", f"{row.case_id} went to support without exactly one task with a reason: {tasks}"
+            )
 
     def _current_task(self) -> Task | None:
-        """Return the current task. If it is a thread, return the task for which the thread makes a call."""
+        """Return the current task. If the current task is a thread of the call pool, return the task that started the call."""
         current = self._world.clock.current
         return current and current.caller
 
@@ -186,13 +198,15 @@ class InvariantChecker:
     def _check_history(self, row: CaseRow) -> None:
         last = self._world.records.tables.transitions.get((row.id, row.seq))
         if last is None or (last.to_state, last.hash) != (row.state, row.head_hash):
-            self.report_violation("I5", f"{row.id} is {row.state}, but its history ends with {last and last.to_state}.")
+            self.report_violation(
+                "I5", f"{row.id} is in state '{row.state}', but its history ends in '{last and last.to_state}'."
+            )
 
     def _check_single_case(self, row: CaseRow) -> None:
         cases = self._world.records.tables.cases.values()
         open_cases = sum(case.purchase_id == row.purchase_id and case.state in OPEN_STATES for case in cases)
         if row.purchase_id and row.state in OPEN_STATES and open_cases > 1:
-            self.report_violation("I1", f"{row.id} is {row.state}, and its purchase has another open case.")
+            self.report_violation("I1", f"{row.id} is open ({row.state}), but its purchase has another open case.")
 
     def _check_refunded(self, case: UUID) -> None:
         tables = self._world.records.tables
@@ -255,7 +269,7 @@ class InvariantChecker:
                 self.report_violation("I8", f"{row.id} is {row.state} ({last.evidence}), but {paid[0].id} was paid.")
 
     def _check_purchase(self, purchase: PurchaseRow) -> None:
-        """Check the purchase's refunded amount, its disputes, and the support tasks about its external refunds."""
+        """Check the refunded amount and the disputes of a purchase, and the support tasks about external refunds."""
         tables = self._world.records.tables
         payment = purchase.provider, purchase.charge
         operations = [o for o in tables.refund_operations.values() if (o.provider, o.charge) == payment]
@@ -278,7 +292,7 @@ class InvariantChecker:
                     self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
     def _check_dispute_tasks(self, purchase: PurchaseRow) -> None:
-        """Check that support tasks report the disputes of a refunded purchase, at most one task for each dispute."""
+        """Check that support tasks report the disputes of a refunded purchase: at least one task, and at most one a dispute."""
         if purchase.provider_dispute not in BAD_DISPUTES:
             return
         reports = [
@@ -294,12 +308,14 @@ class InvariantChecker:
             self.report_violation("I11", sentence)
 
     def _check_signed_disputes(self, purchase: PurchaseRow) -> None:
-        """Check that the purchase has the dispute status of the signed webhooks."""
+        """Check that the purchase has the dispute status that the signed webhooks reported."""
         payment = purchase.provider, purchase.charge
         disputes = self._signed_disputes.get(payment)
         if disputes and purchase.provider_dispute != _deciding_status(disputes) and not self._is_unresolved(payment):
             self.report_violation(
-                "I11", f"{purchase.charge} is {purchase.provider_dispute}, but the signed webhooks report {disputes}."
+                "I11",
+                f"The dispute status of {purchase.charge} is {purchase.provider_dispute}, "
+                f"but the signed webhooks report {disputes}.",
             )
 
     def _is_unresolved(self, payment: tuple[str, str]) -> bool:
@@ -318,7 +334,7 @@ class InvariantChecker:
         return any(task.kind in kinds and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _failure_is_reported(self, refund: Refund) -> bool:
-        """Return whether a support task reports the failure of a refund, because no lookup showed the failure."""
+        """Return whether a support task reports that a refund failed. Such a task exists if no lookup showed the failure."""
         for task in self._world.records.tables.support_tasks.values():
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
@@ -365,5 +381,5 @@ class InvariantChecker:
 
 
 def _deciding_status(disputes: Mapping[str, Dispute]) -> Dispute:
-    """Return the status that decides: an open dispute first, then a lost dispute, then a won dispute."""
+    """Return the status that counts for a payment with several disputes: open before lost, and lost before won."""
     return next(kind for kind in (Dispute.OPEN, Dispute.LOST, Dispute.WON) if kind in disputes.values())

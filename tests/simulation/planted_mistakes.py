@@ -73,7 +73,7 @@ class Mistake:
     rates: Mapping[str, float] = field(default_factory=dict)
     """The rates of the faults that make the mistake visible."""
     forced: Mapping[str, Any] = field(default_factory=dict)
-    """The properties of the world that make the mistake visible."""
+    """The properties of the simulated world that make the mistake visible."""
 
 
 UNKNOWN_OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
@@ -105,12 +105,12 @@ MISTAKES = (
         (wrapped(outcomes, "transition_for", record_timeout_as_failure),),
         UNKNOWN_OUTCOMES,
     ),
-    Mistake("pending is recorded as paid", (wrapped(outcomes, "transition_for", record_pending_as_paid),)),
+    Mistake("a pending refund is recorded as paid", (wrapped(outcomes, "transition_for", record_pending_as_paid),)),
     Mistake(
         "the provider is called before the operation is committed", (replaced(dispatch, "execute", call_before_commit),)
     ),
     Mistake(
-        "repeats are not stamped",
+        "a repeated call is not recorded",
         (replaced(RefundOperations, "mark_resent", mark_nothing_resent),),
         UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
@@ -138,7 +138,7 @@ MISTAKES = (
         UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
     Mistake(
-        "a new key after an empty lookup",
+        "a new key after a lookup that finds no refund",
         (replaced(give_up, "_is_proven_absent", lambda *_: True), replaced(outcomes, "_may_repeat", lambda *_: False)),
         UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
     ),
@@ -149,7 +149,7 @@ MISTAKES = (
         {"external_refunds": 0.5},
     ),
     Mistake(
-        "an external refund ends a case while our refund is in flight",
+        "an external refund ends a case while our refund may still be carried out",
         (replaced(give_up, "_is_final", lambda *_: True),),
         {"carried_out_late": 0.4},
     ),
@@ -162,7 +162,7 @@ MISTAKES = (
         {"webhook_false": 0.5, "late_failure": 0.3} | UNKNOWN_OUTCOMES,
     ),
     Mistake(
-        "an empty lookup resolves a webhook event",
+        "a lookup that finds no refund resolves a webhook event",
         (wrapped(processing, "_own_outcome", resolve_by_empty_lookup),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
@@ -185,7 +185,7 @@ MISTAKES = (
         {"lists_refunds": 0.0},
     ),
     Mistake(
-        "events that arrived during processing are resolved too",
+        "webhook events that arrived during processing are resolved too",
         (wrapped(WebhookEvents, "resolve", resolve_later_deliveries),),
         {"late_failure": 0.8},
         {"lists_refunds": 0.0, "reuses_event_ids": 1.0},
@@ -216,7 +216,8 @@ MISTAKES = (
         {"declined": 0.5, "failed_at_once": 0.3},
     ),
     Mistake(
-        "a lost response is recorded as not sent", (replaced(outcomes, "require_definite", record_unknown_as_not_sent),)
+        "a call without a response is recorded as not sent",
+        (replaced(outcomes, "require_definite", record_unknown_as_not_sent),),
     ),
     Mistake(
         "deliveries are not counted",
@@ -243,17 +244,17 @@ MISTAKES = (
         {"disputes": 0.9},
     ),
     Mistake(
-        "a purchase does not contain its refunds", (wrapped(RefundOperations, "record_results", omit_purchase_update),)
+        "a refund is not added to its purchase", (wrapped(RefundOperations, "record_results", omit_purchase_update),)
     ),
     Mistake("e-mails are not claimed", (wrapped(CaseEmails, "claim", omit_email_claim),), {"message_repeated": 0.4}),
     Mistake(
-        "tasks that the broker lost are not published again",
+        "support tasks that the broker lost are not published again",
         (replaced(SupportTasks, "publish_again", lambda _: 0),),
         {},
         BROKER_LOSS,
     ),
     Mistake(
-        "the broker marker is set before tasks are due again",
+        "the broker marker is set before support tasks are due again",
         (replaced(BrokerLossDetector, "run_once", set_marker_first),),
         {"kill": 0.1},
         BROKER_LOSS,

@@ -33,8 +33,8 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import select_deciding_dispute
 
-TIMEOUT = 30.0  # seconds until the adapter gives up a call
-MAX_DELAY = 3 * HOUR  # seconds; a call is carried out at most this long after its timeout
+TIMEOUT = 30.0  # seconds until the adapter stops waiting for a response
+MAX_DELAY = 3 * HOUR  # seconds; the provider carries out a call at most this long after its timeout
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class Refund:
 
 @dataclass(slots=True)
 class Charge:
-    """One charge, and the behaviour of the provider towards its refunds."""
+    """One charge, and how the provider handles refunds of the charge."""
 
     captured: Money
     refundable_from: float = 0.0
@@ -67,7 +67,7 @@ class Charge:
     decline_reason: str | None = None
     disputes: dict[str, Dispute] = field(default_factory=dict)
     poison: str = ""
-    """The step at which a process crashes: "request" for the call, "response" for the reading of its response."""
+    """If "request", the process that sends a refund call crashes. If "response", the process that reads the response crashes."""
 
     @property
     def deciding_dispute(self) -> DisputeStatus:
@@ -118,7 +118,7 @@ class Provider:
         )
         self.stores_declines = random.random() < 0.8
         self.max_delay = random.choice([MINUTE, HOUR, MAX_DELAY, MAX_DELAY])
-        """The highest number of seconds after its timeout at which a call is carried out."""
+        """The maximum number of seconds between a call's timeout and the moment when the provider carries out the call."""
         status_lag = forced.get("status_lag", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY]))
         self.status_lag = status_lag * (not self.reuses_event_ids)
         """The seconds until a lookup shows a change of a refund's status."""
@@ -242,7 +242,7 @@ class Provider:
         return [refund for refund in refunds if refund.charge == charge and refund.key and refund.status != "failed"]
 
     def look_up(self, charge: str, key: str) -> LookupResult:
-        """Return the result of a lookup without faults."""
+        """Return what a lookup shows. It shows new refunds and new statuses late. The caller adds other faults."""
         visible = [refund for refund in self._visible_refunds() if refund.charge == charge]
         for refund in visible:
             if refund.key == key:

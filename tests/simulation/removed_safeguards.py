@@ -1,4 +1,7 @@
-"""The code of the planted mistakes. Each function replaces or wraps a function of the product, and omits one safeguard."""
+"""The code of the planted mistakes, which the simulation must find.
+
+Each function replaces or wraps a function of the product, and omits one safeguard.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -161,7 +164,7 @@ def resolve_by_empty_lookup(real: Any) -> Any:
 
 
 def resolve_by_external_refund(real: Any) -> Any:
-    """Resolve an event without a status when a lookup shows an external refund, and does not show Moneyback's refund yet."""
+    """Resolve a webhook event without a status if a lookup shows an external refund, but does not yet show Moneyback's refund."""
 
     def own_outcome(event: Any, result: Any, *, was_paid: bool) -> Any:
         outcome = real(event, result, was_paid=was_paid)
@@ -171,7 +174,7 @@ def resolve_by_external_refund(real: Any) -> Any:
 
 
 def lock_in_any_state(real: Any) -> Any:
-    """Process the cases of a message in any state."""
+    """Lock the cases of a message, whatever their states are."""
 
     def lock(self: Cases, ids: Sequence[UUID], *, state: State) -> Any:
         cases = [case for id_ in dict.fromkeys(ids) if (case := self.lock_one(id_))]
@@ -257,7 +260,7 @@ def resolve_later_deliveries(real: Any) -> Any:
 
 
 def set_marker_first(self: Any, connection: Any) -> None:
-    """Set the broker marker before the tasks are due again."""
+    """Set the broker marker before the support tasks are made due again."""
     with connection.channel() as channel:
         if not channel.client.exists(MARKER_KEY):
             channel.client.set(MARKER_KEY, "")

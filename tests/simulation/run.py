@@ -1,4 +1,4 @@
-"""Runs worlds by their seeds, and searches for planted mistakes."""
+"""Runs simulated worlds, one for each seed, and searches for planted mistakes."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from tests.simulation.scenario import World
 
 MAX_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
 INVALID_MISTAKE = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
-"""The violation of a planted function that does not fit the product's code. It does not prove that the mistake was found."""
+"""Matches a violation that proves nothing: the planted code raised an error, because it does not fit the product's code."""
 FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches for mistakes; other worlds have lower seeds
 
 
@@ -50,14 +50,14 @@ class SearchResult:
     name: str
     worlds: int
     seed: int | None = None
-    """The seed of the world that found the mistake, or None."""
+    """The seed of the world in which the mistake was found, or None."""
     detail: str = ""
     """The violation that shows the mistake, or the reason why the search ended without a result."""
 
 
 @cache
 def settings_and_links() -> tuple[Settings, Links]:
-    """Return the settings and links of every world. The timers are the defaults, with a shorter time for confirmations."""
+    """Return the settings and links of every world. Only the timer for confirmations is shorter than the default."""
     settings = Settings(
         database_url=SecretStr("postgresql://user@host/database"),
         broker_url=SecretStr("memory://"),
@@ -93,7 +93,7 @@ def run_worlds(first: int, number: int) -> Outcome:
 
 
 def find_mistake(mistake: Mistake, max_worlds: int = MAX_WORLDS) -> SearchResult:
-    """Plant a mistake, and run worlds until it is found."""
+    """Plant a mistake, and run at most ``max_worlds`` worlds until the mistake is found."""
     for number in range(max_worlds):
         seed = FIRST_SEARCH_SEED + number
         with ExitStack() as planted:
@@ -120,6 +120,6 @@ def _is_correct_without(mistake: Mistake, seed: int) -> bool:
 
 
 def find_named_mistake(name: str) -> SearchResult:
-    """Search for the mistake with this name. A name can be sent to another process; a mistake cannot be pickled."""
+    """Search for the mistake with this name. Only the name is sent to this process, because a mistake cannot be pickled."""
     (mistake,) = (mistake for mistake in MISTAKES if mistake.name == name)
     return find_mistake(mistake)

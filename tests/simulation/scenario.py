@@ -1,4 +1,4 @@
-"""One world: the sellers, purchases, customers and faults of a seed. The world runs the product's own code.
+"""One simulated world. A seed determines its sellers, purchases, customers and faults. The world runs the product's own code.
 
 Real code: the domain, the intake, dispatch, evaluation, execution, resolution, webhook processing, disputes, e-mails,
 support tasks, rate limiter, sweep, relay with its brokerless mode, reconciliation, and every class of records.
@@ -11,10 +11,11 @@ Not tested: concurrent transactions (the simulation runs one transaction at a ti
 Assumptions about providers:
 - An idempotency key is valid for its documented time. During this time, a provider makes at most one refund with the key. Some
   providers do not store a decline under the key.
-- A call is carried out at most three hours after its timeout. The sum of three hours and the longest pause of a process is less
-  than the four hours before a key's end in which the product repeats no call.
+- A provider carries out a call at most three hours after the call's timeout. The product repeats no call in the last four hours
+  of its key. Three hours and the longest pause of a process are together less than these four hours.
 - A call whose key is valid for four hours or less is never repeated.
-- A lookup may be days behind the webhooks. Exception: webhooks without a status, such as Mollie's classic webhooks.
+- A lookup may show a new status days after the webhook. Exception: if webhooks contain no status, as Mollie's classic webhooks,
+  lookups show the new status immediately.
 """
 
 import random as shared_random
@@ -48,7 +49,7 @@ from worker.webhook_events.processing import MAX_ATTEMPTS
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
 FEW_ATTEMPTS = 30
-"""The maximum number of attempts for a webhook event in most worlds. More attempts would only take time."""
+"""The maximum number of attempts to process a webhook event, in most worlds. More attempts would only take time."""
 
 MAX_STEPS = 200_000  # a world with more steps is in an endless loop
 
@@ -90,7 +91,7 @@ class World:
     # Time
 
     def database_clock(self) -> datetime:
-        """Return the time of the database's clock. It is the true time, except for one planted mistake."""
+        """Return the time of the database's clock. It is the true time, except while a test plants a wrong clock."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 
@@ -198,7 +199,7 @@ class World:
         self.clock.spawn(process, "relay", relay.run, self.interleaving.stop_event())
 
     def _on_task_error(self, task: Task, error: Exception) -> None:
-        """Check the error of a task. A relay with an error is killed, and started again."""
+        """Check the error that ended a task. If the task was a relay, kill its process; a new relay starts later."""
         self.log(f"{task.process.name} {task.title} failed: {error!r}")
         self.checker.check_error(task, error)
         if task.title == "relay":

@@ -1,4 +1,4 @@
-"""Runs the simulation: 50 worlds in `make test`, some hundreds in `make test-slow`, and more with `make simulate`."""
+"""Runs simulated worlds: 50 in `make test`, 400 in `make test-slow`, and more with `make simulate`."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.run import find_mistake, fingerprint, run_worlds
 
 ROOT = Path(__file__).parents[2]
-FAST_SEARCHES = 2  # the number of planted mistakes, from the start of the list, that a few worlds find
+FAST_SEARCHES = 2  # the first two planted mistakes are found in a few worlds, so their tests are not slow
 
 
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(50, 400, 50))])

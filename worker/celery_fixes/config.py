@@ -1,8 +1,9 @@
 """Sets the options of Celery 5.7.0 that differ from the defaults, each with its reason.
 
-Messages are acknowledged early, because late acknowledgement has no advantage here. The database decides what a worker does, and
-the sweep sends overdue work again if a message is lost. Late acknowledgement would also need another workaround: without
-``Channel`` in config/kombu_transport.py, the worker exits when the broker restarts while a task runs.
+Messages are acknowledged before their tasks run. Late acknowledgement, after the task, would have no advantage: the database
+decides what a worker does, and the sweep sends overdue work again if a message is lost. Late acknowledgement would also depend
+on the workaround ``Channel`` in config/kombu_transport.py. Without ``Channel``, a worker exits if the broker restarts while a
+task runs.
 """
 
 from typing import Any
@@ -14,7 +15,8 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES
 
 RECONCILED_AT = crontab(hour="3", minute="0")
-"""The time of day in UTC. An interval would start again if beat lost its schedule file."""
+"""The time of day, in UTC, at which the reconciliation starts. It is no interval, because an interval would start from zero
+if beat lost its schedule file."""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -36,9 +38,9 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,  # True would deliver a message that crashes its worker again and again
         "task_soft_time_limit": timers.task_soft_time_limit_seconds,
-        "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease, so that a late worker is killed in time
+        "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease: a worker is killed before its lease ends
         "task_publish_retry": False,  # the relay retries, because the row stays in the outbox
-        "task_send_sent_event": True,  # Flower shows sent messages. A message has many cases, so messages are few
+        "task_send_sent_event": True,  # for Flower. These events are few, because one message carries many cases
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,  # a reserved message would wait behind a slow task while another worker is free
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a running refund is finished and recorded

@@ -1,4 +1,4 @@
-"""Stores messages that are not calls of our tasks as dead letters. Celery would discard them."""
+"""Stores a message as a dead letter if it is not a call of one of our tasks. Celery would discard the message."""
 
 from typing import Any
 
@@ -33,7 +33,9 @@ class Consumer(consumer.Consumer):
         try:
             with worker_context().records.work() as work:
                 work.dead_letters.keep(queue, raw_body(message), why)
-        except DatabaseDownError:  # not acknowledged, so the broker delivers it again after its visibility timeout
+        except (
+            DatabaseDownError
+        ):  # without acknowledgement the broker delivers the message again after the visibility timeout
             log.exception("message_not_stored", queue=queue)
             return
         log.warning("message_unreadable", queue=queue, why=why)

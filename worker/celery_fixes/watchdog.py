@@ -1,8 +1,8 @@
 """Restores lost prefetch credits of a worker, and ends a worker process that hangs.
 
-A worker may have only a certain number of unacknowledged messages: its prefetch credits. In kombu 5.7, an acknowledgement
-that is lost with its connection uses up its credit permanently. When all credits are lost, the worker takes no more messages and
-logs nothing.
+A worker needs one prefetch credit for each unacknowledged message, and it has a fixed number of credits. In kombu 5.7, if the
+connection breaks before an acknowledgement is sent, the credit of the message is lost permanently. When all credits are lost,
+the worker takes no more messages and logs nothing.
 """
 
 import faulthandler
@@ -22,14 +22,15 @@ STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
 
 
 class Watchdog(bootsteps.StartStopStep):
-    """A step of Celery's consumer. The step starts with each connection, and stops while the broker is unavailable.
+    """A step of Celery's consumer. The step starts when the worker connects to the broker, and stops when the connection ends.
 
-    A healthy worker polls its queues every second, or, if it has no free credit, after its longest task. If it has not
-    polled for longer, it hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM) ends the
-    process. Each check resets the alarm if the worker has polled since the last check.
+    A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. A worker
+    that does not poll until then hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM)
+    ends the process. Each check resets the alarm if the worker has polled since the last check.
 
-    A check also resets the alarm while a task with a longer time limit runs. A worker with one process has no free credit then.
-    After the alarm, the supervisor restarts the process, and the log contains the stack of each thread.
+    A check also resets the alarm while a task runs whose own time limit is longer than the default time limit. During such
+    a task, a worker with one process has no free credit and does not poll. After the alarm, the supervisor restarts the
+    process, and the log contains the stack of each thread.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -79,8 +80,9 @@ class Watchdog(bootsteps.StartStopStep):
 def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a channel
     """Free the credits of messages that no request uses any more.
 
-    The messages stay unacknowledged, and the broker delivers them again after its visibility timeout. A second delivery does
-    no harm if the task has run. It is needed if the database was unavailable and the message was not stored as a dead letter.
+    The messages stay unacknowledged, and the broker delivers them again after its visibility timeout. If the task has run, the
+    second delivery does no harm. If the message could not be stored as a dead letter because the database was unavailable, the
+    second delivery is needed.
     """
     in_use = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
     for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # kombu has no public names

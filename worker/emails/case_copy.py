@@ -1,7 +1,7 @@
 """The English texts of the e-mails about cases. Each sentence is a key of the translation catalogues.
 
-``{names}`` in braces are facts of the case. No text says that money has arrived, because a payment provider reports a
-refund before a bank books it.
+A name in braces, such as ``{product}``, is replaced by a fact of the case. No text says that money has arrived, because a
+payment provider reports a refund before the customer's bank books it.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The texts of an e-mail, from top to bottom. ``facts`` has pairs of a label and the name of a fact."""
+    """The texts of an e-mail, from top to bottom. Each entry of ``facts`` is a label and the name of the fact beside it."""
 
     subject: str
     heading: str
@@ -215,13 +215,16 @@ REPEATED_EMAILS: Mapping[State, EmailKind] = {
     State.REFUNDED: EmailKind.REFUNDED,
     State.WITH_SUPPORT: EmailKind.WITH_SUPPORT,
 }
-"""The e-mail for a duplicate request, by the state of the first case. In any other state it is ALREADY_REQUESTED."""
+"""The e-mail that answers a duplicate request, by the state of the first case.
+
+If the first case is in any other state, the answer is the e-mail ALREADY_REQUESTED.
+"""
 
 QUESTIONS: Mapping[str, str] = {
     RefundScope.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
     RefundScope.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
 }
-"""The question for a request that lacks a fact that support needs."""
+"""The question to the customer, by refund scope. Support needs the answer to decide about such a request."""
 
 DEFAULT_REASON = "Our support team needs to review this purchase first."
 """Replaces reasons that only support may see."""

@@ -35,7 +35,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
-    """Send an e-mail. If the case has changed its state and the text is no longer true, the e-mail counts as sent."""
+    """Send an e-mail. If its text is not true in the case's present state, do not send it; it then counts as sent."""
     view = views[email.case_id]
     if is_current(email.kind, view.state):
         first_case = views.get(email.joined) if email.joined else None

@@ -10,14 +10,14 @@ from worker.context import WorkerContext
 from worker.mail_transport import EmailNotSentError, EmailRejectedError
 from worker.refunds.execution import sending_ends
 
-PERMANENT_CLAIM = 100 * 365 * 86_400.0  # seconds
+PERMANENT_CLAIM = 100 * 365 * 86_400.0  # seconds: 100 years
 
 Email = TypeVar("Email")
 
 
 @dataclass(slots=True)
 class DeliveryResults(Generic[Email]):
-    """The results of a batch of e-mails. An e-mail that was not sent is paired with the sentence of its error."""
+    """The results of a batch of e-mails. A pair contains an e-mail and the text of its error."""
 
     sent: list[Email] = field(default_factory=list)
     not_sent: list[tuple[Email, str]] = field(default_factory=list)
@@ -40,14 +40,14 @@ def deliver_batch(
 ) -> None:
     """Claim, send and record e-mails.
 
-    ``claim`` gets the ids and the seconds of the claim, and commits the claim before anything is sent.
+    ``claim`` gets the ids and the duration of the claim in seconds, and commits the claim before any e-mail is sent.
 
-    If the transport is ``repeatable``, a repeated e-mail replaces the first, and the whole batch is claimed under a lease.
-    Otherwise each e-mail is claimed alone and permanently, so that a crash of the worker loses at most one e-mail. An
-    e-mail that may have been sent is not sent twice, because the status page has the same information. A claim is released
-    only if the e-mail certainly was not sent.
+    If the transport is ``repeatable``, a repeated e-mail replaces the first, and the whole batch is claimed for the duration
+    of a lease. Otherwise each e-mail is claimed alone and permanently, so that a crash of the worker loses at most one
+    e-mail. An e-mail that may have been sent is not sent again; the status page shows the customer the same information. A
+    claim is released only if the e-mail certainly was not sent.
 
-    If no time is left for an e-mail, the e-mail stays unclaimed, and the sweep publishes it again.
+    If no time is left for an e-mail, it does not stay claimed, and the sweep publishes it again.
     """
     until = sending_ends(context)
     is_repeatable = context.mail_transport.repeatable

@@ -18,8 +18,8 @@ import idna
 from domain.errors import UnreadableError
 
 MAX_FACT = 200  # characters of a name or a reference; a longer text is cut
-MAX_SUBJECT = 150  # characters
-MAX_TEXT = 4_000  # characters of a customer's text, as in the form
+MAX_SUBJECT = 150  # characters; a longer subject is cut
+MAX_TEXT = 4_000  # characters of a customer's text; the web form has the same maximum
 
 SUPPRESSED_RESPONSES = "DR, RN, NRN, OOF, AutoReply"
 """The automatic responses that Exchange must not send us ([MS-OXCMAIL] 2.1.3.2.20). "All" would also suppress non-delivery
@@ -35,7 +35,7 @@ class _MessageIds(UnstructuredHeader, BaseHeader):
     """
 
     def fold(self, *, policy: Policy) -> str:
-        """Fold the header before each Message-ID."""
+        """Write each Message-ID on its own line."""
         return f"{self.name}: " + f"{policy.linesep} ".join(str(self).split()) + policy.linesep
 
 
@@ -49,10 +49,10 @@ def build_message(
 ) -> EmailMessage:
     """Create a message with headers and without content.
 
-    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` lists the customer's
-    mail and our later e-mails, the oldest first. An entry of ``after`` is a Message-ID, or without @ the ``name`` of one of
-    our e-mails. ``reply`` is True if the message directly answers a mail (RFC 3834, 5). Raise UnreadableError if ``to``
-    or ``sender`` is not an address that can receive e-mail.
+    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` lists the earlier
+    messages of the thread: the customer's mail and our e-mails, the oldest first. An entry with @ is a Message-ID. An entry
+    without @ is the ``name`` of one of our e-mails. ``reply`` is True if the message directly answers a customer's mail
+    (RFC 3834, 5). Raise UnreadableError if ``to`` or ``sender`` is not an address that can receive e-mail.
     """
     sender_address = _parse_sender(sender)
     message = EmailMessage(policy=default.clone(header_factory=_HEADERS))

@@ -42,19 +42,19 @@ class Link(NamedTuple):
 def is_current(kind: EmailKind, state: State) -> bool:
     """Return whether the text of this kind of e-mail is true in this state.
 
-    The state may have changed since the e-mail was due.
+    The state of a case may have changed after the e-mail became due.
     """
     return state in EMAILS[kind].true_in
 
 
 def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> EmailMessage:
-    """Render a due e-mail. For a duplicate request it shows the status and the link of the ``first`` case.
+    """Render a due e-mail. For a duplicate request, the e-mail shows the status and the link of the ``first`` case.
 
-    Raise NotPossibleError if ``is_current()`` is false. Raise UnreadableError if ``sender`` or the case's address is not
-    valid.
+    Raise NotPossibleError if the text is not true in the case's state. Raise UnreadableError if ``sender`` or the
+    customer's address is not valid.
     """
     if not is_current(due.kind, view.state):
-        raise NotPossibleError(f"The e-mail {due.kind} would not be true, because the case is {view.state}.")
+        raise NotPossibleError(f"The text of the e-mail {due.kind} is not true for a case in the state '{view.state}'.")
     to = view.email if due.kind in _TO_REQUESTER else view.purchase_email
     if not to:
         raise UnreadableError(
@@ -75,10 +75,10 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
 
 
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:
-    """Choose the texts and the case that they show.
+    """Choose the texts, and the case whose facts they show.
 
-    A duplicate request repeats the e-mail of the first case, because that e-mail may be lost. A customer who made a
-    statutory withdrawal is not asked to send a request again.
+    After a duplicate request, the e-mail of the first case is sent again, because the customer may not have received it. A
+    customer who made a statutory withdrawal is not asked to send a request again.
     """
     if due.kind is EmailKind.ALREADY_REQUESTED and first and (repeated := REPEATED_EMAILS.get(first.state)):
         return EMAILS[repeated], first

@@ -6,16 +6,17 @@ from datetime import timedelta
 from domain.providers import Capabilities, DeclineReason, Lookup, Route
 
 CAPABILITIES = Capabilities(
-    # docs.adyen.com, "API idempotency": at least 31 days after the first submission, at one regional endpoint.
+    # docs.adyen.com, "API idempotency": a key is valid for at least 31 days after its first use, at the same regional endpoint.
     idempotency_key_ttl=timedelta(days=31),
     # Same page: "by default the total refunded value cannot exceed the captured amount".
     rejects_over_refund=True,
-    # No call shows or lists refunds. The REFUND webhook reports the outcome ("Refund").
+    # No call shows or lists refunds. The REFUND webhook reports the outcome (docs.adyen.com, "Refund").
     lookup=Lookup.NEVER,
     lists_refunds=False,
     # Adyen publishes no rate limit for its Checkout API. This limit is our choice; Adyen answers 429 to too many calls.
     calls_per_second=10.0,
-    # "Refund": the status is always "received". The maximum age of a payment depends on its payment method.
+    # docs.adyen.com, "Refund": Adyen answers with the status "received" and pays later. How old a payment may be depends on
+    # its payment method.
     default_route=Route(synchronous=False),
 )
 
@@ -29,8 +30,8 @@ CODES: Mapping[str, DeclineReason] = {
     "906": DeclineReason.PERMANENT,  # Original pspReference is invalid for this environment
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
-"""The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well, because nothing was carried
-out. The API description calls a 400 "a problem reading or understanding the request" and a 422 "a request validation error".
+"""The decline reason by errorCode, if Adyen answers 400 or 422. Any other errorCode is PERMANENT as well, because nothing was
+carried out: the API description calls 400 "a problem reading or understanding the request", and 422 "a request validation error".
 A later webhook reports whether Adyen can refund the payment."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
@@ -38,7 +39,7 @@ PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 UNDECIDED_CODES = frozenset(
     {
         "000",  # an unspecific error, from a wrong API key to a message that cannot be parsed
-        "010",  # Not allowed: our API credential lacks a role, which support adds
+        "010",  # Not allowed: our API credential lacks a role. Support adds the role
         "701",  # Server could not process request
         "704",  # request already processed or in progress, under our idempotency key ("API idempotency")
         "901",  # Invalid Merchant Account
@@ -49,3 +50,4 @@ UNDECIDED_CODES = frozenset(
 """After a reply with one of these codes, it is unknown whether the refund was carried out."""
 
 DECIDED_STATUSES = frozenset({400, 422})
+"""The HTTP statuses with which Adyen rejects a refund, if the errorCode is not in UNDECIDED_CODES."""

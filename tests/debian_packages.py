@@ -11,7 +11,7 @@ from pathlib import Path
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"  # the folders of server programs
-_TIMEOUT = 300  # seconds for one call of apt, because a browser has some hundred megabytes
+_TIMEOUT = 300  # seconds for one call of apt; the packages of a browser have several hundred megabytes
 
 
 class NotInstalledError(Exception):
@@ -19,7 +19,7 @@ class NotInstalledError(Exception):
 
 
 def find_or_install(packages: str, binary: str) -> Path:
-    """Return the path of a program or file. If it is missing, install its packages (separated by spaces) first.
+    """Return the path of a program or file. If it is missing, first install `packages`, which are separated by spaces.
 
     Raises NotInstalledError if the installation fails, for example without root, apt or network.
     """

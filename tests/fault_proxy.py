@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 FrameLength = Callable[[bytes], int]
-"""Returns the length of the first frame in the bytes; 0 if the frame is incomplete."""
+"""A function that returns the length of the first frame in the bytes, or 0 if the frame is incomplete."""
 
 
 def redis_frame_length(data: bytes) -> int:
@@ -33,13 +33,13 @@ def postgres_frame_length(data: bytes) -> int:
     """Return the length of the first message of PostgreSQL's protocol, version 3."""
     if len(data) == 1:
         return 1  # the response to an SSLRequest: one byte, without a length
-    head = 1 if data[0] else 0  # the first messages of a connection have no type byte, and a length below 2^24
+    head = 1 if data[0] else 0  # the first messages of a connection start with their length, whose first byte is 0
     size = head + int.from_bytes(data[head : head + 4])
     return size if len(data) >= max(size, head + 4) else 0
 
 
 class Loss:
-    """One injected fault: the proxy drops the frame that contains the given bytes, and closes its connection."""
+    """One injected fault: the proxy drops the frame that contains the given bytes, and closes the connection."""
 
     def __init__(self, request: bytes, response: bytes | None) -> None:
         self.request = request
@@ -47,7 +47,7 @@ class Loss:
         self.happened = threading.Event()
 
     def applies_to(self, request: bytes, response: bytes | None) -> bool:
-        """Return whether this frame is lost. A loss happens once."""
+        """Return whether the proxy drops this frame. A loss applies to one frame only."""
         if self.happened.is_set() or self.request not in request:
             return False
         if (response is None) != (self.response is None) or (self.response or b"") not in (response or b""):
@@ -88,7 +88,8 @@ class Proxy:
     def lose(self, *, request: bytes, response: bytes | None = None) -> Loss:
         """Drop the next request that contains ``request``.
 
-        With ``response``, drop the next response that contains these bytes and answers a request with ``request``.
+        If ``response`` is given, drop a response instead: the next one that contains ``response``
+        and that answers a request with ``request``.
         """
         loss = Loss(request, response)
         self._losses.append(loss)
@@ -168,7 +169,7 @@ class Proxy:
                 else:
                     continue
                 break
-        connection.is_flowing.wait()  # a frozen connection is not closed, either
+        connection.is_flowing.wait()  # a connection is not closed while it is frozen
         connection.close()
 
     def _is_lost(self, connection: ProxiedConnection, frame: bytes, *, is_response: bool) -> bool:

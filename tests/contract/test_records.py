@@ -1,4 +1,4 @@
-"""The contract tests of the records in PostgreSQL and of the in-memory records, which the simulation uses."""
+"""The contract tests of the records. Each test runs with PostgreSQL and with the in-memory records of the simulation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,7 +39,7 @@ UNKNOWN_ID = UUID(int=0)
 
 @pytest.fixture(params=["postgres", "memory"])
 def store(request: pytest.FixtureRequest) -> Iterator[Records]:
-    """Yield empty records, in PostgreSQL and in memory."""
+    """Yield empty records. Each test runs twice: in PostgreSQL and in memory."""
     if request.param == "memory":
         yield MemoryRecords(SHORT_TIMERS, lambda: datetime.now(UTC))
     else:
@@ -168,7 +168,7 @@ def test_a_request_with_a_used_key_gets_the_existing_case(store: Records) -> Non
     assert take_messages(store, RefundRequested) == [first.id]
 
 
-def test_a_key_is_unique_only_within_its_source(store: Records) -> None:
+def test_requests_from_two_sources_may_have_the_same_key(store: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(store, purchase)
     first, second = a_submission(purchase, key="7"), replace(a_submission(purchase, key="7"), source="elsewhere")
@@ -210,7 +210,7 @@ def test_an_error_rolls_the_transaction_back(store: Records) -> None:
     with store.work() as work:
         assert work.purchases.get(purchase.id) is None
         assert work.outbox.queues() == set()
-        assert work.refund_operations.claim([operation]) == {case}, "The payment is not claimed."
+        assert work.refund_operations.claim([operation]) == {case}, "After the rollback, the payment is not claimed."
         assert work.case_emails.claim([case], seconds=1) == []
         assert work.support_tasks.claim([a_support_task().id], seconds=1) == []
         assert len(work.history.for_case(case)) == 3
@@ -244,7 +244,7 @@ def test_the_time_is_constant_within_a_transaction(store: Records) -> None:
 # Transitions
 
 
-def test_a_transition_enqueues_the_messages_of_its_state(store: Records) -> None:
+def test_a_transition_enqueues_the_messages_of_the_new_state(store: Records) -> None:
     case = a_case(store)
     take_messages(store, RefundRequested)
     reasons = [{"code": "over_ceiling", "sentence": "Too much.", "detail": ""}]
@@ -274,7 +274,7 @@ def test_a_transition_of_an_outdated_case_is_not_recorded(store: Records, change
     assert state_of(store, case) == (S.RECEIVED, 1, 0)
 
 
-def test_valid_transitions_of_a_batch_are_recorded(store: Records) -> None:
+def test_an_outdated_transition_does_not_stop_the_others_of_its_batch(store: Records) -> None:
     first, second = a_case(store), a_case(store)
     with store.work() as work:
         current, outdated = get_case(work, first), replace(get_case(work, second), fence=9)
@@ -282,7 +282,7 @@ def test_valid_transitions_of_a_batch_are_recorded(store: Records) -> None:
         assert work.history.record(transitions) == {first}
 
 
-def test_a_transition_with_a_lease_fences_out_earlier_workers(store: Records) -> None:
+def test_after_a_transition_with_a_lease_an_earlier_worker_records_nothing(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     with store.work() as work:
         before = get_case(work, case)
@@ -314,13 +314,13 @@ def test_a_transition_with_a_delay_enqueues_no_message_and_blocks_the_case(store
     assert overdue_cases(store) == [case]
 
 
-def test_a_transition_of_a_case_that_is_processed_further_needs_no_message(store: Records) -> None:
+def test_no_message_is_enqueued_if_the_same_worker_continues_with_the_case(store: Records) -> None:
     case = a_case(store)
     assert record_event(store, case, E.FOUND_ELIGIBLE_AND_TRUSTED, continued=True)
     assert take_messages(store, RefundApproved) == []
 
 
-def test_a_purchase_has_one_open_case(store: Records) -> None:
+def test_a_purchase_has_at_most_one_open_case(store: Records) -> None:
     purchase = a_recent_purchase()
     first, second = a_case(store, *ELIGIBLE, purchase=purchase), a_case(store, purchase=purchase)
     with pytest.raises(IntegrityError, match="cases_one_open_case_per_purchase"):
@@ -331,11 +331,11 @@ def test_a_purchase_has_one_open_case(store: Records) -> None:
     assert record_event(store, first, E.SUPPORT_DECLINED)
     third = a_case(store, purchase=purchase)
     assert record_event(store, third, E.FOUND_ELIGIBLE, purchase_id=purchase.id), (
-        "A closed case does not hold the purchase."
+        "After a case is closed, its purchase can have a new case."
     )
 
 
-def test_a_refunded_case_keeps_its_purchase(store: Records) -> None:
+def test_a_refunded_purchase_cannot_have_another_open_case(store: Records) -> None:
     purchase = a_recent_purchase()
     a_case(store, *REFUNDING, E.PROVIDER_PAID, purchase=purchase)
     with pytest.raises(IntegrityError, match="cases_one_open_case_per_purchase"):
@@ -350,7 +350,7 @@ def test_a_transition_cannot_set_an_unknown_purchase_or_seller(store: Records) -
         record_event(store, case, E.FOUND_ELIGIBLE, seller_id="nobody")
 
 
-def test_every_history_has_no_faults(store: Records) -> None:
+def test_the_audit_finds_no_fault_in_any_history(store: Records) -> None:
     a_case(store)
     a_case(store, *REFUNDING, E.PROVIDER_ACCEPTED, E.PROVIDER_PAID)
     case = a_case(store)
@@ -365,7 +365,7 @@ def test_every_history_has_no_faults(store: Records) -> None:
 # Locks and leases
 
 
-def test_cases_in_the_state_are_locked_in_their_order_of_arrival(store: Records) -> None:
+def test_only_cases_in_the_given_state_are_locked_in_order_of_arrival(store: Records) -> None:
     cases = [a_case(store) for _ in range(4)]
     record_event(store, cases[1], E.FOUND_NO_PURCHASE)
     with store.work() as work:
@@ -396,7 +396,7 @@ def test_a_leased_case_is_not_available_to_other_workers(store: Records) -> None
         assert work.history.record([before.after(E.PROVIDER_PAID, actor="test")]) == set()
 
 
-def test_an_expired_lease_can_be_taken_and_its_holder_is_fenced_out(store: Records) -> None:
+def test_a_worker_whose_lease_expired_cannot_record_or_release(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     with store.work() as work:
         (expired,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
@@ -438,7 +438,7 @@ def test_a_released_case_is_due_after_its_delay(store: Records) -> None:
         assert [leased.id for leased in work.cases.lease([case, other], states=[S.REFUNDING], seconds=1)] == [other]
 
 
-def test_a_lease_on_a_final_case_does_not_make_it_due(store: Records) -> None:
+def test_a_case_in_a_final_state_is_not_due_after_a_lease(store: Records) -> None:
     case = a_case(store, *REFUNDING, E.PROVIDER_PAID)
     with store.work() as work:
         (leased,) = work.cases.lease([case], states=[S.REFUNDED], seconds=0)
@@ -482,7 +482,7 @@ def test_after_a_transition_or_a_release_the_count_starts_again(store: Records) 
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
 
 
-def test_an_uncounted_delivery_makes_its_case_due(store: Records) -> None:
+def test_undoing_the_count_of_a_delivery_makes_its_case_due(store: Records) -> None:
     case, moved, leased, taken_over = (a_case(store, *ELIGIBLE) for _ in range(4))
     states = [S.APPROVED]
     with store.work() as work:
@@ -501,7 +501,7 @@ def test_an_uncounted_delivery_makes_its_case_due(store: Records) -> None:
         )
 
 
-def test_a_lease_does_not_reset_the_count(store: Records) -> None:
+def test_a_lease_does_not_reset_the_count_of_deliveries(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     with store.work() as work:
         work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0)
@@ -513,7 +513,7 @@ def test_a_lease_does_not_reset_the_count(store: Records) -> None:
 # Overdue cases
 
 
-def test_overdue_cases_take_turns_between_sellers_oldest_first(store: Records) -> None:
+def test_overdue_cases_alternate_between_sellers_oldest_first(store: Records) -> None:
     cases = {
         seller: [a_case(store, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
         for seller in ("aurora", "borealis")
@@ -572,11 +572,11 @@ def test_cases_with_support_are_found_by_their_only_reason(store: Records) -> No
     with store.work() as work:
         assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == []
         assert work.cases.still_with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN), (
-            "A leased case counts too."
+            "A leased case is still with support."
         )
 
 
-def test_only_the_newest_reason_of_a_case_counts(store: Records) -> None:
+def test_a_case_with_support_is_found_only_by_its_newest_reason(store: Records) -> None:
     purchase = a_recent_purchase(charge="ch_1")
     case = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchase)
     record_event(store, case, E.DISPUTE_WON)
@@ -589,7 +589,7 @@ def test_only_the_newest_reason_of_a_case_counts(store: Records) -> None:
 # The outbox
 
 
-def test_messages_leave_the_outbox_once_and_in_order(store: Records) -> None:
+def test_messages_are_taken_from_the_outbox_once_and_in_order(store: Records) -> None:
     cases = [a_case(store) for _ in range(3)]
     with store.work() as work:
         taken = work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=False)
@@ -637,7 +637,7 @@ def test_enqueue_again_adds_no_duplicate(store: Records) -> None:
         work.outbox.enqueue([(RefundApproved, case), (RefundApproved, case), (RefundApproved, UNKNOWN_ID)])
     assert take_messages(store, RefundRequested) == [case]
     assert take_messages(store, CaseEmailsDue) == [case]
-    assert take_messages(store, RefundApproved) == [case, case], "An unknown case has no message."
+    assert take_messages(store, RefundApproved) == [case, case], "An unknown case gets no message."
 
 
 # Operations
@@ -668,7 +668,7 @@ def test_a_stored_operation_is_the_created_operation(store: Records) -> None:
         assert work.refund_operations.for_cases([UNKNOWN_ID]) == {}
 
 
-def test_a_payment_has_one_open_operation(store: Records) -> None:
+def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
     case, other = a_case(store), a_case(store)
     first = create_operation(store, case, charge="ch_1")
     for again in (an_operation(case, 2, charge="ch_1"), an_operation(other, charge="ch_1")):
@@ -742,7 +742,7 @@ def test_a_refund_id_belongs_to_one_operation(store: Records) -> None:
         work.refund_operations.record_results([(second, Pending("re_1", second.amount))])
 
 
-def test_the_refunded_amount_of_a_purchase_follows_the_results(store: Records) -> None:
+def test_only_a_paid_refund_counts_in_the_refunded_amount(store: Records) -> None:
     purchase = a_recent_purchase(amount=4900)
     case = a_case(store, *REFUNDING, purchase=purchase)
     operation = create_operation(store, case)
@@ -762,7 +762,7 @@ def test_the_refunded_amount_of_a_purchase_follows_the_results(store: Records) -
     assert refunded_after(Failed("re_1", "came_back")) == 0
 
 
-def test_the_amount_of_an_operation_is_positive(store: Records) -> None:
+def test_the_amount_of_an_operation_must_be_positive(store: Records) -> None:
     case = a_case(store)
     with pytest.raises(IntegrityError, match="refund_operations_positive_amount_check"), store.work() as work:
         work.refund_operations.create([an_operation(case, amount=Money(0, "EUR"))])
@@ -784,7 +784,7 @@ def test_only_the_worker_with_the_lease_can_send_again(store: Records) -> None:
     assert newest_operation(store, case) == replace(operation, sends=2, last_sent_at=now)
 
 
-def test_empty_lookups_count_only_with_enough_time_between_them(store: Records) -> None:
+def test_lookups_without_a_refund_count_only_with_enough_time_between_them(store: Records) -> None:
     case = a_case(store)
     key = create_operation(store, case).key
 
@@ -823,14 +823,14 @@ def test_a_case_matches_the_purchases_with_its_reference_and_address(store: Reco
     assert found[cases[0]] == [original]
 
 
-def test_a_case_has_the_purchase_of_its_transition(store: Records) -> None:
+def test_the_purchase_that_a_transition_set_is_loaded(store: Records) -> None:
     purchase = a_recent_purchase()
     case = a_case(store, *ELIGIBLE, purchase=purchase)
     with store.work() as work:
         assert work.decision_inputs.purchases([case, UNKNOWN_ID]) == {case: purchase}
 
 
-def test_the_policy_in_force_at_the_purchase_counts(store: Records) -> None:
+def test_the_policy_in_force_at_the_purchase_or_its_renewal_is_loaded(store: Records) -> None:
     now = datetime.now(UTC)
     purchase = a_recent_purchase(purchased_at=now - timedelta(days=3))
     renewed = replace(a_recent_purchase(), purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
@@ -864,9 +864,7 @@ def test_the_open_case_of_a_purchase_is_loaded(store: Records) -> None:
         assert work.decision_inputs.load([purchase])[purchase.id].open_case is None
 
 
-def test_refunds_of_a_customer_are_loaded_by_address_and_instrument_if_the_seller_has_a_limit(
-    store: Records,
-) -> None:
+def test_refunds_to_the_same_address_or_card_are_loaded_if_the_seller_limits_them(store: Records) -> None:
     by_address = {"email": "ada@example.com", "instrument": None}
     by_card = {"email": "bob@example.com", "instrument": "card_1"}
     paid, running, failed = (a_recent_purchase(**by_address) for _ in range(3))
@@ -916,7 +914,7 @@ def test_an_upsert_keeps_the_purchase_id_and_never_reduces_the_refunded_amount(s
         assert work.purchases.paid_by([]) == []
 
 
-def test_the_providers_dispute_status_wins_over_the_sellers(store: Records) -> None:
+def test_the_sellers_data_does_not_overwrite_the_providers_dispute(store: Records) -> None:
     purchase = a_recent_purchase(dispute=Dispute.OPEN)
     store_seller_and_purchases(store, purchase)
     with store.work() as work:
@@ -983,7 +981,7 @@ def test_a_due_email_has_the_earlier_emails_and_the_refund_id(store: Records) ->
 # Support tasks
 
 
-def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(store: Records) -> None:
+def test_a_task_is_claimed_with_its_case_id_or_its_own_id_and_published_once(store: Records) -> None:
     case = a_case(store)
     record_event(store, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "x"}]})
     with store.work() as work:
@@ -1129,7 +1127,7 @@ def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
     assert overdue_events(store) == [event_id], "The event arrived again while it was processed."
     with store.work() as work:
         (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
-        assert claimed.attempts == 1, "The new change was not processed before."
+        assert claimed.attempts == 1, "The attempts for the new change start at 1."
         work.webhook_events.resolve([(claimed, "refund_paid")])
     assert overdue_events(store) == []
 
@@ -1146,14 +1144,14 @@ def test_an_unresolved_event_is_retried_later(store: Records) -> None:
         (again,) = work.webhook_events.claim([second.id], seconds=0)
         assert again.attempts == 2
         assert [event.id for event in work.webhook_events.claim([first.id], seconds=0)] == [first.id], (
-            "A message may arrive before the delay ends."
+            "A worker that gets a message may claim the event before the delay ends."
         )
         work.webhook_events.postpone([second.id], HOUR)
         work.webhook_events.postpone([], HOUR)
     assert overdue_events(store) == [first.id]
 
 
-def test_an_event_after_a_crash_is_claimed_separately_and_counted(store: Records) -> None:
+def test_an_event_claimed_before_a_crash_is_claimed_separately_and_its_crashes_are_counted(store: Records) -> None:
     keep_events(store, an_event("evt_1"), an_event("evt_2"), an_event("evt_3"))
     event_ids = take_event_ids(store)
     with store.work() as work:

@@ -1,4 +1,4 @@
-"""The contract tests of provider adapters, run with the sandbox, and the sandbox adapter with unusable responses."""
+"""The contract tests of provider adapters, run with the sandbox, and tests of the sandbox adapter."""
 
 import socket
 import uuid
@@ -47,7 +47,9 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class ProviderContract:
-    """Tests for every provider. A subclass has the fixtures ``provider`` and ``impatient``, whose timeout is short.
+    """Tests for every provider. A subclass defines the fixtures ``provider`` and ``impatient``.
+
+    ``impatient`` is the same provider with a short timeout.
 
     The prefix of a charge, such as ``ok_``, selects the provider's response.
     """
@@ -55,7 +57,7 @@ class ProviderContract:
     def charge(self, kind: str) -> str:
         return f"{kind}_{uuid.uuid4().hex}"
 
-    def test_the_same_key_pays_once(self, provider: PaymentProvider) -> None:
+    def test_two_calls_with_the_same_key_pay_once(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         first = provider.refund(charge, FIVE_EUROS, key=charge)
         assert isinstance(first, Paid)
@@ -176,7 +178,7 @@ class ProviderContract:
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(2)]
         assert [isinstance(answer, Unknown) and answer.replayed for answer in answers] == [False, True]
 
-    def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider) -> None:
+    def test_a_charge_without_a_dispute_has_the_dispute_status_none(self, provider: PaymentProvider) -> None:
         assert provider.dispute(self.charge("ok")) == DisputeStatus(Dispute.NONE)
 
     def test_an_open_dispute_is_returned(self, provider: PaymentProvider) -> None:
@@ -260,7 +262,7 @@ def _an_hour_ago() -> datetime:
 
 
 def _list_all(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
-    """Return the refunds of all pages."""
+    """Return all refunds since this instant, from all pages of the list."""
     listed: list[ListedRefund] = []
     cursor: str | None = None
     while True:
@@ -307,7 +309,7 @@ UNUSABLE = UNREADABLE | {
     "another amount": http_response(200, A_REFUND | {"amount": 501}),
     "a boolean amount": http_response(200, A_REFUND | {"amount": True}),
     "an amount with decimals": http_response(200, A_REFUND | {"amount": 500.0}),
-    "an amount in words": http_response(200, A_REFUND | {"amount": "500"}),
+    "an amount as text": http_response(200, A_REFUND | {"amount": "500"}),
     "another currency": http_response(200, A_REFUND | {"currency": "USD"}),
     "an unknown currency": http_response(200, A_REFUND | {"currency": "€"}),
     "a list of currencies": http_response(200, A_REFUND | {"currency": ["EUR"]}),
@@ -365,7 +367,7 @@ def test_reading_a_very_large_response_stops() -> None:
 
 
 @pytest.mark.parametrize("response", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
-def test_a_slow_response_ends_at_the_deadline(response: bytes) -> None:
+def test_reading_a_slow_response_stops_at_the_deadline(response: bytes) -> None:
     with raw_server(drips(response, TIGHT_TIMEOUT / 10)) as url:
         assert refund(url, TIGHT_TIMEOUT) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
@@ -405,12 +407,12 @@ INCOMPLETE_PAGES: dict[str, dict[str, object]] = {
     "more rows, but no id to start after": {"data": [], "has_more": True},
     "a refund without a time": {"data": [A_REFUND], "has_more": False},
     "a refund with an impossible time": {"data": [A_REFUND | {"created": 1e300}], "has_more": False},
-    "a refund with a time in words": {"data": [A_REFUND | {"created": "today"}], "has_more": False},
+    "a refund with a time as text": {"data": [A_REFUND | {"created": "today"}], "has_more": False},
 }
 
 
 @pytest.mark.parametrize("document", INCOMPLETE_PAGES.values(), ids=INCOMPLETE_PAGES.keys())
-def test_a_page_that_may_lack_a_refund_is_unknown(document: object) -> None:
+def test_an_incomplete_page_of_refunds_is_unknown(document: object) -> None:
     with raw_server(sends(http_response(200, document))) as url:
         assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
 

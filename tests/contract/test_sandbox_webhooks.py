@@ -1,4 +1,4 @@
-"""The sandbox's webhooks: valid events are parsed, and forged or unreadable webhooks are refused."""
+"""The sandbox's webhooks: valid events are parsed. Unreadable webhooks and invalid signatures are refused."""
 
 import hmac
 import json
@@ -107,7 +107,7 @@ def test_both_secrets_are_valid_during_a_change_and_one_valid_signature_is_enoug
 
 SECONDS = str(int(NOW.timestamp()))
 ARABIC = SECONDS.translate({ord("0") + digit: chr(ord("٠") + digit) for digit in range(10)})
-FORGED_HEADERS: dict[str, Callable[[bytes], Mapping[str, str]]] = {
+INVALID_HEADERS: dict[str, Callable[[bytes], Mapping[str, str]]] = {
     "unsigned": lambda _: {},
     "in another header": lambda body: {"x-signature": signed(body)["sandbox-signature"]},
     "with an unknown secret": lambda body: signed(body, "another secret"),
@@ -127,10 +127,10 @@ FORGED_HEADERS: dict[str, Callable[[bytes], Mapping[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("how", FORGED_HEADERS)
-def test_a_forged_webhook_is_refused(how: str) -> None:
+@pytest.mark.parametrize("how", INVALID_HEADERS)
+def test_a_webhook_with_an_invalid_signature_is_refused(how: str) -> None:
     body = an_event()
-    refused = a_parser().read(FORGED_HEADERS[how](body), body, NOW)
+    refused = a_parser().read(INVALID_HEADERS[how](body), body, NOW)
     assert isinstance(refused, InvalidSignature)
     assert refused.why.endswith(".")
 

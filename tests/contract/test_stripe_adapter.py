@@ -1,4 +1,4 @@
-"""Stripe's adapter, against a fake Stripe in a thread, and against network faults and unusable responses."""
+"""Tests of Stripe's adapter: with a fake Stripe in a thread, with network faults, and with unusable responses."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ def test_a_payment_is_refunded_by_its_charge_or_its_payment_intent(
     assert stripe.calls[0] == ("POST", "/v1/refunds", parameters)
 
 
-def test_the_same_key_pays_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+def test_two_calls_with_the_same_key_pay_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     assert refund(adapter) == refund(adapter) == Paid("re_0", FIVE_EUROS)
     assert len(stripe.refunds) == 1
 
@@ -99,7 +99,7 @@ def test_a_key_is_used_for_one_refund_only(stripe: FakeStripe, adapter: PaymentP
     assert isinstance(other, Unknown), "The first refund with this key may have been paid."
 
 
-def test_a_refund_above_the_remaining_amount_is_declined_by_the_error_type(
+def test_a_refund_above_the_remaining_amount_is_declined_with_the_error_type(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     stripe.refund_by_hand("ch_1", 100)
@@ -137,7 +137,7 @@ def test_an_unknown_error_code_is_a_permanent_decline(
 
 
 @pytest.mark.parametrize("status", [*sorted(UNDECIDED_STATUSES), 500, 502, 503, 504])
-def test_a_status_without_a_decision_is_unknown_whatever_its_code(
+def test_a_status_without_a_decision_is_unknown_with_any_error_code(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
     stripe.instead = [error_response(status, "charge_already_refunded")]
@@ -189,7 +189,7 @@ def test_an_error_after_paying_is_unknown_and_the_lookup_finds_the_refund(
 
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
-def test_every_status_has_its_result(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
+def test_every_refund_status_has_its_result(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
     stripe.charges["ch_1"].status = status
     results = {
         RefundStatus.PAID: Paid("re_0", FIVE_EUROS),
@@ -269,7 +269,7 @@ def test_a_fraction_that_stripe_does_not_support_is_not_sent(stripe: FakeStripe,
 
 
 @given(minor=st.integers(1, 10**12), currency=st.sampled_from(sorted(CURRENCIES)))
-def test_an_amount_survives_the_conversion_to_stripes_units(minor: int, currency: str) -> None:
+def test_an_amount_converted_to_stripes_units_and_back_is_the_same(minor: int, currency: str) -> None:
     money = Money(minor, currency)
     if currency == "MGA":  # Stripe does not support fifths of an ariary
         money = Money(minor * 100, currency)
@@ -303,7 +303,7 @@ def test_a_failed_external_refund_is_ignored(stripe: FakeStripe, adapter: Paymen
     assert adapter.look_up("ch_1", key="key-1") == NotFound()
 
 
-def test_our_paid_refund_counts_before_external_and_failed_refunds(
+def test_our_paid_refund_is_found_despite_external_and_failed_refunds(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     stripe.refund_by_hand("ch_1", 100)
@@ -340,7 +340,7 @@ def test_a_failed_lookup_is_unknown(stripe: FakeStripe, adapter: PaymentProvider
 # Disputes
 
 
-def test_a_charge_without_a_dispute_has_none(adapter: PaymentProvider) -> None:
+def test_a_charge_without_a_dispute_has_the_dispute_status_none(adapter: PaymentProvider) -> None:
     assert adapter.dispute("ch_1") == DisputeStatus(Dispute.NONE)
 
 
@@ -481,8 +481,8 @@ UNUSABLE = UNREADABLE | {
     "a list of refunds": http_response(200, {"object": "list", "data": [A_REFUND], "has_more": False}),
     "half a body": http_response(200, A_REFUND)[:-20],
     "an error that is a list": http_response(400, {"error": ["charge_already_refunded"]}),
-    "a list for a code": http_response(400, {"error": {"code": ["charge_already_refunded"], "type": 7}}),
-    "an error for another protocol": http_response(400, {"error": "invalid_client"}),
+    "an error code that is a list": http_response(400, {"error": {"code": ["charge_already_refunded"], "type": 7}}),
+    "an error of another protocol": http_response(400, {"error": "invalid_client"}),
 }
 
 
@@ -549,8 +549,8 @@ def test_a_refused_connection_is_unknown() -> None:
     assert unknown == Unknown("The connection to Stripe failed: ConnectionError.")
 
 
-def test_a_server_without_a_trusted_certificate_is_unknown() -> None:
-    """The server does not speak TLS, so the handshake fails."""
+def test_a_refund_at_a_server_without_tls_is_unknown() -> None:
+    """The URL is an https URL, but the server uses no TLS. So the handshake fails."""
     with raw_server(sends(http_response(200, A_REFUND))) as url:
         unknown = refund(adapter_for(url.replace("http://", "https://")))
     assert unknown == Unknown("The connection to Stripe failed: SSLError.")
@@ -564,7 +564,7 @@ def test_reading_a_very_large_response_stops() -> None:
 
 
 @pytest.mark.parametrize("response", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
-def test_a_slow_response_ends_at_the_deadline(response: bytes) -> None:
+def test_reading_a_slow_response_stops_at_the_deadline(response: bytes) -> None:
     with raw_server(drips(response, SHORT_TIMEOUT / 10)) as url:
         assert refund(adapter_for(url, SHORT_TIMEOUT)) == Unknown("Stripe did not answer in time.")
 

@@ -1,4 +1,4 @@
-"""Tests the Stripe adapter with two emulators of other authors: localstripe and stripe-stateful-mock."""
+"""Tests of the Stripe adapter with two emulators that others wrote: localstripe and stripe-stateful-mock."""
 
 import subprocess
 import sys
@@ -120,7 +120,7 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
     assert adapter.look_up(charge, key="key-1") == paid
 
 
-def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Emulator, intent: str) -> None:
+def test_a_refund_with_credentials_that_localstripe_refuses_is_unknown(localstripe: Emulator, intent: str) -> None:
     unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE_DOLLARS, key="key-1")
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
@@ -181,7 +181,7 @@ def key() -> str:
     return uuid4().hex
 
 
-def test_the_same_key_pays_once(mock: Emulator, charge: str, key: str) -> None:
+def test_two_calls_with_the_same_key_pay_once(mock: Emulator, charge: str, key: str) -> None:
     paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
     assert isinstance(paid, Paid)
     assert mock.adapter().refund(charge, FIVE_DOLLARS, key=key) == paid
@@ -238,7 +238,7 @@ def test_a_refund_is_in_the_list(mock: Emulator, charge: str, key: str) -> None:
     ]
 
 
-def test_credentials_that_the_mock_refuses_are_unknown(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_with_credentials_that_the_mock_refuses_is_unknown(mock: Emulator, charge: str, key: str) -> None:
     unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE_DOLLARS, key=key)
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 

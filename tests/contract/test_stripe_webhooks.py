@@ -72,7 +72,7 @@ def test_an_event_with_a_payment_intent_is_reported_for_both_payment_ids(
 
 
 @pytest.mark.parametrize("kind", ["customer.created", "charge.succeeded", "refundable", "charge.disputed"])
-def test_other_events_are_ignored(kind: str) -> None:
+def test_events_of_other_types_are_ignored(kind: str) -> None:
     assert read(event(kind, {"id": "cus_1"})) == []
 
 
@@ -96,7 +96,7 @@ def test_a_signature_is_valid_for_five_minutes(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-301, 301, 10**9, -(10**9)])
-def test_a_signature_outside_five_minutes_is_refused(seconds: int) -> None:
+def test_a_signature_that_is_too_old_or_from_the_future_is_refused(seconds: int) -> None:
     body = event("refund.updated", REFUND)
     assert read(body, signature(body, NOW.timestamp() + seconds)) == InvalidSignature(
         "The signature is too old, or from the future."
@@ -108,13 +108,13 @@ INVALID_HEADERS = {
     "none": "",
     "of another secret": signature(BODY, secret="whsec_other"),
     "of another body": signature(BODY + b" "),
-    "of a test mode scheme": signature(BODY).replace("v1=", "v0="),
+    "with the scheme of Stripe's test mode": signature(BODY).replace("v1=", "v0="),
     "without a time": signature(BODY).split(",")[1],
     "with another time before the valid time": f"t={int(time.time())},{signature(BODY, NOW.timestamp() - 9_999)}",
     "with two times": signature(BODY).replace(",v1", "=1,v1"),
     "with a time that is not a number": signature(BODY).replace("t=", "t=x"),
     "with a time of 5000 digits": signature(BODY).replace("t=", "t=" + "9" * 5000),
-    "cut": signature(BODY)[:-1],
+    "without its last character": signature(BODY)[:-1],
     "with Arabic digits": "t=1,v1=\u0661\u0662",
     "with names only": "t,v1",
 }

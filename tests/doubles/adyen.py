@@ -1,4 +1,4 @@
-"""A fake of Adyen's API, written after its documentation. Idempotency keys expire after 31 days."""
+"""A fake of Adyen's API that follows Adyen's documentation. Idempotency keys expire after 31 days."""
 
 import base64
 import binascii
@@ -95,7 +95,7 @@ class FakeAdyen:
 
 
 def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
-    """Return a signed webhook item, after docs.adyen.com, "Verify HMAC signatures"."""
+    """Return the webhook item with a signature, as docs.adyen.com describes it in "Verify HMAC signatures"."""
     values = item | {f"amount.{name}": item["amount"][name] for name in ("value", "currency")}
     text = ":".join(str(values.get(name, "")) for name in SIGNED_FIELDS)
     mac = hmac.new(binascii.a2b_hex(key), text.encode(), hashlib.sha256)

@@ -1,4 +1,4 @@
-"""A fake of Braintree's XML API, written after its documentation. Idempotency keys expire after 30 days."""
+"""A fake of Braintree's XML API that follows Braintree's documentation. Idempotency keys expire after 30 days."""
 
 import re
 from base64 import b64encode
@@ -42,7 +42,7 @@ class FakeBraintree:
         return name
 
     def refund_in_control_panel(self, charge: str, **extra: object) -> Row:
-        """Make a refund in Braintree's control panel."""
+        """Add a refund, as if the seller made it in Braintree's control panel."""
         sale = self.transactions[charge]
         name = f"r{len(self.transactions)}"
         row = self._row(name, "credit", sale["amount"], sale["currency_iso_code"])
@@ -152,7 +152,7 @@ def xml_response(status: int, **document: object) -> HttpResponse:
 
 
 def error_response(*codes: str, transaction: Row | None = None) -> HttpResponse:
-    """Return an error response with validation error codes, or with the transaction of a decline."""
+    """Return an error response with validation error codes, or with the transaction of a declined refund."""
     errors = {"errors": [], "transaction": {"errors": [{"code": code, "message": "No."} for code in codes]}}
     extra = {"transaction": transaction} if transaction else {}
     return xml_response(422, api_error_response={"errors": errors, "message": "No.", **extra})

@@ -160,7 +160,7 @@ AFTER_CARRYING_OUT: tuple[Fault, ...] = (
 
 
 def responds_with(response: HttpResponse, *, carries_out: bool = False) -> Fault:
-    """Return a fault that always sends ``response``."""
+    """Return a fault that always sends ``response``. With ``carries_out``, it carries out the request first."""
 
     def fault(client: ClientConnection, answer: Answer) -> None:
         if carries_out:

@@ -1,4 +1,4 @@
-"""A fake of Mollie's API, written after its documentation. Idempotency keys expire after an hour."""
+"""A fake of Mollie's API that follows Mollie's documentation. Idempotency keys expire after an hour."""
 
 import json
 import re

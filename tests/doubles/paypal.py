@@ -1,4 +1,4 @@
-"""A fake of PayPal's API, written after its documentation. Idempotency keys expire after 45 days."""
+"""A fake of PayPal's API that follows PayPal's documentation. Idempotency keys expire after 45 days."""
 
 import json
 import re
@@ -80,7 +80,7 @@ class FakePayPal:
         return name
 
     def refund_by_hand(self, charge: str, value: str | None = None, status: str = "COMPLETED", **ids: str) -> str:
-        """Make a refund in PayPal's dashboard."""
+        """Add a refund, as if the seller made it in PayPal's dashboard."""
         amount = {**self.captures[charge]["amount"], **({"value": value} if value else {})}
         return str(self._refund(charge, amount, status, ids)["id"])
 
@@ -140,7 +140,7 @@ class FakePayPal:
         return response
 
     def _latest(self, response: HttpResponse) -> HttpResponse:
-        """Return the current state of the request's refund, instead of the first response."""
+        """Return the current state of the refund that `response` contains, or `response` if it contains no refund."""
         id_ = json.loads(response.body).get("id")
         return next((_json_response(201, row) for row in self.refunds if row["id"] == id_), response)
 

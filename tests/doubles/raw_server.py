@@ -82,7 +82,7 @@ SLOW_RESPONSES = {
     "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300,
     "headers": b"HTTP/1.1 200 OK\r\nX-Patience: " + b"x" * 300,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
-    "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+    "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
 }
 """Responses for tests that send byte by byte."""
 
@@ -94,17 +94,17 @@ UNREADABLE = {
     "a list": http_response(200, [{}]),
     "a number of 5000 digits": http_response(200, b'{"amount":' + b"9" * 5000 + b"}"),
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
-    "a refusal without a word": http_response(400, {"error": "no"}),
+    "a refusal without a code": http_response(400, {"error": "no"}),
     "a refusal that is a page": http_response(400, b"<html>"),
     "a request timeout": http_response(408, {"error": {"code": "timeout"}}),
-    "too early": http_response(425, {"error": {"code": "early"}}),
-    "too many": http_response(429, {"error": {"code": "rate_limit"}}),
+    "the status 425": http_response(425, {"error": {"code": "early"}}),
+    "the status 429": http_response(429, {"error": {"code": "rate_limit"}}),
     "a server's error": http_response(503, {"error": {"code": "refund_declined"}}),
     "another protocol": b"220 mail.example ready\r\n",
     "a status only": b"HTTP/1.1 200 OK\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
-    "chunks of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    "a chunk without a valid size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
-    "nothing": b"",
+    "no bytes": b"",
 }
 """Responses by name. No adapter can read the outcome of a refund from these responses."""

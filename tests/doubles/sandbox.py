@@ -15,7 +15,7 @@ from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter
 
 TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
-SHORT_TIMEOUT = 1.5  # seconds; longer than a normal response, for calls that get no response
+SHORT_TIMEOUT = 1.5  # seconds; longer than a normal response takes, for calls that get no response
 
 
 class SandboxProcess:

@@ -36,8 +36,8 @@ class Charge:
 class FakeStripe:
     """The state of the fake.
 
-    Each response in `instead` replaces a call, which is not carried out. Each response in `after` replaces the response
-    of a call that is carried out.
+    While `instead` has responses, the fake sends the next of them and does not carry out the call. While `after` has
+    responses, the fake carries out the call, and sends the next of them as its response.
     """
 
     url: str = ""
@@ -61,7 +61,7 @@ class FakeStripe:
         return name
 
     def refund_by_hand(self, name: str, amount: int, status: str = "succeeded", **metadata: str) -> str:
-        """Make a refund in Stripe's dashboard."""
+        """Add a refund, as if the seller made it in Stripe's dashboard."""
         return str(self._add_refund(self.charges[name], amount, metadata, status)["id"])
 
     def dispute(self, name: str, status: str) -> str:

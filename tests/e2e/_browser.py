@@ -19,7 +19,7 @@ _CHROMIUM_ARGUMENTS = (
 _AXE_OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """Options of axe, the accessibility checker: all default rules, and the rule for the size of targets (WCAG 2.2 AA)."""
 _STATUS_MESSAGE = "Failed to load resource: the server responded with a status of"
-"""Chromium's console message for a response with an error status. It is ignored here; `_response` checks the status."""
+"""Chromium's console message for a response with an error status. `_console` ignores it; `_response` checks the status."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tests.e2e._site import Site
 from tests.integration._web_fixtures import REASONS, Step, a_case, record_steps
 
 Route = Callable[[Page, Site, str], None]
-"""Opens a page in a language, such as `de`."""
+"""A function that opens a page in a language, such as `de`."""
 
 PARTIAL = "#refund_scope-partial"
 
@@ -49,7 +49,7 @@ def open_case(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") -
 
 
 def open_status_after(state: State, *steps: Step) -> Route:
-    """Return a route to the status page of a new case that is moved to a state, and then by `steps`."""
+    """Return a route to the status page of a new case. The case is moved to a state, and then through `steps`."""
 
     def open_page(page: Page, site: Site, language: str) -> None:
         case = record_steps(site.records, a_case(site.records, state, purchase=site.add_purchase()), *steps)

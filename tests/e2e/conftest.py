@@ -41,7 +41,7 @@ def backend(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ba
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Open an empty page in a new browser context with the given options. Any fault of the page fails the test."""
+    """Yield a function that opens an empty page with the given browser options. Any fault of a page fails the test."""
     monitors: list[PageMonitor] = []
 
     def open_page(**options: Any) -> Page:

@@ -20,7 +20,7 @@ from tests.services import eventually
 
 Visit = Callable[..., Page]
 STATUS_URL = re.compile(r"/status/")
-MIN_LENGTH = 12  # characters; a shorter sentence may be a name or a part of a word
+MIN_LENGTH = 12  # characters; a shorter text may be a name or a part of another word
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -68,7 +68,7 @@ def request_and_confirm_refund(page: Page, site: Site, language: str = "en") -> 
     return purchase
 
 
-def test_a_customer_gets_the_money_back_without_talking_to_anyone(page: Page, site: Site, backend: Backend) -> None:
+def test_a_customer_gets_a_refund_without_support(page: Page, site: Site, backend: Backend) -> None:
     """The open status page shows each new state, and the browser does not load the page again."""
     purchase = site.add_purchase()
     send_request(page, site, purchase)
@@ -119,7 +119,7 @@ def test_private_data_of_a_purchase_needs_an_emailed_link_that_works_once(page: 
     expect_heading(page, "This link has expired or was already used")
 
 
-def test_a_customer_without_a_reference_number_gets_all_of_them_by_email(page: Page, site: Site) -> None:
+def test_a_customer_without_a_reference_number_gets_all_reference_numbers_by_email(page: Page, site: Site) -> None:
     first = site.add_purchase()
     second = site.add_purchase(email=first.email)
     page.goto(f"{site.url}/lookup")
@@ -132,7 +132,7 @@ def test_a_customer_without_a_reference_number_gets_all_of_them_by_email(page: P
     assert second.reference in plain_text(email)
 
 
-def test_two_tabs_that_both_confirm_refund_once(page: Page, site: Site) -> None:
+def test_confirming_in_two_tabs_makes_one_refund(page: Page, site: Site) -> None:
     purchase = site.add_purchase()
     send_request(page, site, purchase)
     other = page.context.new_page()
@@ -161,7 +161,7 @@ def test_a_double_click_sends_one_request(page: Page, site: Site) -> None:
     assert site.count_cases() == before + 1
 
 
-def test_a_form_that_is_sent_again_after_going_back_is_refunded_once(page: Page, site: Site) -> None:
+def test_a_request_that_is_sent_again_after_going_back_is_refunded_once(page: Page, site: Site) -> None:
     purchase = site.add_purchase()
     send_request(page, site, purchase)
     page.go_back()
@@ -176,7 +176,7 @@ def test_a_form_that_is_sent_again_after_going_back_is_refunded_once(page: Page,
     assert site.count_refunds(purchase) == 1
 
 
-def test_everything_works_without_javascript(visit: Visit, site: Site, backend: Backend) -> None:
+def test_a_customer_gets_a_refund_without_javascript(visit: Visit, site: Site, backend: Backend) -> None:
     """Without JavaScript the status page does not update itself; the customer clicks the link "Refresh"."""
     page = visit(java_script_enabled=False)
     purchase = site.add_purchase()
@@ -197,11 +197,11 @@ def test_everything_works_without_javascript(visit: Visit, site: Site, backend: 
     assert site.count_refunds(purchase) == 1
 
 
-def test_everything_works_on_a_small_phone_at_night(visit: Visit, site: Site) -> None:
+def test_a_customer_gets_a_refund_on_a_small_phone_in_dark_mode(visit: Visit, site: Site) -> None:
     request_and_confirm_refund(visit(**PHONE, color_scheme="dark"), site)
 
 
-def test_everything_works_without_a_mouse(page: Page, site: Site) -> None:
+def test_a_customer_gets_a_refund_without_a_mouse(page: Page, site: Site) -> None:
     """Tab, arrow keys, space and Enter are enough. At every step, the focused element has a visible outline."""
     purchase = site.add_purchase()
     page.goto(f"{site.url}/")
@@ -255,7 +255,7 @@ def tab_to(page: Page, selector: str, *, limit: int = 25) -> None:
 
 
 def test_a_consumer_withdraws_and_gets_an_acknowledgement(page: Page, site: Site) -> None:
-    """Two steps make the withdrawal, which is stored at once. Only the refund waits for the e-mailed link."""
+    """The consumer withdraws in two steps, and the withdrawal is stored immediately. The refund needs the e-mailed link."""
     purchase = site.add_purchase()
     page.goto(f"{site.url}/")
     page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()
@@ -308,7 +308,7 @@ def untranslated_sentences(text: str, language: str) -> list[str]:
     ]
 
 
-def test_the_language_link_keeps_the_page(page: Page, site: Site) -> None:
+def test_the_language_link_shows_the_same_page_in_another_language(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/refund?seller=aurora")
     page.get_by_role("link", name="Deutsch").click()
     expect(page.locator("html")).to_have_attribute("lang", "de")

@@ -25,12 +25,12 @@ SMALL_TARGETS = """
 )].filter(target => target.checkVisibility() && target.getBoundingClientRect().height < 43.5)
   .map(target => `${target.outerHTML.slice(0, 80)}: ${target.getBoundingClientRect().height}px`)
 """
-"""Returns the touch targets that are less than 44 pixels high. Links within a sentence may be smaller."""
+"""A script that returns the touch targets that are less than 44 pixels high. Links within a sentence may be smaller."""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
-    """Return one parameter for each name, marked slow unless the name is in ``but``. A page takes seconds of CPU."""
+    """Return one parameter for each name, marked slow unless the name is in ``but``. Each page takes seconds of CPU."""
     return [pytest.param(name, marks=() if name in but else pytest.mark.slow) for name in names]
 
 
@@ -50,7 +50,7 @@ def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("language", mark_slow(LANGUAGES, but={"de"}))
-def test_no_language_is_too_long_for_a_small_phone(visit: Visit, site: Site, language: str) -> None:
+def test_in_no_language_a_page_is_wider_than_a_small_phone(visit: Visit, site: Site, language: str) -> None:
     page = visit(viewport=PHONE)
     overflowing = []
     for name in ("home", "help-refunds", "lookup", "refund-wrong", "confirm", "withdraw", "status-with-support"):

@@ -52,7 +52,7 @@ RUN = {"make demo", "make up", "make bench"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a data directory, so that a demo on this machine is not disturbed. Its path is short, as sockets need."""
+    """Yield a new data directory, so that a demo on this machine is not disturbed. Sockets need its short path."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"
@@ -75,7 +75,7 @@ def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
     )
 
 
-def test_every_command_is_run_or_has_a_reason() -> None:
+def test_every_command_is_run_or_has_a_reason_not_to_run() -> None:
     unlisted = [
         c for c in COMMANDS if c not in NOT_RUN and c not in RUN and c not in SET_UP and not c.startswith("export ")
     ]
@@ -84,7 +84,7 @@ def test_every_command_is_run_or_has_a_reason() -> None:
 
 
 @pytest.mark.slow
-def test_make_demo_shows_the_main_job_twice_in_a_row(home: Path) -> None:
+def test_make_demo_works_twice_in_a_row(home: Path) -> None:
     for _ in range(2):
         run = make("demo", home, "--json")
         out, err = run.communicate(timeout=300)
@@ -165,4 +165,4 @@ def test_the_set_up_commands_create_a_seller_with_purchases(settings: Settings, 
         assert run.returncode == 0, (command, run.stdout, run.stderr)
         outputs.append(run.stdout)
     assert "1 new purchases" in outputs[3]
-    assert "the books balance" in " ".join(outputs[-1].split())
+    assert "agrees with the history" in " ".join(outputs[-1].split())

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 START_VARIABLES = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
-"""Variables that are read only when a process starts, by the loader and by Python."""
+"""Environment variables that the loader and Python read only when a process starts."""
 
 
 def needs_new_python(env: Mapping[str, str]) -> bool:
@@ -33,7 +33,7 @@ def needs_new_python(env: Mapping[str, str]) -> bool:
 
 
 class Forked:
-    """A started process, with the part of `subprocess.Popen` that the tests use."""
+    """A started process, with the attributes and methods of `subprocess.Popen` that the tests use."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _exit_status(self, timeout: float | None) -> int | None:
-        """Wait at most `timeout` seconds for the exit status. The fork server keeps the pid reserved until then."""
+        """Wait at most `timeout` seconds for the exit status. Until the status is sent, no other process gets the pid."""
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))
@@ -113,7 +113,7 @@ Ran = subprocess.CompletedProcess[str]
 
 
 class _Server:
-    """The client of the fork server."""
+    """A connection to the fork server, which is started with it."""
 
     def __init__(self) -> None:
         local_end, remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -27,7 +27,7 @@ MAX_REQUEST = 1 << 20  # bytes of a request, which contains arguments and enviro
 
 
 class Start(NamedTuple):
-    """A request to start a child: arguments, environment and folder. Three streams and a status socket come with it."""
+    """A request to start a child. The tests send three streams and a status socket with each request."""
 
     arguments: list[str]
     env: dict[str, str]

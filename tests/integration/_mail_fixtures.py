@@ -17,7 +17,7 @@ _numbers = count(1)
 def a_mail(
     text: str = "Please refund MB-2026-0417.", *, sender: str = "", header: str = "", subject: str = "Refund"
 ) -> bytes:
-    """Return an e-mail of `sender`, or of a new customer. `header` is one more header line."""
+    """Return an e-mail from `sender`, or from a new customer. `header` is one more header line."""
     number = next(_numbers)
     lines = [
         f"From: Ada <{sender or f'ada{number}@example.com'}>",
@@ -38,7 +38,7 @@ def count_cases(records: Records) -> int:
 
 @pytest.fixture(scope="module")
 def dovecot() -> Iterator[Dovecot]:
-    """Yield Debian's Dovecot. If it cannot be installed, skip the tests with the packages to install."""
+    """Yield Debian's Dovecot. If it cannot be installed, skip the tests, and name the packages to install."""
     try:
         with running_dovecot() as dovecot:
             yield dovecot

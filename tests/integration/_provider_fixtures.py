@@ -79,7 +79,7 @@ def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
 
 
 def create_approved_cases(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
-    """Store a request for each purchase and evaluate it. The cases are approved if the rules allow it."""
+    """Store and evaluate a request for each purchase. A case is approved if the rules allow the refund."""
     store_seller_and_purchases(context.records, *purchases)
     cases = ids_of(accept(context.records, [a_submission(purchase) for purchase in purchases]))
     with context.records.work() as work:
@@ -187,7 +187,7 @@ def refund_manually(context: WorkerContext, purchase: Purchase) -> dict[str, Any
 
 
 def set_dispute(context: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
-    """Open a dispute at the sandbox. With the id `dispute`, change the status of that dispute."""
+    """Open a dispute at the sandbox. If the id `dispute` is given, change the status of that dispute instead."""
     body = {"status": status} if dispute else {"status": status, "charge": charge}
     response = httpx.post(f"{context.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
     assert response.status_code == 200, response.text
@@ -211,6 +211,6 @@ def send_event(web: httpx.Client, event: Event, *, secret: str = SECRET, age: in
 
 
 def post_webhook(web: httpx.Client, body: bytes, signature: str | None = None) -> httpx.Response:
-    """Send a body to the sandbox's webhook endpoint, with or without a signature."""
+    """Send a body to Moneyback's webhook endpoint for the sandbox, with or without a signature."""
     headers = {"content-type": "application/json"} | ({"sandbox-signature": signature} if signature else {})
     return web.post("/v1/webhooks/sandbox", content=body, headers=headers)

@@ -52,7 +52,7 @@ def serve(application: FastAPI, listener: socket.socket | None = None) -> Iterat
 
 @pytest.fixture(scope="session")
 def web_server(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator["WebServer"]:
-    """Yield one web server with its own database, shared by all tests of this process."""
+    """Yield a web server with its own database. All tests of this process share the server."""
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path_factory.mktemp("web"))
         records = Records.of(settings)
@@ -75,7 +75,7 @@ def site(web_server: "WebServer") -> "Site":
 
 
 class WebServer(NamedTuple):
-    """A running web server, with its settings and its database. `web` is an HTTP client of it."""
+    """A running web server, with its settings and its database. `web` is an HTTP client of the server."""
 
     servers: Servers
     database: str
@@ -125,7 +125,10 @@ class Site:
 
 
 def shortest_path_to(state: State) -> list[Event]:
-    """Return the shortest list of events that leads from RECEIVED to a state. The table's order decides between equals."""
+    """Return the shortest list of events that leads from RECEIVED to a state.
+
+    If several lists are equally short, the order of the entries in `MOVES` decides.
+    """
     paths: dict[State, list[Event]] = {INITIAL[1]: []}
     while state not in paths:
         paths |= {
@@ -166,14 +169,14 @@ def a_case(
                     transition, purchase_id=purchase.id if is_first else None, seller_id=purchase.seller_id
                 )
             assert work.history.record([transition]) == {case}
-            # recording a refund's start leases the case to a worker, and no worker runs here
+            # the start of a refund leases the case to a worker, but no worker runs in these tests
             work.run("update cases set lease_until = 'epoch' where id = :case", case=case)
             from_state = transition.to_state
     return case
 
 
 Step = tuple[State, Event, Evidence]
-"""The state before a transition, its event, and its evidence."""
+"""A transition of a case: the state before it, its event, and its evidence."""
 
 
 def record_steps(records: Records, case: UUID, *steps: Step) -> UUID:

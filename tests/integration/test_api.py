@@ -1,4 +1,4 @@
-"""The API for sellers, and the endpoints for operators, over HTTP with a real database."""
+"""Tests of the API for sellers and of the endpoints for operators, over HTTP with a real database."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ PURCHASE_BODY: dict[str, Any] = {
 
 @pytest.fixture
 def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
-    """Yield the web without a reachable database."""
+    """Yield a client of a web application whose database is unreachable."""
     unreachable = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
     with serve(app(settings.model_copy(update={"database_url": unreachable}))) as web:
         yield web
@@ -120,7 +120,7 @@ def test_without_a_valid_api_key_nothing_is_accepted_or_shown(site: Site, header
     assert site.count_cases() == 0
 
 
-def test_a_retry_with_the_same_idempotency_key_makes_no_second_case(site: Site) -> None:
+def test_a_retry_with_the_same_idempotency_key_creates_no_second_case(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order 4711"})
     first, second = (site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers) for _ in range(2))
     assert (first.status_code, first.json()) == (second.status_code, second.json())
@@ -219,7 +219,7 @@ def test_a_body_without_the_json_media_type_is_refused(site: Site) -> None:
     assert site.count_cases() == 0
 
 
-def test_ten_megabytes_are_refused_with_and_without_a_content_length(site: Site) -> None:
+def test_a_body_of_ten_megabytes_is_refused_with_and_without_a_content_length(site: Site) -> None:
     big = json.dumps(REQUEST_BODY | {"comment": "x" * 10_000_000}).encode()
     headers = site.auth_headers(**{"content-type": "application/json"})
     problem_document(site.web.post(REQUESTS_PATH, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
@@ -229,7 +229,7 @@ def test_ten_megabytes_are_refused_with_and_without_a_content_length(site: Site)
     assert site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers).status_code == 202
 
 
-def test_without_a_database_nothing_is_accepted_and_nothing_is_leaked(
+def test_without_a_database_nothing_is_accepted_and_no_secret_is_shown(
     web_without_database: httpx.Client,
 ) -> None:
     headers = {"authorization": "Bearer mb_anything"}
@@ -248,13 +248,13 @@ def test_without_a_database_nothing_is_accepted_and_nothing_is_leaked(
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/refund-requests/", "/openapi.json/x"])
-def test_an_unknown_path_gets_a_problem_or_a_page(site: Site, path: str) -> None:
+def test_an_unknown_path_gets_a_problem_document_under_v1_and_a_page_elsewhere(site: Site, path: str) -> None:
     answer = site.web.get(path)
     assert answer.status_code == 404
     assert ("problem+json" in answer.headers["content-type"]) == path.startswith("/v1")
 
 
-def test_an_unsupported_method_is_a_problem(site: Site) -> None:
+def test_an_unsupported_method_gets_a_problem_document(site: Site) -> None:
     answer = site.web.delete(REQUESTS_PATH)
     problem_document(answer, ProblemCode.METHOD_NOT_ALLOWED)
     assert answer.headers["allow"] == "POST"
@@ -387,7 +387,7 @@ def test_a_database_migrated_by_a_later_release_is_ready(servers: Servers, tmp_p
 def test_a_database_at_an_earlier_version_is_not_ready(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only one migration exists yet, so the test pretends that there is an earlier revision `0000`."""
+    """Only one migration exists. So the test pretends that there is an earlier revision, `0000`."""
     monkeypatch.setattr(migrate, "_earlier_revisions", lambda: frozenset({"0000"}))
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path)
@@ -400,7 +400,7 @@ def test_a_database_at_an_earlier_version_is_not_ready(
     )
 
 
-def test_the_metrics_are_counts_of_the_database(site: Site) -> None:
+def test_the_metrics_count_the_cases_and_messages_in_the_database(site: Site) -> None:
     for state in (State.WITH_SUPPORT, State.WITH_SUPPORT, State.REFUNDED):
         a_case(site.records, state)
     metrics = site.web.get("/metrics").text
@@ -449,7 +449,7 @@ def test_the_type_of_a_problem_is_the_url_of_its_explanation(site: Site, code: P
 
 
 @pytest.mark.parametrize("code", ["nothing", "NOT_FOUND", "not_found/more", "%00", ""])
-def test_a_problem_that_does_not_exist_has_no_page(site: Site, code: str) -> None:
+def test_an_unknown_problem_code_has_no_page(site: Site, code: str) -> None:
     assert site.web.get(f"/problems/{code}").status_code == 404
 
 

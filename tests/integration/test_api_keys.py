@@ -122,7 +122,7 @@ def test_an_unknown_scope_allows_nothing(site: Site) -> None:
 # Time of last use
 
 
-def test_the_time_of_use_is_stored_once_for_many_requests(site: Site) -> None:
+def test_the_time_of_last_use_is_stored_once_for_many_requests(site: Site) -> None:
     key, header = create_api_key(site, *DEFAULT_SCOPES)
     assert key.last_used_at is None
     site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=header)
@@ -134,7 +134,7 @@ def test_the_time_of_use_is_stored_once_for_many_requests(site: Site) -> None:
         last_write = work.run("select xmin::text::bigint from api_keys where id = :id", id=key.id).scalar_one()
         first_case = work.run("select min(xmin::text::bigint) from cases").scalar_one()
     assert writes == 1
-    assert last_write < first_case, "A later request wrote the key again."
+    assert last_write < first_case, "A later request updated the API key again."
 
 
 def test_accepting_a_request_is_one_commit(site: Site) -> None:
@@ -150,7 +150,7 @@ def test_accepting_a_request_is_one_commit(site: Site) -> None:
     assert commits == cases == 20
 
 
-def test_the_time_of_use_is_updated_after_a_minute(site: Site) -> None:
+def test_the_time_of_last_use_is_updated_after_a_minute(site: Site) -> None:
     key, header = create_api_key(site, *DEFAULT_SCOPES)
     with site.records.work() as work:
         work.run("update api_keys set last_used_at = now() - interval '61 seconds' where id = :id", id=key.id)
@@ -204,7 +204,7 @@ def test_a_rotated_api_key_works_until_its_grace_period_ends(site: Site) -> None
     problem_document(site.web.get(f"{REQUESTS_PATH}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
-def test_a_rotation_never_extends_a_key_and_a_revoked_key_is_not_rotated(site: Site) -> None:
+def test_a_rotation_never_makes_a_key_valid_for_longer_and_a_revoked_key_is_not_rotated(site: Site) -> None:
     old, _ = create_api_key(site, *DEFAULT_SCOPES)
     with site.records.work() as work:
         work.api_keys.rotate(old.id, HOUR)
@@ -268,7 +268,7 @@ def test_commands_create_list_rotate_and_revoke_an_api_key(records_with_seller: 
         (("create", "nobody"), "There is no seller 'nobody'."),
         (("create", "aurora", "--scope", "money:take"), "money:take"),
         (("rotate", str(uuid4())), "that still works"),
-        (("rotate", str(uuid4()), "--grace", "soon"), "Write it as 30m, 24h or 7d"),
+        (("rotate", str(uuid4()), "--grace", "soon"), "Write the time as 30m, 24h or 7d"),
         (("revoke", str(uuid4())), "that still works"),
         (("revoke", "not-an-id"), "KEY"),
     ],

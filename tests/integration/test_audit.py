@@ -1,4 +1,4 @@
-"""The audit finds every row that was changed or deleted without the application."""
+"""The audit finds every row that was changed or deleted directly in the database."""
 
 from uuid import UUID
 

@@ -44,7 +44,7 @@ def bounce(records: Records, case: UUID, kind: str = "start_refund", diagnostic:
         return work.case_emails.mark_bounced(case, kind, diagnostic)
 
 
-def test_a_bounced_email_is_one_task_without_an_address(records: Records, case: UUID) -> None:
+def test_a_bounced_email_creates_one_task_without_an_address(records: Records, case: UUID) -> None:
     send_email(records, case)
     assert [bounce(records, case) for _ in range(2)] == [True, False]
     with records.work() as work:
@@ -54,7 +54,7 @@ def test_a_bounced_email_is_one_task_without_an_address(records: Records, case: 
     assert task.evidence == {"email_kind": "start_refund", "status": "5.1.1"}
 
 
-def test_a_bounce_without_a_status_code_is_a_task_too(records: Records, case: UUID) -> None:
+def test_a_bounce_without_a_status_code_creates_a_task_too(records: Records, case: UUID) -> None:
     send_email(records, case)
     assert bounce(records, case, diagnostic="ada@example.com moved to 10.5.1.1")
     with records.work() as work:
@@ -69,7 +69,7 @@ def test_a_bounce_of_an_unsent_email_creates_no_task(records: Records, case: UUI
         assert work.support_tasks.list_open() == []
 
 
-def test_a_bounce_of_an_email_with_unknown_delivery_counts(records: Records, case: UUID) -> None:
+def test_a_bounce_of_an_email_with_unknown_delivery_is_recorded(records: Records, case: UUID) -> None:
     with records.work() as work:
         work.case_emails.claim([case], seconds=1e9)
     assert bounce(records, case)
@@ -85,7 +85,7 @@ class RejectingTransport:
         raise EmailRejectedError("The mail server refuses the recipient: 550 5.1.1.")
 
 
-def test_an_email_rejected_by_the_mail_server_is_one_task_and_not_retried(
+def test_an_email_rejected_by_the_mail_server_creates_one_task_and_is_not_retried(
     settings: Settings, records: Records, case: UUID
 ) -> None:
     context = replace(create_context(settings), records=records, mail_transport=RejectingTransport())

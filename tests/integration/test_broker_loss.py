@@ -107,7 +107,7 @@ def running_relay(settings: Settings, records: Records) -> Iterator[None]:
         thread.join()
 
 
-def test_a_broker_with_the_marker_gets_no_task_again(
+def test_no_task_is_published_again_to_a_broker_with_the_marker(
     records: Records, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
     publish(context, create_support_cases(records, 1))
@@ -131,7 +131,7 @@ class RecordsWithBrokerLoss(Records):
         self._broker.flushall()
 
 
-def test_a_broker_that_loses_its_data_again_is_checked_again(
+def test_a_broker_that_loses_its_data_during_the_check_is_checked_again(
     records: Records, connection: Connection, broker: redis.Redis
 ) -> None:
     with pytest.raises(redis.ResponseError, match="no such key"):

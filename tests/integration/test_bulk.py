@@ -1,4 +1,4 @@
-"""Bulk requests: each line of one call is handled separately, its result is sent at once, and a repeat is safe."""
+"""Tests of bulk requests. Each line of a call gets its own result, and a repeated call creates no second case."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ from tests.integration.test_api import REQUEST_BODY, REQUESTS_PATH, problem_docu
 from tests.services import tamper
 
 BULK = f"{REQUESTS_PATH}/bulk"
-HEADERS = {"content-type": ndjson.NDJSON, "idempotency-key": "recall-2026-06"}
+HEADERS = {"content-type": ndjson.NDJSON, "idempotency-key": "bulk-2026-06"}
 
 
 def request_line(number: int, **changes: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def test_a_repeated_call_gets_the_same_cases(site: Site) -> None:
     assert site.count_cases() == 601
 
 
-def test_another_idempotency_key_of_the_call_makes_new_cases(site: Site) -> None:
+def test_a_repeat_with_another_idempotency_key_creates_new_cases_for_lines_without_a_key(site: Site) -> None:
     content = ndjson_body(request_line(1), request_line(2, idempotency_key="mine"))
     ids = [
         [result["id"] for result in parse_response(send_bulk(site, content, **{"idempotency-key": key}))[0]]
@@ -141,7 +141,7 @@ def test_another_idempotency_key_of_the_call_makes_new_cases(site: Site) -> None
     assert ids[0][1] == ids[1][1]
 
 
-def test_the_key_of_a_line_also_identifies_a_single_request(site: Site) -> None:
+def test_the_key_of_a_line_and_of_a_single_request_identify_the_same_case(site: Site) -> None:
     alone = site.web.post(
         REQUESTS_PATH, json=request_line(1), headers=site.auth_headers(**{"idempotency-key": "order-1"})
     ).json()
@@ -250,7 +250,7 @@ def test_a_call_with_too_many_invalid_lines_is_stopped(site: Site) -> None:
     assert "More than 10,000 lines were rejected" in summary["problem"]["detail"]
 
 
-def test_a_too_large_body_is_refused_or_ends_the_response(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_large_body_is_refused_at_its_start_or_at_the_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(middleware._MAX_BYTES_BY_PATH, BULK, 1_000_000)
     content = ndjson_body(request_line(1)) + b"\n" * 1_000 + b"x" * 3_000_000
     problem_document(send_bulk(site, content), ProblemCode.CONTENT_TOO_LARGE)
@@ -282,7 +282,7 @@ class DuplexClient:
         self.socket.sendall(b"%x\r\n%s\r\n" % (len(content), content))
 
     def receive(self) -> list[dict[str, Any]]:
-        """Return the lines of the next chunk of the response, or an empty list at its end."""
+        """Return the lines of the next chunk of the response, or an empty list at the end of the response."""
         if not self._has_started:
             self._has_started = self._response.readline() == b"HTTP/1.1 200 OK\r\n"
             assert self._has_started
@@ -323,8 +323,8 @@ def test_lines_with_a_result_are_stored_if_the_client_disconnects(site: Site, cl
     assert len(repeated) == site.count_cases() == 3
 
 
-def test_the_web_stops_reading_while_it_cannot_store(site: Site) -> None:
-    """The test runs its own web, because this web still stores lines after the test has closed its connection."""
+def test_the_web_server_stops_reading_while_it_cannot_store_lines(site: Site) -> None:
+    """The test runs its own web server, because the server still stores lines after the test has closed the connection."""
     line = ndjson_body(request_line(1, comment="x" * 2_000))
     sent = []
 
@@ -341,7 +341,7 @@ def test_the_web_stops_reading_while_it_cannot_store(site: Site) -> None:
             with pytest.raises(TimeoutError):
                 send_many(client)
         client.close()
-    assert sum(sent) < 16_000_000, "The web read on, although it could store nothing."
+    assert sum(sent) < 16_000_000, "The web server continued to read, although it could store nothing."
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.sample_data import a_recent_purchase
 
 
 def status_path_after(site: Site, state: State, *steps: Step, **changes: object) -> str:
-    """Return the path of the status page of a new case that is moved to a state, and then by `steps`."""
+    """Create a case and move it to a state, and then through `steps`. Return the path of its status page."""
     case = a_case(site.records, state, purchase=a_recent_purchase(**changes))
     return site.link_path(Purpose.STATUS, record_steps(site.records, case, *steps))
 
@@ -107,7 +107,7 @@ def test_a_paid_refund_shows_its_bank_reference(site: Site) -> None:
     assert "Reference for your bank" not in without_reference
 
 
-def test_an_update_contains_the_title(site: Site) -> None:
+def test_an_update_contains_the_title_of_the_page(site: Site) -> None:
     path = site.link_path(Purpose.STATUS, a_case(site.records, State.REFUNDED))
     title = re.search(r"<title>([^<]*)", site.web.get(f"{path}/news?last_seq=0").text)
     assert title
@@ -122,7 +122,7 @@ def test_an_error_page_is_in_the_readers_language(site: Site, path: str) -> None
     assert translator_for("de").gettext(CUSTOMER_TEXTS[ProblemCode.MALFORMED_BODY].heading) in page
 
 
-def test_a_refund_that_is_too_early_does_not_mention_the_balance(site: Site) -> None:
+def test_the_page_of_a_too_early_refund_does_not_mention_the_balance(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.NOT_YET_REFUNDABLE))
     ).text
@@ -145,7 +145,7 @@ def test_a_returned_refund_is_never_called_paid(site: Site) -> None:
     assert ARRIVAL_BY_METHOD[Method.CREDIT_CARD] not in page
 
 
-def test_a_refund_with_unknown_result_is_neither_paid_nor_failed(site: Site) -> None:
+def test_the_page_shows_that_the_result_of_a_refund_is_unknown(site: Site) -> None:
     page = site.web.get(status_path_after(site, State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {}))).text
     assert "hasn’t clearly told us whether it made the refund" in page
 
@@ -198,7 +198,7 @@ def test_the_status_page_updates_itself_while_the_case_can_change(site: Site, st
     assert 'aria-live="polite"' in page
 
 
-def test_a_deferred_refund_is_refreshed_less_often(site: Site) -> None:
+def test_the_page_of_a_deferred_refund_is_refreshed_less_often(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.INSUFFICIENT_BALANCE))
     ).text
@@ -221,7 +221,7 @@ def test_an_update_is_empty_until_the_case_changes(site: Site) -> None:
 
 
 @pytest.mark.parametrize("last_seq", ["x", "", "9" * 400])
-def test_an_invalid_last_seq_is_no_server_error(site: Site, last_seq: str) -> None:
+def test_an_invalid_last_seq_causes_no_server_error(site: Site, last_seq: str) -> None:
     path = status_path_after(site, State.REFUNDING)
     assert site.web.get(f"{path}/news", params={"last_seq": last_seq}).status_code in {200, 422}
 

@@ -13,7 +13,7 @@ from tests.integration._web_fixtures import Site, a_case
 from tests.sample_data import a_recent_purchase
 
 CHECKED_BOX = {"sure": "yes"}
-"""The form with the checkbox checked. Programs that open links do not check it."""
+"""The form values with the checkbox selected. Programs that scan links do not select the checkbox."""
 
 
 def test_the_confirmation_page_shows_the_purchase_and_the_consequences(site: Site) -> None:
@@ -72,7 +72,9 @@ def test_cancelling_twice_has_one_effect_and_leads_to_the_status_page(site: Site
         (State.DUPLICATE, 409, ""),
     ],
 )
-def test_a_late_confirmation_link_shows_the_reason(site: Site, state: State, status: int, sentence: str) -> None:
+def test_a_confirmation_that_is_not_possible_shows_the_reason(
+    site: Site, state: State, status: int, sentence: str
+) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, state))
     before = site.fingerprint()
     answer = site.web.post(path, data=CHECKED_BOX)

@@ -35,7 +35,7 @@ def moneyback(settings: Settings | None, *arguments: str, **env: str) -> subproc
 
 @pytest.fixture
 def case(records: Records) -> UUID:
-    """Return a case that is with support."""
+    """Store a case that is with support, and return its id."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     (case_id,) = ids_of(accept(records, [a_submission(purchase)]))
@@ -162,7 +162,7 @@ INVALID_CALLS = {
 
 
 @pytest.mark.parametrize(("words", "env", "sentence"), INVALID_CALLS.values(), ids=INVALID_CALLS)
-def test_an_error_of_the_user_is_a_sentence_and_exit_code_2(
+def test_an_error_of_the_user_gives_a_sentence_and_exit_code_2(
     settings: Settings, words: tuple[str, ...], env: dict[str, str], sentence: str
 ) -> None:
     run = moneyback(settings, *words, **env)
@@ -247,7 +247,7 @@ def test_the_audit_command_reports_a_changed_row(
     settings: Settings, case: UUID, servers: Servers, database: str
 ) -> None:
     passed = moneyback(settings, "audit")
-    assert (passed.returncode, "the books balance" in passed.stdout) == (0, True)
+    assert (passed.returncode, "agrees with the history" in passed.stdout) == (0, True)
     tamper(servers, database, "update transitions set why = 'It is fine.' where seq = 2")
     failed = moneyback(settings, "audit", "--json")
     assert failed.returncode == 1

@@ -1,4 +1,4 @@
-"""Failures of PostgreSQL: without a commit nothing is accepted, and after a lost commit the stored state is read again."""
+"""Failures of PostgreSQL. Without a commit, nothing is accepted. If the response to a commit is lost, the state is read again."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,7 +53,10 @@ class Operator:
 
     @contextmanager
     def in_transaction(self, statement: LiteralString) -> Iterator[psycopg.Connection]:
-        """Execute a statement in a transaction that stays open while the block runs. In a deadlock, it is never the victim."""
+        """Execute a statement in a transaction that stays open while the block runs.
+
+        In a deadlock, PostgreSQL cancels the other transaction, because this one waits longer before the deadlock check.
+        """
         with psycopg.connect(self._url, options="-c deadlock_timeout=1min") as connection:
             connection.execute(statement)
             yield connection
@@ -106,7 +109,7 @@ def send_request(context: WorkerContext, web: httpx.Client) -> Callable[[], http
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
     body = {"email": purchase.email, "reference": purchase.reference, "reason": "other"}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "one"}
-    # this request stores the key's time of last use, so the following requests do not store it for a minute
+    # this request stores the time of last use of the API key, which later requests store again only after a minute
     web.get(f"{REQUESTS_PATH}/{purchase.id}", headers=headers)
     return lambda: web.post(REQUESTS_PATH, json=body, headers=headers)
 
@@ -116,7 +119,7 @@ def stored_case_ids(context: WorkerContext) -> list[UUID]:
         return [row.id for row in work.run("select id from cases")]
 
 
-def test_a_request_repeated_after_a_lost_commit_is_the_same_case(
+def test_a_request_repeated_after_a_lost_commit_response_is_the_same_case(
     context: WorkerContext,
     operator: Operator,
     set_standby_name: Callable[[str], None],
@@ -155,7 +158,7 @@ def state_after_resolution(context: WorkerContext, case: UUID) -> State:
     return state_of(context.records, case)
 
 
-def test_a_refund_is_found_again_after_its_commit_was_lost(
+def test_a_refund_is_found_again_after_the_response_to_its_commit_was_lost(
     context: WorkerContext, operator: Operator, set_standby_name: Callable[[str], None]
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -199,7 +202,7 @@ def short_statement_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_statement_timeout")
-def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
+def test_nothing_is_accepted_or_sent_if_a_statement_takes_too_long(
     operator: Operator, context: WorkerContext, send_request: Callable[[], httpx.Response]
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -215,7 +218,7 @@ def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
 
 
 @pytest.mark.slow
-def test_a_request_without_a_free_connection_is_answered_with_503(
+def test_a_request_without_a_free_database_connection_is_answered_with_503(
     application: FastAPI, send_request: Callable[[], httpx.Response]
 ) -> None:
     with ExitStack() as connections:

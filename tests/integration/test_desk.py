@@ -62,7 +62,7 @@ def test_an_unknown_path_of_the_desk_is_not_found(desk: httpx.Client, path: str)
     assert desk.get(path).status_code == 404
 
 
-def test_the_desk_only_reads(desk: httpx.Client, records: Records) -> None:
+def test_the_desk_changes_no_case(desk: httpx.Client, records: Records) -> None:
     case = a_case(records, State.WITH_SUPPORT)
     for method in ("POST", "PUT", "DELETE"):
         assert desk.request(method, f"/cases/{case}").status_code == 405

@@ -46,8 +46,10 @@ from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 
 DISK_VARIABLE = "MONEYBACK_SMALL_DISK"
-LONG_COMMENT = "".join(Random(1).choices(ascii_letters, k=4_000))  # half a page: random text cannot be compressed
-SIZE = "160m"  # enough for the cluster, a second database and a few cases
+LONG_COMMENT = "".join(
+    Random(1).choices(ascii_letters, k=4_000)
+)  # half a database page, because random text cannot be compressed
+SIZE = "160m"  # enough for a database cluster, a second database and a few cases
 ADVICE = (
     "Only root can mount a small disk; in a container, root needs CAP_SYS_ADMIN. To run this test: "
     f"mount -t tmpfs -o size={SIZE},mode=1777 none FOLDER, and name the folder in {DISK_VARIABLE}."
@@ -91,7 +93,7 @@ class SmallDatabase:
                 while True:
                     filler.write(bytes(4_096))
             except OSError as error:
-                assert error.errno == errno.ENOSPC  # noqa: PT017  # the error is the end of the loop
+                assert error.errno == errno.ENOSPC  # noqa: PT017  # the error ends the loop
 
     def exhaust_the_log(self) -> None:
         """Fill the write-ahead log, until it needs a new file. PostgreSQL then stops with a PANIC at every start."""

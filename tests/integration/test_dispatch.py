@@ -1,4 +1,4 @@
-"""Deliveries are counted before processing, so that a case cannot crash its workers without a limit."""
+"""Deliveries are counted before processing, so that a case can crash only a limited number of workers."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ def crash_workers_on(monkeypatch: pytest.MonkeyPatch, poison: UUID, state: State
     return batches
 
 
-def test_a_case_that_crashes_three_workers_goes_to_support_and_stops_no_other(
+def test_a_case_that_crashes_three_workers_goes_to_support_and_does_not_block_other_cases(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = create_cases(context.records, 2 * SMALL_BATCH)
@@ -76,7 +76,7 @@ def test_a_case_that_crashes_three_workers_goes_to_support_and_stops_no_other(
     for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerCrashError):
             handle(context, RefundRequested, cases)
-        # an immediate repeat skips the poison case, because its last delivery may still run
+        # an immediate repeat skips the poison case, because a worker may still process its last delivery
         handle(context, RefundRequested, cases)
         make_cases_overdue(context.records)
     while "received" in states(context.records, cases):
@@ -106,7 +106,7 @@ def test_after_an_outage_cases_are_processed_in_small_batches_within_the_time_li
     late = context.settings.timers.task_soft_time_limit_seconds
     handle(replace(context, monotonic=lambda: late if batches else 0.0), RefundRequested, cases)
     assert [len(batch) for batch in batches] == [SMALL_BATCH], (
-        "The task had no time left, so the other cases stay unprocessed."
+        "The task reached its time limit after one batch, so the other cases stay unprocessed."
     )
     with context.records.work() as work:
         waiting = work.cases.crashed_before(cases, states=[State.RECEIVED], apart=0)

@@ -68,7 +68,7 @@ def stored_dispute(records: Records, purchase: Purchase) -> Dispute:
 
 
 def published_tasks(context: WorkerContext) -> list[ContactSupport]:
-    """Publish every support task, and return the tasks that a helpdesk reads."""
+    """Publish every support task, and return the tasks from the queue that a helpdesk reads."""
     with context.records.work() as work:
         unpublished = [row.id for row in work.run("select id from support_tasks where published_at is null")]
     if unpublished:
@@ -137,7 +137,7 @@ def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
     assert evidence["first_sent_at"]
     assert state_of(context.records, case) is State.REFUNDED
     report_dispute(web, context, set_dispute(context, purchase.charge, "lost", opened["id"]))
-    assert refund_and_dispute_tasks(context) == []  # support has a task since the dispute opened
+    assert refund_and_dispute_tasks(context) == []  # support got a task when the dispute opened
     assert stored_dispute(context.records, purchase) is Dispute.LOST
     assert_audit_is_clean(context.records)
 
@@ -174,7 +174,9 @@ def provider_dispute(context: WorkerContext, purchase: Purchase) -> dict[str, An
     return dispute
 
 
-def test_a_case_that_waits_only_for_a_dispute_is_paid_when_it_is_won(web: httpx.Client, context: WorkerContext) -> None:
+def test_a_case_that_waits_only_for_a_dispute_is_refunded_after_the_dispute_is_won(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
@@ -208,7 +210,7 @@ def test_a_case_with_another_reason_stays_with_support_after_a_won_dispute(
     assert state_of(context.records, case) is State.WITH_SUPPORT
 
 
-def test_a_leased_case_is_evaluated_again_after_its_lease(web: httpx.Client, context: WorkerContext) -> None:
+def test_a_leased_case_is_evaluated_again_after_its_lease_ends(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
@@ -234,7 +236,7 @@ def test_a_lost_dispute_leaves_the_case_with_support(web: httpx.Client, context:
     assert stored_dispute(context.records, purchase) is Dispute.LOST
 
 
-def test_an_opened_event_after_the_end_of_the_dispute_changes_nothing(
+def test_an_opened_event_that_arrives_after_the_won_event_changes_nothing(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     purchase = a_charged_purchase("disputed")
@@ -259,7 +261,7 @@ class StaleDisputeProvider:
 
 
 @pytest.mark.parametrize("status", ["open", "none", "unknown"])
-def test_an_event_the_provider_does_not_confirm_yet_stays_unprocessed(
+def test_an_event_that_the_provider_does_not_confirm_yet_stays_unprocessed(
     web: httpx.Client, context: WorkerContext, status: str
 ) -> None:
     purchase = a_charged_purchase("disputed")
@@ -305,7 +307,7 @@ def test_without_lookups_the_signed_event_decides(web: httpx.Client, context: Wo
 
 
 def report_states(context: WorkerContext, charge: str, *statuses: DisputeStatus) -> None:
-    """Store signed webhook events with these statuses in this order, and process each event at once."""
+    """For each status in this order, store a signed webhook event and process it before the next is stored."""
     for status in statuses:
         with context.records.work() as work:
             name = f"{status.dispute_id} {status.dispute} {status.stage}"
@@ -340,7 +342,7 @@ def test_without_lookups_all_signed_events_count_in_any_order(
     assert stored_dispute(context.records, purchase) is result
 
 
-def test_a_won_dispute_pays_nothing_while_another_is_open(context: WorkerContext) -> None:
+def test_a_won_dispute_pays_nothing_while_another_dispute_is_open(context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
     report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, OPENED, SECOND_OPENED, WON)
@@ -352,7 +354,7 @@ def test_a_won_dispute_pays_nothing_while_another_is_open(context: WorkerContext
     assert refunds_at_provider(context, purchase) == []
 
 
-def test_a_decline_for_a_dispute_looks_the_dispute_up_without_a_webhook(context: WorkerContext) -> None:
+def test_after_a_decline_for_a_dispute_the_dispute_is_looked_up_without_a_webhook(context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (
@@ -363,7 +365,7 @@ def test_a_decline_for_a_dispute_looks_the_dispute_up_without_a_webhook(context:
     assert stored_dispute(context.records, purchase) is Dispute.OPEN
 
 
-def test_open_disputes_are_polled_once_a_day(context: WorkerContext) -> None:
+def test_an_open_dispute_is_polled_and_a_won_dispute_is_not(context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     process_all_events(context)

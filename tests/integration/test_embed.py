@@ -19,11 +19,11 @@ from domain.policies import Category
 from records import Records
 from tests.sample_data import a_policy, a_seller, store_seller_and_purchases
 
-RunVerb = Callable[..., Result]
+RunCommand = Callable[..., Result]
 
 
 @pytest.fixture
-def run_verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> RunVerb:
+def run_command(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> RunCommand:
     """Return a function that runs a command of the console with a stored seller."""
     store_seller_and_purchases(records)
     for module in (embed, storefront):
@@ -87,23 +87,23 @@ def test_without_a_policy_the_wording_promises_nothing() -> None:
 
 
 def test_embed_prints_the_current_policy_in_a_language_and_format(
-    run_verb: RunVerb, records: Records, settings: Settings
+    run_command: RunCommand, records: Records, settings: Settings
 ) -> None:
     with records.work() as work:
         for days, offset in ((7, -1), (99, 1)):
             start = datetime.now(UTC) + timedelta(days=offset)
             work.sellers.new_policy("aurora", Category.WITHIN_DAYS, days=days, in_force_from=start)
-    text = run_verb("embed", "aurora", "--language", "en").stdout
+    text = run_command("embed", "aurora", "--language", "en").stdout
     assert text.startswith("Within 7 days of your purchase")
     assert f"{settings.public_url}/refund?seller=aurora&lang=en" in text
-    page = run_verb("embed", "aurora", "--language", "de", "--format", "html").stdout
+    page = run_command("embed", "aurora", "--language", "de", "--format", "html").stdout
     assert page.startswith('<div lang="de">')
     (address,) = re.findall(r'href="([^"]+)"', page)
     assert html.unescape(address) == f"{settings.public_url}/refund?seller=aurora&lang=de"
 
 
-def test_embed_prints_all_languages_as_json(run_verb: RunVerb) -> None:
-    texts = json.loads(run_verb("embed", "aurora", "--json").stdout)
+def test_embed_prints_all_languages_as_json(run_command: RunCommand) -> None:
+    texts = json.loads(run_command("embed", "aurora", "--json").stdout)
     assert list(texts) == list(LANGUAGES)
     assert all(set(forms) == {"html", "text"} for forms in texts.values())
 
@@ -112,7 +112,7 @@ def test_embed_prints_all_languages_as_json(run_verb: RunVerb) -> None:
     ("arguments", "sentence"),
     [
         (("embed", "nobody"), "There is no seller 'nobody'"),
-        (("embed", "aurora", "--language", "xx"), "There is no 'xx'"),
+        (("embed", "aurora", "--language", "xx"), "There is no language 'xx'"),
         (("storefront", "show", "nobody"), "There is no seller 'nobody'"),
         (("storefront", "set", "nobody", "--colour", "#123456"), "There is no seller 'nobody'"),
         (("storefront", "set", "aurora"), "Say what to set"),
@@ -121,22 +121,22 @@ def test_embed_prints_all_languages_as_json(run_verb: RunVerb) -> None:
         (("storefront", "set", "aurora", "--technical-support", "us"), "not an e-mail address"),
     ],
 )
-def test_an_invalid_embed_or_storefront_command_is_a_sentence(
-    run_verb: RunVerb, arguments: tuple[str, ...], sentence: str
+def test_an_invalid_embed_or_storefront_command_gives_an_error_sentence(
+    run_command: RunCommand, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    result = run_verb(*arguments)
+    result = run_command(*arguments)
     assert result.exit_code == 2
     assert sentence in re.sub(r"[\s│]+", " ", result.stderr)
 
 
-def test_storefront_set_changes_only_the_given_values(run_verb: RunVerb) -> None:
-    assert run_verb("storefront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
-    assert run_verb("storefront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
-    stored = json.loads(run_verb("storefront", "show", "aurora", "--json").stdout)
+def test_storefront_set_changes_only_the_given_values(run_command: RunCommand) -> None:
+    assert run_command("storefront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
+    assert run_command("storefront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
+    stored = json.loads(run_command("storefront", "show", "aurora", "--json").stdout)
     assert (stored["colour"], stored["technical_support"]) == (
         "#8a2be2",
         "pro@aurora.example",
     )
-    assert run_verb("storefront", "set", "aurora", "--colour", "").exit_code == 0
-    stored = json.loads(run_verb("storefront", "show", "aurora", "--json").stdout)
+    assert run_command("storefront", "set", "aurora", "--colour", "").exit_code == 0
+    stored = json.loads(run_command("storefront", "show", "aurora", "--json").stdout)
     assert (stored["colour"], stored["technical_support"]) == (None, "pro@aurora.example")

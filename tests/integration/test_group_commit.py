@@ -40,7 +40,7 @@ class CommitGate:
 
 
 def submit_concurrently(group_commit: GroupCommit, gate: CommitGate, submissions: Sequence[Submission]) -> list[Any]:
-    """Submit requests from threads, and return the result or error of each. All others queue up behind the first commit."""
+    """Submit requests from threads, and return the result or error of each. All others wait during the first commit."""
 
     def accept(submission: Submission) -> Any:
         try:
@@ -87,7 +87,7 @@ def test_equal_concurrent_requests_are_one_case_and_another_body_is_refused(
     assert count_cases(records) == 3
 
 
-def test_a_request_refused_by_the_database_does_not_affect_others(
+def test_a_request_refused_by_the_database_does_not_affect_other_requests(
     records: Records, submissions: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = CommitGate(monkeypatch)
@@ -124,7 +124,7 @@ def test_a_database_failure_is_raised_for_all_waiting_requests(
     assert count_cases(records) == 1
 
 
-def test_a_commit_contains_at_most_max_batch_requests(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_contains_at_most_one_batch_of_requests(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producers.group_commit.MAX_BATCH", 4)
     gate = CommitGate(monkeypatch)
     purchase = a_recent_purchase()

@@ -26,7 +26,7 @@ def set_storefront(site: Site, **changes: str | None) -> None:
 
 
 def with_articles(settings: Settings, folder: Path, **files: str) -> Settings:
-    """Return settings with the operator's own English articles, for example `payment__refund="# Title"`."""
+    """Write the operator's own English articles, such as `payment__refund="# Title"`. Return settings that use them."""
     for name, text in files.items():
         topic, _, article = name.partition("__")
         file = folder / "en" / topic / f"{article.replace('_', '-')}.md"

@@ -80,7 +80,7 @@ def test_an_unreadable_mail_is_flagged_and_not_deleted(
     assert dovecot.flags(user) == [{SEEN, FLAGGED}, {SEEN}]
 
 
-def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
+def test_a_crash_after_the_commit_and_before_the_mail_is_marked_creates_no_second_case(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dovecot.deliver(user, a_mail())
@@ -109,7 +109,7 @@ def test_while_the_database_is_down_every_mail_stays_unseen(dovecot: Dovecot, us
     assert dovecot.flags(user) == [set()]
 
 
-def test_a_mail_that_cannot_be_stored_does_not_block_others(
+def test_a_mail_that_cannot_be_stored_does_not_block_other_mails(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for text in ("Refund MB-2026-0666", "Refund MB-2026-0417"):
@@ -163,7 +163,7 @@ def test_a_new_mail_ends_the_wait(
     with running_inbox(inbox, records):
         assert waiting.wait(30)
         dovecot.deliver(user, a_mail())
-        eventually(lambda: count_cases(records) == 1)  # long before the end of IDLE_SECONDS
+        eventually(lambda: count_cases(records) == 1)  # long before the IDLE command would end without a new mail
 
 
 def test_idle_is_renewed_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_mails_deleted_by_other_clients_are_not_expunged(
     assert dovecot.flags(user) == [{SEEN, "\\Deleted"}, {SEEN}]
 
 
-def test_new_uids_make_no_second_case(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
+def test_new_uids_create_no_second_case(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
     """A server that lost its index gives every mail a new UID, under another UIDVALIDITY."""
     for _ in range(2):
         dovecot.deliver(user, a_mail())

@@ -57,7 +57,7 @@ def reply_headers(mail: bytes) -> str:
 
 
 def test_no_sample_mail_is_lost(records: Records) -> None:
-    """Every mail has a row. It becomes a case, gets an answer, is flagged for support, or comes from a program."""
+    """Every mail is stored. Each becomes a case, gets an answer, is flagged for support, or was sent by a program."""
     mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
     outcomes = [outcome for mail in mails for outcome in ingest(records, mail)]
     with records.work() as work:
@@ -219,7 +219,7 @@ def test_a_bounce_of_an_unknown_email_changes_nothing(records: Records) -> None:
     assert count_cases(records) == 0
 
 
-def test_a_spoofed_mail_contacts_only_the_customer(records: Records) -> None:
+def test_a_spoofed_mail_creates_an_untrusted_case_with_the_customers_address(records: Records) -> None:
     """The case is not trusted, and the confirmation goes to the address of the purchase."""
     purchase = a_recent_purchase(email="ada@example.com")
     store_seller_and_purchases(records, purchase)

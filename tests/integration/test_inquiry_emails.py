@@ -36,7 +36,7 @@ LICENCE, CODE, DOWNLOAD, INVOICE, INVOICE_URL = SECRETS
 
 
 class MailServer:
-    """Accepts e-mails or raises an error. It cannot recognise a repeated e-mail."""
+    """A mail server that accepts e-mails or raises an error. It cannot recognise a repeated e-mail."""
 
     repeatable = False
 
@@ -247,7 +247,7 @@ def test_an_inquiry_email_with_unknown_delivery_is_not_sent_again(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     email_id = enqueue_email(records)
-    with failing_with(mail_server, DeliveryUnknownError("The line broke.")):
+    with failing_with(mail_server, DeliveryUnknownError("The connection was lost.")):
         handle(context, InquiryEmailsDue, [email_id])
     age_emails(records, days=1_000)
     Sweep(records).run_once()
@@ -319,7 +319,7 @@ def test_the_inquiry_emails_to_an_address_are_limited_per_day(
         )
         assert len(mail_server.received) == MAX_PER_DAY[kind]
     with records.work() as work:
-        # an e-mail over the limit is not due later, either
+        # an e-mail over the limit does not become due later
         assert work.inquiry_emails.overdue(seconds=-1, limit=100) == []
         work.run("update inquiry_emails set sent_at = sent_at - interval '25 hours'")
     handle(context, InquiryEmailsDue, [enqueue_email(records, InquiryEmailKind.REFERENCES)])

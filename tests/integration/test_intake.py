@@ -18,7 +18,7 @@ def count_rows(records: Records, table: str) -> int:
         return int(work.run(f"select count(*) from {table}").scalar_one())
 
 
-def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) -> None:
+def test_a_request_creates_a_case_a_row_of_history_and_a_message(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     accepted = accept_one(records, a_submission(purchase))
@@ -77,7 +77,7 @@ def test_a_key_used_for_another_request_is_refused(records: Records) -> None:
         accept_one(records, a_submission(purchase, key="k1", comment="and hurry"))
 
 
-def test_equal_keys_of_two_sellers_are_different(records: Records) -> None:
+def test_two_sellers_can_use_the_same_key(records: Records) -> None:
     request = a_request(a_recent_purchase())
     store_seller_and_purchases(records)
     own, other = (submission(request, Channel.API, key="k1", source=f"api:{name}") for name in ("aurora", "borealis"))

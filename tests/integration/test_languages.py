@@ -98,7 +98,7 @@ def test_the_search_results_are_translated_except_the_query(cyrillic_site: Site)
     assert_translated(cyrillic_site.web.get("/?q=refund"), "refund")
 
 
-def test_the_private_details_of_a_purchase_are_translated(cyrillic_site: Site) -> None:
+def test_the_page_with_the_private_details_of_a_purchase_is_translated(cyrillic_site: Site) -> None:
     purchase = a_cyrillic_purchase()
     details = PurchaseDetails(
         licence_key="417",

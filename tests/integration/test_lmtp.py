@@ -1,4 +1,4 @@
-"""A mail server delivers mails by LMTP or SMTP, and gets a positive reply only after a mail was stored."""
+"""A mail server delivers mails by LMTP or SMTP, and gets a positive reply only after the mail is stored."""
 
 import smtplib
 import socket
@@ -58,7 +58,7 @@ def test_the_same_mail_twice_is_one_case(lmtp: smtplib.LMTP, records: Records) -
     assert count_cases(records) == 1
 
 
-def test_a_mail_without_a_sender_makes_no_case(lmtp: smtplib.LMTP, records: Records) -> None:
+def test_a_mail_without_a_sender_creates_no_case(lmtp: smtplib.LMTP, records: Records) -> None:
     assert lmtp.sendmail("", OWN_ADDRESSES, a_mail()) == {}
     assert count_cases(records) == 0
 

@@ -84,7 +84,7 @@ def test_the_response_does_not_show_whether_a_purchase_was_found(site: Site, kin
     }
 
 
-def test_nothing_is_looked_up_before_the_answer(site: Site) -> None:
+def test_the_form_only_enqueues_an_inquiry_email_and_looks_nothing_up(site: Site) -> None:
     purchase = store_purchase(site)
     send_form(site, ask="purchase", email=purchase.email, reference=purchase.reference)
     with site.records.work() as work:
@@ -93,7 +93,7 @@ def test_nothing_is_looked_up_before_the_answer(site: Site) -> None:
     assert tuple(row) == ("purchase", [], None, None)
 
 
-def test_the_page_after_the_form_is_the_same_for_all(site: Site) -> None:
+def test_the_page_after_the_form_asks_the_customer_to_check_the_email(site: Site) -> None:
     assert "Check your email in a few minutes." in site.web.get("/lookup/sent").text
 
 
@@ -269,7 +269,7 @@ def stored_licence_keys(site: Site) -> list[object]:
         return [row.licence_key for row in work.run("select licence_key from purchase_details")]
 
 
-def test_purchase_details_are_stored_kept_if_missing_and_replaced_completely(site: Site) -> None:
+def test_purchase_details_are_kept_if_a_put_has_none_and_otherwise_replaced(site: Site) -> None:
     def put(**more: object) -> int:
         return site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY | more, headers=site.auth_headers()).status_code
 
@@ -296,7 +296,7 @@ def test_purchase_details_are_stored_kept_if_missing_and_replaced_completely(sit
         [],
     ],
 )
-def test_invalid_details_are_refused_and_not_repeated(site: Site, details: object) -> None:
+def test_invalid_details_are_refused_and_the_error_does_not_repeat_them(site: Site, details: object) -> None:
     answer = site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY | {"details": details}, headers=site.auth_headers())
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"].startswith("#/details")

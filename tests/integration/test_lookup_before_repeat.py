@@ -1,4 +1,4 @@
-"""A lookup before a refund: it finds earlier refunds at a provider that does not reject a second refund itself."""
+"""The lookup before a refund finds earlier refunds at a provider that does not reject a second refund."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_a_manual_refund_is_found_and_not_repeated(context: WorkerContext) -> No
     assert provider.keys == []
 
 
-def test_a_refund_with_the_same_key_is_adopted(context: WorkerContext) -> None:
+def test_a_refund_with_the_same_key_is_recorded_and_not_sent_again(context: WorkerContext) -> None:
     provider = a_provider(Paid("re_1", PRICE))
     (case,) = create_executed_cases(with_adapter(context, provider), a_charged_purchase("ok"))
     assert (state_of(context.records, case), provider.keys) == (State.REFUNDED, [])

@@ -1,4 +1,4 @@
-"""Mails arrive in a Maildir folder and e-mails leave by SMTP, with a real database and a real socket."""
+"""Tests of incoming mails in a Maildir folder, with a real database, and of outgoing e-mails by SMTP, with a real socket."""
 
 import os
 import shutil
@@ -100,7 +100,7 @@ def test_the_same_mail_twice_is_one_case(inbox: MaildirInbox, records: Records) 
     assert file_names(inbox, "new") == []
 
 
-def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
+def test_a_crash_after_the_commit_and_before_the_file_is_moved_creates_no_second_case(
     inbox: MaildirInbox, records: Records, tmp_path: Path
 ) -> None:
     for number in range(5):
@@ -113,7 +113,9 @@ def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
     assert len(file_names(after_the_crash, "cur")) == 5
 
 
-def test_a_mail_stays_until_the_commit(inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_stays_in_the_folder_until_after_the_commit(
+    inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The test looks into the folder just before and just after the commit."""
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
@@ -131,7 +133,7 @@ def test_a_mail_stays_until_the_commit(inbox: MaildirInbox, records: Records, mo
     assert files == [["1.a", "2.b"]] * 2
 
 
-def test_while_the_database_is_down_every_mail_stays(
+def test_while_the_database_is_down_every_mail_stays_in_the_folder(
     inbox: MaildirInbox, records: Records, unavailable_records: Records
 ) -> None:
     deliver(inbox, "1.a")
@@ -159,14 +161,14 @@ def test_the_loop_empties_the_folder_before_it_waits(inbox: MaildirInbox, record
     assert file_names(inbox, "new") == []
 
 
-def test_the_loop_survives_a_missing_folder(inbox: MaildirInbox, records: Records) -> None:
+def test_a_missing_folder_is_logged_and_does_not_stop_the_loop(inbox: MaildirInbox, records: Records) -> None:
     shutil.rmtree(inbox.folder)
     with capture_logs() as logs:
         inbox.run(records, StopAfterWaits(1), pause=0)
     assert [entry["event"] for entry in logs] == ["maildir_unreadable"]
 
 
-def test_an_unreadable_file_does_not_block_others(inbox: MaildirInbox, records: Records) -> None:
+def test_an_unreadable_file_does_not_block_other_mails(inbox: MaildirInbox, records: Records) -> None:
     (inbox.folder / "new" / "0.folder").mkdir()
     (inbox.folder / "new" / "1.bytes").write_bytes(bytes(range(256)) * 50)
     os.mkfifo(inbox.folder / "new" / "1.pipe")
@@ -179,7 +181,7 @@ def test_an_unreadable_file_does_not_block_others(inbox: MaildirInbox, records: 
     assert file_names(inbox, "cur") == ["1.bytes:2,FS", "3.huge:2,FS", "5.a:2,S"]
 
 
-def test_a_request_that_cannot_be_stored_does_not_block_others(
+def test_a_request_that_cannot_be_stored_does_not_block_other_mails(
     inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, reference in (("1.a", "MB-2026-0417"), ("2.b", "MB-2026-0666"), ("3.c", "MB-2026-0418")):
@@ -221,7 +223,7 @@ def test_another_mail_with_a_known_message_id_is_flagged_for_support(inbox: Mail
     assert file_names(inbox, "cur") == ["1.a:2,S", "2.b:2,FS"]
 
 
-def test_two_readers_of_one_folder_make_one_case_each(inbox: MaildirInbox, records: Records) -> None:
+def test_two_readers_of_one_folder_create_one_case_for_each_mail(inbox: MaildirInbox, records: Records) -> None:
     for number in range(40):
         deliver(inbox, f"{number:02}.a")
     other = MaildirInbox(inbox.folder, moneyback_addresses=OWN_ADDRESSES)
@@ -262,7 +264,7 @@ def test_serve_names_the_missing_setting(settings: Settings) -> None:
 
 
 class StopAfterWaits(threading.Event):
-    """A stop event that is set after some calls of `wait()`. The calls return at once."""
+    """A stop event that is set by call number `waits` of `wait()`. Each call returns immediately."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()
@@ -373,7 +375,7 @@ def test_a_closed_connection_is_opened_again(transport: SmtpTransport, mail_serv
         ("EHLO", "hang up", EmailNotSentError),
     ],
 )
-def test_each_failure_maps_to_not_sent_rejected_or_unknown(
+def test_each_failure_is_reported_as_not_sent_rejected_or_unknown(
     transport: SmtpTransport, mail_server: MailServer, verb: str, answer: str, error: type[Exception]
 ) -> None:
     mail_server.replies[verb] = answer
@@ -387,12 +389,12 @@ def test_each_failure_maps_to_not_sent_rejected_or_unknown(
     assert len(mail_server.emails) == before + 1
 
 
-def test_an_unreachable_server_is_not_sent() -> None:
+def test_an_email_to_an_unreachable_server_is_not_sent() -> None:
     with pytest.raises(EmailNotSentError):
         SmtpTransport("smtp://127.0.0.1:1").deliver(an_email())
 
 
-def test_an_address_the_server_cannot_handle_is_rejected(transport: SmtpTransport) -> None:
+def test_an_address_that_the_server_cannot_handle_is_rejected(transport: SmtpTransport) -> None:
     with pytest.raises(EmailRejectedError):
         transport.deliver(an_email("adä@example.com"))
 
@@ -403,7 +405,7 @@ def test_a_password_is_not_sent_without_tls(mail_server: MailServer) -> None:
         transport.deliver(an_email())
 
 
-def test_one_run_takes_at_most_max_batch_mails(inbox: MaildirInbox, records: Records) -> None:
+def test_one_run_takes_at_most_one_batch_of_mails(inbox: MaildirInbox, records: Records) -> None:
     for number in range(maildir_module.MAX_BATCH + 1):
         deliver(inbox, f"{number:03}.a")
     assert inbox.run_once(records) == BatchResult(taken=maildir_module.MAX_BATCH)

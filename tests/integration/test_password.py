@@ -1,4 +1,4 @@
-"""Tests that a changed broker password loses no request, and that no log contains the password."""
+"""Tests that no request is lost while the broker's password is wrong, and that no log contains the password."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +40,7 @@ class BrokerAccount:
 
 
 @pytest.fixture
-def account(servers: Servers, settings: Settings) -> Iterator[BrokerAccount]:  # noqa: ARG001  # the settings empty the broker
+def account(servers: Servers, settings: Settings) -> Iterator[BrokerAccount]:  # noqa: ARG001  # the fixture `settings` empties the broker
     with (
         redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker,
         Proxy(servers.valkey.socket, redis_frame_length) as proxy,
@@ -53,7 +53,7 @@ def account(servers: Servers, settings: Settings) -> Iterator[BrokerAccount]:  #
 
 @pytest.fixture
 def web(settings: Settings, account: BrokerAccount) -> Iterator[httpx.Client]:
-    """Yield a web whose rate limits are in the broker."""
+    """Yield a client of a web server that counts its rate limits in the broker."""
     with serve(app(settings.model_copy(update={"broker_url": account.url, "limits": Limits()}))) as web:
         yield web
 
@@ -102,7 +102,7 @@ def count_unpublished_tasks(records: Records) -> int:
 
 
 @pytest.mark.slow
-def test_services_lose_no_request_during_a_wrong_broker_password(
+def test_services_lose_no_request_while_the_broker_password_is_wrong(
     records: Records,
     account: BrokerAccount,
     start_service: Callable[..., ChildProcess],

@@ -122,13 +122,13 @@ def test_every_provider_package_has_the_same_layout() -> None:
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_the_named_settings_of_a_provider_are_fields_of_its_account(name: str) -> None:
+def test_the_settings_that_a_provider_names_are_fields_of_its_account(name: str) -> None:
     spec = PROVIDERS[name]
     assert {spec.test_setting, spec.webhook_setting} <= set(spec.account.model_fields)
 
 
 def account_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Return settings that connect a provider with a test account."""
+    """Return settings with one connected provider, which uses a test account."""
     for variable, value in variables(name, TEST_ACCOUNTS[name]).items():
         monkeypatch.setenv(variable, value)
     values = {"database_url": "postgresql://x", "broker_url": "redis://x", "secret_key": "x" * 32, "providers": name}
@@ -205,7 +205,7 @@ def test_the_check_fails_if_the_provider_ignores_idempotency_keys(settings: Sett
         arguments = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
         run = moneyback(sandbox_settings, *arguments)
         assert run.returncode == 1
-        assert "is another refund" in run.stdout
+        assert "returned another refund" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_missing_setting_is_named_by_its_environment_variable(settings: Settin
 @pytest.mark.parametrize(
     "arguments", [("providers",), ("providers", "list"), ("providers", "check"), ("reconcile",)], ids=" ".join
 )
-def test_every_verb_has_a_help_text(settings: Settings, arguments: tuple[str, ...]) -> None:
+def test_every_command_has_a_help_text(settings: Settings, arguments: tuple[str, ...]) -> None:
     run = moneyback(settings, *arguments, "--help")
     assert run.returncode == 0
     assert len(run.stdout) > 400

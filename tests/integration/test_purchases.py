@@ -25,7 +25,7 @@ VALID_ROW = {
 }
 
 
-def test_json_lines_import_valid_rows_and_reject_invalid_rows(records: Records, tmp_path: Path) -> None:
+def test_valid_json_lines_are_imported_and_invalid_lines_are_rejected(records: Records, tmp_path: Path) -> None:
     store_seller_and_purchases(records)
     rows = [
         json.dumps(VALID_ROW),

@@ -37,12 +37,13 @@ SENDERS, HEADERS, EQUAL_ANSWERS = (
 THREATS = (
     Threat(
         "A customer takes many refunds, with several addresses or cards",
-        "A limit of automatic refunds per period, by address and by instrument. Pending refunds count. Then support decides.",
+        "For each address and card, the automatic refunds per period are limited, and pending refunds count."
+        " Above the limit, support decides.",
         (
-            f"{FLOODS}test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect",
+            f"{FLOODS}test_each_request_of_the_trace_ends_in_its_expected_state",
             "unit/test_eligibility.py::test_not_serial",
             "unit/test_eligibility.py::test_under_ceiling",
-            "integration/test_refund_execution.py::test_a_batch_of_one_instrument_stops_at_the_serial_limit",
+            "integration/test_refund_execution.py::test_parallel_batches_for_one_card_stop_at_the_serial_limit",
         ),
     ),
     Threat(
@@ -54,18 +55,19 @@ THREATS = (
         ),
     ),
     Threat(
-        "A refund to another instrument than the instrument that paid",
-        "A refund call has no payee: the provider returns the money to the instrument that paid.",
+        "A refund to a card or account that did not pay",
+        "A refund call has no payee: the provider returns the money to the card or account that paid.",
         (f"{HERE}test_a_refund_call_has_no_payee",),
     ),
     Threat(
         "A stranger tries references and addresses to learn who bought what",
-        "Equal answers in bytes and in time. Private data is sent by e-mail only. Rate limits. Ids that cannot be guessed.",
+        "All answers have the same bytes and take the same time. Private data is sent only by e-mail."
+        " Requests are rate-limited. Ids cannot be guessed.",
         (
             f"{EQUAL_ANSWERS}test_all_responses_are_equal_byte_for_byte",
             f"{EQUAL_ANSWERS}test_no_response_takes_longer_for_an_existing_purchase",
-            f"{EQUAL_ANSWERS}test_a_lookup_of_two_milliseconds_is_detected",
-            f"{LOOKUP}test_nothing_is_looked_up_before_the_answer",
+            f"{EQUAL_ANSWERS}test_a_delay_of_two_milliseconds_for_a_known_purchase_is_detected",
+            f"{LOOKUP}test_the_form_only_enqueues_an_inquiry_email_and_looks_nothing_up",
             f"{RATE_LIMITS}test_the_eleventh_form_for_one_address_in_an_hour_is_refused",
             f"{RATE_LIMITS}test_spellings_of_one_reference_are_counted_together",
             f"{RATE_LIMITS}test_all_forms_of_a_network_are_counted_together",
@@ -75,7 +77,7 @@ THREATS = (
     ),
     Threat(
         "A stranger makes us flood a customer's mailbox",
-        "A limit of forms per hour and address, and of e-mails of one kind per day.",
+        "For each address, the forms per hour and the e-mails of one kind per day are limited.",
         (
             f"{FLOODS}test_repeated_requests_for_a_purchase_send_one_email_a_day",
             f"{FLOODS}test_an_address_without_a_purchase_gets_few_emails_a_day",
@@ -84,8 +86,8 @@ THREATS = (
         ),
     ),
     Threat(
-        "Two requests for one purchase in the same instant",
-        "One live case per purchase and one claim per payment. The database enforces both with unique indexes.",
+        "Two requests for one purchase at the same time",
+        "A purchase has at most one active case, and a payment at most one claim. Unique indexes in the database enforce both.",
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_concurrent_requests_with_one_key_are_one_case",
@@ -120,10 +122,11 @@ THREATS = (
     ),
     Threat(
         "A link leaks through a Referer header, a log or a forwarded e-mail",
-        "No referrer and no link in logs. A link to private data opens once and for half an hour. A link has one purpose.",
+        "Pages send no Referer header, and logs contain no link. A link to private data opens once, within half an hour."
+        " Each link has one purpose.",
         (
             f"{HEADERS}test_the_content_security_policy_allows_only_own_resources",
-            f"{LEAKED_DATA}test_personal_data_is_in_no_log_message_or_metric",
+            f"{LEAKED_DATA}test_personal_data_is_in_no_log_broker_message_or_metric",
             f"{LEAKED_DATA}test_the_database_contains_no_usable_link_or_api_key",
             f"{LEAKED_DATA}test_links_and_api_keys_cannot_be_guessed",
             f"{LOOKUP}test_a_link_shows_the_private_details_once",
@@ -139,7 +142,7 @@ THREATS = (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
         ),
-        later="agents' sessions with SameSite=Strict: with the sign-in of the desk",
+        later="session cookies of agents with SameSite=Strict: with the sign-in of the desk",
     ),
     Threat(
         "Line breaks in a field become headers of an e-mail or a response",
@@ -171,7 +174,7 @@ THREATS = (
     ),
     Threat(
         "A formula in a cell of an export",
-        "The export writes a quotation mark before the formula.",
+        "The export writes an apostrophe before the formula.",
         (
             "integration/test_console.py::test_an_export_contains_no_spreadsheet_formula",
             f"{HERE}test_no_cell_of_an_export_begins_like_a_formula",
@@ -201,26 +204,26 @@ THREATS = (
         ("contract/test_compose.py::test_the_file_has_no_faults",),
     ),
     Threat(
-        "An attacker leads our own HTTP calls into a private network",
+        "An attacker makes Moneyback send an HTTP call into a private network",
         "We send no webhooks yet. A bounce or an incoming e-mail causes no HTTP call.",
         (f"{CASE_EMAILS}test_no_email_loads_external_content",),
-        later="with webhooks to sellers: no redirects, and no private address after the name is resolved",
+        later="a webhook follows no redirect and goes to no private address: with webhooks to sellers",
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
         "A signature over the raw body with a time stamp. A webhook only makes a worker ask the provider.",
         (
             "contract/test_stripe_webhooks.py::test_an_invalid_signature_is_refused",
-            "contract/test_stripe_webhooks.py::test_a_signature_outside_five_minutes_is_refused",
+            "contract/test_stripe_webhooks.py::test_a_signature_that_is_too_old_or_from_the_future_is_refused",
             "integration/test_webhook_events.py::test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed",
-            "integration/test_webhook_events.py::test_events_in_the_wrong_order_end_in_the_state_of_the_provider",
+            "integration/test_webhook_events.py::test_events_in_the_wrong_order_do_not_change_the_final_state",
         ),
     ),
     Threat(
         "Personal data in logs, in the broker or in metrics",
-        "Messages contain ids. Logs contain ids and states. Rate limits count by keyed hashes.",
+        "Messages contain only ids. Logs contain only ids and states. Rate limits store only keyed hashes.",
         (
-            f"{LEAKED_DATA}test_personal_data_is_in_no_log_message_or_metric",
+            f"{LEAKED_DATA}test_personal_data_is_in_no_log_broker_message_or_metric",
             f"{RATE_LIMITS}test_rate_limit_counters_contain_no_personal_data_and_expire",
         ),
     ),
@@ -269,12 +272,12 @@ THREATS = (
     ),
     Threat(
         "A decision on old data of a read replica",
-        "The settings have one database address: the address of the primary.",
+        "No setting names a read replica, so every process reads from the primary database.",
         (f"{HERE}test_no_setting_names_a_read_replica",),
     ),
     Threat(
-        "A changed package of a dependency",
-        "Every package is installed by its hash.",
+        "An attacker replaces the package of a dependency",
+        "Every package is installed only if its hash is the expected hash.",
         (f"{HERE}test_every_locked_package_has_a_hash",),
     ),
 )

@@ -1,4 +1,4 @@
-"""A pseudo-language without Latin letters. If a text still has Latin letters, the product did not translate it."""
+"""A pseudo-language without Latin letters. If a text still has Latin letters, Moneyback did not translate the text."""
 
 import re
 from html.parser import HTMLParser
@@ -21,12 +21,12 @@ class PseudoTranslator(Translator):
 
     def __init__(self) -> None:
         self.language = "xx"
-        self._locale = Locale.parse("ja")  # its dates and amounts have no Latin letters
+        self._locale = Locale.parse("ja")  # Japanese dates and amounts have no Latin letters
         self.catalogue = _Translations()
 
     @property
     def looked_up(self) -> set[str]:
-        """The sentences that were looked up."""
+        """The sentences that were translated."""
         assert isinstance(self.catalogue, _Translations)
         return self.catalogue.looked_up
 

@@ -1,4 +1,4 @@
-"""Sample sellers, purchases and requests. Keyword arguments change any attribute."""
+"""Sample sellers, purchases and requests. Keyword arguments of a function replace values of the sample."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -32,7 +32,7 @@ def a_seller(**changes: Any) -> Seller:
 
 
 def a_policy(**changes: Any) -> Policy:
-    """Return a policy of thirty days, in force for two years."""
+    """Return a policy of thirty days, which has been in force for two years at noon."""
     values: dict[str, Any] = {
         "seller_id": "aurora",
         "version": 1,
@@ -91,7 +91,7 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 
 
 def a_submission(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
-    """Return a request sent to the API by the seller's site, in which the purchase's customer is signed in."""
+    """Return a request that the seller's site sends to the API. The customer of the purchase is signed in on that site."""
     request = a_request(purchase, **changes)
     return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 

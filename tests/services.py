@@ -1,4 +1,4 @@
-"""Starts and stops the servers and services that the tests need, each on its own socket."""
+"""Starts and stops the servers and services that the tests need. Each server has its own socket."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ SHORT_TIMERS = Timers(
 
 
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
-    """Wait until `fact()` is true, and return its value. The limit is long, because a busy machine is slow."""
+    """Wait until `fact()` is true, and return its value. The default timeout is long, because a busy machine is slow."""
     deadline = time.monotonic() + seconds
     while not (value := fact()):
         assert time.monotonic() < deadline, f"After {seconds:g} s, this is still false: {fact}"
@@ -81,7 +81,7 @@ def fresh_database(servers: Servers) -> Iterator[str]:
 
 
 def empty_database(servers: Servers, database: str) -> None:
-    """Delete all rows and restart all sequences. This takes a tenth of the time of a new database."""
+    """Delete all rows and restart all sequences. A new database would take ten times as long."""
     connection = _connection(servers, database)
     connection.execute(sql.SQL("; ").join(map(sql.SQL, _delete_statements(connection))))
 
@@ -98,7 +98,7 @@ _open_connections: dict[str, psycopg.Connection] = {}
 
 
 def _connection(servers: Servers, database: str) -> psycopg.Connection:
-    """Return a superuser's connection without triggers. Later tests use the same connection, unless a test closes it."""
+    """Return a superuser's connection that executes no triggers. Later tests use the same connection if it is still open."""
     if database in _open_connections:
         with suppress(psycopg.OperationalError):
             _open_connections[database].execute("")
@@ -130,7 +130,7 @@ def with_database(url: str, name: str) -> str:
 
 
 def tamper(servers: Servers, database: str, statement: str) -> None:
-    """Execute a statement as a superuser without triggers, like an attacker with access to the server."""
+    """Execute a statement as a superuser, with triggers disabled. An attacker with access to the server could do the same."""
     with psycopg.connect(with_database(servers.postgres.superuser_url, database), autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
         connection.execute(sql.SQL(statement))  # a test wrote the statement, so it is safe
@@ -144,7 +144,7 @@ def _broker(socket: str) -> redis.Redis:
 
 def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
     """Return settings for a database, with an emptied broker, maildirs in a folder, and no provider."""
-    _broker(str(servers.valkey.socket)).flushall()  # the tests started this server
+    _broker(str(servers.valkey.socket)).flushall()  # safe, because the tests started this broker
     for mailbox in ("outbox", "inbox"):
         for part in ("cur", "new", "tmp"):
             (folder / mailbox / part).mkdir(parents=True)
@@ -156,7 +156,9 @@ def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
         public_url="http://testserver",
         sent_mail_dir=folder / "outbox",
         incoming_mail_dir=folder / "inbox",
-        limits=Limits(rate_limits_enabled=False),  # a test simulates many customers in one network
+        limits=Limits(
+            rate_limits_enabled=False
+        ),  # a test sends the requests of many customers from one network address
         timers=SHORT_TIMERS,
     )
 

@@ -20,7 +20,7 @@ from console.servers import Servers
 from tests.services import environment
 from worker.providers.rate_limiter import BURST, RateLimiter
 
-SLOW = 0.001  # calls per second; the bucket gets no new token during a test
+SLOW = 0.001  # calls per second: so few that the bucket gets no new token during a test
 BURST_CALLS = int(BURST)
 
 
@@ -91,10 +91,12 @@ def test_calls_above_the_burst_wait(settings: Settings, provider: str) -> None:
     rate_limiter, started = RateLimiter.of(settings), time.monotonic()
     for _ in range(BURST_CALLS + 10):
         assert rate_limiter.acquire(provider, 50.0, until=started + 60)
-    assert time.monotonic() - started >= 10 / 50 - 0.02  # the clocks of Redis and Python may differ by 0.02 seconds
+    assert (
+        time.monotonic() - started >= 10 / 50 - 0.02
+    )  # the clocks of Redis and Python may differ by up to 0.02 seconds
 
 
-def test_a_call_that_cannot_start_in_time_reserves_nothing(provider: str) -> None:
+def test_a_call_that_cannot_start_in_time_uses_no_token(provider: str) -> None:
     clock = Clock()
     rate_limiter = RateLimiter(None, monotonic=clock, sleep=clock.sleep)
     assert count_allowed(rate_limiter, provider, BURST_CALLS, 1.0) == BURST_CALLS
@@ -203,7 +205,10 @@ class MillisecondClock(Clock):
 
 
 def test_a_wait_shorter_than_the_clock_resolution_ends(provider: str) -> None:
-    """The clock rounds the last wait down to zero, so without MIN_WAIT the loop would never end."""
+    """The rate limiter waits in a loop, and this clock rounds the last wait down to zero.
+
+    The loop ends because the rate limiter has a minimum wait.
+    """
     clock = MillisecondClock()
     rate_limiter = RateLimiter(None, monotonic=clock, sleep=clock.sleep)
     rate_limiter.pause(provider, None, 600.00055)

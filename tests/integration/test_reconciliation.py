@@ -1,4 +1,4 @@
-"""Tests of the reconciliation, which compares a provider's list of refunds with our operations.
+"""Tests of the reconciliation, which compares a provider's list of refunds with the refund operations in our database.
 
 Each discrepancy creates one support task, even if several runs find it.
 """
@@ -142,7 +142,7 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
 
 
 def move_operations_back_a_day(records: Records) -> None:
-    """Move all operations a day back, because a provider's list may be some hours late."""
+    """Make all operations one day older. A provider's list may be some hours late, so newer operations are not reported."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
@@ -240,10 +240,10 @@ def test_an_external_refund_of_a_known_purchase_is_unexpected(
     assert result.reports[0].seller_id == purchase.seller_id
 
 
-def test_a_refund_with_an_own_key_but_without_an_operation_is_unexpected(
+def test_a_refund_with_a_key_of_moneyback_but_without_an_operation_is_unexpected(
     context: WorkerContext, provider: Provider
 ) -> None:
-    """A database that is restored from a backup can lack a refund of the provider's list."""
+    """If our database was restored from a backup, it may lack the operation of a refund that the provider lists."""
     added = provider.add_refund("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     result = run_reconciliation(context)
     assert (result.discrepancies, result.unknown_payments) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
@@ -448,7 +448,7 @@ class LargeProvider(Provider):
 
 @contextmanager
 def statement_sizes(context: WorkerContext) -> Iterator[Sequence[int]]:
-    """Yield a list that receives the number of values of each SQL statement."""
+    """Yield a list that receives, for each SQL statement, the length of its longest list of values."""
     sizes: list[int] = []
 
     def count(_: object, __: object, ___: str, values: Any, *____: object) -> None:

@@ -121,7 +121,7 @@ def test_a_message_that_is_delivered_ten_times_pays_once(context: WorkerContext)
     assert [len(refunds_at_provider(context, purchase)) for purchase in purchases] == [1] * 5
 
 
-def test_two_requests_for_one_purchase_are_one_case_and_a_duplicate(context: WorkerContext) -> None:
+def test_of_two_requests_for_one_purchase_one_is_a_duplicate(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     cases = ids_of(accept(context.records, [a_submission(purchase), a_submission(purchase)]))
@@ -169,10 +169,13 @@ def test_a_statutory_withdrawal_without_a_purchase_goes_to_support(context: Work
     assert cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED) == [case]
 
 
-def test_a_statutory_withdrawal_of_a_case_with_support_gets_its_own_task(
+def test_each_statutory_withdrawal_that_is_not_paid_automatically_gets_its_own_task(
     context: WorkerContext,
 ) -> None:
-    """The first withdrawal joins a case with support. The policy refuses the second withdrawal."""
+    """The first withdrawal is about a purchase whose request is already with support.
+
+    The second withdrawal is about a purchase that the policy does not refund automatically.
+    """
     partial, old = a_recent_purchase(), a_recent_purchase(method="cash")
     store_seller_and_purchases(context.records, partial, old)
     first = accept_one(context.records, a_submission(partial, trusted=False, refund_scope=RefundScope.PARTIAL)).id
@@ -186,7 +189,7 @@ def test_a_statutory_withdrawal_of_a_case_with_support_gets_its_own_task(
 def test_a_statutory_withdrawal_of_an_expired_request_gets_one_task(
     context: WorkerContext,
 ) -> None:
-    """The customer sends a withdrawal instead of the confirmation. The withdrawal counts, although the request expires."""
+    """The customer sends a withdrawal and does not confirm the earlier request. Support gets a task when the request expires."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     first = accept_one(context.records, a_submission(purchase, trusted=False)).id
@@ -321,7 +324,7 @@ def test_a_worker_without_its_lease_changes_nothing(context: WorkerContext) -> N
     assert len(refunds_at_provider(context, purchase)) == 1
 
 
-def test_an_external_refund_goes_to_support(context: WorkerContext) -> None:
+def test_a_case_with_an_external_refund_goes_to_support(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     assert purchase.amount
@@ -378,7 +381,7 @@ def test_a_refund_above_the_serial_limit_goes_to_support(context: WorkerContext)
     assert outcomes == ["refunded", "refunded", "with_support"]
 
 
-def test_a_batch_of_one_instrument_stops_at_the_serial_limit(context: WorkerContext) -> None:
+def test_parallel_batches_for_one_card_stop_at_the_serial_limit(context: WorkerContext) -> None:
     purchases = [a_recent_purchase(email=f"customer{n}@example.com", instrument="card 1") for n in range(4)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     store_seller_and_purchases(context.records, *purchases, seller=seller)
@@ -398,7 +401,10 @@ def test_parallel_clicks_confirm_once(context: WorkerContext) -> None:
 
 
 class BrokenAdapter:
-    """An adapter that raises an exception. Its provider rejects over-refunds, so no lookup precedes the call."""
+    """An adapter whose refund calls raise an exception.
+
+    The provider rejects a refund of more than the payment, so the worker sends no lookup before the refund call.
+    """
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
@@ -486,7 +492,7 @@ def test_no_repeat_is_sent_after_the_key_may_have_expired(
     assert states_of(context, [case]) == ["refunding"]
 
 
-def test_a_case_is_received_at_the_time_of_the_database(context: WorkerContext) -> None:
+def test_received_at_is_the_current_time(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     before = datetime.now(UTC)

@@ -33,7 +33,7 @@ def form_data(**changes: str) -> dict[str, str]:
 
 @pytest.fixture
 def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
-    """Yield a web whose database is unavailable."""
+    """Yield a client of a web server whose database is unavailable."""
     unreachable = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
     with serve(app(settings.model_copy(update={"database_url": unreachable}))) as web:
         yield web
@@ -198,7 +198,7 @@ def test_an_invalid_answer_for_another_refund_scope_is_ignored(site: Site) -> No
 
 
 def test_a_request_without_answers_has_no_answers_field() -> None:
-    """Digest and key of a request detect repeats. Both must stay the same after an update of Moneyback."""
+    """Moneyback detects a repeated request by a digest of this JSON, so an update of Moneyback must not change the JSON."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'

@@ -61,7 +61,7 @@ class Scenario:
         handle(context, RefundRequested, [self.case])
 
     def process_after(self, **elapsed: float) -> "Scenario":
-        """Move the case back in time by `elapsed`, and handle the messages that the sweep publishes."""
+        """Make the case older by `elapsed`, and handle the messages that the sweep publishes."""
         with self.context.records.work() as work:
             age = {"ago": timedelta(**elapsed)}
             work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **age)
@@ -185,8 +185,8 @@ def test_a_pending_refund_that_fails_for_insufficient_balance_is_sent_again(star
 
 
 def test_refused_credentials_delay_a_refund_and_create_one_task_a_day(start_scenario: StartScenario) -> None:
-    """A call with refused credentials was not carried out, so the result is known, and the case waits."""
-    scenario = start_scenario([Unknown("It refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
+    """The provider does not carry out a call with refused credentials. So no refund was made, and the case waits."""
+    scenario = start_scenario([Unknown("The provider refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
     for _ in range(3):
         assert scenario.state() == "approved"
         scenario.process_after(hours=7)
@@ -198,15 +198,15 @@ def test_refused_credentials_delay_a_refund_and_create_one_task_a_day(start_scen
     )
 
 
-def test_refused_credentials_of_a_repeat_do_not_end_the_operation(start_scenario: StartScenario) -> None:
-    refused = Unknown("It refuses our credentials.", invalid_credentials=True)
+def test_refused_credentials_in_a_repeated_call_do_not_end_the_operation(start_scenario: StartScenario) -> None:
+    refused = Unknown("The provider refuses our credentials.", invalid_credentials=True)
     scenario = start_scenario([LOST_CONNECTION, refused, PAID], [NotFound()])
     assert scenario.process_after(hours=1).state() == "refunding"
     assert scenario.process_after(hours=1).state() == "refunded"
     assert len(set(scenario.provider.keys)) == 1
 
 
-def test_an_unsent_refund_is_sent_after_its_key_would_have_expired(
+def test_a_refund_that_was_never_sent_is_sent_even_after_the_lifetime_of_its_key(
     start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as no_time:
@@ -281,7 +281,7 @@ def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_s
 
 
 def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario) -> None:
-    """Braintree accepts a refund at once. It declines the refund later if another refund paid the amount first."""
+    """Braintree accepts a refund immediately. Later, it declines this refund if another refund paid the amount first."""
     scenario = start_scenario([PENDING], [EXTERNAL_REFUND])
     assert scenario.process_after(hours=1).state() == "refund_pending"
     assert scenario.process_after(hours=6).state() == "with_support"
@@ -289,13 +289,17 @@ def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario)
     assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_an_external_refund_explains_the_decline_already_refunded(start_scenario: StartScenario) -> None:
+def test_a_refund_declined_as_already_refunded_goes_to_support_if_the_refund_is_external(
+    start_scenario: StartScenario,
+) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [EXTERNAL_REFUND])
     assert scenario.state() == "refunding"
     assert scenario.process_after(minutes=10).state() == "with_support"
 
 
-def test_an_own_refund_is_recorded_after_the_decline_already_refunded(start_scenario: StartScenario) -> None:
+def test_a_refund_declined_as_already_refunded_is_recorded_if_the_refund_is_our_own(
+    start_scenario: StartScenario,
+) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
     assert scenario.process_after(minutes=10).state() == "refunded"
 
@@ -354,7 +358,9 @@ def test_a_repeat_that_is_never_sent_goes_to_support_after_two_days(
     assert scenario.reason_codes() == ["outcome_unknown"]
 
 
-def test_a_stored_error_gets_a_new_key_only_after_the_refund_is_proven_absent(start_scenario: StartScenario) -> None:
+def test_after_a_stored_error_a_new_key_is_used_only_if_the_refund_is_proven_absent(
+    start_scenario: StartScenario,
+) -> None:
     scenario = start_scenario([STORED_ERROR, PAID], [NotFound()])
     for _ in range(2):
         assert scenario.process_after(minutes=20).state() == "refunding"
@@ -375,7 +381,9 @@ def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScena
     assert len(scenario.provider.keys) == 2
 
 
-def test_a_declined_repeat_gets_a_new_key_only_after_the_refund_is_proven_absent(start_scenario: StartScenario) -> None:
+def test_after_a_declined_repeat_a_new_key_is_used_only_if_the_refund_is_proven_absent(
+    start_scenario: StartScenario,
+) -> None:
     scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE, PAID], [NotFound()])
     for _ in range(4):
         assert scenario.process_after(hours=1).state() == "refunding"
@@ -384,7 +392,8 @@ def test_a_declined_repeat_gets_a_new_key_only_after_the_refund_is_proven_absent
     assert scenario.process_after().state() == "refunded"
 
 
-def test_a_declined_repeat_goes_to_support_if_over_refunds_are_possible(start_scenario: StartScenario) -> None:
+def test_a_declined_repeat_goes_to_support_if_the_provider_allows_over_refunds(start_scenario: StartScenario) -> None:
+    """An over-refund pays back more than the customer paid."""
     scenario = start_scenario(
         [LOST_CONNECTION, Declined(DeclineReason.PERMANENT, "closed")],
         [NotFound()],
@@ -399,7 +408,7 @@ def test_a_declined_repeat_goes_to_support_if_over_refunds_are_possible(start_sc
     )
 
 
-def test_a_key_with_a_lifetime_of_an_hour_is_never_repeated(start_scenario: StartScenario) -> None:
+def test_a_call_whose_key_expires_after_an_hour_is_never_repeated(start_scenario: StartScenario) -> None:
     scenario = start_scenario(
         [LOST_CONNECTION], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1))
     )
@@ -407,7 +416,7 @@ def test_a_key_with_a_lifetime_of_an_hour_is_never_repeated(start_scenario: Star
     assert len(scenario.provider.keys) == 1
 
 
-def test_lookups_in_quick_succession_do_not_prove_absence(start_scenario: StartScenario) -> None:
+def test_lookups_in_quick_succession_do_not_prove_that_no_refund_exists(start_scenario: StartScenario) -> None:
     scenario = start_scenario([STORED_ERROR], [NotFound()])
     scenario.process_after(hours=7)
     for _ in range(10):
@@ -416,7 +425,7 @@ def test_lookups_in_quick_succession_do_not_prove_absence(start_scenario: StartS
     assert scenario.query("select empty_lookups from refund_operations") <= 2
 
 
-def test_a_stored_error_goes_to_support_if_over_refunds_are_possible(start_scenario: StartScenario) -> None:
+def test_a_stored_error_goes_to_support_if_the_provider_allows_over_refunds(start_scenario: StartScenario) -> None:
     scenario = start_scenario(
         [STORED_ERROR], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=False)
     )
@@ -480,7 +489,7 @@ def test_a_direct_debit_is_refunded_only_after_the_hold(start_scenario: StartSce
     assert scenario.process_after(days=54).state() == "refunded"
 
 
-def test_a_method_with_a_minimum_delay_waits(start_scenario: StartScenario) -> None:
+def test_a_refund_waits_for_the_minimum_delay_of_its_method(start_scenario: StartScenario) -> None:
     with_delay = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
     assert start_scenario([PAID], capabilities=with_delay).state() == "approved"
 

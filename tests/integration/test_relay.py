@@ -1,6 +1,6 @@
 """Tests of the relay, which publishes the outbox to the broker.
 
-It fills messages with up to 100 cases, alternates between sellers, and limits the messages per queue to `WINDOW`.
+The relay puts up to 100 cases into one message, takes cases from all sellers in turn, and limits the messages per queue.
 """
 
 import threading
@@ -61,7 +61,7 @@ def receive_all(connection: Connection) -> list[list[UUID]]:
     return messages
 
 
-def test_a_single_case_is_published_at_once(records: Records, relay: Relay, connection: Connection) -> None:
+def test_a_single_case_is_published_in_its_own_message(records: Records, relay: Relay, connection: Connection) -> None:
     (case,) = create_due_cases(records, 1)
     assert relay.run_once(connection) == RelayResult(messages=1, cases=1)
     assert receive_all(connection) == [[case]]
@@ -87,16 +87,18 @@ def test_the_queue_never_exceeds_the_window(records: Records, relay: Relay, conn
     assert relay.run_once(connection).messages == 5
 
 
-def test_a_recall_of_one_seller_does_not_delay_another_seller(
+def test_many_cases_of_one_seller_do_not_delay_another_seller(
     records: Records, relay: Relay, connection: Connection
 ) -> None:
-    create_due_cases(records, 1_000, "recalling")
+    create_due_cases(records, 1_000, "busy")
     (single,) = create_due_cases(records, 1, "quiet")
     relay.run_once(connection)
     assert single in receive_all(connection)[0]
 
 
-def test_sellers_take_turns(records: Records, relay: Relay, connection: Connection) -> None:
+def test_a_message_contains_equally_many_cases_of_each_seller(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
     seller_of_case = {case: name for name in ("a", "b", "c") for case in create_due_cases(records, 200, name)}
     relay.run_once(connection)
     per_seller = Counter(seller_of_case[case] for case in receive_all(connection)[0])
@@ -104,9 +106,7 @@ def test_sellers_take_turns(records: Records, relay: Relay, connection: Connecti
     assert max(per_seller.values()) - min(per_seller.values()) <= 1
 
 
-def test_more_sellers_than_one_message_can_hold_are_all_served(
-    records: Records, relay: Relay, connection: Connection
-) -> None:
+def test_the_cases_of_130_sellers_are_all_published(records: Records, relay: Relay, connection: Connection) -> None:
     cases = {case for number in range(130) for case in create_due_cases(records, 2, f"s{number:03}")}
     relay.run_once(connection)
     messages = receive_all(connection)
@@ -117,15 +117,15 @@ def test_more_sellers_than_one_message_can_hold_are_all_served(
 def test_interactive_requests_are_published_before_bulk_requests(
     records: Records, relay: Relay, connection: Connection
 ) -> None:
-    bulk = create_due_cases(records, 150, "recalling", bulk=True)
-    (single,) = create_due_cases(records, 1, "recalling")
+    bulk = create_due_cases(records, 150, "busy", bulk=True)
+    (single,) = create_due_cases(records, 1, "busy")
     relay.run_once(connection)
     messages = receive_all(connection)
     assert single in messages[0]
     assert {case for message in messages for case in message} == {single, *bulk}
 
 
-def test_a_message_that_the_broker_refuses_stays_in_the_outbox(
+def test_cases_stay_in_the_outbox_while_the_broker_is_unreachable(
     settings: Settings, records: Records, connection: Connection
 ) -> None:
     cases = create_due_cases(records, 3)
@@ -140,7 +140,9 @@ def test_a_message_that_the_broker_refuses_stays_in_the_outbox(
     assert sorted(receive_all(connection)[0]) == sorted(cases)
 
 
-def test_two_relays_share_the_work(records: Records, relay: Relay, connection: Connection) -> None:
+def test_a_relay_skips_cases_that_another_relay_has_taken(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
     cases = create_due_cases(records, 120)
     with records.work() as work:
         taken_cases = [case for case, _ in work.outbox.take(QUEUE, room=20, after=None, bulk=False)]

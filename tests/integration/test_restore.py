@@ -214,7 +214,10 @@ def count_refunds(records: Records) -> int:
 
 @pytest.mark.slow
 def test_reconciliation_after_a_restore_prevents_second_payments(customers: Customers, restored: Restore) -> None:
-    """Reconciliation runs before the workers start, as the operators' manual says. Lost refunds go to support."""
+    """Reconciliation runs before the workers start, as the operators' manual says.
+
+    A repeated request whose refund the database lost goes to support.
+    """
     records = customers.context.records
     result = reconcile(customers.context, "sandbox", restored.started_at)
     assert (result.discrepancies, result.incomplete) == ({SupportTaskKind.UNEXPECTED_REFUND: restored.lost_refunds}, "")
@@ -238,7 +241,7 @@ def test_reconciliation_after_a_restore_prevents_second_payments(customers: Cust
 def test_no_customer_is_paid_twice_without_reconciliation_after_a_restore(
     customers: Customers, restored: Restore
 ) -> None:
-    """A repeat uses the old key. Before a refund with a new key, the worker looks up the payment."""
+    """A case in the backup is refunded with its old key. For a new case, the worker first looks up refunds of the payment."""
     customers.repeat_requests()
     customers.process_all()
     assert customers.count_payments() == [1] * len(customers.requests)

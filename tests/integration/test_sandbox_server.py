@@ -65,6 +65,7 @@ def a_request(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> Re
 
 
 def a_ledger(folder: Path, clock: Callable[[], float] = lambda: 0.0, *, capped: bool = True) -> Ledger:
+    """Return a ledger. If it is capped, it refuses a second refund of a charge, even with another key."""
     return Ledger(folder, TIMES, clock, capped=capped)
 
 
@@ -123,7 +124,7 @@ def test_a_key_with_another_body_is_a_conflict(process: SandboxProcess) -> None:
     assert (response.status, response.json()["error"]["code"]) == (409, "idempotency_key_reuse")
 
 
-def test_a_second_refund_names_the_first(process: SandboxProcess) -> None:
+def test_the_error_for_a_second_refund_contains_the_id_of_the_first(process: SandboxProcess) -> None:
     first = refund(process, "ok_twice").json()
     response = refund(process, "ok_twice", key="another")
     assert response.status == 400
@@ -235,7 +236,7 @@ def test_a_body_that_is_too_large_is_refused(process: SandboxProcess) -> None:
 
 
 def test_an_incomplete_request_pays_nothing(process: SandboxProcess) -> None:
-    """The part of the body that arrives is valid JSON, but Content-Length is larger."""
+    """The part of the body that arrives is valid JSON, but it is shorter than the Content-Length header."""
     request = b'{"charge":"ok_half","amount":5,"currency":"EUR"}'
     head = b"POST /v1/refunds HTTP/1.1\r\nHost: sandbox\r\nIdempotency-Key: half\r\nContent-Length: 100\r\n\r\n"
     host, port = process.url.removeprefix("http://").split(":")
@@ -331,7 +332,7 @@ def test_a_killed_sandbox_keeps_every_refund_that_it_answered(tmp_path: Path) ->
         assert 0 <= unanswered <= 8  # each of the 8 threads can have one paid refund without a response
 
 
-def test_a_restart_does_not_change_when_a_status_changes(tmp_path: Path) -> None:
+def test_a_pending_refund_succeeds_after_a_restart(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         assert refund(process, "pending_1").json()["status"] == "pending"
         process.end(signal.SIGTERM)
@@ -379,12 +380,12 @@ def test_a_damaged_line_inside_the_journal_is_an_error(tmp_path: Path, damage: s
         ledger.refund(a_request())
     valid_lines = (tmp_path / JOURNAL).read_text()
     (tmp_path / JOURNAL).write_text(f"{valid_lines}{damage}\n{valid_lines}")
-    for _ in range(2):  # the first error releases the lock of the journal
+    for _ in range(2):  # the second start finds the damage again, because the first error released the journal's lock
         with pytest.raises(JournalDamagedError, match="record"):
             a_ledger(tmp_path)
 
 
-def test_two_sandboxes_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_two_sandboxes_cannot_use_the_same_folder(tmp_path: Path) -> None:
     with closing(a_ledger(tmp_path)), pytest.raises(JournalInUseError, match="Another sandbox"):
         a_ledger(tmp_path)
 
@@ -412,7 +413,7 @@ def test_a_full_disk_causes_an_error_and_no_incomplete_line(
         assert ledger.store.summary()["refunds"] == 2
 
 
-def test_a_sandbox_with_a_full_disk_answers_that_nothing_was_done(tmp_path: Path) -> None:
+def test_a_sandbox_with_a_full_disk_answers_503_and_stores_nothing(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         refund(process, "ok_1")
         pid, size = process._process.pid, (tmp_path / JOURNAL).stat().st_size
@@ -443,7 +444,9 @@ def test_a_sandbox_with_a_full_disk_answers_that_nothing_was_done(tmp_path: Path
         ("pendingfail", "pending", "failed"),
     ],
 )
-def test_a_status_changes_at_its_time(tmp_path: Path, behaviour: str, first: str, later: str) -> None:
+def test_a_status_changes_three_seconds_after_the_refund(
+    tmp_path: Path, behaviour: str, first: str, later: str
+) -> None:
     instants = [1000.0]
     with closing(a_ledger(tmp_path, lambda: instants[-1])) as ledger:
         ledger.refund(a_request(f"{behaviour}_1"))
@@ -464,7 +467,7 @@ REQUESTS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(requests=st.lists(REQUESTS | st.just("restart"), max_size=30), capped=st.booleans())
-def test_each_key_and_each_capped_charge_pays_at_most_once(
+def test_each_key_pays_at_most_once_and_so_does_each_charge_of_a_capped_ledger(
     tmp_path_factory: pytest.TempPathFactory, requests: list[RefundRequest | str], capped: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("ledger")
@@ -488,7 +491,7 @@ def test_each_key_and_each_capped_charge_pays_at_most_once(
         assert response.refund == paid.setdefault(request.key, response).refund
         assert (response.refund.charge, response.refund.amount) == (request.charge, request.amount)
     ledger.close()
-    clock.now += 1000  # the tardy refunds are made, too
+    clock.now += 1000  # long enough that the delayed refunds of "tardy" charges are made
     charges = Counter(result.refund.charge for result in paid.values())
     summary = ledger.store.summary()
     assert summary["refunds"] == len(paid) + len(external_charges)
@@ -497,7 +500,7 @@ def test_each_key_and_each_capped_charge_pays_at_most_once(
     assert summary["calls"] == sum(isinstance(request, RefundRequest) for request in requests)
 
 
-def test_a_decline_is_equal_for_every_key(process: SandboxProcess) -> None:
+def test_a_decline_is_the_same_for_every_key(process: SandboxProcess) -> None:
     responses = [process.adapter().refund("disputed_1", FIVE_EUROS, key=key) for key in ("a", "b", "a")]
     assert all(isinstance(response, Declined) for response in responses)
     assert len(set(responses)) == 1
@@ -533,7 +536,7 @@ def test_a_charge_with_a_won_dispute_is_refunded(process: SandboxProcess) -> Non
     assert refund(process, "disputed_then_won").status == 200
 
 
-def test_a_refund_before_the_dispute_is_returned_unchanged(process: SandboxProcess) -> None:
+def test_a_repeated_key_returns_the_refund_that_was_made_before_the_dispute(process: SandboxProcess) -> None:
     refund_json = refund(process, "ok_before").json()
     dispute(process, "ok_before")
     assert refund(process, "ok_before").json() == refund_json
@@ -561,7 +564,7 @@ def test_an_invalid_dispute_gets_an_error_message(process: SandboxProcess, body:
     assert process.summary()["disputes"] == before
 
 
-def test_a_charge_has_one_open_dispute_which_is_closed_once(process: SandboxProcess) -> None:
+def test_a_charge_has_at_most_one_open_dispute_and_a_dispute_is_closed_once(process: SandboxProcess) -> None:
     open_dispute = dispute(process, "ok_closing")
     assert send(process, "POST", "/v1/disputes", {"charge": "ok_closing", "status": "open"}).status == 409
     path = f"/v1/disputes/{open_dispute['id']}"
@@ -593,7 +596,7 @@ def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
 
 
 def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
-    """The dispute opens automatically some time after the refund. It cannot be closed before it opens."""
+    """Some seconds after the refund, the sandbox opens the dispute."""
     with closing(a_ledger(tmp_path, clock)) as ledger:
         first = refund_result(ledger, a_request("crossing_1"))
         clock.now += TIMES.turn - 0.1
@@ -610,7 +613,7 @@ def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock
         assert ledger.store.disputes_of("crossing_1") == [open_dispute | {"status": "lost"}]
 
 
-# Stored declines
+# Stored errors
 
 
 @pytest.mark.parametrize(
@@ -621,7 +624,7 @@ def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock
         ("stored500", 1, 500, "internal_error"),
     ],
 )
-def test_a_stored_decline_is_returned_for_its_key_and_a_new_key_pays(
+def test_a_stored_error_is_returned_again_for_its_key_but_a_new_key_pays(
     tmp_path: Path, behaviour: str, refusals: int, status: int, code: str
 ) -> None:
     with sandbox_in(tmp_path) as process:
@@ -651,14 +654,14 @@ def listed_refunds(process: SandboxProcess, charge: str) -> list[dict[str, Any]]
     return list(send(process, "GET", f"/v1/refunds?charge={charge}").json()["data"])
 
 
-def test_a_tardy_refund_closes_the_connection_and_is_made_later(process: SandboxProcess) -> None:
+def test_for_a_tardy_charge_the_sandbox_closes_the_connection_and_refunds_later(process: SandboxProcess) -> None:
     with pytest.raises(urllib3.exceptions.ProtocolError):
         refund(process, "tardy_1")
     (refund_json,) = eventually(lambda: listed_refunds(process, "tardy_1"))
     assert refund(process, "tardy_1").json() == refund_json
 
 
-def test_a_tardy_refund_is_invisible_until_it_is_made_and_its_key_is_in_use(tmp_path: Path, clock: Clock) -> None:
+def test_before_a_tardy_refund_is_made_it_is_invisible_and_its_key_is_in_use(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
         tardy_refund = refund_result(ledger, a_request("tardy_1"))
         clock.now += TIMES.late - 0.1
@@ -743,7 +746,7 @@ def test_an_elsewhere_charge_has_an_external_refund(process: SandboxProcess) -> 
 
 
 @pytest.mark.parametrize("capped", [True, False])
-def test_an_expired_key_pays_again_only_if_the_charge_is_uncapped(tmp_path: Path, clock: Clock, capped: bool) -> None:
+def test_an_expired_key_pays_again_only_if_the_ledger_is_uncapped(tmp_path: Path, clock: Clock, capped: bool) -> None:
     with closing(a_ledger(tmp_path, clock, capped=capped)) as ledger:
         first = refund_result(ledger, a_request("expires_1"))
         clock.now += TIMES.memory - 0.1
@@ -768,7 +771,7 @@ class UncappedSandbox(SandboxProcess):
         super().start()
 
 
-def test_an_uncapped_charge_is_paid_again_for_another_key(tmp_path: Path) -> None:
+def test_an_uncapped_sandbox_pays_a_charge_again_for_another_key(tmp_path: Path) -> None:
     process = UncappedSandbox(tmp_path)
     try:
         assert [refund(process, "ok_1", key).status for key in ("a", "b", "c", "a")] == [200] * 4
@@ -795,7 +798,7 @@ def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
 
 
 def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> None:
-    """Calls for the summary and for disputes have no faults, because only tests send these calls."""
+    """A call that reads the summary or opens a dispute has no fault, because only tests send such calls."""
     with sandbox_in(tmp_path, flaky=1, seed=7) as process:
         outcomes = Counter(outcome(process, f"ok_{number}") for number in range(60))
         assert set(outcomes) == {("500", True), ("dropped", False), ("dropped", True), ("429", False), ("200", True)}

@@ -43,7 +43,7 @@ class Received(NamedTuple):
         return dict(json.loads(self.body))
 
     def parse(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature:
-        """Parse the webhook with the product's parser."""
+        """Parse the webhook with the parser of Moneyback."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
         parsed = create_webhook_parser(account, provider_timeout_seconds=1).read(
             self.headers, self.body, datetime.now(UTC)
@@ -52,7 +52,7 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """A receiver of webhooks. It responds with the `statuses`, and then with 204."""
+    """A receiver of webhooks. It uses each of the `statuses` for one response, and 204 for all later responses."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -224,7 +224,7 @@ def test_a_shuffle_charge_sends_the_first_webhook_last(tmp_path: Path, receiver:
 
 
 def test_a_mute_charge_sends_no_webhook(shared: tuple[SandboxProcess, Receiver]) -> None:
-    """The status of the charge changes, but only a later charge sends webhooks."""
+    """The sandbox changes the status of the refund, but sends webhooks only for the next charge."""
     process, receiver = shared
     refund(process.url, "mute_1")
     opened = post(process.url, "/v1/disputes", {"charge": "mute_1", "status": "open"})
@@ -237,7 +237,9 @@ def test_a_mute_charge_sends_no_webhook(shared: tuple[SandboxProcess, Receiver])
     assert receiver.webhooks_for("mute_1") == []
 
 
-def test_a_forge_charge_sends_forged_webhooks_with_the_true_id(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_a_forge_charge_sends_invalid_webhooks_with_the_id_of_the_valid_webhook(
+    shared: tuple[SandboxProcess, Receiver],
+) -> None:
     process, receiver = shared
     refund_json = refund(process.url, "forge_1")
     eventually(lambda: len(receiver.webhooks_for("forge_1")) == 5)
@@ -289,7 +291,7 @@ def test_a_webhook_to_an_unreachable_receiver_fails(tmp_path: Path) -> None:
 def test_a_restarted_sandbox_sends_the_unacknowledged_webhooks(
     tmp_path: Path, receiver: Receiver, stop_signal: signal.Signals
 ) -> None:
-    """Acknowledged webhooks are not repeated. Events during the stop are sent after the restart."""
+    """Acknowledged webhooks are not repeated. Events that occur while the sandbox is stopped are sent after the restart."""
     with sandbox_in(tmp_path, webhooks=receiver.url, turn=0.5) as process:
         refund(process.url, "ok_acknowledged")
         eventually(lambda: finished_summary(process))
@@ -336,7 +338,7 @@ def test_with_two_secrets_each_webhook_has_two_signatures(tmp_path: Path, receiv
         assert isinstance(webhook.parse("other"), InvalidSignature)
 
 
-def test_moneyback_sandbox_signs_with_the_secret_of_its_account(tmp_path: Path, receiver: Receiver) -> None:
+def test_the_sandbox_command_signs_with_the_secret_from_the_environment(tmp_path: Path, receiver: Receiver) -> None:
     url = f"http://127.0.0.1:{(port := a_free_port())}"
     env = {"MONEYBACK_SANDBOX_WEBHOOK_SECRET": "from the environment"}
     options = ("--port", str(port), "--folder", str(tmp_path / "sandbox"), "--webhooks", receiver.url)

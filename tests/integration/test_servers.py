@@ -1,4 +1,4 @@
-"""Tests of PostgreSQL and Valkey from their wheels, in temporary data directories.
+"""Tests of PostgreSQL and Valkey in temporary data directories. The programs of both servers come from Python wheels.
 
 If root runs the tests, the servers run as user `nobody`. Otherwise, they run as the current user.
 """
@@ -105,7 +105,7 @@ def query_one(url: str, query: str) -> tuple[object, ...] | None:
 
 
 def start_without_parent_death_signal(server: Server) -> subprocess.Popen[bytes]:
-    """Start a server that does not end with its parent, like a server of a console that was killed with SIGKILL."""
+    """Start a server that does not end when its parent ends, like a server whose console was killed with SIGKILL."""
     user_options = (
         {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
     )
@@ -152,7 +152,7 @@ def test_a_start_changes_no_account_and_no_parent_folder(data_dir: DataDir) -> N
         assert accounts_and_folders() == before
 
 
-def test_only_the_own_user_and_the_servers_can_enter_the_data_directory(servers: Servers) -> None:
+def test_only_the_current_user_and_the_servers_can_enter_the_data_directory(servers: Servers) -> None:
     data_dir = servers.data_dir
     assert stat.S_IMODE(data_dir.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
     private = (data_dir.logs, data_dir.mail, data_dir.sent_mail, data_dir.postgres, data_dir.valkey, data_dir.run)
@@ -332,7 +332,7 @@ def test_an_unsuitable_folder_is_refused(folder: Path) -> None:
     errors = {
         "full": "is not empty",
         "link": "is not a folder",
-        "open": "Others may write",
+        "open": "Other users may write",
         "file": "is not a folder",
         "no/where": "There is no folder",
         "a" * 100: "too long",
@@ -345,7 +345,7 @@ def test_an_unsuitable_folder_is_refused(folder: Path) -> None:
     assert (folder / "full" / "thesis.txt").exists()
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root can give a folder away")
+@pytest.mark.skipif(not IS_ROOT, reason="only root can change the owner of a folder")
 def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     (folder / "h").mkdir()
     os.chown(folder / "h", SERVER_UID, -1)
@@ -383,7 +383,7 @@ def test_the_error_for_a_locked_data_directory_names_the_process(data_dir: DataD
         for method in (DataDir(data_dir.path).lock().__enter__, DataDir(data_dir.path).clean):
             with pytest.raises(DataDirError, match=f"as process {os.getpid()}. Stop it"):
                 method()
-        data_dir.clean()  # the process with the lock can clean
+        data_dir.clean()  # the process that holds the lock may remove the directory
     with data_dir.lock():
         assert data_dir.sent_mail.is_dir()
 

@@ -182,7 +182,7 @@ def test_the_case_gets_the_seller_of_the_link(site: Site) -> None:
         assert work.run("select seller_id from cases").scalar_one() == "aurora"
 
 
-def test_the_request_is_received_when_the_withdrawal_was_declared(site: Site) -> None:
+def test_the_request_has_the_time_of_the_declaration(site: Site) -> None:
     """A withdrawal on the last allowed day is in time, although the case is evaluated a day later."""
     policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
     purchase = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
@@ -195,7 +195,7 @@ def test_the_request_is_received_when_the_withdrawal_was_declared(site: Site) ->
     assert locked_case.request.received_at == withdrawal.declared_at
 
 
-def test_an_unmatched_withdrawal_is_valid_and_offers_no_second_request(site: Site) -> None:
+def test_the_status_page_of_an_unmatched_withdrawal_offers_no_second_request(site: Site) -> None:
     _, case = send_withdrawal(site, reference="MB-unknown")
     with site.records.work() as work:
         (step,) = work.cases.lock([case], state=State.RECEIVED)

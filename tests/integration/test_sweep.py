@@ -31,7 +31,7 @@ def empty_outbox(records: Records) -> None:
 
 
 def move_back_in_time(records: Records, **elapsed: float) -> None:
-    """Move all cases, e-mails and support tasks back in time by `elapsed`."""
+    """Make all cases, e-mails and support tasks older by `elapsed`."""
     with records.work() as work:
         age = {"ago": timedelta(**elapsed)}
         work.run("update cases set next_action_at = next_action_at - :ago, lease_until = lease_until - :ago", **age)
@@ -66,7 +66,7 @@ def test_the_sweep_ignores_cases_that_are_not_due(records: Records) -> None:
     assert Sweep(records).run_once() == 0
 
 
-def test_a_lost_message_is_published_again_once(records: Records) -> None:
+def test_a_lost_message_is_published_again_only_once(records: Records) -> None:
     create_cases(records, 3)
     empty_outbox(records)
     move_back_in_time(records, seconds=6)
@@ -106,7 +106,9 @@ def test_the_sweep_ignores_a_leased_case(records: Records) -> None:
 def test_an_unused_confirmation_link_expires(records: Records) -> None:
     create_cases(records, 2, Event.FOUND_ELIGIBLE)
     move_back_in_time(records, hours=2)
-    assert Sweep(records).run_once() == 2  # two links; the e-mails are still in the outbox
+    assert (
+        Sweep(records).run_once() == 2
+    )  # the two links expire; the messages about the e-mails are still in the outbox
     with records.work() as work:
         assert work.case_views.counts() == {"expired": 2}
 
@@ -142,7 +144,9 @@ def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Re
         withdrawal = work.statutory_withdrawals.get(withdrawn)
     assert withdrawal
     assert task.reasons[0]["code"] == SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID
-    assert task.evidence == {"declared_at": withdrawal.declared_at.isoformat()}  # the desk shows the customer's name
+    assert task.evidence == {
+        "declared_at": withdrawal.declared_at.isoformat()
+    }  # no name, because the desk shows the name
     assert count_messages(records)[SupportNeeded.queue] == 1
 
 
@@ -163,7 +167,9 @@ BACKLOGS = {
 
 
 @pytest.mark.parametrize("queue", BACKLOGS)
-def test_a_backlog_for_the_relay_is_read_once(records: Records, settings: Settings, queue: str) -> None:
+def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
+    records: Records, settings: Settings, queue: str
+) -> None:
     number = 2_000
     insert, overdue = BACKLOGS[queue]
     create_cases(records, number)
@@ -171,7 +177,7 @@ def test_a_backlog_for_the_relay_is_read_once(records: Records, settings: Settin
         work.run(insert)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    migrate.analyze(owner)  # no message of this queue is in the outbox yet
+    migrate.analyze(owner)  # the planner's statistics are from a time without messages of this queue in the outbox
     owner.dispose()
     with records.work() as work:
         work.run(
@@ -185,7 +191,7 @@ def test_a_backlog_for_the_relay_is_read_once(records: Records, settings: Settin
 
 
 def row_counts(node: dict[str, Any]) -> Iterator[float]:
-    """Yield the numbers of rows that each node of a query plan returned or removed."""
+    """Yield the numbers of rows that each node of a query plan returned, and that its filters removed."""
     for count in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"):
         yield node.get(count, 0) * node["Actual Loops"]
     for child in node.get("Plans", ()):

@@ -1,7 +1,7 @@
 """Tests of two releases in parallel: an older and a newer worker use a database that a later release has migrated.
 
-No version was released before this version. The older worker is therefore this version without one queue, and the later
-release is a migration that adds a column and a table.
+No version was released before this version. Therefore, the older worker is a worker of this version that lacks one queue. The
+migration of the later release adds a column and a table.
 """
 
 import os
@@ -47,7 +47,7 @@ def records(settings: Settings) -> Iterator[Records]:
 class OlderWorker(ChildProcess):
     """A worker of an earlier release."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:  # as in ChildProcess, with another program
+    def __init__(self, settings: Settings, folder: Path) -> None:  # starts Celery, and not the program of ChildProcess
         self.name, self.log = "older", folder / "older.log"
         queues = ",".join(queue for queue in WORK_QUEUES if queue != InquiryEmailsDue.queue)
         options = ["worker", "-c", "1", "-Q", queues, "-n", "older"]

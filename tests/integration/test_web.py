@@ -23,7 +23,7 @@ from tests.integration._web_fixtures import Site, serve, store_email
 
 @pytest.fixture
 def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
-    """Yield a web whose database is unavailable."""
+    """Yield a client of a web server whose database is unavailable."""
     unreachable = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
     with serve(app(settings.model_copy(update={"database_url": unreachable}))) as web:
         yield web
@@ -90,23 +90,25 @@ def test_a_page_of_a_case_reports_that_the_database_is_unavailable(
 
 @pytest.fixture
 def demo(settings: Settings) -> Iterator[tuple[httpx.Client, Path]]:
-    """Yield a web with a mailbox page, and the folder of the sent e-mails."""
+    """Yield a client of a web server with a mailbox page, and the folder of the sent e-mails."""
     assert settings.sent_mail_dir
     with serve(app(settings.model_copy(update={"mailbox_page": True}))) as web:
         yield web, settings.sent_mail_dir
 
 
 @pytest.mark.parametrize("changes", [{"mailbox_page": False}, {"mailbox_page": True, "sent_mail_dir": None}])
-def test_the_mailbox_page_is_off_by_default(settings: Settings, changes: dict[str, Any]) -> None:
+def test_without_its_setting_or_a_mail_folder_there_is_no_mailbox_page(
+    settings: Settings, changes: dict[str, Any]
+) -> None:
     with serve(app(settings.model_copy(update=changes))) as web:
         assert web.get("/mailbox").status_code == 404
 
 
-def test_an_empty_mailbox_shows_no_emails_yet(demo: tuple[httpx.Client, Path]) -> None:
+def test_an_empty_mailbox_shows_a_message(demo: tuple[httpx.Client, Path]) -> None:
     assert "No emails yet." in demo[0].get("/mailbox").text
 
 
-def test_an_email_is_shown_as_text_with_only_own_links_clickable(demo: tuple[httpx.Client, Path]) -> None:
+def test_an_email_is_shown_as_text_and_only_links_to_moneyback_are_clickable(demo: tuple[httpx.Client, Path]) -> None:
     web, folder = demo
     body = "Open http://testserver/confirm/abc.\n<b>Not</b> https://evil.example/x http://testserver.evil.example/y\n"
     store_email(folder, "Start your refund <now>", body)

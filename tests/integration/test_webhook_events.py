@@ -77,7 +77,7 @@ from worker.webhook_events.processing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEM
 
 @pytest.fixture
 def web(sandbox_settings: Settings) -> Iterator[httpx.Client]:
-    """Yield a web with the webhook parser of the sandbox."""
+    """Yield a client of a web server that accepts the webhooks of the sandbox."""
     with serve(app(sandbox_settings, readers=create_webhook_parsers(sandbox_settings))) as web:
         yield web
 
@@ -130,10 +130,10 @@ def signature_of(body: bytes) -> str:
 FALSE_EVENT = json.dumps(an_event("refund.updated", a_refund("ok_secret_charge", "failed")).document()).encode()
 INVALID_WEBHOOKS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
     "unsigned": lambda web: post_webhook(web, FALSE_EVENT),
-    "with another secret": lambda web: post_webhook(
+    "signed with another secret": lambda web: post_webhook(
         web, FALSE_EVENT, Webhooks("", "another secret").signature(FALSE_EVENT, int(time.time()))
     ),
-    "under the signature of another": lambda web: post_webhook(web, FALSE_EVENT, signature_of(b"{}")),
+    "with the signature of another body": lambda web: post_webhook(web, FALSE_EVENT, signature_of(b"{}")),
     "changed by one bit": lambda web: post_webhook(web, FALSE_EVENT[:-1] + b"~", signature_of(FALSE_EVENT)),
     "out of date": lambda web: send_event(web, an_event("refund.created", a_refund("ok_1")), age=EXPIRED_AGE),
     "from the future": lambda web: send_event(
@@ -209,7 +209,7 @@ def test_without_the_database_the_provider_must_send_the_event_again(
 
 
 class ScriptedParser:
-    """A webhook parser with a scripted function."""
+    """A webhook parser that calls the function of a test."""
 
     answer = b"[accepted]"
 
@@ -256,7 +256,7 @@ def test_slow_webhooks_of_one_provider_delay_no_other_request(settings: Settings
     def parse_slowly(_: Mapping[str, str], __: bytes) -> InvalidSignature:
         parsing.release()
         assert continue_parsing.wait(60)
-        return InvalidSignature("It took too long.")
+        return InvalidSignature("The parser took too long.")
 
     parsers = {"paypal": ScriptedParser(parse_slowly), "mollie": ScriptedParser(lambda *_: [])}
     with serve(app(settings, readers=parsers)) as web, ThreadPoolExecutor(40) as senders:
@@ -321,7 +321,7 @@ def test_an_external_refund_is_recorded_for_every_purchase_of_its_payment(
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
-def test_an_event_about_an_unknown_payment_ends_after_some_attempts(web: httpx.Client, context: WorkerContext) -> None:
+def test_an_event_about_an_unknown_payment_is_not_attempted_forever(web: httpx.Client, context: WorkerContext) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")
         assert send_event(web, an_event(kind, data)).status_code == 200
@@ -338,14 +338,14 @@ def test_an_event_about_an_unknown_payment_ends_after_some_attempts(web: httpx.C
 
 
 def progress_of(records: Records, event: str) -> tuple[bool, int]:
-    """Return True if the event is unprocessed, and the number of attempts."""
+    """Return two values: True if the event is unprocessed, and the number of its attempts."""
     with records.work() as work:
         row = work.run("select next_action_at, attempts from webhook_events where event_id = :event", event=event).one()
     return row.next_action_at is not None, row.attempts
 
 
 def wait_for_status(context: WorkerContext, purchase: Any, status: str) -> dict[str, Any]:
-    """Wait until the sandbox's refund of a purchase has a status, and return the refund."""
+    """Wait until the sandbox's refund of the purchase has the given status, and return the refund."""
     return eventually(lambda: next((r for r in refunds_at_provider(context, purchase) if r["status"] == status), {}))
 
 
@@ -392,7 +392,7 @@ def test_an_event_with_an_unknown_refund_id_is_attempted_several_times(context: 
     assert progress_of(context.records, "ev_early") == (False, UNKNOWN_PAYMENT_ATTEMPTS)
 
 
-def test_events_in_the_wrong_order_end_in_the_state_of_the_provider(web: httpx.Client, context: WorkerContext) -> None:
+def test_events_in_the_wrong_order_do_not_change_the_final_state(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("latefail")
     (case,) = create_executed_cases(context, purchase)
     refund = wait_for_status(context, purchase, "failed")
@@ -411,7 +411,7 @@ def test_events_in_the_wrong_order_end_in_the_state_of_the_provider(web: httpx.C
 def test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    """An attacker with the secret can only start a lookup. The provider's answer decides."""
+    """An attacker with the secret can only start a lookup. The provider's answer to the lookup decides the state of the case."""
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     (refund,) = refunds_at_provider(context, purchase)
@@ -451,7 +451,7 @@ def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, cont
     # The worker with the lease has not recorded the refund yet.
     assert state_of(context.records, case) is State.REFUNDING
     assert progress_of(context.records, event.id) == (True, 1)
-    expire_leases(context.records)  # the worker crashed
+    expire_leases(context.records)  # as if this worker had crashed
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
     assert progress_of(context.records, event.id) == (False, 2)
@@ -467,7 +467,9 @@ class UnknownLookups:
         return Unknown(f"No answer about {charge} {key}.")
 
 
-def test_a_webhook_refunds_a_case_with_support_and_unknown_outcome(web: httpx.Client, context: WorkerContext) -> None:
+def test_a_webhook_resolves_a_case_that_went_to_support_with_an_unknown_outcome(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("hang")
     (case,) = create_executed_cases(context, purchase)
     unknown_lookups = with_adapter(context, UnknownLookups(context.providers["sandbox"]))
@@ -570,7 +572,7 @@ def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Clien
 
 
 class ExternalRefundFirst(UnknownLookups):
-    """An adapter that finds an external refund until the own refund exists."""
+    """An adapter whose lookup finds an external refund as long as the own refund does not exist."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
         super().__init__(sandbox_adapter)
@@ -606,7 +608,7 @@ class OnlyExternalRefund(UnknownLookups):
         return ExternalRefund("by hand", Money(4900, "EUR")) if charge and key else NotFound()
 
 
-def test_an_external_refund_does_not_resolve_the_failure_of_an_own_refund(
+def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     """Until the provider confirms the failure, the event stays unprocessed. After the last attempt, support gets a task."""
@@ -635,7 +637,7 @@ class LateOwnRefund(OnlyExternalRefund):
         return Failed("ours", "came_back") if self.shows_refund else super().look_up(charge, key=key)
 
 
-def test_an_external_refund_does_not_resolve_an_event_without_details(
+def test_an_external_refund_does_not_complete_an_event_without_details(
     context: WorkerContext,
 ) -> None:
     """Mollie's events contain neither refund nor status, so the event may be about the own refund."""
@@ -660,10 +662,13 @@ def test_an_external_refund_does_not_resolve_an_event_without_details(
 # Web, worker and relay as processes
 
 
-def test_all_cases_reach_the_state_of_the_sandbox(
+def test_all_cases_reach_the_state_that_the_sandbox_reports(
     records: Records, start: Callable[..., ChildProcess], tmp_path: Path
 ) -> None:
-    """Some charges send webhooks twice, in the wrong order or forged. Only a webhook reports a late failure."""
+    """For some charges, the sandbox sends webhooks repeatedly, in the wrong order, or with an invalid signature.
+
+    Only a webhook reports a late failure.
+    """
     port = free_port()
     with sandbox_in(
         tmp_path / "sandbox", webhooks=f"http://127.0.0.1:{port}/v1/webhooks/sandbox", secret="s3"
@@ -731,7 +736,7 @@ def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
 
 
 def make_next_attempt_the_last(records: Records) -> None:
-    """Set the attempts of all unprocessed events, so the next attempt is the last."""
+    """Set the number of attempts of all unprocessed events, so that the next attempt is the last."""
     with records.work() as work:
         work.run("update webhook_events set attempts = :many where next_action_at is not null", many=MAX_ATTEMPTS - 1)
 
@@ -802,7 +807,7 @@ class WorkerCrash(BaseException):
 
 
 class CrashingAdapter:
-    """The sandbox's adapter, with a crash in the lookup of one charge."""
+    """An adapter of the sandbox whose lookup of one charge crashes the worker."""
 
     def __init__(self, adapter: Any, charge: str) -> None:
         self._adapter = adapter
@@ -838,7 +843,7 @@ def test_an_event_that_crashes_three_workers_does_not_stop_other_events(
 
 
 class TakeoverAdapter:
-    """The sandbox's adapter. During a lookup, another worker takes over the case."""
+    """An adapter of the sandbox. During its lookup, another worker takes over the case."""
 
     def __init__(self, context: WorkerContext, case: UUID) -> None:
         self._context = context

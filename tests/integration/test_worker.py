@@ -56,7 +56,7 @@ class SharedServices:
         return ChildProcess(f"{verb[0]}-{next(self._number)}", process_env, *verb, log=self._folder)
 
     def worker(self) -> ChildProcess:
-        """Return the running worker, or start a worker. Wait until it is ready."""
+        """Return the worker when it is ready. If no worker runs, start a worker."""
         worker = self._running_child("worker")
         eventually(lambda: "ready" in worker.read_log())
         return worker
@@ -99,7 +99,7 @@ def worker(services: SharedServices) -> ChildProcess:
 def worker_killed_after_test(services: SharedServices) -> Iterator[ChildProcess]:
     """Yield a worker that is killed after the test.
 
-    The test kills a child of the worker. Celery 5.7.0 with a lost child may end when the broker restarts.
+    The test kills a child process of the worker. Afterwards, a worker of Celery 5.7.0 may end when the broker restarts.
     """
     yield services.worker()
     services.stop("worker")
@@ -186,7 +186,7 @@ def take_tasks(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
 def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
-    """kombu removes a message from the queue and then stores it as unacknowledged. A crash between the two steps loses it."""
+    """kombu removes a message from the queue and then stores it as unacknowledged. A crash in between loses the message."""
     cases = request_refunds(records, "ok")
     eventually(lambda: broker.llen(RefundRequested.queue) == 1)
     broker.rpop(RefundRequested.queue)
@@ -199,7 +199,7 @@ def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
 def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
     records: Records, sandbox_settings: Settings, worker: ChildProcess, services: SharedServices
 ) -> None:
-    """The worker is killed after the payment and before the record. The next worker finds the payment and records it."""
+    """The worker is killed before it records the payment. The next worker finds the payment at the provider and records it."""
     cases = request_refunds(records, "hang")
     eventually(
         lambda: states_of(records, cases) == ["refunding"] and count_refunds(sandbox_settings, records, cases[0]) == 1
@@ -238,7 +238,10 @@ def all_sent(records: Records) -> bool:
 def test_a_worker_runs_the_periodic_tasks_of_beat(
     settings: Settings, services: SharedServices, worker: ChildProcess, tmp_path: Path
 ) -> None:
-    """The test sends all periodic tasks, because some tasks run only once a day. Then beat sends the sweep itself."""
+    """The test itself sends each periodic task once, because beat sends some tasks only once a day.
+
+    Then the test starts beat, and beat sends the sweep.
+    """
     app = Celery("beat", set_as_current=False)
     app.config_from_object(celery_options(settings))
     with connect(settings) as connection:
@@ -258,7 +261,7 @@ def test_a_worker_runs_the_periodic_tasks_of_beat(
 def test_a_broker_restart_during_a_task_does_not_end_the_worker(
     records: Records, sandbox_settings: Settings, worker: ChildProcess, servers: Servers
 ) -> None:
-    """Celery 5.7.0 with late acknowledgement ends in this situation. The product acknowledges early."""
+    """With late acknowledgement, Celery 5.7.0 would end in this situation. Moneyback acknowledges a message before its task."""
     cases = request_refunds(records, "slow")
     eventually(lambda: states_of(records, cases) == ["refunding"])
     servers.valkey.stop()
@@ -288,7 +291,10 @@ def test_a_killed_child_is_replaced_and_its_case_is_refunded(
 def test_a_stopping_worker_records_the_result_of_a_hanging_call(
     records: Records, sandbox_settings: Settings, services: SharedServices
 ) -> None:
-    """The task ends before the call, which hangs for 8 seconds. The result of the other case is recorded at once."""
+    """The call for the first case hangs for 8 seconds, and the task ends before the call.
+
+    The result of the second case is recorded while the first call hangs.
+    """
     long_timeouts = {
         "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "8",
         "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "16",
@@ -306,7 +312,7 @@ def test_a_stopping_worker_records_the_result_of_a_hanging_call(
 
 
 @pytest.mark.usefixtures("no_worker", "relay")
-def test_a_broker_that_loses_its_data_delays_refunds_but_loses_none(
+def test_no_refund_is_lost_if_the_broker_loses_its_data(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
     cases = request_refunds(records, *["ok"] * 20)
@@ -366,7 +372,7 @@ UNREADABLE = {
 def test_an_unreadable_message_becomes_a_dead_letter(
     records: Records, worker: ChildProcess, broker: redis.Redis
 ) -> None:
-    """Invalid bytes neither end a worker nor delay the next request, and they are stored."""
+    """The worker stores each unreadable message, continues to run, and completes the next request."""
     before = len(dead_letters(records))
     for number, (body, why) in enumerate(UNREADABLE.items(), start=1):
         (message,) = new_dead_letters(records, partial(broker.lpush, RefundRequested.queue, body))
@@ -398,7 +404,7 @@ def test_a_redriven_message_is_read_again(records: Records, services: SharedServ
 def test_a_message_alone_cannot_cause_a_refund(
     records: Records, sandbox_settings: Settings, broker: redis.Redis
 ) -> None:
-    """An attacker who can publish messages can only start the evaluation of a case. The database row decides."""
+    """An attacker who can publish messages can only start the evaluation of a case. The case's row in the database decides."""
     (case,) = request_refunds(records, "ok", method="wire_transfer")
     for queue in ("refund.execute", "refund.resolve", "email.cases", "support.publish"):
         broker.lpush(queue, celery_message(queue, {"ids": [str(case), str(uuid4())]}))

@@ -1,4 +1,4 @@
-"""The texts of the generated mails in seven languages. ``{ref}`` stands for the purchase reference."""
+"""The texts of the generated mails in seven languages. In a text, ``{ref}`` is replaced by the purchase reference."""
 
 from typing import NamedTuple
 

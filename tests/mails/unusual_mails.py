@@ -1,4 +1,4 @@
-"""Generates unusual mails: automated mail, lists, signatures, charsets, broken MIME, and tricks."""
+"""Generates unusual mails: automated mail, lists, signatures, charsets, broken MIME, and texts that could mislead a parser."""
 
 import base64
 from collections.abc import Iterator

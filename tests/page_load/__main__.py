@@ -1,6 +1,6 @@
 """`python -m tests.page_load`: measures the size and latency of the pages, and the accepted requests per second.
 
-The customers, the web, PostgreSQL and Valkey share the cores of one machine.
+The load generator, the web server, PostgreSQL and Valkey share the cores of one machine.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from tests.page_load.site import Installation, run_installation
 
 MAX_BYTES = 50_000  # bytes of the first page with all its resources
 MAX_P99_MS = 20.0  # milliseconds, the limit for the 99th percentile
-PAGES_PER_SECOND = 100.0  # pages per second
-REQUESTS_PER_SECOND = 500.0  # forms per second
+PAGES_PER_SECOND = 100.0  # requests per second for each page
+REQUESTS_PER_SECOND = 500.0  # refund forms that are sent per second
 FORM = {
     "nonce": "{nonce}",
     "email": "ada{n}@example.com",
@@ -37,9 +37,11 @@ out = Console(stderr=True)
 
 
 def main() -> int:
-    """Measure, and print a table and one JSON object. Returns 1 if a target was missed."""
+    """Measure, and print a table and one JSON object. Return 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="make pages")
-    parser.add_argument("--seconds", type=float, default=15, help="seconds for each page; the form takes 5 more")
+    parser.add_argument(
+        "--seconds", type=float, default=15, help="seconds of load for each page; the form gets 5 seconds more"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of web processes")
     options = parser.parse_args()
     seconds, workers = options.seconds, options.workers
@@ -55,12 +57,12 @@ def main() -> int:
         measured = _measure(installation, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
         figures["requests"] = {**measured, "stored": installation.count_cases() - before}
     ok = _show(figures)
-    print(json.dumps(figures | {"ok": ok}))  # noqa: T201  # for a machine
+    print(json.dumps(figures | {"ok": ok}))  # noqa: T201  # for other programs
     return 0 if ok else 1
 
 
 def _measure_first_page(installation: Installation) -> dict[str, Any]:
-    """Return the bytes that a browser loads with the first page, and requests to other hosts."""
+    """Return the bytes and requests that a browser needs for the first page, and faults such as requests to other hosts."""
     sizes: dict[str, int] = {}
 
     def record_size(request: Request) -> None:
@@ -96,16 +98,16 @@ def _measure(installation: Installation, path: str, **job: Any) -> dict[str, Any
 
 
 def _percentile(times: list[float], share: int) -> float:
-    """Return a percentile of sorted times. Requests without a response are not included."""
+    """Return a percentile of the sorted times. A request without a response has no time, so it is not included."""
     return times[min(len(times) - 1, len(times) * share // 100)] if times else float("inf")
 
 
 def _show(figures: dict[str, Any]) -> bool:
     """Print the table, and return whether every target was reached."""
-    table = Table(title=f"{figures['cores']} cores for customers, web and servers; PostgreSQL: {figures['postgresql']}")
-    for column in ("what", "per second", "p50 ms", "p99 ms", "CPU: web", "DB", "answers"):
+    table = Table(title=f"All processes share {figures['cores']} cores. PostgreSQL: {figures['postgresql']}")
+    for column in ("page", "per second", "p50 ms", "p99 ms", "web: CPU ms", "DB: CPU ms", "answers"):
         table.add_column(column)
-    rows = {**figures["pages"], "a request, committed": figures["requests"]}
+    rows = {**figures["pages"], "refund form, sent": figures["requests"]}
     for name, measured in rows.items():
         answers = ", ".join(f"{number} × {status}" for status, number in measured["answers"].items())
         table.add_row(
@@ -122,7 +124,10 @@ def _show(figures: dict[str, Any]) -> bool:
             first_page.get("bytes", MAX_BYTES) < MAX_BYTES and not first_page.get("faults"),
             f"first page under {MAX_BYTES} bytes: {first_page}",
         ),
-        (not late, f"99 of 100 pages within {MAX_P99_MS:g} ms: {', '.join(late) or 'all'}"),
+        (
+            not late,
+            f"99 of 100 requests for each page within {MAX_P99_MS:g} ms; slower pages: {', '.join(late) or 'none'}",
+        ),
         (
             requests["answers"] == {"303": requests["stored"]} and requests["per_s"] > REQUESTS_PER_SECOND * 0.95,
             f"{REQUESTS_PER_SECOND:g} requests per second, none lost: {requests['per_s']}, {requests['stored']} stored",

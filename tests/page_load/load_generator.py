@@ -1,8 +1,10 @@
-"""`python -m tests.page_load.load_generator`: an open-loop load generator.
+"""`python -m tests.page_load.load_generator`: send requests to a web server at fixed times, and measure the response times.
 
-It is a separate process with its own interpreter. The arrival times (Poisson) are planned before the run. A response time
-starts at the planned time of its request, so if the web stalls, the waiting time of all customers counts.
-Reads one Job as JSON from standard input and writes one Outcome to standard output.
+The load generator runs as a separate process. Its random seed determines the times of the requests, a Poisson process. A
+request does not wait for the response to an earlier request. Each response time starts at the planned time of the request, so
+if the web server stalls, the waiting time of every customer counts.
+
+The process reads one Job as JSON from standard input, and writes one Outcome as JSON to standard output.
 """
 
 import asyncio
@@ -19,32 +21,35 @@ from uuid import uuid4
 
 import uvloop
 
-MAX_CONNECTIONS = 256  # open connections; a request waits if all are busy, and the wait counts
+MAX_CONNECTIONS = 256  # if all connections are busy, a request waits, and its response time includes the wait
 SEED = 1  # the same arrival times in every run
-TIMEOUT = 30.0  # seconds for the last responses
+TIMEOUT = 30.0  # seconds to wait for responses after the last request
 
 
 @dataclass(frozen=True)
 class Job:
-    """A page or form, the rate of requests, and the duration."""
+    """A page or form, the number of requests per second, and the duration in seconds."""
 
     port: int
     path: str
     rate: float
     seconds: float
     form: Mapping[str, str] | None = None
-    """The fields of a form to send. ``{n}`` becomes another number and ``{nonce}`` another nonce in every request."""
+    """The fields of a form to send. In every request, ``{n}`` is replaced by a new number and ``{nonce}`` by a new nonce."""
 
 
 @dataclass
 class Outcome:
-    """The result. ``times`` are sorted response times in milliseconds."""
+    """The result of a job."""
 
     due: int
+    """The number of requests that the job planned."""
     seconds: float
+    """The seconds from the start to the last response."""
     answers: dict[str, int] = field(default_factory=dict)
     """The number of responses by status; ``lost`` counts requests without a response."""
     times: list[float] = field(default_factory=list)
+    """The response times in milliseconds, sorted."""
 
 
 class Connection(asyncio.Protocol):
@@ -57,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's class is not a subclass
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's transport is no subclass
 
     def send(self, request: bytes) -> "asyncio.Future[int]":
         """Send a request, and return a future of the response's status."""
@@ -76,9 +81,9 @@ class Connection(asyncio.Protocol):
         self._free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_open = False  # the web closes idle connections
+        self.is_open = False  # the web server closes idle connections
         if self._response:
-            self._response.set_exception(exc or ConnectionError("The web closed the connection."))
+            self._response.set_exception(exc or ConnectionError("The web server closed the connection."))
 
 
 def _length(head: bytes) -> int:

@@ -1,4 +1,4 @@
-"""The measured installation: the web on PostgreSQL with durable commits, with data for every page."""
+"""The installation that is measured: the web server, PostgreSQL with durable commits, and data for every page."""
 
 import json
 import os
@@ -28,11 +28,11 @@ UNREACHED_LIMIT = "1000000000"
 LIMITS = {
     f"MONEYBACK_{name}": UNREACHED_LIMIT for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")
 }
-"""Rate limits so high that no request is refused, because all customers share one address. Requests are still counted."""
+"""All requests come from one network address, so these rate limits are too high to refuse any. Requests are still counted."""
 
 
 class Installation:
-    """A running web with its database and broker."""
+    """A running web server with its database and broker."""
 
     def __init__(self, stack: Stack, processes: Supervisor, records: Records, settings: Settings) -> None:
         self.stack = stack
@@ -90,7 +90,7 @@ class Installation:
         return Outcome(**json.loads(finished.stdout))
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU seconds of the web and PostgreSQL, with all their processes."""
+        """Return the CPU seconds of all processes of the web server, and of all processes of PostgreSQL."""
         pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
         return {name: cpu_seconds_of(pid) for name, pid in pids.items() if pid}
 
@@ -108,7 +108,7 @@ class Installation:
 
 @contextmanager
 def run_installation(*options: str) -> Iterator[Installation]:
-    """Yield the web as `moneyback web` serves it, with servers in their own data directory."""
+    """Start the web server as `moneyback web` does, and yield the installation. It has its own data directory."""
     data_dir = DataDir.default(HOME)
     with stop_on_signals():
         data_dir.clean()

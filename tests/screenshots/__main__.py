@@ -30,7 +30,7 @@ img { height: 22rem; border: 1px solid #999; }</style></head><body><h1>Every pag
 
 
 def main(names: list[str]) -> None:
-    """Take the screenshots of all or the named pages; with the name `readme`, the picture of the README."""
+    """Take screenshots of the named pages, or of all pages if no name is given. The name `readme` takes the README's picture."""
     if names == ["readme"]:
         _take_for_readme()
         return
@@ -65,7 +65,7 @@ def _take_for_readme() -> None:
         PAGE_STATES["refund"](page, site, "en")
         page.locator("#email").fill("ada@example.com")
         page.locator("#reason").select_option(index=1)
-        page.locator("h1").click()  # no field has the focus ring
+        page.locator("h1").click()  # so that no field shows a focus ring
         page.screenshot(path=README_PICTURE)
     sys.stdout.write(f"{README_PICTURE}\n")
 

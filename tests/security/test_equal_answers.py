@@ -1,4 +1,4 @@
-"""Tests that a response does not reveal whether a purchase exists, by its text, headers, length or time."""
+"""Tests that the text, headers, length and time of a response do not reveal whether a purchase exists."""
 
 import json
 import random
@@ -22,9 +22,13 @@ from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 
 LOOKUP_SECONDS = 0.002  # seconds; about the time that an index lookup of a purchase takes
-MAX_DIFFERENCE = LOOKUP_SECONDS / 2  # seconds between the medians of two kinds of input
+MAX_DIFFERENCE = (
+    LOOKUP_SECONDS / 2
+)  # the largest allowed difference between the medians of two kinds of input, in seconds
 MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # for each kind of input
-MAX_ERROR = MAX_DIFFERENCE / 4  # four standard errors, so a false alarm is very improbable
+MAX_ERROR = (
+    MAX_DIFFERENCE / 4
+)  # the largest standard error; MAX_DIFFERENCE is four times as large, so false alarms are rare
 
 Response = tuple[int, dict[str, str], str]
 
@@ -91,7 +95,10 @@ def inputs(site: Site) -> dict[str, Input]:
 
 @contextmanager
 def timed_sender(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoint, Input], tuple[Response, float]]]:
-    """Yield a function that sends an input over one connection, and returns the response and its seconds."""
+    """Yield a function that sends an input, and returns the response and the seconds until it arrived.
+
+    All inputs are sent over one connection.
+    """
     with serve(application) as web:  # type: ignore[arg-type]  # any ASGI application
         connection = HTTPConnection(web.base_url.host, web.base_url.port)
         key = f"Bearer {site.api_key}"
@@ -113,7 +120,7 @@ def timed_sender(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoin
 
 
 def without_ids(text: str) -> str:
-    """Return the text with asterisks for each id and token, so its length stays the same."""
+    """Return the text with each id and token replaced by asterisks of the same length."""
     ids = r'(?<=")[\w-]{36}(?=")|(?<=/status/)[\w.-]+|(?<=/refund-requests/)[\w-]{36}$'
     return re.sub(ids, lambda match: "*" * len(match[0]), text)
 
@@ -140,14 +147,14 @@ def test_no_response_takes_longer_for_an_existing_purchase(site: Site, inputs: M
 
 
 @pytest.mark.slow
-def test_a_lookup_of_two_milliseconds_is_detected(site: Site, inputs: Mapping[str, Input]) -> None:
+def test_a_delay_of_two_milliseconds_for_a_known_purchase_is_detected(site: Site, inputs: Mapping[str, Input]) -> None:
     with timed_sender(site, SlowForKnownPurchase(app(site.settings), inputs["known"].reference)) as send:
         delays = median_delays(send, ENDPOINTS["refund"], inputs)
     assert [kind for kind, delay in delays.items() if abs(delay) > MAX_DIFFERENCE] == ["known"]
 
 
 class SlowForKnownPurchase:
-    """A planted mistake: requests for an existing purchase take longer."""
+    """A web application with a mistake on purpose: requests for one existing purchase take longer."""
 
     def __init__(self, inner: ASGIApp, reference: str) -> None:
         self._inner = inner
@@ -182,7 +189,7 @@ def median_delays(
         if len(rounds["unknown"]) >= MIN_REQUESTS and standard_error(differences(rounds, "unknown again")) <= MAX_ERROR:
             return {kind: median(differences(rounds, kind)) for kind in inputs if kind != "unknown"}
     raise AssertionError(
-        f"This machine is too noisy to measure {MAX_DIFFERENCE * 1_000:g} ms in {MAX_REQUESTS} requests."
+        f"The times vary too much: {MAX_REQUESTS} requests cannot show a difference of {MAX_DIFFERENCE * 1_000:g} ms."
     )
 
 
@@ -191,6 +198,6 @@ def differences(rounds: Mapping[str, Sequence[float]], kind: str) -> list[float]
 
 
 def standard_error(differences: Sequence[float]) -> float:
-    """Return the standard error of the median. It uses the quartiles, so a few very slow responses have no effect."""
+    """Return the standard error of the median, estimated from the quartiles, so a few very slow responses have no effect."""
     low, _, high = quantiles(differences, n=4)
     return float(1.2533 * (high - low) / 1.349 / len(differences) ** 0.5)

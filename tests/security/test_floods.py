@@ -24,7 +24,10 @@ REQUESTS = 20
 
 
 def request_refunds(context: WorkerContext, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
-    """Send the refund form for a purchase `times` times, evaluate the cases, and return their ids."""
+    """Send the refund form for a purchase `times` times, and evaluate the cases: in one batch if `at_once`, else one by one.
+
+    Return the ids of the cases.
+    """
     cases = ids_of(accept(context.records, [submission(a_request(purchase), Channel.WEB) for _ in range(times)]))
     for batch in [cases] if at_once else [[case] for case in cases]:
         with context.records.work() as work:
@@ -54,7 +57,7 @@ def test_repeated_requests_for_a_purchase_send_one_email_a_day(context: WorkerCo
     with context.records.work() as work:
         assert not audit(work).faults
         messages = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
-        assert messages == 3  # an e-mail that is not sent has no message either
+        assert messages == 3  # one message for each of the three e-mails above, and none for the duplicates
 
 
 def test_history_records_why_a_duplicate_got_no_email(context: WorkerContext) -> None:
@@ -110,7 +113,7 @@ def test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_wait
 
 
 class Row(NamedTuple):
-    """A row of the labelled trace: address, card, the provider's behaviour, and the expected state of the case."""
+    """One refund request: the address, the card, the provider's behaviour, and as label the expected state of the case."""
 
     email: str
     card: str
@@ -132,10 +135,10 @@ TRACE = (
     Row("grace@example.com", "card-6", "ok", "with_support"),
     Row("mallory@example.com", "card-7", "ok", "refunded"),  # Mallory's first request was not refunded
 )
-"""The trace for a seller that allows two automatic refunds in thirty days."""
+"""Requests in the order in which they are sent. The seller allows two automatic refunds in thirty days."""
 
 
-def test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect(context: WorkerContext) -> None:
+def test_each_request_of_the_trace_ends_in_its_expected_state(context: WorkerContext) -> None:
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     states = []
     for line in TRACE:

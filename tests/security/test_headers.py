@@ -36,7 +36,7 @@ POLICY = {
 
 
 def routes(application: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the methods and paths of an application, with the routes of its routers."""
+    """Yield the method and path of each route of an application, including the routes of its routers."""
     for route in application.routes:
         if isinstance(route, APIRoute):
             yield from ((method, prefix + route.path) for method in sorted(route.methods or ()))

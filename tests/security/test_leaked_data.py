@@ -22,7 +22,7 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 
 CANARY_WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
-"""Words in the personal data of these tests. A word in another place than the database is a leak. Case is ignored."""
+"""Words in the personal data of these tests, in upper or lower case. If a word appears outside the database, it is a leak."""
 SERVICES = ("web", "worker", "relay", "mail", "consume")
 
 
@@ -47,7 +47,7 @@ def record_broker_commands(settings: Settings) -> Iterator[list[str]]:
     with redis.Redis.from_url(url) as client, client.monitor() as monitor:
 
         def listen() -> None:
-            with suppress(Exception):  # the connection is closed while the thread reads it
+            with suppress(Exception):  # the connection is closed while this thread reads from it
                 commands.extend(str(command["command"]) for command in monitor.listen())
 
         recorder = threading.Thread(target=listen, daemon=True)
@@ -59,7 +59,7 @@ def record_broker_commands(settings: Settings) -> Iterator[list[str]]:
 
 @pytest.fixture
 def installation(start: Callable[..., ChildProcess], sandbox_url: str) -> Iterator[httpx.Client]:
-    """Start every service as a process, and yield a client of the web."""
+    """Start every service as a process, and yield a client of the web server."""
     port = free_port()
     for service in SERVICES:
         start(service, service, *(("--port", str(port)) if service == "web" else ()), MONEYBACK_SANDBOX_URL=sandbox_url)
@@ -75,7 +75,7 @@ def _is_ready(web: httpx.Client) -> bool:
 
 
 def send_requests_by_every_channel(web: httpx.Client, settings: Settings, key: str) -> None:
-    """Send valid and invalid requests by form, API, e-mail and queue, and a purchase with private details."""
+    """Send valid and invalid requests by form, API, e-mail and queue. Also store a purchase with private details."""
     form = {"reason": "other", "refund_scope": "full", "comment": "CanaryComment", "nonce": "n" * 24}
     bearer = {"authorization": f"Bearer {key}"}
     typed = {"email": address(1), "reference": reference(1)}
@@ -115,7 +115,7 @@ def send_requests_by_every_channel(web: httpx.Client, settings: Settings, key: s
             producer.publish(message, routing_key=QUEUES[IncomingRequest.queue].name, serializer="json")
 
 
-def test_personal_data_is_in_no_log_message_or_metric(
+def test_personal_data_is_in_no_log_broker_message_or_metric(
     settings: Settings, records: Records, installation: httpx.Client
 ) -> None:
     store_seller_and_purchases(records, a_recent_purchase(email=address(9), reference=reference(9)))
@@ -198,7 +198,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _unpacked(command: str) -> str:
-    """Return the decoded message bodies of a broker command, which are base64 inside JSON."""
+    """Return the decoded message bodies of a broker command. In the command, each body is base64 inside JSON."""
     found = []
     for part in command.split('"body": "')[1:]:
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""Tests that forms from other sites are refused, and that all other requests are accepted."""
+"""Tests that forms from other sites are refused, and that forms of our own site, links and API calls are accepted."""
 
 import pytest
 from starlette.datastructures import Headers
@@ -58,7 +58,7 @@ def test_other_methods_from_another_site_are_refused(site: Site, method: str) ->
 
 
 @pytest.mark.parametrize("headers", SAME_SITE_HEADERS, ids=str)
-def test_own_forms_and_programs_are_accepted(site: Site, headers: dict[str, str]) -> None:
+def test_forms_from_our_own_site_and_from_programs_are_accepted(site: Site, headers: dict[str, str]) -> None:
     response = site.web.post("/refund", data=FORM, headers={"host": HOST, **headers})
     assert response.status_code == 303
     assert site.count_cases() == 1
@@ -85,7 +85,7 @@ def test_the_desk_refuses_forms_from_other_sites(site: Site) -> None:
         assert web.post("/", headers={"sec-fetch-site": "same-origin"}).status_code == 405
 
 
-def test_the_public_url_is_the_own_site_behind_a_proxy(site: Site) -> None:
+def test_behind_a_proxy_only_the_public_url_is_our_own_site(site: Site) -> None:
     middleware = CrossSiteFormMiddleware(desk(site.settings), public_url="https://refunds.example")
     for origin, is_own in (("https://refunds.example", True), ("https://refunds.example.evil", False)):
         assert middleware._is_same_site(Headers({"origin": origin, "host": "10.0.0.1:8000"})) is is_own

@@ -101,7 +101,9 @@ def test_each_link_has_its_own_rate_limit(settings: Settings) -> None:
         assert web.post("/confirm/else").status_code == 404
 
 
-def test_api_keys_are_limited_separately_and_responses_state_the_limit(settings: Settings, records: Records) -> None:
+def test_each_api_key_has_its_own_limit_and_the_response_contains_the_limit(
+    settings: Settings, records: Records
+) -> None:
     store_seller_and_purchases(records)
     with records.work() as work:
         key = work.api_keys.create("aurora")[1]
@@ -161,7 +163,7 @@ def test_rate_limit_counters_contain_no_personal_data_and_expire(settings: Setti
         web.get("/v1/refund-requests/x", headers={"authorization": "Bearer mb_canary"})
     with broker(settings) as client:
         names = [name.decode() for name in client.keys(f"{KEY_PREFIX}*")]
-        assert len(names) == 5  # network, address and reference of the form; network and key of the API call
+        assert len(names) == 5  # the form: network, address and reference; the API call: network and API key
         stored = "".join(names).lower() + "".join(str(client.lrange(name, 0, -1)) for name in names)
         for secret in ("canary", "example", "4711", "127.0.0"):
             assert secret not in stored
@@ -185,7 +187,7 @@ def test_an_unavailable_redis_does_not_delay_every_request(settings: Settings) -
     assert time.monotonic() - started < STORE_RETRY_DELAY
 
 
-def test_requests_leave_the_window_after_a_minute(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_no_longer_counts_after_a_minute(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     rate_limits = RateLimits.of(with_limits(settings, rate_limit_network_per_minute=1))
     assert rate_limits
     rate_limits.check({RateLimit.NETWORK: "192.0.2.0/24"})
@@ -215,7 +217,7 @@ def test_statutory_withdrawals_are_not_limited_by_address(settings: Settings) ->
         assert 429 not in {response.status_code for response in responses}
 
 
-def test_a_limited_request_creates_no_case(settings: Settings, records: Records) -> None:
+def test_a_request_above_the_rate_limit_creates_no_case(settings: Settings, records: Records) -> None:
     with limited_web(settings, rate_limit_email_per_hour=1) as web:
         send(web)
         send(web, reference="MB-2")

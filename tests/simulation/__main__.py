@@ -1,7 +1,7 @@
 """`python -m tests.simulation`: simulates thousands of worlds, and checks that planted mistakes are found.
 
-A world is one simulated run of the product with random faults. Its seed determines every step. A planted mistake is a safeguard
-that is removed from the product's code. The last line of the output is one JSON object.
+A world is one simulated run of Moneyback with random faults. The seed of a world determines every step. A planted mistake is a
+safeguard that is removed from Moneyback's code. The last line of the output is one JSON object.
 """
 
 import argparse
@@ -52,7 +52,9 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="only run one world, and print its trace")
+    parser.add_argument(
+        "--replay", type=int, metavar="SEED", help="run only the world with this seed, and print its trace"
+    )
     on_or_off = argparse.BooleanOptionalAction
     parser.add_argument("--planted", action=on_or_off, default=True, help="also search for the planted mistakes")
     return parser.parse_args()

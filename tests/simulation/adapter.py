@@ -1,4 +1,4 @@
-"""A simulated provider adapter. It simulates the network between a worker and the provider, with its faults."""
+"""A simulated provider adapter. It simulates the network between a worker and the provider, and the faults of this network."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -46,14 +46,17 @@ class Adapter:
         return result
 
     def _rejected(self) -> Unknown | None:
-        """Return an error that proves that the call did not reach the provider, or None."""
+        """At random, return an error that proves that the provider did not carry out the call. Otherwise, return None."""
         if self._faults.happens("connection_refused"):
             record_connection_failure()
             return Unknown("connection refused")
         return Unknown("401", invalid_credentials=True) if self._faults.happens("unauthorized") else None
 
     def _lost_before(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """Return an error, or None. After an error, the provider does not carry the call out, or carries it out late."""
+        """At random, return an error after which the outcome is unknown. Otherwise, return None.
+
+        If it returns an error, the provider carries out the call later or never.
+        """
         provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")

@@ -1,4 +1,7 @@
-"""A simulated broker, which may lose, repeat and delay messages, and lose all data. Also stand-ins for kombu and Celery."""
+"""A simulated broker, which may lose, repeat and delay messages, and lose all data.
+
+This module also replaces the parts of kombu and Celery that the relay uses.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +54,7 @@ class Broker:
 
     @contextmanager
     def command(self) -> Iterator[None]:
-        """Run the block as a command to the broker. The command may fail, or its process may be killed."""
+        """Run the block as a command to the broker. The command may fail, or the calling process may be killed."""
         self._kill_at("before publishing")
         if self.unavailable or self._faults.happens("publish_failed"):
             raise BrokerUnavailableError
@@ -83,7 +86,7 @@ class Broker:
     # The methods that the relay calls
 
     @contextmanager
-    def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
+    def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # the parameters of config.broker.connect
         """Yield a connection. The connection is opened at its first use."""
         yield SimpleNamespace(channel=self._channel, Producer=lambda **_: self)
 
@@ -98,7 +101,7 @@ class Broker:
         """The Redis client of kombu's channel."""
         return Keys(self)
 
-    def queue_length(self, channel: object, queue: str) -> int:  # noqa: ARG002  # as config.broker.queue_length
+    def queue_length(self, channel: object, queue: str) -> int:  # noqa: ARG002  # the parameters of config.broker.queue_length
         """Return the number of messages that wait in a queue."""
         if self.unavailable:
             raise BrokerUnavailableError
@@ -164,7 +167,7 @@ class Helpdesk:
             self._broker.unread_tasks.clear()
 
     @contextmanager
-    def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
+    def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # the parameters of config.broker.connect
         """Yield a connection with a producer."""
         yield SimpleNamespace(Producer=lambda **_: self)
 

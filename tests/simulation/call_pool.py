@@ -32,7 +32,7 @@ class SimulatedCallPool(CallPool):
     def map_as_completed(
         self, call: Callable[[Argument], Result], arguments: Sequence[Argument], record: RecordResults[Argument, Result]
     ) -> None:
-        """Pass results to ``record`` until the timeout. After the timeout, the thread of a call passes its result."""
+        """Pass the results to ``record`` in waves, until the timeout. Each later call passes its result to ``record`` itself."""
         calls = self._start_all(call, arguments)
         for wave in calls.waves(self._clock.now + MAX_WAIT_SECONDS):
             record(wave)
@@ -76,7 +76,7 @@ class _Calls(Generic[Argument, Result]):
     def waves(self, ends: float) -> Iterator[list[tuple[Argument, Result]]]:
         """Yield the results in waves, until all calls are finished or the clock reaches ``ends``.
 
-        A wave is yielded GATHER_SECONDS after its first result.
+        A wave is yielded a short time (GATHER_SECONDS) after its first result.
         """
         if ends < inf:
             self._clock.at(ends, self._wake)

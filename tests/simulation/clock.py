@@ -18,13 +18,16 @@ class Process:
         self.name = name
         self.alive = True
         self.offset = offset
-        """The seconds that the process's monotonic clock is ahead of the true time. The value may jump."""
+        """The number of seconds by which this process's monotonic clock is ahead of the simulated time. It may jump."""
         self.tasks: dict[int, Task] = {}
         self.context: Any = None
         self.on_killed: Callable[[], object] = lambda: None
         """The function that is called when the process is killed. It starts a new process."""
         self.skew = 0.0
-        """The seconds that the database's clock seems ahead for this process. It is 0, except for one planted mistake."""
+        """The number of seconds that this process adds to the database's clock.
+
+        It is 0, except in a run that must find this mistake: a process that uses its own clock instead of the database's.
+        """
         self.runs_previous_version = False
         """True if the process runs the previous version of the product."""
 
@@ -57,7 +60,7 @@ class Task:
         self.switched_last = False
         """True if the task did nothing since it last let other tasks run."""
         self.caller = self
-        """The task for which a thread makes a call. For a task that is no thread, the task itself."""
+        """If this task is a thread, the task for which it makes a call. Otherwise, this task itself."""
 
     @property
     def is_thread(self) -> bool:
@@ -91,7 +94,7 @@ class Clock:
     def spawn(
         self, process: Process, title: str, function: Callable[..., object], *args: Any, wait: float = 0.0
     ) -> Task:
-        """Start a task that calls ``function``, after ``wait`` seconds."""
+        """After ``wait`` seconds, start a task that calls ``function``."""
         self._numbers += 1
 
         def run() -> None:
@@ -99,7 +102,7 @@ class Clock:
                 function(*args)
             except Killed:
                 pass
-            except Exception as error:  # noqa: BLE001  # `on_task_error` decides if the error is a violation
+            except Exception as error:  # noqa: BLE001  # `on_task_error` decides if the error is a fault of the product
                 self.on_task_error(task, error)
             finally:
                 process.tasks.pop(task.number, None)
@@ -113,8 +116,8 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Let the current task wait while other tasks run.
 
-        If no other event is due before the wait ends, the task continues without a switch. This does not change the order of
-        the steps.
+        If no other event is due before the wait ends, the task continues without a switch to another task. This shortcut does
+        not change the order of the steps.
         """
         task, queue, ends = self.current, self._queue, self.now + seconds
         assert task, "only tasks sleep"
@@ -136,7 +139,7 @@ class Clock:
         self._hub.switch()
 
     def wake(self, task: Task, wait: float = 0.0) -> None:
-        """Let a waiting task continue."""
+        """Let a waiting task continue after ``wait`` seconds."""
         self.at(self.now + wait, self._resume, task, task.wait_number)
 
     def kill(self, process: Process) -> None:
@@ -179,7 +182,7 @@ class Clock:
             else:
                 task.wait_number += 1
                 task.process.tasks.pop(task.number, None)
-                if task.greenlet:  # false if the task has not started, and there is nothing to end
+                if task.greenlet:  # a greenlet that has not started is false, and there is nothing to end
                     task.greenlet.throw(Killed)
         finally:
             self.current = None

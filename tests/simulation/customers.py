@@ -1,4 +1,4 @@
-"""The sellers, purchases, customers and disputes of a world."""
+"""The sellers, purchases, customers and disputes of a simulated world."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ class Customers:
         return Purchase(**values | changes)
 
     def uuid(self) -> UUID:
-        """Return a random UUID, as uuid4() does. The seed determines the UUID."""
+        """Return a UUID of version 4. The seed of the world determines the UUID."""
         return UUID(int=self._rng.getrandbits(128), version=4)
 
     def _set_up_charge(self, purchase: Purchase) -> None:
@@ -173,7 +173,7 @@ class Customers:
         self.accepted[accepted.id] = name
 
     def read(self, email: Any) -> None:
-        """Simulate a customer who reads an e-mail, and may confirm or cancel."""
+        """Simulate a customer who reads an e-mail, and may confirm or cancel the refund request."""
         world, rng = self._world, self._rng
         if email.kind is not EmailKind.START_REFUND or rng.random() < 0.1:
             return

@@ -1,4 +1,4 @@
-"""The faults of one world and their rates. A random generator with the world's seed draws the rates.
+"""The faults of one simulated world and their rates. A random generator with the world's seed draws the rates.
 
 In each world, about half of the faults never happen, so they cannot hide the effects of the other faults.
 """
@@ -10,15 +10,15 @@ from random import Random
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 FAULTS_END = 1.5 * DAY
-"""The time after which no fault happens. All accepted requests must then end."""
+"""The seconds after which no more faults happen. Then all accepted requests must reach a final state."""
 
 MAX_RATES = {
-    # processes, at each preemption point
+    # processes, at each place where other tasks may run
     "kill": 0.03,
     "pause": 0.02,
     "kill_at_call": 0.2,  # the rate is high, because calls to providers are the most critical places
     "pause_at_call": 0.1,
-    "long_pause": 0.0,  # only some planted mistakes set a rate
+    "long_pause": 0.0,  # a run that plants a mistake in the code may set a higher rate
     "clock_jump": 0.02,
     # the database
     "serialization_failure": 0.02,
@@ -59,7 +59,7 @@ MAX_RATES = {
     "email_outcome_unknown": 0.1,
     "email_rejected": 0.05,
 }
-"""The highest rate of each fault in any world."""
+"""The highest rate of each fault in any world. A rate is the probability that the fault happens at one opportunity."""
 
 OUTAGES = {
     "database_unavailable": (5.0, MINUTE, 10 * MINUTE),

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
 MAX_WAIT = 120 * 86_400.0
-"""The longest wait of the alarm in seconds. A row with a permanent claim never becomes due, and sets no alarm."""
+"""The alarm is set only for work that becomes due within this many seconds. A permanent claim never ends, so it sets no alarm."""
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The durations in seconds for which a process may be frozen.
 
-The sum of a pause and the delay of a late call is shorter than the margin before an idempotency key expires.
+A call may also reach the provider late. A pause and this delay together are shorter than the safety margin that the worker
+keeps before an idempotency key expires.
 """
 
 
@@ -31,7 +32,7 @@ CALLS = {"before the call", "after the call"}
 """The preemption points of a refund call."""
 
 
-class SoftTimeLimit(Exception):  # noqa: N818  # as Celery's own
+class SoftTimeLimit(Exception):  # noqa: N818  # Celery's exception has no suffix either
     """Celery's soft time limit was reached."""
 
 
@@ -57,7 +58,7 @@ class Interleaving(TransactionHooks):
     # Between steps
 
     def preempt(self, where: str) -> None:
-        """Let other tasks run, freeze this process, or kill it."""
+        """Let other tasks run. At random, freeze or kill the process of the current task."""
         task = self._clock.current
         if task is None:
             return
@@ -79,7 +80,7 @@ class Interleaving(TransactionHooks):
         task.switched_last = not where.startswith("before")
 
     def kill_at(self, where: str) -> None:
-        """Decide at random if this process is killed at this place."""
+        """At random, kill the process of the current task."""
         task = self._clock.current
         if task is None:
             return
@@ -109,20 +110,20 @@ class Interleaving(TransactionHooks):
     # The hooks of transactions
 
     def begin(self) -> None:
-        """Preempt before a transaction. Between two consecutive transactions, the task is preempted only once."""
+        """Preempt the task before a transaction. Between two consecutive transactions, the task is preempted only once."""
         if not (self._clock.current and self._clock.current.switched_last):
             self.preempt("before a transaction")
         if self._clock.current and self._clock.now < self.database_down_until:
             raise _database_error("The database is unavailable.")
 
     def commit(self) -> None:
-        """Decide if the process is killed before the commit, or the commit fails. No other task runs at this place."""
+        """At random, kill the process before the commit, or let the commit fail. No other task runs before the commit."""
         self.kill_at("before a commit")
         if self._clock.current and self._faults.happens("serialization_failure"):
             raise _database_error("could not serialize access")
 
     def committed(self, journal: Journal) -> None:
-        """Check the committed changes. Then the process may be killed, or the response may be lost."""
+        """Check the committed changes. Then, at random, kill the process, or lose the response to the commit."""
         self._world.checker.committed(journal)
         if not journal.is_empty:
             self._due_rows = None
@@ -143,7 +144,7 @@ class Interleaving(TransactionHooks):
             self._clock.wake(task, self._random.random() * 0.05)
         self._waiting_relays.clear()
 
-    def wait_for_notification(self, seconds: float) -> bool:  # noqa: ARG002  # the simulation omits needless wake-ups
+    def wait_for_notification(self, seconds: float) -> bool:  # noqa: ARG002  # the simulated relay wakes only for due work
         """Let the relay wait until work is due."""
         self.preempt("while the relay waits")
         task = self._clock.current
@@ -156,11 +157,11 @@ class Interleaving(TransactionHooks):
         return True
 
     def stop_event(self) -> "Event":
-        """Return the stop event of a relay. The relay uses the event also to wait."""
-        return _StopEvent(self)  # type: ignore[return-value]  # the methods of an Event that the relay uses
+        """Return the stop event of a relay. The relay also uses this event to wait after an error."""
+        return _StopEvent(self)  # type: ignore[return-value]  # it has the methods that the relay uses
 
     def back_off(self) -> None:
-        """Let the relay wait some seconds after an error. If the relay has no work, it waits until work is due."""
+        """Let the relay wait after an error: some seconds if it has work, otherwise until work is due."""
         task = self._clock.current
         assert task
         world = self._world
@@ -216,7 +217,7 @@ class Interleaving(TransactionHooks):
             self._set_alarm_for(min(work)[0])
 
     def find_work(self) -> list[tuple[float, str]]:
-        """Return the work for the sweep and the relay: the time at which it is due, and its kind."""
+        """Return the work for the sweep and the relay: for each piece of work, the time at which it is due, and its kind."""
         if self._due_rows is None:
             self._due_rows = self._find_due_rows()
         rows, queues = self._due_rows

@@ -25,9 +25,9 @@ from worker.sweep import Sweep
 log = structlog.get_logger()
 
 WINDOW = 20
-"""The maximum number of messages of one queue in the broker. They have 2,000 cases, which is the work of a second.
+"""The maximum number of messages of one queue in the broker. They carry at most 2,000 cases: the work of about a second.
 
-Further messages stay in the outbox, where they are safer.
+Further messages stay in the outbox, because a broker may lose its messages.
 """
 IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
 
@@ -40,7 +40,7 @@ class RelayResult(NamedTuple):
 
 
 class Relay:
-    """A publisher of due messages. Several relays may run, because only one relay takes each row of the outbox."""
+    """A publisher of due messages. Several relays may run, because each row of the outbox is taken by only one relay."""
 
     def __init__(self, settings: Settings, records: Records, app: Celery) -> None:
         self._settings = settings
@@ -52,7 +52,7 @@ class Relay:
         self._broker_loss_detector = BrokerLossDetector(records)
         self._swept_at = 0.0
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
-        """By queue and bulk flag: the seller after whom the next batch continues. None starts with the first seller."""
+        """By queue and bulk flag: the seller after whom the next batch starts. None means the start of the list."""
 
     def run_once(self, connection: Connection) -> RelayResult:
         """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""
@@ -97,7 +97,10 @@ class Relay:
             yield self.run_once(connection)
 
     def _process_without_broker(self, stop: threading.Event) -> None:
-        """Process one batch of each due queue, as a worker would. Support tasks wait, because helpdesks read the broker."""
+        """Process one batch of each due queue, as a worker would.
+
+        Support tasks wait until the broker is available, because helpdesks read the tasks from the broker.
+        """
         due_queues = self._load_due_queues()
         for queue, kind in WORK_QUEUES.items():
             if queue not in due_queues or kind is SupportNeeded or stop.is_set():

@@ -1,4 +1,4 @@
-"""Finds cases, webhook events, support tasks and e-mails that did not move in time, and sends them to their queues again.
+"""Finds cases, webhook events, support tasks and e-mails that are overdue, and sends them to their queues again.
 
 A case that its customer did not confirm in time expires.
 """

@@ -1,4 +1,6 @@
-"""Defines the Celery tasks: a task for each queue, and two tasks that beat sends. Each task returns a count for Flower.
+"""Defines the Celery tasks: one task for each queue, and two tasks that Celery's scheduler (beat) sends at intervals.
+
+Each task returns a count, which Flower shows.
 
 Celery does not retry a failed task. Its rows are still due in the database, and the sweep sends them again.
 """
@@ -42,7 +44,7 @@ def _create_task(kind: type[WorkItems]) -> Callable[[object], int]:
     return process_message
 
 
-for message in HANDLERS:  # a task is named after its queue
+for message in HANDLERS:  # the name of a task is the name of its queue
     app.task(name=message.queue)(_create_task(message))
 
 

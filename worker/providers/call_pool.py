@@ -18,10 +18,10 @@ RecordResults = Callable[[list[tuple[Argument, Result]]], None]
 """A function that records a group of results, each with the argument of its call."""
 
 GATHER_SECONDS = 0.2
-"""Results that arrive within these seconds are recorded in one commit. Results of fast calls do not wait for slow calls."""
+"""Results that arrive within this time are recorded in one commit. Results of fast calls do not wait for slow calls."""
 
 MAX_WAIT_SECONDS = 3.0
-"""Providers reply within one or two seconds. A batch of a hundred calls must not wait for a call that hangs."""
+"""The time after which a batch stops waiting for slow calls. Most calls take one or two seconds, but a call may hang."""
 
 
 class CallPool:
@@ -52,8 +52,8 @@ class CallPool:
     ) -> None:
         """Make a call for each argument, and pass the results to ``record`` in groups.
 
-        Slow calls are waited for only if the pool has too few free threads. The result of a call that is still running
-        on return is recorded by the thread that made the call.
+        Wait for slow calls only if the pool has too few free threads. If a call is still running when this method
+        returns, the thread of the call passes the result to ``record`` later.
         """
         running = self._submit(call, arguments)
         for results in self._collect(running, max_wait=MAX_WAIT_SECONDS):
@@ -71,7 +71,7 @@ class CallPool:
     ) -> Iterator[list[tuple[Argument, Result]]]:
         """Remove finished calls from ``running`` and yield their results.
 
-        After ``max_wait`` seconds, leave the other calls in ``running`` if the pool may abandon them.
+        After ``max_wait`` seconds, stop if the pool may abandon the calls that still run. These calls stay in ``running``.
         """
         deadline = time.monotonic() + max_wait
         while running:
@@ -84,7 +84,10 @@ class CallPool:
             yield [(running.pop(future), future.result()) for future in finished]
 
     def _try_abandon(self, calls: Sequence[Future[Result]]) -> bool:
-        """Count these calls as abandoned, and return True. Return False if a call has not begun, or if too few threads remain."""
+        """Count these calls as abandoned, and return True.
+
+        Return False if a call has not begun, or if too few threads would remain for other calls.
+        """
         with self._lock:
             can_abandon = len(calls) <= self._max_abandoned - self.abandoned and all(
                 call.running() or call.done() for call in calls

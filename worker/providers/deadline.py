@@ -27,9 +27,9 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-CONNECT_SECONDS = 5.0  # a healthy provider accepts much faster; the rest of the time is for its reply
+CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster; the rest of the time is for the reply
 MAX_BODY_BYTES = 2 * 1024 * 1024  # a page of a hundred refunds has about 200 KB
-# A firewall drops a connection that was idle for minutes, and a refund that is sent on it gets no reply.
+# Keep-alive packets, because a firewall drops a connection after idle minutes. A refund sent on it would get no reply.
 SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if hasattr(socket, "TCP_KEEPIDLE"):
     SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds
@@ -98,9 +98,9 @@ def is_expired() -> bool:
 def create_session(connections: int) -> requests.Session:
     """Create a thread-safe session that does not retry, does not follow redirects and keeps no cookies.
 
-    ``connections`` is the maximum for each host. A call raises requests.Timeout after the deadline, and another
-    requests.RequestException if the connection fails or the reply is too large. The session ignores the environment:
-    it uses no proxy and no netrc.
+    ``connections`` is the maximum number of connections to each host. A call raises requests.Timeout after
+    the deadline, and another requests.RequestException if the connection fails or the reply is too large. The session
+    ignores the environment: it uses no proxy and no netrc.
     """
     session = _Session()
     session.trust_env = False
@@ -184,11 +184,11 @@ class _DeadlineConnection(HTTPConnection):
             failure = error
         record_connection_failure()
         if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from failure
+            raise ConnectTimeoutError(self, f"{self.host} did not accept the connection in time.") from failure
         raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
     def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # requests here have no file as body
-        """Send with a timeout of the seconds that remain. http.client would use the timeout of the connect."""
+        """Send with a timeout of the seconds that remain. http.client would use the timeout of the connection attempt."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(remaining_seconds())
@@ -248,7 +248,7 @@ class _DeadlineAdapter(HTTPAdapter):
             response.raw = io.BytesIO(read_body(response.raw))
         except (requests.RequestException, HTTPError, OSError) as error:
             if is_expired():
-                raise requests.Timeout("The time for the call is up.", request=request) from error
+                raise requests.Timeout("The call did not end before its deadline.", request=request) from error
             if isinstance(error, requests.RequestException):
                 raise
             raise requests.ConnectionError(
@@ -265,7 +265,7 @@ class _Session(requests.Session):
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Resolve the name in a separate thread, which is abandoned after the deadline, because the resolver has no timeout."""
+    """Resolve the name in a separate thread. The resolver has no timeout, so the thread is abandoned after the deadline."""
     addresses: Future[list[tuple[Any, ...]]] = Future()
 
     def call_resolver() -> None:

@@ -1,8 +1,8 @@
-"""Limits the calls to each provider to its rate limit, which all workers share.
+"""Limits the calls to each provider to the provider's rate limit. All workers share the limit.
 
 Each provider has a token bucket in the broker's Redis. The bucket is stored as the instant at which it will be full again,
 as in the generic cell rate algorithm (GCRA). If the broker is not a Redis or is unavailable, each process has its own
-bucket. Then only the relay processes cases (brokerless mode), so the limit still applies.
+bucket. While the broker is unavailable, only the relay processes cases (brokerless mode), so the limit still applies.
 """
 
 import time
@@ -17,7 +17,7 @@ from config.settings import Settings
 
 log = structlog.get_logger()
 
-BURST = 5.0  # the number of calls without a wait after an idle time
+BURST = 5.0  # the number of calls that need no wait after an idle period
 MIN_WAIT = 0.001  # seconds; a clock may advance in steps of this size, so a shorter wait might never end
 UNAVAILABLE = (redis.RedisError, OSError)
 

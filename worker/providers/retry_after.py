@@ -7,7 +7,7 @@ MAX_SECONDS = 86_400.0  # more than a day is a mistake of the provider
 
 
 def retry_after(text: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds until the next call. The header has a number or a date. For any other text return None.
+    """Return the seconds until the next call is allowed. The header has a number or a date. For any other text return None.
 
     ``now`` is the current time, for tests.
     """

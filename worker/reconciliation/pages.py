@@ -9,14 +9,17 @@ from worker.context import WorkerContext
 from worker.provider_client import catch_adapter_errors
 
 MAX_ATTEMPTS = 5  # for each page
-RATE_LIMIT_TIMEOUT = 60.0  # seconds that a page may wait for the provider's rate limit
+RATE_LIMIT_TIMEOUT = 60.0  # the maximum wait, in seconds, until the provider's rate limit allows the call
 
 
 def list_refund_pages(context: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
-    """Yield every page of the refunds since ``since``. If the list is incomplete, a last ``Unknown`` says why."""
+    """Yield every page of the refunds since ``since``.
+
+    If the list cannot be read to its end, the last item is ``Unknown`` with the reason.
+    """
     adapter = context.provider(provider)
     if adapter is None or not adapter.capabilities.lists_refunds:
-        yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")
+        yield Unknown(f"The provider {provider} is not connected, or cannot list its refunds.")
         return
     cursor: str | None = None
     while True:
@@ -34,7 +37,7 @@ def _fetch_page(
     page: RefundPage | Unknown = Unknown("The provider was not called.")
     for _ in range(MAX_ATTEMPTS):
         if not context.rate_limiter.acquire(provider, per_second, until=context.monotonic() + RATE_LIMIT_TIMEOUT):
-            return Unknown("The provider's rate limit left no time for the call.")
+            return Unknown(f"The provider's rate limit allowed no call within {RATE_LIMIT_TIMEOUT:g} seconds.")
         page = catch_adapter_errors(provider, partial(adapter.list_refunds, since, cursor))
         if isinstance(page, RefundPage):
             has_advanced = page.next_cursor is None or page.next_cursor != cursor

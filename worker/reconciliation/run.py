@@ -25,11 +25,12 @@ from worker.refunds.disputes import can_look_up_disputes, poll_open_disputes
 
 log = structlog.get_logger()
 
-LISTING_DELAY = timedelta(hours=4)  # PayPal lists a refund up to three hours late (Transaction Search API)
-MAX_REPORTS = 50  # in one result, because there may be a million discrepancies
+LISTING_DELAY = timedelta(hours=4)
+"""PayPal lists a refund up to three hours late (Transaction Search API). One more hour is a margin."""
+MAX_REPORTS = 50  # in one result, because a reconciliation may find a million discrepancies
 
 KEY_PREFIX = "mb_"
-"""Every idempotency key of Moneyback begins with this prefix, in every database."""
+"""Every idempotency key begins with this prefix, in every installation of Moneyback."""
 
 SUPPORT_DECIDES = {
     (OperationStatus.PAID, RefundStatus.FAILED),
@@ -51,13 +52,16 @@ class ReconciliationResult:
     listed: int = 0
     matched: int = 0
     unknown_payments: int = 0
-    """Refunds of payments that are not in our records. The provider account may serve other systems as well."""
+    """The number of refunds whose payment is not in our records. Other systems may use the same provider account."""
     lookups_requested: int = 0
     discrepancies: Counter[SupportTaskKind] = field(default_factory=Counter)
     reports: list[NewSupportTask] = field(default_factory=list)
     """The first discrepancies, at most ``MAX_REPORTS``. Every discrepancy becomes a support task."""
     incomplete: str = ""
-    """The reason why the list could not be read to its end. No refund is reported as missing from an incomplete list."""
+    """The reason why the list could not be read to its end; empty if the list is complete.
+
+    If the list is incomplete, no refund is reported as missing.
+    """
 
     def create_tasks(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
         """Create a support task for each report that has no task yet, and count the reports."""
@@ -115,7 +119,7 @@ def reconcile(
     since: datetime,
     on_page: Callable[[ReconciliationResult], None] = lambda _: None,
 ) -> ReconciliationResult:
-    """Compare the provider's refunds since ``since`` with our refunds. ``on_page`` gets the result so far after each page."""
+    """Compare the provider's refunds since ``since`` with our refunds. After each page, pass the result so far to ``on_page``."""
     result = ReconciliationResult(provider)
     with context.records.work() as work:
         started_at = work.now
@@ -148,7 +152,7 @@ def batched(operations: Iterator[RefundOperation]) -> Iterator[list[RefundOperat
 
 
 def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPage) -> None:
-    """Compare each listed refund with our operation of the same refund id or idempotency key."""
+    """Compare each listed refund with our operation that has the same refund id or the same idempotency key."""
     refunds = page.refunds
     result.listed += len(refunds)
     operations = work.reconciliation.listed(
@@ -186,7 +190,7 @@ _SAME_STATUS = {
 
 
 def _report_second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
-    """Report a second refund under our key: the provider no longer knew the key, and paid again."""
+    """Report a second refund under our key. The provider had deleted the key, and therefore paid again."""
     if refund.status is not RefundStatus.FAILED:
         yield _create_report(SupportTaskKind.UNEXPECTED_REFUND, provider, refund.refund_id, operation, refund)
 

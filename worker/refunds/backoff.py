@@ -7,7 +7,7 @@ from config.settings import Timers
 
 MAX_POLL_DELAY = 1_800.0  # seconds; a provider that works again is polled within half an hour
 MAX_RETRY_DELAY = 6 * 3_600.0  # seconds between two operations of one case
-MAX_DOUBLINGS = 16  # the delay is above every maximum by then, and more doublings could overflow a float
+MAX_DOUBLINGS = 16  # after so many doublings a delay is above its maximum, and more could overflow a float
 
 
 def poll_delay(timers: Timers, polls: int) -> float:
@@ -26,7 +26,7 @@ def retry_delay(timers: Timers, attempt: int) -> float:
 
 
 def jitter() -> float:
-    """Return a random factor for a delay, because refunds that failed together must not all be retried together."""
+    """Return a random factor for a delay, so that refunds that failed at the same time are retried at different times."""
     return random.uniform(0.8, 1.2)  # noqa: S311  # spreads calls over time, and protects no secret
 
 

@@ -42,7 +42,8 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -
 def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
     """Return the dispute status of payments at providers without a lookup API, from all stored webhook events.
 
-    The payments are locked first, so the second of two concurrent callers sees what the first caller saw.
+    The payments are locked first. If two workers run this function at the same time, the second worker waits for the first
+    worker, and then reads all events that the first worker read.
     """
     work.purchases.lock_payments(payments)
     reported = work.webhook_events.reported_disputes(payments)
@@ -87,14 +88,17 @@ def can_look_up_disputes(context: WorkerContext, provider: str) -> bool:
 
 
 def _create_own_events(charges: Iterable[str], trigger: str) -> list[WebhookEvent]:
-    """Create events that make a worker look up the disputes of these charges. A repeated ``trigger`` has no effect."""
+    """Create events that make a worker look up the disputes of these charges.
+
+    A second event with the same trigger and charge has no effect.
+    """
     return [
         WebhookEvent(event_id=f"ours: {trigger} {charge}", subject=Subject.DISPUTE, charge=charge) for charge in charges
     ]
 
 
 def _resume_case(case: Case, status: DisputeStatus) -> Transition:
-    why = "The dispute was decided for the seller, so the payment can be refunded again."
+    why = "The seller won the dispute, so the payment may be refunded now."
     return case.after(Event.DISPUTE_WON, actor="provider", why=why, evidence={"dispute": status.dispute_id})
 
 

@@ -31,7 +31,7 @@ MAX_EMAILS_PER_DAY = {
     State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
     State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
 }
-"""The maximum number of e-mails per day about cases in this state. More requests do not cause more e-mails."""
+"""By state: the maximum number of e-mails per day about cases in the state. Further requests cause no e-mail."""
 
 WITHDRAWAL_TASKS = {
     State.UNMATCHED: SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED,
@@ -42,7 +42,7 @@ WITHDRAWAL_TASKS = {
 
 
 def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[UUID]:
-    """Evaluate these cases, which must be received and locked. Return the ids of the cases that are approved."""
+    """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases."""
     if not cases:
         return []
     matches = work.decision_inputs.matches([case.id for case in cases])
@@ -78,14 +78,14 @@ def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> 
 
 
 def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Transition]:
-    """Set ``notify=False`` where the daily e-mail limit is reached, so that repeated requests cannot flood a mailbox."""
+    """Set ``notify=False`` in transitions above the daily e-mail limit, so that repeated requests cannot flood a mailbox."""
     duplicates = {
         transition.case.id: transition.purchase_id
         for transition in transitions
         if transition.to_state is State.DUPLICATE and transition.purchase_id
     }
     unmatched = [transition.case.id for transition in transitions if transition.to_state is State.UNMATCHED]
-    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case id: the purchase or the address that is limited
+    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case id: the purchase or address that has the limit
     email_counts: Counter[UUID | str] = Counter()
     if duplicates:
         email_counts.update(work.case_emails.count_by_purchase(list(duplicates.values()), seconds=DAY))
@@ -99,7 +99,7 @@ def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Tr
 def _limit_email(
     transition: Transition, limited_by: UUID | str | None, email_counts: Counter[UUID | str]
 ) -> Transition:
-    """Count the e-mail of this transition. Return the transition, without its e-mail if the daily limit is reached."""
+    """Count the e-mail of this transition. If it exceeds the daily limit, return the transition without the e-mail."""
     if limited_by is None:
         return transition
     email_counts[limited_by] += 1
@@ -111,7 +111,7 @@ def _limit_email(
 def eligibility_input(
     case: Case, decision_input: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
 ) -> EligibilityInput:
-    """Return the input of the decision about this case. ``at`` is the instant of the refund; None means now."""
+    """Return the input of the decision about this case. ``at`` is the instant of the refund; None means that of the request."""
     if decision_input is None:
         return EligibilityInput(request=case.request, purchase=None, seller=None, policy=None)
     purchase = decision_input.purchase
@@ -138,7 +138,7 @@ def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
 
 
 def support_reason(code: ReasonCode, detail: str = "") -> dict[str, object]:
-    """Return the evidence of a transition that has one reason. The reason was found while the refund was executed."""
+    """Return the evidence of a transition with one reason. The reason comes from the payment or its refund, not from a rule."""
     return {"reasons": reasons([RuleResult("payment", code, detail)])}
 
 
@@ -152,7 +152,7 @@ _EVENTS: dict[type[Decision], Event] = {
 
 
 def _decision_transition(case: Case, decision: Decision, decision_input: DecisionInput | None) -> Transition:
-    """Return the transition that this decision makes, with the evidence for the history."""
+    """Return the transition that this decision causes, with the evidence for the history."""
     evidence: dict[str, object] = {}
     why = ""
     if isinstance(decision, Approve | RequireConfirmation | Escalate):
@@ -171,5 +171,5 @@ def _decision_transition(case: Case, decision: Decision, decision_input: Decisio
         transition,
         purchase_id=decision_input.purchase.id,
         seller_id=decision_input.seller.id,
-        continued=transition.to_state is State.APPROVED,  # the same task executes an approved case at once
+        continued=transition.to_state is State.APPROVED,  # the same Celery task executes an approved case
     )

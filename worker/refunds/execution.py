@@ -34,7 +34,7 @@ ON_HOLD = (
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Send the refunds of these cases that are still allowed. Return the ids of the cases that could be locked."""
+    """Send the refund of each of these cases, if it is still allowed. Return the ids of the cases that could be locked."""
     until = sending_ends(context)
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.APPROVED)
@@ -67,8 +67,8 @@ def sending_ends(context: WorkerContext) -> float:
 def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[Call]:
     """Create the operations of these approved and locked cases, and lease the cases. Return the calls to make.
 
-    Each operation claims its payment, so that no other case refunds the payment. A case that may not be refunded any more
-    goes to support.
+    Each operation claims its payment, so that no other case refunds the payment. If a refund is not allowed any more, its
+    case goes to support.
     """
     if not cases:
         return []

@@ -11,13 +11,14 @@ from worker.refunds.evaluation import support_reason
 from worker.refunds.provider_limits import RefundLimits
 
 IN_FLIGHT_FOR = timedelta(hours=6)
-"""How long after the last sending a provider may still carry out the refund."""
+"""The time after the last sending in which a provider may still carry out the refund."""
 MIN_EMPTY_LOOKUPS = 3
-"""After ``IN_FLIGHT_FOR``, this number of empty lookups shows that the provider made no refund."""
+"""The provider made no refund if ``IN_FLIGHT_FOR`` has passed and this number of lookups found no refund."""
 MAX_PROOFS = 3
 """The maximum number of operations for one case if each operation gets only an error and makes no refund.
 
-After that the case goes to support, because the provider's errors and lookups contradict each other.
+After the last operation the case goes to support. The provider's errors leave the outcome open, but its lookups show no
+refund.
 """
 
 Ending = tuple[Transition, OperationStatus | None]
@@ -48,7 +49,7 @@ def give_up(
 def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> Ending | None:
     """Return the ending for a refund that the provider does not show, or None if the refund may still appear."""
     if _is_proven_absent(operation, now, limits):
-        why = "The provider only repeats an error for this key, and several lookups showed that it made no refund."
+        why = "The provider only repeats an error for this key, and several lookups showed no refund."
         transition = case.after(Event.CONFIRMED_NOT_REFUNDED, actor="resolve", why=why, evidence={"key": operation.key})
         return transition, OperationStatus.ABSENT
     if not _has_last_result(operation, now, limits):
@@ -60,9 +61,10 @@ def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits
 
 
 def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Return whether no other result can be expected.
+    """Return whether the provider will return no other result.
 
-    The provider declined a repeat or only repeats an error, and no lookup showed the refund.
+    This is so if the provider declined a repeat or only repeats an error, if no lookup showed the refund, and if no
+    sending is in flight any more.
     """
     has_final_error = operation.code is not None or operation.replayed
     is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up
@@ -72,7 +74,7 @@ def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLi
 def _is_final(operation: RefundOperation, now: datetime) -> bool:
     """Return whether an external refund means that our refund will never be made.
 
-    The provider must have declined the only sending, or no sending may be in flight any more.
+    This is so if the provider declined the only sending, or if no sending can be in flight any more.
     """
     return (operation.code is not None and operation.sends == 1) or _is_late(operation, now)
 
@@ -111,16 +113,16 @@ def _describe(operation: RefundOperation) -> str:
     return (
         f"{operation.provider} {operation.charge}, {operation.amount}, key {operation.key}, sent {operation.sends} times "
         f"from {first_sent_at(operation):%Y-%m-%d %H:%M} to {operation.last_sent_at:%Y-%m-%d %H:%M} UTC, "
-        f"polled {operation.polls} times; the provider's refund is {operation.refund_id or 'not known'}."
+        f"polled {operation.polls} times; the provider's refund id is {operation.refund_id or 'not known'}."
     )
 
 
 def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
-    """Return how long the provider is polled. The time is much shorter if the provider may not have accepted the refund."""
+    """Return for how long the provider is polled. The time is much shorter if the refund is not yet confirmed."""
     return limits.poll.give_up if case.state is State.REFUND_PENDING else limits.poll.give_up_unknown
 
 
 def first_sent_at(operation: RefundOperation) -> datetime:
-    """Return when this refund was sent to the provider for the first time."""
+    """Return the instant at which this refund was sent for the first time."""
     assert operation.first_sent_at, "every operation in the database has the time of its first sending"
     return operation.first_sent_at

@@ -1,4 +1,4 @@
-"""Decides what a provider's result changes: retry, wait, give up, or hand over to support.
+"""Decides how a case continues after a result of the provider: retry, wait, give up, or hand over to support.
 
 This module has no access to the database.
 """
@@ -31,7 +31,11 @@ from worker.refunds.evaluation import support_reason
 from worker.refunds.give_up import first_sent_at, give_up
 from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
 
-MAX_ATTEMPTS = 64  # operations of one case. With delays of up to six hours, a case waits two weeks for enough balance.
+MAX_ATTEMPTS = 64
+"""The maximum number of operations of one case.
+
+With delays of up to six hours, a case waits for at most about two weeks until the balance is sufficient.
+"""
 
 SUPPORT_REASONS = {
     DeclineReason.ALREADY_REFUNDED: ReasonCode.REFUNDED_ELSEWHERE,
@@ -51,12 +55,12 @@ RETRYABLE = {
     DeclineReason.INVALID_CREDENTIALS,
     DeclineReason.NOT_SENT,
 }
-"""Decline reasons that may go away without support. No refund was made, so the next attempt is a new operation."""
+"""Decline reasons after which a worker sends the refund again later. No refund was made, so this is a new operation."""
 
 ALREADY_REFUNDED = (
-    "The provider reports that this payment is already refunded ({}). A lookup must show which refund it is."
+    "The provider reports that this payment is already refunded ({}). A lookup must show who made that refund."
 )
-STILL_UNKNOWN = "The provider declines the repeat ({}), but the earlier request may still be carried out."
+STILL_UNKNOWN = "The provider declines the repeated request ({}), but may still carry out the earlier request."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ Result = Sent | Repeated | LookedUp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The change that a result makes. A decision without a transition only sets when the case is processed again."""
+    """The change that a result makes to a case.
+
+    Without a transition, the refund is sent again now, or the case is processed again later.
+    """
 
     result: RefundResult | LookupResult
     """The interpreted result of the provider. For example, the decline of a repeat is interpreted as ``Unknown``."""
@@ -93,17 +100,17 @@ class Decision:
     status: OperationStatus | None = None
     """The operation's new status. None leaves the status unchanged."""
     answer: RefundResult | None = None
-    """The result to store with the operation. None if the provider's result caused no transition."""
+    """The result to store with the operation; None if no result is stored."""
     due_in: float | None = None
     """Seconds until the case is processed again. None means the timeout of the case's new state."""
     repeat: bool = False
     """True if the operation is sent again now, under the same key."""
     refused: str | None = None
-    """The provider's code, if the provider finally declined a repeat."""
+    """The provider's code if the operation was sent again and the decline is final; otherwise None."""
 
 
 def decide(case: Case, operation: RefundOperation, result: Result, now: datetime, limits: RefundLimits) -> Decision:
-    """Decide what a result changes: retry, wait, give up, or hand over to support."""
+    """Decide how a case continues after this result: retry, wait, give up, or hand over to support."""
     if isinstance(result, Sent):
         return _decide_sent(case, operation, require_definite(result.answer), limits)
     if isinstance(result, Repeated):
@@ -115,9 +122,9 @@ def decide(case: Case, operation: RefundOperation, result: Result, now: datetime
 
 
 def require_definite(answer: RefundResult | NotSent) -> RefundResult:
-    """Return the result of a first sending. Return a decline if the result proves that no refund was made.
+    """Return the result of a first sending. Replace it by a decline if certainly no refund was made.
 
-    That is proven if the refund was not sent, or if the provider rejected our credentials.
+    This is certain if the request was not sent, or if the provider rejected our credentials.
     """
     match answer:
         case NotSent(why):
@@ -131,7 +138,7 @@ def require_definite(answer: RefundResult | NotSent) -> RefundResult:
 def daily_reports(
     results: Iterable[tuple[Case, RefundOperation, LookupResult | RefundResult]], at: datetime
 ) -> list[NewSupportTask]:
-    """Return support tasks for low balances and rejected credentials: at most one a day for each seller and provider.
+    """Return support tasks for low balances and rejected credentials: at most one task a day for each seller and provider.
 
     A task about rejected credentials names no seller, because the credentials are ours.
     """
@@ -181,8 +188,8 @@ def _decide_polled(
 def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
     """Return what the result of a repeat proves about the refund.
 
-    A decline proves nothing. Not every provider stores a decline under the key, and the first sending may still be in
-    flight. If the repeat could not be sent, nothing new is known, and the refund is treated as not found.
+    A declined repeat proves nothing. The first sending may still be in flight, and not every provider stores a decline
+    under the key. If the repeat could not be sent, nothing new is known. The refund then counts as not found.
     """
     match answer:
         case NotSent():
@@ -194,14 +201,14 @@ def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
 
 
 def _final_decline_code(answer: RefundResult | NotSent) -> str | None:
-    """Return the code of a decline that no repeat can change, or None."""
+    """Return the code of a final decline. For any other result, return None."""
     return answer.code if isinstance(answer, Declined) and answer.reason not in RETRYABLE else None
 
 
 def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether the operation may be sent again.
 
-    The provider must still store the operation's key, and must not have finally declined the operation.
+    The provider must still store the operation's key. It must not have returned a final decline or a stored error.
     """
     return (
         case.state is State.REFUNDING
@@ -212,9 +219,10 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 
 
 def _repeat_period(limits: RefundLimits) -> timedelta:
-    """Return how long after its first sending a key may be sent again.
+    """Return for how long after its first sending an operation may be sent again.
 
-    A key that lives for less than ``KEY_MARGIN`` is never sent again.
+    The period ends ``KEY_MARGIN`` before the provider may delete the idempotency key. If the provider stores a key for
+    less than ``KEY_MARGIN``, the operation is never sent again.
     """
     return limits.capabilities.idempotency_key_ttl - KEY_MARGIN if limits.capabilities else timedelta(0)
 
@@ -235,7 +243,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
 
 
 def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, limits: RefundLimits) -> float:
-    """Return the seconds until the next poll. A refund that the provider accepted follows the provider's poll plan."""
+    """Return the seconds until the next poll. For an accepted refund, the provider's poll plan limits the pause."""
     retry_after = (result.retry_after if isinstance(result, Unknown) else None) or 0.0
     if case.state is State.REFUND_PENDING and limits.capabilities is not None:
         return max(plan_delay(limits.timers, operation.polls, limits.poll.max_delay), retry_after)
@@ -243,7 +251,7 @@ def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, 
 
 
 def transition_for(case: Case, operation: RefundOperation, answer: RefundResult, limits: RefundLimits) -> Transition:
-    """Return the transition that a result causes. The case is being refunded, or may have been refunded."""
+    """Return the transition that this result causes. The refund of the case was started before."""
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
         case Paid(refund_id, _, bank_reference):
@@ -272,19 +280,19 @@ def _is_retryable(case: Case, operation: RefundOperation, reason: DeclineReason)
 
 
 def _defer(case: Case, reason: DeclineReason, code: str, seconds: float) -> Transition:
-    """Return the transition of a case whose refund is sent again, as a new operation, in ``seconds``."""
+    """Return the transition that defers the refund. After ``seconds``, the refund is sent again, as a new operation."""
     why = SUPPORT_REASONS[reason].support
     evidence = {"code": code, "refusal": reason}
     return replace(case.after(Event.REFUND_DEFERRED, actor="provider", why=why, evidence=evidence), due_in=seconds)
 
 
 def _record_unknown(case: Case, why: str, seconds: float) -> Transition:
-    """Return the transition of a case whose outcome is unknown. Its refund is polled in ``seconds``."""
+    """Return the transition that records an unknown outcome. After ``seconds``, a worker polls the refund."""
     return replace(case.after(Event.OUTCOME_UNKNOWN, actor="worker", why=why), due_in=seconds)
 
 
 def _hand_over_declined(case: Case, answer: Declined | Failed, reason: DeclineReason, code: str) -> Transition:
-    """Return the transition that hands a finally declined or failed refund over to support."""
+    """Return the transition that hands the case over to support, because the refund was declined or failed."""
     is_late = isinstance(answer, Failed) and case.state in {State.REFUND_PENDING, State.REFUNDED}
     is_returned = is_late and reason is DeclineReason.PERMANENT
     event = Event.PROVIDER_FAILED_LATE if is_late else Event.PROVIDER_DECLINED

@@ -1,4 +1,4 @@
-"""Defines the limits that settings and provider capabilities set for the decision about a result."""
+"""Defines the limits for the decision about a provider's result. They come from settings and the provider's capabilities."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,7 +9,10 @@ from worker.context import WorkerContext
 from worker.refunds.backoff import jitter
 
 KEY_MARGIN = timedelta(hours=4)
-"""An idempotency key is not sent in the last hours of its lifetime, because a process may pause just before it sends."""
+"""An idempotency key is not sent again in the last four hours of its lifetime.
+
+A process may pause just before it sends the key, and the key may expire during the pause.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +26,17 @@ class RefundLimits:
 
     @property
     def can_look_up(self) -> bool:
-        """True if refunds can be looked up. Also true if the provider is not connected now, because this may change."""
+        """True if refunds can be looked up. Also True if the provider is not connected, because it may be connected again."""
         return self.capabilities is None or self.capabilities.can_look_up
 
     @property
     def absence_can_be_proven(self) -> bool:
-        """True if empty lookups prove that no refund was made. The provider must also reject a second refund of a payment."""
+        """True if lookups can prove that no refund was made. The provider must also reject a second refund of a payment."""
         return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property
     def poll(self) -> PollPlan:
-        """The plan of polling: its delays and its end."""
+        """The plan of polling: its delays, and the time after which it ends."""
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 

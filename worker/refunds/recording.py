@@ -1,4 +1,4 @@
-"""Records what the results of provider calls change, in one transaction with the transitions of the cases."""
+"""Records the results of provider calls and the transitions of their cases in one transaction."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +21,7 @@ from worker.refunds.provider_limits import limits_for
 log = structlog.get_logger()
 
 MIN_LOOKUP_INTERVAL = timedelta(minutes=15)
-"""An empty lookup is counted only if the last counted lookup is at least this old."""
+"""A lookup that finds no refund is counted only if this time has passed since the last counted lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Call:
 
 
 class Recorded(NamedTuple):
-    """The effects of recorded results on their cases."""
+    """The effects that recorded results have on their cases."""
 
     moved: set[UUID]
     """The cases whose transitions were recorded."""
@@ -72,7 +72,7 @@ def _changes_nothing(decision: Decision) -> bool:
 
 
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Store the new status of the operations of cases that moved."""
+    """Store the new status of each operation whose case moved, and the amounts of external refunds."""
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )
@@ -85,7 +85,7 @@ def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]
 
 
 def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Count polls that changed nothing, and release their cases until the next poll."""
+    """Count polls that changed nothing. End the leases of their cases, and set the instant of the next poll."""
     polls = [
         (
             call.operation.key,

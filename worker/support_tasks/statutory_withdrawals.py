@@ -1,4 +1,4 @@
-"""Creates support tasks for statutory withdrawals. If a withdrawal's case ends unpaid, support must reply to the customer."""
+"""Creates support tasks for statutory withdrawals. Support must reply to a customer who gets no automatic refund."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID

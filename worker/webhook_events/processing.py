@@ -1,6 +1,6 @@
 """Processes webhook events: a worker looks the payment up at the provider, and records what the provider shows.
 
-An event only starts the lookup. Its contents count only if the provider has no lookup API.
+An event only starts the lookup. The worker records the contents of an event only if the provider has no lookup API.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,14 +31,17 @@ from worker.webhook_events.unresolved import report_unresolved
 log = structlog.get_logger()
 
 STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
-"""The states of a case in which the provider may have a refund of the case."""
+"""If a case is in one of these states, the provider may have made its refund."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
-"""Attempts for an event about an unknown payment. They take two hours, in which the seller can report the purchase."""
+"""The maximum number of attempts for an event about an unknown payment.
+
+The attempts take about two hours. In this time, the seller can report the purchase to Moneyback.
+"""
 MAX_CRASHES = 3
 """The number of worker crashes after which an event goes to support. The same limit applies to cases."""
 MAX_ATTEMPTS = 100
-"""Attempts before an event goes to support. With delays of up to half an hour they take two days."""
+"""The maximum number of attempts before an event goes to support. With delays of up to half an hour, they take two days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class MatchedEvent:
 
 
 def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Process the events with these ids that are due. An event that crashed its last worker is processed alone."""
+    """Process the due events among ``ids``. If the last worker of an event crashed, process the event alone."""
     lease_seconds = context.settings.timers.lease_seconds
     with context.records.work() as work:
         claimed = work.webhook_events.claim(ids, seconds=lease_seconds)
@@ -71,7 +74,7 @@ def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
-    """Sort the events into events about own refunds, known purchases and unknown payments, and resolve each group."""
+    """Sort the events into three groups: own refunds, known purchases and unknown payments. Resolve each group."""
     until = sending_ends(context)
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
@@ -130,7 +133,8 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
-    A refund that we did not make is reported. It does not resolve an event that is, or may be, about our own refund.
+    A refund that we did not make is reported to support. If our refund is already paid, an external refund does not resolve
+    an event that names no refund, because the event may be about our refund.
     """
     lookups = poll_refunds(context, calls)
     paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
@@ -150,7 +154,7 @@ def _report_other_refunds(
     outcomes: Mapping[UUID, Outcome],
     lookups: Mapping[UUID, LookupResult],
 ) -> None:
-    """Report resolved events that name a refund which no lookup showed: the refund may be external."""
+    """If a resolved event names a refund that no lookup showed, report the refund to support. It may be external."""
     shown_refunds = {
         result.refund_id for result in lookups.values() if isinstance(result, Paid | Pending | Failed | ExternalRefund)
     }
@@ -180,7 +184,7 @@ def _record_external_refunds(
 
 
 def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: bool) -> Outcome:
-    """Return whether the lookup of our refund resolves the event.
+    """Return the outcome of an event about our refund.
 
     ``was_paid`` is True if the refund was already paid before the lookup.
     """
@@ -199,7 +203,7 @@ def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: b
 
 
 def _resolve_external(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
-    """Resolve events by lookups: events about disputes, and about payments of known purchases that we did not refund."""
+    """Resolve events about known purchases. Each event is about a dispute, or about a payment that we did not refund."""
     outcomes: dict[UUID, Outcome] = {}
     for batch in context.call_pool.map_all(lambda match: _look_up(context, match.event, until), matched):
         with context.records.work() as work:
@@ -222,7 +226,7 @@ def _look_up(context: WorkerContext, event: ClaimedEvent, until: float) -> Looku
 def _disputes_from_events(
     work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]
 ) -> dict[UUID, DisputeStatus]:
-    """Return the dispute status for events of providers without a lookup API, from all events received so far."""
+    """Compute the dispute status of payments from all events received so far. Skip providers that have a lookup API."""
     disputed = {
         event.id: event.payment
         for event in events
@@ -233,7 +237,7 @@ def _disputes_from_events(
 
 
 def _apply_lookup(work: UnitOfWork, match: MatchedEvent, result: LookupResult | DisputeStatus) -> Outcome:
-    """Record what the provider shows of the payment, and return the outcome of the event."""
+    """Record the refund or the dispute that the provider shows, and return the outcome of the event."""
     match result:
         case DisputeStatus(Dispute.NONE) | NotFound() | Failed():
             return Retry(OutcomeCode.NOT_VISIBLE)
@@ -279,7 +283,7 @@ def _unknown_outcome(event: ClaimedEvent) -> Outcome:
 
 
 def _store_outcomes(work: UnitOfWork, context: WorkerContext, outcomes: Sequence[tuple[ClaimedEvent, Outcome]]) -> None:
-    """Store the outcomes. An event that is not resolved by its last attempt goes to support."""
+    """Store the outcomes. If the last attempt does not resolve an event, the event goes to support."""
     retries = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
     given_up = [(event, retry) for event, retry in retries if _is_given_up(event)]
     for event, retry in given_up:

@@ -1,6 +1,6 @@
-"""Reports webhook events that were never resolved, so that support looks at the provider.
+"""Reports webhook events that were never resolved, so that support checks the payment at the provider.
 
-The money of a refund may have come back, or a payment may be disputed.
+Such an event may report that the money of a refund came back, or that a payment is disputed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from records.webhook_events import ClaimedEvent
 
 
 def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, str]]) -> None:
-    """Create a support task for each event that is about a known payment and reports more than our records contain.
+    """Create a support task for each event about a known payment, unless our records contain what the event reports.
 
     ``given_up`` pairs each event with the sentence of its last outcome.
     """

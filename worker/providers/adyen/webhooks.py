@@ -1,4 +1,4 @@
-"""Verifies and parses Adyen's webhooks. Only webhooks report the outcome of a refund. Adyen signs a part of each item."""
+"""Verifies and parses Adyen's webhooks. Only webhooks report the outcome of a refund. Adyen signs only some fields of an item."""
 
 import hmac
 import json
@@ -32,7 +32,7 @@ def _parse_pending(item: Mapping[str, Any]) -> Pending:
 
 
 def _parse_failed(item: Mapping[str, Any]) -> Failed:
-    """Return a permanent failure. The reason is only stored, because Adyen does not sign ``reason``."""
+    """Return a permanent failure. The reason is stored but decides nothing, because Adyen does not sign it."""
     reason = item.get("reason")
     return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
 
@@ -54,7 +54,7 @@ DISPUTES: Mapping[str, Dispute] = {
     # docs.adyen.com, "Dispute webhooks"
     "REQUEST_FOR_INFORMATION": Dispute.OPEN,
     "NOTIFICATION_OF_CHARGEBACK": Dispute.OPEN,
-    "CHARGEBACK": Dispute.LOST,  # the money is gone, although the seller may still defend it
+    "CHARGEBACK": Dispute.LOST,  # the bank took the money, although the seller may still object
     "CHARGEBACK_REVERSED": Dispute.OPEN,  # the money is back for now: a second chargeback may follow
     "SECOND_CHARGEBACK": Dispute.LOST,
     "PREARBITRATION_OPEN": Dispute.OPEN,
@@ -65,7 +65,7 @@ DISPUTES: Mapping[str, Dispute] = {
 ignored, because Adyen does not sign it. NOTIFICATION_OF_FRAUD is missing here, because it is not a dispute."""
 
 STAGES = (*DISPUTES,)
-"""The order in which a dispute reaches these events. Adyen does not sign the time of an event."""
+"""The events of a dispute, in their usual order. The order replaces the time of an event, which Adyen does not sign."""
 
 
 class AdyenHmacKeyError(RefusedError):
@@ -87,7 +87,10 @@ class AdyenWebhookParser:
     answer = b"[accepted]"
 
     def __init__(self, keys: str, merchant: str) -> None:
-        """Take the HMAC key, several keys separated by commas, or an empty string. Raise AdyenHmacKeyError."""
+        """Take one HMAC key, several keys separated by commas, or an empty string.
+
+        Raise AdyenHmacKeyError if a key is not hexadecimal.
+        """
         self._merchant = merchant
         try:
             self._keys = [unhexlify(part.strip()) for part in keys.split(",") if part.strip()]

@@ -26,8 +26,8 @@ from worker.providers.braintree.resources import Refund, parse_disputes, parse_r
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
-MAX_REFUNDS = 20  # of one transaction: each refund is a call, and all calls share one time limit
-PAGE_SIZE = 50  # transactions, the most that Braintree returns at once
+MAX_REFUNDS = 20  # of one transaction: a lookup makes one call for each refund, and all calls share one time limit
+PAGE_SIZE = 50  # transactions; the maximum that Braintree returns in one reply
 MAX_SEARCH_RESULTS = 20_000  # ids; Braintree's search omits further ids without an error
 
 _TRANSACTION_ID = re.compile(r"\w{1,60}", re.ASCII)
@@ -87,7 +87,7 @@ class BraintreeAdapter:
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, fifty at a time. Braintree returns all ids at once. ``after`` is the last id of the previous page."""
+        """List one page of fifty refunds. Each search returns all ids. ``after`` is the last id of the previous page."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
             if isinstance(ids, Unknown):
@@ -112,7 +112,9 @@ class BraintreeAdapter:
 
     def _find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
         """Return the SDK's transaction, MissingTransaction or Unknown."""
-        if not _TRANSACTION_ID.fullmatch(transaction_id):  # not sent, because the id becomes part of the URL
+        if not _TRANSACTION_ID.fullmatch(
+            transaction_id
+        ):  # an invalid id is not sent, because it becomes part of the URL
             return MissingTransaction()
         transaction = self._client.find_transaction(transaction_id)
         if isinstance(transaction, Unknown | MissingTransaction):
@@ -141,7 +143,7 @@ class BraintreeAdapter:
         return refunds
 
     def _find_refunds(self, ids: list[str]) -> list[Any] | Unknown:
-        """Return the transactions that are refunds. A detached credit is not a refund of a transaction."""
+        """Return the refunds with these ids. Leave out detached credits, which refund no transaction."""
         transactions = self._client.search_transactions(ids)
         if isinstance(transactions, Unknown):
             return transactions

@@ -11,7 +11,10 @@ def format_amount(amount: Money) -> str:
 
 
 def parse_amount(amount: Decimal, currency: str) -> Money:
-    """Return Braintree's amount as Money. Raise one of PARSE_ERRORS if it is not an amount of a known currency."""
+    """Return Braintree's amount as Money. Raise an error if it is not an amount of a known currency.
+
+    The error may be a KeyError, TypeError, AttributeError, ValueError or ArithmeticError.
+    """
     minor = amount.scaleb(CURRENCIES[currency])
     if minor != minor.to_integral_value():
         raise ValueError("The amount is not a whole number of minor units.")

@@ -58,7 +58,7 @@ class RefundReply:
 
     transaction: Any
     error_codes: list[str] | None
-    """None unless Braintree refused the refund."""
+    """None if Braintree did not refuse the refund."""
 
 
 class BraintreeClient:
@@ -123,7 +123,7 @@ def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeG
 
 
 class _UndecidedError(Exception):
-    """The status of the reply does not say what happened."""
+    """The HTTP status of the reply does not show the result of the call."""
 
     def __init__(self, unknown: Unknown) -> None:
         super().__init__(unknown.why)
@@ -138,7 +138,7 @@ class _SessionHttp(Http):
         self._session = session
 
     def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
-        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, if there is a list
+        verify = self.environment.ssl_certificate or True  # Braintree's list of certificate authorities, if it has one
         response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in CREDENTIALS_REFUSED:
@@ -152,7 +152,7 @@ class _SessionHttp(Http):
 
 
 class _CustomEnvironment(Environment):
-    """An environment with another address than Braintree's own, for tests."""
+    """An environment with an address that is not an address of Braintree, for tests."""
 
     def __init__(self, base: str) -> None:
         url = urlsplit(base)

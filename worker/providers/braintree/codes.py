@@ -9,16 +9,16 @@ from domain.purchases import Dispute
 _WALLET = Route(window=timedelta(days=180), synchronous=False)
 
 CAPABILITIES = Capabilities(
-    # Braintree's GraphQL reference, RefundTransactionInput.apiRequestKey: 30 days. The SDK sends the same key in XML,
-    # for which Braintree documents nothing, so we rely on one day.
+    # Braintree's GraphQL reference, RefundTransactionInput.apiRequestKey: 30 days. The SDK sends the same key in XML.
+    # Braintree documents no period for XML, so we rely on one day only.
     idempotency_key_ttl=timedelta(days=1),
-    # "Transaction: Refund": a refund is not more than its transaction. But settlement response 4026 mentions PayPal and
-    # Venmo accounts that may refund more than was settled.
+    # "Transaction: Refund": a refund cannot be more than its transaction. But settlement response 4026 mentions PayPal
+    # and Venmo accounts that may refund more than was settled.
     rejects_over_refund=False,
-    # Braintree publishes no rate limit, and answers 429 or 503 to too many calls.
+    # Braintree publishes no rate limit, so this limit is our choice. Braintree answers 429 or 503 to too many calls.
     calls_per_second=10.0,
-    # "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days, other methods while the method
-    # is active. A refund is settled like a sale, and the money is sent only then.
+    # "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days. Another payment method
+    # allows refunds as long as the method is active. A refund is settled like a sale. The settlement sends the money.
     routes={"paypal": _WALLET, "venmo": _WALLET},
     default_route=Route(synchronous=False),
 )

@@ -1,4 +1,4 @@
-"""Parses the SDK's transactions strictly, so that another refund is never mistaken for our refund."""
+"""Parses the transactions of Braintree's SDK strictly, so that another refund is never mistaken for our refund."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""The field that contains the reason, by status."""
+"""By status of a failed refund: the field of the transaction that contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)

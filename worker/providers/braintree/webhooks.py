@@ -1,4 +1,4 @@
-"""Verifies and parses Braintree's webhooks: a form with a signed notification."""
+"""Verifies and parses Braintree's webhooks. Each webhook is a form with a signed notification."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from braintree.braintree_gateway import BraintreeGateway
 
 # Braintree repeats an unanswered webhook every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is the
-# time of the event. A replay within that day has the effect of a repeat: a worker looks the refund up again.
+# time of the event. If an attacker replays a webhook within that day, a worker only looks the refund up again.
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 

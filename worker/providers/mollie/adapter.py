@@ -49,7 +49,7 @@ class MollieAdapter:
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Create the refund. The idempotency key goes into the metadata, because Mollie keeps keys only for an hour."""
-        if not _PAYMENT_ID.fullmatch(charge):  # not sent, because the id becomes part of the URL
+        if not _PAYMENT_ID.fullmatch(charge):  # an invalid id is not sent, because it becomes part of the URL
             return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
         with time_limit(self._seconds):
@@ -91,7 +91,7 @@ class MollieAdapter:
         )
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
+        """List refunds, the newest first. Mollie has no filter by time, so the list ends at the first refund before ``since``."""
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)
         if isinstance(page, Unknown):

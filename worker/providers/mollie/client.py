@@ -18,13 +18,13 @@ from worker.providers.identifiers import is_identifier
 from worker.providers.mollie.codes import CODES, UNDECIDED_STATUSES
 from worker.providers.retry_after import retry_after
 
-PAGE_SIZE = 250  # rows, the most that Mollie returns at once; a refund has about a thousand bytes
+PAGE_SIZE = 250  # rows; the maximum that Mollie returns in one reply. A refund has about a thousand bytes
 
 _API_KEY = re.compile(r"(live|test)_\w+", re.ASCII)
 
 
 class MollieKeyError(RefusedError):
-    """MONEYBACK_MOLLIE_API_KEY is not an API key of Mollie: its keys begin with live_ or test_."""
+    """MONEYBACK_MOLLIE_API_KEY is not an API key of Mollie. Mollie's API keys begin with live_ or test_."""
 
 
 class MollieReply(HttpReply):
@@ -40,7 +40,7 @@ class MollieReply(HttpReply):
 
     @property
     def code(self) -> str:
-        """Mollie's sentence if CODES has it, else the status and the name of the invalid field."""
+        """Mollie's sentence if Moneyback knows it, else the status and the name of the invalid field."""
         if self.detail in CODES:
             return self.detail
         field = self.body.get("field")
@@ -49,7 +49,7 @@ class MollieReply(HttpReply):
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page of a list, and the id that the next page starts with."""
+    """One page of a list. ``next_id`` is the first id of the next page; None on the last page."""
 
     rows: list[Any]
     next_id: str | None

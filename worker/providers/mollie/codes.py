@@ -37,7 +37,7 @@ UNDECIDED_STATUSES."""
 
 UNDECIDED_STATUSES = frozenset(
     {
-        400,  # the request differs from an earlier request under this key, which may have paid ("API idempotency")
+        400,  # an earlier, different request used this key, and may have paid ("API idempotency")
         408,
         409,  # another call with this key is in progress ("API idempotency")
         425,

@@ -1,4 +1,4 @@
-"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment. A signed webhook carries an event."""
+"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment. A signed webhook contains an event."""
 
 import hmac
 import json

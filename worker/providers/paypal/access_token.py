@@ -7,7 +7,9 @@ from time import monotonic
 from domain.providers import Unknown
 from worker.providers.deadline import remaining_seconds
 
-MARGIN = 120.0  # seconds; a token that expires sooner is renewed, so that it does not expire during the call
+MARGIN = (
+    120.0  # seconds; a token that would expire within this time is renewed, so that it does not expire during a call
+)
 
 
 class AccessToken:
@@ -20,7 +22,7 @@ class AccessToken:
         self._token, self._expires = "", 0.0
 
     def current(self) -> str | Unknown:
-        """Return a valid token, or Unknown with the reason if the current time limit ends first."""
+        """Return a valid token. If no token can be fetched within the current time limit, return Unknown with the reason."""
         try:
             is_locked = self._lock.acquire(timeout=remaining_seconds())
         except TimeoutError:

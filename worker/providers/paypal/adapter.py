@@ -73,7 +73,7 @@ class PayPalAdapter:
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Find our refund.
 
-        The capture shows whether a refund exists. The refunds are listed by the capture's order or the transaction search.
+        The capture shows whether a refund exists. The refunds come from the capture's order or PayPal's transaction search.
         """
         with time_limit(self._seconds):
             capture = self._get_capture(charge)
@@ -90,7 +90,7 @@ class PayPalAdapter:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
-        # This lookup misses an eCheck refund that no order shows. A repeat with the same key returns that refund.
+        # A lookup does not find an eCheck refund if no order shows it. A repeat with the same key returns the refund.
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
@@ -129,7 +129,7 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of the order first, because the transaction search is up to three hours late."""
+        """List the refunds of a capture. Read its order first, because the transaction search is up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds

@@ -16,8 +16,8 @@ from worker.providers.paypal.access_token import AccessToken
 from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
 from worker.providers.retry_after import retry_after
 
-TRANSACTIONS_PAGE_SIZE = 500  # the most that PayPal returns at once
-MAX_DISPUTES = 50  # of one capture. PayPal returns no more at once, and no capture has more
+TRANSACTIONS_PAGE_SIZE = 500  # the maximum that PayPal returns in one reply
+MAX_DISPUTES = 50  # of one capture. PayPal returns no more in one reply, and no capture has more
 
 
 class PayPalReply(HttpReply):
@@ -27,7 +27,7 @@ class PayPalReply(HttpReply):
 
     @property
     def code(self) -> str | None:
-        """PayPal's issue, or None if there is no issue, or if the issue leaves the outcome open."""
+        """PayPal's error code, the "issue"; None if there is no issue, or if an issue leaves the outcome open."""
         details = self.body.get("details")
         rows = details if type(details) is list else []
         issues = [row.get("issue") for row in rows if type(row) is dict] or [self.body.get("name")]
@@ -125,4 +125,4 @@ def _read_reply(response: requests.Response) -> PayPalReply | Unknown:
         return credentials_refused("PayPal", status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         return Unknown(f"PayPal answered {status}.", retry_after=retry_after(response.headers.get("Retry-After")))
-    return PayPalReply.parse(status, response.content) or Unknown(f"PayPal's {status} cannot be read.")
+    return PayPalReply.parse(status, response.content) or Unknown(f"PayPal's reply {status} cannot be read.")

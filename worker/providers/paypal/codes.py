@@ -12,10 +12,10 @@ from domain.purchases import Dispute
 CAPABILITIES = Capabilities(
     # "Payments", header PayPal-Request-Id: "The server stores keys for 45 days."
     idempotency_key_ttl=timedelta(days=45),
-    # "Payments", REFUND_AMOUNT_EXCEEDED: a refund is not more than the part of the capture that is not refunded yet.
+    # "Payments", REFUND_AMOUNT_EXCEEDED: a refund cannot be more than the part of the capture that is not refunded yet.
     rejects_over_refund=True,
-    # PayPal publishes no rate limit and changes it ("Rate limiting"). This limit is our choice; PayPal answers 429 to too
-    # many calls.
+    # PayPal publishes no rate limit, and may change its limit ("Rate limiting"). The limit here is our choice. PayPal
+    # answers 429 to too many calls.
     calls_per_second=10.0,
     # PayPal's help, "How do I issue a refund": within 180 days, for every payment method. A refund is PENDING only
     # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).

@@ -12,10 +12,10 @@ from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.codes import FAILURE_REASONS, REFUND_STATUSES
 
-ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
+ID = re.compile(r"[A-Z0-9]{1,20}")  # PayPal's Payments API, related_ids
 
 _CAPTURE_LINK = re.compile(rf".*/captures/({ID.pattern})")
-_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # "Disputes", dispute_info
+_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # PayPal's Disputes API, dispute_info
 _NOT_REFUNDED = frozenset({"COMPLETED", "DECLINED", "FAILED", "PENDING"})
 _CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
 

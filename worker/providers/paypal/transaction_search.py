@@ -1,4 +1,4 @@
-"""Lists PayPal's refunds through its "Transaction search", v1, one time range after another."""
+"""Lists refunds through PayPal's Transaction Search API, version 1, one time range after another."""
 
 import re
 from collections.abc import Mapping
@@ -12,13 +12,15 @@ from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.client import PayPalClient
 from worker.providers.paypal.resources import Refund, parse_time
 
-REFUND_EVENT = "T1107"  # "Transaction event codes": payment refund, made by the merchant
-LISTING_DELAY = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"
-MAX_RANGE = timedelta(days=31)  # "The maximum supported range is 31 days."
+REFUND_EVENT = "T1107"  # PayPal, "Transaction event codes": a refund that the merchant made
+LISTING_DELAY = timedelta(hours=3)  # PayPal: "It takes a maximum of three hours for executed transactions to appear"
+MAX_RANGE = timedelta(days=31)  # PayPal: "The maximum supported range is 31 days."
 MIN_RANGE = timedelta(minutes=1)
 TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions; a shorter time range has fewer transactions
-MARGIN = timedelta(hours=12)  # a capture's last update and the refund that caused it are seconds apart
-MAX_PAGES = 10  # of 500 refunds each, within a day
+MARGIN = timedelta(
+    hours=12
+)  # before and after a capture's last update; the refund that caused the update is only seconds away
+MAX_PAGES = 10  # of 500 refunds each, for the refunds of one day
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -28,7 +30,7 @@ STATUSES: Mapping[str, str] = {
 }
 """The status of a refund by the status of its transaction."""
 
-# The form of our keys. The fields of a transaction may contain other texts of a shop, even an e-mail address.
+# The form of our keys. A shop may write other texts into these fields, even an e-mail address.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -64,7 +66,7 @@ class Cursor:
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Return one page of all refunds. The list of the last three hours may be incomplete, so the next run repeats it."""
+    """Return one page of all refunds. The list of the last three hours may be incomplete, so the next run lists them again."""
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
     result = _search(client, cursor)
@@ -121,7 +123,9 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
         refund = Refund(
             id=info["transaction_id"],
             charge=capture if is_identifier(capture) else "",
-            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller pays
+            amount=parse_amount(
+                {**amount, "value": amount["value"].removeprefix("-")}
+            ),  # negative, because the seller pays
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),

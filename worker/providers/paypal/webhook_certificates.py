@@ -35,10 +35,12 @@ SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sand
 MAX_CACHED = 16  # certificates; PayPal replaces its certificate about once a year
 MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
 MAX_CHAIN = 8  # certificates
-MIN_KEY_BITS = 2048  # the minimum of public authorities; the verifier does not check the key of PayPal's certificate
+MIN_KEY_BITS = (
+    2048  # public authorities require this minimum; the verifier does not check the key of PayPal's certificate
+)
 
 _PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
-"""The pattern allows no other host, no port, no user and no query. A forged header cannot make us call another address."""
+"""The URLs of PayPal's certificates: no other host, no port, no user, no query. A forged header cannot change the host."""
 _DIGICERT_URL = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
 """The URLs of DigiCert's certificates. DigiCert signs for PayPal. TLS is not needed, because the chain is verified."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -59,7 +61,7 @@ class CertificateCache:
         self._lock = Lock()
 
     def public_key(self, url: str, at: datetime) -> RSAPublicKey:
-        """Return the key of the certificate at ``url``. Raise CertificateError if it is not valid at the time ``at``."""
+        """Return the key of the certificate at ``url``. Raise CertificateError if the certificate is not valid at ``at``."""
         if not _PAYPAL_URL.fullmatch(url):
             raise CertificateError("The certificate is not at a URL of PayPal.")
         with self._lock:
@@ -103,7 +105,7 @@ def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
             raise CertificateError("The certificate cannot be fetched.") from error
         if response.status_code != requests.codes.ok or len(response.content) > MAX_BYTES:
             raise CertificateError(
-                f"The certificate cannot be fetched: the answer is {response.status_code}, or too large."
+                f"The certificate cannot be fetched: the status is {response.status_code}, or the file is too large."
             )
         return response.content
 
@@ -111,7 +113,7 @@ def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
 
 
 def load_trusted_roots() -> list[Certificate]:
-    """Load the public roots that our TLS connections trust."""
+    """Load the public root certificates that our TLS connections trust."""
     roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("error", CryptographyDeprecationWarning)

@@ -1,4 +1,4 @@
-"""Verifies and parses PayPal's webhooks. PayPal signs the raw body and our webhook's id with its certificate."""
+"""Verifies and parses PayPal's webhooks. PayPal signs the raw body and the id of our webhook."""
 
 import json
 import re
@@ -28,8 +28,9 @@ ALGORITHM = "SHA256withRSA"
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=3) + CLOCK_SKEW
 """PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"). Perhaps PayPal signs only
-the first attempt. A replayed event has the same event id, and only makes a worker look the refund up."""
-SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs any event with this id
+the first attempt, so a signature may be three days old. A replayed event has the same event id, and only makes a worker look
+the refund up."""
+SIMULATOR_ID = "WEBHOOK_ID"  # not accepted, because PayPal's public simulator signs any event for this id
 MAX_HEADER = 1_000  # characters
 
 SUBJECTS: Mapping[str, Subject] = {
@@ -93,7 +94,7 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Verify the signature, or raise NotVerifiedError or CertificateError. All headers are checked before any fetch."""
+        """Verify the signature, or raise NotVerifiedError or CertificateError. Check all headers before any certificate fetch."""
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )

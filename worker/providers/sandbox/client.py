@@ -36,7 +36,7 @@ class SandboxReply(HttpReply):
 
 
 class SandboxClient:
-    """A client of one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks make many fast calls."""
+    """A client of one sandbox. Thread-safe. It uses urllib3 directly, because benchmarks make many fast calls."""
 
     def __init__(self, account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> None:
         """Raise SandboxUrlError if the URL is not http://host:port."""
@@ -81,4 +81,4 @@ def _read_reply(status: int, headers: Mapping[str, str], raw: bytes) -> SandboxR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         replayed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and headers.get("idempotent-replayed") == "true"
         return Unknown(f"The sandbox answered {status}.", retry_after(headers.get("retry-after")), replayed)
-    return SandboxReply.parse(status, raw) or Unknown(f"The sandbox's {status} cannot be read.")
+    return SandboxReply.parse(status, raw) or Unknown(f"The sandbox's reply {status} cannot be read.")

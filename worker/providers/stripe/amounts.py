@@ -4,7 +4,8 @@ from domain.money import Money, UnknownMoneyError
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"ISK": 2, "UGX": 2, "MGA": 0})
-"""Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 at Stripe, and 5 in ISO 4217."""
+"""The currencies for which Stripe's number of decimals differs from ISO 4217. For example, five krónur are 500 at Stripe, and
+5 in ISO 4217. Source: Stripe, "Supported currencies", zero-decimal currencies and special cases."""
 
 
 def parse_amount(amount: object, currency: object) -> Money:

@@ -17,7 +17,7 @@ from worker.providers.identifiers import is_identifier
 from worker.providers.retry_after import retry_after
 from worker.providers.stripe.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
 
-PAGE_SIZE = 100  # rows, the most that Stripe lists at once
+PAGE_SIZE = 100  # rows; the maximum that Stripe lists in one reply
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ class StripeClient:
     """A client of Stripe for one account. Thread-safe."""
 
     def __init__(self, account: StripeAccount, *, connections: int) -> None:
-        stripe.enable_telemetry = False  # the SDK would report to Stripe how long its replies take
+        stripe.enable_telemetry = False  # the SDK would report to Stripe how long Stripe's replies take
         logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO the SDK logs each call and Stripe's messages
         sdk = stripe.StripeClient(
             account.api_key.get_secret_value(),

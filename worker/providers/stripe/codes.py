@@ -12,7 +12,7 @@ from domain.purchases import Dispute
 CAPABILITIES = Capabilities(
     # "Idempotent requests": keys can be removed once they are at least 24 hours old.
     idempotency_key_ttl=timedelta(hours=24),
-    # "Create a refund": Stripe returns an error if a refund is more than the rest of the charge.
+    # "Create a refund": Stripe returns an error if a refund is more than the part of the charge that is not refunded yet.
     rejects_over_refund=True,
     # "Rate limits": 100 calls per second in live mode. Background jobs should use only a part of the limit.
     calls_per_second=25,

@@ -19,9 +19,9 @@ from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 
 KEY_FIELD = "moneyback_key"
-"""The field of a refund's metadata with our idempotency key, because Stripe deletes keys after a day."""
+"""The field of a refund's metadata that contains our idempotency key. Stripe itself deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
-"""The field of the metadata with the id that our refund request named. It is the id of a charge or of a payment intent."""
+"""The field of a refund's metadata that contains the id in our request: the id of a charge or of a payment intent."""
 
 
 class Refund(NamedTuple):
@@ -98,7 +98,7 @@ def parse_refund(row: dict[str, Any]) -> Refund | None:
 
 
 def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
-    """Return the dispute, or None if its status is unknown."""
+    """Return the dispute, or None if its id is not valid or its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
     is_valid = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
     return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_valid else None

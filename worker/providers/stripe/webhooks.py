@@ -1,4 +1,4 @@
-"""Verifies and parses Stripe's webhooks: snapshot events, signed with the endpoint's secret."""
+"""Verifies and parses Stripe's webhooks. A webhook is a snapshot event that Stripe signs with the endpoint's secret."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
 
 
 def _parse_signed_at(header: str) -> float:
-    """Return the first signing time in the header, because the SDK verifies the first time."""
+    """Return the first signing time in the header. The SDK verifies the signature with this time."""
     times = (part.partition("=")[2] for part in header.split(",") if part.startswith("t="))
     try:
         return float(int(next(times)))

@@ -39,7 +39,7 @@ def build_distribution(folder: Path, target: str) -> Path:
 
 
 class Installation:
-    """A virtual environment with the wheel. The packages of the lock file are links to the packages of the tests."""
+    """A virtual environment with the wheel. The packages of the lock file are links into the environment of the tests."""
 
     def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
         self.bin = folder / "bin"
@@ -52,7 +52,7 @@ class Installation:
         subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment variables for a program, without PYTHONPATH, because it points to the checkout."""
+        """Return the environment variables for a program. PYTHONPATH is left out, because it points to the checkout."""
         return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
 
     def run(

@@ -31,7 +31,7 @@ def render(
     *,
     first: CaseView | None = None,  # noqa: ARG001  # as above
 ) -> SimulatedEmail:
-    """Return an e-mail without text, because rendering takes longer than the simulation of a refund."""
+    """Return an e-mail without text. To render the text would take longer than to simulate a whole refund."""
     return SimulatedEmail(due.kind, view.id)
 
 

@@ -12,7 +12,7 @@ from tests.simulation.provider import Provider
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-MAX_TRIES = 20
+MAX_TRIES = 20  # the maximum number of times that a provider sends an event again after an error
 
 
 class Webhooks:
@@ -22,7 +22,7 @@ class Webhooks:
         self._world = world
 
     def send(self, provider: Provider, webhook_event: WebhookEvent) -> None:
-        """Deliver a webhook event: late, several times, or never."""
+        """Deliver a webhook event. A fault may make it late, repeat it, lose it, or add an event with a false status."""
         rng, faults = self._world.random, self._world.faults
         if provider.capabilities.lookup is Lookup.BY_KEY and faults.happens("webhook_false"):
             self._send_false_status(provider, webhook_event)

@@ -1,4 +1,4 @@
-"""The workers of a world. A worker is a process that handles one message at a time, as a Celery worker does."""
+"""The workers of a simulated world. A worker is a process that handles one message at a time, as a Celery worker does."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """One to three workers. Some workers run the previous version until the deployment of the current version."""
+    """One to three workers. Some run the previous version of the product until the current version is deployed."""
 
     def __init__(self, world: "World") -> None:
         self._world = world

@@ -1,4 +1,7 @@
-"""Runs localstripe on 127.0.0.1 and without files. localstripe has no options for either."""
+"""Runs localstripe, a Stripe emulator, on 127.0.0.1 only, and stops it from writing its data to a file.
+
+localstripe has no option for its address, and no option to write no file.
+"""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""Installs the Stripe emulators for Node.js into pytest's cache, once for each lock file."""
+"""Installs the Stripe emulators for Node.js into pytest's cache. A new installation follows if the lock file changed."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ def find_program(name: str) -> str:
 
 
 def install_packages(cache: Path) -> Path:
-    """Return the folder with node_modules. Parallel test processes wait until the installation is complete."""
+    """Return the folder that contains node_modules. Parallel test processes wait until one of them has installed it."""
     folder = cache / sha256(b"".join(file.read_bytes() for file in PACKAGE_FILES)).hexdigest()[:16]
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -60,7 +60,7 @@ def test_a_batch_waits_for_slow_calls_if_too_few_threads_would_be_free(gate: Eve
 
 
 def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Callable[[str], str]) -> None:
-    """A queued call would wait behind calls that hang, and no thread would record its result."""
+    """If a batch ended before its queued calls started, no thread might ever make these calls and record their results."""
     pool, results = CallPool(2), list[tuple[str, str]]()
     pool.map_as_completed(call, ["slow"], results.extend)
     pool.map_as_completed(call, ["a", "b", "c"], results.extend)

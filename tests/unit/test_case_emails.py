@@ -1,4 +1,4 @@
-"""Case e-mails: their contents, their one recipient, and the escaping of customers' input."""
+"""Case e-mails: their contents, their only recipient, and the escaping of customers' input."""
 
 import re
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from worker.emails.case_copy import DEFAULT_REASON, EMAILS, QUESTIONS
 from worker.emails.headers import one_line
 from worker.mail_transport import as_bytes, file_name
 
-no_deadline = hypothesis_settings(deadline=None)  # the first e-mail loads the templates and the catalogue
+no_deadline = hypothesis_settings(deadline=None)  # the first e-mail is slow, because it loads templates and a catalogue
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -67,7 +67,7 @@ def test_an_email_about_a_purchase_goes_only_to_the_address_of_the_purchase(kind
     assert "MB-2026-0417" in email["Subject"]
 
 
-def test_without_a_purchase_the_requester_gets_an_email_that_quotes_nothing() -> None:
+def test_without_a_purchase_the_requester_gets_an_email_without_the_text_of_the_request() -> None:
     email = an_email(EmailKind.NOT_FOUND)
     text, html = bodies(email)
     assert email["To"] == "requester@example.net"
@@ -77,7 +77,7 @@ def test_without_a_purchase_the_requester_gets_an_email_that_quotes_nothing() ->
 
 
 def test_a_statutory_withdrawal_without_a_purchase_needs_no_second_request() -> None:
-    """The acknowledgement says that the date counts, so this e-mail must not ask for another request."""
+    """An earlier e-mail says that the withdrawal counts from its date. So this e-mail must not ask for another request."""
     declared_at = datetime(2026, 6, 15, 12, tzinfo=UTC)
     text, html = bodies(
         an_email(EmailKind.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=declared_at)
@@ -106,7 +106,7 @@ def test_every_email_is_marked_as_automatic_and_allows_bounces(kind: EmailKind) 
 MESSAGE_ID = "<CAF+long." + "x" * 150 + "@mail.example.net>"
 
 
-def test_an_email_that_answers_a_mail_names_its_message_id() -> None:
+def test_an_email_that_answers_a_mail_names_the_message_id_of_the_mail() -> None:
     parsed = message_from_bytes(as_bytes(an_email(EmailKind.START_REFUND, thread=MESSAGE_ID)), policy=policy.default)
     assert parsed["Auto-Submitted"] == "auto-replied"
     assert parsed["In-Reply-To"] == parsed["References"] == MESSAGE_ID
@@ -135,7 +135,7 @@ def test_the_same_email_has_the_same_message_id() -> None:
     assert other["Message-ID"] != first["Message-ID"]
 
 
-def test_start_refund_has_the_confirmation_link_and_explains_it() -> None:
+def test_the_start_refund_email_contains_and_explains_the_confirmation_link() -> None:
     text, html = bodies(an_email(EmailKind.START_REFUND))
     for link in (LINKS.to(Purpose.CONFIRM, CASE), LINKS.to(Purpose.STATUS, CASE)):
         assert link in text
@@ -160,7 +160,7 @@ def duplicate_email(first_kind: EmailKind, **changes: Any) -> EmailMessage:
     return render(due, a_case_view(EmailKind.ALREADY_REQUESTED, locale="de"), LINKS, SENDER, first=first_view)
 
 
-def test_a_duplicate_request_gets_the_confirmation_link_of_the_first_case() -> None:
+def test_the_email_after_a_duplicate_request_has_the_confirmation_link_of_the_first_case() -> None:
     email = duplicate_email(EmailKind.START_REFUND)
     assert LINKS.to(Purpose.CONFIRM, FIRST_CASE) in bodies(email)[0]
     assert LINKS.to(Purpose.CONFIRM, CASE) not in bodies(email)[0]
@@ -169,13 +169,13 @@ def test_a_duplicate_request_gets_the_confirmation_link_of_the_first_case() -> N
 
 
 @pytest.mark.parametrize("kind", [EmailKind.ACCEPTED, EmailKind.REFUNDED, EmailKind.WITH_SUPPORT])
-def test_a_duplicate_request_gets_the_status_of_the_first_case(kind: EmailKind) -> None:
+def test_the_email_after_a_duplicate_request_has_the_status_of_the_first_case(kind: EmailKind) -> None:
     text, _ = bodies(duplicate_email(kind))
     assert LINKS.to(Purpose.STATUS, FIRST_CASE) in text or str(FIRST_CASE) in text
     assert duplicate_email(kind)["Subject"] == an_email(kind, locale="de")["Subject"]
 
 
-def test_a_duplicate_request_learns_that_the_first_case_is_in_progress() -> None:
+def test_the_email_after_a_duplicate_request_says_that_the_first_case_is_in_progress() -> None:
     heading = translator_for("de").gettext(EMAILS[EmailKind.ALREADY_REQUESTED].heading)
     assert heading in bodies(duplicate_email(EmailKind.START_REFUND, state=State.APPROVED))[0]
 
@@ -187,7 +187,7 @@ def test_an_accepted_refund_is_not_called_paid() -> None:
 
 
 @pytest.mark.parametrize("kind", EmailKind)
-def test_an_email_is_rendered_only_in_its_state(kind: EmailKind) -> None:
+def test_an_email_is_rendered_only_in_a_state_in_which_its_text_is_true(kind: EmailKind) -> None:
     for state in State:
         if state is STATES.get(kind, state):
             assert is_current(kind, state)
@@ -221,7 +221,7 @@ def test_without_a_reason_for_customers_the_default_reason_is_shown(reasons: lis
 
 
 @pytest.mark.parametrize("changes", [{"amount": None}, {"currency": None}, {"currency": "XXX"}])
-def test_an_unknown_amount_is_not_guessed(changes: dict[str, Any]) -> None:
+def test_an_unknown_amount_is_called_the_full_amount(changes: dict[str, Any]) -> None:
     text, _ = bodies(an_email(EmailKind.ACCEPTED, **changes))
     assert "your refund of the full amount" in text
 
@@ -296,7 +296,7 @@ def test_a_paid_refund_shows_the_refund_id_of_the_provider() -> None:
     assert "Refund ID" not in bodies(an_email(EmailKind.REFUNDED))[0]
 
 
-def test_support_asks_for_missing_details_of_a_partial_refund() -> None:
+def test_the_with_support_email_asks_for_missing_details() -> None:
     assert QUESTIONS["vat"] in bodies(an_email(EmailKind.WITH_SUPPORT, refund_scope="vat"))[0]
     assert QUESTIONS["partial"] in bodies(an_email(EmailKind.WITH_SUPPORT, refund_scope="partial"))[0]
     assert (
@@ -365,7 +365,7 @@ def test_an_email_delivered_twice_is_one_file(tmp_path: Path) -> None:
     assert not list((tmp_path / "outbox" / "tmp").iterdir())
 
 
-def test_a_read_email_is_replaced_in_its_folder(tmp_path: Path) -> None:
+def test_an_email_that_is_marked_as_read_is_replaced_and_stays_marked(tmp_path: Path) -> None:
     transport = MaildirTransport(tmp_path)
     transport.deliver(an_email(EmailKind.REFUNDED))
     (new,) = (tmp_path / "new").iterdir()

@@ -20,14 +20,14 @@ from tests.sample_data import NOON, a_submitted_request
 CASE = Case(id=UUID(int=1), state=State.APPROVED, seq=2, head_hash=b"\x01" * 32, fence=3, request=a_submitted_request())
 
 
-def test_a_transition_follows_the_table() -> None:
+def test_a_transition_that_is_not_in_the_table_of_states_is_refused() -> None:
     transition = CASE.after(Event.REFUND_STARTED, actor="worker", evidence={"charge": "ok_1"})
     assert (transition.to_state, transition.seq) == (State.REFUNDING, 3)
     with pytest.raises(InvalidTransitionError):
         CASE.after(Event.PROVIDER_PAID, actor="worker")
 
 
-def test_only_a_transition_with_a_lease_raises_the_fence() -> None:
+def test_only_a_transition_with_a_lease_increases_the_fence() -> None:
     transition = CASE.after(Event.REFUND_STARTED, actor="worker")
     leased = replace(transition, lease=90.0).case_after(NOON)
     assert (leased.state, leased.seq, leased.head_hash, leased.fence) == (
@@ -71,7 +71,7 @@ def test_an_escalation_names_only_the_broken_rules() -> None:
     assert Escalate((RuleResult("full_refund"), broken)).reasons == (broken,)
 
 
-def test_one_table_lists_the_messages_of_each_state() -> None:
+def test_each_state_has_its_messages() -> None:
     assert messages_for(EFFECTS[State.APPROVED]) == (RefundApproved,)
     assert messages_for(EFFECTS[State.WITH_SUPPORT]) == (CaseEmailsDue, SupportNeeded)
     assert messages_for(EFFECTS[State.EXPIRED]) == ()

@@ -59,7 +59,7 @@ def test_the_nearest_hop_that_is_not_a_trusted_proxy_counts(headers: list[tuple[
 @pytest.mark.parametrize(
     "header", ["", "unknown", "_hidden", "192.0.2.7, garbage", "192.0.2.7, ", "192.0.2.7,999.1.1.1"]
 )
-def test_an_unreadable_hop_counts_as_the_network_of_its_proxy(header: str) -> None:
+def test_if_the_nearest_hop_is_unreadable_the_network_of_the_proxy_counts(header: str) -> None:
     assert client_network(a_request_from(PROXY, ("x-forwarded-for", header)), TRUSTED) == "10.1.2.0/24"
 
 

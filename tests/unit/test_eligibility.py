@@ -1,4 +1,7 @@
-"""The rules of an automatic refund: each rule alone, then all rules together."""
+"""The rules of an automatic refund: each rule alone, then all rules together.
+
+The test of a rule has the name of the rule: ``test_untouched`` tests the rule ``untouched``.
+"""
 
 import inspect
 from dataclasses import replace
@@ -332,7 +335,7 @@ def test_every_rule_has_a_broken_example_and_a_test() -> None:
     consumer=st.booleans(),
     hours=st.integers(-48, 24 * 400),
 )
-def test_only_a_valid_full_amount_without_refund_or_dispute_is_approved(
+def test_only_a_full_and_undisputed_refund_that_the_policy_allows_is_approved(
     refund_scope: RefundScope,
     amount: int | None,
     refunded: int,

@@ -38,7 +38,7 @@ def test_the_language_that_a_browser_prefers_is_chosen(accepted: str, language: 
 
 
 @given(st.text())
-def test_any_header_leads_to_a_known_language(text: str) -> None:
+def test_any_text_gives_a_known_language(text: str) -> None:
     assert preferred_language(text) in LANGUAGES
     assert language_for(text) in LANGUAGES
 
@@ -51,7 +51,7 @@ def test_an_amount_is_written_in_the_format_of_the_language() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_decimal_of_a_currency_is_shown(language: str) -> None:
+def test_every_digit_of_an_amount_is_shown(language: str) -> None:
     for currency in CURRENCIES:
         shown = translator_for(language).money(Money(123456789, currency))
         assert "".join(char for char in shown if char.isdecimal()) == "123456789", currency

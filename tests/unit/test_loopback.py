@@ -1,4 +1,4 @@
-"""The check that a host is this machine."""
+"""The check whether a host is this machine."""
 
 import pytest
 

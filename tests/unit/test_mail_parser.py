@@ -1,4 +1,4 @@
-"""The mail parser: tests/mails/labels.json contains the expected result for every mail in that folder."""
+"""The mail parser. The file labels.json in tests/mails contains the expected result for every mail in that folder."""
 
 import json
 from pathlib import Path
@@ -153,11 +153,11 @@ def test_a_mail_made_to_slow_the_parser_is_parsed_in_time(piece: bytes, kind: by
 
 
 @pytest.mark.parametrize("name", [b"From", b"Subject", b"Content-Type"])
-def test_a_very_long_header_is_cut(name: bytes) -> None:
+def test_a_mail_with_a_very_long_header_is_not_a_refund_request(name: bytes) -> None:
     assert read(name + b": " + b'=?utf-8?q?"a?= ' * 30_000 + b"\n\nx").kind is not MailKind.REQUEST
 
 
-def test_a_long_comment_is_cut_to_what_the_form_allows() -> None:
+def test_a_long_comment_is_cut_to_4000_characters() -> None:
     assert len(requested(MAIL_TEMPLATE % (b"", b"MB-2026-0417 " + b"please " * 2_000)).comment) <= 4_000
 
 
@@ -250,7 +250,7 @@ def test_a_price_including_vat_is_not_a_vat_refund() -> None:
     assert refund_scope_of("I paid 49.00 EUR including VAT and want it back.") is RefundScope.FULL
 
 
-def test_a_reason_in_the_body_wins_over_the_subject() -> None:
+def test_a_reason_in_the_body_is_preferred_to_a_reason_in_the_subject() -> None:
     assert reason_of("It does not start.", "Re: Your renewal") is RefundReason.TECHNICAL_ISSUE
 
 

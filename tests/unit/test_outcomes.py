@@ -97,7 +97,7 @@ TWO_DAYS: Mapping[str, Any] = {"first": 49 * HOUR, "last": 47 * HOUR, "polls": 9
 
 TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Expected]] = [
     # the result of the first call
-    ("paid at once", REFUNDING, JUST_SENT, Sent(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
+    ("paid immediately", REFUNDING, JUST_SENT, Sent(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
         "accepted",
         REFUNDING,
@@ -140,7 +140,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="provider_declined"),
     ),
     (
-        "failed at once",
+        "failed immediately",
         REFUNDING,
         JUST_SENT,
         Sent(FAILED),
@@ -165,7 +165,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
     ),
     (
-        "the longest delay",
+        "no balance after many attempts: the longest delay",
         REFUNDING,
         {"attempt": 40},
         Sent(NO_BALANCE),
@@ -239,7 +239,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.BANK_REFERENCE_RECEIVED, REFUNDED, S.PAID),
     ),
     (
-        "paid after support took over",
+        "found paid after the case went to support",
         WITH_SUPPORT,
         {"status": S.UNKNOWN},
         LookedUp(PAID),
@@ -247,7 +247,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
     ),
     (
-        "failed after support took over",
+        "found failed after the case went to support",
         WITH_SUPPORT,
         {"status": S.UNKNOWN},
         LookedUp(FAILED),
@@ -264,9 +264,23 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         waits(backoff.MAX_POLL_DELAY),
     ),
-    ("the provider names a time", REFUNDING, POLLED, LookedUp(RATE_LIMITED), PROVIDER, waits(5_000)),
+    (
+        "the provider names the delay until the next call",
+        REFUNDING,
+        POLLED,
+        LookedUp(RATE_LIMITED),
+        PROVIDER,
+        waits(5_000),
+    ),
     ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), PROVIDER, waits(160)),
-    ("still pending, by the provider's plan", REFUND_PENDING, {"polls": 40}, LookedUp(PENDING), PROVIDER, waits(3_600)),
+    (
+        "still pending: the delay of the provider's plan",
+        REFUND_PENDING,
+        {"polls": 40},
+        LookedUp(PENDING),
+        PROVIDER,
+        waits(3_600),
+    ),
     (
         "pending, and the provider is not connected",
         REFUND_PENDING,
@@ -376,7 +390,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "not certain if the provider accepts over-refunds",
+        "absence is not certain, because the provider accepts over-refunds",
         REFUNDING,
         REPLAYS,
         LookedUp(NOT_FOUND),
@@ -384,7 +398,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "not certain without lookups",
+        "absence is not certain, because the provider has no lookups",
         REFUNDING,
         REPLAYS,
         LookedUp(NOT_FOUND),
@@ -443,7 +457,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "an external refund for two days, and our refund was just sent again",
+        "an external refund is found for two days, and our refund was just sent again",
         REFUNDING,
         {"first": 49 * HOUR, "last": HOUR, "sends": 5},
         LookedUp(EXTERNAL),
@@ -451,7 +465,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, S.DECLINED, reason="outcome_unknown"),
     ),
     (
-        "a repeat declined after two days",
+        "a repeated call is declined after two days",
         REFUNDING,
         TWO_DAYS,
         Repeated(DECLINED),
@@ -511,7 +525,7 @@ def test_each_result_leads_to_the_decision_in_the_table(
     assert transition is None or transition.due_in == decision.due_in
 
 
-def test_only_a_transition_by_the_provider_records_an_answer() -> None:
+def test_the_providers_answer_is_recorded_only_if_it_caused_the_transition() -> None:
     limits = RefundLimits(Timers(), PROVIDER)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
@@ -597,7 +611,7 @@ def test_a_low_balance_and_invalid_credentials_are_reported_once_a_day(
         )
 
 
-def test_an_operation_is_open_while_it_may_be_paid() -> None:
+def test_an_operation_is_open_if_it_is_paid_or_may_still_be_paid() -> None:
     assert set(OperationStatus) == OPEN_STATUSES | CLOSED_STATUSES
     assert not OPEN_STATUSES & CLOSED_STATUSES
     assert [an_operation(status=status).is_open for status in (S.SENT, S.UNKNOWN, S.PENDING, S.PAID)] == [True] * 4

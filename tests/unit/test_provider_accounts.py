@@ -1,4 +1,4 @@
-"""The URL of a provider account must have https or name this machine."""
+"""The URL of a provider account must use https. Only a URL of this machine may use http."""
 
 import pytest
 from pydantic import ValidationError
@@ -22,23 +22,23 @@ def paypal(url: str) -> PayPalAccount:
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8003", "http://localhost", "http://[::1]:8003", "https://api.example"]
 )
-def test_a_provider_has_https_or_is_on_this_machine(url: str) -> None:
+def test_a_url_with_https_or_of_this_machine_is_accepted(url: str) -> None:
     assert StripeAccount.model_validate({"api_key": "sk_test_1", "api_base": f"{url}/"}).api_base == url
 
 
 @pytest.mark.parametrize(
     "url", [*LOOKALIKES, "http://api.stripe.com", "ftp://127.0.0.1", "https://", "api.stripe.com", ""]
 )
-def test_a_key_is_not_sent_over_the_network_without_https(url: str) -> None:
+def test_a_url_of_another_machine_without_https_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="Use https"):
         StripeAccount.model_validate({"api_key": "sk_test_1", "api_base": url})
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8003", "http://localhost:1", "https://api-m.sandbox.paypal.com"])
-def test_an_account_on_this_machine_or_in_the_sandbox_moves_no_money(url: str) -> None:
+def test_an_account_on_this_machine_or_in_the_sandbox_is_a_test_account(url: str) -> None:
     assert PROVIDERS["paypal"].is_test_account(paypal(url))
 
 
 @pytest.mark.parametrize("url", ["https://api-m.paypal.com", *(url.replace("http:", "https:") for url in LOOKALIKES)])
-def test_any_other_account_may_move_money(url: str) -> None:
+def test_any_other_account_is_not_a_test_account(url: str) -> None:
     assert not PROVIDERS["paypal"].is_test_account(paypal(url))

@@ -42,11 +42,11 @@ def test_imports_follow_the_layers() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_no_file_names_a_package_index() -> None:
+def test_no_file_contains_the_address_of_a_package_index() -> None:
     assert matches_of(PACKAGE_INDEX) == []
 
 
-def test_no_file_names_a_home_folder() -> None:
+def test_no_file_contains_the_path_of_a_home_folder() -> None:
     assert matches_of(HOME_FOLDER) == []
 
 

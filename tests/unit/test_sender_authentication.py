@@ -1,4 +1,4 @@
-"""DKIM signatures, DMARC policies and the results of our own mail server. A table replaces the name server."""
+"""DKIM signatures, DMARC policies and the results of our own mail server. The name server is replaced by fixed records."""
 
 import base64
 from types import SimpleNamespace
@@ -109,7 +109,7 @@ def test_a_broken_signature_does_not_pass(names: NameServer, garbage: bytes) -> 
     assert SenderAuthenticator(names).evidence(b"DKIM-Signature: " + garbage + b"\r\n" + MAIL, SENDER)["dkim"] != "pass"
 
 
-def test_the_signature_of_a_mail_with_much_trailing_space_is_not_checked(names: NameServer) -> None:
+def test_the_signature_of_a_mail_with_many_spaces_or_many_lines_is_not_checked(names: NameServer) -> None:
     assert SenderAuthenticator(names).evidence(signed() + b" " * 500_000 + b"x", SENDER) == {"dkim": "policy"}
     assert SenderAuthenticator(names).evidence(signed() + b"x\r\n" * 500_000, SENDER) == {"dkim": "policy"}
 
@@ -165,7 +165,7 @@ def test_a_field_is_parsed_as_rfc_8601_defines(names: NameServer, field: str, re
 
 
 def dmarc(names: NameServer, policies: dict[str, str], sender: str, signed_by: str) -> str:
-    """Return the DMARC result of a mail of `sender` signed by `signed_by`, with the `policies` of the domains."""
+    """Return the DMARC result of a mail from `sender` that the domain `signed_by` signed. Each domain has its policy."""
     for name in [name for name in names.records if name.startswith("_dmarc.")]:
         del names.records[name]
     names.records |= {f"_dmarc.{domain}": policy for domain, policy in policies.items()}
@@ -238,7 +238,7 @@ def test_a_tree_walk_makes_at_most_eight_queries_and_repeats_none(names: NameSer
 
 
 class Resolver:
-    """The resolver of this machine, which returns fixed records or raises an error."""
+    """A replacement of this machine's DNS resolver. It returns fixed records or raises an error."""
 
     def __init__(self, *records: bytes, error: type[Exception] | None = None) -> None:
         self._records, self._error = records, error

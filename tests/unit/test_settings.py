@@ -32,14 +32,14 @@ def test_a_secret_can_be_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert Settings.model_validate({}).database_url.get_secret_value() == "postgresql://from-a-file/moneyback"
 
 
-def test_the_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_variable_is_preferred_to_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("postgresql://from-a-file/moneyback")
     monkeypatch.setenv("MONEYBACK_DATABASE_URL_FILE", str(file))
     assert Settings().database_url.get_secret_value() == ENVIRONMENT["MONEYBACK_DATABASE_URL"]
 
 
-def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_about_an_unreadable_file_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MONEYBACK_SECRET_KEY_FILE", str(tmp_path / "missing"))
     with pytest.raises(ValidationError, match=r"MONEYBACK_SECRET_KEY_FILE: The file .*missing cannot be read: No such"):
         Settings()
@@ -98,7 +98,7 @@ def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         {"resend_after_seconds": 0},
     ],
 )
-def test_each_timer_is_longer_than_the_timer_before(wrong: dict[str, float]) -> None:
+def test_timers_that_do_not_increase_or_are_not_positive_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Timers.model_validate(wrong)
 

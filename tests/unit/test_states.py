@@ -40,7 +40,7 @@ def test_a_state_belongs_to_the_workers_or_waits_or_is_final() -> None:
     assert not (WORKER_STATES | WAITING_STATES) & FINAL_STATES
 
 
-def test_only_a_refund_that_fails_late_leaves_a_final_state() -> None:
+def test_only_a_late_failure_of_a_refund_moves_a_case_out_of_a_final_state() -> None:
     moves_out = {key for key, target in MOVES.items() if key[0] in FINAL_STATES and target is not key[0]}
     assert moves_out == {(State.REFUNDED, Event.PROVIDER_FAILED_LATE)}
 
@@ -69,7 +69,7 @@ def test_every_worker_state_has_a_timeout_and_messages_to_resend() -> None:
         assert EFFECTS[state].resend
 
 
-def test_a_refunded_case_keeps_its_purchase() -> None:
+def test_a_refunded_case_counts_as_open() -> None:
     assert State.REFUNDED in OPEN_STATES
     assert State.RECEIVED not in OPEN_STATES
 

@@ -1,4 +1,4 @@
-"""Answers the SQL statements about cases from the tables in memory."""
+"""Answers the product's SQL statements about cases. The answers come from the tables in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

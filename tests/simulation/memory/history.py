@@ -1,4 +1,7 @@
-"""Answers the SQL statements about transitions, histories and new requests from the tables in memory."""
+"""Answers the product's SQL statements about transitions, histories, new requests and case views.
+
+The answers come from the tables in memory.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Records the changes of a transaction for its roll-back, and checks the constraints of the tables in PostgreSQL."""
+"""Records the changes of a transaction, so that they can be rolled back. Checks the same constraints as PostgreSQL."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from domain.states import OPEN_STATES, WORKER_STATES
 from tests.simulation.memory.tables import CaseRow, Database, RefundOperationRow
 
 OPEN = frozenset({"sent", "unknown", "pending", "paid"})
-"""The open statuses of a refund operation. A contract test compares them with ``domain.refund_operations``."""
+"""The statuses of an open refund operation. A contract test compares them with ``domain.refund_operations``."""
 
 
 class RefusedRowError(Exception):

@@ -1,4 +1,7 @@
-"""Answers the SQL statements about the outbox, case e-mails, support tasks and dead letters from the tables in memory."""
+"""Answers the product's SQL statements about the outbox, case e-mails, support tasks and dead letters.
+
+The answers come from the tables in memory.
+"""
 
 import json
 from collections import Counter, defaultdict
@@ -285,7 +288,7 @@ def mark_published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequen
 
 
 def is_open(tables: Database, task: SupportTaskRow) -> bool:
-    """Return whether a support task is open."""
+    """Return whether a support task is open. A task about a case is open until the case leaves support."""
     case = _case_of(tables, task)
     return task.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", task.seq))
 

@@ -24,7 +24,7 @@ from tests.simulation.memory.work import MemoryWork
 
 
 class TransactionHooks:
-    """The hooks before and after transactions. They do nothing here; the simulation overrides them."""
+    """The hooks before and after transactions. By default a hook does nothing; the simulation overrides the hooks."""
 
     def begin(self) -> None:
         """Run before a transaction."""
@@ -44,7 +44,7 @@ class TransactionHooks:
 
 
 class TransactionScope:
-    """One transaction from its begin to its end. It is no generator, because a generator would slow down each step."""
+    """One transaction. The class is not written as a generator, because a generator would slow down each step."""
 
     __slots__ = ("_records", "_work")
 

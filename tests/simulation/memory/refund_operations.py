@@ -1,4 +1,7 @@
-"""Answers the SQL statements about refund operations, payment claims and reconciliation from the tables in memory."""
+"""Answers the product's SQL statements about refund operations, payment claims and reconciliation.
+
+The answers come from the tables in memory.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime

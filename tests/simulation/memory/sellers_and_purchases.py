@@ -1,4 +1,7 @@
-"""Answers the SQL statements about sellers, purchases and the inputs of a decision from the tables in memory."""
+"""Answers the product's SQL statements about sellers, purchases and the inputs of a decision.
+
+The answers come from the tables in memory.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +33,7 @@ class CaseAndPurchase(tuple[Any, ...]):
 
 
 class InputRow(tuple[Any, ...]):
-    """A row of decision_inputs._SELECT_INPUTS."""
+    """A row that the SQL statement decision_inputs._SELECT_INPUTS returns."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Answers the SQL statements about webhook events from the tables in memory."""
+"""Answers the product's SQL statements about webhook events. The answers come from the tables in memory."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,9 @@ def insert(
     queued = 0
     columns = zip(event_ids, subjects, charges, refund_ids, reporteds, strict=True)
     for event_id, subject, charge, refund_id, reported in sorted(columns):
-        id_ = uuid5(NAMESPACE, f"{provider}\n{event_id}")  # PostgreSQL generates a random id
+        id_ = uuid5(
+            NAMESPACE, f"{provider}\n{event_id}"
+        )  # the same id in every run; PostgreSQL would generate a random id
         row = work.tables.webhook_events.get(id_)
         reused = event_id in reused_ids
         if row:

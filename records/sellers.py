@@ -15,10 +15,10 @@ _zone = cache(ZoneInfo)
 SELLER_COLUMNS = """
 s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.ceiling_currency, s.serial_count, s.serial_days
 """
-"""The columns that seller_of() reads, in its order."""
+"""The columns of a seller, in the order in which seller_of() reads them."""
 
 POLICY_COLUMNS = "y.version, y.in_force_from, y.category, y.days, y.methods, y.excluded_products, y.renewals_excluded"
-"""The columns that policy_of() reads, in its order."""
+"""The columns of a policy, in the order in which policy_of() reads them."""
 
 _UPSERT = """
 insert into sellers values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency,
@@ -40,14 +40,17 @@ select :seller_id, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()
   from policies where seller_id = :seller_id
 returning {POLICY_COLUMNS}
 """
-"""Add a version; a version is never changed. If two inserts run at the same time, the second insert fails on the primary key."""
+"""Add a version of a seller's policy. A stored version is never changed.
+
+If two inserts for one seller run at the same time, one of them fails on the primary key.
+"""
 
 _SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id = :seller_id order by y.version"
 
 _LOCK = """
 select id from sellers where id = any(:ids) and serial_count is not null order by id for no key update
 """
-"""Lock sellers that limit the number of refunds, so that two workers do not both pay the last allowed refund."""
+"""Lock the sellers that limit the number of refunds. Otherwise, two workers could both pay the last allowed refund."""
 
 
 def seller_of(values: Sequence[Any]) -> Seller:
@@ -113,11 +116,14 @@ class Sellers:
         return None if row is None else seller_of(row)
 
     def lock(self, sellers: Sequence[str]) -> None:
-        """Lock these sellers until the commit, so that transactions that count their refunds take turns."""
+        """Lock those of these sellers that limit the number of refunds, until the commit.
+
+        So only one transaction at a time counts the refunds of a seller.
+        """
         self._work.run(_LOCK, ids=list(sellers))
 
     def policies(self, seller: str) -> list[Policy]:
-        """Return every version of a seller's policy, the first version first."""
+        """Return every version of a seller's policy, the oldest version first."""
         policies = (policy_of(seller, row) for row in self._work.run(_SELECT_POLICIES, seller_id=seller))
         return [policy for policy in policies if policy]
 
@@ -132,7 +138,7 @@ class Sellers:
         excluded_products: Sequence[str] = (),
         renewals_excluded: bool = False,
     ) -> Policy:
-        """Add a version that is in force from ``in_force_from`` on. None means from now on."""
+        """Add a version of the seller's policy. It is in force from ``in_force_from`` on, or from now on if that is None."""
         row = self._work.run(
             _INSERT_POLICY,
             seller_id=seller,
@@ -144,5 +150,5 @@ class Sellers:
             renewals_excluded=renewals_excluded,
         ).one()
         policy = policy_of(seller, row)
-        assert policy, "a new version has a number"
+        assert policy, "The new policy has no version."
         return policy

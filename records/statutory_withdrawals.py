@@ -1,4 +1,4 @@
-"""Store statutory withdrawals: the declaration of a consumer, and its time. They are proof, whatever the case's outcome."""
+"""Store statutory withdrawals. The declaration and its time are the consumer's proof, whatever the outcome of the case."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,22 +55,22 @@ class StatutoryWithdrawals:
         self._work.run(_INSERT, case_id=case, name=name, declaration=statement, declared_at=self._work.now)
 
     def count_recent(self, email: str, *, seconds: float) -> int:
-        """Return the number of declarations of this address in the last ``seconds``."""
+        """Return the number of declarations from this e-mail address in the last ``seconds``."""
         return int(self._work.run(_COUNT_RECENT, email_key=email_key(email), seconds=seconds).scalar_one())
 
     def get(self, case: UUID) -> StatutoryWithdrawal | None:
-        """Return the declaration of this case."""
+        """Return the declaration of this case, or None if it has none."""
         return self.get_many([case]).get(case)
 
     def get_many(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:
-        """Return the declarations of these cases, by case."""
+        """Return the declarations of these cases, by case id."""
         return _by_case(self._work.run(_SELECT_BY_CASE, case_ids=list(cases)) if cases else ())
 
     def for_purchases_of(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:
-        """Return the first declaration about the purchase of each case, made by the case or by a request that joined it."""
+        """Return the earliest declaration about the purchase of each case: from the case or from a duplicate request."""
         return _by_case(self._work.run(_SELECT_BY_PURCHASE, case_ids=list(cases)) if cases else ())
 
 
 def _by_case(rows: Iterable[Any]) -> dict[UUID, StatutoryWithdrawal]:
-    """Return the declarations by case. If a case has several rows, the last row is used."""
+    """Return the declarations by case id. If a case has several rows, use the last row."""
     return {row.case_id: StatutoryWithdrawal(row.name, row.statement, row.declared_at) for row in rows}

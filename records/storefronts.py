@@ -1,4 +1,4 @@
-"""Store the storefronts of sellers: colour, website and technical support."""
+"""Store the storefront of each seller: its colour, its website and the contact for technical support."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ select s.id as seller, s.name, s.support_email, f.colour, f.website, f.technical
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storefront:
-    """The seller as customers see it: name, contacts and colour."""
+    """What customers see of a seller: name, contacts and colour."""
 
     seller: str
     name: str

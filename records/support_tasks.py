@@ -1,4 +1,4 @@
-"""Store support tasks: a task for each time that support must decide a case, and a task for each problem with a payment."""
+"""Store support tasks. A task is created each time a case goes to support, and for each problem with a payment."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -55,11 +55,12 @@ with overdue as ({_QUEUE.overdue()})
 select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller_id, c.seller_id, '') as seller_id
   from overdue left join cases c using (id) left join support_tasks t using (id)
 """
-"""A case appears once, however many of its tasks are unpublished."""
+"""A case with several unpublished tasks is returned once."""
 
 _IS_OPEN = """
 (t.kind <> 'case' or exists (select from cases c where c.id = t.case_id and c.state = 'with_support' and c.seq = t.seq))
 """
+"""A task about a case is open until the next transition of the case. A task about a payment is always open."""
 
 _SELECT_OPEN = f"""
 select t.id, t.case_id, coalesce(t.seller_id, c.seller_id, '') as seller_id, t.reasons, t.evidence, t.created_at,
@@ -77,7 +78,7 @@ select count(*) from reset
 """
 
 _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
-"""The UUID namespace of tasks about payments. A problem has the same id each time that it is found."""
+"""The UUID namespace for the ids of tasks about payments. If the same problem is found again, its task has the same id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,14 @@ class SupportTasks:
         self._work = work
 
     def create_for_cases(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
-        """Open tasks: (case, number of the transition to support, reasons as JSON)."""
+        """Create tasks about cases. ``tasks`` lists (case id, number of the transition to support, reasons as JSON)."""
         if tasks:
             cases, seqs, reasons = map(list, zip(*tasks, strict=True))
             ids = [uuid5(case, f"task {seq}") for case, seq, _ in tasks]
             self._work.run(_INSERT_FOR_CASES, ids=ids, case_ids=cases, seqs=seqs, reasons=reasons)
 
     def create(self, tasks: Sequence[NewSupportTask]) -> set[UUID]:
-        """Open each of these tasks that does not exist yet. Return the ids of the new tasks."""
+        """Create each of these tasks that does not exist yet. Return the ids of the new tasks."""
         if not tasks:
             return set()
         rows = self._work.run(
@@ -139,26 +140,26 @@ class SupportTasks:
         return {row.id for row in rows}
 
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
-        """Claim the unpublished tasks of these cases, or with these ids, for ``seconds``."""
+        """Claim unpublished tasks for ``seconds``. Each of ``ids`` is the id of a task or of a case."""
         return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
 
     def mark_published(self, tasks: Sequence[SupportTask]) -> None:
-        """Store that these tasks are published, except tasks that another worker has claimed or that are due again."""
+        """Mark these tasks as published. Skip a task that another worker has claimed or that publish_again() has reset."""
         if tasks:
             ids, claimed_untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
             self._work.run(_MARK_PUBLISHED, ids=ids, claimed_untils=claimed_untils)
 
     def publish_again(self) -> int:
-        """Make every open task due again, and return their number.
+        """Mark every open task as unpublished, so that it is published again. Return the number of open tasks.
 
-        A worker that is publishing an open task loses its claim, because the broker may have lost the new message, too.
+        A worker that is publishing an open task loses its claim, because the broker may have lost this worker's message, too.
         """
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return the cases with a task that has been unpublished for ``seconds``: (bulk, seller, case id).
+        """Return (bulk, seller id, case id) for each case with a task that has been unpublished for more than ``seconds``.
 
-        For a task without a case, return the id of the task.
+        For a task without a case, the last value is the id of the task.
         """
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]

@@ -15,7 +15,7 @@ Rows = CursorResult[*tuple[Any, ...]]
 
 @cache
 def _text(statement: str) -> TextClause:
-    """Return the parsed statement. The cache is bounded by the number of statements in this package."""
+    """Return the parsed statement. The cache needs no limit, because this package has a fixed number of statements."""
     return text(statement)
 
 
@@ -25,19 +25,19 @@ class Transaction:
     def __init__(self, connection: Connection, timers: Timers) -> None:
         self.connection = connection
         self.timers = timers
-        self.notifies = False  # True if the relay is woken after the commit
+        self.notifies = False  # if True, the commit is followed by a notification that wakes the relay
 
     def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # any type of a column
         """Run one statement with these bound values."""
         return self.connection.execute(_text(statement), values)
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
-        """Return the rows of one query, with a thousand rows in memory at a time."""
+        """Return the rows of one query. At most a thousand rows are in memory at the same time."""
         return self.connection.execute(_text(statement), values, execution_options={"yield_per": 1_000})
 
     @cached_property
     def now(self) -> datetime:
-        """The database's time at the start of this transaction: the only clock for leases and history."""
+        """The database's time at the start of this transaction. Leases and history use no other clock."""
         now = self.run("select now()").scalar_one()
         assert isinstance(now, datetime)
         return now

@@ -1,4 +1,4 @@
-"""Open units of work. A unit of work is one transaction, which stores a state, its history and its effects, or nothing.
+"""Open units of work. A unit of work is one transaction: it stores a state, its history and its effects, or nothing.
 
 No call to a provider, a mail server or the broker is made inside a transaction. Decide and commit, then call, then record
 the result in another transaction.
@@ -40,7 +40,7 @@ from records.transaction import Transaction
 from records.webhook_events import WebhookEvents
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
-"""The errors of a database that is unavailable, restarting or overloaded. Nothing was stored; repeat the call later."""
+"""The errors of a database that is unavailable, restarting or overloaded. The caller may repeat the transaction later."""
 
 _SESSION = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -69,7 +69,7 @@ def connect(url: str, *, pool: int = 4) -> Engine:
 
 
 def _send_arrays_in_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver's connection
-    """Send arrays in binary. In text form each string is escaped, and this takes longer than the rest of a batch."""
+    """Send arrays in binary format. In text format, escaping the strings takes longer than all other work on a batch."""
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
@@ -112,7 +112,7 @@ class UnitOfWork(Transaction):
 
 
 class Records:
-    """The entry to the records: ``with records.work() as work: …`` commits at its end, or rolls back on an exception."""
+    """Opens transactions. ``with records.work() as work: …`` commits at the end of the block. An exception rolls back."""
 
     def __init__(self, engine: Engine, timers: Timers) -> None:
         self.engine = engine
@@ -124,7 +124,10 @@ class Records:
         return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
 
     def warm_up(self, number: int) -> None:
-        """Open ``number`` connections before their first use, because opening takes time. Ignore an unavailable database."""
+        """Open ``number`` connections before their first use, because opening takes time.
+
+        An unavailable database is not an error.
+        """
         with suppress(*DatabaseDownError), ExitStack() as connections:
             for _ in range(number):
                 connections.enter_context(self.engine.connect())
@@ -142,8 +145,8 @@ class Records:
     def notifications(self, channel: str, seconds: float) -> Iterator[bool]:
         """Yield True for each notification of the channel, and False after ``seconds`` without a notification.
 
-        Notifications that arrive together count as one. A lost connection raises an error: the caller decides when to
-        connect again.
+        Notifications that arrive together count as one. If the connection is lost, raise an error. The caller decides when
+        to connect again.
         """
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:

@@ -1,4 +1,4 @@
-"""Store webhook events: each event once, with the request body as received, and processed until it is resolved."""
+"""Store each webhook event once, with the request body as received. Workers attempt an event until it is resolved or given up."""
 
 import json
 from collections.abc import Sequence
@@ -35,10 +35,11 @@ with stored as (
 )
 select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as new_events from stored
 """
-"""Duplicates are ignored, except if the provider uses one event id for every change (Mollie): attempts then start at 0 again.
+"""An event whose event id is already stored is a duplicate. A duplicate only adds 1 to ``deliveries``.
 
-Only the provider's event id identifies a duplicate. If we also computed ``id`` from the event id, two inserts at the same
-time could collide on this second key.
+Mollie uses one event id for all changes of a payment. An event with such an id is due again, and its attempts start at 0.
+
+``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``.
 """
 
 _CLAIM = """
@@ -49,7 +50,7 @@ update webhook_events e
                  and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
 returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
 """
-"""If a claim has ended without a release, the worker with the claim crashed."""
+"""If the last claim of an event expired without a release, its worker crashed, and ``crashes`` increases by 1."""
 
 _SELECT_CRASHED = """
 select id from webhook_events
@@ -106,7 +107,7 @@ class ClaimedEvent:
 
     @property
     def payment(self) -> tuple[str, str]:
-        """The payment that the event is about; the charge is empty if the event names no charge."""
+        """The provider and the charge of the event. The charge is an empty text if the event names no charge."""
         return self.provider, self.event.charge or ""
 
 
@@ -117,7 +118,11 @@ class WebhookEvents:
         self._work = work
 
     def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
-        """Store the events of one webhook, and wake the relay at the commit. Return the number of new events."""
+        """Store the events of one webhook, and return the number of events that a worker must process.
+
+        Duplicates are not counted, unless their event id is used again for each change. If the number is not 0, the relay
+        is woken after the commit.
+        """
         by_id = {event.event_id: event for event in events}
         if not by_id:
             return 0
@@ -151,7 +156,7 @@ class WebhookEvents:
         return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
 
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
-        """Store that these events are resolved or given up: (event, outcome code)."""
+        """Store the outcome code of each event that is resolved or given up. ``outcomes`` lists (event, outcome code)."""
         if outcomes:
             self._work.run(
                 _RESOLVE,
@@ -161,7 +166,7 @@ class WebhookEvents:
             )
 
     def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
-        """Release these events for a later attempt: (event, seconds until the attempt, outcome code)."""
+        """Release events for a later attempt. ``retries`` lists (event, seconds until the attempt, outcome code)."""
         if retries:
             self._work.run(
                 _RETRY_LATER,
@@ -173,7 +178,7 @@ class WebhookEvents:
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
         """Return the outcome that signed events report for this operation's refund.
 
-        Events may arrive in any order, so a failure overrules a payment, and a payment overrules a pending refund.
+        Events may arrive in any order. A failed refund takes precedence over a paid one, and paid over pending.
         """
         rows = self._work.run(
             _SELECT_REPORTED_REFUND,
@@ -185,7 +190,7 @@ class WebhookEvents:
         return max(reports, key=lambda report: _PRECEDENCE.index(type(report)), default=None)
 
     def reported_disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeStatus]]:
-        """Return the dispute statuses that signed events reported for each payment (provider, charge), the newest first."""
+        """Return the dispute statuses that signed events reported for each (provider, charge), the newest status first."""
         reports: dict[tuple[str, str], list[DisputeStatus]] = {}
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]

@@ -25,10 +25,10 @@ ROOT = Path(__file__).parents[1]
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
 Sentence = str | tuple[str, str]
-"""A sentence, or its singular and plural."""
+"""A sentence, or a pair of its singular and plural forms."""
 
 NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem_type.html"}
-"""Pages for developers, and the demo's page of sent e-mails, which are English only."""
+"""Templates that are in English only: pages for developers, and the pages of the demo that show sent e-mails."""
 
 TRANSLATION_CALLS: Mapping[str, tuple[int, ...]] = {
     "_": (1,),
@@ -37,7 +37,7 @@ TRANSLATION_CALLS: Mapping[str, tuple[int, ...]] = {
     "ProblemError": (2,),
     "NotPossibleError": (1,),
 }
-"""The functions that take a sentence for customers, and the positions of the sentence among the arguments."""
+"""The functions that take a sentence for customers. A number is the position of an argument with a sentence, counted from 1."""
 
 CUSTOMER_MODULES = (
     "producers/web/*.py",
@@ -56,7 +56,7 @@ OTHER_MODULES = {
     *(f"producers/web/{name}.py" for name in _OTHER_WEB_MODULES.split()),
     *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
-"""Modules without texts for customers: their texts are for programs, developers and operators."""
+"""Modules whose texts are for programs, developers or operators, and not for customers."""
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 
@@ -77,7 +77,7 @@ def read_catalogue(language: str) -> Catalog:
 
 
 def update_catalogue(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
-    """Add new sentences to a catalogue, remove unused ones, and return the number of untranslated sentences."""
+    """Add new sentences to a catalogue, remove unused sentences, and return the number of untranslated sentences."""
     old = read_catalogue(language)
     new = Catalog(locale=language)
     for sentence, paths in sentences.items():
@@ -122,7 +122,7 @@ def _of_code() -> Iterator[tuple[str, Sentence]]:
 
 
 def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Sentence]]:
-    """Yield the sentence among a call's arguments. `_of_tables` collects the sentences that are constants."""
+    """Yield the sentence if it is a literal argument of the call. `_of_tables` finds sentences in constants."""
     arguments = list(message) if isinstance(message, tuple | list) else [message]
     wanted = [arguments[n - 1] for n in TRANSLATION_CALLS[function] if n <= len(arguments)]
     if wanted and all(isinstance(part, str) for part in wanted):
@@ -148,7 +148,7 @@ def _customer_modules() -> list[Path]:
 
 
 def _constants(path: Path) -> set[str]:
-    """Return the names of the constants that a module defines, without imported constants."""
+    """Return the names of the constants that a module defines itself. Imported constants are left out."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         targets = (
@@ -159,7 +159,7 @@ def _constants(path: Path) -> set[str]:
 
 
 def _strings(value: object) -> Iterator[str]:
-    """Yield the sentences in a nested table. Keys and enum members are names, not sentences."""
+    """Yield the texts in a nested table. Skip keys and enum members, because they are names."""
     if type(value) is str:
         yield value
     elif isinstance(value, Mapping):
@@ -172,7 +172,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _is_sentence(sentence: Sentence) -> bool:
-    """Return whether a text is a sentence. A name is one lower-case word, and a header contains ``=``."""
+    """Return whether a text is a sentence, and not a name (one lower-case word) or a header (contains ``=``)."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (

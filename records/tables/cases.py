@@ -1,4 +1,4 @@
-"""Define the tables of sellers, purchases, cases, their history and their refund operations.
+"""Define the tables of sellers and purchases, and of cases with their history and refund operations.
 
 The migrations create these tables. A test compares the migrations with these definitions.
 """

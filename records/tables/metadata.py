@@ -1,4 +1,4 @@
-"""Define the naming convention of keys and indexes, and the column type of an instant."""
+"""Define the naming convention of keys and indexes, and the column type for a point in time."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -17,5 +17,5 @@ INSTANT = TIMESTAMP(timezone=True)
 
 
 def quoted_list(values: frozenset[str]) -> str:
-    """Return these values as a list for SQL's ``in``: quoted, sorted, with commas between them."""
+    """Return these values as a list for SQL's ``in``. The values are quoted, sorted and separated by commas."""
     return ", ".join(f"'{value}'" for value in sorted(values))

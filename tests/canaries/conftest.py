@@ -1,6 +1,6 @@
 """Fixtures of the canaries: the broker, a proxy to the broker that injects faults, and workers.
 
-A canary shows a fault of Celery or kombu. It fails when a new version corrects the fault.
+A canary is a test that shows a known fault of Celery or kombu. The test fails when a new version corrects the fault.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,21 +17,21 @@ from tests.services import ChildProcess, eventually
 
 
 @pytest.fixture
-def broker(servers: Servers, settings: Settings) -> Iterator[redis.Redis]:  # noqa: ARG001  # the fixture settings empties the broker
+def broker(servers: Servers, settings: Settings) -> Iterator[redis.Redis]:  # noqa: ARG001  # the fixture `settings` empties the broker
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         yield broker
 
 
 @pytest.fixture
 def proxy(servers: Servers) -> Iterator[Proxy]:
-    """Yield a proxy to the broker. A test can cut its connections."""
+    """Yield a proxy to the broker. A test can freeze the proxy or let it lose a response."""
     with Proxy(servers.valkey.socket, redis_frame_length) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., PlainWorker]]:  # noqa: ARG001  # as above
-    """Yield a function that starts a plain Celery worker with `options`. It connects through `proxy`, if given."""
+def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., PlainWorker]]:  # noqa: ARG001  # the worker needs an empty broker
+    """Yield a function that starts a plain Celery worker with `options`. If `proxy` is given, the worker connects to it."""
     workers: list[PlainWorker] = []
 
     def starter(proxy: Proxy | None = None, **options: object) -> PlainWorker:
@@ -49,7 +49,7 @@ def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) ->
 def start_product_worker(
     start: Callable[..., ChildProcess], proxy: Proxy, sandbox_url: str
 ) -> Callable[[], ChildProcess]:
-    """Return a function that starts a worker of the product. No other client uses the proxy."""
+    """Return a function that starts a worker of the product. Only this worker connects to the broker through the proxy."""
 
     def starter(name: str = "worker") -> ChildProcess:
         env = {"MONEYBACK_BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0", "MONEYBACK_SANDBOX_URL": sandbox_url}

@@ -31,13 +31,13 @@ def stop_polling() -> None:
 
 @app.task(name="long", soft_time_limit=60, time_limit=60)
 def long_task() -> None:
-    """Run longer than the watchdog allows a worker not to poll, as the reconciliation does."""
+    """Run for longer than the watchdog's timeout, like reconciliation. The worker does not poll during the task."""
     time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.CHECK_INTERVAL)
     print("The long task is done.")  # noqa: T201  # Celery writes it to the log
 
 
 def run_long_tasks() -> None:
-    """Use all prefetch credits with two long tasks. A credit allows the worker to request one message."""
+    """Use all prefetch credits for two long tasks. With each free credit, a worker may request one message."""
     for _ in range(2):
         app.send_task("long", queue=PERIODIC)
 

@@ -1,4 +1,4 @@
-"""A Celery application without the product's corrections. The canaries use it to show Celery's faults."""
+"""A Celery application without the product's corrections. The canary tests use it to show Celery's faults."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def note(word: str, seconds: float = 0) -> None:
 
 @app.task(name="close_everything")
 def close_everything(word: str, seconds: float) -> None:
-    """Close all files and then wait, as a process does that takes long to end."""
+    """Close all files and then wait, like a process that takes a long time to end."""
     note(word)
     os.closerange(3, 1024)
     time.sleep(seconds)

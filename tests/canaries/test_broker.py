@@ -24,7 +24,7 @@ WITH_CORRECTION = {"imports": ["config.broker"]}  # this module installs the pro
 def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, object]
 ) -> None:
-    """The worker acknowledges late. With early acknowledgement, the fault occurs only after a child crashed."""
+    """The worker acknowledges late: after the task. With early acknowledgement, the fault needs a child that crashed."""
     worker = start_plain_worker(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
     eventually(lambda: worker.notes() == ["begun"])
@@ -43,7 +43,7 @@ def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
 
 @pytest.fixture
 def fill_broker(broker: redis.Redis) -> Iterator[Callable[[], object]]:
-    """Yield a function that fills the broker, so the broker refuses every command that needs memory."""
+    """Yield a function that fills the broker's memory. Then the broker refuses every command that needs memory."""
     before = str(broker.config_get("maxmemory")["maxmemory"])
     yield lambda: broker.config_set("maxmemory", 1)
     broker.config_set("maxmemory", before)
@@ -56,7 +56,7 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
     start_product_worker: Callable[..., ChildProcess],
     start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """A full broker delivers a message, but refuses to store it as unacknowledged. A new worker refunds the case."""
+    """A full broker delivers a message, but cannot store it as unacknowledged. Later, a second worker refunds the case."""
     worker = start_product_worker("worker")
     os.kill(worker.process.pid, signal.SIGSTOP)
     broker.config_resetstat()
@@ -76,7 +76,7 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
-def test_a_half_open_connection_loses_the_next_message_of_a_plain_worker_only(
+def test_after_a_half_open_connection_only_a_plain_worker_loses_a_message(
     start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, proxy: Proxy, options: dict[str, object]
 ) -> None:
     """kombu opens its polling socket again, and only then detects that its other socket is closed."""
@@ -112,8 +112,6 @@ def test_a_half_open_connection_is_closed_within_fifteen_seconds(
     frozen = time.monotonic()
     case = request_refund(records)
     eventually(lambda: state_of(records, case) == "refunded")
-    assert "Connection to broker lost" in worker.read_log(), (
-        "The connection was not half open, so this test proves nothing."
-    )
+    assert "Connection to broker lost" in worker.read_log(), "No connection was half open, so this test proves nothing."
     assert time.monotonic() - frozen < 15
     assert not has_ended(worker.process)

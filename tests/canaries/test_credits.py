@@ -1,6 +1,6 @@
 """Canaries: lost acknowledgements use up the prefetch credits of a worker.
 
-A prefetch credit allows a worker to request one message. Without credits, a worker stops consuming and logs nothing.
+A prefetch credit allows a worker to request one message. A worker without credits stops consuming, and logs nothing.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def stopped_polling(broker: redis.Redis) -> bool:
-    """Return True if no client polled for three seconds. A worker with a credit polls every second."""
+    """Return whether no worker has polled for three seconds. A worker with a free credit polls every second."""
     idle_seconds = [int(client["idle"]) for client in broker.client_list() if client["cmd"] == "brpop"]
     return bool(idle_seconds) and min(idle_seconds) >= 3
 

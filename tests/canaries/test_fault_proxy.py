@@ -1,4 +1,4 @@
-"""Tests that the fault proxy finds the end of each frame, although the bytes arrive in parts.
+"""Tests that the fault proxy finds the end of each frame, even if the bytes of the frame arrive in parts.
 
 A frame is one message of the PostgreSQL or Redis protocol.
 """
@@ -26,6 +26,7 @@ POSTGRES_FRAMES = [
     ],
 )
 def test_a_frame_is_found_only_when_it_is_complete(frame: bytes, frame_length: FrameLength) -> None:
-    min_size = 2 if frame_length is postgres_frame_length else 1  # a single byte is the response to an SSLRequest
+    # In PostgreSQL's protocol, a single byte is a complete frame: the response to an SSLRequest.
+    min_size = 2 if frame_length is postgres_frame_length else 1
     assert not any(frame_length(frame[:size]) for size in range(min_size, len(frame)))
     assert frame_length(frame) == frame_length(frame + frame) == len(frame)

@@ -23,7 +23,7 @@ def test_a_lost_response_loses_the_message(
     start_product_worker: Callable[[], ChildProcess],
     start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """The broker deletes a message when it responds to BRPOP. kombu stores the message only after it read the response."""
+    """The broker deletes a message when it responds to BRPOP. kombu stores the message only when it has read the response."""
     worker = start_product_worker()
     loss = proxy.lose(request=b"BRPOP", response=RefundRequested.queue.encode())
     start_relay()
@@ -42,7 +42,7 @@ def test_a_child_killed_during_a_task_loses_the_message(
     start_product_worker: Callable[[], ChildProcess],
     start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """Early acknowledgement deletes a message at the start of its task. Late acknowledgement deletes it when the child ends."""
+    """The message is deleted at the start of its task. Celery's late acknowledgement would delete it when the child ends."""
     worker = start_product_worker()
     publisher = start_relay()
     case = request_refund(records, "hang")
@@ -61,13 +61,13 @@ def test_a_child_killed_during_a_task_loses_the_message(
 def test_a_message_that_is_not_json_ends_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis
 ) -> None:
-    """In the product, config/kombu_transport.py wraps invalid bytes in an envelope, and they become dead letters."""
+    """In the product, config/kombu_transport.py wraps invalid bytes in an envelope, so they become dead letters."""
     worker = start_plain_worker()
     broker.lpush(PlainWorker.QUEUE, b"this is no JSON")
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu corrected this fault: remove envelope() from config/kombu_transport.py, if invalid bytes become dead letters."
+        "kombu corrected this fault: remove envelope() from config/kombu_transport.py if invalid bytes still become dead letters."
     )
     assert worker.process.returncode
     assert "JSONDecodeError" in worker.read_log()

@@ -14,7 +14,7 @@ WITH_CORRECTION = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
-def test_a_child_that_ends_slowly_ends_a_plain_worker_at_reconnection(
+def test_a_slowly_ending_child_ends_only_a_plain_worker_that_reconnects(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, str]
 ) -> None:
     worker = start_plain_worker(**options)

@@ -1,4 +1,4 @@
-"""Workers of the canaries, and helpers that send messages and refund requests."""
+"""A plain worker for the canary tests, and helpers that count messages and request refunds."""
 
 import json
 import os
@@ -21,7 +21,7 @@ QUIET_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class PlainWorker:
-    """A worker of the plain Celery application, with two processes."""
+    """A worker with two processes that runs plain_celery_app.py."""
 
     QUEUE = "celery"
 
@@ -57,7 +57,7 @@ class PlainWorker:
             app.send_task(task, arguments, connection=connection)
 
     def notes(self) -> list[str]:
-        """Return the words that the tasks wrote."""
+        """Return the words that the tasks wrote to the notes file."""
         return self._notes.read_text().split()
 
     def read_log(self) -> str:
@@ -74,7 +74,7 @@ def has_ended(process: Process) -> bool:
 
 
 def children(process: Process) -> list[int]:
-    """Return the process ids of a worker's pool."""
+    """Return the ids of the processes in a worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
 
 
@@ -84,7 +84,7 @@ def count_messages(broker: redis.Redis, queue: str) -> int:
 
 
 def request_refund(records: Records, behaviour: str = "ok") -> UUID:
-    """Accept a refund request. `behaviour` selects how the sandbox answers the refund call."""
+    """Accept a refund request and return its case id. `behaviour` selects how the sandbox provider answers the refund call."""
     purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
     store_seller_and_purchases(records, purchase)
     return ids_of(accept(records, [a_submission(purchase)]))[0]

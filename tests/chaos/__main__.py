@@ -1,7 +1,7 @@
-"""`python -m tests.chaos --seconds S --seed N [--requests N] [--kills N]`: injects faults under load.
+"""`python -m tests.chaos --seconds S --seed N [--requests N] [--kills N]`: injects faults while customers send requests.
 
-The exit code is 0 if each accepted request ended once or waits for support, nothing was paid twice, and all work was finished
-in time. The last line of the output is one JSON object.
+The exit code is 0 if no accepted request was lost, no payment was refunded twice, and all work was finished in time. The last
+line of the output is one JSON object.
 """
 
 import argparse
@@ -22,16 +22,20 @@ FIGURES = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="duration of the load and the faults")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="duration of the requests and the faults, in seconds"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed gives the same plan")
     parser.add_argument(
         "--requests", type=int, help="number of customers; most send one request (default: four per second)"
     )
     parser.add_argument(
-        "--kills", type=int, help="number of SIGKILLs, and also of other faults (default: one in four seconds)"
+        "--kills",
+        type=int,
+        help="number of SIGKILLs, and number of other faults (default: one of each in four seconds)",
     )
     parser.add_argument(
-        "--recovery", action="store_true", help="measure recovery times, with the default timers of the product"
+        "--recovery", action="store_true", help="only measure recovery times, with the default timers of the product"
     )
     arguments = parser.parse_args()
     if arguments.recovery:
@@ -81,17 +85,21 @@ def _show(outcome: Outcome) -> None:
     figures = outcome.figures()
     rows = [(name.replace("_", " "), figures[name]) for name in FIGURES]
     processing = ", ".join(f"{name} {seconds:g}" for name, seconds in figures["processing_seconds"].items())
-    drain = f"{figures['drain_seconds']:g} of {figures['drain_limit']:g}"
+    drain = f"{figures['drain_seconds']:g} (limit: {figures['drain_limit']:g})"
     table(
         "Result",
         ("figure", "value"),
-        [*rows, ("processing seconds of a case", processing), ("seconds to drain", drain)],
+        [
+            *rows,
+            ("processing seconds of a case", processing),
+            ("seconds from the last fault until no work remained", drain),
+        ],
     )
     table("Injected faults", ("fault", "times"), list(figures["faults"].items()))
     if figures["points"]:
         table("Kill points reached", ("point", "times"), list(figures["points"].items()))
     timers = ", ".join(f"{name.removesuffix('_seconds')} {seconds:g}" for name, seconds in figures["timers"].items())
-    out.print(f"The product's timers, shortened, in seconds: {timers}.", highlight=False)
+    out.print(f"The timers of the product, in seconds, shortened for this run: {timers}.", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plans the customers of a chaos run and their requests, from the seed."""
+"""Plans the customers of a chaos run and their requests. The same seed gives the same plan."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,15 +45,18 @@ BEHAVIOURS = {
     "mute": 2,
     "forge": 2,
 }
-"""The behaviours of charges at the provider, with their weights.
+"""How the sandbox provider behaves when a charge is refunded. A behaviour with a higher weight is chosen more often.
 
-The behaviours `stored500` and `expires` are not included, because the checks of their refunds take hours. The simulation tests
-these behaviours.
+The sandbox's behaviours `stored500` and `expires` are missing, because it takes hours until such a refund is resolved. The
+simulation tests them.
 """
 
 
 class RequestChannel(NamedTuple):
-    """A channel for requests. ``trusted`` is true if the seller signed the customer in; ``weight`` is its frequency."""
+    """A channel for requests. ``trusted`` is true if the seller signed the customer in.
+
+    A channel with a higher ``weight`` is chosen more often.
+    """
 
     trusted: bool
     weight: int
@@ -70,14 +73,14 @@ CHANNELS = {
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """One request. Its name is part of its idempotency key, so a repeated request does not create a second case."""
+    """One request. Its name is part of its idempotency key, so sending it again does not create a second case."""
 
     name: str
     channel: str
     at: float
     """The time of the request, in seconds after the start."""
     times: int
-    """The number of times that the request is sent and accepted."""
+    """The number of times that the customer sends this same request. Requests without a response do not count."""
 
 
 @dataclass(frozen=True)

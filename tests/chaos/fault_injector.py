@@ -1,4 +1,4 @@
-"""Injects the planned faults while the customers send requests, and repairs them."""
+"""Injects the planned faults while the customers send requests, and later repairs the faults."""
 
 import time
 from collections import Counter
@@ -20,14 +20,14 @@ from tests.chaos.processes import SERVICES, Installation
 from tests.fault_proxy import Loss
 
 UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
-"""The errors of a fault that needs a server which an earlier fault stopped."""
+"""The errors that occur when a fault needs a server that an earlier fault has stopped."""
 
 
 STOP_TIME = 0.2  # seconds until a process at a triggered point has stopped; SIGCONT before that would have no effect
 
 
 class FaultInjector:
-    """Carries out a plan of faults. `run_due()` must be called often, and in the main thread, because it starts servers."""
+    """Carries out a plan of faults. Call `run_due()` often, and in the main thread, because it starts servers."""
 
     def __init__(self, installation: Installation, faults: list[Fault], charges: list[str]) -> None:
         self._installation = installation
@@ -78,7 +78,7 @@ class FaultInjector:
             self._inject(self._pending.pop())
 
     def end(self) -> int:
-        """End all faults and run all repairs. Return the number of armed points and losses that were never triggered."""
+        """End all faults and run all repairs. Return the number of armed points and of losses that never happened."""
         untriggered = disarm_all(self._installation.armed_points) + len(self._actions.losses)
         for _, loss in self._actions.losses:
             self._remove_loss(loss)
@@ -92,7 +92,7 @@ class FaultInjector:
         return untriggered
 
     def _remove_loss(self, loss: Loss) -> None:
-        """Remove a loss from its proxy. Old losses cost time, because a proxy compares every frame with all its losses."""
+        """Remove a loss (a dropped response) from its proxy, because the proxy compares every frame with all its losses."""
         for proxy in self._installation.proxies.values():
             if loss in proxy._losses:
                 proxy._losses.remove(loss)

@@ -27,14 +27,14 @@ UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 """Two invalid Celery calls: an unknown task, and a message of a later version."""
 
-MAX_OUTAGE = 12.0  # seconds that a process or server is frozen or down: longer than a lease
+MAX_OUTAGE = 12.0  # the maximum seconds that a process or server is frozen or down; longer than a lease
 
 
 class FaultActions:
-    """The faults by name. Each fault is a function of a random generator.
+    """Contains a function for each fault, by the name of the fault. The function takes a random generator.
 
-    The function returns False if there is nothing that the fault could affect. It calls ``schedule`` with a delay and the
-    function that repairs the fault.
+    It returns False if there is nothing that the fault could affect. If the fault needs a repair, the function calls
+    ``schedule`` with a delay and a repair function.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class FaultActions:
         self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
         self.losses: list[tuple[str, Loss]] = []
-        """The losses of responses that have not happened yet, with the name of the fault."""
+        """The responses that a proxy has yet to lose, each with the name of its fault."""
         self.flushed_tasks: list[bytes] = []
         """The messages of the queue `support.contact` that no helpdesk had read when the broker was emptied."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
@@ -128,7 +128,7 @@ class FaultActions:
 
     def _freeze_broker(self, rng: Random) -> bool:
         pid = self._installation.servers.valkey.pid
-        if pid is None or "full" in self._down:  # the repair of the full broker would wait for the frozen broker
+        if pid is None or "full" in self._down:  # the repair of a full broker would wait for a frozen broker
             return False
         os.kill(pid, signal.SIGSTOP)
         self._down.add("frozen")
@@ -157,7 +157,7 @@ class FaultActions:
         return bool(self._down & {"frozen", "Valkey"})
 
     def _empty_broker(self, _: Random) -> bool:
-        """Empty the broker. Read the queue `support.contact` in the same transaction, to know which tasks are lost."""
+        """Delete all data of the broker. Read the queue `support.contact` in the same transaction, to know the lost tasks."""
         if self._is_broker_unavailable:
             return False
         with self._installation.broker.pipeline(transaction=True) as pipeline:
@@ -168,7 +168,7 @@ class FaultActions:
         return True
 
     def _fill_broker(self, rng: Random) -> bool:
-        """Fill the broker's memory. A full broker refuses new messages, but delivers the stored messages."""
+        """Fill the broker's memory. A full broker refuses new messages, but still delivers the stored messages."""
         if self._is_broker_unavailable:
             return False
         self._installation.broker.config_set("maxmemory", "1")
@@ -176,7 +176,7 @@ class FaultActions:
 
         def raise_limit() -> None:
             self._down.discard("full")
-            with suppress(redis.RedisError):  # the broker was restarted with its own setting
+            with suppress(redis.RedisError):  # the broker is unavailable; a restart also restores the limit
                 self._installation.broker.config_set("maxmemory", "256mb")
 
         self._schedule(rng.uniform(0.5, MAX_OUTAGE), raise_limit)
@@ -202,13 +202,13 @@ class FaultActions:
         self._schedule(rng.uniform(0.5, MAX_OUTAGE), proxy.thaw)
 
     def _lose_commit_response(self, _: Random) -> None:
-        """Lose the response to the next commit. The database carries the commit out."""
+        """Lose the response to the next commit. The database carries out the commit."""
         self.losses.append(
             ("lose a commit's answer", self._installation.proxies["database"].lose(request=b"COMMIT", response=b""))
         )
 
     def _lose_broker_response(self, rng: Random) -> None:
-        """Lose the response to the next pop, push or acknowledgement. The broker carries the command out."""
+        """Lose the response to the next pop, push or acknowledgement. The broker carries out the command."""
         loss = self._installation.proxies["broker"].lose(
             request=rng.choice((b"BRPOP", b"LPUSH", b"HDEL")), response=b""
         )

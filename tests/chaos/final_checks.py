@@ -1,4 +1,4 @@
-"""Checks the database, the provider, the queue and the e-mails after a chaos run, and compares them with each other."""
+"""After a chaos run, checks and compares the database, the provider, the queue of support tasks and the e-mails."""
 
 import json
 from base64 import b64decode
@@ -46,13 +46,13 @@ class CheckResult:
     lost: int = 0
     tasks: int = 0
     repeated_tasks: int = 0
-    """The number of additional messages with the id of a published task. The queue's contract allows them."""
+    """The number of messages that repeat a published task. They are no error, because a task may be published again."""
     lost_tasks: int = 0
     """The number of tasks that the broker lost before a helpdesk read them."""
     emails: int = 0
     dead: int = 0
     processing_seconds: list[float] = field(default_factory=list)
-    """The seconds that each case spent in worker states. The times of customers and support do not count."""
+    """The seconds that each case spent in worker states. Waiting for a customer or for support does not count."""
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -65,7 +65,7 @@ class CheckResult:
 
     @property
     def waiting_for_customer(self) -> int:
-        """Return the number of cases that wait for the customer's confirmation."""
+        """Return the number of cases that wait until the customer confirms."""
         return self.states[State.AWAITING_CONFIRMATION]
 
     @property
@@ -117,7 +117,7 @@ def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
         row = cases.get(name)
         if row is None or State(row.state) in WORKER_STATES:
             result.lost += 1
-            result.errors.append(f"The request {name} was accepted, and its case is {row.state if row else 'missing'}.")
+            result.errors.append(f"The request {name} was accepted, but its case is {row.state if row else 'missing'}.")
         elif case and case != str(row.id):
             result.errors.append(
                 f"The response to the request {name} contained case {case}, but the request is case {row.id}."
@@ -126,7 +126,7 @@ def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
         if row.state == State.AWAITING_CONFIRMATION and row.reference in load.confirming_references:
             result.errors.append(f"Case {row.id} waits for a confirmation, although its customer confirmed.")
     if len(cases) != len(load.accepted) or len(rows) != len(cases):
-        result.errors.append(f"{len(load.accepted)} requests were accepted, and there are {len(rows)} cases.")
+        result.errors.append(f"{len(load.accepted)} requests were accepted, but there are {len(rows)} cases.")
 
 
 def _check_payments(work: UnitOfWork, result: CheckResult, refunds: list[dict[str, Any]]) -> None:
@@ -154,12 +154,12 @@ def _check_payments(work: UnitOfWork, result: CheckResult, refunds: list[dict[st
 def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, states: dict[UUID, str]) -> Iterator[str]:
     """Yield an error for a refund without an operation, or with an operation that contradicts the refund."""
     if operation is None:
-        yield f"The provider made the refund {refund['id']} with a key that no operation has."
+        yield f"The provider made the refund {refund['id']} with an idempotency key that no operation has."
         return
     is_consistent = states[operation.case_id] == State.REFUNDED or operation.status in OPEN_STATUSES
     if not is_consistent:
         state = states[operation.case_id]
-        yield f"The refund {refund['id']} was paid, but case {operation.case_id} is {state} ({operation.status})."
+        yield f"The refund {refund['id']} was paid, but case {operation.case_id} is {state} (operation: {operation.status})."
 
 
 def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flushed: list[bytes]) -> None:
@@ -172,12 +172,12 @@ def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flus
     result.tasks, result.repeated_tasks = len(tasks), published.total() - len(published)
     result.lost_tasks = len(lost)
     result.errors += [
-        f"The task {task} waits for support and is not on the queue." for task in open_tasks - published.keys()
+        f"The task {task} waits for support, but is not in the queue." for task in open_tasks - published.keys()
     ]
     unpublished = tasks - open_tasks - published.keys() - lost.keys()
     result.errors += [f"The task {task} was never published." for task in unpublished]
     unknown = (published.keys() | lost.keys()) - tasks
-    result.errors += [f"The task {task} was published and is not in the database." for task in unknown]
+    result.errors += [f"The task {task} was published, but is not in the database." for task in unknown]
 
 
 def open_task_ids(work: UnitOfWork) -> set[UUID]:
@@ -197,7 +197,7 @@ def count_tasks(queue: list[bytes]) -> Counter[UUID]:
 
 
 def _check_emails(work: UnitOfWork, result: CheckResult, sent_mail: Path) -> None:
-    """Check that each due e-mail was sent once, and no other e-mail was sent."""
+    """Check that each due e-mail was sent once, and that no other e-mail was sent."""
     sent = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (sent_mail / box).iterdir())
     result.emails = sent.total()
     rows = work.run("select e.case_id, e.kind, c.state from case_emails e join cases c on c.id = e.case_id").all()
@@ -206,4 +206,4 @@ def _check_emails(work: UnitOfWork, result: CheckResult, sent_mail: Path) -> Non
     result.errors += [f"The e-mail {name} was sent, but was not due." for name in sent.keys() - due.keys()]
     for name in due.keys() - sent.keys():
         if is_current(EmailKind(due[name].kind), State(due[name].state)):
-            result.errors.append(f"The e-mail {name} was never sent, and the case is {due[name].state}.")
+            result.errors.append(f"The e-mail {name} was never sent, although the case is {due[name].state}.")

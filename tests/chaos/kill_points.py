@@ -1,8 +1,9 @@
 """Defines kill points: named places in the product at which a process kills or freezes itself if the point is armed.
 
-The product has no hooks. `tests.chaos.launch` starts the services of a chaos run, and wraps the functions with kill points.
-A service has a folder of files, and each file arms one point: its name contains the point, a countdown and an action. Each
-time a process reaches the point, the countdown falls by one. At the last count, the process carries out the action.
+The product's code contains no kill points. `tests.chaos.launch` starts the services of a chaos run, and wraps the functions
+that have a kill point. Each service has a folder of files, and each file arms one point. The file's name contains the point,
+a countdown and an action. Each time a process reaches the point, the countdown falls by one. When it reaches 0, the process
+carries out the action.
 """
 
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ARMED_POINTS = "CHAOS_ARMED_POINTS"
-"""The environment variable with the service's folder of armed points."""
+"""The environment variable with the path of the service's folder of armed points."""
 
 
 class Action(StrEnum):
@@ -89,7 +90,7 @@ POINTS = {
 
 
 def install(service: str) -> None:
-    """Wrap the functions with the points of a service. A missing function is an error."""
+    """Wrap the functions that have a point for this service. A missing function is an error."""
     for name, point in POINTS.items():
         if service not in point.services:
             continue
@@ -128,9 +129,9 @@ def disarm_all(folder: Path) -> int:
 
 
 def reach(point: str) -> None:
-    """Count the point down if it is armed, and carry out its action at the last count."""
+    """Lower the countdown of the point if the point is armed. At the end of the countdown, carry out the action."""
     folder = Path(os.environ[ARMED_POINTS])
-    with suppress(FileNotFoundError):  # no folder, or another process was faster
+    with suppress(FileNotFoundError):  # the folder does not exist, or another process has renamed the file
         for name in [file.name for file in folder.iterdir()]:
             if name.endswith(".triggered") or name.partition(".")[0] != point:
                 continue

@@ -27,24 +27,24 @@ from tests.chaos.customers import Customer, Keys, PlannedRequest
 
 THREADS = 12
 RETRY_DELAY = 0.5  # seconds before a request without a response is sent again, with the same key
-REPUBLISH_DELAY = 8.0  # seconds after which a seller's form publishes a message again, unless it became a case
+REPUBLISH_DELAY = 8.0  # seconds after which a seller's form publishes a message again if no case was created from it
 MAIL_INTERVAL = 1.0  # seconds between two checks for new e-mails
 
 _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 Job = Callable[[], float | None]
-"""A step of a customer. It returns the seconds until its repetition, or None if it is not repeated."""
+"""One step of a customer. It returns the seconds after which it must be repeated, or None if it must not be repeated."""
 
 
 def planned_name(key: str) -> str:
-    """Return the name of the planned request in an intake key; an empty text if the key contains no such name."""
+    """Return the name of the planned request that an intake key contains, or an empty text if it contains none."""
     match = _NAME.search(key)
     return match.group() if match else ""
 
 
 class Load:
-    """Sends every planned request at its time, with a few threads."""
+    """Sends every planned request at its planned time. Several threads send requests."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Load:
         return lambda: self._publish(customer, planned)
 
     def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
-        """Send the request to the API. Return False if it must be sent again. A key must always return the same case."""
+        """Send the request to the API. Return False if it must be sent again. One key must always return one case."""
         keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",
@@ -156,7 +156,7 @@ class Load:
             return True
         case = json.loads(response.data)["id"]
         if self.accepted.setdefault(planned.name, case) != case:
-            self.errors.append(f"One key returned two cases, {self.accepted[planned.name]} and {case}.")
+            self.errors.append(f"One idempotency key returned two cases, {self.accepted[planned.name]} and {case}.")
         return True
 
     def _submit_form(self, customer: Customer, planned: PlannedRequest) -> bool:
@@ -172,7 +172,7 @@ class Load:
         return True
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
-        """Return the response; None if there is no response, or if it has status 500 or above or asks for a retry."""
+        """Return the response. Return None if there is none, if its status is 500 or above, or if it requests a retry."""
         try:
             response = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):
@@ -194,7 +194,7 @@ class Load:
         self.accepted.setdefault(planned.name, "")
 
     def _publish(self, customer: Customer, planned: PlannedRequest) -> float | None:
-        """Publish the request again and again until it is a case, because the broker may lose messages."""
+        """Publish the request repeatedly until it is a case, because the broker may lose messages."""
         with suppress(SQLAlchemyError):
             if self._is_case(planned):
                 self.accepted.setdefault(planned.name, "")

@@ -1,4 +1,4 @@
-"""The fault matrix: each fault, its expected effect, and the places where it is tested. test_matrix.py checks the places.
+"""The fault matrix: each fault, its expected effect, and the places where it is tested. test_matrix.py checks that they exist.
 
 A place has one of these forms:
 - `folder/file.py::name`: a test
@@ -30,18 +30,18 @@ DATABASE, UNREADABLE = "integration/test_database_troubles.py::", "integration/t
 
 MATRIX = (
     Row(
-        "kill -9 of a worker, or of one process of its pool, at every named point",
-        "Another worker continues within 120 s, with the same idempotency key. The purchase is refunded once.",
+        "kill -9 of a worker, or of one process of its pool, at every kill point",
+        "Another worker continues within 120 s, with the same idempotency key. The purchase is refunded exactly once.",
         ("point: *", "chaos: kill a worker", "chaos: kill a child of a pool", "simulation: kill"),
     ),
     Row(
         "A case that crashes its workers again and again",
-        "The case is processed alone, and goes to support after three deliveries. Its workers do not crash in an endless loop.",
+        "The case is then processed without other cases. After three deliveries, it goes to support and crashes no more workers.",
         (f"{DISPATCH}test_a_case_that_crashes_three_workers_goes_to_support_and_does_not_block_other_cases",),
     ),
     Row(
-        "kill -9 of the web before and after the commit, and before its response",
-        "If the client got no 202 response, it repeats the request and gets the same case. After a 202, the case ends.",
+        "kill -9 of the web process before the commit, after the commit, or before the response",
+        "A client without a 202 response repeats the request and gets the same case. An accepted case is never lost.",
         (
             "point: request stored, not committed",
             "point: request committed, not answered",
@@ -50,8 +50,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "kill -9 of relay, sweep, beat, consume and mail; two relays, two beats",
-        "Messages are published again. There is no other effect.",
+        "kill -9 of the relay, sweep, beat, consume or mail process; two relays or two beat processes at the same time",
+        "Messages are published again, and this has no further effect.",
         (
             "chaos: kill a service",
             "point: message published, not committed",
@@ -62,7 +62,7 @@ MATRIX = (
     ),
     Row(
         "The broker is killed, restarted, stopped, emptied, full, or unavailable for a long time",
-        "Every request ends. After a minute, the relay processes the cases itself. Unread support tasks are published again.",
+        "No request is lost. After a minute, the relay processes the cases itself. Open support tasks are published again.",
         (
             "chaos: kill the broker",
             "chaos: freeze the broker",
@@ -80,12 +80,12 @@ MATRIX = (
     ),
     Row(
         "The broker's password changes",
-        "The effects of an unavailable broker, until the password is correct again. No log contains the password.",
+        "Until the password is correct again, the effects are those of an unavailable broker. No log contains the password.",
         (f"{PASSWORD}test_services_lose_no_request_while_the_broker_password_is_wrong",),
     ),
     Row(
         "Half-open connections to the broker; the response to BRPOP, LPUSH or HDEL is lost",
-        "The connection is given up within 15 s; every worker consumes again.",
+        "The connection is closed within 15 s. Then every worker consumes messages again.",
         (
             "chaos: hold connections",
             "chaos: cut connections",
@@ -97,7 +97,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Unreadable bytes, an unknown task, another message version, a refused serializer, pickled code, ten megabytes",
+        "A message with unreadable bytes, an unknown task, another version, a refused serializer, pickled code or ten megabytes",
         "The message is stored as a dead letter. The worker continues, and no case changes.",
         (
             "chaos: poison queues",
@@ -109,7 +109,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Messages repeated, shuffled, invented, or about final or unknown cases",
+        "Messages that are repeated, out of order or invented, or that name final or unknown cases",
         "The messages have no effect.",
         (
             "chaos: repeat and shuffle messages",
@@ -119,7 +119,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "PostgreSQL is killed or stopped; backends end, even in a commit; a response is lost; a table is locked",
+        "PostgreSQL is killed or stopped; its backends end, even during a commit; its response is lost; a table is locked",
         "The work is repeated. If the outcome of a commit is unknown, it is read from the database.",
         (
             "chaos: kill the database",
@@ -134,8 +134,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "A deadlock, a serialization failure, a statement that takes too long, no free connection",
-        "Nothing is accepted or sent. The work is repeated, and a refund that was already made is found.",
+        "A deadlock, a serialization failure, a statement that takes too long, or no free connection to the database",
+        "No request is accepted and no refund is sent. The work is repeated later, and finds a refund that was already made.",
         (
             f"{DATABASE}test_a_refund_is_found_again_after_a_deadlock",
             "simulation: serialization_failure",
@@ -144,13 +144,13 @@ MATRIX = (
         ),
     ),
     Row(
-        "PostgreSQL's disk is full: its tables cannot grow, or its log cannot grow and the server stops",
-        "Nothing is accepted or sent. When the disk has free space again, all work continues.",
+        "PostgreSQL's disk is full: the tables cannot grow, or the server stops because its log cannot grow",
+        "No request is accepted and no refund is sent. When the disk has free space again, all work continues.",
         (f"{DISK_FULL}test_a_full_disk_stops_all_work_and_afterwards_each_case_is_paid_once",),
     ),
     Row(
         "PostgreSQL is restored from a backup that was taken under load and is older than the provider's data",
-        "The same keys are generated again. The provider's list shows refunds that the backup lacks; they are not paid again.",
+        "The same idempotency keys are generated again. Refunds in the provider's list that the backup lacks are not paid again.",
         (
             f"{RESTORE}test_reconciliation_after_a_restore_prevents_second_payments",
             f"{RESTORE}test_no_customer_is_paid_twice_without_reconciliation_after_a_restore",
@@ -160,8 +160,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "The provider's response is lost, before or after the refund; the refund is made late",
-        "The outcome is unknown, never failed. The refund is looked up, or repeated with the same key, and recorded.",
+        "The provider's response is lost, before or after the refund was made; the refund is made late",
+        "The outcome counts as unknown, never as failed. A lookup, or a repeat with the same key, finds the refund.",
         (
             "charge: hang",
             "charge: tardy",
@@ -173,7 +173,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "A lookup is wrongly empty, out of date, or one page of many",
+        "A lookup wrongly finds no refund, shows old data, or shows only one page of many",
         "A refund that a lookup does not show still counts as possibly paid.",
         (
             "charge: blind",
@@ -186,9 +186,9 @@ MATRIX = (
         ),
     ),
     Row(
-        "A 500 after the refund, a stored 500, a 409 while the key is in use, an unreadable response, another amount",
-        "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider rejects"
-        " over-refunds.",
+        "The response is a 500 after the refund, a stored 500, a 409 while the key is in use, unreadable, or has another amount",
+        "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider refuses to"
+        " refund more than was paid.",
         (
             "charge: fail500",
             "charge: garbage",
@@ -201,7 +201,7 @@ MATRIX = (
     ),
     Row(
         "A 429 with Retry-After; a response that arrives byte by byte; a provider that hangs for every call",
-        "No call is made before Retry-After. Each call has one deadline. A call that could outlast its task is not started.",
+        "No call is made before the time in Retry-After. A call has one deadline, and is not started if it could last longer than its task.",
         (
             "charge: busy",
             "charge: drip",
@@ -212,7 +212,7 @@ MATRIX = (
     ),
     Row(
         "The seller's balance is insufficient, or a payment is not refundable yet",
-        "The payment is refunded later, with a new operation. Support gets one task a day.",
+        "The payment is refunded later, with a new operation. Until then, support gets at most one task a day.",
         (
             "charge: broke",
             "charge: early",
@@ -221,7 +221,7 @@ MATRIX = (
     ),
     Row(
         "The provider is unavailable for longer than it keeps idempotency keys",
-        "The refund is not sent again. Support gets a task with the unknown outcome.",
+        "The refund is not sent again. Support gets a task, because the outcome is unknown.",
         (
             "simulation: provider_down",
             f"{EXECUTION}test_no_repeat_is_sent_after_the_key_may_have_expired",
@@ -229,8 +229,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "A refund fails after it succeeded",
-        "The case goes to support again, and the customer gets one e-mail.",
+        "A refund fails after the provider reported that it succeeded",
+        "The case goes to support, and the customer gets one e-mail about it.",
         (
             "charge: latefail",
             "charge: pendingfail",
@@ -240,7 +240,7 @@ MATRIX = (
     ),
     Row(
         "Webhooks that are repeated, out of order, early, late, lost, or signed with a wrong or changed secret",
-        "The provider's lookup decides; a webhook with an invalid signature is rejected.",
+        "A lookup at the provider decides. A webhook with an invalid signature is refused.",
         (
             "charge: dupes",
             "charge: shuffle",
@@ -257,8 +257,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "An external refund; a dispute that is open, or opens later",
-        "Support decides; every double payment is reported to support.",
+        "An external refund; a dispute that is open before the refund, or opens after it",
+        "Support decides the case. Every double payment is reported to support.",
         (
             "charge: elsewhere",
             "charge: disputed",
@@ -270,14 +270,14 @@ MATRIX = (
     ),
     Row(
         "Fifty concurrent requests for one purchase, through all channels",
-        "The purchase is refunded once. The other requests become duplicates of its case.",
+        "The purchase is refunded once. The other requests become duplicates of the refunded case.",
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_concurrent_requests_with_one_key_are_one_case",
         ),
     ),
     Row(
-        "The same e-mail twice; a crash between the commit and marking the e-mail as read",
+        "The same e-mail arrives twice; a crash after the commit and before the e-mail is marked as read",
         "The e-mail becomes one request.",
         (
             "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
@@ -285,7 +285,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "A host's clock is an hour ahead or behind, or jumps",
+        "The clock of a host is an hour fast or slow, or jumps",
         "Leases and history use only the database's clock.",
         (
             "integration/test_clocks.py::test_hosts_with_wrong_clocks_take_no_case_from_each_other",
@@ -295,7 +295,7 @@ MATRIX = (
     ),
     Row(
         "A worker is frozen during a call, for longer than its lease, and then continues",
-        "The fence rejects the worker's late write, so later results are not overwritten.",
+        "The fence refuses the worker's late write, so it overwrites no newer result.",
         (
             "chaos: freeze a service",
             "chaos: freeze at a point",
@@ -305,7 +305,7 @@ MATRIX = (
     ),
     Row(
         "Workers of the previous and the current version run together on a migrated database; an update is rolled back",
-        "No version loses the other version's data. The current version reads messages of the previous version.",
+        "Neither version loses data of the other. The current version reads messages of the previous version.",
         (
             f"{VERSIONS}test_a_rollback_to_an_older_worker_loses_no_case",
             "contract/test_messages.py::test_a_golden_message_is_read_without_loss",
@@ -314,7 +314,7 @@ MATRIX = (
     ),
     Row(
         "Secrets change while the services run; host names or certificates are wrong",
-        "The outcome is unknown. The same refund continues after an operator corrected the configuration.",
+        "The outcome is unknown. When an operator has corrected the configuration, the same refund continues.",
         (
             f"{SANDBOX}test_refused_credentials_are_reported",
             "integration/test_sandbox_webhooks.py::test_with_two_secrets_each_webhook_has_two_signatures",
@@ -323,7 +323,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "A process crashes after it sent an e-mail or a support task, and before it recorded this",
+        "A process crashes after it sent an e-mail or a support task, but before it recorded that it was sent",
         "The e-mail is sent again with the same Message-ID; the task is published again with the same id.",
         (
             "point: e-mail sent, not recorded",
@@ -332,7 +332,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Two faults at the same time, from any two rows",
+        "Two faults from two different rows at the same time",
         "The effects are the same as for each fault alone.",
         ("chaos/test_chaos.py::test_with_faults_each_request_ends_once_and_nothing_is_paid_twice",),
     ),

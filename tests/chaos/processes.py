@@ -1,4 +1,4 @@
-"""Runs every service as a process, with its own servers. Proxies between services and servers inject faults."""
+"""Starts the servers, and runs every service as a process. Proxies between services and servers inject faults."""
 
 import os
 import signal
@@ -36,7 +36,10 @@ WORKERS = ("worker1", "worker2")
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation. The workers and the relay use the proxies; the other services use the servers directly."""
+    """One installation of the product.
+
+    Only the workers and the relay connect to the database and the broker through proxies.
+    """
 
     data_dir: DataDir
     servers: Servers
@@ -62,7 +65,7 @@ class Installation:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of the services, for the test's own calls."""
+        """The services' settings, with which the test itself uses the database and the broker."""
         names = {name.removeprefix("MONEYBACK_").lower(): value for name, value in self.env.items()}
         return Settings.model_validate({**names, "sandbox_url": None})
 
@@ -88,7 +91,7 @@ class Installation:
         }
 
     def start(self) -> None:
-        """Start every service, and wait until the web accepts requests and the workers are ready."""
+        """Start every service. Wait until the web process accepts requests and the workers are ready."""
         for name in SERVICES:
             self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
         self.processes.wait_for("web", self._web_listens, seconds=60)
@@ -96,11 +99,11 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """Return the pid of the service's main process, or None if it does not run. The process leads a process group."""
+        """Return the pid of the service's main process, or None if it does not run. It is also the id of a process group."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Send a signal to every process of a service, and return whether the service runs."""
+        """Send a signal to every process of a service. Return False if the service does not run."""
         pid = self.pid(name)
         with suppress(ProcessLookupError):
             if pid is not None:
@@ -109,7 +112,7 @@ class Installation:
         return False
 
     def children(self, name: str) -> list[int]:
-        """Return the child processes of a service."""
+        """Return the ids of a service's child processes."""
         with suppress(psutil.NoSuchProcess):
             if pid := self.pid(name):
                 return [child.pid for child in psutil.Process(pid).children(recursive=True)]

@@ -1,4 +1,4 @@
-"""Reads the sandbox provider's refunds without a proxy, to check which charges were refunded."""
+"""Calls the sandbox provider without a proxy, for example to check which charges were refunded."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ class _UnixConnection(HTTPConnection):
 
 
 def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the JSON document of the response. Raises OSError if the response is not JSON."""
+    """Send a request to the sandbox provider, and return the JSON of its response. Raise OSError if the response is not JSON."""
     connection = _UnixConnection(sandbox)
     try:
         connection.request(method, path, json.dumps(body) if body else None)
@@ -46,7 +46,7 @@ def refunds(sandbox: Path) -> list[dict[str, Any]]:
 
 
 def _page(sandbox: Path, after: str | None) -> dict[str, Any]:
-    """Return one page of refunds. The call is retried, because the sandbox's random faults also affect it."""
+    """Return one page of refunds. Retry the call, because the sandbox also answers this call with random faults."""
     for _ in range(20):
         with suppress(OSError):
             page = call(sandbox, "GET", f"/v1/refunds?limit=1000{f'&starting_after={after}' if after else ''}")

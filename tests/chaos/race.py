@@ -1,6 +1,6 @@
 """`python -m tests.chaos.race --rounds N`: sends fifty concurrent requests for one purchase in each round.
 
-Each purchase must be refunded once.
+Each purchase must be refunded exactly once.
 """
 
 import argparse

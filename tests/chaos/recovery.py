@@ -1,6 +1,6 @@
 """`python -m tests.chaos --recovery`: measures recovery times with the default timers of the product.
 
-Each figure is the time from the fault until the refunds that were requested at the fault are recorded.
+A recovery time begins with the fault. It ends when the refunds that the fault delayed are recorded.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.chaos.processes import WORKERS, Installation, running
 from tests.chaos.run import Report
 
 POLL_INTERVAL = 0.05  # seconds
-EXTRA_TIME = 60.0  # seconds after the target until the measurement is given up
+EXTRA_TIME = 60.0  # seconds after the target; then the measurement ends without a result
 
 KILLED_AT = ("delivery counted", "prepared, not sent", "sent, not recorded")
 
@@ -47,7 +47,7 @@ class RecoveryRun:
         self._customers = iter(all_customers)
 
     def send(self, number: int = 1) -> list[UUID]:
-        """Send the requests of the next ``number`` customers, who are signed in."""
+        """Send the requests of the next ``number`` customers, who are signed in. Return the case ids."""
         submissions = [
             submission(c.request, Channel.API, seller=c.purchase.seller_id, trusted=True)
             for c, _ in zip(self._customers, range(number), strict=False)
@@ -59,7 +59,7 @@ class RecoveryRun:
             return all(view.state == "refunded" for view in work.case_views.get_many(cases).values())
 
     def wait(self, condition: Callable[[], object], seconds: float) -> float:
-        """Return the seconds until ``condition`` is true; infinity if it is not true within ``seconds``."""
+        """Return the seconds until ``condition`` is true, or infinity if it does not become true within ``seconds``."""
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
@@ -78,7 +78,7 @@ def recover(report: Report) -> list[Recovery]:
         run = RecoveryRun(installation, all_customers)
         warm_up_cases = run.send(3)
         assert run.wait(lambda: run.are_refunded(warm_up_cases), 60) < EXTRA_TIME, (
-            "No request is refunded, although there is no fault."
+            "The requests before the first fault were not refunded."
         )
         for fault, target, inject in RECOVERIES:
             report(f"{fault} (target {target:g} s)")
@@ -108,7 +108,9 @@ def _empty_broker(run: RecoveryRun) -> Iterator[list[UUID]]:
     for name in WORKERS:
         run.installation.signal(name, signal.SIGSTOP)
     cases = [case for _ in range(20) for case in run.send()]
-    assert run.wait(lambda: not _count_outbox(run), 30) < EXTRA_TIME, "The relay does not publish its messages."
+    assert run.wait(lambda: not _count_outbox(run), 30) < EXTRA_TIME, (
+        "The relay has not published the messages of the outbox."
+    )
     run.installation.broker.flushall()
     for name in WORKERS:
         run.installation.signal(name, signal.SIGCONT)

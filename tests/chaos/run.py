@@ -1,4 +1,4 @@
-"""Runs one chaos run: load and faults, then the drain of the remaining work, then the final checks."""
+"""Runs one chaos run: requests and faults, then the drain (a wait until no work remains), then the final checks."""
 
 import time
 from collections.abc import Callable
@@ -45,13 +45,13 @@ class Outcome:
     checks: CheckResult
     fault_injector: FaultInjector
     untriggered: int
-    """The number of armed points and losses of responses that were never triggered."""
+    """The number of planned faults that were prepared but never happened."""
     drain_seconds: float
     """The seconds from the last fault until no work remained."""
     drain_limit: float
-    """The upper limit for ``drain_seconds``. It depends on the number of open cases."""
+    """The upper limit for ``drain_seconds``. It is higher if more cases are open."""
     unfinished: str
-    """A text with the work that remained after the limit. It is empty if no work remained."""
+    """A text with the work that remained after the time limit. It is empty if no work remained."""
     summary: dict[str, Any]
     retries: int
     """The number of requests that got no response and were sent again."""
@@ -105,7 +105,7 @@ class Outcome:
 
 
 class RunFailedError(AssertionError):
-    """A final check failed, or work remained after the limit."""
+    """A final check failed, or work remained after the time limit."""
 
     def __init__(self, outcome: Outcome, directory: str) -> None:
         super().__init__(
@@ -116,7 +116,7 @@ class RunFailedError(AssertionError):
 
 
 def run(options: RunOptions, report: Report) -> Outcome:
-    """Run the load and the faults, and return the result.
+    """Run the requests and the faults, and return the result.
 
     Raises RunFailedError if a check fails. In this case, the data directory and its logs are not deleted.
     """
@@ -164,7 +164,9 @@ def _drain(
     unfinished = wait_until_idle(installation, load, limit, report)
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
-        _reconcile(installation)  # beat does this daily; reconciliation finds late failures without a webhook
+        _reconcile(
+            installation
+        )  # finds refunds that failed late without a webhook; in the product, beat starts it daily
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(
         options=options,
@@ -203,7 +205,7 @@ def wait_until_idle(installation: Installation, load: Load, seconds: float, repo
 
 
 def _count_open_cases(installation: Installation) -> int:
-    """Return the number of cases in worker states after the last fault."""
+    """Wait until the database is available, and return the number of cases in worker states."""
     while True:
         installation.servers.revive()
         try:

@@ -1,6 +1,6 @@
 """Tests a short chaos run, a short race, and their helpers.
 
-`make chaos` and `python -m tests.chaos.race` run for longer.
+Longer runs are started with `make chaos` and `python -m tests.chaos.race`.
 """
 
 import os
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_plan() -> None:
 
 @pytest.fixture
 def product_env(tmp_path: Path) -> dict[str, str]:
-    """The environment variables that the product's modules need. The test does not connect to these servers."""
+    """Return the environment variables that the product's modules need. The servers in them do not exist."""
     settings = {"DATABASE_URL": "postgresql://user@/test", "BROKER_URL": "redis://broker", "SECRET_KEY": "s" * 32}
     variables = {f"MONEYBACK_{name}": value for name, value in settings.items()}
     return {**os.environ, **variables, ARMED_POINTS: str(tmp_path / "worker1")}

@@ -34,7 +34,7 @@ context = _provider_fixtures.short_timeout_context
 
 @pytest.fixture
 def cases(context: WorkerContext, records: Records) -> list[UUID]:
-    """A refunded case and a case with support. Their e-mails were sent."""
+    """Create a refunded case and a case that waits for support, and send the e-mails of both. Return their ids."""
     purchases = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
     store_seller_and_purchases(records, *purchases)
     submissions = [a_submission(purchase, key=name) for purchase, name in zip(purchases, NAMES, strict=True)]
@@ -46,7 +46,7 @@ def cases(context: WorkerContext, records: Records) -> list[UUID]:
 
 @pytest.fixture
 def refund(records: Records, cases: list[UUID]) -> Refund:
-    """The refund, as the provider lists it."""
+    """Return the refund of the refunded case, as the provider lists it."""
     with records.work() as work:
         operation = work.refund_operations.for_cases(cases)[cases[0]]
     return {
@@ -96,7 +96,7 @@ def test_a_missing_or_unexpected_refund_is_found(
     [(NAMES, 0), ([*NAMES, f"{3:032x}"], 1), (NAMES[:1], 0)],
     ids=["a case for each request", "a request without a case", "a case without a request"],
 )
-def test_a_request_without_a_case_is_lost(records: Records, accepted: list[str], lost: int) -> None:
+def test_a_missing_case_and_an_unexpected_case_are_found(records: Records, accepted: list[str], lost: int) -> None:
     result = CheckResult()
     load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), confirming_references=set())
     with records.work() as work:
@@ -119,7 +119,9 @@ def test_a_missing_or_unknown_task_is_found_and_a_repeated_task_is_counted(recor
     assert [(result.passed, result.repeated_tasks) for result in results] == [(False, 0), (True, 1), (False, 0)]
 
 
-def test_a_closed_task_may_be_missing_only_if_the_broker_lost_it(records: Records, cases: list[UUID]) -> None:
+def test_a_closed_task_may_be_missing_in_the_queue_only_if_the_broker_lost_it(
+    records: Records, cases: list[UUID]
+) -> None:
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
         (case,) = work.cases.lock(cases, state=State.WITH_SUPPORT)

@@ -1,4 +1,4 @@
-"""Tests that every place of the fault matrix exists, and that every injectable fault is in the matrix."""
+"""Tests that every place in the fault matrix exists, and that the matrix contains every fault of a chaos run."""
 
 import ast
 from functools import cache

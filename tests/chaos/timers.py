@@ -1,4 +1,4 @@
-"""The timers of a chaos run. They are shorter than the default timers, but sorted by length they have the same order."""
+"""The timers of a chaos run. They are shorter than the default timers, and their order by length is the same."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,14 +19,14 @@ SHORTENED: dict[str, Any] = {
     "worker.refunds.backoff:MAX_POLL_DELAY": 4.0,
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
     "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
-    "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call of Moneyback takes
+    "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call to the provider takes
 }
-"""The values of constants that have no setting. In the product, their values are up to six hours."""
+"""Shorter values for constants that have no setting. In the product, these constants are up to six hours long."""
 
 RESTART = {"console.supervisor:MAX_PAUSE": 1.0}
-"""The supervisor's longest pause in seconds before a restart.
+"""The supervisor's longest pause before it restarts a service, in seconds.
 
-It is short, because no fault can affect a service that does not run.
+The pause is short, because faults cannot affect a service that does not run.
 """
 
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
@@ -36,9 +36,9 @@ SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
 """
 
 DRAIN_LIMIT = 120.0
-"""The seconds after the last fault after which no work may remain. Open cases add time: see CASES_PER_SECOND.
+"""The maximum time in seconds from the last fault until no work remains. Open cases add time: see CASES_PER_SECOND.
 
-The limit covers a lease, and three deliveries, 6 s apart, of a case that crashes its workers.
+It is longer than a lease, and longer than three deliveries, 6 s apart, of a case that crashes its workers.
 """
 
 CASES_PER_SECOND = 25
@@ -46,7 +46,7 @@ CASES_PER_SECOND = 25
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables of the timers. Rate limits are off, because all customers share one address."""
+    """Return the environment variables of the timers. Rate limits are off, because all customers have the same IP address."""
     return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()} | {
         "MONEYBACK_RATE_LIMITS_ENABLED": "false"
     }

@@ -17,7 +17,7 @@ DIRECT = Exchange("", type="direct")
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-If they were in a queue of cases, they would fill it while the workers are busy. The relay publishes nothing to a full queue.
+In a queue of cases, these tasks would fill the queue while the workers are busy. The relay publishes nothing to a full queue.
 """
 
 QUEUES = {
@@ -28,9 +28,9 @@ QUEUES = {
 TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,  # longer than any task may run, so that no running task is delivered again
     "unacked_restore_interval": 10,
-    # On a half-open connection a worker receives no messages and no error. Without these options it would wait for ever.
-    # With these options, a worker waits at most once for each of its three dead sockets. Within 5 seconds it detects that
-    # a BRPOP has not returned. The timeout of a BRPOP is 1 second.
+    # On a half-open connection, a worker receives no message and no error. Without these options, it would wait for ever.
+    # A BRPOP has a timeout of 1 second. With these options, the worker detects within 5 seconds that a BRPOP has not
+    # returned. It then waits for each of its three sockets at most once.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
@@ -43,7 +43,7 @@ kombu_transport.register()
 
 
 def connect(settings: Settings) -> Connection:
-    """Return a connection to the broker. It connects at its first use, and fails within seconds if it cannot connect."""
+    """Return a connection to the broker. It connects at its first use, and fails within seconds without an answer."""
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=2)
 
 

@@ -9,7 +9,7 @@ from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
-    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra with its name."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra of the same name."""
 
     modules: tuple[str, ...]
     commands: tuple[str, ...] = ()

@@ -34,10 +34,10 @@ LANGUAGES = {
     "pt": "Português",
     "ja": "日本語",
 }
-"""The languages of the product, with their own names."""
+"""The languages of the product. Each has its name in this language itself."""
 
 _LOCALES = {"en": "en_GB", "pt": "pt_PT"}
-"""The locale of a language, if it is not the language itself: Babel takes ``en`` for American and ``pt`` for Brazilian."""
+"""Locales for Babel, which takes ``en`` for American English and ``pt`` for Brazilian Portuguese."""
 
 UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")
@@ -70,7 +70,7 @@ class Translator:
         return format_date(at.astimezone(zone), "long", locale=self._locale)
 
     def instant(self, at: datetime, zone: ZoneInfo = UTC) -> str:
-        """Return an instant as ``17 April 2026, 14:05 UTC``, with its zone, because the zone of the reader is unknown."""
+        """Return an instant as ``17 April 2026, 14:05 UTC``, with the time zone, because the reader's time zone is unknown."""
         local = at.astimezone(zone)
         time = f"{format_time(local, 'HH:mm', locale=self._locale)} {local:%Z}"
         return str(self._locale.datetime_formats["medium"]).format(time, self.day(at, zone))

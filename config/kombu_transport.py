@@ -1,4 +1,4 @@
-"""kombu's Redis transport, with fixes for faults that stop a worker or lose a message.
+"""kombu's Redis transport, with fixes for faults of kombu that stop a worker or lose a message.
 
 kombu sends each message in an envelope: a JSON object with the body and the delivery information.
 """
@@ -22,7 +22,7 @@ def envelope(raw: bytes) -> bytes:
     """Return ``raw`` if kombu can open it as an envelope; otherwise return an envelope with ``raw`` as its body.
 
     kombu's Redis transport opens an envelope outside all error handlers. If a worker receives bytes that are not JSON, the
-    worker stops and the message is lost. In an envelope the bytes reach the consumer, which stores them as a dead letter.
+    worker stops and the message is lost. In an envelope, the bytes reach the consumer, which stores them as a dead letter.
     """
     try:
         content = loads(bytes_to_str(raw))
@@ -76,7 +76,7 @@ class Client(redis.Redis):
 class Channel(redis_transport.Channel):
     """A channel that raises a connection error if it is used after its connection was closed.
 
-    Celery acknowledges a message over a closed connection if the child process of its task was lost. kombu 5.7 then raises
+    Celery acknowledges a message over a closed connection if the process that ran the task was lost. kombu 5.7 then raises
     an AttributeError, because the connection has no address, and the AttributeError stops Celery's worker.
     """
 
@@ -114,12 +114,12 @@ class Poller(redis_transport.MultiChannelPoller):
     """
 
     def maybe_check_brpop_health(self) -> None:
-        """Check the sockets that poll; close all of them and raise ConnectionError if kombu closed a socket."""
+        """Let kombu check the polling sockets. If kombu closed one of them, close them all and raise ConnectionError."""
         polling: list[Channel] = [channel for channel in self._channels if channel.is_polling]  # type: ignore[attr-defined]
         super().maybe_check_brpop_health()  # type: ignore[misc]  # the stubs are incomplete
         if not all(channel.is_polling for channel in polling):
             for channel in polling:
-                channel.close_sockets()  # a new socket closes at once, a half-open socket after its timeout
+                channel.close_sockets()  # a new socket closes immediately; a half-open socket closes after its timeout
             raise RedisConnectionError("A socket to the broker is half open, so the whole connection was closed.")
 
 

@@ -12,7 +12,7 @@ from config.loopback import is_loopback
 
 
 def _require_https(url: str) -> str:
-    """Return the URL without a slash at its end; raise ValueError if it is not https and not on this machine."""
+    """Return the URL without a slash at its end. Raise ValueError unless it uses https, or http to this machine."""
     parts = urlsplit(url)
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise ValueError("Use https for the address of a provider. Only a provider on this machine may use http.")
@@ -23,7 +23,7 @@ BaseUrl = Annotated[str, AfterValidator(_require_https)]
 
 
 class Account(FromEnvironment):
-    """The settings of our account with a payment provider. Their environment variables have one prefix for each provider."""
+    """The settings of our account with a payment provider. The names of their variables start with a prefix for each provider."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -38,7 +38,7 @@ class StripeAccount(Account):
     )
     api_base: BaseUrl = Field("https://api.stripe.com", description="URL of the API")
     webhook_secret: SecretStr | None = Field(
-        None, description="webhook secret, whsec_…; while it changes, both secrets with a comma between them"
+        None, description="webhook secret, whsec_…; during a change, the old and the new secret, separated by a comma"
     )
 
 
@@ -50,7 +50,9 @@ class PayPalAccount(Account):
     client_id: SecretStr = Field(description="client id of the REST app")
     client_secret: SecretStr = Field(description="secret of the REST app")
     api_base: BaseUrl = Field("https://api-m.paypal.com", description="URL of the API")
-    webhook_id: str | None = Field(None, description="id of the webhook, which is part of the signatures")
+    webhook_id: str | None = Field(
+        None, description="id of the webhook; PayPal's signatures of webhooks include this id"
+    )
 
 
 class AdyenAccount(Account):
@@ -64,7 +66,8 @@ class AdyenAccount(Account):
         description="URL of the API: https://{prefix}-checkout-live.adyenpayments.com/checkout, or the URL for tests"
     )
     hmac_key: SecretStr | None = Field(
-        None, description="HMAC key of the webhook, in hex; while it changes, both keys with a comma between them"
+        None,
+        description="HMAC key of the webhook, in hex; during a change, the old and the new key, separated by a comma",
     )
 
 
@@ -75,9 +78,9 @@ class BraintreeAccount(Account):
 
     environment: Literal["sandbox", "production"] = Field("production", description="environment of the account")
     merchant_id: str = Field(description="merchant id")
-    public_key: str = Field(description="public key, which is also in the signatures of webhooks")
+    public_key: str = Field(description="public key; Braintree's signatures of webhooks include this key")
     private_key: SecretStr = Field(description="private key")
-    api_base: BaseUrl | None = Field(None, description="URL of the API, if it is not the URL of the environment")
+    api_base: BaseUrl | None = Field(None, description="URL of the API; default: Braintree's URL for the environment")
 
 
 class MollieAccount(Account):
@@ -85,10 +88,10 @@ class MollieAccount(Account):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_MOLLIE_")
 
-    api_key: SecretStr = Field(description="live_… or test_…")
+    api_key: SecretStr = Field(description="API key, live_… or test_…")
     api_base: BaseUrl = Field("https://api.mollie.com", description="URL of the API")
     webhook_secret: SecretStr | None = Field(
-        None, description="secret of signed webhooks; without it, webhooks only trigger a lookup"
+        None, description="secret that signs the webhooks; without it, a webhook only starts a lookup of its payment"
     )
 
 
@@ -101,18 +104,18 @@ class SandboxAccount(Account):
     webhook_secret: SecretStr = Field(SecretStr("sandbox"), description="secret that signs the webhooks")
 
 
-_ONLY_RECONCILIATION = "so every webhook is refused: only the reconciliation finds a refund that fails later"
+_ONLY_RECONCILIATION = "so Moneyback refuses every webhook, and only the reconciliation finds a refund that fails later"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSpec:
-    """A payment provider. Its adapter is in worker/providers/, in the package with the name of the provider."""
+    """A payment provider. Its adapter is in the package worker/providers/<name of the provider>/."""
 
     account: type[Account]
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """The values with which ``test_setting`` starts in a test account. A URL of this machine is a test account, too."""
+    """The value of ``test_setting`` in a test account starts with one of these texts, or is a URL on this machine."""
     webhook_setting: str
     """The setting without which no webhook can be verified."""
     without_webhook_setting: str = _ONLY_RECONCILIATION
@@ -144,14 +147,14 @@ PROVIDERS: dict[str, ProviderSpec] = {
         test_setting="api_base",
         test_values=("https://api-m.sandbox.paypal.com",),
         webhook_setting="webhook_id",
-        extra_package="cryptography",  # verifies the certificates that sign webhooks
+        extra_package="cryptography",  # verifies the certificates of the keys that sign webhooks
     ),
     "adyen": ProviderSpec(
         account=AdyenAccount,
         test_setting="api_base",
         test_values=("https://checkout-test.adyen.com",),
         webhook_setting="hmac_key",
-        without_webhook_setting="so every webhook is refused: nothing else reports the outcome of a refund at Adyen",
+        without_webhook_setting="so Moneyback refuses every webhook, and no other source reports the outcome at Adyen",
     ),
     "braintree": ProviderSpec(
         account=BraintreeAccount,
@@ -165,13 +168,13 @@ PROVIDERS: dict[str, ProviderSpec] = {
         test_setting="api_key",
         test_values=("test_",),
         webhook_setting="webhook_secret",
-        without_webhook_setting="so classic webhooks are accepted, which only trigger a lookup of the payment",
+        without_webhook_setting="so Moneyback accepts unsigned webhooks, and each only starts a lookup of its payment",
         accepts_unsigned_webhooks=True,
     ),
     "sandbox": ProviderSpec(
         account=SandboxAccount,
         test_setting="url",
-        test_values=("",),
+        test_values=("",),  # every URL starts with this text: a sandbox is always a test account
         webhook_setting="webhook_secret",
     ),
 }

@@ -14,30 +14,35 @@ class Limits(BaseSettings):
 
     rate_limits_enabled: bool = Field(
         True,
-        description="True if the limits apply. Switch them off only in a test in which one machine acts as many customers.",
+        description="True if the limits apply. Switch them off only in a test that simulates many customers on one machine.",
     )
     rate_limit_email_per_hour: int = Field(
         10,
         ge=1,
-        description="Forms per hour with one e-mail address. A customer needs one or two, and a few more after errors.",
+        description="Maximum number of forms per hour with one e-mail address. "
+        "A customer needs one or two, and a few more after errors.",
     )
     rate_limit_reference_per_hour: int = Field(
         10,
         ge=1,
-        description="Forms per hour with one reference number, and uses of one link. A customer needs at most three.",
+        description="Maximum number of forms per hour with one reference number. Also the maximum number of uses per hour "
+        "of one link. A customer needs at most three.",
     )
     rate_limit_network_per_minute: int = Field(
         60,
         ge=1,
-        description="Forms per minute from one network (IPv4 /24, IPv6 /56). The customers of an office share one network.",
+        description="Maximum number of forms per minute from one network (IPv4 /24, IPv6 /56). "
+        "The customers of an office share one network.",
     )
     rate_limit_api_key_per_minute: int = Field(
         6_000,
         ge=1,
-        description="API calls per minute with one API key, and from one network: 100 per second, enough for a busy shop.",
+        description="Maximum number of API calls per minute with one API key. Also the maximum number of API calls per minute "
+        "from one network. The default is enough for a busy shop.",
     )
     rate_limit_bulk_per_minute: int = Field(
         10,
         ge=1,
-        description="Bulk calls per minute with one API key, and from one network. One call carries thousands of requests.",
+        description="Maximum number of bulk calls per minute with one API key. Also the maximum number of bulk calls per minute "
+        "from one network. One bulk call may contain thousands of requests.",
     )

@@ -26,7 +26,7 @@ class Timers(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
     provider_timeout_seconds: float = Field(
-        30, gt=0, description="Seconds until a call to a payment provider times out, connecting included."
+        30, gt=0, description="Seconds until a call to a payment provider times out, including the time to connect."
     )
     task_soft_time_limit_seconds: float = Field(
         60, gt=0, description="Seconds until a Celery task is asked to stop (Celery's soft time limit)."
@@ -47,7 +47,9 @@ class Timers(BaseSettings):
     )
     sweep_interval_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
     brokerless_after_seconds: float = Field(
-        60, gt=0, description="Seconds without a broker after which the relay works on cases itself."
+        60,
+        gt=0,
+        description="Seconds for which the broker must be unavailable before the relay processes cases itself.",
     )
     confirmation_ttl_seconds: float = Field(
         14 * 86_400,
@@ -83,8 +85,8 @@ class Settings(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
     database_url: SecretStr = Field(
-        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its user must not be able to change "
-        "the history."
+        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its user must have no right to change "
+        "the history of cases."
     )
     database_owner_url: SecretStr | None = Field(
         None,
@@ -110,7 +112,8 @@ class Settings(FromEnvironment):
         0,
         ge=0,
         le=400,
-        description="Days after the charge before a direct debit is refunded. Banks return direct debits for 56 days.",
+        description="Days that must pass after the charge before a direct debit is refunded. "
+        "A bank can return a direct debit for 56 days.",
     )
     smtp_url: SecretStr | None = Field(
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
@@ -154,7 +157,7 @@ class Settings(FromEnvironment):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
-        "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both.",
+        "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both headers.",
     )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)

@@ -50,5 +50,5 @@ class Links:
 
     @classmethod
     def of(cls, settings: Settings) -> "Links":
-        """Return the links for these settings. The secret key of the settings signs the links."""
+        """Return a `Links` with these settings. Their secret key signs the links."""
         return cls(settings.public_url, settings.secret_key.get_secret_value())

@@ -1,8 +1,8 @@
 """The benchmark: a backlog of eligible requests runs through relay, broker, worker and sandbox.
 
 The measured time starts when the relay may publish the first message, and ends with the last refund. PostgreSQL syncs every
-commit. Intake, e-mails and support tasks are not measured: their queues fill, but no worker consumes them. The sandbox
-answers without delay, and shares the cores of this machine with all other processes.
+commit. Intake is not measured. E-mails and support tasks are not measured either, because no worker consumes their queues.
+The sandbox answers without delay, and shares the cores of this machine with all other processes.
 """
 
 import os
@@ -52,7 +52,7 @@ class BenchmarkResult:
 
 
 def run(stack: Stack, number: int, report: Callable[[str], None]) -> BenchmarkResult:
-    """Measure full batches, single requests, and one case in each message."""
+    """Measure full batches, then requests that arrive one at a time, then messages with one case each."""
     os.environ.update(stack.env)
     owner = connect(stack.servers.postgres.owner_url)
     migrate.migrate(owner)
@@ -112,9 +112,9 @@ class _Bench:
         self._wait(refunded_before + number)
 
     def measure(self, number: int) -> tuple[float, dict[str, float]]:
-        """Return refunds per second, and CPU milliseconds per refund by service, for a backlog.
+        """Process a backlog. Return the refunds per second, and the CPU milliseconds per refund of each service.
 
-        The relay is stopped while the backlog is created.
+        The relay is paused while the backlog is created.
         """
         refunded_before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)

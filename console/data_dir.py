@@ -17,7 +17,7 @@ from console.servers.errors import DataDirError
 from console.servers.os_user import User, server_user
 from console.servers.subprocesses import working_in
 
-MAX_SOCKET_PATH = 103  # bytes of a socket's path: 107 on Linux, 103 on macOS
+MAX_SOCKET_PATH = 103  # maximum bytes of a socket's path: Linux allows 107, macOS only 103
 LONGEST_SOCKET = "run/.s.PGSQL.5432"
 DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and kept after a reboot; create() refuses a folder of another user
 
@@ -35,7 +35,7 @@ class Secrets:
 
 
 class DataDir:
-    """A data directory with a marker file. A folder without the marker is never filled or removed."""
+    """A data directory, which contains a marker file. Another folder that contains files is never changed or removed."""
 
     def __init__(self, path: Path, name: str = "main") -> None:
         self.path = path.absolute()
@@ -49,7 +49,7 @@ class DataDir:
 
     @classmethod
     def default(cls, name: str = "main") -> Self:
-        """Return $MONEYBACK_HOME, or a default folder for this user, this checkout and this name."""
+        """Return the data directory in $MONEYBACK_HOME, or in a default folder for this user, this checkout and this name."""
         if home := os.environ.get("MONEYBACK_HOME"):
             return cls(Path(home), name)
         checkout = Path(__file__).resolve().parent.parent
@@ -74,7 +74,7 @@ class DataDir:
         self._make_folder(user)
         self._refuse_other_owner()
         if not user.is_current:
-            os.chown(self.path, -1, user.gid)  # of all other users, only the servers' user may then enter the folder
+            os.chown(self.path, -1, user.gid)  # besides the current user, only the servers' user may enter the folder
             self.path.chmod(0o710)
         self._marker.touch(0o600)
         self._create_subfolders(user)
@@ -89,7 +89,7 @@ class DataDir:
             yield self
 
     def clean(self) -> None:
-        """Remove the folder. The marker is removed last, so an interrupted clean can run again."""
+        """Remove the folder. Its marker is removed last, so that an interrupted `clean()` can be called again."""
         if not os.path.lexists(self.path):
             return
         self._refuse_other_owner()
@@ -131,12 +131,12 @@ class DataDir:
         length = len(os.fsencode(self.path / LONGEST_SOCKET))
         if length > MAX_SOCKET_PATH:
             raise DataDirError(
-                f"{self.path} is {length - MAX_SOCKET_PATH} characters too long: a socket in it could not be opened. "
-                "Name a shorter folder in MONEYBACK_HOME.",
+                f"The path {self.path} is {length - MAX_SOCKET_PATH} bytes too long for the socket of a server. "
+                "Set MONEYBACK_HOME to a shorter path.",
             )
 
     def _refuse_other_owner(self) -> None:
-        """Refuse a folder of another user, because every user may create folders in /var/tmp."""
+        """Refuse a folder that another user may have created or filled. In /var/tmp, every user may create folders."""
         status = self.path.lstat()
         if not stat.S_ISDIR(status.st_mode):
             raise DataDirError(f"{self.path} is not a folder. Remove it, or change MONEYBACK_HOME.")
@@ -144,7 +144,7 @@ class DataDir:
             raise DataDirError(f"{self.path} belongs to another user ({status.st_uid}). Change MONEYBACK_HOME.")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise DataDirError(
-                f"Others may write to {self.path}. Run `chmod go-w {self.path}`, or change MONEYBACK_HOME."
+                f"Other users may write to {self.path}. Run `chmod go-w {self.path}`, or change MONEYBACK_HOME."
             )
         if not self._marker.exists() and any(self.path.iterdir()):
             raise DataDirError(
@@ -169,15 +169,17 @@ class DataDir:
         except BlockingIOError:
             pid = self._marker.read_text().strip() or "unknown"
             raise DataDirError(
-                f"Moneyback already runs in {self.path}, as process {pid}. Stop it with Ctrl-C where it runs "
+                f"Moneyback already runs in {self.path}, as process {pid}. Stop it with Ctrl-C in its terminal "
                 f"or with `kill {pid}`, or choose another folder with MONEYBACK_HOME.",
             ) from None
         if not self._marker.exists():
-            raise DataDirError(f"{self.path} was being removed by another process. Try again.")
+            raise DataDirError(f"Another process has just removed {self.path}. Try again.")
 
     def _remove(self) -> None:
         for process in (*working_in(self.postgres), *working_in(self.valkey)):
-            raise DataDirError(f"{self.path} is in use by process {process.pid} ({process.name()}). Stop it first.")
+            raise DataDirError(
+                f"{self.path} is in use by process {process.pid} ({process.name()}). Stop this process first."
+            )
         for part in self.path.iterdir():
             if part.is_dir():
                 shutil.rmtree(part)
@@ -187,7 +189,7 @@ class DataDir:
         self.path.rmdir()
 
     def _make_secrets(self, path: Path) -> None:
-        """Write a temporary file and link it, because os.link is atomic and never replaces the file of another process."""
+        """Write a temporary file, then give it the name `path`. os.link is atomic and never replaces another process's file."""
         new = path.with_name(f"secrets.{os.getpid()}.new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             json.dump(asdict(Secrets()), stream)

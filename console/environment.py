@@ -29,7 +29,7 @@ def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
 
 
 def unpublish(data_dir: "DataDir") -> None:
-    """Remove the file of `publish()`, because the services have stopped."""
+    """Remove the file that `publish()` has written, because the services have stopped."""
     (data_dir.path / _FILE).unlink(missing_ok=True)
 
 

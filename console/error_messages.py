@@ -50,7 +50,7 @@ def _invalid_setting(prefix: str, names: list[int | str], message: str) -> str:
 
 
 def _schema_error(error: Exception) -> str | None:
-    """Recognise a database without our tables or columns by PostgreSQL's error code."""
+    """Return the sentence for a database without our tables or columns, which the error code of PostgreSQL shows."""
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     if code in _OLD_SCHEMA:
         return "The database is not at the version of this program. Run `moneyback migrate`."

@@ -18,13 +18,13 @@ from console.servers.subprocesses import launch, tail
 __all__ = ["Service", "ServiceError", "Stopped", "Supervisor", "stop_on_signals"]
 
 POLL_INTERVAL = 0.05  # seconds between two checks of the services
-FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; doubled after each crash
-STEADY = 30.0  # seconds; after a crash, a service that ran longer gets the first pause again
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; each crash doubles the pause
+STEADY = 30.0  # seconds; if a service ran longer before it crashed, its pause is FIRST_PAUSE again
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process. `env` is added to the environment of the supervisor; the default log is in the data directory."""
+    """One process. It gets the environment of the supervisor and `env`. Without `log`, its log is in the data directory."""
 
     name: str
     argv: Sequence[str]
@@ -52,7 +52,7 @@ class _Run:
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Return whether the process has ended. It is not reaped, so that its pid stays reserved and its group can be killed."""
+        """Return whether the process has ended. Do not reap it, so that its pid stays reserved and its group can be killed."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):
@@ -67,12 +67,12 @@ class _Run:
         return self.process.wait()
 
     def terminate(self) -> None:
-        """Send SIGTERM. All services get the signal before the first wait, so they stop in parallel."""
+        """Send SIGTERM and do not wait. The supervisor first signals all services, so that they stop in parallel."""
         if self.process.returncode is None and not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Wait for the end of the process during `grace`, then kill its process group."""
+        """Wait until the process ends, at most `grace` seconds. Then kill its process group."""
         if self.process.returncode is None and not self.has_ended():
             deadline = time.monotonic() + self.service.grace
             while not self.has_ended() and time.monotonic() < deadline:
@@ -116,7 +116,7 @@ class Supervisor:
         run.crashes_before_ready = run.crashes
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Wait until a signal arrives, or a service without restart ends. Call `tick` about once a second."""
+        """Wait until a stop signal arrives or a service that is not restarted ends. Call `tick` about once a second."""
         while True:
             for run in self._runs:
                 if not run.service.restart and run.has_ended():
@@ -155,7 +155,7 @@ class Supervisor:
         self.stop()
 
     def _watch(self) -> None:
-        """Run until all services have ended, because a service ends with the thread that started it."""
+        """Restart services until all have ended. A service ends when the thread that started it ends."""
         while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python -IS
-"""Health check of a process without a page: `connection_check.py [PORT ...]` exits with 0 or 1.
+"""Health check of a process that serves no page: `connection_check.py [PORT ...]` exits with 0 or 1.
 
 It exits with 0 if process 1 runs and has a connection to each of the ports. It only reads /proc, so it is cheap.
 """
@@ -13,7 +13,7 @@ DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
 
 
 def is_running(proc: Path, pid: int = 1) -> bool:
-    """Return whether this process runs or sleeps. Its name, in brackets, may contain any character."""
+    """Return whether this process runs or sleeps. In the file, the process's name in brackets may contain any character."""
     try:
         state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:
@@ -22,7 +22,7 @@ def is_running(proc: Path, pid: int = 1) -> bool:
 
 
 def connected_ports(proc: Path) -> set[int]:
-    """Return the remote ports of the connections of this network namespace, the container."""
+    """Return the remote ports of the established connections of this container (its network namespace)."""
     ports = set()
     for table in ("tcp", "tcp6"):
         file = proc / "net" / table
@@ -34,7 +34,7 @@ def connected_ports(proc: Path) -> set[int]:
 
 
 def fault(ports: Iterable[int], proc: Path = Path("/proc")) -> str:
-    """Return what is wrong, for `docker inspect`; an empty text if nothing is."""
+    """Return what is wrong, for `docker inspect`; an empty text if nothing is wrong."""
     faults = [] if is_running(proc) else ["Process 1 does not run."]
     faults += [f"There is no connection to port {port}." for port in sorted(set(ports) - connected_ports(proc))]
     return "\n".join(faults)

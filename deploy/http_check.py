@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python -IS
-"""Health check of a page: `http_check.py URL` exits with 0 if the status is 200, else with 1. The image has no curl."""
+"""Health check of a page: `http_check.py URL` exits with 0 if the status is 200, else with 1. The image contains no curl."""
 
 import http.client
 import sys
@@ -9,7 +9,7 @@ TIMEOUT = 4.0  # seconds; shorter than the timeout of the health check
 
 
 def fault(url: str) -> str:
-    """Return what is wrong, for `docker inspect`; an empty text if nothing is."""
+    """Return what is wrong, for `docker inspect`; an empty text if nothing is wrong."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
     try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes the version of a release into pyproject.toml and CHANGELOG.md. If the release is not possible, changes neither."""
+"""Writes the version of a release into pyproject.toml and CHANGELOG.md. If the release is not possible, changes neither file."""
 
 import re
 import sys
@@ -14,13 +14,13 @@ VERSION = re.compile(r'^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 
 
 def changed(project: str, changelog: str, version: str, today: str) -> tuple[str, str]:
-    """Return both files with this version, or exit with an error message."""
+    """Return the new texts of both files, or exit with an error message."""
     present, entries = VERSION.search(project), UNRELEASED.search(changelog)
     if present is None or entries is None:
         sys.exit("pyproject.toml has no version, or CHANGELOG.md has no section [Unreleased].")
     if not entries["entries"].strip():
         sys.exit("The section [Unreleased] of CHANGELOG.md is empty. Describe what is new.")
-    first = f"## [{present['version']}]" not in changelog  # the version that development began with
+    first = f"## [{present['version']}]" not in changelog  # the version in pyproject.toml is not released yet
     if Version(version) < Version(present["version"]) or (
         Version(version) == Version(present["version"]) and not first
     ):

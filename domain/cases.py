@@ -11,7 +11,7 @@ from domain.requests import SubmittedRequest
 from domain.states import Event, State, next_state
 
 Evidence = Mapping[str, object]
-"""The facts that a transition is based on, as JSON. It has no floats, because it is hashed."""
+"""The facts on which a transition is based, as JSON. Floats are not allowed, because the evidence is hashed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,17 @@ class Transition:
     """The purchase, if this transition matched the case to it."""
     seller_id: str | None = None
     due_in: float | None = None
-    """Seconds until a worker processes the case. If None, a message is published at once, and again after the state's timeout."""
+    """Seconds until the sweep gives the case to a worker. Until then, the message of the new state is not published.
+
+    None means the normal course: the message is published immediately, and the sweep acts after the timeout of the state.
+    """
     lease: float | None = None
-    """Seconds for which the worker that records this transition leases the case. Workers with an older fence are refused."""
+    """Seconds for which the worker that records this transition leases the case. Writes with an older fence are then refused."""
     continued: bool = False
-    """The caller continues with the case at once, so no message is published. The sweep finds the case if the caller crashes."""
+    """True if the caller itself processes the case next, so that no message is published.
+
+    If the caller crashes, the sweep finds the case.
+    """
     notify: bool = True
     """True if the customer gets the e-mail of the state that the case reaches."""
 
@@ -70,7 +76,7 @@ class Transition:
         return self.case.seq + 1
 
     def case_after(self, at: datetime) -> Case:
-        """Return the case as it is after this transition was recorded at ``at``."""
+        """Return the case with this transition applied. The transition was recorded at the instant ``at``."""
         fence = self.case.fence + (self.lease is not None)
         return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
 
@@ -94,7 +100,7 @@ def chain_hash(
     why: str,
     evidence: Evidence,
 ) -> bytes:
-    """Return the SHA-256 of the previous hash and of all fields of the row, as JSON with sorted keys."""
+    """Write the previous hash and all fields of the row as a JSON list with sorted keys. Return the SHA-256 of this JSON."""
     row = [
         previous.hex(),
         str(case_id),

@@ -23,7 +23,7 @@ class EligibilityInput:
     purchase: Purchase | None
     seller: Seller | None
     policy: Policy | None
-    """The version that was in force at ``purchase.decisive_at``, not the current version."""
+    """The version that was in force when the customer bought or the renewal was charged. It may not be the current version."""
     open_case: UUID | None = None
     """The other open case of the purchase, if there is one."""
     provider_window: timedelta | None = None
@@ -59,13 +59,13 @@ class Escalate:
 
     @property
     def reasons(self) -> tuple[RuleResult, ...]:
-        """The results of all rules that the request does not meet, so that support sees every reason at once."""
+        """The results of all rules that the request does not meet, so that support sees all reasons together."""
         return tuple(finding for finding in self.findings if finding.code)
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """No purchase, or more than one purchase, has this reference and this address."""
+    """No purchase, or more than one purchase, has this reference and this e-mail address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +102,20 @@ def self_service_on(facts: _Facts) -> ReasonCode | None:
 
 
 def policy_allows(facts: _Facts) -> ReasonCode | None:
-    """Check that the policy in force at the purchase needs no approval. Statutory withdrawal is for consumers only."""
+    """Check that the policy in force at the purchase needs no approval. A business customer has no statutory withdrawal."""
     if facts.policy is None:
         return ReasonCode.NO_POLICY
     return _CATEGORY_REASONS.get(facts.policy.category_for(consumer=facts.purchase.consumer))
 
 
 def method_is_automatic(facts: _Facts) -> ReasonCode | None:
-    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or a method in the policy."""
+    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or a method of the policy."""
     policy_methods = facts.policy.methods if facts.policy else frozenset()
     return None if facts.purchase.method in AUTOMATIC | policy_methods else ReasonCode.METHOD_NOT_AUTOMATIC
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
-    """Check that the policy's last calendar day, in the seller's time zone, is not over. Day 0 is the purchase date.
+    """Check that the request came by the last day of the policy, in the seller's time zone. The day of the purchase is day 0.
 
     A purchase that is dated after the request does not meet this rule under any policy.
     """
@@ -170,14 +170,17 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """Check that the refund is sent within the provider's refund window. The window starts at the charge and includes its end."""
+    """Check that the refund is sent in the provider's refund window, which starts at the charge and includes its last instant."""
     window = facts.provider_window
     is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None
 
 
 def not_serial(facts: _Facts) -> ReasonCode | None:
-    """Check for fewer than N automatic refunds in the last M × 24 hours. A refund of exactly M × 24 hours ago does not count."""
+    """Check that the customer had fewer than N automatic refunds in the last M × 24 hours. The seller sets N and M.
+
+    A refund exactly M × 24 hours before the request does not count.
+    """
     limit = facts.seller.serial_limit
     if limit is None:
         return None
@@ -210,7 +213,7 @@ RULES: tuple[Callable[[_Facts], ReasonCode | None], ...] = (
 
 
 def decide(inputs: EligibilityInput) -> Decision:
-    """Decide about a request. All rules are checked, so that support and the customer see every reason at once."""
+    """Decide about a request. All rules are checked, so that support and the customer see all reasons together."""
     if inputs.purchase is None or inputs.seller is None:
         return Unmatched()
     if inputs.open_case is not None:

@@ -25,7 +25,7 @@ _MAX_DIGITS = 4
 def _grace(text: str) -> timedelta:
     match = re.fullmatch(rf"(\d{{1,{_MAX_DIGITS}}})([mhd])", text)
     if match is None:
-        raise typer.BadParameter("Write it as 30m, 24h or 7d; 0h ends the old key immediately.")
+        raise typer.BadParameter("Write the time as 30m, 24h or 7d. With 0h, the old key ends immediately.")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -40,7 +40,9 @@ def create(
     name: Annotated[str, typer.Option(help="A name that helps to recognise the key, like 'web shop'.")] = "",
     scope: Annotated[
         list[ApiScope] | None,
-        typer.Option(help="What the key may do; may be repeated. Default: every scope except `trusted`."),
+        typer.Option(
+            help="A permission of the key. Repeat the option for more scopes. Default: every scope except `trusted`."
+        ),
     ] = None,
     *,
     json: Json = False,
@@ -92,7 +94,7 @@ def rotate(
     key: KeyId,
     grace: Annotated[
         timedelta, typer.Option(parser=_grace, metavar="24h", help="How long the old key still works: 30m, 24h, 7d.")
-    ] = "24h",  # type: ignore[assignment]  # a default is parsed as well
+    ] = "24h",  # type: ignore[assignment]  # Typer parses the default, too
     *,
     json: Json = False,
 ) -> None:
@@ -132,12 +134,12 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
 
 
 def _print_once(key: "ApiKey", secret: str, *, json: bool, **extra_fields: object) -> None:
-    """Print only the key on standard output, so that a script can read it there."""
+    """Print the key. Without JSON, standard output contains only the key, so that a script can read it."""
     if json:
         print_json(_public(key) | {"key": secret} | extra_fields)
         return
     typer.echo(f"The key {key.id} has the scopes {' '.join(sorted(key.scopes))}.", err=True)
-    typer.echo("Store it now: it is not shown again.", err=True)
+    typer.echo("Store the key now: it is not shown again.", err=True)
     typer.echo(secret)
 
 
@@ -153,5 +155,6 @@ def _end_of(key: "ApiKey") -> str:
 
 def _no_live_key(key: UUID) -> typer.BadParameter:
     return typer.BadParameter(
-        f"There is no key {key} that still works. `moneyback api-keys list` shows a seller's keys.", param_hint="KEY"
+        f"There is no key with the id {key} that still works. `moneyback api-keys list` shows a seller's keys.",
+        param_hint="KEY",
     )

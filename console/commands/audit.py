@@ -29,6 +29,6 @@ def audit(*, json: Json = False) -> None:
         for fault in audited.faults:
             out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
         number_of_faults = f"{len(audited.faults)} faults."
-        verdict = number_of_faults if audited.faults else "Every history replays to its state; the books balance."
+        verdict = number_of_faults if audited.faults else "Every case and every refund agrees with the history."
         out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
     raise typer.Exit(1 if audited.faults else 0)

@@ -29,7 +29,7 @@ InState = Annotated[State | None, typer.Option("--state", help="Only cases in th
 def list_(
     state: InState = None,
     seller: Annotated[str | None, typer.Option(metavar="SELLER", help="Only cases of the seller with this id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N, newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N cases, newest first.")] = 100,
     *,
     json: Json = False,
 ) -> None:

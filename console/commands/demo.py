@@ -28,7 +28,7 @@ def demo(
     json: Json = False,
     clean: Annotated[bool, typer.Option("--clean", help="Only remove the files of demo, up and bench.")] = False,
 ) -> None:
-    """Show what Moneyback does: 28 requests arrive, and each is refunded once or sent to support.
+    """Show what Moneyback does: 28 requests arrive. None is lost, and none is refunded twice.
 
     Takes less than a minute. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings. Exit code 1
     if a refund was made twice or a request was lost.
@@ -106,12 +106,12 @@ def _print(outcome: "Outcome") -> None:
     ]
     table("Result of every request", ("reference", "channel", "seller", "end state", "why"), rows)
     verdict = (
-        "Every history replays to its state; the books balance." if outcome.succeeded else "[red]Something is wrong:[/]"
+        "Every case and every refund agrees with the history." if outcome.succeeded else "[red]The demo failed.[/]"
     )
     out.print(
         f"{len(rows)} requests: the provider made {outcome.refunds} refunds, {outcome.duplicates} of them twice. "
-        f"{outcome.support_tasks} tasks are in the queue support.contact, {outcome.emails_sent} e-mails were sent. "
-        f"{verdict} {outcome.seconds} s.",
+        f"{outcome.support_tasks} support tasks are in the queue support.contact, {outcome.emails_sent} e-mails were sent. "
+        f"{verdict} The demo took {outcome.seconds} s.",
         highlight=False,
     )
     for fault in outcome.audited.faults:

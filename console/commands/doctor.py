@@ -8,7 +8,7 @@ from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
 
-MAX_COUNTED = 1_000  # overdue cases; the advice is the same for more cases
+MAX_COUNTED = 1_000  # maximum of counted overdue cases; the advice for more cases is the same
 
 
 class Check(NamedTuple):
@@ -72,7 +72,7 @@ def _database(settings: Settings) -> list[Check]:
         _check(
             "relay",
             oldest < settings.timers.resend_after_seconds,
-            f"{messages} messages wait, the oldest for {oldest:.0f} s.",
+            f"{messages} messages wait to be published, the oldest for {oldest:.0f} s.",
             "Is `moneyback relay` running?",
         ),
         _check("sweep", overdue == 0, f"{overdue} cases are overdue.", "Is `moneyback relay` running?"),

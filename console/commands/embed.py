@@ -1,4 +1,4 @@
-"""`moneyback embed`: prints a text for a seller's own support page, which describes the refund policy in force now."""
+"""`moneyback embed`: prints a text about the refund policy in force now, for a seller's own support page."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,7 +57,7 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences of each category. None means a seller without a policy. No sentence promises more than the policy allows."""
+"""The sentences for each category. None: support reviews every request. No sentence promises more than the policy allows."""
 
 NO_RENEWALS: Final = "For subscription renewals, our support team reviews each request."
 NOT_THESE: Final = "Our support team reviews each request for these products: {products}."
@@ -78,7 +78,7 @@ def add_to(app: typer.Typer) -> None:
 def embed(
     seller: SellerId,
     language: Annotated[
-        str | None, typer.Option(help="One of " + ", ".join(LANGUAGES) + "; default: all of them.")
+        str | None, typer.Option(help="One of " + ", ".join(LANGUAGES) + ". Default: all languages.")
     ] = None,
     as_: Annotated[Format, typer.Option("--format", help="html for a web page, text for an e-mail.")] = Format.TEXT,
     *,
@@ -92,7 +92,7 @@ def embed(
     """
     if language not in {None, *LANGUAGES}:
         raise typer.BadParameter(
-            f"There is no {language!r}. The languages are {', '.join(LANGUAGES)}.", param_hint="--language"
+            f"There is no language {language!r}. The languages are {', '.join(LANGUAGES)}.", param_hint="--language"
         )
     with records().work() as work:
         known_seller, policies = require_seller(work, seller), work.sellers.policies(seller)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Show and set the refund policies of sellers.", no_args_is_help=True)
 
 _CATEGORIES = (
-    "no_restrictions: any purchase, at any time; within_days: for --days days; statutory_withdrawal: consumers, for 14 "
-    "days; approval_required and in_house_support: support decides about each request; no_refunds: none."
+    "no_restrictions: refund any purchase, at any time; within_days: for --days days; statutory_withdrawal: only consumers, "
+    "for 14 days; approval_required and in_house_support: support decides about each request; no_refunds: no automatic refund."
 )
 
 
 @app.command()
 def show(seller: SellerId, *, json: Json = False) -> None:
-    """Show every version of a seller's policy. A purchase keeps the version that was in force when it was made.
+    """Show every version of a seller's policy. A purchase keeps the version that was in force at the time of the purchase.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -50,7 +50,16 @@ def show(seller: SellerId, *, json: Json = False) -> None:
         )
         for policy in policies
     ]
-    columns = ("version", "from (UTC)", "category", "days", "extra methods", "excepts", "excepts renewals", "")
+    columns = (
+        "version",
+        "from (UTC)",
+        "category",
+        "days",
+        "extra methods",
+        "excluded products",
+        "excludes renewals",
+        "",
+    )
     table(f"Policy of {seller}", columns, rows)
 
 
@@ -58,7 +67,9 @@ def show(seller: SellerId, *, json: Json = False) -> None:
 def set_(
     seller: SellerId,
     category: Annotated[Category, typer.Argument(help=_CATEGORIES)],
-    days: Annotated[int | None, typer.Option(min=0, help="Days for within_days; 0 is the day of purchase.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=0, help="Days for within_days; 0 means only the day of purchase.")
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option("--from", help="In force from this instant (UTC); default: now.")
     ] = None,

@@ -25,8 +25,8 @@ app = typer.Typer(help="List what payment providers can do, and check a test acc
 def list_(*, json: Json = False) -> None:
     """List every provider with its capabilities, and show whether the provider is connected.
 
-    A provider is connected if `MONEYBACK_PROVIDERS` names it and its settings are set (docs/settings.md). Needs
-    `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+    A provider is connected if `MONEYBACK_PROVIDERS` names the provider and the settings of its account are set
+    (docs/settings.md). Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
     Example: `moneyback providers list --json`
     """
@@ -50,7 +50,7 @@ def list_(*, json: Json = False) -> None:
             _format_duration(capabilities.idempotency_key_ttl),
             "yes" if capabilities.rejects_over_refund else "no",
             "immediate" if capabilities.default_route.synchronous else "later",
-            "yes" if capabilities.lookup is Lookup.BY_KEY else "by webhook only",
+            "yes" if capabilities.lookup is Lookup.BY_KEY else "no, by webhook only",
             "yes" if capabilities.lists_refunds else "no",
             f"{capabilities.calls_per_second:g}/s" if capabilities.calls_per_second else "–",
         )
@@ -59,19 +59,19 @@ def list_(*, json: Json = False) -> None:
     columns = (
         "provider",
         "",
-        "refunds until",
+        "refund window",
         "keys expire after",
         "rejects over-refunds",
-        "outcome",
-        "lookup",
-        "lists",
-        "calls",
+        "outcome known",
+        "can look a refund up",
+        "can list refunds",
+        "maximum call rate",
     )
     table("Payment providers", columns, rows)
 
 
 class Step(NamedTuple):
-    """One call to the provider, its result, and its duration."""
+    """One call to the provider: its name, its result, and its duration."""
 
     call: str
     result: Any
@@ -84,14 +84,14 @@ class Step(NamedTuple):
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The provider, as in `MONEYBACK_PROVIDERS`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The provider's name, as in `MONEYBACK_PROVIDERS`.")],
     charge: Annotated[
-        str, typer.Option(help="The provider's id of a payment in the test account that is not refunded yet.")
+        str, typer.Option(help="The id of a payment in the test account. The payment must not be refunded yet.")
     ],
     amount: Annotated[str, typer.Option(help="The payment's whole amount, like 19.99.")],
     currency: Annotated[str, typer.Option(help="The payment's currency, like EUR.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Refund without asking first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Refund without asking for a confirmation.")] = False,
     json: Json = False,
 ) -> None:
     """Refund one payment of a TEST account, and check that the provider behaves as its adapter expects.
@@ -111,14 +111,14 @@ def check(
         raise typer.BadParameter(f"{name!r} is not connected; see `moneyback providers list`.", param_hint="NAME")
     if not PROVIDERS[name].is_test_account(account):
         raise typer.BadParameter(
-            f"The settings of {name} are not for a test account: this would move real money.", param_hint="NAME"
+            f"The settings of {name} are not for a test account. A refund would move real money.", param_hint="NAME"
         )
     try:
         money = Money.parse(amount, currency)
     except UnknownMoneyError as error:
         raise typer.BadParameter(str(error), param_hint="--amount") from None
     if money.minor <= 0:
-        raise typer.BadParameter("There is nothing to refund.", param_hint="--amount")
+        raise typer.BadParameter("The amount must be above zero.", param_hint="--amount")
     if not yes:
         if not sys.stdin.isatty():
             raise typer.BadParameter(
@@ -133,7 +133,7 @@ def check(
 
 
 def _call_provider(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
-    key = f"chk_{uuid4().hex}"  # without the prefix of cases, so that reconciliation does not report the refund
+    key = f"chk_{uuid4().hex}"  # not the prefix of a case, so that the reconciliation does not report this refund
     return [
         _timed("lookup", lambda: adapter.look_up(charge, key=key)),
         _timed("refund", lambda: adapter.refund(charge, amount, key=key)),
@@ -151,13 +151,13 @@ def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
     """Return a sentence for each check that failed."""
     _, refund, repeat, lookup = steps
     if refund.refund_id is None:
-        return ["The payment was not refunded; the results say why."]
+        return ["The payment was not refunded. The details of the call “refund” show why."]
     faults = []
     if repeat.refund_id != refund.refund_id:
-        faults.append("The repeat with the same key is another refund. Check the account before you go on.")
+        faults.append("The repeat with the same key returned another refund. Check how often the payment was refunded.")
     if capabilities.lookup is Lookup.BY_KEY and lookup.refund_id != refund.refund_id:
         faults.append(
-            "A lookup by the key does not find the refund. Repeat the lookup later, then contact the provider."
+            "The last lookup did not find the refund. Run the check again later with another payment, then contact the provider."
         )
     return faults
 
@@ -202,7 +202,7 @@ def _route(route: Route) -> dict[str, object]:
 
 
 def _windows(capabilities: Capabilities) -> str:
-    """Return the refund window of each payment method with its own route, then the window of all other methods."""
+    """Return the refund window of each method that has its own capabilities, then the window of all other methods."""
     by_method = [f"{method} {_format_duration(route.window)}" for method, route in capabilities.routes.items()]
     default = _format_duration(capabilities.default_route.window)
     return ", ".join([*by_method, f"others {default}" if by_method else default])

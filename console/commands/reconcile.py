@@ -41,7 +41,7 @@ def reconcile(
 
     A refund that is missing, that Moneyback did not make, or that differs in amount, currency or status becomes one
     support task. If only our status is out of date, a worker looks the refund up. Exit code 1 if there is a discrepancy,
-    or if a list could not be read completely; an incomplete list reports no refund as missing. Needs
+    or if a list could not be read completely. In an incomplete list, no refund counts as missing. Needs
     `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with the settings
     of each provider.
 
@@ -74,7 +74,7 @@ def _names_of_providers(context: "WorkerContext", provider: str | None) -> list[
     if provider in can_list:
         return [provider]
     subject = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
-    advice = f" These can: {', '.join(can_list)}." if can_list else ""
+    advice = f" These providers can: {', '.join(can_list)}." if can_list else ""
     raise typer.BadParameter(f"{subject} list its refunds.{advice}", param_hint="--provider")
 
 
@@ -83,7 +83,7 @@ def _instant(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is neither a date like 2026-11-01 nor an instant.", param_hint="--since"
+            f"{text!r} is neither a date like 2026-11-01 nor an instant like 2026-11-01T12:00Z.", param_hint="--since"
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

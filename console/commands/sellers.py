@@ -102,7 +102,7 @@ def _as_dict(seller: Seller) -> dict[str, object]:
 def _id(text: str) -> str:
     if not _ID.fullmatch(text):
         raise typer.BadParameter(
-            f"{text!r} is not an id: use letters and digits, with . _ or - between them, at most 64.",
+            f"{text!r} is not an id: use at most 64 letters and digits, with . _ or - between them.",
             param_hint="SELLER",
         )
     return text

@@ -46,7 +46,7 @@ def web(
 
 
 def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
-    """Serve the support desk: the cases that wait for support, with every reason. It has no login.
+    """Serve the support desk, which shows every case that waits for support, and why. The desk has no login.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -62,11 +62,15 @@ def mail(
     lmtp: Annotated[
         str,
         typer.Option(
-            metavar="HOST:PORT|PATH", help="Receive by LMTP at this address or socket instead, like 127.0.0.1:2424."
+            metavar="HOST:PORT|PATH",
+            help="Receive e-mails by LMTP at this address or socket, like 127.0.0.1:2424, and read no mailbox.",
         ),
     ] = "",
     smtp: Annotated[
-        str, typer.Option(metavar="HOST:PORT|PATH", help="Receive by SMTP at this address or socket instead.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT|PATH", help="Receive e-mails by SMTP at this address or socket, and read no mailbox."
+        ),
     ] = "",
 ) -> None:
     """Turn e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
@@ -121,7 +125,7 @@ def worker(
             "-Q",
             metavar="QUEUE,…",
             callback=_queues,
-            help=f"The queues to work on; default: all, which are {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
+            help=f"The queues to work on. Default: all queues: {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
         ),
     ] = "",
     name: Annotated[str, typer.Option(help="This worker's name; Celery replaces %h by the host's name.")] = "worker@%h",
@@ -162,7 +166,7 @@ def beat(
         "celerybeat-schedule"
     ),
 ) -> None:
-    """Send scheduled tasks (Celery beat): the sweep, and the daily reconciliation. Run only one beat.
+    """Run Celery beat, which sends the scheduled tasks: the sweep and the daily reconciliation. Run only one beat process.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -176,7 +180,10 @@ def flower(
     host: Host = "127.0.0.1",
     port: Port = 5555,
     login: Annotated[
-        str, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", metavar="USER:PASSWORD", help="Who may sign in to Flower.")
+        str,
+        typer.Option(
+            envvar="MONEYBACK_FLOWER_LOGIN", metavar="USER:PASSWORD", help="The user and the password for Flower."
+        ),
     ] = "",
 ) -> None:
     """Serve Flower: Celery's workers and tasks in the browser.
@@ -201,7 +208,7 @@ def sandbox(
     port: Port = 8003,
     latency: Annotated[float, typer.Option(min=0, help="The delay of every response, in seconds.")] = 0.0,
     webhooks: Annotated[
-        str, typer.Option(metavar="URL", help="The URL that receives webhooks; default: none are sent.")
+        str, typer.Option(metavar="URL", help="The URL that receives webhooks. By default, no webhook is sent.")
     ] = "",
 ) -> None:
     """Serve a payment provider that moves no money. The prefix of a charge's id selects a success, a delay or a fault.
@@ -225,8 +232,8 @@ def migrate(*, json: Json = False) -> None:
 
     The command is safe to run again, and to run in several processes at the same time.
 
-    Needs `MONEYBACK_DATABASE_OWNER_URL`, or `MONEYBACK_DATABASE_URL` with the owner's rights;
-    `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY` must be set, too.
+    Connects with `MONEYBACK_DATABASE_OWNER_URL` if it is set, else with `MONEYBACK_DATABASE_URL`. The user in this URL
+    must own the tables. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
     Example: `moneyback migrate`
     """

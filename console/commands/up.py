@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def up() -> None:
-    """Run every service until Ctrl-C: the pages, the API, the desk, Flower, and a page of the e-mails that were sent.
+    """Run every service until Ctrl-C: the pages, the API, the desk, Flower, and a page that shows the sent e-mails.
 
     Starts its own PostgreSQL and Valkey and stores their data in `MONEYBACK_HOME`; needs no settings. While `moneyback
     up` runs, other commands use its database.
@@ -66,7 +66,7 @@ def up() -> None:
 
 
 def _seed(records: "Records") -> list[tuple[str, ...]]:
-    """Store the demo's sellers and purchases if the database has no seller, and return example purchases."""
+    """Return example purchases. If the database has no seller, first store the sellers and purchases of the demo."""
     from console.demo.scenario import build_scenario, seed
 
     now = datetime.now(UTC)
@@ -80,7 +80,7 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
     records.engine.dispose()
     result = "the refund succeeds, then fails; a webhook reports the failure"
     return [
-        *((bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases),
+        *((bought.reference, bought.email, bought.product, "the seller's policy decides") for bought in purchases),
         (fails_late.reference, fails_late.email, fails_late.product, result),
     ]
 
@@ -97,7 +97,7 @@ def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
         ),
     ]
     table("Moneyback is up", ("what", "where"), rows)
-    table("Purchases to try", ("reference", "e-mail", "product", "its refund"), examples)
+    table("Purchases to try", ("reference", "e-mail", "product", "what happens"), examples)
     out.print(
         f"E-mails in {stack.data_dir.incoming_mail}/new become requests; logs are in {stack.data_dir.logs}. "
         "Ctrl-C stops everything.",

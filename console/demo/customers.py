@@ -1,4 +1,4 @@
-"""Simulates the demo's customers: they use the form, the API, e-mail or the queue, and confirm their refunds."""
+"""Simulates the demo's customers: they use the form, the API, e-mail or the queue, and confirm or cancel refunds."""
 
 import json
 import mailbox
@@ -50,7 +50,7 @@ class CustomerSimulator:
         self._send[customer.request.channel](customer)
 
     def confirm(self, customer: DemoCustomer, link: str) -> None:
-        """Open the link in the confirmation e-mail, and confirm or cancel."""
+        """Open the link in the confirmation e-mail, and confirm the refund or cancel the request."""
         with urllib.request.urlopen(link) as page:
             page.read()
         url = {"yes": link, "no": f"{link}/cancel"}[customer.request.confirms]

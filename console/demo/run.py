@@ -42,7 +42,7 @@ POLL_INTERVAL = 0.2  # seconds
 
 END_STATES = FINAL_STATES | WAITING_STATES
 
-_SCOPES = {"paperboat": ALL_SCOPES}  # Paperboat's customers are signed in
+_SCOPES = {"paperboat": ALL_SCOPES}  # Paperboat's customers are signed in, so its API key gets the scope `trusted`, too
 
 _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if each refunded case has one refund at the provider, and each case with support has one support task."""
+        """True if the provider made one refund for each refunded case, and each case with support has one support task."""
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates
@@ -134,7 +134,7 @@ def _send_requests(
         if time.monotonic() > deadline:
             unfinished = [f"{view.reference} ({view.state})" for view in views if view not in finished]
             raise LocalStackError(
-                f"Some cases did not reach their end state within {DEADLINE:.0f} s: {', '.join(unfinished) or 'none'}; "
+                f"The demo is not finished after {DEADLINE:.0f} s. Unfinished cases: {', '.join(unfinished) or 'none'}; "
                 f"{unsent} e-mails or support tasks are unsent; {len(views)} of {len(customers)} requests arrived."
             )
         time.sleep(POLL_INTERVAL)
@@ -162,7 +162,8 @@ def _outcome(records: Records, config: Settings, summary: dict[str, int], began:
         audited = audit(work)
     return Outcome(
         views=views,
-        refunds=summary["refunds"] - summary["failed"],  # a failed refund returned the money
+        refunds=summary["refunds"]
+        - summary["failed"],  # without the refunds that failed later: their money went back to the seller
         duplicates=summary["duplicates"],
         support_tasks=_count_support_tasks(config),
         emails_sent=len(mailbox.Maildir(str(config.sent_mail_dir))),

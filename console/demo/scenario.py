@@ -61,7 +61,7 @@ class DemoPurchase(NamedTuple):
 
 
 class DemoRequest(NamedTuple):
-    """One refund request. `confirms` is the customer's response to the e-mail that asks for a confirmation."""
+    """One refund request. The customer confirms the refund ("yes"), cancels the request ("no"), or does not respond ("nothing")."""
 
     channel: Channel
     purchase: DemoPurchase
@@ -122,7 +122,7 @@ class DemoCustomer:
 
 
 def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
-    """Yield every customer of the scenario, with purchases that were made `days` days before `now`."""
+    """Yield every customer of the scenario. Each purchase was made `days` days before `now`."""
     for number, request in enumerate(REQUESTS, start=1):
         purchase = request.purchase
         at = now - timedelta(days=purchase.days)
@@ -176,7 +176,7 @@ def _storefront(seller: Seller) -> Storefront:
 
 
 def _purchase_details(purchase: Purchase) -> PurchaseDetails:
-    """Return the details that /lookup shows to the buyer."""
+    """Return the details that the page /lookup shows to the customer."""
     digits = purchase.reference.rpartition("-")[2]
     return PurchaseDetails(
         licence_key=f"{purchase.seller_id.upper()}-{digits}-DEMO-KEY",

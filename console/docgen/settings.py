@@ -15,8 +15,8 @@ def page() -> str:
     """Return the page of all settings."""
     return document(
         "Settings",
-        "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can be read from "
-        "a file, as container platforms mount secrets: set `<NAME>_FILE` to its path.",
+        "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can also be "
+        "read from a file, such as a mounted secret of a container: set `<NAME>_FILE` to the path of the file.",
         _settings(Settings, exclude=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),

@@ -23,7 +23,7 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import read_refund_request
 from console.sandbox.responses import RESPONSE_MODES, Call, Message, Receive, Reply, Send, error_reply
 
-MAX_BODY = 64 * 1024  # bytes; the body of a refund request has about a hundred
+MAX_BODY = 64 * 1024  # bytes; the body of a refund request has about 100 bytes
 MAX_PAGE_SIZE = 1000
 
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
@@ -32,7 +32,7 @@ _NOT_CARRIED_OUT = Reply(200, {})  # a placeholder; the response mode of the fau
 
 
 class App:
-    """The HTTP API, as a bare ASGI application. It needs little CPU, because benchmarks run it on the same machine."""
+    """The HTTP API, as an ASGI application without a framework: benchmarks run it on the same machine, so it uses little CPU."""
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector

@@ -38,7 +38,7 @@ class Times:
 
 
 class ResponseMode(Enum):
-    """The ways in which a call is answered. A repeat with the same key is answered immediately."""
+    """The ways in which a call is answered. A repeated call with the same key is answered immediately."""
 
     IMMEDIATE = "immediately"
     LATE = "late"
@@ -73,7 +73,7 @@ class Behaviour:
     failing_calls: int = 0
     """The number of calls that get ``first_error``."""
     stored: bool = False
-    """True if ``first_error`` is stored for the key of the call. A repeat gets the same error; a new key is needed."""
+    """True if ``first_error`` is stored for the key of the call. A repeat gets this error again; only a new key can succeed."""
     deferred: bool = False
     """True if the refund is made ``Times.late`` after the call. Until then it is invisible, and its key is in use."""
     hidden: bool = False

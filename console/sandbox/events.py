@@ -34,7 +34,7 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
-    """Return an event. Its id is a hash of its content, so that a replay of the journal gives the same event."""
+    """Return an event. Its id is a hash, so that reading the journal again gives an event with the same id."""
     digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 

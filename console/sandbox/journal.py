@@ -21,9 +21,9 @@ class JournalDamagedError(Exception):
 
 
 class Journal:
-    """One JSON document in each line. A line is written before the call that caused it is answered.
+    """One JSON document in each line. The sandbox writes the line of a call first, and answers the call then.
 
-    A tuple is written as a list of its values, because an object with names takes twice the time.
+    A tuple is written as a list of its values, because an object with field names takes twice the time to write.
     A line reaches the kernel in one write, so it survives ``kill -9``. Without fsync, it may not survive a power failure.
     """
 
@@ -62,7 +62,10 @@ class Journal:
         os.close(self._file)
 
     def _drop_partial_line(self) -> int:
-        """Remove the partial last line that a crash can leave, and return the new size. The call of the line got no response."""
+        """Remove the partial last line that a crash can leave, and return the new size.
+
+        The sandbox has not answered the call that caused this line.
+        """
         size = os.fstat(self._file).st_size
         end = size
         while end and os.pread(self._file, 1, end - 1) != b"\n":

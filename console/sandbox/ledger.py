@@ -1,4 +1,4 @@
-"""Decides the result of every refund request, and writes it to the journal first."""
+"""Decides the result of every refund request, and writes the result to the journal before the response is sent."""
 
 import os
 import time
@@ -33,7 +33,7 @@ class RefundResult:
 
 
 class Ledger:
-    """Decides the result of each refund request, and writes it to the journal before the response.
+    """Decides the result of each refund request, and writes the result to the journal before the response is sent.
 
     With ``capped``, a second refund of a charge is refused, even with another key. With ``sends_webhooks``, new events are
     sent as webhooks.
@@ -52,7 +52,7 @@ class Ledger:
         self.store = Store(folder, clock)
 
     def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
-        """Make the refund. A call with a known key gets the earlier response again; the charge's behaviour has no effect."""
+        """Make the refund. If the key is known, return the earlier result again, and ignore the behaviour of the charge."""
         now = self._clock()
         if (earlier_refund := self._refund_with_key(request.key, now)) is not None:
             return self._replay(earlier_refund, request, now)

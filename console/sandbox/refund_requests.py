@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
 
-MAX_LENGTH = 255  # characters of a key or a charge's id, as at real providers
+MAX_LENGTH = 255  # maximum characters of a key or a charge's id, as at real providers
 MAX_AMOUNT = 10**15  # minor units: more than any refund, and exact in every JSON parser
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch

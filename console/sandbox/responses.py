@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 class Call(NamedTuple):
-    """An HTTP call: the ASGI functions to read and answer it, and the delays of the response."""
+    """An HTTP call: the functions that read, answer and end it, and the delays of the response."""
 
     receive: Receive
     send: Send

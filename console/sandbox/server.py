@@ -18,7 +18,7 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.webhooks import Webhooks, WebhookSender
 
 KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so that the client closes a connection first
-BACKLOG = 1024  # connections that may wait while all workers start at once
+BACKLOG = 1024  # connections that may wait while all workers start at the same time
 
 
 class Protocol(HttpToolsProtocol):
@@ -57,7 +57,7 @@ def serve(
             date_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=1,  # second; the server does not wait for calls that hang on purpose
+            timeout_graceful_shutdown=1,  # second; the server does not wait longer for calls that hang on purpose
         )
         announce(f"unix://{unix}" if unix else f"http://{host}:{listener.getsockname()[1]}")
         sender = WebhookSender(webhooks, ledger, times) if webhooks else None
@@ -78,7 +78,7 @@ def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
         return socket.create_server((host, port), backlog=BACKLOG)
     unix.unlink(
         missing_ok=True
-    )  # a killed sandbox left the socket; no sandbox is running, because the journal was not locked
+    )  # the socket of a killed sandbox; no other sandbox runs, because the journal was not locked
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(unix))
     listener.listen(BACKLOG)

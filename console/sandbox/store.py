@@ -87,7 +87,7 @@ class Store:
     def summary(self) -> dict[str, Any]:
         """Return the totals for tests. Refunds and amounts include refunds that failed later.
 
-        ``duplicates`` are the charges that were refunded more than once.
+        ``duplicates`` is the number of charges that were refunded more than once.
         """
         now = self._clock()
         refunds = [refund for refund in self._refunds if refund.created <= now]

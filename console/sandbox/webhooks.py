@@ -27,9 +27,9 @@ PAUSES = (
     64,
     128,
     256,
-)  # before each attempt, in units of Times.again: ten attempts in nine minutes
+)  # pauses before each attempt, in units of Times.again; if that is 1 second, ten attempts take nine minutes
 TIMEOUT = 5.0  # seconds until a receiver must have responded
-CONCURRENCY = 32  # asyncio has at most this number of threads
+CONCURRENCY = 32  # webhooks that are sent at the same time; asyncio runs at most this number of threads
 DAY = 86_400
 
 _FIRST_EVENTS = ("refund.created", "dispute.opened")
@@ -77,7 +77,7 @@ class WebhookSender:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
         self._pool = urllib3.PoolManager(
             maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False
-        )  # redirects are not followed, either
+        )  # `retries=False` also means that redirects are not followed
 
     async def run(self) -> None:
         """Send events until the task is cancelled. After a restart, unfinished events are sent again from the first attempt."""
@@ -106,7 +106,7 @@ class WebhookSender:
         return event.at + (self._times.turn + self._times.late if waits else 0)
 
     def _try(self, event: Event) -> bool:
-        """Return whether the receiver acknowledged every valid webhook of the event."""
+        """Send the webhooks of the event once. Return whether the receiver acknowledged every valid webhook."""
         webhook_mode = behaviour_of(event.charge).webhook_mode
         now = int(time.time())
         if webhook_mode is WebhookMode.INVALID_SIGNATURE:

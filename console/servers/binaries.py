@@ -1,4 +1,4 @@
-"""The servers' programs in their wheels. They are copied if the servers run as a user who cannot read the wheel."""
+"""The programs of the servers, from their Python packages. The programs are copied if the servers' user cannot read them."""
 
 import shutil
 import tempfile
@@ -45,7 +45,7 @@ class Wheel:
         return copy
 
     def _copy(self, new: Path) -> None:
-        """Copy the folders as they are in the wheel: programs find their libraries by relative paths."""
+        """Copy the folders with their layout, because the programs find their libraries by relative paths."""
         new.mkdir()
         for folder in self.folders:
             if (self.in_place() / folder).exists():

@@ -1,4 +1,4 @@
-"""The operating system user of the servers: the current user, or `nobody` for root, because PostgreSQL refuses root."""
+"""The operating system user of the servers: the current user, or `nobody` for root, because PostgreSQL does not run as root."""
 
 import os
 import pwd
@@ -44,6 +44,6 @@ def server_user() -> User:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise UserError(
-            "As root the servers run as the user nobody, and this system has no such user. Run moneyback as an ordinary user.",
+            "You are root. The servers would run as the user nobody, but there is no user nobody. Run moneyback as another user.",
         ) from None
     return User(nobody.pw_name, nobody.pw_uid, nobody.pw_gid)

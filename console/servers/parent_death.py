@@ -22,7 +22,7 @@ DEFAULT_SIGNALS = (
 
 
 def change_user(owner: str) -> None:
-    """Change to the user OWNER, as uid:gid; - keeps the user."""
+    """Change to the user in ``owner``, written as uid:gid. A dash keeps the current user."""
     if owner != "-":
         uid, gid = map(int, owner.split(":"))
         os.setgroups([])
@@ -45,7 +45,7 @@ def main(parent: str, number: str, owner: str, *program: str) -> None:
         signal.signal(default_signal, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
-        os.execv(program[0], program)  # noqa: S606 - a list, from our own console
+        os.execv(program[0], program)  # noqa: S606 - a list of arguments from our own console
     except OSError as error:
         sys.exit(f"{program[0]} cannot be started: {error.strerror}.")
 

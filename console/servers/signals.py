@@ -10,7 +10,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(SystemExit):
-    """A stop signal arrived. If nothing catches it, the exit status is 128 + signal: 130 for Ctrl-C."""
+    """A stop signal arrived. If nothing catches it, the exit status is 128 + the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -18,7 +18,7 @@ class Stopped(SystemExit):
 
 
 class _SignalGate:
-    """Raises Stopped for the first signal, when no uninterrupted block is active. Ignores later signals."""
+    """Raises Stopped for the first signal, as soon as no uninterrupted block is active. Later signals are ignored."""
 
     def __init__(self) -> None:
         self.uninterrupted = 0
@@ -40,7 +40,7 @@ _gate = _SignalGate()
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Raise Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. This must be the outermost context."""
+    """Raise Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. This must be the outermost context manager."""
     _gate.first_signal, _gate.raised = None, False
     handled = [number for number in STOP_SIGNALS if not _is_ignored_by_nohup(number)]
     previous_handlers = {number: signal.signal(number, _gate.on_signal) for number in handled}
@@ -54,7 +54,7 @@ def stop_on_signals() -> Iterator[None]:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delay a stop signal until the end of the block, so that every started child is recorded and every stop completes."""
-    if threading.current_thread() is not threading.main_thread():  # signals are only raised in the main thread
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals only in the main thread
         yield
         return
     _gate.uninterrupted += 1

@@ -16,7 +16,7 @@ from console.servers.os_user import User
 POLL_INTERVAL = 0.01  # seconds between two checks of a process that ends
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 LOG_LIMIT = 10_000_000  # bytes; a longer log is rotated when its program starts again
-TAIL = 4_000  # bytes at the end of a log that an error message contains
+TAIL = 4_000  # bytes; an error message repeats at most this much of the end of a log
 
 Step = tuple[signal.Signals, float]
 """A signal that stops a process, and the seconds to wait for the end of the process."""
@@ -31,7 +31,7 @@ def launch(
     user: User | None = None,
     on_parent_death: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in its own session, which Ctrl-C does not reach. The child gets `on_parent_death` when this process ends."""
+    """Start a child in its own session, which Ctrl-C does not reach. It gets `on_parent_death` when this process ends."""
     owner = "-" if user is None or user.is_current else f"{user.uid}:{user.gid}"
     wrapper = (sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(on_parent_death)), owner)
     _rotate(log)
@@ -48,7 +48,10 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]) -> None:
-    """Send the signal of each step and wait for the step's seconds, until the process has ended. Never signal a reused pid."""
+    """Send the signal of each step and wait, at most the step's seconds. Return when the process has ended.
+
+    No signal is sent to another process that has got the same pid.
+    """
     for number, seconds in steps:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -62,7 +65,7 @@ def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]
 
 
 def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
-    """Return whether the process has ended. A zombie counts: a container's first process may never reap it."""
+    """Return whether the process has ended. A zombie counts as ended, because a container may never reap it."""
     if isinstance(process, subprocess.Popen):
         return process.poll() is not None
     try:

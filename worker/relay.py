@@ -25,9 +25,10 @@ from worker.sweep import Sweep
 log = structlog.get_logger()
 
 WINDOW = 20
-"""The maximum number of messages of one queue in the broker. They carry at most 2,000 cases: the work of about a second.
+"""The maximum number of messages of one queue in the broker.
 
-Further messages stay in the outbox, because a broker may lose its messages.
+They contain at most 2,000 cases, which the workers process in about a second. Further messages stay in the outbox, because
+the broker may lose messages.
 """
 IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
 
@@ -52,7 +53,7 @@ class Relay:
         self._broker_loss_detector = BrokerLossDetector(records)
         self._swept_at = 0.0
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
-        """By queue and bulk flag: the seller after whom the next batch starts. None means the start of the list."""
+        """By queue and bulk flag: the seller after whom the next batch starts. None means the first seller."""
 
     def run_once(self, connection: Connection) -> RelayResult:
         """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster; the rest of the time is for the reply
 MAX_BODY_BYTES = 2 * 1024 * 1024  # a page of a hundred refunds has about 200 KB
-# Keep-alive packets, because a firewall drops a connection after idle minutes. A refund sent on it would get no reply.
+# A firewall drops a connection that was idle for minutes. A refund that is sent on such a connection gets no reply.
+# Keep-alive packets prevent this.
 SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if hasattr(socket, "TCP_KEEPIDLE"):
     SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds

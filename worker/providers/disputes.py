@@ -6,7 +6,10 @@ from domain.providers import DisputeStatus
 from domain.purchases import Dispute
 
 _PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
-"""If any dispute is open, the charge counts as open. If any dispute is lost, the money is gone, even if another was won."""
+"""An open dispute takes precedence over a lost dispute, and a lost dispute over a won dispute.
+
+After a lost dispute the money is gone, even if another dispute was won.
+"""
 
 
 def select_latest_reports(reports: Sequence[DisputeStatus]) -> list[DisputeStatus]:

@@ -111,7 +111,10 @@ def _limit_email(
 def eligibility_input(
     case: Case, decision_input: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
 ) -> EligibilityInput:
-    """Return the input of the decision about this case. ``at`` is the instant of the refund; None means that of the request."""
+    """Return the input of the decision about this case.
+
+    ``at`` is the instant at which the refund would be sent. None means the time of the request.
+    """
     if decision_input is None:
         return EligibilityInput(request=case.request, purchase=None, seller=None, policy=None)
     purchase = decision_input.purchase

@@ -13,7 +13,7 @@ from worker.refunds.provider_limits import RefundLimits
 IN_FLIGHT_FOR = timedelta(hours=6)
 """The time after the last sending in which a provider may still carry out the refund."""
 MIN_EMPTY_LOOKUPS = 3
-"""The provider made no refund if ``IN_FLIGHT_FOR`` has passed and this number of lookups found no refund."""
+"""If ``IN_FLIGHT_FOR`` has passed and at least this number of lookups found no refund, the provider made no refund."""
 MAX_PROOFS = 3
 """The maximum number of operations for one case if each operation gets only an error and makes no refund.
 
@@ -118,7 +118,10 @@ def _describe(operation: RefundOperation) -> str:
 
 
 def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
-    """Return for how long the provider is polled. The time is much shorter if the refund is not yet confirmed."""
+    """Return for how long the provider is polled.
+
+    The time is much shorter if it is unknown whether the provider accepted the refund.
+    """
     return limits.poll.give_up if case.state is State.REFUND_PENDING else limits.poll.give_up_unknown
 
 

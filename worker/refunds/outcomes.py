@@ -55,7 +55,7 @@ RETRYABLE = {
     DeclineReason.INVALID_CREDENTIALS,
     DeclineReason.NOT_SENT,
 }
-"""Decline reasons after which a worker sends the refund again later. No refund was made, so this is a new operation."""
+"""The decline reasons that may pass. No refund was made, so a worker sends the refund again later, as a new operation."""
 
 ALREADY_REFUNDED = (
     "The provider reports that this payment is already refunded ({}). A lookup must show who made that refund."

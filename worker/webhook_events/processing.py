@@ -31,7 +31,7 @@ from worker.webhook_events.unresolved import report_unresolved
 log = structlog.get_logger()
 
 STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
-"""If a case is in one of these states, the provider may have made its refund."""
+"""If a case is in one of these states, the provider may have made a refund for the case."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
 """The maximum number of attempts for an event about an unknown payment.
@@ -154,7 +154,7 @@ def _report_other_refunds(
     outcomes: Mapping[UUID, Outcome],
     lookups: Mapping[UUID, LookupResult],
 ) -> None:
-    """If a resolved event names a refund that no lookup showed, report the refund to support. It may be external."""
+    """If a resolved event names a refund that no lookup showed, report the refund to support. The refund may be external."""
     shown_refunds = {
         result.refund_id for result in lookups.values() if isinstance(result, Paid | Pending | Failed | ExternalRefund)
     }

@@ -87,7 +87,7 @@ class BraintreeAdapter:
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List one page of fifty refunds. Each search returns all ids. ``after`` is the last id of the previous page."""
+        """List a page of up to fifty refunds. ``after`` is the last id of the previous page. A search returns all ids."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
             if isinstance(ids, Unknown):
@@ -112,9 +112,7 @@ class BraintreeAdapter:
 
     def _find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
         """Return the SDK's transaction, MissingTransaction or Unknown."""
-        if not _TRANSACTION_ID.fullmatch(
-            transaction_id
-        ):  # an invalid id is not sent, because it becomes part of the URL
+        if not _TRANSACTION_ID.fullmatch(transaction_id):  # an invalid id must not become part of the URL
             return MissingTransaction()
         transaction = self._client.find_transaction(transaction_id)
         if isinstance(transaction, Unknown | MissingTransaction):

@@ -49,7 +49,7 @@ class MollieAdapter:
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Create the refund. The idempotency key goes into the metadata, because Mollie keeps keys only for an hour."""
-        if not _PAYMENT_ID.fullmatch(charge):  # an invalid id is not sent, because it becomes part of the URL
+        if not _PAYMENT_ID.fullmatch(charge):  # an invalid id must not become part of the URL
             return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
         with time_limit(self._seconds):

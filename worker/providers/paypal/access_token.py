@@ -7,9 +7,8 @@ from time import monotonic
 from domain.providers import Unknown
 from worker.providers.deadline import remaining_seconds
 
-MARGIN = (
-    120.0  # seconds; a token that would expire within this time is renewed, so that it does not expire during a call
-)
+MARGIN = 120.0
+"""A token that expires within these seconds is renewed before the call, so that it does not expire during the call."""
 
 
 class AccessToken:

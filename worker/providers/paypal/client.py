@@ -125,4 +125,6 @@ def _read_reply(response: requests.Response) -> PayPalReply | Unknown:
         return credentials_refused("PayPal", status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         return Unknown(f"PayPal answered {status}.", retry_after=retry_after(response.headers.get("Retry-After")))
-    return PayPalReply.parse(status, response.content) or Unknown(f"PayPal's reply {status} cannot be read.")
+    return PayPalReply.parse(status, response.content) or Unknown(
+        f"PayPal's reply with status {status} cannot be read."
+    )

@@ -17,9 +17,9 @@ LISTING_DELAY = timedelta(hours=3)  # PayPal: "It takes a maximum of three hours
 MAX_RANGE = timedelta(days=31)  # PayPal: "The maximum supported range is 31 days."
 MIN_RANGE = timedelta(minutes=1)
 TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions; a shorter time range has fewer transactions
-MARGIN = timedelta(
-    hours=12
-)  # before and after a capture's last update; the refund that caused the update is only seconds away
+MARGIN = timedelta(hours=12)
+"""A refund is searched for this time before and after its capture's last update. The refund and the update are usually
+seconds apart."""
 MAX_PAGES = 10  # of 500 refunds each, for the refunds of one day
 
 STATUSES: Mapping[str, str] = {
@@ -66,7 +66,10 @@ class Cursor:
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Return one page of all refunds. The list of the last three hours may be incomplete, so the next run lists them again."""
+    """Return one page of all refunds.
+
+    PayPal's list of the last three hours may be incomplete, so the next reconciliation lists these hours again.
+    """
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
     result = _search(client, cursor)
@@ -123,9 +126,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
         refund = Refund(
             id=info["transaction_id"],
             charge=capture if is_identifier(capture) else "",
-            amount=parse_amount(
-                {**amount, "value": amount["value"].removeprefix("-")}
-            ),  # negative, because the seller pays
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # negative: the seller pays
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),

@@ -1,4 +1,7 @@
-"""Verifies and parses PayPal's webhooks. PayPal signs the raw body and the id of our webhook."""
+"""Verifies and parses PayPal's webhooks.
+
+PayPal signs the raw body and the id of our webhook. PayPal's certificate contains the public key.
+"""
 
 import json
 import re

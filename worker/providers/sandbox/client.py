@@ -81,4 +81,4 @@ def _read_reply(status: int, headers: Mapping[str, str], raw: bytes) -> SandboxR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         replayed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and headers.get("idempotent-replayed") == "true"
         return Unknown(f"The sandbox answered {status}.", retry_after(headers.get("retry-after")), replayed)
-    return SandboxReply.parse(status, raw) or Unknown(f"The sandbox's reply {status} cannot be read.")
+    return SandboxReply.parse(status, raw) or Unknown(f"The sandbox's reply with status {status} cannot be read.")

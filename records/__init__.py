@@ -1,6 +1,6 @@
-"""Store everything in PostgreSQL. Only this package contains SQL.
+"""Store all data in PostgreSQL. Only this package contains SQL.
 
-Start at ``unit_of_work.py``: ``with records.work() as work: …`` is one transaction.
+Read ``unit_of_work.py`` first. A block ``with records.work() as work: …`` is one transaction.
 """
 
 from records.unit_of_work import DatabaseDownError, Records, UnitOfWork

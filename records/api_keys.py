@@ -43,13 +43,13 @@ _SELECT_BY_HASH = f"""
 select id, seller_id, scopes, {_USE_NOT_RECORDED} as use_not_recorded
   from api_keys where hash = :hash and expires_at > now()
 """
-"""One index scan, whether the key exists or not. Its duration could reveal part of a hash, but not the key."""
+"""The query makes one index scan, whether the key exists or not. The scan's duration could reveal part of a hash, but no key."""
 
 _RECORD_USE = f"""
 update api_keys set last_used_at = now()
  where id = (select id from api_keys where id = :id and {_USE_NOT_RECORDED} for no key update skip locked)
 """
-"""The use of a key is recorded once a minute, because accepting a request writes nothing else.
+"""The use of a key is recorded at most once a minute, so that the check of a key seldom writes to the database.
 
 If many calls use a key at the same time, one call records the use, and the other calls do not wait.
 """
@@ -65,7 +65,7 @@ class ApiKey:
     scopes: frozenset[ApiScope]
     created_at: datetime
     last_used_at: datetime | None
-    """Accurate to the minute."""
+    """The last use, accurate to the minute."""
     expires_at: datetime | None
     """None if the key does not expire."""
 
@@ -92,16 +92,16 @@ class ApiKeys:
     def create(
         self, seller: str, scopes: Collection[ApiScope] = DEFAULT_SCOPES, *, name: str = ""
     ) -> tuple[ApiKey, str]:
-        """Create a key for a seller. Return its description and the key itself. Only the hash of the key is stored."""
+        """Create a key for a seller. Return the key's description and the key itself. Only the hash of the key is stored."""
         id_, secret = _new_key()
         values = {"id": id_, "seller_id": seller, "hash": _hash(secret), "name": name, "scopes": sorted(scopes)}
         row = self._work.run(_INSERT, **values).one()
         return _key(row), secret
 
     def rotate(self, key: UUID, grace: timedelta) -> tuple[ApiKey, str] | None:
-        """Create a key with the name and scopes of an old key, which then expires after ``grace``.
+        """Create a new key with the name and scopes of an old key. The old key then expires after ``grace``.
 
-        Return None if the old key has already expired.
+        Return None if the old key does not exist or has already expired.
         """
         id_, secret = _new_key()
         row = self._work.run(_ROTATE, old_id=key, grace=grace, id=id_, hash=_hash(secret)).one_or_none()
@@ -137,7 +137,9 @@ def _new_key() -> tuple[UUID, str]:
 
 
 def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()  # 256 random bits need no salt and no slow hash
+    return hashlib.sha256(
+        secret.encode()
+    ).digest()  # a key has 256 random bits, so its hash needs no salt and may be fast
 
 
 def _scopes(names: Collection[str]) -> frozenset[ApiScope]:

@@ -1,4 +1,4 @@
-"""Audit the records: each history leads to the state of its case, no row was changed, and payments agree with states."""
+"""Audit the records: check each case's history, the hashes of its rows, and whether its payments agree with its state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ select c.id, 'is refunded, but none of its refund operations was paid in full.' 
         or o.currency is distinct from p.currency)
 """
 _PAID_BUT_OPEN = """
-select c.id, 'was paid, but is ' || c.state || '.' as fault
+select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
   from refund_operations o join cases c on c.id = o.case_id
  where o.status = 'paid' and c.state not in ('refunded', 'with_support')
 """
@@ -36,13 +36,14 @@ with overdue as (
   select id from cases where next_action_at < now() - make_interval(secs => :seconds) and lease_until < now()
   except select item_id from outbox
 )
-select id, 'has been ' || c.state || ' for too long without a worker.' as fault from overdue join cases c using (id)
+select id, 'has been too long in the state “' || c.state || '”, and no worker processes it.' as fault
+  from overdue join cases c using (id)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One fault of one case, as a sentence that follows the case's id."""
+    """One fault of one case. The sentence is printed after the id of the case."""
 
     case_id: UUID
     sentence: str
@@ -72,14 +73,15 @@ def audit(work: UnitOfWork) -> AuditReport:
 
 
 def faults(case: CaseHistory) -> Iterator[str]:
-    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or an end that is not the case's state."""
+    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or a wrong last row."""
     head_hash, state = GENESIS, ""
     for number, row in enumerate(case.rows, start=1):
         if row.seq != number:
-            yield f"has no row {number} in its history; row {row.seq} follows."
+            yield f"has no row {number} in its history; the next row is row {row.seq}."
             return
         if row.from_state != state or not _is_possible(row.from_state, row.event, row.to_state):
-            yield f"cannot have gone from {row.from_state or 'nothing'} to {row.to_state} by {row.event} in row {number}."
+            before = f"the state “{row.from_state}”" if row.from_state else "no state"
+            yield f"cannot have gone from {before} to the state “{row.to_state}” by the event “{row.event}” in row {number}."
         head_hash = chain_hash(
             head_hash,
             case.id,
@@ -93,11 +95,12 @@ def faults(case: CaseHistory) -> Iterator[str]:
             row.evidence,
         )
         if head_hash != row.hash:
-            yield f"has a row {number} in its history that was changed after it was written."
+            yield f"has a row {number} in its history that was changed later."
             return
         state = row.to_state
     if (len(case.rows), state, head_hash) != (case.last_seq, case.state, case.head_hash):
-        yield f"is {case.state} at row {case.last_seq}, but its history ends in {state or 'nothing'} at row {len(case.rows)}."
+        end = f"ends in the state “{state}” at row {len(case.rows)}" if case.rows else "is empty"
+        yield f"is in the state “{case.state}” at row {case.last_seq}, but its history {end}."
 
 
 def _is_possible(from_state: str, event: str, to_state: str) -> bool:

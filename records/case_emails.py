@@ -1,4 +1,4 @@
-"""Store the e-mails about cases: due, claimed, sent and bounced. A case has at most one e-mail of each kind."""
+"""Store the e-mails about cases: which are due, claimed, sent or bounced. A case has at most one e-mail of each kind."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ select * from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[])) on confl
 _JOINED_CASE = """
 (select cast(h.evidence ->> 'joins' as uuid) from transitions h where h.case_id = t.case_id and h.event = 'found_open_case')
 """
-"""The earlier case that a duplicate request joined."""
+"""The id of the earlier case about the same purchase, if the case of the e-mail is a duplicate."""
 
 _QUEUE = LeasedQueue(
     table="case_emails",
@@ -52,7 +52,7 @@ update case_emails e set bounced_at = now() from cases c
  where c.id = e.case_id and e.case_id = :case_id and e.kind = :kind and e.bounced_at is null and e.claimed_until > 'epoch'
 returning c.seller_id
 """
-"""Only an e-mail that a worker has claimed can bounce."""
+"""Only an e-mail that a worker has claimed can be marked. An unclaimed e-mail was never sent, so it cannot bounce."""
 
 _COUNT_BY_PURCHASE = """
 select c.purchase_id, count(*) as emails from cases c join case_emails e on e.case_id = c.id and e.kind = :kind
@@ -77,7 +77,7 @@ select id, c.bulk, coalesce(c.seller_id, '') as seller_id from overdue join case
 
 @dataclass(frozen=True, slots=True)
 class DueEmail:
-    """One e-mail to send, and the kinds of the e-mails that its case sent before."""
+    """One e-mail to send, and the kinds of the e-mails that were sent before about the same case."""
 
     case_id: UUID
     kind: EmailKind
@@ -85,11 +85,11 @@ class DueEmail:
     refund: str | None = None
     """The payment provider's id of the refund."""
     joined: UUID | None = None
-    """The earlier case that this case joined. The e-mail reports the state of the earlier case."""
+    """The earlier case about the same purchase, if this case is a duplicate. The e-mail reports the earlier case's state."""
 
 
 class CaseEmails:
-    """The table ``case_emails``. The text of an e-mail is rendered when the e-mail is sent, so that no link is stored."""
+    """The table ``case_emails``. It does not store the text of an e-mail, because the text contains links to the case."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -120,21 +120,22 @@ class CaseEmails:
             self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
     def count_by_purchase(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
-        """Count the e-mails "you have requested this already" of the last ``seconds``, by purchase."""
+        """Return the number of "already requested" e-mails of each purchase in the last ``seconds``."""
         rows = self._work.run(
             _COUNT_BY_PURCHASE, purchase_ids=list(purchases), kind=EmailKind.ALREADY_REQUESTED, seconds=seconds
         )
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the address of each case, and the number of "not found" e-mails of the last ``seconds`` by address."""
+        """Return the address of each case, and each address's number of "not found" e-mails in the last ``seconds``."""
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 
     def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
-        """Store that an e-mail bounced, and open a support task. Return False if it bounced before or was never sent.
+        """Store that an e-mail bounced, and create a support task. Return False if it bounced before or was never sent.
 
-        Only the status code in ``why``, such as 5.1.1 (RFC 3463), is stored, because mail servers quote addresses in the text.
+        ``why`` is the mail server's text. Only its status code, such as 5.1.1 (RFC 3463), is stored, because the text can
+        contain an e-mail address.
         """
         row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind).one_or_none()
         if row is None:
@@ -151,7 +152,7 @@ class CaseEmails:
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return the cases with an e-mail that has been unsent for ``seconds``: (bulk, seller, case)."""
+        """Return at most ``limit`` cases with an e-mail that has been unsent for ``seconds``: (bulk, seller, case)."""
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 

@@ -41,12 +41,12 @@ select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
   from cases c join refund_operations o on o.case_id = c.id and o.status = 'paid'
  where c.state = 'refunded' order by c.received_at desc limit :limit
 """
-"""The time from acceptance to the record of the payment, of the newest refunded cases."""
+"""The milliseconds from a request's acceptance until its payment was recorded, for the newest refunded cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """A case with its seller, its purchase, its statutory withdrawal and its latest reasons. The API uses the same names."""
+    """A case with its seller, its purchase, its statutory withdrawal and its latest reasons. The API has the same field names."""
 
     id: UUID
     state: State
@@ -75,7 +75,7 @@ class CaseView:
     subscription: bool | None
     """True if the purchase renews automatically: a subscription, or a renewal of a subscription."""
     declared_by: str | None
-    """The name of the consumer who declared a statutory withdrawal, with ``statement`` and ``declared_at``."""
+    """The consumer's name, if the case has a statutory withdrawal. ``statement`` and ``declared_at`` also belong to it."""
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]
@@ -96,7 +96,7 @@ class CaseViews:
         return {row.id: _view(row) for row in self._work.run(_SELECT_BY_ID, ids=list(cases))} if cases else {}
 
     def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
-        """Return the cases in this state and of this seller, the newest first."""
+        """Return at most ``limit`` cases in this state and of this seller, the newest first. None means any state or seller."""
         return [_view(row) for row in self._work.run(_SEARCH, state=state, seller_id=seller, limit=limit)]
 
     def counts(self) -> dict[str, int]:
@@ -104,7 +104,7 @@ class CaseViews:
         return {row.state: row.cases for row in self._work.run(_COUNT_BY_STATE)}
 
     def latencies(self, limit: int) -> list[float]:
-        """Return the milliseconds from acceptance to payment of the newest refunded cases."""
+        """Return the milliseconds from acceptance to payment, for at most ``limit`` of the newest refunded cases."""
         return [float(row.ms) for row in self._work.run(_SELECT_LATENCIES, limit=limit)]
 
 

@@ -1,4 +1,4 @@
-"""Store cases: lock, lease and release them, count their deliveries, and find the overdue cases."""
+"""Store cases: lock, lease and release cases, count the deliveries of their messages, and find overdue cases."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,10 +21,13 @@ select {_COLUMNS} from cases c
  where c.id = any(:ids) and c.state = :state and c.lease_until <= now() and c.not_before <= now()
  order by c.received_at, c.id for no key update skip locked
 """
-"""The cases in a state that have no lease. A case that another transaction has locked is left out; the query does not wait."""
+"""The cases that are in ``state``, have no lease and need not wait until a later time.
+
+The query does not wait for a case that another transaction has locked: it skips the case.
+"""
 
 _LOCK_ONE = f"select {_COLUMNS} from cases c where c.id = :id for no key update"
-"""One case in any state. The query waits until the worker that is moving the case has finished."""
+"""One case in any state. If a worker is moving the case, the query waits until the worker has committed."""
 
 _LEASE = f"""
 update cases c
@@ -35,10 +38,11 @@ update cases c
                  and (not_before <= now() or :early) for no key update skip locked)
 returning {_COLUMNS}
 """
-"""Lease cases. The commit raises the fence, so that later writes of a worker with an earlier lease are refused.
+"""Lease cases, and raise the fence of each case. A write of a worker with an earlier lease is then refused.
 
-A case without a due time gets no due time. A case that is leased before ``not_before`` is due at ``not_before``. If the
-worker crashes before that time, the event that caused the lease is processed again.
+A case without a due time gets no due time. With ``early``, a case can be leased before ``not_before``. The case is then due
+at ``not_before`` or at the end of the lease, whichever is later. If the worker crashes before that time, the webhook event
+that caused the lease is processed again.
 """
 
 _RELEASE = """
@@ -69,7 +73,10 @@ select o.id, o.state, o.bulk, w.seller_id
   ) o
  order by o.turn, w.seller_id limit :limit
 """
-"""Cases without a lease whose timeout has ended: the oldest case of each seller first, and an equal share for each seller."""
+"""Cases without a lease whose timeout has ended.
+
+The query first returns the longest overdue case of each seller, then the next case of each seller, and so on.
+"""
 
 _COUNT_DELIVERY = """
 update cases set deliveries = deliveries + 1, delivered_at = now()
@@ -80,7 +87,10 @@ update cases set deliveries = deliveries + 1, delivered_at = now()
                order by id for no key update skip locked)
 returning id, deliveries
 """
-"""Count deliveries before the cases are processed. A case with a recent delivery is left to the worker of that delivery."""
+"""Count a delivery of each case before a worker processes the case.
+
+A case with a recent delivery is not counted, because the worker of that delivery may still be processing the case.
+"""
 
 _SELECT_CRASHED = """
 select id, deliveries from cases
@@ -102,7 +112,7 @@ _WITH_SUPPORT = """
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
 """
-"""The cases about a payment that are with support for one reason only."""
+"""The cases about a payment that are with support, and whose only reason is ``code``."""
 
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
@@ -129,24 +139,27 @@ class Cases:
         self._work = work
 
     def lock(self, ids: Sequence[UUID], *, state: State) -> list[Case]:
-        """Lock the cases in this state that have no lease, until the commit. Skip the cases that are locked already."""
+        """Lock, until the commit, the cases that are in this state and have no lease.
+
+        Skip the cases that another transaction has locked.
+        """
         return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), state=state)]
 
     def lock_one(self, case: UUID) -> Case | None:
-        """Lock this case until the commit. Wait for the worker that is moving it."""
+        """Lock this case until the commit. If a worker is moving the case, wait until the worker has committed."""
         row = self._work.run(_LOCK_ONE, id=case).one_or_none()
         return None if row is None else _case(row)
 
     def lease(self, ids: Sequence[UUID], *, states: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
-        """Lease for ``seconds`` the cases in one of these states that have no lease.
+        """Lease, for ``seconds``, the cases that are in one of these states and have no lease.
 
-        A case that waits until a later time is leased only with ``early``: an event about the case has arrived.
+        A case that must wait until a later time is leased only with ``early``, which is for webhook events about the case.
         """
         rows = self._work.run(_LEASE, ids=list(ids), states=_names(states), seconds=seconds, early=early)
         return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release leased cases without a transition: (case, seconds until the case is due again)."""
+        """Release leased cases, and record no transition: (case, seconds until the case is due again)."""
         if cases:
             self._work.run(
                 _RELEASE,
@@ -158,10 +171,10 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count a delivery of the cases in these states. Return each case's deliveries since its last transition.
+        """Count one more delivery of cases in these states. Return the deliveries of each counted case.
 
-        Only first deliveries are counted. With ``include_crashed``, a case is also counted if its last delivery began at
-        least ``apart`` seconds ago and led to no transition.
+        A case's deliveries are counted from its last transition. Only cases without a delivery are counted. With
+        ``include_crashed``, a case is also counted if its last delivery began at least ``apart`` seconds ago.
         """
         self._do_not_wait_for_disk()
         rows = self._work.run(
@@ -170,31 +183,32 @@ class Cases:
         return {row.id: row.deliveries for row in rows}
 
     def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
-        """Return cases whose delivery began at least ``apart`` seconds ago without a transition, with their deliveries.
+        """Return the cases whose last delivery began at least ``apart`` seconds ago and led to no transition.
 
-        The cases with the fewest deliveries come first.
+        The value of a case is its number of deliveries. The cases with the fewest deliveries come first.
         """
         rows = self._work.run(_SELECT_CRASHED, ids=list(ids), states=_names(states), apart=apart)
         return {row.id: row.deliveries for row in rows}
 
     def uncount_deliveries(self, counts: Mapping[UUID, int], *, states: Sequence[State]) -> None:
-        """Undo delivery counts, because no worker crashed: another process, such as the sweep, had locked the case.
+        """Subtract one delivery from cases that were not processed, because another process, such as the sweep, had locked them.
 
-        A count is undone if the case is still in one of these states and has no lease. The case is due at once.
+        A case is changed only if it is still in one of these states, has no lease, and has as many deliveries as in
+        ``counts``. The changed case is due immediately.
         """
         self._do_not_wait_for_disk()
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
-        """Lock the cases about this payment that are with support for this reason only and have no lease."""
+        """Lock the cases about this payment that have no lease and are with support only for this reason."""
         return [_case(row) for row in self._work.run(_LOCK_WITH_SUPPORT, provider=provider, charge=charge, code=code)]
 
     def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
-        """Return whether a case about this payment is with support for this reason only, with or without a lease."""
+        """Return whether a case about this payment is with support only for this reason. The case may have a lease."""
         return bool(self._work.run(_EXISTS_WITH_SUPPORT, provider=provider, charge=charge, code=code).scalar_one())
 
     def overdue(self, limit: int) -> list[OverdueCase]:
-        """Lock and return cases whose timeout has ended."""
+        """Lock and return at most ``limit`` cases whose timeout has ended."""
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
@@ -203,7 +217,7 @@ class Cases:
             self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
     def _do_not_wait_for_disk(self) -> None:
-        """Commit without a flush to disk, because nothing depends on a delivery count that a power failure loses."""
+        """Commit without waiting for the disk. A power failure can then lose a delivery count, but nothing depends on it."""
         self._work.run("set local synchronous_commit = off")
 
 

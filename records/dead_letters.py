@@ -37,7 +37,7 @@ class DeadLetters:
         self._work.run(_INSERT, queue=queue, body=body, why=why)
 
     def list_all(self, *, redriven: bool = False) -> list[DeadLetter]:
-        """Return the dead letters, the oldest first. ``redriven`` adds the dead letters that were published again."""
+        """Return the 500 oldest dead letters. With ``redriven``, include the dead letters that were published again."""
         return [DeadLetter(*row) for row in self._work.run(_SELECT, include_redriven=redriven)]
 
     def redrive(self, ids: list[int]) -> list[DeadLetter]:

@@ -45,7 +45,10 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
   ) y on true
  where p.id = any(:purchase_ids)
 """
-"""The seller as it is today, the policy at the time of the purchase, the open case, and the customer's earlier refunds."""
+"""The present data of the seller, the policy, the open case, and the customer's earlier refunds.
+
+The policy is the one that was in force at the purchase. For a renewal, it is the one that was in force at the charge.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class DecisionInputs:
         self._work = work
 
     def matches(self, cases: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
-        """Lock and return, for each case, the purchases with its reference and address."""
+        """Lock and return, for each case, the purchases with the case's reference and e-mail address."""
         purchases: dict[UUID, list[Purchase]] = {}
         for row in self._work.run(_SELECT_MATCHES, case_ids=list(cases)):
             purchases.setdefault(row.case_id, []).append(purchase_of(row[1:]))

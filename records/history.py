@@ -40,7 +40,7 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Move each case that is unchanged since its worker read it, and write the transition. Other cases are left out."""
+"""Write each transition, and move its case. A case that was moved or leased after its worker read it is left out."""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
@@ -93,8 +93,8 @@ class History:
     def record(self, transitions: Sequence[Transition]) -> set[UUID]:
         """Record these transitions with the effects of the new states: messages, e-mails and support tasks.
 
-        Return the cases that moved. If another worker has moved or leased a case since it was read, the case is not
-        moved and nothing is stored for it. A call must contain each case at most once.
+        Return the cases that moved. If another worker has moved or leased a case after the caller read it, the case does
+        not move, and nothing is stored for it. ``transitions`` must contain each case at most once.
         """
         if not transitions:
             return set()
@@ -132,7 +132,7 @@ class History:
         return {row.case_id for row in rows}
 
     def stream_all(self) -> Iterator[CaseHistory]:
-        """Yield every case with its history, in bounded memory."""
+        """Yield every case with its history. Only a limited number of rows is in memory at a time."""
         history: list[HistoryRow] = []
         case = None
         for row in self._work.stream(_SELECT_ALL):

@@ -1,4 +1,4 @@
-"""Lock idempotency keys. If two requests have the same key, the second request is refused and does not wait."""
+"""Lock idempotency keys. If a request arrives while another request has locked the same key, it is refused immediately."""
 
 import hashlib
 
@@ -19,5 +19,5 @@ class Idempotency:
 
 
 def _lock_number(source: str, key: str) -> int:
-    """Return the number of the lock. If two keys share a number, the later request is asked to retry in a second."""
+    """Return the number of a key's lock. Two different keys can have the same number. The later request must then be repeated."""
     return int.from_bytes(hashlib.sha256(f"{source}\n{key}".encode()).digest()[:8], "big", signed=True)

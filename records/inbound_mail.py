@@ -1,4 +1,4 @@
-"""Store inbound mails: one row for each mail of any kind, with the cases and e-mails that it led to."""
+"""Store inbound mails of every kind. A row contains the ids of the cases and of the inquiry e-mail that its mail led to."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -53,7 +53,7 @@ select sender_key, count(*) as replies from inbound_mails
 """
 
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
-"""States in which a case ended without a decision about the money. A later mail in the thread of the case is a new request."""
+"""States in which a case ended without a decision about the money. A later mail in the same thread is a new request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class ReceivedMail:
     message_id: str
     thread: str
     sender: str
-    """The address in the From field, which anyone can forge; empty if the mail has none."""
+    """The address in the From field, which anyone can forge. It is empty if the mail has no From address."""
     kind: str
     evidence: Mapping[str, Any]
 
@@ -74,16 +74,16 @@ class ReceivedMail:
 
 @dataclass(frozen=True, slots=True)
 class PreviousMail:
-    """The stored facts about the threads and senders of new mails, from before the new mails arrived."""
+    """What was stored about the threads and senders of new mails before these mails arrived."""
 
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
-    """The case that an earlier mail created, by thread, sender key and reference key."""
+    """The cases that earlier mails led to: (thread, sender key, reference key) to case."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
-    """The cases whose e-mails the new mails reply to, with their reference keys."""
+    """The cases to whose e-mails the new mails reply, each with the reference key of the case."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
-    """The threads and sender keys that have already got an inquiry e-mail."""
+    """(thread, sender key) if the sender has already got an inquiry e-mail in this thread."""
     replies: dict[str, int] = field(default_factory=dict)
-    """The number of mails of a sender key that led to a case or an e-mail in the last 24 hours."""
+    """For each sender key, the number of mails in the last 24 hours that led to a case or an inquiry e-mail."""
 
 
 class InboundMails:
@@ -113,9 +113,9 @@ class InboundMails:
         return {row.message_id: row.digest for row in rows}
 
     def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
-        """Return the stored facts about the threads and senders of these mails.
+        """Return what was stored about the threads and senders of these mails before the mails arrived.
 
-        ``replied_cases`` are the cases whose e-mails these mails reply to.
+        ``replied_cases`` contains the cases to whose e-mails these mails reply.
         """
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
         in_threads = self._work.run(_SELECT_THREAD_CASES, threads=threads, closed_states=_CLOSED_STATES)
@@ -130,7 +130,7 @@ class InboundMails:
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """Store the results of mails by Message-ID: the cases, and the inquiry e-mail if one was sent."""
+        """Store what each mail led to: Message-ID to (cases, inquiry e-mail). The inquiry e-mail is None if there is none."""
         links = [
             {
                 "message_id": message_id,

@@ -1,7 +1,8 @@
-"""Store e-mails that belong to no case, such as purchase links: due, claimed, sent, and their links opened.
+"""Store inquiry e-mails: e-mails that belong to no case, such as a purchase lookup link.
 
-The worker looks up the purchases, not the web server. The response time of the web server therefore does not reveal whether
-an address is known.
+A row also records whether its e-mail was claimed and sent, and whether the link in it was opened. The purchases are looked
+up by a worker and not by the web server. The response time of the web server therefore does not reveal whether an address
+is known.
 """
 
 from collections import Counter
@@ -90,15 +91,15 @@ class InquiryEmail:
     id: UUID
     kind: InquiryEmailKind
     to: str
-    """The address of the purchases. If no purchase was found, it is the address that the visitor typed or wrote from."""
+    """The e-mail address of the purchases. If no purchase was found, the address that the customer typed or wrote from."""
     locale: str
     thread: str | None
-    """The Message-ID of the mail that the e-mail replies to."""
+    """The Message-ID of the customer's mail, if the e-mail replies to a mail."""
     purchases: tuple[PurchaseWithDetails, ...]
 
 
 class InquiryLink(NamedTuple):
-    """The link in an inquiry e-mail: its language, and whether it can be opened."""
+    """The language of an inquiry e-mail, and whether the link in the e-mail can be opened."""
 
     locale: str
     opens: bool
@@ -141,7 +142,7 @@ class InquiryEmails:
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
         """Claim the unsent inquiry e-mails with these ids for ``seconds``, and look up their purchases.
 
-        An e-mail above the daily limit of its address is deleted.
+        An e-mail is deleted if its address has already got the daily maximum of e-mails of this kind.
         """
         rows = list(self._work.run(_CLAIM, ids=list(ids), seconds=seconds))
         to_look_up = [row.id for row in rows if row.kind in _KINDS_WITH_PURCHASES]
@@ -160,7 +161,7 @@ class InquiryEmails:
         return purchases
 
     def _delete_above_limit(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Delete the e-mails above the daily limit of their address, and return their ids."""
+        """Delete the e-mails that exceed the daily limit for their address, and return the ids of these e-mails."""
         if not ids:
             return set()
         due: Counter[tuple[str, str]] = Counter()
@@ -174,7 +175,7 @@ class InquiryEmails:
         return above_limit
 
     def _store_purchases(self, emails: Sequence[InquiryEmail]) -> None:
-        """Store the purchases that were found, because the link shows them later."""
+        """Store the purchases that were found, because the page of the link shows them later."""
         if emails:
             pairs = [(email.id, purchase.id) for email in emails for purchase in email.purchases]
             self._work.run(
@@ -197,16 +198,16 @@ class InquiryEmails:
             self._work.run(_RELEASE, ids=list(ids), seconds=seconds)
 
     def overdue(self, *, seconds: float, limit: int) -> list[UUID]:
-        """Return the inquiry e-mails that have been unsent for ``seconds``."""
+        """Return the ids of at most ``limit`` inquiry e-mails that have been unsent for ``seconds``."""
         return [row.id for row in self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)]
 
     def link(self, email: UUID) -> InquiryLink | None:
-        """Return the link of an inquiry e-mail without opening it; None if there is no such e-mail."""
+        """Return the link of an inquiry e-mail, but do not open the link. Return None if there is no such e-mail."""
         row = self._work.run(_SELECT_LINK, id=email).one_or_none()
         return None if row is None else InquiryLink(row.locale, bool(row.can_open))
 
     def open_link(self, email: UUID) -> list[UUID] | None:
-        """Return the purchases of a link, once. Return None if the link was opened before, has expired, or has no purchases."""
+        """Open a link, and return its purchases. Return None if the link was opened before, has expired, or has no purchases."""
         row = self._work.run(_OPEN_LINK, id=email).one_or_none()
         return None if row is None else list(row.purchase_ids)
 
@@ -227,9 +228,10 @@ def _inquiry_email(row: Row[*tuple[Any, ...]], matches: Sequence[PurchaseWithDet
 
 
 def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address: str) -> list[PurchaseWithDetails]:
-    """Return the purchases of the mailbox ``address``. If it has no purchases, return those of the first mailbox.
+    """Return the purchases of the mailbox ``address``. If it has none, return the purchases of the first mailbox found.
 
-    Two mailboxes can have the same address key (``ß`` and ``ss``). An e-mail never shows the purchases of two mailboxes.
+    Two mailboxes can have the same e-mail key, if one address contains ``ß`` and the other ``ss``. An e-mail never shows the
+    purchases of two mailboxes.
     """
     mailboxes = {purchase.email.lower() for purchase in purchases}
     first_mailbox = next((purchase.email.lower() for purchase in purchases), None)

@@ -1,4 +1,4 @@
-"""Store new requests: the case, the first row of its history and its message, in one statement."""
+"""Store new requests. One statement inserts the case, the first row of its history and its message."""
 
 import hashlib
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request before it is a case. Two submissions with the same ``source`` and ``key`` are the same request."""
+    """A request before it is a case. Submissions with the same ``source`` and ``key`` create only one case."""
 
     id: UUID
     request: RefundRequest
@@ -59,13 +59,13 @@ class Submission:
     key: str
     seller_id: str | None = None
     thread: str | None = None
-    """The Message-ID of the mail that carried the request. The case's e-mails reply to that mail."""
+    """The Message-ID of the mail that contained the request. The case's e-mails reply to that mail."""
     trusted: bool = False
     bulk: bool = False
 
     @property
     def digest(self) -> bytes:
-        """The hash that distinguishes a repeated request from another request with the same key."""
+        """A hash of the seller and the request. If a key is used again, the hash shows whether the request is the same."""
         return hashlib.sha256(f"{self.seller_id}\n{self.request.model_dump_json()}".encode()).digest()
 
 
@@ -77,11 +77,11 @@ class Accepted:
     state: State
     created: bool
     identical: bool
-    """False if the case exists and its request had a different content."""
+    """False if the case existed before, and was created from a request with a different content."""
 
 
 class Intake:
-    """The entry of requests into the records."""
+    """The creation of cases from requests."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -89,7 +89,7 @@ class Intake:
     def accept(self, submissions: Sequence[Submission]) -> list[Accepted]:
         """Create a case for each submission, and return the cases in the same order.
 
-        If a case with the source and key of a submission exists, return the existing case.
+        If there is already a case with a submission's source and key, no case is created, and the existing case is returned.
         """
         created = self._insert(submissions)
         if created:

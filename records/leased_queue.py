@@ -1,4 +1,7 @@
-"""Build the statements of leased queues: tables whose rows a worker claims for some seconds and marks as done once."""
+"""Build the SQL of leased queues.
+
+A leased queue is a table. A worker claims rows of the table for some seconds, processes them and marks them as done.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +13,14 @@ class LeasedQueue:
 
     table: str
     key: Mapping[str, str]
-    """The key columns with their types. A statement takes the values of a column as the array ``<column>s``."""
+    """The key columns with their types. A statement takes the values of ``<column>`` as the array ``<column>s``."""
     done_at: str
     queue: str
     """The broker's queue whose messages wake a worker for these rows."""
     message_id: str
-    """The SQL expression of the id that the message for a row carries."""
+    """The SQL expression for the id in the message about a row."""
     fenced: bool = False
-    """True if only the worker with the valid claim may mark a row as done. ``claimed_untils`` identifies the claims."""
+    """True if only the worker with the valid claim may mark a row as done. The array ``claimed_untils`` identifies the claim."""
 
     def claim(self, condition: str, returning: str) -> str:
         """Return the statement that claims, for ``seconds``, the free rows that meet ``condition``."""
@@ -44,9 +47,9 @@ returning {returning}
     def overdue(self) -> str:
         """Return the query for at most ``limit`` ids of rows that are free and older than ``seconds``.
 
-        Rows with a message in the outbox are left out, because otherwise the sweep would enqueue a backlog repeatedly.
-        The query uses ``except``. With ``not exists``, PostgreSQL chose a plan for an empty outbox, and the query took
-        seconds when the outbox had 20,000 messages.
+        Rows with a message in the outbox are left out, because otherwise each sweep would enqueue the same rows again.
+        The query uses ``except``. With ``not exists``, PostgreSQL chose a plan that is fast only for an empty outbox. The
+        query then took seconds with 20,000 messages in the outbox.
         """
         return f"""
 select {self.message_id} as id from {self.table}

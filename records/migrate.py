@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_LOCK_NUMBER = 0x6D6F6E6579  # "money"
+_LOCK_NUMBER = 0x6D6F6E6579  # the word "money" in ASCII
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -32,7 +32,7 @@ def migrate(engine: Engine) -> str:
 
 
 def analyze(engine: Engine) -> None:
-    """Update the query planner's statistics. Autovacuum would update them up to a minute after a table has grown."""
+    """Update the query planner's statistics now. After a table has grown, autovacuum may wait a minute before it updates them."""
     with engine.begin() as connection:
         connection.execute(text("analyze"))
 
@@ -40,7 +40,7 @@ def analyze(engine: Engine) -> None:
 def latest_revision() -> str:
     """Return the version that this code needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head, "there is a first migration"
+    assert head, "there is at least one migration"
     return head
 
 
@@ -51,7 +51,7 @@ def _earlier_revisions() -> frozenset[str]:
 
 
 def is_compatible(revision: str | None) -> bool:
-    """Return whether this code works with a database of this version: its own version, or a later version.
+    """Return whether this code works with a database of this version. It does if the version is the code's own or a later one.
 
     A later version is compatible because a migration only adds to the tables.
     """

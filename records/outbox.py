@@ -1,4 +1,4 @@
-"""Store the outbox: messages that are due, written in the transaction that makes them due, published by the relay."""
+"""Store the outbox, the messages that are due. The transaction that makes a message due writes it; the relay publishes it."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -38,7 +38,7 @@ with recursive seller as (
 )
 select t.item_id, p.seller_id from taken t join picked p using (id) order by t.id
 """
-"""The items of one message. The waiting sellers take turns, and each seller gets an equal share of the ``room`` items.
+"""Take the items for one message. Sellers with waiting items take turns, so that each gets an equal share of the ``room`` items.
 
 The query goes through the index from seller to seller: one index scan for each seller, however many items a seller has.
 """
@@ -99,7 +99,7 @@ class Outbox:
     def take(self, queue: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
         """Remove at most ``room`` items of a queue from the outbox. Return each item's id with its seller.
 
-        The sellers whose ids follow ``after`` take turns. With ``after=None``, all sellers take turns.
+        Sellers take turns. Only sellers whose ids follow ``after`` are considered, or all sellers if ``after`` is None.
         """
         rows = self._work.run(_TAKE, queue=queue, room=room, after=after, bulk=bulk)
         return [(row.item_id, row.seller_id) for row in rows]

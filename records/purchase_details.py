@@ -1,4 +1,4 @@
-"""Store the private details of purchases. A customer may see them after proving to own the address of the purchase."""
+"""Store the private details of purchases. A customer sees them only with a link from an e-mail to the purchase's address."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -37,7 +37,7 @@ DETAILED_PURCHASE_JOINS = """
   left join storefronts f on f.seller_id = p.seller_id
   left join purchase_details d on d.purchase_id = p.id
 """
-"""The joins from a purchase ``p`` to the tables of DETAILED_PURCHASE_COLUMNS."""
+"""The SQL joins from purchases ``p`` to the other tables in DETAILED_PURCHASE_COLUMNS."""
 
 _SELECT_BY_ID = f"""
 select {DETAILED_PURCHASE_COLUMNS} from purchases p {DETAILED_PURCHASE_JOINS}
@@ -62,7 +62,7 @@ class PurchaseWithDetails:
     support_email: str
     website: str | None
     whom_to_ask: str | None
-    """The technical support of this product, or of the seller if the product has none."""
+    """The contact for technical support: the product's contact, or the seller's contact if the product has none."""
     details: PurchaseDetails
 
 

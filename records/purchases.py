@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in its order. A dispute status from the provider overrules the seller's status."""
+"""The columns that purchase_of() reads, in this order. The provider's dispute status is used instead of the seller's status."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -60,7 +60,7 @@ _SET_DISPUTE = "update purchases set provider_dispute = :dispute where provider 
 
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
-    """Return the purchase of a row of PURCHASE_COLUMNS."""
+    """Return a purchase from the values of PURCHASE_COLUMNS."""
     by_name = dict(zip(_NAMES, values, strict=True))
     by_name["dispute"] = Dispute(by_name["dispute"])
     return Purchase(**by_name)
@@ -90,16 +90,16 @@ class Purchases:
         return [purchase_of(row) for row in self._work.run(_SELECT_BY_PAYMENT, **_columns(payments))]
 
     def add_refunded(self, purchase: UUID, minor: int) -> None:
-        """Store that at least ``minor`` units of this purchase were refunded, by Moneyback or outside it."""
+        """Store that at least ``minor`` minor units of this purchase were refunded, by Moneyback or outside Moneyback."""
         self._work.run(_RAISE_REFUNDED, id=purchase, minor=minor)
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
-        """Lock the purchases of these payments until the commit, so that workers take turns: (provider, charge)."""
+        """Lock the purchases of these payments until the commit: (provider, charge). Other workers wait for the lock."""
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Return the charges of this provider that have an open dispute, in order, from the first charge after ``after``."""
+        """Return at most ``limit`` charges of this provider with an open dispute. They are sorted and follow ``after``."""
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
         ]

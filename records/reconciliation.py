@@ -34,12 +34,15 @@ class Reconciliation:
         return [operation_of(row) for row in rows]
 
     def mark_reconciled(self, operations: Sequence[RefundOperation]) -> None:
-        """Store that the provider lists these operations."""
+        """Mark these operations as reconciled, because the provider lists them."""
         self._work.run(_MARK_RECONCILED, keys=[operation.key for operation in operations])
 
     def unlisted(
         self, provider: str, *, since: datetime, until: datetime, begun: datetime
     ) -> Iterator[RefundOperation]:
-        """Yield the paid and pending operations, sent between ``since`` and ``until``, that were not listed since ``begun``."""
+        """Yield the paid and pending operations that were sent from ``since`` to ``until``.
+
+        Operations that were marked as reconciled at ``begun`` or later are left out.
+        """
         for row in self._work.stream(_SELECT_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

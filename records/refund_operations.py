@@ -1,6 +1,7 @@
-"""Store refund operations and payment claims, before the provider is called.
+"""Store payment claims, refund operations and their results. An operation is stored before the provider is called.
 
-A case has at most one open operation. A new operation is opened only if the last operation certainly moved no money.
+A case has at most one open operation. A new operation is created only if the last operation certainly moved no money, or if
+the money came back.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ update refund_operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""Only operations whose case the worker still leases are marked, because a worker that lost its lease may not send."""
+"""An operation is marked only if the worker still has the lease of its case. A worker without the lease must not send."""
 
 _COUNT_POLL = """
 update refund_operations o
@@ -75,7 +76,10 @@ update refund_operations o
   from unnest(cast(:keys as text[]), cast(:empties as bool[]), cast(:replays as bool[])) as i(key, empty, replayed)
  where o.key = i.key
 """
-"""Count polls. An empty lookup, which found no refund, counts only ``apart`` seconds after the last counted empty lookup."""
+"""Count polls. A poll that found no refund also raises ``empty_lookups``, but at most once in ``apart`` seconds.
+
+For the first empty lookup, the seconds are counted from the last time that the refund was sent.
+"""
 
 _RECORD_DECLINE = """
 update refund_operations o set code = i.code
@@ -114,7 +118,7 @@ class RefundOperations:
         self._work = work
 
     def claim(self, operations: Sequence[RefundOperation]) -> set[UUID]:
-        """Claim the payments of these operations. Return the cases that have the claim."""
+        """Claim the payment of each operation for its case. Return the cases that have got the claim, now or before."""
         rows = self._work.run(
             _CLAIM,
             providers=[operation.provider for operation in operations],
@@ -124,7 +128,7 @@ class RefundOperations:
         return {row.case_id for row in rows}
 
     def create(self, operations: Sequence[RefundOperation]) -> None:
-        """Store these operations as sent now. The caller commits before it calls the provider."""
+        """Store these new operations with the status ``sent``. The caller commits before it calls the provider."""
         if operations:
             self._work.run(
                 _INSERT,
@@ -158,7 +162,7 @@ class RefundOperations:
         return {(row.provider, row.refund_id): operation_of(row) for row in rows}
 
     def mark_resent(self, calls: Sequence[tuple[Case, RefundOperation]]) -> set[str]:
-        """Store, before the call, that these operations are sent again. Return the keys of the operations that may be sent."""
+        """Store that these operations are about to be sent again. Return the keys of the operations that may be sent."""
         if not calls:
             return set()
         rows = self._work.run(
@@ -170,9 +174,9 @@ class RefundOperations:
         return {row.key for row in rows}
 
     def count_polls(self, polls: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
-        """Count polls without a result: (key, True if no refund was found, True if the provider replays an error).
+        """Count polls without a result: (key, True if no refund was found, True if the provider repeated a stored error).
 
-        An empty lookup counts only ``apart`` seconds after the last counted empty lookup.
+        The polls that found no refund raise ``empty_lookups`` at most once in ``apart`` seconds.
         """
         if polls:
             keys, empties, replays = map(list, zip(*polls, strict=True))
@@ -193,13 +197,13 @@ class RefundOperations:
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
-        """Store the code with which the provider declined a repeat: (operation, code). The operation stays open."""
+        """Store why the provider declined a repeated call: (operation, decline code). The operation stays open."""
         if declines:
             keys = [operation.key for operation, _ in declines]
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])
 
     def close(self, operations: Sequence[RefundOperation], status: OperationStatus) -> None:
-        """Close operations that moved no money and can no longer move money, as ``absent`` or ``declined``."""
+        """Close operations with the status ``absent`` or ``declined``. They moved no money and can no longer move money."""
         if operations:
             self._work.run(_SET_STATUS, keys=[operation.key for operation in operations], status=status)
 

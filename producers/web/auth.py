@@ -32,7 +32,7 @@ def _authenticate(
     records: RecordsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> ApiClient:
-    """Return the client of the API key, if the key has the scopes that the operation needs."""
+    """Return the client with this API key. Raise a ProblemError if the key is invalid or lacks a required scope."""
     client = None
     if credentials is not None:
         with records.work() as work:
@@ -54,9 +54,15 @@ PurchaseWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.P
 
 OptionalIdempotencyKey = Annotated[
     str | None,
-    Header(description="the same key with the same body is always the same request; a key never expires", **_HEADER),
+    Header(
+        description="if the same body is sent again with the same key, it is the same request; a key never expires",
+        **_HEADER,
+    ),
 ]
 RequiredIdempotencyKey = Annotated[
     str,
-    Header(description="the same key with the same lines is always the same requests; a key never expires", **_HEADER),
+    Header(
+        description="if the same lines are sent again with the same key, they are the same requests; a key never expires",
+        **_HEADER,
+    ),
 ]

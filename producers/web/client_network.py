@@ -1,4 +1,4 @@
-"""Finds the network that a request comes from, behind the proxies that the settings trust."""
+"""Finds the network of the client that sent a request. The request may have passed through proxies that the settings trust."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,15 @@ from starlette.requests import Request
 Address = IPv4Address | IPv6Address
 
 PREFIX_LENGTHS = {4: 24, 6: 56}
-"""The prefix length of a network by IP version. A customer or an office can use every address in such a network."""
+"""The prefix length of a client's network, by IP version. One customer or one office can use all addresses of this network."""
 
 _FORWARDED_FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*))')
 
 
 def client_network(request: Request, trusted: Sequence[str]) -> str:
-    """Return the network of the nearest address that is not a trusted proxy. ``trusted`` has the networks of the proxies.
+    """Return the network of the nearest address that is not a trusted proxy.
+
+    ``trusted`` contains the networks of the trusted proxies.
 
     Each proxy appends the address of its own client. The addresses are therefore read from the right, and an address is
     used only if a trusted proxy appended it.
@@ -35,7 +37,7 @@ def client_network(request: Request, trusted: Sequence[str]) -> str:
 
 
 def _forwarded_hops(request: Request) -> Iterator[str]:
-    """Return the client that each proxy reports, starting with the nearest proxy."""
+    """Return the client address that each proxy reports, starting with the report of the nearest proxy."""
     forwarded = [part for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
     if not forwarded:
         lines = ",".join(request.headers.getlist("forwarded"))

@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the shared objects of the application, as endpoints receive them."""
+"""FastAPI dependencies: functions that give an endpoint the shared objects of the application."""
 
 from typing import Annotated
 
@@ -13,21 +13,21 @@ from records import Records
 
 
 async def get_records(connection: HTTPConnection) -> Records:
-    """Return the application's records."""
+    """Return the object that opens transactions on the database."""
     records = connection.app.state.records
     assert isinstance(records, Records)
     return records
 
 
 async def get_group_commit(connection: HTTPConnection) -> GroupCommit:
-    """Return the application's group commit."""
+    """Return the object that commits the requests of concurrent threads together."""
     group_commit = connection.app.state.group_commit
     assert isinstance(group_commit, GroupCommit)
     return group_commit
 
 
 async def get_links(connection: HTTPConnection) -> Links:
-    """Return the application's signed links."""
+    """Return the object that creates and reads signed links."""
     links = connection.app.state.links
     assert isinstance(links, Links)
     return links

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.web.problems import ProblemCode, problem_response
 
-MAX_BODY_BYTES: Final = 64 * 1024  # a comment of 4,000 characters, with up to 12 bytes for each in percent-encoding
+MAX_BODY_BYTES: Final = 64 * 1024  # bytes; a comment has 4,000 characters of up to 12 bytes in percent-encoding
 MAX_WEBHOOK_BYTES: Final = 256 * 1024  # a provider can send many events in one webhook
-MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # 100,000 requests; the body is read line by line and never stored as a whole
+MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # about 100,000 requests; they are read line by line
 _MAX_BYTES_BY_PATH: Final = {"/v1/webhooks/": MAX_WEBHOOK_BYTES, "/v1/refund-requests/bulk": MAX_BULK_BYTES}
 
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
@@ -24,11 +24,11 @@ HEADERS: Final = {
         "base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # the address of a page can be a customer's link
+    "referrer-policy": "no-referrer",  # the address of a page can be a customer's secret link
     "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",  # no cache may store a case page; public pages set this header themselves
+    "cache-control": "no-store",  # no cache may store the page of a case; public pages set another value
 }
 
 _log = structlog.get_logger()
@@ -57,12 +57,12 @@ class SecurityHeadersMiddleware:
 class CrossSiteFormMiddleware:
     """Middleware that refuses forms that another site makes a browser send.
 
-    The API is exempt, because programs send an API key and are not browsers. A browser names the site of a request in
-    Sec-Fetch-Site. Old browsers, and all browsers without HTTPS, send only Origin. A client that sends neither header
-    is not a browser.
+    The API is exempt, because its clients are programs with an API key and not browsers. A browser reports in
+    Sec-Fetch-Site whether another site made it send a request. Old browsers, and all browsers without HTTPS, send only
+    Origin. A client that sends neither header is not a browser.
 
-    ``Origin: null`` is allowed, because our own pages send it under our referrer policy. This is safe because there are
-    no cookies. A request has no additional rights if a customer's browser sends it.
+    ``Origin: null`` is allowed: our referrer policy makes browsers send it for our own forms. This is safe because we use
+    no cookies. A request from a customer's browser has no more rights than a request from any other client.
     """
 
     def __init__(self, app: ASGIApp, *, public_url: str) -> None:
@@ -96,7 +96,7 @@ class ErrorPageMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application, and respond with an error page if it fails."""
+        """Run the application. If it raises an exception, send an error page."""
         has_started = False
 
         async def send_and_mark_start(message: Message) -> None:
@@ -110,7 +110,8 @@ class ErrorPageMiddleware:
         try:
             await self.app(scope, receive, send_and_mark_start)
         except Exception:
-            _log.exception("unhandled_exception", method=scope["method"])  # no path: a path can be a customer's link
+            # The path is not logged, because it can be a customer's secret link.
+            _log.exception("unhandled_exception", method=scope["method"])
             if has_started:
                 raise  # a part of the response was sent, so only a broken connection can report the error
             await problem_response(Request(scope), ProblemCode.INTERNAL_ERROR)(scope, receive, send)
@@ -119,7 +120,8 @@ class ErrorPageMiddleware:
 class BodySizeLimitMiddleware:
     """Middleware that refuses a body that is larger than the limit of its path.
 
-    A body whose Content-Length is too large is not read. Without a correct Content-Length the body is read up to the limit.
+    If Content-Length is too large, the body is not read. If Content-Length is missing or too small, the body is read up to
+    the limit, and a longer body is refused.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -134,7 +136,7 @@ class BodySizeLimitMiddleware:
         max_bytes = next(limits, MAX_BODY_BYTES)
         content_length = Headers(scope=scope).get("content-length", "0")
         if not content_length.isdecimal() or int(content_length[:20]) > max_bytes:
-            # the rest of the body is not read, so the connection must be closed
+            # the body is not read, so the connection must be closed
             refusal = problem_response(Request(scope), ProblemCode.CONTENT_TOO_LARGE, headers={"connection": "close"})
             await refusal(scope, receive, send)
             return

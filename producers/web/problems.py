@@ -17,15 +17,15 @@ from producers.web.validation_errors import FieldError, error_message, field_err
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
-DATABASE_RETRY_AFTER: Final = "5"  # seconds; a database that restarts is available again by then
-_KEY_RETRY_AFTER: Final = "1"  # seconds; a commit takes much less time
+DATABASE_RETRY_AFTER: Final = "5"  # seconds; a database that restarts is usually available again after this time
+_KEY_RETRY_AFTER: Final = "1"  # seconds; the first request with the key is committed in much less time
 
 
 class ProblemCode(DescribedEnum):
-    """The codes of problems. The cause of a code says what happened. The remedy says what the client must do."""
+    """The codes of problem documents. The cause of a code says what happened. The remedy says what the client must do."""
 
     status: int
-    heading: str  # the title of the document; the name title is not free, because str has a method with this name
+    heading: str  # the title of the problem document; str has a method title(), so this attribute has another name
     cause: str
     remedy: str
 
@@ -112,7 +112,7 @@ class ProblemCode(DescribedEnum):
         413,
         "Content too large",
         "The body is too large. Nothing was stored.",
-        "Send at most 64 KB, for a webhook at most 256 KB, in bulk at most 64 MB.",
+        "The maximum is 64 KB. For a webhook it is 256 KB, and for a bulk request 64 MB.",
     )
     UNSUPPORTED_MEDIA_TYPE = (
         "unsupported_media_type",
@@ -140,7 +140,7 @@ class ProblemCode(DescribedEnum):
         429,
         "Too many requests",
         "The rate limit was reached. Nothing was accepted.",
-        "Send the same request again after the seconds in Retry-After.",
+        "Send the same request again after the number of seconds in the Retry-After header.",
     )
     INTERNAL_ERROR = (
         "internal_error",
@@ -177,7 +177,8 @@ _UNREADABLE_FORM: Final = CustomerText(
 )
 CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
-    ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,  # our own pages send valid forms, so this form was changed
+    # Our forms send no unknown field, and a form page shows wrong values in its fields. So this form was changed.
+    ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,
     ProblemCode.CROSS_SITE_REQUEST: CustomerText(
         "This form came from another site",
         "Another site made your browser send this form, so we didn’t accept it. Please open the form on our site and send "
@@ -226,7 +227,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """An error that ends a request with a problem. Without ``detail`` the response has the default detail of the code."""
+    """An exception that causes an error response. Without ``detail``, the response has the default detail of ``code``."""
 
     def __init__(self, code: ProblemCode, detail: str | None = None) -> None:
         super().__init__(detail or code.detail)
@@ -260,7 +261,7 @@ def problem_response(
 def problem_document(
     public_url: str, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
 ) -> dict[str, Any]:
-    """Return the problem document as JSON values."""
+    """Return the problem document as a dict of JSON values."""
     return Problem(
         type=problem_type(public_url, code),
         title=code.heading,
@@ -282,7 +283,7 @@ def is_program(request: Request) -> bool:
 
 
 class _AsciiJSONResponse(JSONResponse):
-    """JSON in ASCII, because the input of a client can contain half a surrogate pair, which UTF-8 cannot encode."""
+    """A JSON response in ASCII. It can repeat a client's text with half a surrogate pair, which UTF-8 cannot encode."""
 
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature is Starlette's
         """Return the content as ASCII."""
@@ -302,7 +303,7 @@ def on_idempotency_key_reused(request: Request, _: Exception) -> Response:
 
 
 def on_idempotency_key_in_use(request: Request, _: Exception) -> Response:
-    """Handle a repeated request while the first request is not committed yet."""
+    """Handle a request whose idempotency key belongs to another request that is not committed yet."""
     return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_IN_USE, headers={"retry-after": _KEY_RETRY_AFTER})
 
 

@@ -1,8 +1,8 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-A limit counts what a client sends and looks nothing up, so it does not reveal whether a purchase exists. Each counter is
-stored under a keyed hash, so the broker does not contain addresses. If the broker is unavailable or is not a Redis, each
-process counts in its own memory. Customers can then still send forms.
+A limit counts what a client sends and does not look up a purchase, so it does not reveal whether the purchase exists. The
+name of a counter contains a keyed hash of the counted value, so the broker stores no e-mail addresses. If the broker is
+unavailable or is not a Redis, each process counts in its own memory. Customers can then still send forms.
 """
 
 import hashlib
@@ -34,26 +34,28 @@ from producers.web.pages import forms
 from producers.web.problems import ProblemCode, is_program, problem_response
 
 STORE_ERRORS: Final = (redis.RedisError, OSError)
-STORE_TIMEOUT: Final = 0.25  # seconds; a broker on the local network answers in a millisecond, and the customer waits
-STORE_RETRY_DELAY: Final = 5.0  # seconds until the next use of a broker that was unavailable
+STORE_TIMEOUT: Final = (
+    0.25  # seconds; a broker on the local network answers in a millisecond, and a customer must not wait long
+)
+STORE_RETRY_DELAY: Final = 5.0  # seconds until a broker that was unavailable is used again
 KEY_PREFIX: Final = "moneyback:rate-limit"
 STATUTORY_WITHDRAWAL_PATH: Final = "/withdraw"
-"""Statutory withdrawals are limited by network only. The law allows no limit by the consumer's address or reference."""
+"""Statutory withdrawals are limited by network only. The law allows no limit by e-mail address or reference."""
 
 _log = structlog.get_logger()
 
 
 class RateLimit(StrEnum):
-    """The value by which a limit counts requests."""
+    """The names of the limits. Each limit counts requests with the same value, such as the same e-mail address."""
 
-    ADDRESS = "address"
-    REFERENCE = "reference"
-    LINK = "link"
-    NETWORK = "network"
-    KEY = "key"
-    CALLS = "calls"
-    BULK = "bulk"
-    BULK_CALLS = "bulk_calls"
+    ADDRESS = "address"  # forms with one e-mail address
+    REFERENCE = "reference"  # forms with one reference
+    LINK = "link"  # forms of one link
+    NETWORK = "network"  # forms from one network
+    KEY = "key"  # API calls with one API key
+    CALLS = "calls"  # API calls from one network
+    BULK = "bulk"  # bulk calls with one API key
+    BULK_CALLS = "bulk_calls"  # bulk calls from one network
 
 
 def _limit_items(limits: Limits) -> dict[RateLimit, RateLimitItem]:
@@ -80,7 +82,10 @@ class RateLimitedError(Exception):
 
 
 class RateLimits:
-    """Counters in moving windows, which are in the broker's Redis for all processes, or in the memory of this process."""
+    """Counts requests in moving windows.
+
+    The counters are in the broker's Redis, where all processes share them, or else in the memory of this process.
+    """
 
     def __init__(self, url: str | None, secret: str, limits: Limits) -> None:
         self._secret = hashlib.sha256(f"moneyback rate limits {secret}".encode()).digest()
@@ -104,7 +109,9 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            longest = max(reached, key=delays.__getitem__)  # before this delay ends, a repeat would be refused
+            longest = max(
+                reached, key=delays.__getitem__
+            )  # after a shorter delay, this limit would still refuse the request
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])
             raise RateLimitedError(limit, hits[longest][0], delays[longest])
@@ -160,11 +167,15 @@ def _seconds_until_room(storage: RedisStorage | MemoryStorage, item: RateLimitIt
     return max(1, math.ceil(reset_time - time.time()))
 
 
-# FastAPI calls these dependencies before an endpoint.
+# FastAPI calls limit_forms and limit_api_calls before an endpoint.
 
 
 async def limit_forms(request: Request) -> None:
-    """Limit submitted forms by network, and by their link or their e-mail address and reference. GET is not limited."""
+    """Limit submitted forms. GET requests are not limited.
+
+    Every form is limited by network. A form that belongs to a link is also limited by the link. Other forms, except the
+    statutory withdrawal, are also limited by e-mail address and by reference.
+    """
     rate_limits = request.app.state.rate_limits
     if rate_limits is None or request.method != "POST":
         return
@@ -182,7 +193,10 @@ async def limit_forms(request: Request) -> None:
 
 
 async def limit_api_calls(request: Request) -> None:
-    """Limit API calls by API key, and by network to count calls with invalid keys. Bulk calls have separate limits."""
+    """Limit API calls by API key and by network. Bulk calls have separate limits.
+
+    The limit by network stops a client that tries many invalid API keys.
+    """
     rate_limits = request.app.state.rate_limits
     if rate_limits is None:
         return
@@ -195,10 +209,7 @@ async def limit_api_calls(request: Request) -> None:
 
 
 def on_rate_limited(request: Request, error: Exception) -> Response:
-    """Handle a RateLimitedError: a sentence for customers, and headers for programs.
-
-    The headers follow draft-ietf-httpapi-ratelimit-headers.
-    """
+    """Handle a RateLimitedError. A program also gets the headers of draft-ietf-httpapi-ratelimit-headers."""
     assert isinstance(error, RateLimitedError)
     headers = {"retry-after": str(error.seconds)}
     if is_program(request):

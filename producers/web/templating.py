@@ -17,15 +17,15 @@ from config.i18n import LANGUAGES, Translator, preferred_language, translator_fo
 
 HERE = Path(__file__).parent
 READ_METHODS = ["GET", "HEAD"]
-"""The HTTP methods of a page."""
+"""The HTTP methods that show a page and change nothing."""
 LANGUAGE_PARAMETER = "lang"
-"""The query parameter of the language that the reader chose. Links repeat the parameter, so no cookie is needed."""
+"""The query parameter for the language that the reader chose. Links on a page contain it too, so no cookie is needed."""
 KEPT_PARAMETERS = ("seller", "q", "ask", "reference", "reason")
-"""The query parameters that the links to other languages repeat. None of the parameters contains an e-mail address."""
+"""The query parameters that a link to the same page in another language keeps. An e-mail address is not kept."""
 
 
 class _SharedBytecodeCache(BytecodeCache):
-    """Compiled templates that all languages share, because only the translations of the languages differ."""
+    """A cache of compiled templates. All languages share it, because a compiled template contains no translations."""
 
     def __init__(self) -> None:
         self._bytecode: dict[str, bytes] = {}
@@ -43,7 +43,7 @@ class _SharedBytecodeCache(BytecodeCache):
 class Templates:
     """The templates of the web application. Each language has its own Jinja environment.
 
-    A template in ``folders`` replaces the template of the same name.
+    A template in one of the ``folders`` replaces our template with the same name.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -103,7 +103,7 @@ class Page:
         return self if self.chosen_language else replace(self, translator=translator_for(locale))
 
     def to(self, address: str, **parameters: str) -> str:
-        """Return one of our addresses with these parameters and the language that the reader chose."""
+        """Return ``address`` with these query parameters and with the language that the reader chose."""
         values = {LANGUAGE_PARAMETER: self.chosen_language, **parameters}
         query = {name: value for name, value in values.items() if value}
         return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}" if query else address

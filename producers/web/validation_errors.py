@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
-MAX_ERRORS = 20  # enough to correct a request; a body full of errors gets a short response
+MAX_ERRORS = 20  # enough to correct a request; the response stays short even if every field is wrong
 _MAX_NAME_LENGTH = 100
 
 

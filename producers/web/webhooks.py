@@ -18,7 +18,9 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = 4  # of one provider, because a slow fetch of its certificate must not delay forms
+MAX_CONCURRENT_WEBHOOKS: Final = (
+    4  # for each provider; if a provider's certificate loads slowly, threads for forms remain
+)
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -26,13 +28,13 @@ _log = structlog.get_logger()
 
 
 class WebhookReceiver:
-    """The receiver of the webhooks of the connected providers. Each provider has threads of its own."""
+    """The receiver of the webhooks of the connected providers. The webhooks of each provider have a limit of threads."""
 
     def __init__(self, parsers: Mapping[str, WebhookParser]) -> None:
         self._parsers = {name: (parser, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, parser in parsers.items()}
 
     async def receive(self, records: Records, provider: str, request: Request) -> bytes:
-        """Store the events of a webhook, and return the body that the provider expects."""
+        """Store the events of a webhook. Return the response body that the provider expects."""
         if provider not in self._parsers:
             raise ProblemError(ProblemCode.NOT_FOUND, "No payment provider of this name is connected.")
         parser, limiter = self._parsers[provider]
@@ -65,7 +67,9 @@ class WebhookReceiver:
     },
 )
 async def receive_provider_webhook(
-    provider: Annotated[str, Path(description="the provider's name, as in purchases", examples=["stripe"])],
+    provider: Annotated[
+        str, Path(description="the provider's name, as in a purchase's field “provider”", examples=["stripe"])
+    ],
     request: Request,
     records: RecordsDep,
 ) -> Response:
@@ -79,7 +83,9 @@ async def _read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        raise HTTPException(ProblemCode.MALFORMED_BODY.status) from None  # there is no client to read the response
+        raise HTTPException(
+            ProblemCode.MALFORMED_BODY.status
+        ) from None  # the client is disconnected and gets no response
 
 
 def _store(

@@ -4,8 +4,8 @@ Every link is signed for one purpose. A change of the case needs the confirmatio
 of the purchase. The change also needs a ticked box, because mail scanners open links, and some scanners press buttons.
 Customers forward the status link more freely, so the status link changes nothing.
 
-After the back button, after a double click or in a second tab, the customer sees the current state of the case. An action
-that is already done is not repeated, and the page leads to the status.
+If the customer goes back, clicks twice or opens a second tab, the page shows the current state of the case. If an action was
+already done, it is not repeated, and the customer is redirected to the status page.
 """
 
 from uuid import UUID
@@ -49,7 +49,7 @@ def confirm(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsD
 
 @router.api_route("/confirm/{token}/cancel", methods=READ_METHODS)
 def show_cancellation(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
-    """Show what the customer keeps after cancelling the request. GET changes nothing."""
+    """Ask whether the customer wants to cancel the request. GET changes nothing."""
     return _render_question("cancel_request.html", token, page, records, links)
 
 
@@ -76,7 +76,7 @@ def show_status(token: str, page: PageDep, records: RecordsDep, links: LinksDep)
 
 @router.api_route("/status/{token}/news", methods=READ_METHODS)
 def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, last_seq: int = 0) -> Response:
-    """Return the new content of the status page, or an empty response if ``last_seq`` is still the last transition."""
+    """Return the new content of the status page. If ``last_seq`` is still the last transition, return an empty response."""
     case_id = _read_link(links, Purpose.STATUS, token)
     with records.work() as work:
         history = work.history.for_case(case_id)
@@ -117,7 +117,7 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
 def _render_question(
     template: str, token: str, page: Page, records: Records, links: Links, *, is_unticked: bool = False
 ) -> Response:
-    """Return the page that asks to confirm or to cancel. Once the customer has answered, redirect to the status."""
+    """Return the page that asks to confirm or to cancel. If the customer has answered before, redirect to the status page."""
     view = _get_view(records, _read_link(links, Purpose.CONFIRM, token))
     if view.state is State.EXPIRED:
         return _render_not_possible(view, case_copy.HEADLINES[view.state].sentence, page, links)
@@ -151,7 +151,7 @@ def _render_not_possible(view: CaseView, sentence: str, page: Page, links: Links
 
 
 def _read_link(links: Links, purpose: Purpose, token: str) -> UUID:
-    """Return the id of the case in a link."""
+    """Return the id of the case from the token of a link."""
     try:
         return links.read(purpose, token)
     except NotPossibleError as error:
@@ -167,5 +167,5 @@ def _get_view(records: Records, case_id: UUID) -> CaseView:
 
 
 def _status_path(links: Links, case_id: UUID) -> str:
-    """Return the path of the status page, so that a redirect stays on the host of the request."""
+    """Return the path of the status page. The path contains no host, so a redirect stays on the host of the request."""
     return f"/status/{links.to(Purpose.STATUS, case_id).rpartition('/')[2]}"

@@ -136,7 +136,7 @@ SHORT_OF_MONEY = (
 
 _STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
 _CODES = {code.value: code for code in ReasonCode}
-"""The reason codes by stored value. A newer version of the program may have stored a value that is missing here."""
+"""The reason codes by stored value. A later version of Moneyback may have stored a value that this version does not know."""
 _NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
 
 
@@ -161,7 +161,7 @@ class TimelineEntry:
 
 
 def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
-    """Return the entries, oldest first. If consecutive entries have the same sentence, only the first entry is returned."""
+    """Return the entries of the timeline, the oldest first. If neighbours have the same sentence, only the first is returned."""
     entries = [
         TimelineEntry(row.created_at, SHORT_OF_MONEY if is_short_of_money(row) else STEPS[Event(row.event)])
         for row in history
@@ -193,5 +193,5 @@ def zone_of(view: CaseView) -> ZoneInfo:
 
 
 def shows_purchase(view: CaseView) -> bool:
-    """Return whether the page may show the purchase: only if the purchase belongs to this case."""
+    """Return whether the page may show the purchase. A received, unmatched or duplicate case never shows a purchase."""
     return view.purchase is not None and view.state in _STATES_WITH_PURCHASE

@@ -1,6 +1,7 @@
-"""The status of a case in more detail than its state.
+"""The status of a case that the customer sees. It is more detailed than the state of the case.
 
-The last transition refines the headline. The status also has the expected arrival of the money and the refresh interval.
+The headline depends on the state and on the last transition. The status also contains the time when the money should arrive,
+and the refresh interval of the page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ AFTER: Mapping[tuple[State, Event], StatusHeadline] = {
         Tone.WAITING,
     ),
 }
-"""The headlines of a state after a certain last transition. They are more precise than the headline of the state."""
+"""The headlines for a state and the event that led to the state. They are more precise than the headline of the state."""
 
 NO_BALANCE = StatusHeadline(
     "Your refund is waiting for the seller’s funds",
@@ -90,12 +91,12 @@ def refresh_interval(view: CaseView, history: Sequence[HistoryRow]) -> int | Non
 
 
 def can_request_again(view: CaseView) -> bool:
-    """Return whether the customer can send a new request, which may succeed."""
+    """Return whether the customer can send a new request that may succeed."""
     return view.state in _CAN_REQUEST_AGAIN and not _is_unmatched_withdrawal(view)
 
 
 def expected_arrival_day(view: CaseView) -> str | None:
-    """Return when the customer sees the money of a completed refund, or None for other states."""
+    """Return when the customer should see the money of a completed refund. Return None if the refund is not completed."""
     return expected_arrival(view.method) if view.state is State.REFUNDED else None
 
 
@@ -124,6 +125,6 @@ def _is_unmatched_withdrawal(view: CaseView) -> bool:
 
 
 def _last_transition(history: Sequence[HistoryRow]) -> HistoryRow:
-    """Return the last transition that the customer should see. Transitions inside ``with_support`` are skipped."""
+    """Return the last transition that the customer should see. If a case stays with support, the transition is skipped."""
     shown = [row for row in history if not (row.from_state == row.to_state == State.WITH_SUPPORT)]
     return shown[-1]

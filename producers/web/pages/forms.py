@@ -18,10 +18,10 @@ from producers.web.templating import Page
 from records.storefronts import Storefront
 
 NONCE: Final = "nonce"
-_MAX_FIELDS = 50  # more than any of our forms has, and cheap to read
+_MAX_FIELDS = 50  # each of our forms has fewer fields, and 50 fields are read quickly
 _NONCE_LENGTHS = range(16, 101)
-_MAX_NAME_LENGTH = 100  # characters of a field's name that an error repeats
-_MAX_PREFILL_LENGTH = 320  # characters of a field that a link fills in; no e-mail address is longer
+_MAX_NAME_LENGTH = 100  # characters; an error shows only this much of the name of an unknown field
+_MAX_PREFILL_LENGTH = 320  # characters that a link can put into a field; no e-mail address is longer
 
 WHEN_EMPTY: Final = {
     "email": "Enter the email address you used for the purchase.",
@@ -45,7 +45,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """An error: a sentence of the translation catalogues, and the values of the placeholders in the sentence."""
+    """An error in a form: a sentence that is in the translation catalogues, and the values of its placeholders."""
 
     sentence: str
     values: Mapping[str, object] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class SubmittedForm:
 
     @property
     def first_invalid_field(self) -> str | None:
-        """The field that the browser focuses."""
+        """The name of the first field with an error. The browser focuses this field."""
         return next(iter(self.errors), None)
 
 
@@ -75,7 +75,7 @@ async def read_fields(request: Request) -> dict[str, str]:
     try:
         body = (await request.body()).decode("ascii")
         pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except ValueError:  # not ASCII, not UTF-8, or more fields than any of our forms has
+    except ValueError:  # the body is not ASCII, its decoded text is not UTF-8, or it has too many fields
         raise ProblemError(ProblemCode.MALFORMED_BODY, "We couldn’t read this form. Please open it again.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -84,9 +84,9 @@ async def read_fields(request: Request) -> dict[str, str]:
 
 
 async def read_checkbox(request: Request) -> bool:
-    """Return whether the box is ticked in a form with one box.
+    """Return whether the box of a form with one box is ticked.
 
-    A browser sends nothing for a box that is not ticked. Mail scanners that submit forms do not tick boxes either.
+    A browser sends no field for a box that is not ticked. Mail scanners may submit a form, but they do not tick its box.
     """
     values = await read_fields(request) if await request.body() else {}
     _refuse_unknown_fields(values, ("sure",))
@@ -94,7 +94,7 @@ async def read_checkbox(request: Request) -> bool:
 
 
 async def require_no_fields(request: Request) -> None:
-    """Check that a form with one button has no fields."""
+    """Check that the browser sent no fields, because the form has only a button."""
     if await request.body():
         _refuse_unknown_fields(await read_fields(request), ())
 
@@ -114,7 +114,7 @@ def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:
 
 
 def new_nonce() -> str:
-    """Return a value that makes this form unique, so that a form that is sent twice counts once."""
+    """Return a random value for a new form. If the form is sent twice, it is recognised by this value and counts once."""
     return secrets.token_urlsafe(24)
 
 
@@ -127,8 +127,8 @@ def nonce_of(values: Mapping[str, str]) -> str:
 def idempotency_key(nonce: str, content: BaseModel) -> str:
     """Return the idempotency key of a submitted form.
 
-    A double click sends the same key twice, so it makes one request. If the customer goes back and changes the form, the
-    form has another key.
+    A double click sends the form twice with the same key, so only one request is created. If the customer goes back and
+    changes the form, the changed form has another key.
     """
     return f"{nonce}:{hashlib.sha256(content.model_dump_json().encode()).hexdigest()}"
 
@@ -160,7 +160,7 @@ def ordered_errors(parsed: BaseModel | Mapping[str, FieldError], fields: Sequenc
 
 
 def _field_error(error: ErrorDetails) -> tuple[str, FieldError]:
-    """Return the name of the field of a pydantic error, and our error for the field."""
+    """Return the field's name from a pydantic error, and the error that the customer sees."""
     name = str(error["loc"][-1])
     if error["type"] == "string_too_long":
         return name, FieldError(TOO_LONG, {"most": error["ctx"]["max_length"]})
@@ -176,7 +176,7 @@ def render_form(
     problem: ProblemCode | None = None,
     **values: object,
 ) -> Response:
-    """Return the page of a form, with the HTTP status of ``problem``."""
+    """Return the page of a form. Its HTTP status is the status of ``problem``, or 200 if there is no problem."""
     return page.render(
         template,
         status=problem.status if problem else 200,

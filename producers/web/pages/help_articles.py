@@ -1,8 +1,8 @@
 """The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
 The first heading of a file is the question. Files are sorted by name, and digits at the start of a name only set the
-order. The operator's own folder takes precedence. A file with the name of our article replaces the article. An empty file
-removes the article.
+order. An operator can add a folder of articles. A file in it with the path of one of our articles replaces our article. If the
+file is empty, it removes our article.
 """
 
 import re
@@ -22,13 +22,13 @@ HERE = Path(__file__).parents[1] / "help"
 DEFAULT_LANGUAGE = "en"  # every article exists in English
 
 TOPICS = ("payment", "delivery", "refunds")
-"""The order of our topics. The topics of an operator follow."""
+"""Our topics, in their order on the page. An operator's topics come after them."""
 
 _ORDER_NUMBER = re.compile(r"^\d+-")
 
 
 def _render_link(_: RendererHTML, tokens: Sequence[Token], n: int, __: OptionsDict, env: EnvType) -> str:
-    """Render a link. Links to our own pages repeat the language and the seller."""
+    """Render a link. A link to one of our pages gets the language and the seller of the present page."""
     href = str(tokens[n].attrGet("href") or "")
     if href.startswith("/") and not href.startswith("//"):
         page, separator, fragment = href.partition("#")

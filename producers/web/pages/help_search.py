@@ -1,4 +1,4 @@
-"""The search of the help centre. It ignores case and accents, and ranks words in a question higher."""
+"""The search of the help centre. It ignores case and accents. Articles with more of the words in their question come first."""
 
 import re
 import unicodedata
@@ -12,8 +12,8 @@ from producers.web.pages.help_articles import Article
 
 MAX_QUERY_LENGTH = 100  # characters; the rest of a query is ignored
 MAX_WORDS = 10
-_MIN_KEYWORD_LENGTH = 4  # letters; shorter words are in every sentence
-_CONTEXT_LENGTH = 70  # characters of an excerpt before the first hit; the excerpt has twice as many after this hit
+_MIN_KEYWORD_LENGTH = 4  # letters; shorter words, such as “the”, are in almost every sentence
+_CONTEXT_LENGTH = 70  # characters before the first matched word in an excerpt; after its start, twice as many follow
 
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -49,7 +49,10 @@ def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
 def _best_matches(
     articles: Sequence[Article], query_words: Sequence[str], minimum: int
 ) -> list[tuple[Article, list[str]]]:
-    """Return the articles that contain the most words, each with these words. An article needs at least ``minimum`` words."""
+    """Return the articles that contain the most query words, each with these words.
+
+    An article must contain at least ``minimum`` of the words.
+    """
     matches: list[tuple[int, Article, list[str]]] = []
     for article in articles:
         question, text = _fold(article.question)[0], _fold(article.text)[0]
@@ -73,9 +76,11 @@ def words(query: str) -> list[str]:
     return list(dict.fromkeys(split))[:MAX_WORDS]
 
 
-@lru_cache(maxsize=1_000)  # all our articles in all languages; without the cache each search would take 20 ms longer
+@lru_cache(
+    maxsize=1_000
+)  # texts; enough for all our articles in all languages. Without the cache, a search takes 20 ms longer
 def _fold(text: str) -> tuple[str, list[int]]:
-    """Return the text without case and accents, and for each character its position in the original text."""
+    """Return the text in lower case without accents, and the position of each character in the original text."""
     characters: list[str] = []
     positions: list[int] = []
     for position, original in enumerate(text):

@@ -1,4 +1,7 @@
-"""The lookup of purchases. Every customer sees the same page; private details are sent as a link that works once."""
+"""The pages on which a customer looks up a purchase.
+
+Every customer sees the same answer on the page. Private details are shown only by a link in an e-mail, and only once.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -29,7 +32,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class ReferencesInquiry(BaseModel):
-    """A question for the reference numbers of all purchases of an e-mail address."""
+    """The form of a customer who asks for the reference numbers of all purchases with an e-mail address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,14 +40,14 @@ class ReferencesInquiry(BaseModel):
 
 
 class PurchaseInquiry(ReferencesInquiry):
-    """A question for the private details of one purchase."""
+    """The form of a customer who asks for the private details of one purchase."""
 
     reference: Reference
 
 
 @router.api_route("/lookup", methods=READ_METHODS)
 def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
-    """Show the form, with the values of the link."""
+    """Show the form. The link to the form can fill in fields."""
     values = {"ask": _inquiry_kind(request.query_params), **forms.prefilled(request, ("email", "reference"))}
     return _render(page, SubmittedForm(values, ""), storefront)
 
@@ -53,7 +56,7 @@ def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep
 def submit_form(
     fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Enqueue an inquiry e-mail. The response does not depend on the purchase, because a worker looks it up later."""
+    """Enqueue an inquiry e-mail. A worker looks up the purchase later, so the response does not depend on the purchase."""
     kind = _inquiry_kind(fields)
     model = ReferencesInquiry if kind is InquiryEmailKind.REFERENCES else PurchaseInquiry
     inquiry = forms.parse(model, {name: fields[name] for name in model.model_fields if name in fields})
@@ -82,7 +85,7 @@ def show_sent(page: PageDep, storefront: OptionalStorefrontDep) -> Response:
 
 @router.api_route("/open/{token}", methods=READ_METHODS)
 def show_button(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
-    """Show a button. GET does not use up the link, because mail scanners follow every link."""
+    """Show a button that opens the purchase. GET does not use up the link, because mail scanners follow every link."""
     email_id = _email_id(links, token)
     with records.work() as work:
         link = work.inquiry_emails.link(email_id)
@@ -94,7 +97,7 @@ def show_button(token: str, page: PageDep, records: RecordsDep, links: LinksDep)
 
 @router.post("/open/{token}", dependencies=[Depends(forms.require_no_fields)])
 def open_purchase(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
-    """Show the private details of the purchases once."""
+    """Show the private details of the purchases. The link cannot be opened again."""
     email_id = _email_id(links, token)
     with records.work() as work:
         link = work.inquiry_emails.link(email_id)

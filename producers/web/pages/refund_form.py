@@ -24,8 +24,8 @@ QUESTIONS: Final[Mapping[RefundScope, tuple[str, ...]]] = {
     RefundScope.PARTIAL: ("amount", "items"),
     RefundScope.VAT: ("vat_id", "exemption"),
 }
-"""The questions whose answers support needs, by scope. Answers to the questions of another scope are ignored, because the
-form hides these questions."""
+"""The questions for each refund scope; support needs the answers. Answers to the questions of another scope are ignored,
+because the form hides these questions."""
 
 FIELDS: Final = (
     "email",
@@ -47,7 +47,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/refund", methods=READ_METHODS)
 def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
-    """Show the form, with the values of the link."""
+    """Show the form. The link to the form can fill in fields."""
     values = {**dict.fromkeys(FIELDS, ""), "refund_scope": RefundScope.FULL, **forms.prefilled(request, PREFILLED)}
     return _render(page, SubmittedForm(values, forms.new_nonce()), storefront)
 

@@ -1,4 +1,7 @@
-"""The sent e-mails, as pages for a demo. The setting MAILBOX_PAGE switches the pages on. Never use it on a public server."""
+"""Pages that show the sent e-mails of a demo.
+
+The pages exist only if the setting MAILBOX_PAGE is true. Never set it on a public server: everyone can read the e-mails.
+"""
 
 import email
 import mailbox
@@ -17,7 +20,7 @@ from producers.web.dependencies import PageDep, SettingsDep
 from producers.web.problems import ProblemCode, ProblemError
 from producers.web.templating import READ_METHODS
 
-_MAX_LISTED = 200  # e-mails; enough for a demo, and a list that a reader can scroll through
+_MAX_LISTED = 200  # e-mails; enough for a demo, and few enough to scroll through
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
 
 router = APIRouter(include_in_schema=False)
@@ -51,7 +54,7 @@ def list_emails(page: PageDep, settings: SettingsDep) -> Response:
 
 @router.api_route("/mailbox/{name}", methods=READ_METHODS)
 def show_email(name: str, page: PageDep, settings: SettingsDep) -> Response:
-    """Show an e-mail. The name is compared with the names in the list, so it never becomes a path."""
+    """Show an e-mail. The name in the address is compared with the names of all e-mails, and never used as a file path."""
     sent_mail = next((item for item in _read_all(settings.sent_mail_dir) if item.name == name), None)
     if sent_mail is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This email doesn’t exist.")
@@ -66,7 +69,7 @@ def _read_all(folder: Path | None) -> list[SentMail]:
     for name in maildir.keys():  # noqa: SIM118  # iterating over a maildir yields its messages
         try:
             emails.append(_parse(name, maildir.get_bytes(name), maildir[name].get_date()))
-        except (KeyError, FileNotFoundError):  # the file was moved from new to cur since the listing
+        except (KeyError, FileNotFoundError):  # a mail reader moved the file from new to cur after its name was listed
             continue
     return sorted(emails, key=lambda item: (item.created_at, item.name), reverse=True)
 

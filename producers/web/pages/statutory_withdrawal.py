@@ -1,8 +1,8 @@
 """The statutory withdrawal in two steps: "Withdraw from contract here", then "Confirm withdrawal" (Directive (EU) 2023/2673).
 
-The form asks only for name, contract and e-mail address, and the customer does not sign in. Nothing is looked up: every
-withdrawal is acknowledged, on the page and by e-mail. Only the refund waits for the link that is sent to the address of
-the purchase.
+The form asks only for name, contract and e-mail address, and the customer does not sign in. The contract is not looked up:
+every withdrawal is acknowledged, on the page and by e-mail. The refund, however, starts only when the customer opens a link
+in an e-mail to the address of the purchase and confirms the refund.
 """
 
 from typing import Final
@@ -42,7 +42,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/withdraw", methods=READ_METHODS)
 def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
-    """Show the form, with the values of the link."""
+    """Show the form. The link to the form can fill in fields."""
     values = {"name": "", **forms.prefilled(request, ("reference", "email"))}
     return forms.render_form(page, _TEMPLATE, SubmittedForm(values, forms.new_nonce()), storefront)
 
@@ -51,7 +51,7 @@ def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep
 def submit_form(
     fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Show the withdrawal statement. After the customer's confirmation, store the withdrawal and show the acknowledgement.
+    """Show the withdrawal statement. If the customer has confirmed it, store the withdrawal and show the acknowledgement.
 
     If the customer sends the same form again, the acknowledgement is the same.
     """

@@ -28,7 +28,8 @@ def get_storefront(seller: str, records: RecordsDep) -> Storefront:
 def get_optional_storefront(records: RecordsDep, seller: str = "") -> Storefront | None:
     """Return the storefront that the query names, or None for an unknown seller or if the database is unavailable.
 
-    The page then has our default theme, and a form that could not be accepted keeps the customer's input.
+    Without a storefront, the page has our default theme. A form page can therefore show the customer's input again even if
+    the database is unavailable.
     """
     try:
         return _find_storefront(records, seller) if seller else None

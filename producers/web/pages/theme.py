@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
-MIN_CONTRAST = 4.5  # to 1: WCAG 2.2, 1.4.3, for text of any size
-_STEP = 0.04  # of the way to black or white; a finer step is not visible
-_DEEPER = 0.25
+MIN_CONTRAST = 4.5  # the ratio 4.5:1, which WCAG 2.2 (1.4.3) requires for small text and which is enough for any text
+_STEP = 0.04  # the share of the way to black or white from one shade to the next; a smaller step is not visible
+_DEEPER = 0.25  # the share of the way to black or white from the accent to the deeper accent
 
 
 class Colour(NamedTuple):
@@ -21,7 +21,7 @@ class Colour(NamedTuple):
         """Return a colour that is written as ``#1a2b3c``, or raise a ValueError for any other text."""
         digits = text.removeprefix("#")
         if len(text) != len(digits) + 1 or len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):  # noqa: PLR2004
-            raise ValueError("A colour is written as six hexadecimal digits after a #, such as #1a5fb4.")
+            raise ValueError("Write the colour as # and six hexadecimal digits, such as #1a5fb4.")
         return cls(*bytes.fromhex(digits))
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Colour(NamedTuple):
 
 
 class Theme(NamedTuple):
-    """The colours of moneyback.css that a seller's colour must contrast with."""
+    """The colours of the light or the dark theme in moneyback.css. A seller's colour must be readable with them."""
 
     background: Colour
     surface: Colour

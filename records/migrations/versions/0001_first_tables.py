@@ -406,10 +406,11 @@ def _refuse_changes_of_history() -> None:
 
 
 def _grant_role() -> None:
-    """Grant rights to the role of the services. The role may not change the history or the version of the database.
+    """Create the role of the services, and grant it rights.
 
-    The login of the services is a member of this role. If the owner of the database may not create roles, a database
-    administrator creates the role before the migration.
+    The role cannot change stored rows of the history and the policies, or the version of the database. The login of the
+    services is a member of this role. If the owner of the database cannot create roles, a database administrator must create
+    the role before the migration.
     """
     op.execute("""
         do $$ begin

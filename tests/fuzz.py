@@ -8,8 +8,8 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # for each parser
-MAX_CPU_SECONDS = 5.0  # CPU seconds of this thread for one input
+SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # seconds for each parser
+MAX_CPU_SECONDS = 5.0  # the maximum of CPU seconds for one input
 
 Input = TypeVar("Input")
 

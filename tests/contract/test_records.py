@@ -138,7 +138,7 @@ def a_support_task(**changes: Any) -> NewSupportTask:
 # Intake
 
 
-def test_an_accepted_request_is_a_case_with_a_history_and_a_message(store: Records) -> None:
+def test_an_accepted_request_creates_a_case_a_history_and_a_message(store: Records) -> None:
     case = a_case(store)
     assert state_of(store, case) == (S.RECEIVED, 1, 0)
     with store.work() as work:
@@ -274,7 +274,7 @@ def test_a_transition_of_an_outdated_case_is_not_recorded(store: Records, change
     assert state_of(store, case) == (S.RECEIVED, 1, 0)
 
 
-def test_an_outdated_transition_does_not_stop_the_others_of_its_batch(store: Records) -> None:
+def test_an_outdated_transition_does_not_stop_the_other_transitions_of_its_batch(store: Records) -> None:
     first, second = a_case(store), a_case(store)
     with store.work() as work:
         current, outdated = get_case(work, first), replace(get_case(work, second), fence=9)
@@ -298,7 +298,7 @@ def test_after_a_transition_with_a_lease_an_earlier_worker_records_nothing(store
         assert work.cases.lock([case], state=S.REFUNDED)
 
 
-def test_a_transition_with_a_delay_enqueues_no_message_and_blocks_the_case(store: Records) -> None:
+def test_during_the_delay_of_a_transition_no_worker_gets_the_case(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     take_messages(store, RefundApproved)
     assert record_event(store, case, E.PUT_ON_HOLD, due_in=HOUR)
@@ -795,10 +795,14 @@ def test_lookups_without_a_refund_count_only_with_enough_time_between_them(store
         found = newest_operation(store, case)
         return found.polls, found.empty_lookups, found.replayed
 
-    assert after_poll(empty=True, apart=HOUR) == (1, 0, False), "The poll is too soon after the call."
+    assert after_poll(empty=True, apart=HOUR) == (1, 0, False), (
+        "The poll does not count, because it is too soon after the call."
+    )
     assert after_poll(empty=False, apart=0) == (2, 0, False)
     assert after_poll(empty=True, apart=0) == (3, 1, False)
-    assert after_poll(empty=True, apart=HOUR) == (4, 1, False), "The poll is too soon after the last counted poll."
+    assert after_poll(empty=True, apart=HOUR) == (4, 1, False), (
+        "The poll does not count, because it is too soon after the last counted poll."
+    )
     assert after_poll(empty=True, replayed=True, apart=0) == (5, 2, True)
     assert after_poll(empty=False, apart=0) == (6, 2, True), "A replayed error stays recorded."
 
@@ -1127,7 +1131,7 @@ def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
     assert overdue_events(store) == [event_id], "The event arrived again while it was processed."
     with store.work() as work:
         (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
-        assert claimed.attempts == 1, "The attempts for the new change start at 1."
+        assert claimed.attempts == 1, "The attempts for the second event start at 1."
         work.webhook_events.resolve([(claimed, "refund_paid")])
     assert overdue_events(store) == []
 

@@ -90,7 +90,9 @@ class ProviderContract:
         charge = self.charge("ok")
         assert provider.look_up(charge, key=charge) == NotFound()
 
-    def test_a_timeout_is_unknown_not_declined(self, provider: PaymentProvider, impatient: PaymentProvider) -> None:
+    def test_a_timeout_is_an_unknown_result_and_not_a_decline(
+        self, provider: PaymentProvider, impatient: PaymentProvider
+    ) -> None:
         charge = self.charge("hang")
         assert isinstance(impatient.refund(charge, FIVE_EUROS, key=charge), Unknown)
         found = provider.look_up(charge, key=charge)

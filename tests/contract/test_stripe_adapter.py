@@ -45,7 +45,7 @@ from worker.providers.stripe.codes import (
     UNDECIDED_STATUSES,
 )
 
-TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
+TEST_TIMEOUT = 20.0  # seconds; a test waits this long only if it fails
 SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
 FIVE_EUROS = Money(500, "EUR")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

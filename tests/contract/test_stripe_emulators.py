@@ -43,7 +43,7 @@ from worker.providers.stripe.webhooks import StripeWebhookParser
 
 pytestmark = pytest.mark.slow
 
-TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
+TEST_TIMEOUT = 20.0  # seconds; a test waits this long only if it fails
 API_KEY = "sk_test_for_emulators_only"
 SECRET = "whsec_for_emulators_only"
 FIVE_DOLLARS = Money(500, "USD")

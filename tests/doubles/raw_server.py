@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-THREAD_TIMEOUT = 20.0  # seconds; only reached if a test fails
+THREAD_TIMEOUT = 20.0  # seconds; a test waits this long only if it fails
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The site under test: a seller with purchases, the web on a real port, and the worker and relay behind it."""
+"""The site under test: a seller with purchases, the web server on a real port, a worker and a relay."""
 
 import json
 import os
@@ -45,7 +45,7 @@ FRONT = Storefront(
 
 @dataclass(frozen=True)
 class Site:
-    """A running web with its settings and records."""
+    """A running web server with its settings and records."""
 
     url: str
     settings: Settings
@@ -88,13 +88,13 @@ class Site:
             return sum(work.case_views.counts().values())
 
     def count_refunds(self, purchase: Purchase) -> int:
-        """Return the number of the sandbox's refunds of the purchase's payment."""
+        """Return how many refunds of the purchase the sandbox made."""
         with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
             return len(json.load(response)["data"])
 
 
 class Backend:
-    """A worker and the relay, which run while the block runs."""
+    """A worker and the relay, which run while the `with` block runs."""
 
     def __init__(self, site: Site, folder: Path) -> None:
         env = environment(site.settings)
@@ -121,7 +121,7 @@ class Backend:
 
 @contextmanager
 def run_site(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[Site]:
-    """Run the web with its own database, on a real port. The links in its e-mails contain this port."""
+    """Run the web server with its own database, on a real port. The links in its e-mails contain this port."""
     with fresh_database(servers) as database, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

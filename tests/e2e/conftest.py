@@ -1,6 +1,6 @@
-"""Fixtures of the browser tests: a browser, the site, and a check of the browser's faults after each test.
+"""Fixtures of the browser tests: a browser, the site, and a check after each test that its pages had no fault.
 
-Playwright's event loop runs in the thread of the tests, and while it runs, no other test can start an event loop.
+Playwright's event loop runs in the thread of the tests. While this loop runs, no other test can start an event loop.
 Therefore each file of tests has its own browser. Playwright's pytest plugin would keep one browser for the whole run.
 """
 
@@ -27,14 +27,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(servers: Servers, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Yield the web, without a worker and a relay."""
+    """Yield the site, which runs without a worker and a relay."""
     with run_site(servers, sandbox_url, tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def backend(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """Run a worker and the relay behind the web."""
+    """Run a worker and the relay of the site."""
     with Backend(site, tmp_path_factory.mktemp("backend")) as backend:
         yield backend
 

@@ -52,13 +52,16 @@ RUN = {"make demo", "make up", "make bench"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a new data directory, so that a demo on this machine is not disturbed. Sockets need its short path."""
+    """Yield a new data directory, so that a demo on this machine is not disturbed.
+
+    Its path is short, because the path of a socket in this directory has a maximum length.
+    """
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"
 
 
-_MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the make that runs the tests
+_MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by the make that runs the tests
 
 
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:

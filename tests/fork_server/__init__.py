@@ -1,7 +1,7 @@
 """Starts services as child processes by forking, without a new Python for each process.
 
 A new Python takes one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
-server is a process with one thread that imports everything once, and forks for each start. The child gets its own
+server is a process with one thread that imports everything once, and forks to start a service. The child gets its own
 arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
 Tests of the start of a process use `subprocess`, not the fork server. They are in tests/e2e and tests/integration.
@@ -113,7 +113,7 @@ Ran = subprocess.CompletedProcess[str]
 
 
 class _Server:
-    """A connection to the fork server, which is started with it."""
+    """Starts the fork server, and sends requests to it."""
 
     def __init__(self) -> None:
         local_end, remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

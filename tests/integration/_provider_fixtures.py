@@ -29,7 +29,7 @@ from worker.refunds.evaluation import evaluate
 from worker.refunds.execution import execute
 
 SECRET = "sandbox"
-EXPIRED_AGE = 301  # seconds; a signature is valid for 300 seconds
+EXPIRED_AGE = 301  # seconds; a signature is valid for at most 300 seconds
 
 
 def with_long_timeouts(settings: Settings) -> Settings:
@@ -147,7 +147,7 @@ def expire_leases(records: Records) -> None:
 
 
 def unprocessed_event_ids(records: Records) -> list[str]:
-    """Return the ids of the provider's webhook events that are not processed yet, without Moneyback's own events."""
+    """Return the ids of the webhook events from the provider that are not processed yet."""
     with records.work() as work:
         rows = work.run(
             "select event_id from webhook_events where next_action_at is not null and event_id not like 'ours: %'"
@@ -172,7 +172,7 @@ def assert_audit_is_clean(records: Records) -> None:
 
 
 def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """Return the sandbox's refunds of the purchase's payment."""
+    """Return the refunds of the purchase that the sandbox made."""
     with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
         refunds: list[dict[str, Any]] = json.load(response)["data"]
         return refunds

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the web: a server, two sellers with their API keys, and cases in every state."""
+"""Fixtures for tests of the web server: a running server, two sellers with their API keys, and cases in every state."""
 
 import hashlib
 import mailbox

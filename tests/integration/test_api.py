@@ -370,7 +370,7 @@ def test_a_purchase_needs_a_searchable_reference(site: Site, reference: str) -> 
 # Endpoints for operators, and the documentation
 
 
-def test_a_web_with_a_database_is_alive_and_ready(site: Site) -> None:
+def test_a_web_server_with_a_database_is_alive_and_ready(site: Site) -> None:
     assert site.web.get("/healthz").json() == {"status": "alive"}
     assert site.web.get("/readyz").json() == {"status": "ready"}
 

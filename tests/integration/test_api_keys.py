@@ -137,7 +137,7 @@ def test_the_time_of_last_use_is_stored_once_for_many_requests(site: Site) -> No
     assert last_write < first_case, "A later request updated the API key again."
 
 
-def test_accepting_a_request_is_one_commit(site: Site) -> None:
+def test_each_accepted_request_is_stored_in_one_commit(site: Site) -> None:
     for number in range(20):
         headers = site.auth_headers(**{"idempotency-key": f"order-{number}"})
         assert site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers).status_code == 202

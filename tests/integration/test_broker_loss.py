@@ -1,4 +1,4 @@
-"""After a broker lost its data, support tasks that a helpdesk may not have read are published again."""
+"""After the broker loses its data, support tasks that a helpdesk may not have read are published again."""
 
 import threading
 from collections.abc import Iterator

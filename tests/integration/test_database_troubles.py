@@ -69,7 +69,10 @@ def operator(servers: Servers, database: str) -> Operator:
 
 @pytest.fixture
 def set_standby_name(operator: Operator) -> Iterator[Callable[[str], None]]:
-    """Return a function that sets the name of a required standby server. No standby exists, so a name makes commits wait."""
+    """Return a function that sets the name of a required standby server.
+
+    No standby server exists, so commits wait while a name is set.
+    """
     operator.execute("alter role moneyback set synchronous_commit = on")
 
     def set_name(name: str) -> None:

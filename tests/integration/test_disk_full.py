@@ -46,9 +46,7 @@ from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 
 DISK_VARIABLE = "MONEYBACK_SMALL_DISK"
-LONG_COMMENT = "".join(
-    Random(1).choices(ascii_letters, k=4_000)
-)  # half a database page, because random text cannot be compressed
+LONG_COMMENT = "".join(Random(1).choices(ascii_letters, k=4_000))  # random: PostgreSQL cannot compress it
 SIZE = "160m"  # enough for a database cluster, a second database and a few cases
 ADVICE = (
     "Only root can mount a small disk; in a container, root needs CAP_SYS_ADMIN. To run this test: "

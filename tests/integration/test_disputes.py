@@ -164,7 +164,7 @@ def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Clie
 
 
 def provider_disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """Return the sandbox's disputes about the purchase's payment."""
+    """Return the disputes about the purchase that the sandbox has."""
     response = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
     return list(response.json()["data"])
 
@@ -191,7 +191,7 @@ def test_a_case_that_waits_only_for_a_dispute_is_refunded_after_the_dispute_is_w
     assert state_of(context.records, case) is State.REFUNDED
     assert len(refunds_at_provider(context, purchase)) == 1
     assert refunded_amount(context.records, purchase) == 4900
-    report_dispute(web, context, won)  # the repeated event must not move the case
+    report_dispute(web, context, won)  # the repeated event must not change the state of the case
     assert state_of(context.records, case) is State.REFUNDED
     assert task_evidence(context.records, "refund_and_dispute") == []
     assert_audit_is_clean(context.records)
@@ -298,7 +298,7 @@ class WebhookOnlyProvider:
         raise AssertionError(charge + key)
 
 
-def test_without_lookups_the_signed_event_decides(web: httpx.Client, context: WorkerContext) -> None:
+def test_without_lookups_the_status_in_the_signed_event_is_stored(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     webhook_only = with_adapter(context, WebhookOnlyProvider())

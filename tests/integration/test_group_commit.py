@@ -25,7 +25,7 @@ def submissions(records: Records) -> list[Submission]:
 
 
 class CommitGate:
-    """Replaces `intake.accept`. The first commit waits until the gate opens, so that the other requests queue up."""
+    """Replaces `intake.accept`. The first commit waits until the gate opens, so that the other requests wait in the queue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commits: list[list[str]] = []

@@ -173,7 +173,7 @@ def test_the_list_of_references_is_limited(records: Records, context: WorkerCont
     assert plain_text(mail_server.received[0]).count("Coin") == MAX_REFERENCES
 
 
-def test_addresses_equal_after_case_folding_see_only_their_own_purchases(
+def test_two_addresses_that_are_equal_after_case_folding_share_no_purchases(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     own, other = (
@@ -189,7 +189,7 @@ def test_addresses_equal_after_case_folding_see_only_their_own_purchases(
     assert other.reference not in plain_text(email)
 
 
-def test_one_link_shows_equal_references_of_two_sellers(
+def test_one_link_shows_the_purchases_of_two_sellers_with_the_same_reference(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     store_seller_and_purchases(

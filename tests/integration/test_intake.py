@@ -84,7 +84,7 @@ def test_two_sellers_can_use_the_same_key(records: Records) -> None:
     assert len({accepted.id for accepted in accept(records, [own, other])}) == 2
 
 
-def test_the_results_of_a_batch_keep_their_order(records: Records) -> None:
+def test_the_results_of_a_batch_have_the_order_of_its_requests(records: Records) -> None:
     purchases = [a_recent_purchase() for _ in range(3)]
     store_seller_and_purchases(records, *purchases)
     (existing,) = accept(records, [a_submission(purchases[1], key="b")])

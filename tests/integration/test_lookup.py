@@ -47,7 +47,7 @@ def claim_inquiry_emails(site: Site) -> list[InquiryEmail]:
 
 
 def create_link(site: Site, purchase: Purchase, locale: str = "en") -> tuple[UUID, str]:
-    """Enqueue and claim an inquiry e-mail, as if it was sent. Return its id and the path of its link."""
+    """Enqueue and claim an inquiry e-mail, as a worker does before it sends the e-mail. Return its id and its link's path."""
     with site.records.work() as work:
         email_id = work.inquiry_emails.enqueue(
             kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale

@@ -144,7 +144,7 @@ def test_while_the_database_is_down_every_mail_stays_in_the_folder(
     assert inbox.run_once(records) == BatchResult(taken=2)
 
 
-def test_the_loop_waits_for_its_database(inbox: MaildirInbox, unavailable_records: Records) -> None:
+def test_the_loop_waits_while_the_database_is_unavailable(inbox: MaildirInbox, unavailable_records: Records) -> None:
     deliver(inbox, "1.a")
     stop = StopAfterWaits(3)
     with capture_logs() as logs:

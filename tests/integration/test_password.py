@@ -74,7 +74,7 @@ def start_service(
 
 @pytest.fixture
 def request_refund(records: Records, web: httpx.Client) -> Callable[[str], UUID]:
-    """Return a function that requests a refund from the web. `behaviour` selects the sandbox's answer."""
+    """Return a function that requests a refund over the API. `behaviour` selects how the sandbox responds to the refund."""
     store_seller_and_purchases(records)
     with records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]

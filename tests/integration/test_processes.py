@@ -1,6 +1,6 @@
 """Tests of the supervisor: no process may remain after a signal, a kill or a closed terminal.
 
-Most tests start the `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
+The first tests start the `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
 """
 
 import json

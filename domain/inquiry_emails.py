@@ -16,15 +16,15 @@ MAX_REFERENCES = 100
 class InquiryEmailKind(StrEnum):
     """The kinds of inquiry e-mails.
 
-    ``PURCHASE`` and ``REFERENCES`` are sent as ``NOTHING_FOUND`` if there is no such purchase.
+    If no purchase matches, ``NOTHING_FOUND`` is sent in place of ``PURCHASE`` or ``REFERENCES``.
     """
 
     PURCHASE = "purchase"
-    """A link, valid for one use, to the private details of the purchase with a reference."""
+    """A link, valid for one use, to the private details of the purchase with the reference that the customer entered."""
     REFERENCES = "references"
     """The references of all purchases with an e-mail address."""
     NOTHING_FOUND = "nothing_found"
-    """There is no such purchase."""
+    """No purchase matches what the customer entered."""
     NO_REFERENCE = "no_reference"
     """A link to the refund form, because the customer's mail named no purchase."""
     TOO_LARGE = "too_large"

@@ -1,6 +1,7 @@
-"""The messages on the broker: one frozen, versioned model for each queue. They contain no personal data.
+"""The messages on the broker: one frozen, versioned model for each queue.
 
-A message lists rows that may be ready for a step. The worker checks in the database whether a row is ready.
+The messages that Moneyback publishes contain no personal data. The messages for workers list the ids of rows that may be
+ready for a step. The worker checks in the database whether a row is ready.
 """
 
 from datetime import datetime
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
 
-MAX_IDS = 100  # a commit costs about as much as a message, so up to 100 cases share both
+MAX_IDS = 100  # ids in one message; one message and one commit for many cases save time
 
 
 class Message(BaseModel):
@@ -93,7 +94,7 @@ class SupportReason(BaseModel):
 
 
 class ContactSupportData(BaseModel):
-    """The data with which a helpdesk opens a ticket. The data do not identify the customer; the desk shows the customer."""
+    """The data with which a helpdesk opens a ticket. The data do not identify the customer; the desk shows who it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,7 +107,7 @@ class ContactSupportData(BaseModel):
 
 
 class ContactSupport(Message):
-    """Support must decide. Helpdesks consume this CloudEvent (CNCF CloudEvents 1.0, JSON format).
+    """A support task: support must decide. Helpdesks consume this CloudEvent (CNCF CloudEvents 1.0, JSON format).
 
     ``id`` is the id of the support task; a repeated delivery has the same id.
     """
@@ -132,7 +133,7 @@ class IncomingRequestData(BaseModel):
 
 
 class IncomingRequest(Message):
-    """A CloudEvent that upstream forms publish. ``source`` and ``id`` make the request idempotent."""
+    """A refund request, as a CloudEvent that upstream forms publish. ``source`` and ``id`` together are its idempotency key."""
 
     queue: ClassVar[str] = "refund.requests"
 

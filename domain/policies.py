@@ -37,7 +37,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if (self.category is Category.WITHIN_DAYS) != (self.days is not None):
-            raise ValueError("A policy has a number of days if, and only if, its category is within_days.")
+            raise ValueError(
+                'Only a policy with the category "within_days" has a number of days, and it must have one.'
+            )
         if self.days is not None and self.days < 0:
             raise ValueError(f"A policy cannot allow refunds within {self.days} days; 0 means the same day.")
 
@@ -56,7 +58,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLimit:
-    """A limit: after ``count`` automatic refunds within ``within``, support decides the customer's next request.
+    """A limit: after ``count`` automatic refunds in the time ``within``, support decides the customer's next request.
 
     A count of 0 sends every request to support.
     """

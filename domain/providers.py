@@ -11,7 +11,7 @@ from domain.purchases import Dispute
 
 
 class DeclineReason(StrEnum):
-    """The reasons for which a provider declines a refund. The comment of a reason says how the refund continues."""
+    """The reasons why a refund was not made. The comment at each reason says what happens next."""
 
     ALREADY_REFUNDED = "already_refunded"  # look up who made that refund; a refund of Moneyback counts as paid
     DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
@@ -20,7 +20,7 @@ class DeclineReason(StrEnum):
     NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: refund later, with a new operation
     PERMANENT = "permanent"  # support handles the case
     INVALID_CREDENTIALS = "invalid_credentials"  # the refund continues after support has corrected the credentials
-    NOT_SENT = "not_sent"  # nothing was sent: the provider was unreachable, or there was no time left
+    NOT_SENT = "not_sent"  # nothing was sent: the provider was unreachable, or its rate limit allowed no call in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Paid:
     refund_id: str
     amount: Money
     bank_reference: str | None = field(default=None, compare=False)
-    """The acquirer reference number (ARN), with which the customer's bank finds the refund. It often arrives days later."""
+    """The acquirer reference number (ARN), with which the customer's bank finds a refund. It is often known days later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class DisputeStatus:
     dispute: Dispute
     dispute_id: str = ""
     stage: int = field(default=0, compare=False)
-    """A number that rises with the progress of the dispute, because events about a dispute may arrive in any order."""
+    """A number that rises as the dispute progresses. It shows which event is newer, because events may arrive in any order."""
 
 
 class RefundStatus(StrEnum):
@@ -135,7 +135,7 @@ class Lookup(StrEnum):
     """The ways in which a provider looks up a refund."""
 
     BY_KEY = "by_key"  # by our idempotency key, or by metadata that contains the key; then by the charge
-    NEVER = "never"  # the provider only sends webhooks; only a repeated call with the same key returns the outcome
+    NEVER = "never"  # no lookup: the outcome comes by webhook, or as the response to a repeated call with the same key
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Route:
     """The time after the charge before which no refund is possible."""
     partial: bool = True
     synchronous: bool = True
-    """True if the result of the refund call is usually final."""
+    """True if the result of the refund call is usually the final outcome of the refund."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ class PollPlan:
     max_delay: timedelta = timedelta(hours=6)
     """The longest pause between two polls. Pauses double until they reach it."""
     give_up: timedelta = timedelta(days=60)
-    """The time after which support takes over an accepted refund. Banks take up to forty working days (Adyen)."""
+    """If an accepted refund has no final outcome after this time, support takes over. A bank may take 40 working days (Adyen)."""
     give_up_unknown: timedelta = timedelta(days=2)
-    """The time after which support takes over a refund with an unknown outcome. It is longer than an outage of a day."""
+    """If the outcome of a refund is still unknown after this time, support takes over. An outage of one day is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Capabilities:
     """The capabilities of a provider."""
 
     idempotency_key_ttl: timedelta
-    """The time for which the provider certainly stores an idempotency key. Later, a call with the key could refund again."""
+    """The time for which the provider certainly stores an idempotency key. Later, a call with this key could refund again."""
     rejects_over_refund: bool = False
     """True if the provider rejects a refund of more than was captured, with any idempotency key."""
     lookup: Lookup = Lookup.BY_KEY
@@ -201,17 +201,17 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
     """Return how long after the charge this provider refunds this payment method; None if no limit is known.
 
-    The window of the adapter takes precedence over the known windows of payment methods.
+    A window in ``capabilities`` takes precedence over ``_WINDOWS``.
     """
     adapter_window = capabilities.route(method).window if capabilities else None
     return adapter_window or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
 
 
 class PaymentProvider(Protocol):
-    """The interface of a payment provider. Several threads call it at the same time.
+    """The interface of a payment provider. Several threads use one object at the same time.
 
-    Expected errors are return values; an exception is a bug. Each call has one deadline, which includes connecting,
-    sending and reading the whole response.
+    Expected errors are return values; an exception is a bug. Each call has one deadline. It covers the connection, the
+    request and the whole response.
     """
 
     capabilities: Capabilities
@@ -232,5 +232,5 @@ class PaymentProvider(Protocol):
         ...
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Return a page of the provider's refunds since ``since``. The page starts after the cursor ``after``."""
+        """Return a page of the refunds that were made since ``since``. ``after`` is the cursor of the page; None: first page."""
         ...

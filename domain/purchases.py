@@ -41,7 +41,7 @@ AUTOMATIC = frozenset(
         Method.AMAZON_PAY,
     },
 )
-"""The methods that are refunded automatically even if no policy names them."""
+"""The methods that can be refunded automatically, even if the seller's policy does not name them."""
 
 
 class Dispute(StrEnum):
@@ -55,7 +55,7 @@ class Dispute(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """A charge of a customer. A renewal is a separate purchase with its own charge.
+    """One charge that a customer paid. A renewal is a separate purchase with its own charge.
 
     Amount and currency are stored as the seller reports them, valid or not. The rule ``amount_is_sound`` checks them, so
     that an invalid amount does not prevent the import of a purchase.
@@ -81,7 +81,10 @@ class Purchase:
 
     @property
     def decisive_at(self) -> datetime:
-        """The instant that decides which policy applies and when its days start: the charge of a renewal, else the purchase."""
+        """The instant that decides which policy applies, and at which the days of the policy start.
+
+        For a renewal, it is the instant of the charge; otherwise, it is the instant of the purchase.
+        """
         return self.charged_at if self.renewal else self.purchased_at
 
 
@@ -96,7 +99,10 @@ def reference_key(reference: str) -> str:
 
 
 def email_key(email: str) -> str:
-    """Return the key by which an address is compared: trimmed, domain by IDNA, then case-folded. Tags and dots are kept."""
+    """Return the key by which an e-mail address is compared: without outer spaces, with the domain in IDNA form, case-folded.
+
+    Tags such as ``+shop`` and dots are kept.
+    """
     local, at, host = email.strip().rpartition("@")
     with suppress(idna.IDNAError):  # an invalid domain is compared as it is
         host = idna.encode(host, uts46=True).decode("ascii")

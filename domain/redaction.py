@@ -33,7 +33,7 @@ def _remove_cards(run: str) -> str:
 
 
 def _find_cards(run: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each card number in a run of digits. Of numbers with the same start, the longest is first."""
+    """Yield the start and end of each card number in a run of digits. If two have the same start, yield the longer one first."""
     groups = list(_GROUP.finditer(run))
     for index, first_group in enumerate(groups):
         digits: list[int] = []

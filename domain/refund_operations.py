@@ -1,4 +1,4 @@
-"""Refund operations. An operation is one refund of one payment at a provider; its idempotency key never changes."""
+"""Refund operations. An operation is one refund of one payment at a provider, with one idempotency key."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""The statuses of an operation that sent the money, or may have sent it. A second operation could refund the payment twice."""
+"""The statuses of an operation that sent the money or may have sent it. With a new operation, two refunds could be made."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 """The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""
@@ -49,7 +49,7 @@ class RefundOperation:
     refund_id: str | None = None
     code: str | None = None
     replayed: bool = False
-    """True if the provider stored an error under this key, so that every repeat with this key returns the error."""
+    """True if the provider has stored an error for this key, so that each repeated call with the key returns the error."""
     empty_lookups: int = 0
 
     @property
@@ -64,7 +64,7 @@ class RefundOperation:
 
 
 def key_of(case: UUID, attempt: int) -> str:
-    """Return the idempotency key of an operation. It is the same after a crash and after a restored backup."""
+    """Return the idempotency key of an operation. It is the same after a crash, and after a backup is restored."""
     return f"mb_{case.hex}_{attempt}"
 
 
@@ -77,7 +77,7 @@ def status_of(result: RefundResult) -> OperationStatus:
             return OperationStatus.PENDING
         case Failed():
             return OperationStatus.FAILED
-        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup must find out who made the refund
+        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup shows whether our refund was made
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED

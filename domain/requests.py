@@ -36,7 +36,7 @@ _CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates
 
 
 def _require_plain_text(text: str) -> str:
-    """Return the text with normalised line breaks; raise ValueError if it contains other control characters."""
+    """Return the text with normalised line breaks; raise ValueError if it has control characters, except tabs."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if any(unicodedata.category(char) in _CONTROL_CATEGORIES and char not in "\n\t" for char in text):
         raise ValueError("This text contains control characters. Send plain text.")
@@ -54,7 +54,7 @@ def _require_one_line(text: str) -> str:
 
 
 def _require_comparable(reference: str) -> str:
-    """Return the reference; raise ValueError if it has no letter and no digit, because its key would be empty."""
+    """Return the reference; raise ValueError without a letter or digit, because references are compared by these."""
     if not reference_key(reference):
         raise ValueError("This reference has no letter and no digit. Copy it from the e-mail about the purchase.")
     return reference
@@ -75,8 +75,9 @@ _LINKED_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,
 def _require_no_link(text: str) -> str:
     """Return the text; raise ValueError if it contains a link or an address.
 
-    Moneyback sends the text to an address that anyone can enter, so a link in the text could be spam from our mail server.
-    Mail programs also show a bare host as a link. Initials and titles are allowed, such as J.R. Tolkien and Dr.Grace Hopper.
+    Moneyback e-mails the text to an address that anyone can enter. With links in the text, a stranger could send spam from
+    our mail server. A host name also counts as a link, because mail programs show it as one. Initials and titles are
+    allowed, such as J.R. Tolkien and Dr.Grace Hopper.
     """
     if any(sign in text.lower() for sign in ("://", "www.", "@")) or _LINKED_HOST.search(text):
         raise ValueError("This text contains a link or an address. Remove it.")
@@ -143,7 +144,7 @@ class RefundRequest(BaseModel):
     answers: FormAnswers = Field(
         NO_ANSWERS,
         description="what support needs to know about a partial refund or a VAT refund",
-        # The JSON of a request is hashed. The hash of a request without answers must stay as it was before this field existed.
+        # The JSON of a request is hashed. Without answers, the hash must be the same as before this field existed.
         exclude_if=lambda answers: answers == NO_ANSWERS,
     )
 

@@ -5,7 +5,7 @@ from typing import Self
 
 
 class DescribedEnum(StrEnum):
-    """An enum whose members are a value and details. The subclass's ``__init__`` names the details."""
+    """An enum whose members have a value and details. The ``__init__`` of a subclass names the details."""
 
     def __new__(cls, value: str, *_details: object) -> Self:
         """Create a member that is equal to its value, as in every StrEnum."""
@@ -15,7 +15,7 @@ class DescribedEnum(StrEnum):
 
 
 class SentenceEnum(DescribedEnum):
-    """An enum whose members are a value and one sentence: ``OTHER = "other", "Another reason"``."""
+    """An enum whose members have a value and one sentence: ``OTHER = "other", "Another reason"``."""
 
     sentence: str
 

@@ -1,4 +1,4 @@
-"""The effects of a state when a case reaches it: messages, an e-mail, a support task and a timeout.
+"""The effects that follow when a case reaches a state: messages, an e-mail, a support task and a timeout.
 
 The effects are stored in the same commit as the transition, so that no effect is lost.
 """
@@ -20,7 +20,7 @@ from domain.states import Event, State
 
 
 class Timeout(StrEnum):
-    """The time that a case may stay in a state before the sweep acts. The value is the name of a setting in seconds."""
+    """The time that a case may stay in a state before the sweep acts. Each value is the name of a setting, in seconds."""
 
     RESEND = "resend_after_seconds"
     LEASE = "lease_seconds"
@@ -30,10 +30,10 @@ class Timeout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateEffects:
-    """The effects of a state when a case reaches it."""
+    """The effects that follow when a case reaches a state."""
 
     message: type[WorkItems] | None = None
-    """The message that is published at once, so that a worker processes the case."""
+    """The message that is published immediately, so that a worker processes the case."""
     email: EmailKind | None = None
     support_task: bool = False
     timeout: Timeout | None = None
@@ -57,11 +57,11 @@ EFFECTS: Mapping[State, StateEffects] = {
 }
 
 EMAILS: Mapping[Event, EmailKind] = {
-    # The customer may have an e-mail about a successful refund. The e-mail "with support" may have been sent before, and each
-    # kind is sent only once.
+    # The customer may already have an e-mail that says that the refund was made. The e-mail WITH_SUPPORT would not correct
+    # it, and may have been sent before: each kind is sent only once for a case.
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
 }
-"""The events with an e-mail of their own, which replaces the e-mail of the state."""
+"""The events that have their own e-mail. It replaces the e-mail of the new state."""
 
 
 def email_for(event: Event, to_state: State) -> EmailKind | None:

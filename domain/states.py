@@ -72,8 +72,8 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
     (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not refunded: try later, with a new operation
-    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # certainly not refunded; the provider rejects a second refund
-    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made; the operation records the call
+    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # lookups proved that no refund was made: try a new operation
+    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made: ask the provider again later
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
@@ -81,7 +81,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try later, with a new operation
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # card networks send the reference days later
+    (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our operation became known
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our operation made no refund, so support may decide
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
@@ -93,7 +93,7 @@ MOVES: dict[tuple[State, Event], State] = {
 OPEN_STATES = frozenset(
     {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
 )
-"""States in which a second request for the same purchase joins the case. A refunded purchase therefore gets no second case."""
+"""States in which a second request for the same purchase joins the case. "refunded" is one of them: no second refund starts."""
 
 FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
 """States in which no further action is needed."""
@@ -102,7 +102,7 @@ WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
 """States in which the customer or support must act next."""
 
 WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
-"""States in which a worker must act next. If a case stays in one state too long, the sweep publishes its message again."""
+"""States in which a worker must act next. If a case stays too long in such a state, the sweep publishes its message again."""
 
 
 def next_state(from_state: State, event: Event) -> State:
@@ -110,4 +110,4 @@ def next_state(from_state: State, event: Event) -> State:
     try:
         return MOVES[from_state, event]
     except KeyError:
-        raise InvalidTransitionError(f"A case that is {from_state} cannot take the event {event}.") from None
+        raise InvalidTransitionError(f'The event "{event}" is not possible in the state "{from_state}".') from None

@@ -1,4 +1,4 @@
-"""Webhook events of providers, and the interface of their parsers. An event is never trusted: it triggers a lookup."""
+"""Webhook events of providers, and the interface of their parsers. If the provider has a lookup, an event only triggers it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An event in a provider's webhook. It triggers a lookup. The amounts and payees in the event are never used."""
+    """One event of a webhook. It triggers a lookup; amounts and payees in the event itself are not used."""
 
     event_id: str
     """The provider's id of the event. An event with a known id is a duplicate."""
@@ -27,7 +27,7 @@ class WebhookEvent:
     charge: str | None = None
     refund_id: str | None = None
     reported: Paid | Pending | Failed | DisputeStatus | None = None
-    """The outcome that the signed event reports. It is used only if the provider has no lookup."""
+    """The outcome that the signed event reports. It is used only if the provider has no lookup for the outcome."""
     reuses_event_id: bool = False
     """True if the provider sends the same id for every change, so that an event with a known id is not a duplicate."""
 
@@ -48,6 +48,6 @@ class WebhookParser(Protocol):
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         """Return the events in this raw body. Header names are in lower case.
 
-        ``at`` is the current time. A signature that is too old is invalid, because the webhook may be a replay.
+        ``at`` is the current time. A signature that is too old is invalid, because an attacker may have copied the webhook.
         """
         ...

@@ -1,8 +1,7 @@
 """Accepts refund requests of concurrent threads in shared commits (group commit).
 
-A group commit helps if many requests arrive at the same time. A commit waits for the disk, and one commit then serves up to
-MAX_BATCH requests. A single request is committed alone and immediately. Each thread returns after its commit, so nothing is
-lost.
+Each commit waits for the disk. If many requests arrive at the same time, one commit stores up to MAX_BATCH requests. If only
+one request arrives, it is committed immediately. Each thread returns after the commit of its request, so no request is lost.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MAX_BATCH = 100  # requests in one commit. A commit costs about as much as one row, so larger batches save little time
+MAX_BATCH = 100  # requests in one commit. A commit takes about as long as one row, so larger batches save little time
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class GroupCommit:
         with self._queue_lock:
             self._queue.append(pending)
         with self._leader_lock:
-            while pending.outcome is None:  # not None: another leader committed this submission
+            while pending.outcome is None:  # the outcome is set if an earlier leader has committed this submission
                 with self._queue_lock:
                     batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
                 self._commit(batch)
@@ -54,7 +53,7 @@ class GroupCommit:
         return pending.outcome
 
     def _commit(self, batch: Sequence[_PendingSubmission]) -> None:
-        """Commit the whole batch. If that fails, commit each submission alone, so that a bad submission fails alone."""
+        """Commit the whole batch. If that fails, commit each submission alone, so that only the faulty ones fail."""
         # The submissions are sorted by key, so that two processes with the same submissions do not deadlock.
         ordered = sorted(batch, key=lambda pending: (pending.submission.source, pending.submission.key))
         try:

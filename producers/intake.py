@@ -14,9 +14,10 @@ from records.intake import Accepted, Submission
 from records.statutory_withdrawals import StatutoryWithdrawal
 
 DECLARATIONS_A_DAY = 10
-"""Acknowledgements that one address gets in 24 hours without delay: no customer has more contracts to withdraw from.
+"""The maximum number of acknowledgements that one address gets in 24 hours without a delay.
 
-If a stranger types a customer's address, ten e-mails do not flood the customer's mailbox.
+No customer withdraws from more contracts in a day. If a stranger enters a customer's address again and again, the limit
+protects the customer's mailbox.
 """
 _HOUR, _DAY = 3_600.0, 86_400.0  # seconds
 
@@ -32,7 +33,7 @@ def submission(
     trusted: bool = False,
     bulk: bool = False,
 ) -> Submission:
-    """Return the submission of a request. Without a ``key`` of the sender, each submission gets a case of its own."""
+    """Return the submission of a request. If the sender gave no idempotency ``key``, the submission gets its own case."""
     return Submission(
         id=uuid4(),
         request=request,
@@ -64,9 +65,10 @@ def accept_one(records: Records, submission: Submission) -> Accepted:
 
 
 def accept_once(records: Records, submission: Submission) -> Accepted:
-    """Accept one submission as ``accept_one`` does; raise KeyInFlightError if a request with its key is in progress.
+    """Accept one submission as ``accept_one`` does. Do not wait for another request with the same key.
 
-    This function is for clients that can repeat their request later.
+    If such a request is being accepted at this moment, raise KeyInFlightError. This function is for clients that can send
+    their request again.
     """
     with records.work() as work:
         if not work.idempotency.claim(submission.source, submission.key):
@@ -80,8 +82,9 @@ def accept_once(records: Records, submission: Submission) -> Accepted:
 def declare(records: Records, submission: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
     """Record a statutory withdrawal: the case, the declaration and the e-mail that acknowledges it, in one commit.
 
-    The withdrawal takes effect now, even if the case is processed later. The contract is not looked up, and no withdrawal is
-    refused. If an address declares more than DECLARATIONS_A_DAY, each further e-mail waits one hour longer.
+    The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
+    recorded even if no purchase matches. If an address declares more than DECLARATIONS_A_DAY withdrawals in 24 hours, the
+    first further e-mail waits one hour, the second two hours, and so on.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])
@@ -106,7 +109,7 @@ def confirm(records: Records, case_id: UUID) -> State:
 
 
 def cancel(records: Records, case_id: UUID) -> State:
-    """Record that the customer cancels the request, and return the case's state. The confirmation ends this possibility."""
+    """Record that the customer cancels the request, and return the case's state. A confirmed request cannot be cancelled."""
     return _record_choice(records, case_id, Event.CUSTOMER_CANCELLED)
 
 

@@ -32,7 +32,7 @@ class Row(PurchaseInput):
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A rejected row and the reason."""
+    """A rejected row: its line number, and why it was rejected."""
 
     line: int
     why: str
@@ -57,8 +57,8 @@ def import_file(records: Records, path: Path) -> ImportResult:
 def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
     """Store purchases, BATCH_SIZE in one commit.
 
-    ``rows`` has pairs of a line number and the values of the line. If the line cannot be read, the second item is the
-    reason, as a text.
+    Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, a text with the reason
+    takes the place of the values.
     """
     result = ImportResult(new=0, updated=0, rejected=[])
     with records.work() as work:
@@ -119,7 +119,7 @@ def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
 
 
 def _nest_details(cells: dict[str, object]) -> dict[str, object]:
-    """Return a row in the shape of a JSON line. Its ``details.`` cells, if there are any, become one object."""
+    """Return a CSV row in the form of a JSON line: the cells of the columns ``details.…`` become one object ``details``."""
     private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
     details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
     return {name: cell for name, cell in cells.items() if name not in private} | (
@@ -128,7 +128,7 @@ def _nest_details(cells: dict[str, object]) -> dict[str, object]:
 
 
 def _parse_cell(name: str, cell: object) -> object:
-    """Return a cell's value. CSV has only text: a plain number becomes an integer, ``true`` and ``false`` a boolean."""
+    """Return a cell's value. CSV has only text, so a number becomes an integer, and ``true`` or ``false`` a boolean."""
     if name in _INTEGER_COLUMNS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
         return int(cell)
     if name in _BOOLEAN_COLUMNS and cell in {"true", "false"}:

@@ -74,7 +74,7 @@ HelpAddress = Annotated[
 
 
 class PurchaseDetailsInput(BaseModel):
-    """The private details of a purchase. A link that is e-mailed to the address of the purchase shows the details."""
+    """The private details of a purchase. The customer sees them by a link that is e-mailed to the address of the purchase."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -121,7 +121,7 @@ class PurchaseInput(BaseModel):
         },
     )
 
-    email: Email = Field(description="the e-mail address of the customer's order")
+    email: Email = Field(description="the e-mail address with which the customer ordered")
     product: Text
     amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
     currency: Currency | None = Field(description="ISO 4217")
@@ -130,11 +130,11 @@ class PurchaseInput(BaseModel):
     charge: Text = Field(description="the charge's id at the provider")
     instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
     purchased_at: Instant
-    charged_at: Instant | None = Field(None, description="the time of the charge, if it differs from the purchase")
+    charged_at: Instant | None = Field(None, description="the time of the charge, if it differs from purchased_at")
     renewal: StrictBool = False
-    consumer: StrictBool = Field(True, description="false for a business")
+    consumer: StrictBool = Field(True, description="false if the customer is a business")
     refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] = Field(
-        0, description="the amount that was refunded before, in minor units"
+        0, description="the sum of the earlier refunds, in minor units"
     )
     dispute: Dispute = Dispute.NONE
     details: PurchaseDetailsInput | None = Field(

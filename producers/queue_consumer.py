@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class QueueConsumer(ConsumerMixin):
     """A consumer that accepts one message at a time, and acknowledges each message after its commit.
 
-    Therefore no message is lost. A message that is delivered twice has the same key, and creates one case.
+    Therefore no message is lost. If the broker delivers a message twice, both have the same key, so only one case is created.
     """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
@@ -52,17 +52,17 @@ class QueueConsumer(ConsumerMixin):
         message.ack()
 
     def on_decode_error(self, message: Message, _error: Exception) -> None:
-        """Accept a message whose headers wrongly declare a compression. The bytes are read unchanged."""
+        """Accept a message that kombu cannot decompress. Its headers may be wrong, so the bytes are read unchanged."""
         self.on_message(message)
 
 
 def consume(records: Records, body: bytes) -> None:
-    """Accept the request in ``body``, or store the body as a dead letter, so that the next message does not wait."""
+    """Accept the request in ``body``. If that fails, store the body as a dead letter, so that later messages do not wait."""
     try:
         _accept(records, parse(body))
     except RefusedError as error:
         _store_dead_letter(records, body, str(error))
-        log.warning("message_unreadable", queue=IncomingRequest.queue)  # no reason here: it may quote the customer
+        log.warning("message_unreadable", queue=IncomingRequest.queue)  # the reason may quote the customer
     except DatabaseDownError:
         raise
     except Exception as error:

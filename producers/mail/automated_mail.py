@@ -1,4 +1,4 @@
-"""Detects automated mail: e-mails of Moneyback, bounces, mailing lists, automatic replies (RFC 3834).
+"""Detects automated mail: e-mails of Moneyback, bounces, mails of mailing lists, and automatic replies (RFC 3834).
 
 Moneyback does not answer automated mail, because two programs that answer each other never stop.
 """
@@ -35,7 +35,7 @@ _STATUS = re.compile(r"^Status:[ \t]*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE |
 
 
 class SentMailMatcher:
-    """A matcher of e-mails that Moneyback sent: by the sender's address, or by the Message-ID ``<case.kind@domain>``."""
+    """A matcher that finds e-mails of Moneyback by the sender's address, or by the Message-ID ``<case.kind@domain>``."""
 
     def __init__(self, addresses: Collection[str] = ()) -> None:
         self._addresses = frozenset(map(email_key, addresses))
@@ -88,12 +88,12 @@ _HeaderCheck = Callable[[Part], bool]
 
 
 def _has_header(name: str, *ignored: str) -> _HeaderCheck:
-    """Return a check for a header that is present with a value other than ``ignored``."""
+    """Return a check that a header is present and that its value is not in ``ignored``."""
     return lambda message: header(message, name).partition(";")[0].strip().casefold() not in {"", *ignored}
 
 
 def _header_is(name: str, *values: str) -> _HeaderCheck:
-    """Return a check for a header with one of ``values``."""
+    """Return a check that the value of a header is in ``values``."""
     return lambda message: header(message, name).strip().casefold() in values
 
 
@@ -136,4 +136,4 @@ _AUTO_REPLY_CHECKS: tuple[_HeaderCheck, ...] = (
     _has_header("x-loop", "no"),
     _is_multipart_report,  # read receipts and spam complaints
 )
-"""Headers of automatic mail: the header of RFC 3834, older headers, and the own headers of some programs."""
+"""Headers of automatic mail: the header of RFC 3834, older headers, and headers that only some programs use."""

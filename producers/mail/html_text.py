@@ -41,10 +41,10 @@ def html_to_text(page: str) -> str:
 def _split_tags(page: str) -> Iterator[tuple[str, str]]:
     """Yield each tag with the text after it.
 
-    If a search for the end of a tag or element fails, the page ends there. No failed search is repeated, so the time is
-    linear in the length of the page.
+    If the end of a tag or of a hidden element is not found, the rest of the page is ignored. No failed search is repeated,
+    so the time is linear in the length of the page.
     """
-    lower = page.lower() if len(page.lower()) == len(page) else page  # the letter İ becomes two characters
+    lower = page.lower() if len(page.lower()) == len(page) else page  # lower() makes two characters of the letter İ
     position, tag = 0, ""
     while True:
         start = page.find("<", position)

@@ -1,7 +1,7 @@
 r"""Reads refund requests from a mailbox on an IMAP server. A mail is marked ``\Seen`` only after the commit of its cases.
 
-Mails that support must read are marked ``\Flagged``, too. No mail is moved or deleted. Each batch searches for unseen mails
-again, so a UID need not stay valid after its connection (UIDVALIDITY).
+Mails that support must read are also marked ``\Flagged``. No mail is moved or deleted. Each batch begins with a new search for
+unseen mails, because the server may change the UIDs of mails between two connections (UIDVALIDITY).
 """
 
 import re
@@ -26,15 +26,15 @@ from producers.mail.parser import MAX_READ_BYTES, MAX_SIZE
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-TIMEOUT_SECONDS = 60.0  # for one response of the server
-IDLE_SECONDS = 300.0  # of one IDLE command: servers may disconnect after 29 minutes (RFC 2177), routers earlier
+TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
+IDLE_SECONDS = 300.0  # the longest IDLE command: a server may disconnect after 29 minutes (RFC 2177), a router earlier
 STOP_CHECK_SECONDS = 1.0  # between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # between two searches if the server does not support IDLE
-MAX_RECONNECT_SECONDS = 60.0  # between two attempts to connect
-MAX_BATCH_BYTES = 20_000_000
+MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect
+MAX_BATCH_BYTES = 20_000_000  # when a batch has this size, no further mail is fetched for it
 
 _BAD_URL = (
-    "MONEYBACK_IMAP_URL is not like imaps://user:password@host:port/INBOX or imap://user:password@host:port/INBOX."
+    "MONEYBACK_IMAP_URL must look like imaps://user:password@host:port/INBOX or imap://user:password@host:port/INBOX."
 )
 _IMAP_ERRORS = (ImapToolsError, IMAP4.error, OSError)
 
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class ImapAccount(NamedTuple):
-    """The address of a mailbox. ``tls`` is True for ``imaps://``; ``imap://`` uses STARTTLS, except on a loopback address."""
+    """A mailbox on an IMAP server, with the user and the password. ``tls`` is True if the URL begins with ``imaps://``."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class ImapAccount(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "ImapAccount":
-        """Return the account of a URL, or raise MoneybackError; the error does not quote the password."""
+        """Return the account that a URL describes. If the URL is invalid, raise MoneybackError, which omits the password."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -67,7 +67,10 @@ class ImapAccount(NamedTuple):
         return cls(host, port or (993 if tls else 143), tls, user, password, folder)
 
     def connect(self) -> BaseMailBox:
-        """Return an open connection without a login. It is encrypted unless the server is on this machine."""
+        """Return an open connection, still without a login.
+
+        A URL with ``imaps://`` means TLS. A URL with ``imap://`` means STARTTLS, or no encryption for a server on this machine.
+        """
         if self.tls:
             return MailBox(self.host, self.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context())
         if is_loopback(self.host):
@@ -76,7 +79,7 @@ class ImapAccount(NamedTuple):
 
 
 class ImapInbox:
-    """A mailbox of refund requests. Mail from ``moneyback_addresses`` is not answered."""
+    """A mailbox of refund requests. Mail from Moneyback's own addresses, ``moneyback_addresses``, is not answered."""
 
     def __init__(
         self,
@@ -175,7 +178,8 @@ class ImapSession:
     def _fetch_unseen(self) -> Iterator[tuple[str, RawMail]]:
         """Yield the oldest unseen mails with their UIDs.
 
-        The sizes are fetched first. A mail larger than MAX_SIZE is fetched without its body, other mails up to MAX_READ_BYTES.
+        First fetch the sizes of the mails. If a mail is larger than MAX_SIZE, fetch only its headers. Of other mails, fetch
+        the beginning, about MAX_READ_BYTES.
         """
         self._mailbox.client.noop()  # a server reports new mails only in its response to a command
         now = monotonic()

@@ -1,4 +1,4 @@
-"""Ingests mail: parses each mail and commits its cases, its e-mails and a row that marks the mail as received."""
+"""Ingests mail: parses each mail, and stores its cases, the e-mail that answers it, and a row for the mail in one commit."""
 
 import hashlib
 from collections import Counter
@@ -24,18 +24,18 @@ from records.unit_of_work import UnitOfWork
 MAX_ANSWERS = 10
 """The maximum number of mails from one address that are answered in 24 hours.
 
-No customer buys more in a day. The limit also stops two programs that answer each other.
+No customer needs more answers in a day. The limit also stops two programs that answer each other.
 """
 
 INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
-"""The kinds of mail that get an answer without a case, each with the kind of the answer."""
+"""The kinds of mail that create no case, but are answered. Each has the kind of the inquiry e-mail that answers the mail."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RawMail:
-    """The bytes of a mail. ``size`` is the size of the whole mail if ``raw`` is only its beginning."""
+    """The bytes of a mail, or only its first bytes. ``size`` is always the number of bytes of the whole mail."""
 
     raw: bytes
     size: int
@@ -60,7 +60,7 @@ class _IncomingMail(NamedTuple):
 
 
 class MailIngest:
-    """The ingest of mails from any source. Mail from ``moneyback_addresses`` is not answered."""
+    """The ingest of mails from any source. Mail from Moneyback's own addresses, ``moneyback_addresses``, is not answered."""
 
     def __init__(
         self, moneyback_addresses: Collection[str] = (), sender_authenticator: SenderAuthenticator | None = None
@@ -71,15 +71,15 @@ class MailIngest:
     def take(self, records: Records, raw_mails: Sequence[RawMail]) -> list[Outcome | Exception]:
         """Ingest mails in one commit, and return the outcome or the error of each mail.
 
-        If the commit fails, each mail gets a commit of its own, so that a bad mail fails alone. If the database is
-        unavailable, raise DatabaseDownError; then no mail is ingested.
+        If the commit fails, commit each mail alone, so that a mail that causes an error does not stop the other mails. If
+        the database is unavailable, raise DatabaseDownError. The caller must then ingest all these mails again.
         """
         mails = [self._parse(raw_mail) for raw_mail in raw_mails]
         try:
             outcomes: list[Outcome | Exception] = [*_commit(records, mails)] if mails else []
         except DatabaseDownError:
             raise
-        except Exception as error:  # noqa: BLE001 - the text of a mail can cause any database error
+        except Exception as error:  # noqa: BLE001 - the content of a mail can cause any database error
             log.warning("mail_batch_rejected", error=type(error).__name__, mails=len(mails))
             outcomes = [_commit_alone(records, mail) for mail in mails]
         counts = Counter(f"{outcome.kind}" for outcome in outcomes if isinstance(outcome, Outcome) and outcome.fresh)
@@ -103,7 +103,7 @@ def _commit_alone(records: Records, mail: _IncomingMail) -> Outcome | Exception:
         return _commit(records, [mail])[0]
     except DatabaseDownError:
         raise
-    except Exception as error:  # noqa: BLE001 - the caller leaves the mail in its mailbox and logs the error
+    except Exception as error:  # noqa: BLE001 - the caller logs the error, and gets the mail again later
         return error
 
 
@@ -129,7 +129,7 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 class _ThreadMatcher:
     """A matcher that creates cases and answers for new mails, in one open transaction.
 
-    A request joins the open case of the same thread, sender and purchase. Results are collected by Message-ID.
+    A request with the thread, the sender and the purchase of an open case joins that case.
     """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
@@ -174,10 +174,10 @@ class _ThreadMatcher:
         )
 
     def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
-        """Collect the submissions of a mail, or enqueue the e-mail that answers it.
+        """Collect the refund requests of a mail as submissions, or enqueue the inquiry e-mail that answers the mail.
 
-        A thread gets one answer for each purchase. An address gets at most MAX_ANSWERS answers in 24 hours. Support reads
-        the mail that gets no answer.
+        A thread gets one answer for each purchase. An address gets at most MAX_ANSWERS answers in 24 hours. If a mail gets no
+        answer, support must read it.
         """
         sender_key = email_key(mail.sender)
         joined_cases, submissions = self._match_requests(mail, previous)
@@ -203,7 +203,7 @@ class _ThreadMatcher:
         return None
 
     def _match_requests(self, mail: ParsedMail, previous: PreviousMail) -> tuple[list[UUID], list[Submission]]:
-        """Return the open cases that the mail belongs to, and a submission for each request without such a case."""
+        """Return the open cases that requests of the mail join, and a submission for each request that joins no case."""
         joined_cases, submissions = [], []
         for request in mail.requests:
             purchase_key = reference_key(request.reference)
@@ -226,7 +226,7 @@ class _ThreadMatcher:
         return joined_cases, submissions
 
     def _accept_submissions(self) -> None:
-        """Accept the submissions of all mails in one statement, because a statement costs more than a row."""
+        """Accept the submissions of all mails in one SQL statement, because that is faster than one statement for each."""
         submissions = [submission for _, submission in self._submissions]
         accepted = self._work.intake.accept(submissions) if submissions else []
         for (mail, _), result in zip(self._submissions, accepted, strict=True):
@@ -238,14 +238,14 @@ class _ThreadMatcher:
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:
-    """Return the Message-ID that an e-mail can reply to, or None if the mail has only a generated id."""
+    """Return the Message-ID to which our e-mail can reply. Return None if the mail has no Message-ID, but a generated id."""
     return mail.message_id if "@" in mail.message_id else None
 
 
 def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
     """Return the outcome of a mail whose Message-ID was received before.
 
-    If the two mails differ, support must read the later mail, because it may be the request of another customer.
+    If the earlier mail has different content, support must read this mail, because another customer may have sent it.
     """
     if is_same:
         return Outcome(mail.kind, fresh=False, flagged=mail.needs_support)
@@ -253,6 +253,6 @@ def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
 
 
 def _digest(mail: ParsedMail) -> str:
-    """Return a hash of the mail's content. A different mail with the same Message-ID has a different hash."""
+    """Return a hash of the mail's kind, sender and requests. It differs if two mails with one Message-ID differ in these."""
     parts: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Reads a customer's text: whether the customer wants a refund, the reason, the part of the amount, and the language.
+"""Finds in a customer's text whether the customer asks for a refund, the reason, the refund scope, and the language.
 
-The results fill in the refund request. They prove nothing, because the customer can write anything.
+The results become fields of the refund request. They prove nothing, because the customer can write anything.
 """
 
 import re
@@ -31,7 +31,7 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Patterns for refunds of a part of the amount. They match doubtful texts too, because support decides these requests."""
+"""Patterns of requests for a VAT refund or a partial refund. They also match doubtful texts; support decides these requests."""
 
 _REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
@@ -77,7 +77,7 @@ def advertises(text: str) -> bool:
 
 
 def reason_of(*texts: str) -> RefundReason:
-    """Return the refund reason of the first text that names a reason."""
+    """Return the refund reason of the first text that names a reason. The default is OTHER."""
     return next(
         (reason for text in texts for reason, pattern in REASONS if pattern.search(_straighten_apostrophes(text))),
         RefundReason.OTHER,
@@ -85,7 +85,7 @@ def reason_of(*texts: str) -> RefundReason:
 
 
 def refund_scope_of(*texts: str) -> RefundScope:
-    """Return the refund scope of the first text that asks for a part of the amount. The default is the full amount."""
+    """Return the refund scope of the first text that asks for a VAT refund or a partial refund. The default is FULL."""
     return next(
         (
             refund_scope
@@ -126,12 +126,12 @@ _COMMON_WORDS = {
         "esta este as"
     ),
 }
-"""Common words of refund requests in each European language. The words show the language of a text."""
+"""Common words of refund requests in each supported European language. They show the language of a text."""
 
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
-_MIN_MATCHES = 2  # different common words, or Japanese letters; a single word or letter may be a name
-_MAX_TEXT = 5_000  # characters that are searched
+_MIN_MATCHES = 2  # different common words, or Japanese letters, because a single word or letter may be a name
+_MAX_TEXT = 5_000  # characters of a text that are searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 

@@ -1,6 +1,6 @@
 """Receives mail from a mail server by LMTP (RFC 2033) or SMTP; a mail is accepted only after its commit.
 
-Mails that support must read are flagged and stored in the maildir of requests. The mail server does not store these mails.
+A mail that support must read is also stored in a maildir and flagged there, because the mail server keeps no copy.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from producers.mail.maildir import MaildirInbox
 from producers.mail.parser import MAX_READ_BYTES, MAX_SIZE
 from records import DatabaseDownError, Records
 
-MAX_CONCURRENT = 4  # mails that are ingested at the same time: the size of the database connection pool
-TIMEOUT_SECONDS = 60.0  # without a command from the client
+MAX_CONCURRENT = 4  # mails that are ingested at the same time; the database connection pool has the same size
+TIMEOUT_SECONDS = 60.0  # a connection is closed if the client sends no command for this time
 NULL_SENDER = "<>"  # the envelope sender of bounces and other reports
 TEMPORARY_FAILURE = "451 4.3.0 Temporary failure, please try again later"
-MAX_LINE = 100_000  # bytes; RFC 5322 allows 998, but programs that generate HTML write longer lines
+MAX_LINE = 100_000  # bytes of a line; RFC 5322 allows 998, but programs that generate HTML write longer lines
 
 _FORBIDDEN_BYTES = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
-"""A CR or LF that is not part of CR LF, or a NUL. RFC 5321 forbids them, and bare line ends allow SMTP smuggling."""
+"""A CR or LF that is not part of CR LF, or a NUL. RFC 5321 forbids all three. A CR or LF alone allows SMTP smuggling."""
 
 log = structlog.get_logger(__name__)
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses at lower levels
 
 
 class LmtpServer:
-    """A handler of the commands of a mail server. ``recipients`` are the addresses that receive mail."""
+    """A handler of the commands of a mail server. ``recipients`` are the addresses for which Moneyback accepts mail."""
 
     def __init__(
         self, records: Records, ingest: MailIngest, recipients: Collection[str], support_maildir: MaildirInbox
@@ -50,7 +50,7 @@ class LmtpServer:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Accept a recipient if it is an address of Moneyback. The part after ``+`` is ignored."""
+        """Accept a recipient if it is an address of Moneyback. A tag after ``+`` in the address is ignored."""
         user, _, host = address.rpartition("@")
         if not {email_key(address), email_key(f"{user.partition('+')[0]}@{host}")} & self._recipients:
             return "550 5.1.1 There is no such mailbox here"
@@ -58,7 +58,7 @@ class LmtpServer:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        """Ingest a mail once for all its recipients."""
+        """Ingest a mail only once, even if it has several recipients."""
         raw = envelope.original_content or b""
         if _FORBIDDEN_BYTES.search(raw):
             return "554 5.6.0 Lines must end in CR LF, and NUL is not allowed"
@@ -92,13 +92,13 @@ class _SmtpProtocol(SMTP):
 
 
 class _LmtpProtocol(LMTP):
-    """The LMTP protocol with longer lines and with one reply to DATA for each recipient, which aiosmtpd does not send."""
+    """The LMTP protocol with longer lines. It sends one reply to DATA for each recipient; aiosmtpd sends only one reply."""
 
     line_length_limit = MAX_LINE
     _reply_count = 1
 
     async def push(self, status: Any) -> None:  # noqa: ANN401 - aiosmtpd's signature
-        """Send a reply. Send the reply to the content of a mail once for each recipient."""
+        """Send a reply. If it is the reply to the content of a mail, send it once for each recipient."""
         for _ in range(self._reply_count):
             await super().push(status)
         content_follows = isinstance(status, str) and status.startswith("354")
@@ -136,10 +136,10 @@ async def listen(
     stop: threading.Event,
     ready: Callable[[Any], None],
 ) -> None:
-    """Listen until ``stop`` is set. ``ready`` is called with the address after the start."""
+    """Listen until ``stop`` is set. Call ``ready`` with the address of the socket when the server has started."""
     loop = asyncio.get_running_loop()
     if isinstance(address, Path):
-        # asyncio replaces the socket file of a process that was killed
+        # asyncio replaces the socket file that a killed process has left
         server: asyncio.Server = await loop.create_unix_server(protocol_factory, address)
     else:
         server = await loop.create_server(protocol_factory, *address)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from producers.mail.html_text import html_to_text
 
 MAX_TEXT = 40_000  # characters of a text that are read; a request has a few hundred, and a thread a few thousand
-MAX_DEPTH = 12  # levels of nested MIME parts that are read; mail clients nest four
+MAX_DEPTH = 12  # levels of nested MIME parts that are read; mail clients use up to four levels
 
 Part: TypeAlias = "Message[str, str]"
 
@@ -30,7 +30,7 @@ class MailTexts(NamedTuple):
 
     @property
     def is_encrypted(self) -> bool:
-        """True if the mail has no readable text, because its text is encrypted or inside an opaque signature."""
+        """True if the mail has no readable text. Its text is encrypted, or is inside an S/MIME signature that is not read."""
         return bool(self.encrypted) and not (self.plain.strip() or self.html.strip())
 
     @property
@@ -44,7 +44,7 @@ class MailTexts(NamedTuple):
 
 
 def texts(message: Part) -> MailTexts:
-    """Return the texts of a mail without its attachments. Only attached mails are included."""
+    """Return the texts of a mail. Of its attachments, only attached mails are read."""
     texts_by_kind: dict[str, list[str]] = {kind: [] for kind in MailTexts._fields}
     for kind, text in _walk(message, 0):
         texts_by_kind[kind].append(text)
@@ -123,10 +123,13 @@ _ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18
 _ATTRIBUTION_VERB = (
     r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)(?!\w)[^\n]{0,200}:\s*"
 )
-"""The verb of an attribution line in ten languages, with the rest of the line up to its colon."""
+"""The verb of an attribution, with the rest of the line up to its colon, in ten languages.
+
+An attribution is the text above a quotation that names the quoted author, such as "Ada wrote:".
+"""
 
 _ATTRIBUTION = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_ATTRIBUTION_VERB}")
-"""The attribution above a quotation that begins with a date, as Gmail, Apple Mail and Thunderbird write it.
+"""An attribution that begins with a date, as Gmail, Apple Mail and Thunderbird write it:
 
 "On Mon, 1 Jun 2026 at 10:00, Ada <ada@example.com> wrote:"
 """
@@ -137,7 +140,7 @@ _ATTRIBUTION_WITH_ADDRESS = re.compile(
 )
 """An attribution that begins with the address, "Ada <ada@example.com> wrote:", or with a Japanese date (Gmail, Apple Mail)."""
 
-_MAX_ATTRIBUTION_LINES = 3  # mail clients wrap the attribution
+_MAX_ATTRIBUTION_LINES = 3  # mail clients break a long attribution into several lines
 
 _SEPARATOR = re.compile(
     r"\s*[-_*=]{2,}\s*(?:original message|original-nachricht|ursprüngliche nachricht|forwarded message|"
@@ -162,19 +165,19 @@ _OTHER_HEADER_LINE = re.compile(
 )
 """Header lines that Outlook and other clients write above a quoted mail: "From: Ada", "Sent: Monday", "Subject: …"."""
 
-_HEADER_BLOCK_LINES = 5  # the number of header lines above a quoted mail
+_HEADER_BLOCK_LINES = 5  # the maximum number of header lines above a quoted mail
 _RULE_LINE = re.compile(r"\s*[_-]{10,}\s*")
 """The horizontal rule of Outlook above the header lines of a quoted mail."""
 
 _QUOTED_LINE = re.compile(r"\s*[>＞]")
-"""A quoted line: "> text", or the full-width mark of Japanese clients."""
+"""The beginning of a quoted line: ">", or the full-width "＞" of Japanese mail clients."""
 
 _SIGNATURE_LINE = re.compile(r"-- ?|-----BEGIN PGP SIGNATURE-----")
-"""The line before a signature: "-- " (RFC 3676) or the armour of OpenPGP. Some clients remove the trailing space."""
+"""The line before a signature: "-- " (RFC 3676), which some clients write without the space, or the line of OpenPGP."""
 
 
 def split(text: str) -> MailText:
-    """Divide a text into new lines and quoted or forwarded lines. The signature is in neither."""
+    """Divide a text into new lines and quoted or forwarded lines. The signature of the new lines is left out."""
     lines = text.split("\n")
     new: list[str] = []
     quoted: list[str] = []
@@ -183,7 +186,7 @@ def split(text: str) -> MailText:
     while position < len(lines):
         attribution_length = _attribution_length(lines, position)
         if attribution_length and last_quoted_line < position + attribution_length:
-            quoted += lines[position:]  # no later line has a quotation mark, so all later lines are quoted
+            quoted += lines[position:]  # no later line begins with ">", so all later lines are the quotation
             break
         if attribution_length:
             position += attribution_length

@@ -1,7 +1,7 @@
 """Reads refund requests from a maildir. A mail leaves ``new/`` only after the commit of its cases.
 
-A mail server, fetchmail or getmail delivers into the maildir. Ingested mails are in ``cur/`` with the flag S (seen). Mails that
-support must read have the flag F (flagged), too.
+A mail server, fetchmail or getmail delivers mails into ``new/``. Ingested mails are in ``cur/`` with the flag S (seen). Mails
+that support must read also have the flag F (flagged).
 """
 
 import threading
@@ -22,8 +22,8 @@ from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-MAX_BATCH = 100  # mails in one commit. A commit costs about as much as one mail, so larger batches save little time
-RETRY_STUCK_SECONDS = 600.0  # until a mail that failed is read again: time to repair a disk or to migrate the database
+MAX_BATCH = 100  # mails in one commit. A commit takes about as long as one mail, so larger batches save little time
+RETRY_STUCK_SECONDS = 600.0  # the pause before a failed mail is read again; operators may have to repair a disk
 POLL_SECONDS = 2.0  # between two reads of an empty maildir, and before the next try if the database is unavailable
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The number of mails of a batch by result. Cases are not counted, because a mail can create any number of cases."""
+    """The mails of a batch, counted by result. Cases are not counted, because a mail can create no case or several cases."""
 
     taken: int = 0
     flagged: int = 0
@@ -41,14 +41,14 @@ class BatchResult:
         return bool(self.taken or self.flagged or self.repeated)
 
     def and_(self, outcome: Outcome) -> "BatchResult":
-        """Return the result with one more mail."""
+        """Return this result plus one mail with this outcome."""
         if outcome.flagged:
             return BatchResult(self.taken, self.flagged + 1, self.repeated)
         return BatchResult(self.taken + outcome.fresh, self.flagged, self.repeated + (not outcome.fresh))
 
 
 class MaildirInbox:
-    """A maildir of refund requests. Mail from ``moneyback_addresses`` is not answered."""
+    """A maildir of refund requests. Mail from Moneyback's own addresses, ``moneyback_addresses``, is not answered."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class MaildirInbox:
         return result
 
     def run(self, records: Records, stop: threading.Event, pause: float = POLL_SECONDS) -> None:
-        """Ingest mails until ``stop`` is set. ``pause`` is the seconds between two reads of an empty maildir."""
+        """Ingest mails until ``stop`` is set. Between two reads of an empty maildir, wait ``pause`` seconds."""
         while not stop.is_set():
             try:
                 if self.run_once(records):
@@ -97,7 +97,7 @@ class MaildirInbox:
         move_file(temporary, folder / f"{name}{Maildir.colon}2,FS")
 
     def _list_new(self) -> list[str]:
-        """Return the names of the oldest new mails. The name of a mail in a maildir begins with its time."""
+        """Return the names of the oldest new mails. In a maildir, the name of a mail begins with the time of its delivery."""
         now = monotonic()
         self._stuck_until = {name: until for name, until in self._stuck_until.items() if until > now}
         names = (path.name for path in (self.folder / "new").iterdir())
@@ -114,7 +114,7 @@ class MaildirInbox:
                 return RawMail(file.read(MAX_READ_BYTES + 1), status.st_size)
         except FileNotFoundError:
             return None
-        except OSError as error:  # for example a file of another user; the other mails are read
+        except OSError as error:  # for example, the file belongs to another user; the other mails are still read
             self._mark_stuck(name, error)
             return None
 
@@ -127,11 +127,11 @@ class MaildirInbox:
         try:
             (self.folder / "new" / name).rename(target)
         except FileNotFoundError:
-            return  # another reader has moved the mail; it was ingested once
+            return  # another reader has moved the mail; the mail was ingested only once
         except OSError as error:
             self._mark_stuck(name, error)
 
     def _mark_stuck(self, name: str, error: Exception) -> None:
-        """Skip a mail for RETRY_STUCK_SECONDS, so that it does not block the other mails. It stays in ``new/``."""
+        """Skip a mail for RETRY_STUCK_SECONDS, so that other mails can be read. The skipped mail stays in ``new/``."""
         self._stuck_until[name] = monotonic() + RETRY_STUCK_SECONDS
         log.error("mail_stuck", error=type(error).__name__, errno=getattr(error, "errno", None))

@@ -44,7 +44,7 @@ NEEDS_SUPPORT = frozenset(
 class BouncedEmail(NamedTuple):
     """An e-mail of Moneyback that came back.
 
-    ``status_code`` is the enhanced mail system status code (RFC 3463), empty if the report has none.
+    ``status_code`` is the enhanced status code (RFC 3463) in the bounce report; it is empty if the report has none.
     """
 
     case_id: UUID
@@ -67,7 +67,7 @@ class ParsedMail:
     """The cases whose e-mails this mail answers."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
-    """True if an automated mail asks for a refund. A customer may have written through a mailing list or a contact form."""
+    """True if the mail is automated and asks for a refund: a customer may have used a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
 
     @property
@@ -77,5 +77,5 @@ class ParsedMail:
 
     @property
     def thread(self) -> str:
-        """The id of the mail's thread: the Message-ID of its first mail."""
+        """The id of the thread: the Message-ID of the first mail in the thread."""
         return self.answered_message_ids[0] if self.answered_message_ids else self.message_id

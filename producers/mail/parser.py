@@ -33,20 +33,26 @@ from producers.mail.intent import (
 from producers.mail.mail_text import MailText, Part, header, texts
 from producers.mail.parsed_mail import MailKind, ParsedMail
 
-MAX_SIZE = 10_000_000  # bytes of a mail; enough for a request with pictures attached
-MAX_READ_BYTES = 1_000_000  # bytes that are read: the text is at the beginning, and attachments are after it
-MAX_HEADER_BYTES = 200_000  # bytes that are searched for headers
+MAX_SIZE = 10_000_000  # bytes of a mail; enough for a request with attached pictures
+MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
+MAX_HEADER_BYTES = 200_000  # only the first bytes of a mail are searched for headers
 MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
-"""Limits of the lines that start with ``--`` and of the words "boundary". The standard library is slow for many parts."""
-MAX_REFERENCES = 5  # requests in one mail; each can cause an e-mail, so a mail must not cause many e-mails
+"""The maximum number of lines that start with ``--``, and of occurrences of the word "boundary".
+
+Above a maximum, the text of a mail is not parsed, because the standard library is slow for a mail with many parts.
+"""
+MAX_REFERENCES = 5  # requests in one mail; each request can cause an e-mail, and one mail must not cause many e-mails
 MAX_COMMENT = 4_000  # characters, as in the refund form
-MAX_MESSAGE_ID = 250  # characters of a Message-ID that is stored unchanged
+MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
-"""Characters of a header. The standard library takes a minute for a long header, and only References is ever long."""
+"""The maximum number of characters of a header; the rest is ignored. The standard library takes a minute for a long header.
+
+Only the header References is long in real mails.
+"""
 
 
 class _LenientHeaderPolicy(EmailPolicy):
-    """A policy that accepts headers of any length and headers with bytes outside ASCII (RFC 6532 allows UTF-8)."""
+    """A parser policy that accepts headers of any length and headers with bytes outside ASCII (RFC 6532 allows UTF-8)."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         """Return the name and the value of a header; the value is cut to MAX_HEADER."""
@@ -68,8 +74,8 @@ _POLICY = _LenientHeaderPolicy()
 def read(raw: bytes, *, moneyback_addresses: Collection[str] = (), size: int | None = None) -> ParsedMail:
     """Return the parsed mail; its kind is UNREADABLE if the bytes cannot be parsed.
 
-    Mail from ``moneyback_addresses`` is not answered, because two programs that answer each other never stop. ``size`` is the
-    number of bytes of the whole mail if ``raw`` is only its beginning.
+    Mail from Moneyback's own addresses, ``moneyback_addresses``, gets the kind OWN_EMAIL. ``size`` is the number of bytes of
+    the whole mail if ``raw`` is only its beginning.
     """
     content_id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     try:
@@ -95,7 +101,10 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
 
 
 def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matcher: SentMailMatcher) -> ParsedMail:
-    """Return the mail as its headers describe it. If the mail is not automated, its kind is UNREADABLE for now."""
+    """Return the mail with the values from its headers, without requests.
+
+    The kind is UNREADABLE if the mail is not automated. The caller then replaces the kind after it has parsed the text.
+    """
     answered_message_ids = tuple(
         dict.fromkeys(_MESSAGE_ID.findall(f"{header(headers, 'references')} {header(headers, 'in-reply-to')}"))
     )
@@ -114,7 +123,7 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
 def _requests_refund(message: Part) -> bool:
     """Return True if an automated mail asks for a refund.
 
-    A customer may have written the mail to a group address or in a shop's contact form.
+    Such a mail may be from a customer who wrote to a group address, or who used a shop's contact form.
     """
     subject = _subject(message)
     mail_texts = texts(message)
@@ -129,7 +138,7 @@ def _requests_refund(message: Part) -> bool:
 
 
 class _FoundReferences(NamedTuple):
-    """A text of a mail with its references. ``quoted`` is True if the references are only in quoted text."""
+    """A text of a mail, with the references that were found. ``quoted`` is True if they are only in quoted text."""
 
     text: MailText
     references: list[str]
@@ -169,9 +178,10 @@ def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
 def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
     """Return the kind of a customer's mail.
 
-    A mail with the words of a request is a request, even if the mail names no purchase. A mail that only names a purchase
-    is a request, too. There are two exceptions: a mail that says thanks, and a reply with new text that names the purchase
-    only in its quotation. The subject of a reply does not count, because another author may have written the subject.
+    A mail that names a purchase is a request, even if it does not ask for a refund. There are two exceptions: a mail that
+    only says thanks, and a reply with new text that names the purchase only in its quotation. A mail that asks for a
+    refund, but names no purchase, gets the kind NO_REFERENCE. Words in the subject of a reply do not count as the
+    customer's words, because another author may have written the subject.
     """
     new_text = found.text.new
     new_subject = "" if _REPLY_SUBJECT.match(subject) else subject
@@ -184,9 +194,9 @@ def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailK
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:
-    """Return the references in the new text.
+    """Return the references in the subject and the new text; if there are none, the references in the quoted text.
 
-    The subject of a reply and the quoted text are searched only if the new text has no reference.
+    In a reply, the subject is searched only if the new text has no reference.
     """
     is_reply = _REPLY_SUBJECT.match(subject)
     places = (text.new, subject, text.quoted) if is_reply else (f"{subject}\n{text.new}", text.quoted)
@@ -214,7 +224,7 @@ def _parse_sender(message: Part) -> str | None:
     """Return the address of the header From, or None if it does not name exactly one valid address."""
     from_headers = [name for name, _ in message.raw_items() if name.casefold() == "from"]
     if len(from_headers) != 1:
-        return None  # with two headers From, mail clients differ in which of them they show
+        return None  # if a mail has two headers From, some mail clients show the first and others the second
     parsed = message["from"]
     addresses = parsed.addresses if isinstance(parsed, AddressHeader) else ()
     if len(addresses) != 1:
@@ -238,7 +248,7 @@ def _subject(message: Part) -> str:
 def _comment(text: str) -> str:
     """Return a text without card numbers and control characters, cut to MAX_COMMENT."""
     printable = ""
-    for char in without_cards(text[: 4 * MAX_COMMENT]):  # without card numbers, a quarter may be left
+    for char in without_cards(text[: 4 * MAX_COMMENT]):  # 4 times, because the removal of card numbers shortens a text
         if char.isprintable() or char in "\n\t":
             printable += char
         elif unicodedata.category(char).startswith("Z"):
@@ -247,7 +257,10 @@ def _comment(text: str) -> str:
 
 
 def _locale(message: Part, text: str) -> str:
-    """Return the language of the text, or of the header Content-Language, which is often only the mail client's setting."""
+    """Return the language of the text. If it is unclear, return the language in the header Content-Language, or English.
+
+    The text counts first, because Content-Language is often only a setting of the mail client.
+    """
     declared = header(message, "content-language").strip()[:2].casefold()
     return detect_language(text) or (declared if declared in SUPPORTED_LANGUAGES else "en")
 

@@ -1,4 +1,4 @@
-"""Patterns that find the refund reason in a customer's text, in seven languages. The first reason that matches counts."""
+"""Patterns that find the refund reason in a customer's text, in seven languages. The first reason with a match is used."""
 
 import re
 
@@ -115,6 +115,6 @@ REASONS = (
 )
 """Refund reasons with their patterns, one or two lines for each language.
 
-The order matters, because a text can match several reasons. A customer who did not want a renewal can also be dissatisfied.
+The order matters, because a text can match several reasons, such as an unwanted renewal and dissatisfaction.
 A gap such as ``[^.!?\\n]{0,40}`` allows other words between two words of one sentence.
 """

@@ -1,4 +1,4 @@
-"""Finds references of purchases in a customer's text. The first row of ROWS that matches counts."""
+"""Finds references of purchases in a customer's text. Only the first row of ROWS that finds a reference is used."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
 
 _ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
-"""A letter of a language with spaces between words. Japanese has no spaces, so Japanese letters may touch a reference."""
+"""A letter or digit that may not touch a reference. Japanese has no spaces, so a Japanese letter may touch a reference."""
 
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
 """The text between two references of a list: "MB-1 and MB-2"."""
@@ -26,7 +26,7 @@ _IS = r"(?:[\s:#=.(\"'*«\[「【-]|№|\b(?:is|was|ist|lautet|war|est|es|is:|è
 """The text between a label and its reference: "order number is: MB-1"."""
 
 _NUMBER = r"[ -]?(?:numbers?|numéro|número|numero|nummern?|num|n[.]?[o°]|nr|id|code|código|codice|#|№)"
-"""The word "number" at the end of a label."""
+"""The word "number" at the end of a label such as "order number"."""
 
 
 def _count_digits(text: str) -> int:
@@ -34,12 +34,12 @@ def _count_digits(text: str) -> int:
 
 
 def _is_labelled_reference(token: str) -> bool:
-    """Return True if a token after a label can be a reference: it has two digits or more."""
-    return 3 <= len(token) <= MAX_REFERENCE_LENGTH and _count_digits(token) >= 2  # noqa: PLR2004 - not "2nd", "of 2"
+    """Return True if a token after a label can be a reference: it has at least 3 characters and 2 digits (unlike "2nd")."""
+    return 3 <= len(token) <= MAX_REFERENCE_LENGTH and _count_digits(token) >= 2  # noqa: PLR2004
 
 
 def _is_dashed_reference(token: str) -> bool:
-    """Return True for a reference such as MB-2026-0417: a letter first, a dash, three digits or more (but not A4-2)."""
+    """Return True for a reference such as MB-2026-0417. It begins with a letter, and has a dash and at least 3 digits."""
     has_shape = "-" in token and token[0].isalpha() and _count_digits(token) >= 3  # noqa: PLR2004
     return has_shape and len(token) <= MAX_REFERENCE_LENGTH
 
@@ -47,7 +47,7 @@ def _is_dashed_reference(token: str) -> bool:
 def _is_numeric_reference(token: str) -> bool:
     """Return True for a reference such as 123456789, AB1234567 or 100-200300.
 
-    It has six digits or more. Numbers with fewer digits are years, amounts and postcodes.
+    It has at least 6 digits. Numbers with fewer digits are often years, amounts or postcodes.
     """
     return _count_digits(token) >= 6 and len(token) <= MAX_REFERENCE_LENGTH  # noqa: PLR2004
 
@@ -92,9 +92,9 @@ ROWS = (
     Row(None, _is_dashed_reference),
     Row(None, _is_numeric_reference),
 )
-"""The forms of a reference, the safest form first.
+"""The forms of a reference, the most certain form first.
 
-A number after "reference" is safer than a number after "invoice number". Any label is safer than no label.
+A number after "reference" is more certain than a number after "invoice number". A number without a label is least certain.
 """
 
 NOT_REFERENCES = tuple(
@@ -115,7 +115,7 @@ NOT_REFERENCES = tuple(
         r"\b(?:UTF|ISO|IEC|DIN|RTX|GTX|CVE|CP|RFC)-\d[\d-]{0,12}",  # standards and other names with numbers
     )
 )
-"""Texts with digits or dashes that are not references. They are removed only before the search without a label."""
+"""Texts with digits or dashes that are not references. Only the search for references without a label removes them first."""
 
 
 def fold(text: str) -> str:
@@ -136,7 +136,7 @@ def fold(text: str) -> str:
 
 
 def find(text: str) -> list[str]:
-    """Return the different references in a text, as the first row of ROWS with a match finds them."""
+    """Return the references that the first successful row of ROWS finds in a text, each reference once."""
     folded = fold(text)
     unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:
@@ -164,7 +164,7 @@ def _references_in(tokens: str, row: Row) -> list[str]:
 
 
 def _shape(token: str) -> str:
-    """Return the shape of a reference, such as A-9-9 for MB-2026-0417. All references of a seller have the same shape."""
+    """Return the shape of a reference, such as A-9-9 for MB-2026-0417. A seller's references usually have the same shape."""
     return re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", "9", token))
 
 
@@ -173,7 +173,7 @@ def _is_date(token: str) -> bool:
 
 
 def _pattern(row: Row) -> re.Pattern[str]:
-    """Return the pattern of a row: its group ``tokens`` is one token, or up to ten tokens after a label."""
+    """Return the pattern of a row. Its group ``tokens`` contains up to ten tokens after a label, or one token without a label."""
     if row.label is None:
         return re.compile(rf"(?<!{_ALPHABETIC})(?<![@./+-])(?P<tokens>{_COMPACT_REFERENCE})(?!{_ALPHABETIC}|@)")
     tokens = (

@@ -1,6 +1,6 @@
-"""Checks who sent a mail: DKIM signatures, the DMARC policy of the domain, and the results of the receiving mail server.
+"""Collects evidence of who sent a mail: DKIM signatures, DMARC policies, and the results of the receiving mail server.
 
-The results are only stored with the mail, and no decision depends on them. The e-mail with the confirmation link always
+The evidence is only stored with the mail, and no decision depends on it. The e-mail with the confirmation link always
 goes to the address of the purchase, and to no other address.
 """
 
@@ -16,13 +16,16 @@ import dkim
 import dns.exception
 import dns.resolver
 
-LOOK_UP_SECONDS = 2.0  # for one DNS lookup with all its servers and retries
-DNS_PAUSE_SECONDS = 60.0  # without lookups after a timeout, so that mails do not wait for an unavailable DNS server
+LOOK_UP_SECONDS = 2.0  # the maximum time of one DNS lookup, with all servers and retries
+DNS_PAUSE_SECONDS = 60.0  # the pause of all lookups after a timeout, so that mails do not wait for a failed DNS server
 MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
-"""Limits of a mail's bytes, its header bytes, and its successive blanks. dkimpy takes minutes for larger mails."""
-MAX_RESULTS_LENGTH = 4_000  # characters of a header Authentication-Results
+"""The limits for a DKIM check: bytes of the mail, bytes of its headers, and spaces or tabs in a row.
+
+The library dkimpy takes minutes for some mails above these limits.
+"""
+MAX_RESULTS_LENGTH = 4_000  # characters of a header Authentication-Results that are read
 MAX_SIGNATURES = 3  # signatures that are checked; a mailing service adds its own signature to the sender's signature
-MAX_TREE_WALK_LOOKUPS = 8  # for the policy of one domain (RFC 9989, 4.10)
+MAX_TREE_WALK_LOOKUPS = 8  # DNS lookups for the DMARC policy of one domain (RFC 9989, 4.10)
 POLICIES = {"none", "quarantine", "reject"}
 
 _QUOTED_STRING = r'"(?:\\.|[^"\\])*"'
@@ -40,7 +43,7 @@ LookUpText = Callable[[str], str | None]
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name, or else its first TXT record. Return None without a TXT record."""
+    """Return the DKIM or DMARC record of a DNS name. Without such a record, return the first TXT record, or None."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -56,7 +59,7 @@ def look_up_text(name: str) -> str | None:
 class SenderAuthenticator:
     """A collector of evidence about the senders of mails.
 
-    ``authserv_id`` is the name of the receiving mail server in its headers Authentication-Results.
+    ``authserv_id`` is the name that the receiving mail server writes into its headers Authentication-Results.
     """
 
     def __init__(self, look_up: LookUpText = look_up_text, authserv_id: str | None = None) -> None:
@@ -65,9 +68,9 @@ class SenderAuthenticator:
         self._paused_until = 0.0
 
     def evidence(self, raw: bytes, sender: str) -> dict[str, Any]:
-        """Return the results by method, in the words of RFC 8601.
+        """Return the results of the checks, by method.
 
-        The results are pass, fail, none, policy (not checked), temperror and permerror.
+        A result is a word of RFC 8601: pass, fail, none, policy (not checked), temperror or permerror.
         """
         head = re.split(rb"\r?\n\r?\n", raw[:MAX_SIZE], maxsplit=1)[0]
         evidence: dict[str, Any] = {}
@@ -114,7 +117,10 @@ class SenderAuthenticator:
         return signatures
 
     def _check_dmarc(self, sender_domain: str, valid_domains: list[str]) -> tuple[str, str]:
-        """Return the DMARC result of a mail, and the aligned domain among the domains with a valid signature."""
+        """Return the DMARC result of a mail, and the first of ``valid_domains`` that is aligned with the sender's domain.
+
+        ``valid_domains`` are the domains with a valid signature.
+        """
         lookups = _DnsLookups(self)
         policies = _DmarcPolicies(lookups.look_up_policy)
         try:
@@ -134,7 +140,7 @@ class SenderAuthenticator:
     def _receiver_results(self, head: bytes) -> dict[str, str]:
         """Return the results of the receiving mail server.
 
-        Only headers above the first header Received count, because the sender can write all headers below it
+        Only headers above the first header Received count. The sender may have written all headers below that header
         (RFC 8601, 5 and 7.1).
         """
         trusted_headers = takewhile(
@@ -175,7 +181,7 @@ def _parse_results(value: str) -> tuple[str, list[tuple[str, str]]]:
 def _without_comments(value: str) -> str:
     """Return a header value without its nested comments (RFC 5322, 3.2.2), or an empty text if a comment has no end."""
     text, depth, is_quoted = "", 0, False
-    for char in re.findall(r"\\.|.", value, re.DOTALL):  # a backslash and the character that it escapes count as one
+    for char in re.findall(r"\\.|.", value, re.DOTALL):  # a backslash and the escaped character are one item
         if char == '"' and not depth:
             is_quoted = not is_quoted
         depth += char == "(" and not is_quoted
@@ -185,7 +191,7 @@ def _without_comments(value: str) -> str:
 
 
 class _DnsLookups:
-    """The DNS lookups of one check, in the forms that dkimpy and _DmarcPolicies call; ``timed_out`` is True after a timeout."""
+    """The DNS lookups of one DKIM or DMARC check. ``timed_out`` is True if one of the lookups timed out."""
 
     def __init__(self, authenticator: SenderAuthenticator) -> None:
         self._authenticator = authenticator
@@ -204,13 +210,13 @@ class _DnsLookups:
 
 
 class _DmarcPolicies:
-    """The DMARC policies of the domains of one mail, which are found by a DNS tree walk (RFC 9989, 4.10)."""
+    """The DMARC policies of the domains of one mail. A DNS tree walk finds the policies (RFC 9989, 4.10)."""
 
     def __init__(self, look_up: LookUpText) -> None:
         self._tags = cache(lambda name: _parse_policy(look_up(f"_dmarc.{name}") or ""))
 
     def find(self, domain: str) -> dict[str, str]:
-        """Return the tags of the policy for mails from a domain, empty if there is no usable policy."""
+        """Return the tags of the policy for mails from a domain. The result is empty if there is no usable policy."""
         policy = (
             self._tags(domain)
             or self._tags(self.organizational_domain(domain))
@@ -243,7 +249,7 @@ class _DmarcPolicies:
 
 
 def _parse_policy(record: str) -> dict[str, str]:
-    """Return the tags of a DMARC policy (RFC 9989, 4.7 and 4.8), empty if the record is not a policy."""
+    """Return the tags of a DMARC policy (RFC 9989, 4.7 and 4.8). The result is empty if the record is not a policy."""
     pairs = [part.partition("=") for part in record.split(";")]
     (name, _, version), *_ = pairs
     if (name.strip(), version.strip()) != ("v", "DMARC1"):

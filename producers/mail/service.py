@@ -36,7 +36,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         inboxes.append(ImapInbox(settings.imap_url.get_secret_value(), addresses, sender_authenticator))
     if not inboxes:
         raise MoneybackError(
-            "There is no mail to read: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
+            "No mail source is set: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
         )
     records = Records.of(settings)
     threads = [threading.Thread(target=inbox.run, args=(records, stop), daemon=True) for inbox in inboxes[1:]]

@@ -24,7 +24,7 @@ from producers.web.problems import HANDLERS, ProblemCode
 from producers.web.templating import HERE, Templates
 from records import Records, migrate
 
-POOL = 10  # database connections; twice as many under load (records.unit_of_work)
+POOL = 10  # database connections that stay open; under load, up to twice as many are open (records.unit_of_work)
 
 _DESCRIPTION = (
     "Sellers store purchases, create refund requests and read their cases. "
@@ -59,7 +59,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change the document
     for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
         web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
-    for resource in (bulk, refund_requests, purchases):  # bulk first, because /{id} would match its path
+    for resource in (bulk, refund_requests, purchases):  # bulk first: otherwise, /bulk would be read as /{id}
         web.include_router(
             resource.router,
             dependencies=[Depends(rate_limits.limit_api_calls)],
@@ -73,8 +73,8 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
 
 
 def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
-    """Add settings, records, templates, error handlers and middleware to an application. The desk calls it, too."""
-    web.router.redirect_slashes = False  # each page has one address
+    """Add settings, records, templates, error handlers and middleware to an application. The desk also calls this function."""
+    web.router.redirect_slashes = False  # each page has only one address: a slash at its end makes a different address
     web.state.settings = settings
     web.state.records = Records.of(settings, pool=POOL)
     web.state.templates = templates
@@ -90,14 +90,14 @@ def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
 @asynccontextmanager
 async def lifespan(web: FastAPI) -> AsyncIterator[None]:
     """Set the number of threads at the start, and close the database connections at the end."""
-    # There are as many threads as connections. Further requests wait for a thread, and do not fail without a connection.
+    # There are only as many threads as connections, so each thread gets a connection. Further requests wait for a thread.
     current_default_thread_limiter().total_tokens = 2 * POOL
     yield
     web.state.records.engine.dispose()
 
 
 def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
-    """Serve until the process is stopped. With several ``workers``, ``web`` is a factory as ``module:function``.
+    """Serve until the process is stopped. With several ``workers``, ``web`` must be a text, the factory ``module:function``.
 
     There is no access log, because its readers could open the customers' status links.
     """

@@ -79,5 +79,5 @@ def test_a_transition_outside_the_table_is_an_error(state: State, event: Event) 
     if (state, event) in MOVES:
         assert next_state(state, event) is MOVES[state, event]
     else:
-        with pytest.raises(InvalidTransitionError, match=f"{state} cannot take the event {event}"):
+        with pytest.raises(InvalidTransitionError, match=f'"{event}" is not possible in the state "{state}"'):
             next_state(state, event)

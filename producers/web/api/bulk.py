@@ -1,4 +1,4 @@
-"""Bulk refund requests, for example for a recall: a call sends JSON lines and receives a result for each line."""
+"""Bulk refund requests, for example after a product recall: a call sends JSON lines and gets a result for each line."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # requests in one commit. The commit takes 0.1 seconds, hardly longer than for one request
-MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with more rejected lines probably sends the wrong data
-MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay forms
+BATCH_SIZE: Final = 500  # requests in one commit. It takes 0.1 seconds, hardly longer than a commit of one request
+MAX_REJECTED_LINES: Final = 10_000  # in one call; a client with more rejected lines probably sends the wrong data
+MAX_CONCURRENT_BATCHES: Final = 2  # commits of batches at the same time in one process; web forms must not wait
 
-_DERIVED_KEY_PREFIX = "bulk:"  # the prefix of the keys that are derived for lines without a key
+_DERIVED_KEY_PREFIX = "bulk:"  # the prefix of an idempotency key that is derived, because the line has no key
 _batch_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
 
 _LINE_EXAMPLE: Final[dict[str, Any]] = {
@@ -65,12 +65,12 @@ class BulkRequestLine(RefundRequest):
 
     @property
     def refund_request(self) -> RefundRequest:
-        """The refund request without its key, as in a call for a single request."""
+        """The refund request without the idempotency key of the line."""
         return RefundRequest.model_construct(**{name: getattr(self, name) for name in RefundRequest.model_fields})
 
 
 class BulkResultLine(BaseModel):
-    """The result of one line: the case that was created or found, or the problem with the line."""
+    """The result of one line: the case of its refund request, or the problem with the line."""
 
     line: int = Field(description="the line's number, starting at 1; blank lines are counted, but have no result")
     id: UUID | None = None
@@ -87,7 +87,7 @@ class BulkSummary(BaseModel):
 
 
 class BulkIntake:
-    """The intake of one call, which accepts the lines and counts the results."""
+    """The intake of the lines of one call. ``accepted`` and ``rejected`` count the lines."""
 
     def __init__(self, records: Records, caller: ApiClient, idempotency_key: str, public_url: str) -> None:
         self._records = records
@@ -100,7 +100,9 @@ class BulkIntake:
     def accept(self, lines: Sequence[Line]) -> bytes:
         """Accept the valid lines in one commit, and return the result of each line in the order of the lines."""
         if self.rejected > MAX_REJECTED_LINES:
-            detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The other lines were not read."
+            detail = (
+                f"More than {MAX_REJECTED_LINES:,} lines were rejected. The lines without a result were not accepted."
+            )
             raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
         parsed = {line.number: self._parse(line) for line in lines}
         # The submissions are sorted by key, so that two calls with the same lines in different orders do not deadlock.
@@ -127,7 +129,7 @@ class BulkIntake:
     def problem(
         self, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
     ) -> dict[str, Any]:
-        """Return a problem document of this call or of a line."""
+        """Return a problem document about this call or about one of its lines."""
         return problem_document(self._public_url, code, detail, errors)
 
     def _parse(self, line: Line) -> Submission | dict[str, Any]:
@@ -154,7 +156,7 @@ class BulkIntake:
         )
 
     def _derive_key(self, request: RefundRequest) -> str:
-        """Return the key of a line without a key, so that the same line in a repeated call is the same request."""
+        """Return an idempotency key for a line without a key. If the call is repeated, the same line gets the same key."""
         content = f"{self._idempotency_key}\n{request.model_dump_json()}"
         return _DERIVED_KEY_PREFIX + hashlib.sha256(content.encode()).hexdigest()
 
@@ -199,11 +201,11 @@ async def _get_bulk_intake(
 def create_refund_requests_in_bulk(
     request: Request, bulk_intake: Annotated[BulkIntake, Depends(_get_bulk_intake)]
 ) -> Response:
-    """Accept at most 100,000 JSON lines, for example for a recall. Return the results while the lines arrive.
+    """Accept at most 100,000 JSON lines, for example after a product recall. Return the results while the lines arrive.
 
     The result of a line that is not valid is a problem; the other lines are accepted. Requests of customers are
-    processed before bulk requests. If a call breaks off, send it again with the same Idempotency-Key. Lines that were
-    already accepted are not accepted twice.
+    processed before bulk requests. If the connection breaks, send the call again with the same Idempotency-Key. Lines
+    that were already accepted are not accepted twice.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
         raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
@@ -212,7 +214,7 @@ def create_refund_requests_in_bulk(
 
 @router.get("", include_in_schema=False)
 def method_not_allowed() -> None:
-    """Answer with 405, because “bulk” is not the id of a refund request."""
+    """Return the status 405. Without this route, GET ``/v1/refund-requests/{id}`` would read “bulk” as an id."""
     raise HTTPException(ProblemCode.METHOD_NOT_ALLOWED.status, headers={"allow": "POST"})
 
 
@@ -224,15 +226,15 @@ async def _results(request: Request, bulk_intake: BulkIntake) -> AsyncIterator[b
             yield await run_sync(bulk_intake.accept, lines, limiter=_get_batch_limiter())
     except ProblemError as error:
         problem = bulk_intake.problem(error.code, error.detail)
-    except HTTPException:  # the whole body is too large (middleware.BodySizeLimitMiddleware)
+    except HTTPException:  # middleware.BodySizeLimitMiddleware raises it if the whole body is too large
         problem = bulk_intake.problem(
             ProblemCode.CONTENT_TOO_LARGE, "A call may have at most 64 MB. The lines without a result were not read."
         )
     except DatabaseDownError:
         problem = bulk_intake.problem(
             ProblemCode.SERVICE_UNAVAILABLE,
-            "The lines with a result are accepted. It is not known whether the other lines are accepted. Send all lines "
-            "again in a minute, with the same Idempotency-Key.",
+            "The lines with an id in their result are accepted. Lines without a result may be accepted or not. Send all "
+            "lines again in a minute, with the same Idempotency-Key.",
         )
     yield bulk_intake.summary(problem)
 
@@ -242,7 +244,7 @@ def _encode(line: dict[str, Any]) -> bytes:
 
 
 def _get_batch_limiter() -> CapacityLimiter:
-    """Return the limiter of the threads that accept batches. Each event loop has its own limiter."""
+    """Return the limiter for the number of threads that accept batches. Each event loop has its own limiter."""
     try:
         return _batch_limiter.get()
     except LookupError:

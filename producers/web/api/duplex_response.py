@@ -11,11 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 
 class DuplexResponse(Response):
-    """A response that sends each chunk as soon as it exists, while the iterator of the chunks still reads the request's body.
+    """A response whose chunks are made while the request's body is read. Each chunk is sent as soon as it exists.
 
-    Reading never waits for sending. Many clients read nothing before they have sent everything, so both sides would wait
-    for each other. Chunks that the client has not read are in memory, so the total size of the chunks must be bounded.
-    StreamingResponse cannot be used, because it reads the messages of the request itself, to detect a disconnect.
+    Reading the request never waits for sending the response. Many clients read nothing before they have sent the whole
+    request; otherwise, both sides would wait for each other. Chunks that the client has not read are in memory, so their
+    total size must have a limit. Starlette's StreamingResponse cannot be used: to detect a disconnect, it reads the
+    request's messages, which the iterator ``chunks`` needs.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:
@@ -26,7 +27,11 @@ class DuplexResponse(Response):
         self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Send the headers with the first chunk, because a client may wait for “100 Continue” until the body is read."""
+        """Send the headers only with the first chunk, after the reading of the body has begun.
+
+        A client may wait for “100 Continue” before it sends the body. The server sends it when the reading begins, but not
+        after the headers.
+        """
         sender, receiver = create_memory_object_stream[bytes](math.inf)
         async with create_task_group() as tasks, receiver:
             tasks.start_soon(self._pump, sender)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from producers.web.problems import ProblemCode, ProblemError
 
 NDJSON: Final = "application/x-ndjson"
-MAX_LINE_BYTES: Final = 64 * 1024  # the limit of the body of a single request (middleware.MAX_BODY_BYTES)
+MAX_LINE_BYTES: Final = 64 * 1024  # as for the body of a call with one refund request (middleware.MAX_BODY_BYTES)
 MAX_LINES: Final = 100_000  # of one body
 
 
@@ -36,7 +36,7 @@ class LineSplitter:
         return lines
 
     def close(self) -> list[Line]:
-        """Return the last line if it has no line break."""
+        """Return the last line of the body if it has no line break at its end."""
         return self._finish_line() if self._unfinished or self._too_long else []
 
     def _finish_line(self) -> list[Line]:
@@ -52,10 +52,10 @@ class LineSplitter:
 
 
 async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
-    """Yield the lines that have arrived, at most ``size`` at once. Continue to read after each batch.
+    """Yield the lines of a body in batches of at most ``size`` lines, as soon as the lines have arrived.
 
-    A batch is yielded before it is full if no more lines have arrived. The caller stores the batch while the next lines arrive.
-    A body with more than MAX_LINES lines raises a ProblemError.
+    A batch does not wait until it is full, so the caller can store it while the next lines arrive. If the body has more than
+    MAX_LINES lines, raise ProblemError.
     """
     splitter = LineSplitter()
     async for chunk in body:
@@ -66,5 +66,5 @@ async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[l
         if splitter.count > MAX_LINES:
             raise ProblemError(
                 ProblemCode.CONTENT_TOO_LARGE,
-                f"A call may have at most {MAX_LINES:,} lines. The other lines were not read.",
+                f"A call may have at most {MAX_LINES:,} lines. The lines after line {MAX_LINES:,} were not accepted.",
             )

@@ -28,7 +28,7 @@ _REPLACED_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 
 def openapi_document(app: FastAPI) -> Json:
-    """Return the OpenAPI document of the application, which is generated once."""
+    """Return the OpenAPI document of the application. It is generated only by the first call."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -57,7 +57,7 @@ def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def schema_name(holder: Json) -> str | None:
-    """Return the schema name of a request body or a response; for JSON lines the schema name of the first line."""
+    """Return the schema name of a request body or a response. For JSON lines, return the first schema of a line."""
     for content in holder.get("content", {}).values():
         schema = content.get("schema", {})
         schema = schema.get("items", schema)
@@ -87,7 +87,7 @@ def _drop_default_validation_error(operation: Json) -> None:
 
 
 def _add_example(holder: Json, schemas: Json) -> None:
-    """Add the example of the schema to a body without an example of its own."""
+    """Add the example of the schema to a request body or a response that has no example."""
     name = schema_name(holder)
     for content in holder.get("content", {}).values():
         if name and not content.keys() & {"example", "examples"}:

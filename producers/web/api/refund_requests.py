@@ -91,17 +91,17 @@ class Transition(BaseModel):
 
 
 class RefundCase(RefundRequestAccepted):
-    """The case of a refund request: its state, the reasons for it, and its history."""
+    """The case of a refund request: its state, its history, and the reasons why support must decide."""
 
     model_config = _example(_CASE_EXAMPLE)
 
     reference: str
     channel: Channel
-    reasons: list[SupportReason] = Field(description="empty unless support must decide, or had to decide")
+    reasons: list[SupportReason] = Field(description="why support must decide or had to decide; empty for other cases")
     bank_reference: str | None = Field(
         None,
-        description="the acquirer reference number (ARN), by which the customer's bank finds the refund; known for cards, "
-        "often days later",
+        description="the acquirer reference number (ARN), with which the customer's bank finds a card refund; often known "
+        "only days after the refund",
     )
     history: list[Transition]
 
@@ -112,7 +112,7 @@ _REQUEST_EXAMPLES: Final[dict[str, Any]] = {
         "value": {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied", "locale": "en"},
     },
     "partial": {
-        "summary": "A part of the amount, which support decides",
+        "summary": "A part of the amount: support decides",
         "value": {
             "email": "ada@example.com",
             "reference": "MB-2026-0417",
@@ -123,7 +123,7 @@ _REQUEST_EXAMPLES: Final[dict[str, Any]] = {
     },
 }
 _LOCATION: Final[dict[str, Any]] = {
-    "description": "the address of getRefundRequest for this refund request",
+    "description": "the URL at which getRefundRequest returns the case of this refund request",
     "required": True,
     "schema": {"type": "string", "format": "uri"},
     "example": f"{EXAMPLE_URL}{PATH}/{EXAMPLE_ID}",
@@ -185,7 +185,7 @@ def get_refund_request(
     records: RecordsDep,
     links: LinksDep,
 ) -> RefundCase:
-    """Return a case of the API key's seller."""
+    """Return a case. An API key can read only the cases of its seller."""
     with records.work() as work:
         view = work.case_views.get(case_id)
         history = work.history.for_case(case_id)

@@ -32,7 +32,7 @@ def a_seller(**changes: Any) -> Seller:
 
 
 def a_policy(**changes: Any) -> Policy:
-    """Return a policy of thirty days, which has been in force for two years at noon."""
+    """Return a policy that allows refunds within thirty days. It is in force since two years before `NOON`."""
     values: dict[str, Any] = {
         "seller_id": "aurora",
         "version": 1,
@@ -70,7 +70,7 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 
 def a_submitted_request(**changes: Any) -> SubmittedRequest:
-    """Return a request for the full amount, made at noon on the web."""
+    """Return a request for the full amount, received at `NOON` through the web form."""
     values: dict[str, Any] = {
         "refund_scope": RefundScope.FULL,
         "received_at": NOON,

@@ -28,7 +28,10 @@ WITH_PURCHASE = sorted(set(EmailKind) - ABOUT_NO_PURCHASE)
 
 
 def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
-    """Return Ada's case in the state in which an e-mail of this kind is due. The request came from another address."""
+    """Return Ada's case in the state in which an e-mail of this kind is due.
+
+    The request came from an address that is not the address of the purchase.
+    """
     values: dict[str, Any] = {
         "id": CASE,
         "state": STATES.get(kind, State.RECEIVED),

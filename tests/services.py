@@ -138,12 +138,12 @@ def tamper(servers: Servers, database: str, statement: str) -> None:
 
 @cache
 def _broker(socket: str) -> redis.Redis:
-    """Return the client of a broker. A new client for each test would cost 8 ms."""
+    """Return the client of a broker. The tests share this client, because a new client takes 8 ms."""
     return redis.Redis(unix_socket_path=socket)
 
 
 def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
-    """Return settings for a database, with an emptied broker, maildirs in a folder, and no provider."""
+    """Empty the broker, and return settings with a database, with maildirs in a folder, and without a provider."""
     _broker(str(servers.valkey.socket)).flushall()  # safe, because the tests started this broker
     for mailbox in ("outbox", "inbox"):
         for part in ("cur", "new", "tmp"):
@@ -193,7 +193,7 @@ Process = subprocess.Popen[bytes] | Forked
 
 
 class ChildProcess:
-    """One service as a child process, with its log."""
+    """One service as a child process, and the log file of the process."""
 
     def __init__(self, name: str, env: Mapping[str, str], *arguments: str, log: Path) -> None:
         self.name = name

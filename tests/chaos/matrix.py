@@ -153,7 +153,7 @@ MATRIX = (
         "The same idempotency keys are generated again. Refunds in the provider's list that the backup lacks are not paid again.",
         (
             f"{RESTORE}test_reconciliation_after_a_restore_prevents_second_payments",
-            f"{RESTORE}test_no_customer_is_paid_twice_without_reconciliation_after_a_restore",
+            f"{RESTORE}test_no_customer_is_paid_twice_even_without_reconciliation_after_a_restore",
             f"{RECONCILIATION}test_a_refund_that_a_restored_database_lacks_is_not_paid_again",
             f"{RECONCILIATION}test_a_refund_with_a_key_of_moneyback_but_without_an_operation_is_unexpected",
             f"{RESULTS}test_an_idempotency_key_is_computed_from_case_and_attempt",
@@ -201,7 +201,8 @@ MATRIX = (
     ),
     Row(
         "A 429 with Retry-After; a response that arrives byte by byte; a provider that hangs for every call",
-        "No call is made before the time in Retry-After. A call has one deadline, and is not started if it could last longer than its task.",
+        "No call is made before the time in Retry-After. Each call has one deadline. A call that could end after its task is not"
+        " started.",
         (
             "charge: busy",
             "charge: drip",

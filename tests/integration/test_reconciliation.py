@@ -423,7 +423,7 @@ class _NoRateLimiter:
 
 
 def _without_pauses(context: WorkerContext) -> WorkerContext:
-    return replace(context, rate_limiter=_NoRateLimiter())  # type: ignore[arg-type]  # a double
+    return replace(context, rate_limiter=_NoRateLimiter())  # type: ignore[arg-type]  # a test double
 
 
 class LargeProvider(Provider):

@@ -1,6 +1,7 @@
 """Tests of the relay, which publishes the outbox to the broker.
 
-The relay puts up to 100 cases into one message, takes cases from all sellers in turn, and limits the messages per queue.
+The relay puts up to 100 cases into one message, and takes cases from all sellers in turn. `WINDOW` is the largest number of
+messages in a queue.
 """
 
 import threading

@@ -238,7 +238,7 @@ def test_reconciliation_after_a_restore_prevents_second_payments(customers: Cust
 
 
 @pytest.mark.slow
-def test_no_customer_is_paid_twice_without_reconciliation_after_a_restore(
+def test_no_customer_is_paid_twice_even_without_reconciliation_after_a_restore(
     customers: Customers, restored: Restore
 ) -> None:
     """A case in the backup is refunded with its old key. For a new case, the worker first looks up refunds of the payment."""

@@ -279,7 +279,9 @@ FIRST_CALLS = {
     "broke": 400,
     "early": 400,
 }
+"""The status of the first response to a call, by behaviour. None means that the client gets no correct response."""
 LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
+"""The statuses of the next responses, if the refund does not simply succeed or stay declined."""
 
 
 @pytest.mark.parametrize("behaviour", FIRST_CALLS)
@@ -300,7 +302,7 @@ def test_a_killed_sandbox_does_not_repeat_the_behaviour_of_a_first_call(tmp_path
         assert process.summary()["duplicates"] == 0
 
 
-def test_a_killed_sandbox_keeps_every_refund_that_it_answered(tmp_path: Path) -> None:
+def test_a_killed_sandbox_keeps_every_refund_that_it_confirmed(tmp_path: Path) -> None:
     paid_by_key: dict[str, Paid] = {}
     enough_paid = Event()
 
@@ -703,7 +705,7 @@ def test_the_refund_of_a_blind_charge_is_invisible_at_first(tmp_path: Path, cloc
         assert first_page(ledger) == (["blind_1"], True)
 
 
-def test_a_call_for_a_blind_charge_gets_no_response_at_first(process: SandboxProcess) -> None:
+def test_the_first_call_for_a_blind_charge_gets_a_504_response(process: SandboxProcess) -> None:
     assert refund(process, "blind_held").status == 504
     assert refund(process, "blind_held").status == 200
 
@@ -823,7 +825,7 @@ def test_lookups_in_a_flaky_sandbox_have_faults(tmp_path: Path) -> None:
             assert too_many.headers["Retry-After"] == "1"
 
 
-def test_faults_follow_the_probability_and_the_seed() -> None:
+def test_the_probability_and_the_seed_determine_the_faults() -> None:
     def rolls(probability: float, seed: int) -> list[object]:
         fault_injector = FaultInjector(probability, seed)
         return [fault_injector.roll() for _ in range(1000)]

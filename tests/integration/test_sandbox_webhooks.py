@@ -129,7 +129,7 @@ def finished_summary(process: SandboxProcess) -> dict[str, int] | None:
     return None if webhooks["waiting"] else dict(webhooks)
 
 
-def test_a_refund_sends_a_signed_webhook(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_the_sandbox_sends_a_signed_webhook_for_a_refund(shared: tuple[SandboxProcess, Receiver]) -> None:
     process, receiver = shared
     refund_json = refund(process.url, "ok_1")
     (webhook,) = eventually(lambda: receiver.webhooks_for("ok_1"))
@@ -152,7 +152,7 @@ def test_a_refund_sends_a_signed_webhook(shared: tuple[SandboxProcess, Receiver]
     ("behaviour", "first", "later"),
     [("pending", Pending, Paid), ("pendingfail", Pending, Failed), ("latefail", Paid, Failed)],
 )
-def test_a_changed_status_sends_a_webhook(
+def test_the_sandbox_sends_a_webhook_for_a_changed_status(
     shared: tuple[SandboxProcess, Receiver], behaviour: str, first: type, later: type
 ) -> None:
     process, receiver = shared
@@ -166,7 +166,7 @@ def test_a_changed_status_sends_a_webhook(
     assert receiver.webhooks_for(charge)[1].event["data"] == found[0]
 
 
-def test_a_tardy_refund_sends_its_webhook_when_it_is_made(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_the_webhook_of_a_tardy_refund_is_sent_when_the_refund_is_made(shared: tuple[SandboxProcess, Receiver]) -> None:
     process, receiver = shared
     with pytest.raises(urllib3.exceptions.ProtocolError):
         refund(process.url, "tardy_1")
@@ -176,7 +176,7 @@ def test_a_tardy_refund_sends_its_webhook_when_it_is_made(shared: tuple[SandboxP
 
 
 @pytest.mark.parametrize(("end", "status"), [("won", Dispute.WON), ("lost", Dispute.LOST)])
-def test_a_dispute_sends_webhooks_when_it_opens_and_closes(
+def test_webhooks_are_sent_when_a_dispute_opens_and_closes(
     shared: tuple[SandboxProcess, Receiver], end: str, status: Dispute
 ) -> None:
     process, receiver = shared
@@ -192,7 +192,7 @@ def test_a_dispute_sends_webhooks_when_it_opens_and_closes(
     assert len({received.event["id"] for received in receiver.webhooks_for(charge)}) == 2
 
 
-def test_the_dispute_of_a_crossing_charge_sends_a_webhook(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_a_webhook_is_sent_for_the_dispute_of_a_crossing_charge(shared: tuple[SandboxProcess, Receiver]) -> None:
     process, receiver = shared
     refund(process.url, "crossing_1")
     eventually(lambda: receiver.types("crossing_1") == ["refund.created", "dispute.opened"])
@@ -203,7 +203,7 @@ def test_the_dispute_of_a_crossing_charge_sends_a_webhook(shared: tuple[SandboxP
 # Faults that the charge selects
 
 
-def test_a_dupes_charge_sends_each_webhook_three_times(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_for_a_dupes_charge_each_webhook_is_sent_three_times(shared: tuple[SandboxProcess, Receiver]) -> None:
     process, receiver = shared
     refund(process.url, "dupes_1")
     eventually(lambda: len(receiver.webhooks_for("dupes_1")) == 6)
@@ -212,7 +212,7 @@ def test_a_dupes_charge_sends_each_webhook_three_times(shared: tuple[SandboxProc
     assert len({received.event["id"] for received in receiver.webhooks_for("dupes_1")}) == 2
 
 
-def test_a_shuffle_charge_sends_the_first_webhook_last(tmp_path: Path, receiver: Receiver) -> None:
+def test_for_a_shuffle_charge_the_first_webhook_is_sent_last(tmp_path: Path, receiver: Receiver) -> None:
     with sandbox_in(tmp_path, webhooks=receiver.url, late=1) as process:
         refund(process.url, "shuffle_1")
         opened = post(process.url, "/v1/disputes", {"charge": "shuffle_1", "status": "open"})
@@ -223,7 +223,7 @@ def test_a_shuffle_charge_sends_the_first_webhook_last(tmp_path: Path, receiver:
         assert types.index("dispute.won") < types.index("dispute.opened")
 
 
-def test_a_mute_charge_sends_no_webhook(shared: tuple[SandboxProcess, Receiver]) -> None:
+def test_for_a_mute_charge_no_webhook_is_sent(shared: tuple[SandboxProcess, Receiver]) -> None:
     """The sandbox changes the status of the refund, but sends webhooks only for the next charge."""
     process, receiver = shared
     refund(process.url, "mute_1")
@@ -237,7 +237,7 @@ def test_a_mute_charge_sends_no_webhook(shared: tuple[SandboxProcess, Receiver])
     assert receiver.webhooks_for("mute_1") == []
 
 
-def test_a_forge_charge_sends_invalid_webhooks_with_the_id_of_the_valid_webhook(
+def test_for_a_forge_charge_invalid_webhooks_have_the_id_of_the_valid_webhook(
     shared: tuple[SandboxProcess, Receiver],
 ) -> None:
     process, receiver = shared

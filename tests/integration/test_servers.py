@@ -363,7 +363,7 @@ def test_up_and_demo_have_different_data_directories(folder: Path, monkeypatch: 
     DataDir.default("up").clean()
 
 
-def test_clean_can_be_done_twice_and_before_the_first_start(data_dir: DataDir) -> None:
+def test_a_data_directory_can_be_cleaned_twice_and_before_the_first_start(data_dir: DataDir) -> None:
     data_dir.clean()
     secrets = data_dir.create().secrets
     assert data_dir.secrets == secrets

@@ -209,7 +209,7 @@ def test_without_the_database_the_provider_must_send_the_event_again(
 
 
 class ScriptedParser:
-    """A webhook parser that calls the function of a test."""
+    """A webhook parser that passes each request to a function of the test."""
 
     answer = b"[accepted]"
 
@@ -593,7 +593,9 @@ def test_an_external_refund_during_an_own_refund_is_reported(web: httpx.Client, 
     send_event(web, an_event("refund.created", a_refund(purchase.charge, id="by hand")))
     process_all_events(external_first)
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUNDING, [])
-    context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=call.operation.key)  # the delayed call
+    context.providers["sandbox"].refund(
+        purchase.charge, Money(4900, "EUR"), key=call.operation.key
+    )  # now the delayed call arrives
     expire_leases(context.records)
     resolve(external_first, [case])
     assert state_of(context.records, case) is State.REFUNDED
@@ -627,7 +629,7 @@ def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
 
 
 class LateOwnRefund(OnlyExternalRefund):
-    """An adapter that finds the external refund first, and the own refund if `shows_refund` is set."""
+    """An adapter that finds the failed own refund if `shows_refund` is set, and otherwise the external refund."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
         super().__init__(sandbox_adapter)
@@ -760,7 +762,9 @@ def test_an_unresolved_event_becomes_a_support_task_after_many_attempts(
     assert [event.outcome for event in stored_events(context.records)] == ["not_visible"]
 
 
-def test_an_unconfirmed_late_failure_becomes_one_task_of_the_case(web: httpx.Client, context: WorkerContext) -> None:
+def test_two_events_about_an_unconfirmed_late_failure_create_one_task(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     (refund,) = refunds_at_provider(context, purchase)

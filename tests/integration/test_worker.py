@@ -261,7 +261,10 @@ def test_a_worker_runs_the_periodic_tasks_of_beat(
 def test_a_broker_restart_during_a_task_does_not_end_the_worker(
     records: Records, sandbox_settings: Settings, worker: ChildProcess, servers: Servers
 ) -> None:
-    """With late acknowledgement, Celery 5.7.0 would end in this situation. Moneyback acknowledges a message before its task."""
+    """With late acknowledgement, a worker of Celery 5.7.0 would end in this situation.
+
+    Moneyback acknowledges a message before the message's task starts.
+    """
     cases = request_refunds(records, "slow")
     eventually(lambda: states_of(records, cases) == ["refunding"])
     servers.valkey.stop()
@@ -291,7 +294,7 @@ def test_a_killed_child_is_replaced_and_its_case_is_refunded(
 def test_a_stopping_worker_records_the_result_of_a_hanging_call(
     records: Records, sandbox_settings: Settings, services: SharedServices
 ) -> None:
-    """The call for the first case hangs for 8 seconds, and the task ends before the call.
+    """The call for the first case hangs for 8 seconds, longer than its task. The worker waits for this call before it stops.
 
     The result of the second case is recorded while the first call hangs.
     """

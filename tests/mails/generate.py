@@ -30,7 +30,7 @@ rng = random.Random("two hundred mails")
 
 
 def reference() -> str:
-    """Return a random purchase reference of the sample sellers."""
+    """Return a random purchase reference in the format of the sample purchases."""
     return f"MB-2026-{rng.randrange(1000, 9999)}"
 
 

@@ -17,8 +17,8 @@ from tests.debian_packages import NotInstalledError
 from tests.e2e._browser import PageMonitor, chromium
 from tests.page_load.site import Installation, run_installation
 
-MAX_BYTES = 50_000  # bytes of the first page with all its resources
-MAX_P99_MS = 20.0  # milliseconds, the limit for the 99th percentile
+MAX_BYTES = 50_000  # the first page with all its resources must have fewer bytes
+MAX_P99_MS = 20.0  # the 99th percentile of the response times of a page must be shorter, in milliseconds
 PAGES_PER_SECOND = 100.0  # requests per second for each page
 REQUESTS_PER_SECOND = 500.0  # refund forms that are sent per second
 FORM = {

@@ -1,8 +1,8 @@
 """`python -m tests.page_load.load_generator`: send requests to a web server at fixed times, and measure the response times.
 
-The load generator runs as a separate process. Its random seed determines the times of the requests, a Poisson process. A
-request does not wait for the response to an earlier request. Each response time starts at the planned time of the request, so
-if the web server stalls, the waiting time of every customer counts.
+The load generator runs as a separate process. The times of the requests form a Poisson process and are the same in every run.
+A request does not wait for the response to an earlier request. Each response time starts at the planned time of the request,
+so if the web server stalls, the waiting time of every customer counts.
 
 The process reads one Job as JSON from standard input, and writes one Outcome as JSON to standard output.
 """

@@ -28,7 +28,10 @@ UNREACHED_LIMIT = "1000000000"
 LIMITS = {
     f"MONEYBACK_{name}": UNREACHED_LIMIT for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")
 }
-"""All requests come from one network address, so these rate limits are too high to refuse any. Requests are still counted."""
+"""Rate limits that are so high that no request is refused, because all requests come from one network address.
+
+The web server still counts the requests.
+"""
 
 
 class Installation:
@@ -108,7 +111,7 @@ class Installation:
 
 @contextmanager
 def run_installation(*options: str) -> Iterator[Installation]:
-    """Start the web server as `moneyback web` does, and yield the installation. It has its own data directory."""
+    """Start the web server as `moneyback web` does, and yield the installation. The installation has its own data directory."""
     data_dir = DataDir.default(HOME)
     with stop_on_signals():
         data_dir.clean()

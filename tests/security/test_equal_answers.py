@@ -73,7 +73,10 @@ ENDPOINTS = {
 
 @pytest.fixture
 def inputs(site: Site) -> dict[str, Input]:
-    """Store purchases in all relevant states, and return one input for each. All inputs have the same length."""
+    """Store purchases in all relevant states. Return an input for each purchase, and inputs for which no purchase exists.
+
+    All inputs have the same length.
+    """
     known, of_other_customer, refunded, live = (
         a_recent_purchase(email=f"{name}@example.com") for name in ("aaaa", "bbbb", "cccc", "dddd")
     )

@@ -1,4 +1,4 @@
-"""Tests that every response has the security headers, and that no page leads to another host."""
+"""Tests that every response has the security headers, and that no redirect or link leads to another host."""
 
 import html
 import re

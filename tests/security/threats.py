@@ -96,7 +96,7 @@ THREATS = (
     ),
     Threat(
         "An e-mail with a false sender",
-        "The sender address proves nothing. The link is sent to the address of the purchase.",
+        "The sender address proves nothing. The confirmation link is sent only to the address of the purchase.",
         (
             f"{MAILDIR}test_a_mail_becomes_an_untrusted_case",
             f"{CASE_EMAILS}test_an_email_about_a_purchase_goes_only_to_the_address_of_the_purchase",
@@ -211,7 +211,7 @@ THREATS = (
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
-        "A signature over the raw body with a time stamp. A webhook only makes a worker ask the provider.",
+        "A webhook has a signature over the raw body and a time stamp. It only makes a worker ask the provider.",
         (
             "contract/test_stripe_webhooks.py::test_an_invalid_signature_is_refused",
             "contract/test_stripe_webhooks.py::test_a_signature_that_is_too_old_or_from_the_future_is_refused",
@@ -248,7 +248,7 @@ THREATS = (
     ),
     Threat(
         "An attacker changes the history",
-        "A role and a trigger make the table append-only. Each row contains the hash of the row before.",
+        "A database role and a trigger make the table append-only. Each row contains the hash of the row before it.",
         (
             "integration/test_audit.py::test_a_changed_or_deleted_row_is_found",
             "integration/test_console.py::test_the_audit_command_reports_a_changed_row",
@@ -257,8 +257,8 @@ THREATS = (
     ),
     Threat(
         "A customer asks for erasure, and the accounts must be kept",
-        "Not built.",
-        later="erasure: personal data encrypted with one key per customer, history under a pseudonym",
+        "Not built yet.",
+        later="personal data is encrypted with one key per customer, and the history has a pseudonym: with erasure",
     ),
     Threat(
         "A stolen API key or webhook secret",

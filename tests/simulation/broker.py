@@ -154,7 +154,7 @@ class App:
 
 
 class Helpdesk:
-    """A helpdesk: the connection to which support tasks are published, and the consumer of their queue."""
+    """A helpdesk: the connection over which support tasks are published, and the consumer of the queue of these tasks."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

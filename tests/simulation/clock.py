@@ -8,7 +8,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 
 class Killed(BaseException):
-    """The process was killed with kill -9. The class is a BaseException, so that no handler of the product catches it."""
+    """The process was killed with kill -9. The class is a BaseException, so that no handler of Moneyback catches it."""
 
 
 class Process:
@@ -18,7 +18,7 @@ class Process:
         self.name = name
         self.alive = True
         self.offset = offset
-        """The number of seconds by which this process's monotonic clock is ahead of the simulated time. It may jump."""
+        """The number of seconds by which this process's monotonic clock is ahead of the simulated time. It can change."""
         self.tasks: dict[int, Task] = {}
         self.context: Any = None
         self.on_killed: Callable[[], object] = lambda: None

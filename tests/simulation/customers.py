@@ -101,6 +101,7 @@ class Customers:
             charge.funded_from = rng.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("declined"):
             charge.decline_reason = rng.choice([DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
+        # A worker crashes when it sends a poison request, or when it reads a poison response.
         charge.poison = rng.choice(["request", "response"]) if rng.random() < forced.get("poison", 0.02) else ""
         if rng.random() < forced.get("external_refunds", 0.08):
             at(rng.random() ** 2 * DAY, provider.refund_externally, purchase.charge)

@@ -63,7 +63,7 @@ class Interleaving(TransactionHooks):
         if task is None:
             return
         if self._world.records.in_transaction:
-            self._world.checker.report_violation("I3", f"{task.process.name} is in a transaction {where}.")
+            self._world.checker.report_violation("I3", f"{task.process.name} has an open transaction {where}.")
         self.kill_at(where)
         happens = self._faults.happens
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
@@ -89,7 +89,7 @@ class Interleaving(TransactionHooks):
         task.switched_last = False
         if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
             self._faults.count(f"kill {where}")
-            self._world.log(f"{task.process.name} killed {where}")
+            self._world.log(f"{task.process.name} is killed {where}")
             self._clock.kill(task.process)
             raise Killed
 

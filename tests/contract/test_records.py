@@ -1209,7 +1209,7 @@ def test_a_reported_failure_wins_over_other_reports(store: Records) -> None:
 # Reconciliation, case views, dead letters
 
 
-def test_listed_and_unlisted_operations_are_found(store: Records) -> None:
+def test_operations_with_and_without_a_listed_refund_are_found(store: Records) -> None:
     paid, pending, unanswered = (create_operation(store, a_case(store)) for _ in range(3))
     with store.work() as work:
         work.refund_operations.record_results(

@@ -33,7 +33,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.doubles.raw_server import SLOW_RESPONSES, UNREADABLE, Flood, drips, http_response, raw_server, resets, sends
-from tests.doubles.stripe import FakeStripe, error_response, run_fake_stripe
+from tests.doubles.stripe import ERROR_MESSAGE, FakeStripe, error_response, run_fake_stripe
 from worker.providers.http_client import CREDENTIALS_REFUSED
 from worker.providers.stripe.adapter import create_adapter
 from worker.providers.stripe.amounts import UNITS, parse_amount
@@ -239,7 +239,7 @@ def test_error_messages_of_stripe_are_not_logged(
     caplog.set_level("DEBUG")
     stripe.charges["ch_1"].refund_error = (400, "charge_disputed")
     assert isinstance(refund(adapter), Declined)
-    assert "Nobody reads this." not in caplog.text
+    assert ERROR_MESSAGE not in caplog.text
 
 
 # Amounts
@@ -418,7 +418,7 @@ def test_an_external_refund_is_listed_with_both_payment_ids(stripe: FakeStripe, 
 # Capabilities
 
 
-def test_the_capabilities_match_stripes_documents(adapter: PaymentProvider) -> None:
+def test_the_capabilities_match_stripes_documentation(adapter: PaymentProvider) -> None:
     capabilities = adapter.capabilities
     assert capabilities.idempotency_key_ttl == timedelta(hours=24)
     assert capabilities.rejects_over_refund

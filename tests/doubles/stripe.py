@@ -14,6 +14,7 @@ from domain.providers import PaymentProvider
 from worker.providers.stripe.adapter import create_adapter
 
 API_KEY = "rk_test_for_tests_only"
+ERROR_MESSAGE = "This charge cannot be refunded."
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 
@@ -167,7 +168,7 @@ _UNPAID_STATUSES = {"failed", "canceled"}
 
 def error_response(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Answer:
     """Return an error in Stripe's format. Each error has a type; only some errors have a code."""
-    body_error = {"type": kind, "message": "No."} | ({"code": code} if code else {})
+    body_error = {"type": kind, "message": ERROR_MESSAGE} | ({"code": code} if code else {})
     return status, {"error": body_error}, {name.replace("_", "-"): value for name, value in headers.items()}
 
 

@@ -1,4 +1,4 @@
-"""Temporary installations: virtual environments with the wheel and only the packages of one lock file."""
+"""Temporary installations: virtual environments with Moneyback's wheel and only the packages of one lock file."""
 
 import os
 import subprocess

@@ -97,7 +97,7 @@ def _count_deliveries(
     The deliveries of a group are counted before the group is yielded. If the Celery task has no time left, the remaining
     cases are not counted, and the sweep sends them again.
     """
-    # The seconds after a delivery when the worker of that delivery has certainly ended or was killed.
+    # After this number of seconds, the worker of an earlier delivery has certainly ended or was killed.
     apart = context.settings.timers.task_time_limit_seconds
     deadline = sending_ends(context)
     with context.records.work() as work:

@@ -25,7 +25,7 @@ TIMEOUT = 20.0  # seconds: the maximum wait for one reply of the mail server
 
 
 class MailTransportError(MoneybackError, OSError):
-    """The e-mail was not delivered, or its delivery is uncertain. An OSError, like the errors of files and smtplib."""
+    """The e-mail was not delivered, or its delivery is uncertain. This is an OSError, as the errors of smtplib are."""
 
 
 class EmailNotSentError(MailTransportError):
@@ -49,7 +49,7 @@ class MailTransport(Protocol):
     repeatable: bool
 
     def deliver(self, email: EmailMessage) -> None:
-        """Deliver one e-mail. Raise EmailNotSentError, EmailRejectedError or DeliveryUnknownError if that fails."""
+        """Deliver one e-mail. If that fails, raise EmailNotSentError, EmailRejectedError or DeliveryUnknownError."""
 
 
 class MaildirTransport:

@@ -54,7 +54,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund. Return NotSent if the rate limit allows no call until ``until``, or if the provider is not reached.
+    """Send the refund. Return NotSent if the rate limit allows no call before ``until``, or if the provider is not reached.
 
     ``until`` is a value of the monotonic clock.
     """

@@ -131,7 +131,7 @@ THREATS = (
             f"{LEAKED_DATA}test_links_and_api_keys_cannot_be_guessed",
             f"{LOOKUP}test_a_link_shows_the_private_details_once",
             f"{LOOKUP}test_a_link_expires_after_half_an_hour",
-            "unit/test_signed_links.py::test_a_link_of_one_purpose_is_refused_for_another",
+            "unit/test_signed_links.py::test_a_link_of_one_purpose_is_refused_for_another_purpose",
             f"{CONFIRM}test_an_expired_link_offers_a_new_request",
         ),
     ),

@@ -59,7 +59,7 @@ class ViolatedError(BaseException):
 
 
 class InvariantChecker:
-    """Checks the invariants. It reads the tables and the providers of its world."""
+    """Checks the invariants. It reads the tables and the providers of one simulated world."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -184,7 +184,8 @@ class InvariantChecker:
         tasks = [t for t in tables.support_tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
         if len(tasks) != 1 or tasks[0].reasons == "[]":
             self.report_violation(
-                "I12", f"{row.case_id} went to support without exactly one task with a reason: {tasks}"
+                "I12",
+                f"{row.case_id} went to support, but does not have exactly one support task with a reason: {tasks}",
             )
 
     def _current_task(self) -> Task | None:
@@ -220,7 +221,7 @@ class InvariantChecker:
         recorded = (operation.key, operation.charge, Money(operation.amount, operation.currency))
         is_same = refund is not None and (refund.key, refund.charge, refund.amount) == recorded
         if not is_same or operation.amount != purchase.amount:
-            self.report_violation("I7", f"{case} is refunded, but the provider's refund is {refund}.")
+            self.report_violation("I7", f"{case} is refunded, but the provider has another or no refund: {refund}.")
 
     # At the end
 
@@ -354,7 +355,7 @@ class InvariantChecker:
             self._check_support_tasks()
         for webhook_event in self._world.records.tables.webhook_events.values():
             if webhook_event.next_action_at is not None:
-                self.report_violation("I4", f"The webhook event {webhook_event.event_id} was never processed.")
+                self.report_violation("I4", f"The webhook event {webhook_event.event_id} still waits to be processed.")
 
     def _check_emails(self) -> None:
         world = self._world
@@ -371,12 +372,12 @@ class InvariantChecker:
         for task in tables.support_tasks.values():
             if not world.broker.task_publications[task.id]:
                 self.report_violation(
-                    "I12", f"The task {task.id} of {task.case_id} was never published: {task.reasons}"
+                    "I12", f"The support task {task.id} of {task.case_id} was never published: {task.reasons}"
                 )
             if is_open(tables, task) and task.id not in received:
                 self.report_violation(
                     "I12",
-                    f"The task {task.id} of {task.case_id} is open, but is neither in the queue nor read by a helpdesk.",
+                    f"The support task {task.id} of {task.case_id} is open, but not in the queue and not read by a helpdesk.",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Replaces the product's clock, broker connection, mail and random ids while a world runs."""
+"""Replaces the product's clock, broker connection, e-mails and random ids while a simulated world runs."""
 
 import logging
 import random

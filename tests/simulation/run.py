@@ -120,6 +120,6 @@ def _is_correct_without(mistake: Mistake, seed: int) -> bool:
 
 
 def find_named_mistake(name: str) -> SearchResult:
-    """Search for the mistake with this name. Only the name is sent to this process, because a mistake cannot be pickled."""
+    """Search for the mistake with this name. A search in another process gets the name, because a mistake cannot be pickled."""
     (mistake,) = (mistake for mistake in MISTAKES if mistake.name == name)
     return find_mistake(mistake)

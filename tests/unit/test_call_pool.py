@@ -36,7 +36,7 @@ def call(gate: Event) -> Callable[[str], str]:
     return slow_or_fast
 
 
-def test_the_thread_of_a_hanging_call_records_its_result_later(gate: Event, call: Callable[[str], str]) -> None:
+def test_the_result_of_a_hanging_call_is_recorded_when_the_call_ends(gate: Event, call: Callable[[str], str]) -> None:
     pool, results = CallPool(4), list[tuple[str, str]]()
     pool.map_as_completed(call, ["a", "slow", "b"], results.extend)
     assert sorted(results) == [("a", "A"), ("b", "B")]

@@ -146,7 +146,7 @@ def test_the_start_refund_email_contains_and_explains_the_confirmation_link() ->
 
 
 @pytest.mark.parametrize("kind", sorted(set(EmailKind) - {EmailKind.START_REFUND}))
-def test_no_other_email_has_a_confirmation_link(kind: EmailKind) -> None:
+def test_only_the_start_refund_email_has_a_confirmation_link(kind: EmailKind) -> None:
     assert "/confirm/" not in "".join(bodies(an_email(kind)))
 
 
@@ -255,7 +255,7 @@ def test_a_value_cannot_add_a_header(value: str) -> None:
     assert parsed["To"] == "ada@example.com"
 
 
-def test_the_receipt_of_a_withdrawal_repeats_the_declaration_to_the_declarant() -> None:
+def test_the_email_about_a_received_withdrawal_repeats_the_declaration() -> None:
     email = an_email(
         EmailKind.WITHDRAWAL_RECEIVED, reference="MB 1", statement="I withdraw.\n\u202eNow\x00.", state=State.REFUNDED
     )
@@ -352,7 +352,7 @@ def test_an_invalid_sender_is_an_error_that_names_the_setting(sender: str) -> No
         render(DueEmail(CASE, EmailKind.REFUNDED), a_case_view(EmailKind.REFUNDED), LINKS, sender)
 
 
-def test_an_email_delivered_twice_is_one_file(tmp_path: Path) -> None:
+def test_an_email_that_is_delivered_twice_is_stored_once(tmp_path: Path) -> None:
     transport = MaildirTransport(tmp_path / "outbox")
     assert transport.repeatable
     for kind in (EmailKind.START_REFUND, EmailKind.START_REFUND, EmailKind.REFUNDED):

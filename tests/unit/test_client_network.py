@@ -1,4 +1,4 @@
-"""The network of a client. A proxy's headers count only if a setting names the proxy."""
+"""The network of a client. The headers of a proxy are used only if a setting names the proxy's network."""
 
 import pytest
 from pydantic import ValidationError

@@ -177,7 +177,7 @@ def test_a_purchase_in_the_future_breaks_a_rule_in_every_category(category: Cate
     assert ReasonCode.PURCHASE_IN_FUTURE in codes(an_input(policy=policy, purchase=purchase))
 
 
-def test_no_restrictions_has_no_window() -> None:
+def test_the_category_no_restrictions_has_no_refund_window() -> None:
     policy = a_policy(category=Category.NO_RESTRICTIONS, days=None, in_force_from=datetime(1990, 1, 1, tzinfo=UTC))
     assert codes(an_input(policy=policy, purchase=a_purchase(purchased_at=datetime(1999, 1, 1, tzinfo=UTC)))) == set()
 
@@ -275,7 +275,7 @@ def test_not_serial(ages: list[timedelta], count: int, is_met: bool) -> None:
     assert codes(decision_input) == (set() if is_met else {ReasonCode.SERIAL_REFUNDS})
 
 
-def test_without_a_limit_refunds_are_not_counted() -> None:
+def test_without_a_serial_limit_a_customers_refunds_are_not_counted() -> None:
     assert codes(an_input(refunds_of_customer=(NOON,) * 100)) == set()
 
 

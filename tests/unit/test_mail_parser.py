@@ -124,7 +124,7 @@ def test_a_too_large_mail_has_a_sender_and_no_request() -> None:
     assert (mail.kind, mail.sender, mail.requests) == (MailKind.TOO_LARGE, "ada@example.com", ())
 
 
-def test_a_too_large_mail_of_a_list_is_recognised() -> None:
+def test_a_too_large_mail_of_a_mailing_list_is_recognised() -> None:
     assert read(MAIL_TEMPLATE % (b"Precedence: list\n", b""), size=MAX_SIZE + 1).kind is MailKind.LIST
 
 
@@ -246,7 +246,7 @@ def test_every_refund_reason_has_a_pattern() -> None:
     assert {reason for reason, _ in REASONS} == set(RefundReason) - {RefundReason.OTHER}
 
 
-def test_a_price_including_vat_is_not_a_vat_refund() -> None:
+def test_a_price_including_vat_does_not_request_a_vat_refund() -> None:
     assert refund_scope_of("I paid 49.00 EUR including VAT and want it back.") is RefundScope.FULL
 
 

@@ -107,7 +107,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
     (
-        "accepted, but waits for the balance",
+        "accepted, but the refund waits until the seller's balance is sufficient",
         REFUNDING,
         JUST_SENT,
         Sent(PENDING_WITHOUT_BALANCE),
@@ -116,7 +116,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ),
     ("a timeout", REFUNDING, JUST_SENT, Sent(TIMEOUT), PROVIDER, Expected(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20)),
     (
-        "a rate limit",
+        "refused because of the provider's rate limit",
         REFUNDING,
         JUST_SENT,
         Sent(RATE_LIMITED),
@@ -231,7 +231,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="insufficient_balance"),
     ),
     (
-        "a bank reference",
+        "paid, and a lookup shows the bank reference",
         REFUNDED,
         {"status": S.PAID},
         LookedUp(PAID_WITH_BANK_REFERENCE),

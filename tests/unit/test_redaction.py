@@ -83,7 +83,7 @@ def test_a_card_number_is_removed_in_every_spelling(card: str, spelling: str) ->
         "1 " * 2_000,
     ],
 )
-def test_other_numbers_stay(text: str) -> None:
+def test_other_numbers_are_not_removed(text: str) -> None:
     assert without_cards(text) == text
 
 

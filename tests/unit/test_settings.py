@@ -83,7 +83,7 @@ def test_the_error_does_not_show_the_refused_url(monkeypatch: pytest.MonkeyPatch
     assert "the-password" not in str([error["msg"] for error in refused.value.errors()])
 
 
-def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_secret_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONEYBACK_SECRET_KEY", "short")
     with pytest.raises(ValidationError, match="at least 32"):
         Settings()

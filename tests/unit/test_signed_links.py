@@ -45,7 +45,9 @@ def test_a_link_needs_no_escaping(case: UUID) -> None:
 
 
 @given(signed_for=purposes, read_as=purposes, case=st.uuids())
-def test_a_link_of_one_purpose_is_refused_for_another(signed_for: Purpose, read_as: Purpose, case: UUID) -> None:
+def test_a_link_of_one_purpose_is_refused_for_another_purpose(
+    signed_for: Purpose, read_as: Purpose, case: UUID
+) -> None:
     assume(signed_for is not read_as)
     assert_refused(read_as, token(LINKS, signed_for, case))
 

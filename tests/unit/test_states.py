@@ -50,7 +50,7 @@ def test_a_refund_starts_only_from_approved() -> None:
     assert sources - {State.REFUNDING} == {State.APPROVED}
 
 
-def test_only_a_deferred_or_absent_refund_returns_to_a_state_before_the_payment() -> None:
+def test_only_a_deferred_or_absent_refund_moves_a_case_back_before_the_payment() -> None:
     paying = {State.REFUNDING, State.REFUND_PENDING, State.REFUNDED}
     moves_back = {
         key for key, target in MOVES.items() if key[0] in paying and target not in {*paying, State.WITH_SUPPORT}

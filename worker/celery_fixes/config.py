@@ -15,8 +15,8 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES
 
 RECONCILED_AT = crontab(hour="3", minute="0")
-"""The time of day, in UTC, at which the reconciliation starts. It is no interval, because an interval would start from zero
-if beat lost its schedule file."""
+"""The time of day, in UTC, at which the reconciliation starts. It is not an interval, because an interval would start
+again whenever beat lost its schedule file."""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kombu.transport import virtual
 log = structlog.get_logger()
 
 CHECK_INTERVAL = 2.0  # seconds
-GRACE = 30.0  # seconds after the time limit of the longest task; a healthy worker has polled its queues by then
+GRACE = 30.0  # seconds after the default time limit of a task. By then, a healthy worker has polled its queues
 STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
 
 

@@ -47,7 +47,7 @@ def deliver_batch(
     e-mail. An e-mail that may have been sent is not sent again; the status page shows the customer the same information. A
     claim is released only if the e-mail certainly was not sent.
 
-    If no time is left for an e-mail, it does not stay claimed, and the sweep publishes it again.
+    If no time is left for an e-mail, the e-mail is not claimed, or its claim is released. Then the sweep publishes it again.
     """
     until = sending_ends(context)
     is_repeatable = context.mail_transport.repeatable

@@ -77,12 +77,12 @@ def one_line(text: str, max_length: int = MAX_FACT) -> str:
 
 
 def lines(text: str) -> str:
-    """Return a text as lines without invisible characters, with at most MAX_TEXT characters."""
+    """Remove invisible characters from each line of a text, and cut the text after MAX_TEXT characters."""
     return "\n".join(one_line(line, MAX_TEXT) for line in text[:MAX_TEXT].splitlines()).strip()
 
 
 def _parse_recipient(text: str) -> Address:
-    """Parse an address, with the domain in ASCII (IDNA). Raise UnreadableError."""
+    """Parse an address, and convert its domain to ASCII (IDNA). Raise UnreadableError if the address is not valid."""
     user, at, host = text.strip().rpartition("@")
     try:
         host = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")

@@ -74,5 +74,5 @@ class AdyenAdapter:
 
 def _map_decline(reply: AdyenReply) -> Declined | Unknown:
     if reply.code is None:
-        return Unknown(f"Adyen answered {reply.status}, which does not say whether it refunded.")
+        return Unknown(f"Adyen answered {reply.status}, which does not show whether Adyen made the refund.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -11,7 +11,7 @@ UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
 
 
 def format_amount(amount: Money) -> dict[str, Any]:
-    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError if Adyen cannot express it, as half a rupiah."""
+    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError if Adyen has no such amount: half a rupiah."""
     return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 

@@ -51,4 +51,4 @@ def _read_reply(response: requests.Response) -> AdyenReply | Unknown:
         return credentials_refused("Adyen", status)
     if status >= HTTPStatus.MULTIPLE_CHOICES and status not in DECIDED_STATUSES:
         return Unknown(f"Adyen answered {status}.", retry_after=retry_after(response.headers.get("Retry-After")))
-    return AdyenReply.parse(status, response.content) or Unknown(f"Adyen's {status} cannot be read.")
+    return AdyenReply.parse(status, response.content) or Unknown(f"Adyen's reply with status {status} cannot be read.")

@@ -66,7 +66,7 @@ class Relay:
         return RelayResult(sum(result.messages for result in results), sum(result.cases for result in results))
 
     def run(self, stop: threading.Event) -> None:
-        """Publish after each commit, and sweep at intervals, until ``stop`` is set.
+        """Publish messages after each commit, and sweep at intervals, until ``stop`` is set.
 
         If the broker is unavailable for too long, the relay processes the cases itself, so that refunds continue.
         """

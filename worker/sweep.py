@@ -42,7 +42,7 @@ class Sweep:
 
 
 def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
-    """Sweep cases whose state lasts longer than its timeout.
+    """Sweep the cases that are in a state for longer than the timeout of the state.
 
     A case expires if it waits for its customer's confirmation. Other cases are sent to a queue again.
     """
@@ -65,7 +65,7 @@ def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
-    """Send e-mails, support tasks and webhook events to their queues again if no worker processes them."""
+    """Send e-mails, support tasks and webhook events to their queues again if no worker processed them in time."""
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)

@@ -2,7 +2,7 @@
 
 Each task returns a count, which Flower shows.
 
-Celery does not retry a failed task. Its rows are still due in the database, and the sweep sends them again.
+Celery does not retry a failed task. The rows of the task are still due in the database, and the sweep sends them again.
 """
 
 import json

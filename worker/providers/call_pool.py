@@ -31,7 +31,7 @@ class CallPool:
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="call")
         self.abandoned = 0
         """The number of running calls that no batch waits for any more."""
-        self._max_abandoned = size // 2  # the other threads are free for the calls of the next batches
+        self._max_abandoned = size // 2  # half of the threads stay free for the next batches
         self._lock = Lock()
 
     def close(self) -> None:

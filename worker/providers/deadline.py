@@ -1,6 +1,6 @@
 """Enforces one deadline for a whole HTTP call: resolve, connect, TLS handshake, send, and read to the end.
 
-A socket timeout restarts with each received packet. A resolver has no timeout. A host with ten addresses is tried ten times.
+A socket timeout restarts with each received packet. The DNS resolver has no timeout. A host with ten addresses gets ten timeouts.
 ``time_limit()`` therefore sets one deadline for all calls of the current thread inside its ``with`` block.
 
 The private classes change how http.client, urllib3 and requests wait. Each docstring says what a class changes and why.
@@ -92,7 +92,7 @@ def remaining_seconds() -> float:
 
 
 def is_expired() -> bool:
-    """Return whether the deadline has passed. If it has, the deadline explains an error that was just caught."""
+    """Return whether the deadline has passed. Then the deadline is the cause of an error that was just caught."""
     return _deadline.get() <= monotonic()
 
 
@@ -147,7 +147,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """A response that is read until the deadline. http.client limits the time for each read, but not for all reads."""
+    """A response that is read until the deadline. http.client limits each read, but not all reads together."""
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         """Put ``_DeadlineReader`` between http.client's buffer and the socket."""
@@ -156,7 +156,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 
 class _DeadlineConnection(HTTPConnection):
-    """A connection that resolves, connects and sends until the deadline, and records whether anything was sent."""
+    """A connection that must resolve, connect and send before the deadline. It records whether anything was sent."""
 
     response_class = _DeadlineResponse
 
@@ -188,7 +188,7 @@ class _DeadlineConnection(HTTPConnection):
             raise ConnectTimeoutError(self, f"{self.host} did not accept the connection in time.") from failure
         raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
-    def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # requests here have no file as body
+    def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # no request has a file as its body
         """Send with a timeout of the seconds that remain. http.client would use the timeout of the connection attempt."""
         if self.sock is None:
             self.connect()
@@ -205,7 +205,7 @@ class _DeadlinePool(HTTPConnectionPool):
     """A pool that waits for a free connection until the deadline. urllib3 would wait until another call ends."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
-        """Replace urllib3's pool timeout, which requests does not set, by the seconds that remain."""
+        """Replace urllib3's pool timeout, which the library requests does not set, by the seconds that remain."""
         return super()._get_conn(remaining_seconds())
 
 
@@ -222,10 +222,10 @@ class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
 
 
 class _DeadlineAdapter(HTTPAdapter):
-    """An adapter that applies the deadline to a whole call. requests has timeouts only for one connect and one read."""
+    """An adapter that applies the deadline to a whole call. The library requests limits only one connect and one read."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        """Make requests use the pools of this module."""
+        """Make the library requests use the pools of this module."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": _HttpsPool}
 
@@ -240,9 +240,9 @@ class _DeadlineAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send the request and read the whole body.
 
-        By default, requests reads the body later, without a limit for its size or for the time. Some errors of urllib3
-        and of sockets would reach the caller. Here every failure is a requests.RequestException, and a failure after the
-        deadline is a requests.Timeout. Because the body is replaced, requests finds no cookies in the response.
+        By default, the library requests reads the body later, without a limit for its size or for the time. Some errors
+        of urllib3 and of sockets would reach the caller. Here every failure is a requests.RequestException, and a failure
+        after the deadline is a requests.Timeout. Because the body is replaced, the library finds no cookies in the response.
         """
         try:
             response = super().send(request, stream=True, verify=verify, cert=cert, proxies=proxies)
@@ -262,7 +262,7 @@ class _Session(requests.Session):
     """A session that never follows redirects, because a refund must not be sent to another address."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None, so that requests returns a redirect like any other reply."""
+        """Return None, so that the library requests returns a redirect like any other reply."""
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:

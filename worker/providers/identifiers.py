@@ -14,5 +14,5 @@ def is_identifier(value: object) -> TypeGuard[str]:
 
 
 def parse_bank_reference(value: object) -> str | None:
-    """Return the bank reference, or None if it cannot be shown. No decision depends on the reference."""
+    """Return the bank reference, or None if it has an unexpected form. No decision depends on the reference."""
     return value if type(value) is str and _BANK_REFERENCE.fullmatch(value) else None

@@ -15,7 +15,7 @@ class MinorUnits:
         self._shift = {currency: decimals.get(currency, iso) - iso for currency, iso in CURRENCIES.items()}
 
     def to_provider(self, money: Money) -> int:
-        """Return the amount in the provider's minor units. Raise UnknownMoneyError for a fraction of a unit."""
+        """Return the amount in the provider's minor units. Raise UnknownMoneyError if it is not a whole number."""
         return _shift_decimal_point(money.minor, self._shift[money.currency])
 
     def from_provider(self, amount: object, currency: object) -> Money:

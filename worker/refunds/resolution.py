@@ -75,7 +75,7 @@ def _record_lookups(
 ) -> tuple[set[UUID], list[Call]]:
     """Record the results of lookups. Return the cases whose lease was lost, and the calls to make again.
 
-    The calls to make again are marked as resent before they are made.
+    Before a worker makes these calls, the database records that the refunds are sent again.
     """
     results = [(call, LookedUp(result)) for call, result in _remove_recorded_references(work, lookups)]
     recorded = recording.record(work, context, results)

@@ -43,7 +43,7 @@ REFUNDS: Mapping[tuple[str, str], RefundParser] = {
     ("REFUND", "false"): _parse_failed,
     ("REFUND_FAILED", "true"): _parse_failed,  # the card scheme or the bank rejected the refund later
     ("REFUNDED_REVERSED", "true"): _parse_failed,  # the money came back
-    ("POSTPONED_REFUND", "true"): _parse_pending,  # Adyen sends the refund when the payment is settled
+    ("POSTPONED_REFUND", "true"): _parse_pending,  # Adyen sends the refund after the payment is settled
     ("VOID_PENDING_REFUND", "true"): _parse_failed,  # a postponed refund was cancelled
     ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded: the customer has the money
     ("CANCEL_OR_REFUND", "false"): _parse_failed,
@@ -94,7 +94,7 @@ class AdyenWebhookParser:
         self._merchant = merchant
         try:
             self._keys = [unhexlify(part.strip()) for part in keys.split(",") if part.strip()]
-        except ValueError:  # the ValueError's text quotes the key
+        except ValueError:  # the text of the ValueError quotes the key, so it must not be shown
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002

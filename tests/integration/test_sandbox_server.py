@@ -281,7 +281,7 @@ FIRST_CALLS = {
 }
 """The status of the first response to a call, by behaviour. None means that the client gets no correct response."""
 LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
-"""The statuses of the next responses, if the refund does not simply succeed or stay declined."""
+"""The statuses of the later responses, for behaviours that neither succeed at the second call nor stay declined."""
 
 
 @pytest.mark.parametrize("behaviour", FIRST_CALLS)

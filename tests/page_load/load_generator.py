@@ -104,7 +104,7 @@ class LoadGenerator:
         self._answers: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
-        """Send the requests at their times, and wait for the last response."""
+        """Send the requests at their planned times, and wait for the last response."""
         loop = asyncio.get_running_loop()
         started_at, tasks, requests = loop.time() + 0.1, set(), _requests(self.job)
         for delay in _arrivals(self.job):

@@ -142,7 +142,7 @@ THREATS = (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
         ),
-        later="session cookies of agents with SameSite=Strict: with the sign-in of the desk",
+        later="session cookies of agents with SameSite=Strict; they come with the sign-in of the desk",
     ),
     Threat(
         "Line breaks in a field become headers of an e-mail or a response",
@@ -207,7 +207,7 @@ THREATS = (
         "An attacker makes Moneyback send an HTTP call into a private network",
         "We send no webhooks yet. A bounce or an incoming e-mail causes no HTTP call.",
         (f"{CASE_EMAILS}test_no_email_loads_external_content",),
-        later="a webhook follows no redirect and goes to no private address: with webhooks to sellers",
+        later="a webhook follows no redirect and goes to no private address; this comes with webhooks to sellers",
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
@@ -221,7 +221,7 @@ THREATS = (
     ),
     Threat(
         "Personal data in logs, in the broker or in metrics",
-        "Messages contain only ids. Logs contain only ids and states. Rate limits store only keyed hashes.",
+        "Our messages contain only ids. Logs contain ids and states. Rate limits store only keyed hashes.",
         (
             f"{LEAKED_DATA}test_personal_data_is_in_no_log_broker_message_or_metric",
             f"{RATE_LIMITS}test_rate_limit_counters_contain_no_personal_data_and_expire",
@@ -241,10 +241,10 @@ THREATS = (
         (f"{HERE}test_no_column_is_named_for_card_data",),
     ),
     Threat(
-        "An agent pays a friend or themselves",
+        "An agent of support pays a friend or themselves",
         "The desk only reads: no refund can be approved there yet.",
         (f"{HERE}test_the_desk_only_reads",),
-        later="roles, approval by a second agent, no approval of own cases, a daily limit: with the sign-in of the desk",
+        later="roles, approval by a second agent, no approval of own cases, a daily limit; they come with the desk's sign-in",
     ),
     Threat(
         "An attacker changes the history",
@@ -256,9 +256,9 @@ THREATS = (
         ),
     ),
     Threat(
-        "A customer asks for erasure, and the accounts must be kept",
+        "A customer asks for the erasure of data that the seller's accounts must keep",
         "Not built yet.",
-        later="personal data is encrypted with one key per customer, and the history has a pseudonym: with erasure",
+        later="one encryption key per customer, and a pseudonym in the history; they come with the erasure of data",
     ),
     Threat(
         "A stolen API key or webhook secret",

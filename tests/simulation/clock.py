@@ -143,7 +143,7 @@ class Clock:
         self.at(self.now + wait, self._resume, task, task.wait_number)
 
     def kill(self, process: Process) -> None:
-        """Kill a process. Each of its tasks ends when it is resumed."""
+        """Kill a process. Each task of the process ends when the task is resumed."""
         if process.alive:
             process.alive = False
             process.on_killed()

@@ -169,7 +169,7 @@ class SmtpTransport:
 
     @contextmanager
     def _classify_errors(self) -> Iterator[None]:
-        """Raise the error that says whether the e-mail was certainly not sent, is rejected, or may have been sent."""
+        """Replace an error of smtplib by EmailNotSentError, EmailRejectedError or DeliveryUnknownError."""
         try:
             yield
         except smtplib.SMTPRecipientsRefused as error:
@@ -208,7 +208,7 @@ _BAD_URL = "MONEYBACK_SMTP_URL is not like smtp://user:password@host:port or smt
 
 
 def as_bytes(email: EmailMessage) -> bytes:
-    """Return the e-mail as bytes. They are ASCII, except if an address has a local part outside ASCII."""
+    """Return the e-mail as bytes. They are ASCII, unless a recipient's local part has characters outside ASCII."""
     utf8 = not str(email["To"]).isascii() and any(not address.username.isascii() for address in email["To"].addresses)
     return email.as_bytes(policy=default.clone(utf8=utf8))
 

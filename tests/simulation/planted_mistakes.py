@@ -201,12 +201,12 @@ MISTAKES = (
         "no brokerless mode", (replaced(Relay, "_process_without_broker", lambda *_: None),), {}, {"dead_broker": True}
     ),
     Mistake(
-        "a message is trusted without a check of the state",
+        "a message is trusted without a check of the case's state",
         (wrapped(Cases, "lock", lock_in_any_state),),
         {"message_repeated": 0.3, "message_invented": 0.2},
     ),
     Mistake(
-        "the amount is not checked",
+        "the amount of the provider's refund is not checked",
         (replaced(provider_client, "_check_amount", lambda result, _: result),),
         {"other_amount": 0.3},
     ),
@@ -238,7 +238,7 @@ MISTAKES = (
         {"disputes": 0.7},
     ),
     Mistake(
-        "the last webhook decides about a dispute",
+        "the last webhook to arrive decides the status of a dispute",
         (replaced(processing, "dispute_from_webhooks", lambda *_: {}),),
         {},
         {"disputes": 0.9},

@@ -1,4 +1,4 @@
-"""Sets the options of Celery 5.7.0 that differ from the defaults, each with its reason.
+"""Sets the options of Celery 5.7.0 that differ from the defaults.
 
 Messages are acknowledged before their tasks run. Late acknowledgement, after the task, would have no advantage: the database
 decides what a worker does, and the sweep sends overdue work again if a message is lost. Late acknowledgement would also depend
@@ -36,7 +36,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],  # never pickle, because then any client of the broker could run code
         "task_ignore_result": True,  # the row in the database is the result
         "task_acks_late": False,
-        "task_reject_on_worker_lost": False,  # True would deliver a message that crashes its worker again and again
+        "task_reject_on_worker_lost": False,  # with True, a message that crashes its worker would be delivered without end
         "task_soft_time_limit": timers.task_soft_time_limit_seconds,
         "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease: a worker is killed before its lease ends
         "task_publish_retry": False,  # the relay retries, because the row stays in the outbox

@@ -1,6 +1,6 @@
 """Creates messages with the headers of our e-mails, and cleans text of customers and sellers for e-mails.
 
-Our e-mails are not bulk mail and belong to no list, so they have no List-* headers (RFC 2369, 2919). They have no
+Our e-mails are not bulk mail and belong to no mailing list, so they have no List-* headers (RFC 2369, 2919). They have no
 Precedence header, because it is not standardised and RFC 3834 (3.1.8) recommends no value of it.
 """
 

@@ -58,7 +58,7 @@ class Task:
         self.is_soft_limited = False
         """True if the task reached its soft time limit."""
         self.switched_last = False
-        """True if the task did nothing since it last let other tasks run."""
+        """True if the task let other tasks run, and has done nothing since then."""
         self.caller = self
         """If this task is a thread, the task for which it makes a call. Otherwise, this task itself."""
 
@@ -83,7 +83,7 @@ class Clock:
         self._tasks: dict[int, Task] = {}
 
     def at(self, time: float, function: Callable[..., object], *args: Any) -> None:
-        """Call ``function`` at ``time``, outside of every task."""
+        """Call ``function`` at ``time``. The function does not run in a task."""
         self._numbers += 1
         heappush(self._queue, (max(time, self.now), self._numbers, function, args))
 
@@ -102,7 +102,7 @@ class Clock:
                 function(*args)
             except Killed:
                 pass
-            except Exception as error:  # noqa: BLE001  # `on_task_error` decides if the error is a fault of the product
+            except Exception as error:  # noqa: BLE001  # `on_task_error` decides if the error is a fault of Moneyback
                 self.on_task_error(task, error)
             finally:
                 process.tasks.pop(task.number, None)

@@ -1,4 +1,4 @@
-"""Preemption points: the places between two steps of the product at which other tasks may run, or a process may be killed."""
+"""Preemption points: the places in Moneyback's code at which other tasks may run, or the current process may be killed."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ class SoftTimeLimit(Exception):  # noqa: N818  # Celery's exception has no suffi
 
 
 class Interleaving(TransactionHooks):
-    """The preemption points of one world. The in-memory records, the adapters and the relay call its methods."""
+    """The preemption points of one world. The in-memory records, the adapters and the relay call these methods."""
 
     database_errors = (OperationalError,)
 

@@ -30,7 +30,7 @@ TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 10,
     # On a half-open connection, a worker receives no message and no error. Without these options, it would wait for ever.
     # A BRPOP has a timeout of 1 second. With these options, the worker detects within 5 seconds that a BRPOP has not
-    # returned. It then waits for each of its three sockets at most once.
+    # returned. Then the worker waits at most once for each of its three sockets.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
@@ -43,7 +43,7 @@ kombu_transport.register()
 
 
 def connect(settings: Settings) -> Connection:
-    """Return a connection to the broker. It connects at its first use, and fails within seconds without an answer."""
+    """Return a connection to the broker. It connects at its first use; if that fails, it raises an error within seconds."""
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=2)
 
 

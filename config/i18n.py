@@ -34,10 +34,10 @@ LANGUAGES = {
     "pt": "Português",
     "ja": "日本語",
 }
-"""The languages of the product. Each has its name in this language itself."""
+"""The languages of the product, each with its name in that language."""
 
 _LOCALES = {"en": "en_GB", "pt": "pt_PT"}
-"""Locales for Babel, which takes ``en`` for American English and ``pt`` for Brazilian Portuguese."""
+"""The locale to use instead of the language: Babel takes ``en`` as American English and ``pt`` as Brazilian Portuguese."""
 
 UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")
@@ -57,7 +57,7 @@ class Translator:
         return translated.format_map({name: str(fact) for name, fact in facts.items()}) if facts else translated
 
     def money(self, money: Money) -> str:
-        """Return an amount with the decimals of ISO 4217, because CLDR hides the decimals of some currencies."""
+        """Return an amount with as many decimals as in ISO 4217, because CLDR hides the decimals of some currencies."""
         decimals = CURRENCIES[money.currency]
         pattern = _DECIMALS.sub(
             "0." + "0" * decimals if decimals else "0", self._locale.currency_formats["standard"].pattern

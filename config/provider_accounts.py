@@ -23,7 +23,7 @@ BaseUrl = Annotated[str, AfterValidator(_require_https)]
 
 
 class Account(FromEnvironment):
-    """The settings of our account with a payment provider. The names of their variables start with a prefix for each provider."""
+    """The settings of our account with a payment provider. The environment variables of each provider have their own prefix."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -115,9 +115,9 @@ class ProviderSpec:
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """The value of ``test_setting`` in a test account starts with one of these texts, or is a URL on this machine."""
+    """In a test account, the value of ``test_setting`` starts with one of these texts, or is a URL on this machine."""
     webhook_setting: str
-    """The setting without which no webhook can be verified."""
+    """The setting that is needed to verify webhooks."""
     without_webhook_setting: str = _ONLY_RECONCILIATION
     """The consequence of a missing ``webhook_setting``, as the end of a sentence."""
     accepts_unsigned_webhooks: bool = False
@@ -178,12 +178,12 @@ PROVIDERS: dict[str, ProviderSpec] = {
         webhook_setting="webhook_secret",
     ),
 }
-"""All providers. The key is the value of ``Purchase.provider``."""
+"""All providers by name. The field ``provider`` of a purchase contains this name."""
 
 ACCOUNTS: dict[str, type[Account]] = {name: spec.account for name, spec in PROVIDERS.items()}
 
 
 def _setting_text(account: Account, setting: str) -> str:
-    """Return the value of a setting as text, secret or not; an empty text if it is not set."""
+    """Return the value of a setting as text, even if it is a secret. Return an empty text if the setting is not set."""
     value = getattr(account, setting)
     return str(value.get_secret_value() if isinstance(value, SecretStr) else value or "")

@@ -38,12 +38,14 @@ class Timers(BaseSettings):
         90, gt=0, description="Seconds until the lease of a worker on a case ends, by the database's clock."
     )
     resend_after_seconds: float = Field(
-        8, gt=0, description="Seconds until the sweep sends a message again if no worker has processed its case."
+        8,
+        gt=0,
+        description="Seconds until the sweep sends the message of a case again if no worker has processed the case.",
     )
     poll_initial_seconds: float = Field(
         20,
         gt=0,
-        description="Seconds until a provider is polled for the first time about a refund. Each later pause is twice as long.",
+        description="Seconds until a provider is polled for the first time about a refund. After each poll, the pause doubles.",
     )
     sweep_interval_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
     brokerless_after_seconds: float = Field(
@@ -85,18 +87,19 @@ class Settings(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
     database_url: SecretStr = Field(
-        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its user must have no right to change "
-        "the history of cases."
+        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. The user in this URL must have "
+        "no right to change the history of cases."
     )
     database_owner_url: SecretStr | None = Field(
         None,
-        description="URL of the same database with the role that owns the tables. Only `moneyback migrate` uses it.",
+        description="URL of the same database with the role that owns the tables. Only `moneyback migrate` uses this URL.",
     )
     broker_url: SecretStr = Field(
         description="URL of the message broker: Redis or Valkey (redis://, rediss://, redis+socket://) or RabbitMQ (amqp://)."
     )
     public_url: str = Field(
-        "http://127.0.0.1:8000", description="Address that customers open. The links in e-mails start with it."
+        "http://127.0.0.1:8000",
+        description="Address that customers open. The links in e-mails start with this address.",
     )
     secret_key: SecretStr = Field(
         min_length=32,
@@ -106,7 +109,8 @@ class Settings(FromEnvironment):
         (), description="Payment providers to connect, separated by commas: stripe, paypal, adyen, braintree, mollie."
     )
     sandbox_url: str | None = Field(
-        None, description="Address of the sandbox provider, which moves no money. Setting it connects the sandbox."
+        None,
+        description="Address of the sandbox provider, which moves no money. If the address is set, the sandbox is connected.",
     )
     sepa_hold_days: int = Field(
         0,
@@ -206,5 +210,5 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process, which are read once."""
+    """Return the settings of this process. They are read only once."""
     return Settings()

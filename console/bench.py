@@ -35,7 +35,7 @@ SELLERS = 20
 WARM_UP = 500  # requests before each measurement with full batches
 UNLOADED = 200  # requests that are sent one at a time, to measure the latency
 QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown))
-TIMEOUT = 600.0  # seconds
+TIMEOUT = 600.0  # seconds until a benchmark fails
 
 
 @dataclass(frozen=True)

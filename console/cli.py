@@ -28,7 +28,7 @@ from console.commands import (
 app = typer.Typer(
     name="moneyback",
     help="Refunds customers exactly once, and records why. Start with `moneyback demo`.\n\n"
-    "Settings are environment variables (docs/settings.md). Without `MONEYBACK_DATABASE_URL`, a command that needs the "
+    "Settings are environment variables (docs/settings.md). Without `MONEYBACK_DATABASE_URL`, a command that needs a "
     "database uses the database of the running `moneyback up`.\n\n"
     "Exit codes: 0 success; 1 the command found a problem, or the requested object does not exist; 2 wrong usage or settings.",
     no_args_is_help=True,

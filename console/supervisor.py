@@ -62,7 +62,7 @@ class _Run:
     def reap(self) -> int:
         """Kill the rest of the process group, then reap the ended process."""
         if self.process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be signalled
+            with suppress(ProcessLookupError, PermissionError):  # macOS does not allow a signal to a group of zombies
                 os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
@@ -81,7 +81,7 @@ class _Run:
 
 
 class Supervisor:
-    """Starts services, restarts them when they crash, and stops them in reverse order at the end of the block."""
+    """Starts services, restarts them when they crash, and stops them in reverse order at the end of the `with` block."""
 
     def __init__(self, data_dir: DataDir, report: Callable[[str], None] | None = None) -> None:
         self.data_dir = data_dir
@@ -155,7 +155,7 @@ class Supervisor:
         self.stop()
 
     def _watch(self) -> None:
-        """Restart services until all have ended. A service ends when the thread that started it ends."""
+        """Restart services until all have ended. Only then return, because a service ends with the thread that started it."""
         while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()
 

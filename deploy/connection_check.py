@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python -IS
 """Health check of a process that serves no page: `connection_check.py [PORT ...]` exits with 0 or 1.
 
-It exits with 0 if process 1 runs and has a connection to each of the ports. It only reads /proc, so it is cheap.
+It exits with 0 if process 1 runs and has a connection to each of the ports. It only reads /proc, so it needs little time.
 """
 
 import sys
@@ -13,7 +13,7 @@ DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
 
 
 def is_running(proc: Path, pid: int = 1) -> bool:
-    """Return whether this process runs or sleeps. In the file, the process's name in brackets may contain any character."""
+    """Return whether this process runs or sleeps. Its state follows its name, which may contain any character."""
     try:
         state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:

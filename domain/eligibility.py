@@ -23,13 +23,13 @@ class EligibilityInput:
     purchase: Purchase | None
     seller: Seller | None
     policy: Policy | None
-    """The version that was in force when the customer bought or the renewal was charged. It may not be the current version."""
+    """The version that was in force at the purchase, or at the charge of a renewal. A newer version has no effect."""
     open_case: UUID | None = None
     """The other open case of the purchase, if there is one."""
     provider_window: timedelta | None = None
     """The time after the charge within which the provider allows a refund; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
-    """The instants of the customer's automatic refunds. A refund in progress has the current time.
+    """The instants of the customer's automatic refunds. A refund in progress counts with the current time.
 
     Purchases with the same e-mail address or the same payment instrument belong to one customer.
     """

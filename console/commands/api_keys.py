@@ -134,7 +134,7 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
 
 
 def _print_once(key: "ApiKey", secret: str, *, json: bool, **extra_fields: object) -> None:
-    """Print the key. Without JSON, standard output contains only the key, so that a script can read it."""
+    """Print the key. Without --json, standard output contains only the key, so that a script can read it."""
     if json:
         print_json(_public(key) | {"key": secret} | extra_fields)
         return

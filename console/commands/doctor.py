@@ -8,7 +8,7 @@ from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
 
-MAX_COUNTED = 1_000  # maximum of counted overdue cases; the advice for more cases is the same
+MAX_COUNTED = 1_000  # overdue cases that are counted at most; the advice for more cases is the same
 
 
 class Check(NamedTuple):

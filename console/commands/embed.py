@@ -57,7 +57,10 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences for each category. None: support reviews every request. No sentence promises more than the policy allows."""
+"""The sentences for each category. None stands for every case in which support reviews each request.
+
+No sentence promises more than the policy allows.
+"""
 
 NO_RENEWALS: Final = "For subscription renewals, our support team reviews each request."
 NOT_THESE: Final = "Our support team reviews each request for these products: {products}."

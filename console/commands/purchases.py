@@ -21,7 +21,12 @@ def _group() -> None:
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, readable=True, help="JSON Lines, or CSV if its name ends in .csv."),
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="A file of JSON Lines, or a CSV file whose name ends in .csv.",
+        ),
     ],
     *,
     json: Json = False,

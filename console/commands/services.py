@@ -14,7 +14,7 @@ from console.environment import load_settings
 from console.output import Json, print_json
 from domain.messages import WORK_QUEUES
 
-PROCESSES = (os.cpu_count() or 1) + 1  # one more than the cores, because a process often waits for a commit
+PROCESSES = (os.cpu_count() or 1) + 1  # one process more than cores, because a process often waits for a commit
 MAX_PORT = 65_535
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -125,7 +125,7 @@ def worker(
             "-Q",
             metavar="QUEUE,…",
             callback=_queues,
-            help=f"The queues to work on. Default: all queues: {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
+            help=f"The queues to work on. The default is all queues: {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
         ),
     ] = "",
     name: Annotated[str, typer.Option(help="This worker's name; Celery replaces %h by the host's name.")] = "worker@%h",
@@ -186,7 +186,7 @@ def flower(
         ),
     ] = "",
 ) -> None:
-    """Serve Flower: Celery's workers and tasks in the browser.
+    """Serve Flower, which shows Celery's workers and tasks in the browser.
 
     Needs `MONEYBACK_FLOWER_LOGIN`, `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -203,7 +203,9 @@ def flower(
 
 
 def sandbox(
-    folder: Annotated[Path, typer.Option(help="The folder of the sandbox's journal of refunds.")] = Path("sandbox"),
+    folder: Annotated[Path, typer.Option(help="The folder in which the sandbox stores its journal of refunds.")] = Path(
+        "sandbox"
+    ),
     host: Host = "127.0.0.1",
     port: Port = 8003,
     latency: Annotated[float, typer.Option(min=0, help="The delay of every response, in seconds.")] = 0.0,
@@ -250,7 +252,7 @@ def migrate(*, json: Json = False) -> None:
 
 
 def _celery(*arguments: str) -> None:
-    """Run Celery's command with our application in this process, and end with its exit code.
+    """Run the command `celery` with our application in this process, and end with the exit code of the command.
 
     Celery looks for a module in the current folder first. Our modules are imported before Celery runs, so a `worker` or
     a `config.py` in the current folder never replaces our modules.

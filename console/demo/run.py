@@ -35,7 +35,7 @@ TIMERS = {
     "MONEYBACK_RESEND_AFTER_SECONDS": "10",
     "MONEYBACK_POLL_INITIAL_SECONDS": "1",
     "MONEYBACK_SWEEP_INTERVAL_SECONDS": "0.5",
-    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers come from one machine
+    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers use one machine, so a rate limit would refuse them
 }
 DEADLINE = 50.0  # seconds until every case must have reached its end state
 POLL_INTERVAL = 0.2  # seconds

@@ -17,7 +17,7 @@ class JournalInUseError(Exception):
 
 
 class JournalDamagedError(Exception):
-    """A line in the middle of the journal is not a record. A crash cannot leave such a line, so the file was changed."""
+    """A line in the middle of the journal is not a record. No crash leaves such a line, so another program changed the file."""
 
 
 class Journal:

@@ -29,9 +29,9 @@ class Store:
         self.by_key: defaultdict[str, list[Refund]] = defaultdict(list)
         self.by_charge: defaultdict[str, list[Refund]] = defaultdict(list)
         self.failed_calls: Counter[str] = Counter()
-        """The number of calls about each charge that got a transient error."""
+        """For each charge, the number of calls that got a transient error."""
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
-        """Error responses by idempotency key, stored for repeats of the same request."""
+        """For each idempotency key, a request and its error response, which a repeat of the request gets again."""
         self._clock = clock
         self._refunds: list[Refund] = []
         self._index_by_id: dict[str, int] = {}

@@ -7,7 +7,7 @@ from console.servers.postgres import Postgres
 from console.servers.server import Server
 from console.servers.valkey import Valkey
 
-if TYPE_CHECKING:  # console.data_dir imports this package
+if TYPE_CHECKING:  # not imported at run time, because console.data_dir imports this package
     from console.data_dir import DataDir
 
 __all__ = ["LocalStackError", "Postgres", "Server", "ServerError", "Servers", "UserError", "Valkey"]

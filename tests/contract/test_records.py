@@ -60,7 +60,7 @@ def a_case(store: Records, *events: Event, purchase: Purchase | None = None, **s
 
 
 def record_event(store: Records, case: UUID, event: Event, **changes: Any) -> bool:
-    """Record a transition, and return True if it was recorded."""
+    """Record the transition of an event. Return whether the records accepted the transition."""
     evidence = changes.pop("evidence", {})
     with store.work() as work:
         transition = replace(get_case(work, case).after(event, actor="test", evidence=evidence), **changes)
@@ -407,7 +407,7 @@ def test_a_worker_whose_lease_expired_cannot_record_or_release(store: Records) -
         work.cases.release([(expired, 0.0)])
     with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == [], (
-            "A worker without the lease cannot release it."
+            "A worker without the lease cannot release the lease."
         )
         assert work.history.record([leased.after(E.PROVIDER_PAID, actor="test")]) == {case}
 

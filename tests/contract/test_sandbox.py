@@ -112,7 +112,7 @@ class ProviderContract:
         assert provider.look_up(charge, key=charge) == NotFound()
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
 
-    def test_after_a_rate_limit_the_same_key_pays(self, provider: PaymentProvider) -> None:
+    def test_a_call_repeated_after_a_rate_limit_pays(self, provider: PaymentProvider) -> None:
         charge = self.charge("busy")
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(3)]
         assert [type(answer) for answer in answers] == [Unknown, Unknown, Paid]

@@ -398,7 +398,7 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(stripe: FakeStripe
 
 
 @pytest.mark.parametrize("payment", ["ch_1", "pi_1"])
-def test_our_refund_is_listed_with_the_payment_id_of_its_request(adapter: PaymentProvider, payment: str) -> None:
+def test_our_refund_is_listed_with_the_payment_id_that_was_sent(adapter: PaymentProvider, payment: str) -> None:
     refund(adapter, payment)
     page = adapter.list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)

@@ -105,7 +105,7 @@ def test_a_signature_that_is_too_old_or_from_the_future_is_refused(seconds: int)
 
 BODY = event("refund.updated", REFUND)
 INVALID_HEADERS = {
-    "none": "",
+    "empty": "",
     "of another secret": signature(BODY, secret="whsec_other"),
     "of another body": signature(BODY + b" "),
     "with the scheme of Stripe's test mode": signature(BODY).replace("v1=", "v0="),

@@ -324,7 +324,7 @@ def test_lines_with_a_result_are_stored_if_the_client_disconnects(site: Site, cl
 
 
 def test_the_web_server_stops_reading_while_it_cannot_store_lines(site: Site) -> None:
-    """The test runs its own web server, because the server still stores lines after the test has closed the connection."""
+    """The test runs its own web server, because this server may still store lines after the test has ended."""
     line = ndjson_body(request_line(1, comment="x" * 2_000))
     sent = []
 

@@ -86,7 +86,7 @@ def set_standby_name(operator: Operator) -> Iterator[Callable[[str], None]]:
 
 
 def kill_backend_in_commit(operator: Operator, transaction: Future[Any]) -> None:
-    """Kill the database backend after its commit and before its response, and wait for the end of `transaction`."""
+    """Kill the database backend after the commit and before the response to it, and wait until `transaction` ends."""
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
     assert eventually(lambda: operator.execute(kill)) == [(True,)]
     transaction.exception()

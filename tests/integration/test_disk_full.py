@@ -94,7 +94,7 @@ class SmallDatabase:
                 assert error.errno == errno.ENOSPC  # noqa: PT017  # the error ends the loop
 
     def exhaust_the_log(self) -> None:
-        """Fill the write-ahead log, until it needs a new file. PostgreSQL then stops with a PANIC at every start."""
+        """Fill the write-ahead log until PostgreSQL needs a new log file. Then PostgreSQL stops with a PANIC at every start."""
         with suppress(psycopg.OperationalError), psycopg.connect(self.postgres.superuser_url, autocommit=True) as db:
             while True:
                 db.execute("select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")

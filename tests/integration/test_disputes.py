@@ -111,7 +111,7 @@ def test_the_sellers_data_does_not_overwrite_the_providers_dispute(web: httpx.Cl
     assert reason_codes_of(context.records, case) == ["dispute_open"]
 
 
-def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
+def test_a_dispute_that_opens_after_the_refund_creates_one_task_with_the_evidence(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -152,7 +152,9 @@ def test_a_dispute_during_a_refund_is_reported(web: httpx.Client, context: Worke
     assert task.data.evidence["refund_is"] in {"sent", "unknown"}  # the hanging call may still be running
 
 
-def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, context: WorkerContext) -> None:
+def test_the_next_dispute_about_the_same_payment_creates_another_task(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("ok")
     create_executed_cases(context, purchase)
     first = set_dispute(context, purchase.charge, "open")

@@ -40,7 +40,7 @@ class CommitGate:
 
 
 def submit_concurrently(group_commit: GroupCommit, gate: CommitGate, submissions: Sequence[Submission]) -> list[Any]:
-    """Submit requests from threads, and return the result or error of each. All others wait during the first commit."""
+    """Submit requests from threads, and return the result or error of each. The others wait during the first commit."""
 
     def accept(submission: Submission) -> Any:
         try:

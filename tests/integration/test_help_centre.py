@@ -147,7 +147,7 @@ def test_the_search_ignores_case_and_accents(query: str, first: str) -> None:
     assert first in [hit.article.name for hit in hits[:2]]
 
 
-def test_hits_in_the_question_come_first() -> None:
+def test_articles_with_the_word_in_their_question_come_first() -> None:
     hits = find("download", ArticleStore().topics("en"))
     in_question = ["download" in hit.article.question.lower() for hit in hits]
     assert True in in_question
@@ -196,7 +196,7 @@ def test_japanese_is_split_into_words_and_keeps_voiced_sounds() -> None:
     assert words("が") != words("か")
 
 
-def test_the_results_show_their_number_and_mark_the_words(site: Site) -> None:
+def test_the_results_show_their_number_and_mark_the_words_of_the_query(site: Site) -> None:
     page = site.web.get("/", params={"q": "paypal card"})
     number = len(find("paypal card", ArticleStore().topics("en")))
     assert f"{number} results" in page_text(page)

@@ -166,7 +166,9 @@ def test_a_new_mail_ends_the_wait(
         eventually(lambda: count_cases(records) == 1)  # long before the IDLE command would end without a new mail
 
 
-def test_idle_is_renewed_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_idle_command_is_renewed_before_29_minutes_pass(
+    inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert imap.IDLE_SECONDS < 29 * 60
     monkeypatch.setattr(imap, "IDLE_SECONDS", 0.0)
     with inbox.open() as folder:

@@ -291,7 +291,9 @@ def test_reconciliation_with_discrepancies_has_exit_code_1_and_a_table(sandbox_s
 
 
 @pytest.mark.slow
-def test_an_unreadable_refund_list_has_exit_code_1(sandbox_settings: Settings, process: SandboxProcess) -> None:
+def test_reconciliation_with_an_unreadable_refund_list_has_exit_code_1(
+    sandbox_settings: Settings, process: SandboxProcess
+) -> None:
     process.end()
     run = moneyback(sandbox_settings, "reconcile", "--json")
     assert run.returncode == 1

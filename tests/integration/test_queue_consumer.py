@@ -167,7 +167,7 @@ def test_json_is_read_from_any_broker_with_any_content_type(
 # Acknowledgement
 
 
-def test_a_message_is_acknowledged_only_after_its_commit(
+def test_a_message_is_acknowledged_only_after_its_case_is_committed(
     records: Records, servers: Servers, start: Callable[..., ChildProcess]
 ) -> None:
     store_seller_and_purchases(records)

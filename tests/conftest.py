@@ -27,29 +27,29 @@ from tests.services import (
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Write bytecode always: the tests start many Python processes, and without bytecode each of them compiles the product.
+# Python writes bytecode files now. Without them, each of the tests' many Python processes would compile the product.
 
 
 def pytest_collection() -> None:
-    """Stop the garbage collector while pytest collects the tests, because it would find nothing to free."""
+    """Turn the garbage collector off while pytest collects the tests, because there is nothing to free."""
     gc.disable()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Exclude the collected tests from later garbage collections."""
+    """Turn the garbage collector on again, and exclude the collected tests from later collections."""
     gc.enable()
     gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start three workers for two CPUs, because the tests wait for processes, browsers and servers a fifth of their time."""
+    """Start three workers for two CPUs. The tests spend a fifth of their time waiting for processes, browsers and servers."""
     return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """PostgreSQL and Valkey, started once for a test run."""
+    """Yield PostgreSQL and Valkey, which are started once for a test run."""
     with running_servers() as servers:
         yield servers
 
@@ -70,13 +70,13 @@ def database(servers: Servers, _database: str) -> str:
 
 @pytest.fixture
 def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
-    """Return settings with an empty database, an empty broker, folders of the test, and no provider."""
+    """Return settings with an empty database, an empty broker, new folders, and no provider."""
     return create_settings(servers, database, tmp_path)
 
 
 @cache
 def _engine_of(url: str) -> Engine:
-    """Return one engine for each database, because a new engine asks the server for its version and types again."""
+    """Return the same engine for the same database, because a new engine first asks the server for its version and types."""
     return connect(url)
 
 
@@ -90,7 +90,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 @pytest.fixture
 def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
-    """Start services as child processes, and stop them after the test."""
+    """Yield a function that starts a service as a child process. The services are stopped after the test."""
     children: list[ChildProcess] = []
 
     def start_child(name: str, *arguments: str, **env: str) -> ChildProcess:
@@ -105,12 +105,12 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., ChildPro
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of the sandbox provider. All tests share one process, and every test uses its own charges."""
+    """Yield the URL of the sandbox provider. All tests use the same process, but every test uses other charges."""
     with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
         yield process.url
 
 
 @pytest.fixture
 def sandbox_settings(settings: Settings, sandbox_url: str) -> Settings:
-    """Return the settings with the sandbox provider connected."""
+    """Return settings with the sandbox provider as the only provider."""
     return settings.model_copy(update={"sandbox_url": sandbox_url})

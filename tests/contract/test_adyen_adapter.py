@@ -1,4 +1,7 @@
-"""Adyen's adapter, against a fake Adyen that follows Adyen's documents, and against faulty responses."""
+"""Adyen's adapter is tested with a fake Adyen, which behaves as Adyen's documents describe, and with faulty responses.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import json
 from collections.abc import Iterator
@@ -111,7 +114,7 @@ def test_an_amount_is_in_adyens_own_minor_units(
     assert adyen.refunds[0]["amount"] == {"value": value, "currency": amount.currency}
 
 
-def test_a_fraction_that_adyen_does_not_support_is_declined(
+def test_an_amount_with_a_fraction_that_adyen_does_not_support_is_declined(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     assert provider.refund(charge, Money(150, "IDR"), key=KEY) == Declined(DeclineReason.PERMANENT, "137")
@@ -128,7 +131,7 @@ def test_a_payment_that_adyen_does_not_know_is_declined(provider: PaymentProvide
     assert provider.refund("0000000000000000", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
 
 
-def test_refused_credentials_leave_the_outcome_unknown(server: FaultyServer, charge: str) -> None:
+def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> None:
     answer = adapter(server.url, api_key="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
@@ -137,7 +140,7 @@ def test_refused_credentials_leave_the_outcome_unknown(server: FaultyServer, cha
 
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", [*CODES, "14_030"])
-def test_every_error_code_has_its_decline_reason(
+def test_every_error_code_has_a_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str, status: int
 ) -> None:
     server.fault = responds_with(error_response(status, code))
@@ -182,7 +185,7 @@ def test_the_error_examples_of_the_api_description_are_parsed(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_without_a_decision_is_unknown(
+def test_an_error_that_may_hide_a_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     server.fault = responds_with(response)
@@ -198,7 +201,7 @@ def test_the_retry_after_header_is_returned(
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_a_lost_response_is_unknown_and_the_same_key_returns_the_refund(
+def test_after_a_lost_response_the_same_key_returns_the_refund(
     server: FaultyServer, adyen: FakeAdyen, charge: str, fault: Fault
 ) -> None:
     server.fault = fault
@@ -210,7 +213,7 @@ def test_a_lost_response_is_unknown_and_the_same_key_returns_the_refund(
     assert len(adyen.refunds) == 1
 
 
-def test_a_lost_request_is_unknown(
+def test_a_refund_whose_request_was_lost_is_unknown(
     provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, charge: str
 ) -> None:
     server.fault = reset_before
@@ -271,7 +274,7 @@ def test_a_response_with_the_right_fields_is_pending(
     assert provider.refund(charge, PRICE, key=KEY) == Pending("993617894906488A", PRICE)
 
 
-def test_adyen_offers_no_lookups(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_adyen_has_no_lookups_and_no_lists(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     capabilities = provider.capabilities
     assert (
         capabilities.lookup,

@@ -1,4 +1,4 @@
-"""Adyen's webhooks: the signed examples of Adyen's API description are parsed, and invalid webhooks are refused."""
+"""Adyen's webhooks: the examples of Adyen's API description are parsed if they are signed. Invalid webhooks are refused."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ SPEC = SpecValidator("adyen-webhooks-v1-refunds.json")
 
 
 def example(event: str) -> dict[str, Any]:
-    """Return the item of an event's example in Adyen's API description."""
+    """Return the item in the example of this event in Adyen's API description."""
     body = SPEC.description["components"]["examples"][f"post-{event}-{event.lower()}"]["value"]
     item: dict[str, Any] = body["notificationItems"][0]["NotificationRequestItem"]
     return item | {"merchantAccountCode": MERCHANT}
@@ -73,7 +73,7 @@ EXPECTED_EVENTS: dict[str, WebhookEvent] = {
 
 @pytest.mark.parametrize("event", EXPECTED_EVENTS)
 def test_each_example_of_adyens_api_description_is_parsed(event: str) -> None:
-    """The charge is taken from the example, because the examples name different charges or none."""
+    """The expected charge is read from the example, because the examples name different charges or no charge."""
     item = example(event)
     assert read(signed(item)) == [replace(EXPECTED_EVENTS[event], charge=item.get("originalReference"))]
 
@@ -90,7 +90,7 @@ def test_the_webhooks_of_these_tests_match_adyens_api_description() -> None:
 
 
 @pytest.mark.parametrize(("event", "success"), REFUNDS)
-def test_every_event_about_a_refund_reports_its_status(event: str, success: str) -> None:
+def test_every_refund_event_reports_the_status_of_the_refund(event: str, success: str) -> None:
     [webhook_event] = read_events(signed(an_item(event, success)))
     failed = {
         ("REFUND", "false"),
@@ -106,7 +106,7 @@ def test_every_event_about_a_refund_reports_its_status(event: str, success: str)
 
 
 @pytest.mark.parametrize("event", DISPUTES)
-def test_every_event_about_a_dispute_reports_its_status(event: str) -> None:
+def test_every_dispute_event_reports_the_status_of_the_dispute(event: str) -> None:
     expected = {
         "CHARGEBACK": Dispute.LOST,
         "SECOND_CHARGEBACK": Dispute.LOST,
@@ -128,7 +128,7 @@ def test_events_about_other_subjects_are_ignored(event: str) -> None:
 @pytest.mark.parametrize(
     ("event", "success"), [("REFUND", "maybe"), ("REFUND_FAILED", "false"), ("POSTPONED_REFUND", "false")]
 )
-def test_undocumented_combinations_are_ignored(event: str, success: str) -> None:
+def test_an_event_with_an_undocumented_value_of_success_is_ignored(event: str, success: str) -> None:
     assert read(signed(an_item(event, success))) == []
 
 
@@ -142,7 +142,7 @@ def test_the_response_body_is_the_body_that_adyen_requires() -> None:
     assert AdyenWebhookParser(HMAC_KEY, MERCHANT).answer == b"[accepted]"
 
 
-def test_a_refund_goes_from_received_to_its_outcome() -> None:
+def test_an_event_reports_the_outcome_of_a_pending_refund() -> None:
     adyen = FakeAdyen()
     charge = adyen.add_payment("993617894903480A")
     with FaultyServer(adyen.answer) as server:
@@ -165,7 +165,7 @@ def test_an_amount_is_in_adyens_own_minor_units() -> None:
 
 
 @pytest.mark.parametrize("amount", [{"value": 1, "currency": "XXX"}, {"value": 279_001, "currency": "ISK"}])
-def test_an_impossible_amount_is_left_out(amount: dict[str, Any]) -> None:
+def test_an_event_with_an_impossible_amount_reports_no_amount(amount: dict[str, Any]) -> None:
     assert read(signed(an_item(amount=amount))) == [refund_event("REFUND", "true", None)]
     assert read(signed(an_item(success="false", amount=amount))) == [
         refund_event("REFUND", "false", Failed(REFUND, "REFUND"))
@@ -184,7 +184,7 @@ def test_items_of_another_merchant_account_are_ignored() -> None:
     assert read(other_item, item) == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
-def test_a_batch_with_one_invalid_item_is_refused() -> None:
+def test_a_webhook_with_an_invalid_item_or_a_wrong_number_of_items_is_refused() -> None:
     valid, invalid = signed(an_item()), signed(an_item(), OTHER_KEY)
     assert isinstance(read(valid, invalid), InvalidSignature)
     assert isinstance(read(invalid, valid), InvalidSignature)
@@ -192,7 +192,7 @@ def test_a_batch_with_one_invalid_item_is_refused() -> None:
     assert isinstance(read(*[valid] * 101), InvalidSignature)
 
 
-def test_both_keys_are_valid_during_a_key_change() -> None:
+def test_signatures_of_two_configured_keys_are_valid() -> None:
     for key in (HMAC_KEY, OTHER_KEY):
         answer = read(signed(an_item(), key), keys=f"{OTHER_KEY}, {HMAC_KEY}")
         assert answer == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
@@ -226,7 +226,7 @@ def test_without_a_key_no_webhook_is_verified() -> None:
     assert isinstance(parser.read({}, webhook(signed(an_item())), NOON), InvalidSignature)
 
 
-def test_the_key_of_the_account_is_used() -> None:
+def test_the_parser_uses_the_hmac_key_of_the_account() -> None:
     parser = create_webhook_parser(
         account("https://checkout-test.adyen.com", hmac_key=HMAC_KEY), provider_timeout_seconds=1.0
     )
@@ -234,7 +234,7 @@ def test_the_key_of_the_account_is_used() -> None:
 
 
 @pytest.mark.parametrize("key", ["no hex", "44782", "44 78", "ä"])
-def test_an_invalid_key_is_an_error_that_does_not_quote_it(key: str) -> None:
+def test_the_error_about_an_invalid_key_does_not_contain_the_key(key: str) -> None:
     with pytest.raises(AdyenHmacKeyError) as refused:
         AdyenWebhookParser(f"{HMAC_KEY},{key}", MERCHANT)
     assert key not in str(refused.value)
@@ -256,7 +256,7 @@ def _nested_item() -> dict[str, Any]:
 
 
 def _shifted_colon() -> dict[str, Any]:
-    """Return an item whose signature would match if a colon could move between fields."""
+    """Return a signed item in which a colon has moved to another field. The text that Adyen signs is the same for both items."""
     item = signed(an_item(pspReference="A:B", originalReference="C"))
     return item | {"pspReference": "A", "originalReference": "B:C"}
 
@@ -270,16 +270,16 @@ FORGED_ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "of another amount": changed_after_signing(amount={"value": 1001, "currency": "EUR"}),
     "of another currency": changed_after_signing(amount={"value": 1000, "currency": "USD"}),
     "of another event": changed_after_signing(eventCode="REFUND_FAILED"),
-    "of another success": changed_after_signing(success="false"),
-    "of a nested item": _nested_item,
-    "with a colon": _shifted_colon,
+    "of another value of success": changed_after_signing(success="false"),
+    "of an item within the item": _nested_item,
+    "with a colon in another field": _shifted_colon,
     "with a text as amount": lambda: signed(an_item(amount={"value": "1000", "currency": "EUR"})),
     "with a boolean amount": lambda: signed(an_item(amount={"value": True, "currency": "EUR"})),
     "with a boolean success": lambda: signed(an_item() | {"success": True}),
     "with a lone surrogate": lambda: signed(an_item()) | {"merchantReference": "\ud800"},
     "without an amount": _without("amount"),
     "without a signature": _without("additionalData"),
-    "without an event": _without("eventCode"),
+    "without an event code": _without("eventCode"),
     "with an empty signature": changed_after_signing(additionalData={"hmacSignature": ""}),
     "with a signature that is a number": changed_after_signing(additionalData={"hmacSignature": 7}),
     "with a non-ASCII signature": changed_after_signing(additionalData={"hmacSignature": "ä"}),

@@ -34,14 +34,17 @@ NOT_IN_JSON_SCHEMA = (
     "This must be an https URL",
     "This reference has no letter and no digit",
     "This date is before 1970 or after 2999",
-    "This must not be empty",  # only spaces
+    "This must not be empty",  # for a text of spaces
 )
-"""Errors that JSON Schema cannot describe, or only with unreadable patterns. A body may match its schema and still be refused."""
+"""The errors of rules that JSON Schema cannot describe, or only with unreadable patterns.
+
+The API may refuse a body with these errors although the body matches its schema.
+"""
 
 
 @pytest.fixture(scope="module")
 def ndjson_support() -> None:
-    """Teach schemathesis to send and read NDJSON bodies."""
+    """Add NDJSON to the formats that schemathesis can send and read."""
 
     @schemathesis.serializer(NDJSON)
     def to_lines(_: Any, lines: Any) -> bytes:
@@ -71,7 +74,7 @@ def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.mark.usefixtures("ndjson_support")
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(web: tuple[httpx.Client, str]) -> None:
+def test_schemathesis_finds_no_difference_from_the_openapi_document(web: tuple[httpx.Client, str]) -> None:
     client, key = web
     config = SchemathesisConfig.from_dict(
         {
@@ -114,7 +117,7 @@ def test_schemathesis_finds_nothing(web: tuple[httpx.Client, str]) -> None:
         ("PUT /v1/purchases/{reference}", 201),
         ("PUT /v1/purchases/{reference}", 422),
     ):
-        assert responses[expected], f"There was no response {expected}: {responses}"
+        assert responses[expected], f"No response was {expected}. The responses were {responses}."
 
 
 def failed_checks(scenario: events.ScenarioFinished) -> list[str]:
@@ -134,7 +137,7 @@ def failed_checks(scenario: events.ScenarioFinished) -> list[str]:
 
 
 def is_not_in_json_schema(response: Any) -> bool:
-    """Return True if JSON Schema cannot describe any of the errors, or if the idempotency key was used before."""
+    """Return whether all errors are in NOT_IN_JSON_SCHEMA, or the idempotency key was used for another body."""
     problem = json.loads(response.content)
     if problem["type"].endswith(f"/problems/{ProblemCode.IDEMPOTENCY_KEY_REUSED}"):
         return True
@@ -165,7 +168,7 @@ def test_every_request_and_response_has_a_schema_and_a_valid_example(
 
 @pytest.mark.slow
 def test_the_document_is_valid_openapi(web: tuple[httpx.Client, str]) -> None:
-    openapi = import_module("openapi_spec_validator")  # not at the top, because the import takes seconds
+    openapi = import_module("openapi_spec_validator")  # imported only here, because the import takes seconds
     document = web[0].get("/openapi.json").json()
     assert document["openapi"].startswith("3.1.")
     openapi.OpenAPIV31SpecValidator(document).validate()
@@ -173,7 +176,7 @@ def test_the_document_is_valid_openapi(web: tuple[httpx.Client, str]) -> None:
         openapi.OpenAPIV31SpecValidator(document | {"components": {"securitySchemes": {"seller's key": {}}}}).validate()
 
 
-def test_every_operation_has_a_unique_id_of_a_verb_and_a_noun(web: tuple[httpx.Client, str]) -> None:
+def test_every_operation_id_is_unique_and_begins_with_a_verb(web: tuple[httpx.Client, str]) -> None:
     document = web[0].get("/openapi.json").json()
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert sorted(ids) == [
@@ -183,14 +186,14 @@ def test_every_operation_has_a_unique_id_of_a_verb_and_a_noun(web: tuple[httpx.C
     assert all(re.match("(create|get|list|update|upsert|delete|cancel|receive)[A-Z]", id_) for id_ in ids)
 
 
-def test_every_operation_id_is_written_explicitly() -> None:
+def test_no_operation_has_a_generated_operation_id() -> None:
     for module in (bulk, refund_requests, purchases, webhooks, health, metrics):
         routes = [route for route in module.router.routes if isinstance(route, APIRoute) and route.include_in_schema]
         assert routes
         assert all(route.operation_id for route in routes)
 
 
-def test_every_tag_is_described_and_every_operation_has_one(web: tuple[httpx.Client, str]) -> None:
+def test_every_tag_is_described_and_every_operation_has_one_tag(web: tuple[httpx.Client, str]) -> None:
     document = web[0].get("/openapi.json").json()
     used = [
         tag for methods in document["paths"].values() for operation in methods.values() for tag in operation["tags"]

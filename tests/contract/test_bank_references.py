@@ -1,4 +1,4 @@
-"""The bank reference, with which a customer's bank finds a refund, is read from the responses of every provider."""
+"""The adapters read the bank reference from a provider's response. With it, a customer's bank finds the refund."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ from worker.providers.stripe import resources as stripe
 ARN = "74537604221431003881865"
 
 ParseReference = Callable[[object], Paid | Pending | Failed]
-"""Parses a provider's refund with this bank reference."""
+"""Parses a refund in a provider's format that contains the given bank reference."""
 
 
 def stripe_refund(reference: object, status: str = "available", kind: str = "card") -> Paid | Pending | Failed:
@@ -106,13 +106,13 @@ def test_an_invalid_bank_reference_is_left_out(parse: ParseReference, invalid: o
 
 
 @pytest.mark.parametrize("status", ["pending", "unavailable", ""])
-def test_stripes_reference_is_read_only_if_it_is_available(status: str) -> None:
+def test_a_reference_from_stripe_is_read_only_if_its_status_is_available(status: str) -> None:
     assert bank_reference(stripe_refund(ARN, status)) is None
 
 
-def test_stripes_reference_is_read_only_for_cards() -> None:
+def test_a_reference_from_stripe_is_read_only_for_cards() -> None:
     assert bank_reference(stripe_refund(ARN, kind="paypal")) is None
 
 
-def test_mollies_other_references_are_ignored() -> None:
+def test_another_kind_of_reference_from_mollie_is_ignored() -> None:
     assert bank_reference(mollie_refund(ARN, kind="something else")) is None

@@ -1,4 +1,7 @@
-"""Braintree's adapter, against a fake Braintree that follows Braintree's documents, and against faulty responses."""
+"""Braintree's adapter is tested with a fake Braintree, which behaves as Braintree documents, and with faulty responses.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import re
 from collections.abc import Iterator
@@ -151,14 +154,14 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, bra
 @pytest.mark.parametrize(
     ("name", "known"), [("transaction.Transaction", REFUND_STATUSES), ("dispute.Dispute", DISPUTES)]
 )
-def test_every_status_of_the_sdk_is_known(name: str, known: dict[str, object]) -> None:
+def test_every_status_in_the_sdk_is_known(name: str, known: dict[str, object]) -> None:
     module, _, class_name = name.partition(".")
     statuses = vars(getattr(import_module(f"braintree.{module}"), class_name).Status)
     assert {value for name, value in statuses.items() if not name.startswith("_")} == {*known}
 
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
-def test_every_status_has_its_meaning(
+def test_every_refund_status_is_paid_pending_or_failed(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
     braintree.refund_in_control_panel(charge, status=status, order_id=KEY, processor_response_code=None)
@@ -175,7 +178,7 @@ def test_every_error_code_is_tested() -> None:
 
 
 @pytest.mark.parametrize("code", VALIDATION)
-def test_a_validation_error_has_its_decline_reason(
+def test_every_validation_error_has_a_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
     server.fault = on_post(responds_with(error_response(code)))
@@ -192,7 +195,7 @@ def test_a_validation_error_has_its_decline_reason(
         ("gateway_rejected", "gateway_rejection_reason", ["duplicate"]),
     ],
 )
-def test_a_decline_is_a_refund_that_failed(
+def test_a_declined_refund_has_failed_unless_the_payment_is_already_refunded(
     provider: PaymentProvider, braintree: FakeBraintree, status: str, field: str, codes: list[str]
 ) -> None:
     for code in codes:
@@ -230,7 +233,7 @@ def test_a_sale_that_is_not_settled_is_not_yet_refundable(provider: PaymentProvi
     assert braintree.transactions[charge]["status"] == "submitted_for_settlement"
 
 
-def test_an_external_refund_is_declined_and_found(
+def test_an_external_refund_prevents_our_refund_and_is_found(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     part = braintree.refund_in_control_panel(charge, amount="5.00")
@@ -265,7 +268,7 @@ def test_an_unknown_charge_is_declined(provider: PaymentProvider, server: Faulty
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_a_fault_after_paying_is_unknown_and_the_lookup_finds_the_refund(
+def test_a_fault_after_the_refund_is_unknown_and_the_lookup_finds_the_refund(
     server: FaultyServer, braintree: FakeBraintree, charge: str, fault: Fault
 ) -> None:
     server.fault = on_post(fault)
@@ -278,7 +281,7 @@ def test_a_fault_after_paying_is_unknown_and_the_lookup_finds_the_refund(
     assert len(braintree.transactions) == 2
 
 
-def test_a_fault_before_paying_is_unknown_and_the_lookup_finds_nothing(
+def test_a_fault_before_the_refund_is_unknown_and_the_lookup_finds_nothing(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     server.fault = on_post(reset_before)
@@ -344,7 +347,7 @@ def test_xml_without_the_expected_elements_is_unknown(
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 408, 409, 425, 426, 429, 500, 502, 503, 504])
-def test_a_status_without_a_decision_is_unknown(
+def test_an_http_status_without_a_clear_outcome_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
     server.fault = responds_with(HttpResponse(status))
@@ -405,7 +408,7 @@ def test_a_response_about_another_refund_is_unknown(
     assert provider.look_up(charge, key=KEY) != Paid("r1", PRICE)
 
 
-def test_a_refund_is_not_found_only_if_braintree_lists_all_refund_ids(
+def test_the_lookup_returns_not_found_only_if_braintree_lists_all_refund_ids(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     sale = braintree.transactions[charge]
@@ -426,7 +429,7 @@ def test_a_response_about_another_transaction_is_unknown(
     assert len(braintree.transactions) == 1
 
 
-def test_a_fault_after_the_first_page_is_unknown(
+def test_a_fault_after_the_first_call_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     braintree.refund_in_control_panel(charge, order_id=KEY)
@@ -440,7 +443,7 @@ def test_a_fault_after_the_first_page_is_unknown(
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
-def test_our_refund_counts_before_an_external_one_and_a_paid_before_a_failed(
+def test_the_lookup_prefers_our_refund_to_an_external_one_and_paid_to_failed(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.refund_in_control_panel(charge, status="voided")
@@ -453,7 +456,7 @@ def test_our_refund_counts_before_an_external_one_and_a_paid_before_a_failed(
     assert provider.look_up(charge, key="mb_another") == ExternalRefund(external["id"], PRICE)
 
 
-def test_a_refund_that_failed_because_of_an_external_refund_leads_to_it(
+def test_the_lookup_finds_the_external_refund_that_made_our_refund_fail(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.new_refund_fields = {"status": "settlement_declined", "processor_settlement_response_code": "4004"}
@@ -464,7 +467,7 @@ def test_a_refund_that_failed_because_of_an_external_refund_leads_to_it(
 
 
 @pytest.mark.parametrize("status", DISPUTES)
-def test_every_dispute_status_has_its_result(
+def test_the_status_of_the_newest_dispute_is_returned(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
     assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)

@@ -1,4 +1,4 @@
-"""Braintree's webhooks, which are signed forms. The SDK makes sample forms."""
+"""Braintree's webhooks. Each webhook is a signed form. The tests use forms that Braintree's SDK makes, and their own forms."""
 
 from base64 import encodebytes
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def samples() -> Any:
 
 
 def a_sample(kind: str, name: str = "abc123") -> bytes:
-    """Return a webhook that the SDK made and signed, with the current time in it."""
+    """Return a webhook that the SDK made and signed. It contains the current time."""
     return urlencode(samples().sample_notification(kind, name)).encode()
 
 
@@ -102,7 +102,7 @@ def test_events_about_other_subjects_are_ignored(kind: str) -> None:
     assert a_parser().read({}, a_sample(kind), datetime.now(UTC)) == []
 
 
-def test_a_repeated_webhook_has_the_same_event_id_and_a_later_one_another() -> None:
+def test_only_a_repeated_webhook_has_the_same_event() -> None:
     refund = {"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}
     first, again, later = (
         a_parser().read({}, a_form(a_notification("refund_failed", at, transaction=refund)), NOW)
@@ -122,7 +122,7 @@ def test_a_repeated_webhook_has_the_same_event_id_and_a_later_one_another() -> N
         (-CLOCK_SKEW - timedelta(seconds=1), False),
     ],
 )
-def test_a_webhook_outside_the_time_window_is_refused(age: timedelta, accepted: bool) -> None:
+def test_a_webhook_that_is_too_old_or_from_the_future_is_refused(age: timedelta, accepted: bool) -> None:
     result = a_parser().read({}, a_form(a_notification("check", NOW - age, check="x")), NOW)
     assert isinstance(result, InvalidSignature) != accepted
 

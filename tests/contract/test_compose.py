@@ -1,4 +1,7 @@
-"""docker-compose.yml: checks that the Compose schema cannot make, such as unknown names and missing security options."""
+"""Checks docker-compose.yml for faults that the Compose schema does not find, such as unknown names and unsafe options.
+
+A part is a process of Moneyback, such as the web process or a worker. Each part is one service in the file.
+"""
 
 import copy
 import json
@@ -28,13 +31,13 @@ Services = dict[str, Document]
 
 
 def read(file: Path = FILE) -> Document:
-    """Return the document without anchors, as plain dicts that a test may change."""
+    """Return the content of a YAML file as plain dicts, with anchors replaced. A test may change it."""
     document: Document = YAML(typ="safe", pure=True).load(file)
     return copy.deepcopy(document)
 
 
 def verbs_of_console() -> dict[str, set[str]]:
-    """Return the verbs that start a part, with their options and the variables of their options."""
+    """Return the command names that start a part, each with its options and the environment variables of the options."""
     app = typer.Typer()
     services.add_to(app)
     group: Any = typer.main.get_command(app)
@@ -45,13 +48,13 @@ def verbs_of_console() -> dict[str, set[str]]:
 
 
 def variables() -> set[str]:
-    """Return the MONEYBACK_ variables that a part reads."""
+    """Return the MONEYBACK_ variables that at least one part reads."""
     of_options = {word for words in verbs_of_console().values() for word in words if word.startswith("MONEYBACK_")}
     return all_settings() | of_options
 
 
 def all_settings() -> set[str]:
-    """Return the variables of docs/settings.md."""
+    """Return the environment variables of all settings."""
     blocks: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
     names = {f"{block.model_config['env_prefix']}{field.upper()}" for block in blocks for field in block.model_fields}
     return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS"}
@@ -63,7 +66,7 @@ def _variables_of(option: Any) -> list[str]:
 
 
 def faults(document: Document) -> list[str]:
-    """Return a sentence for each fault of a document."""
+    """Return a sentence for each fault in a document."""
     return [fault for check in CHECKS for fault in check(document)]
 
 
@@ -115,7 +118,7 @@ def check_unused_names(document: Document) -> Iterator[str]:
     joined = {network for service in services.values() for network in service.get("networks", [])}
     for kind, used in (("volumes", mounted), ("networks", joined)):
         for name in sorted(document.get(kind, {}).keys() - used):
-            yield f"No service uses {name} of {kind}."
+            yield f"No service uses {name}, which is in {kind}."
 
 
 def check_health_checks(document: Document) -> Iterator[str]:
@@ -160,7 +163,7 @@ def check_commands(document: Document) -> Iterator[str]:
             continue
         verb, *options = service.get("command") or [""]
         if verb not in verbs:
-            yield f"{name} runs `moneyback {verb}`, which is not a verb."
+            yield f"{name} runs `moneyback {verb}`, which is not a command."
             continue
         for option in options:
             if option.startswith("-") and option not in verbs[verb]:
@@ -168,7 +171,7 @@ def check_commands(document: Document) -> Iterator[str]:
 
 
 def check_settings(document: Document) -> Iterator[str]:
-    """Check that every service gets every setting. Only `migrate` gets the URL of the tables' owner."""
+    """Check that every part gets every setting. Only `migrate` needs the database URL of the owner of the tables."""
     services: Services = document["services"]
     for name, service in services.items():
         if "build" not in service or "MONEYBACK_DATABASE_URL" not in service.get("environment", {}):
@@ -187,7 +190,7 @@ def check_example(document: Document) -> Iterator[str]:
     for name in sorted(read_from_env - explained):
         yield f"deploy/example.env does not explain {name}."
     for name in sorted(explained - read_from_env):
-        yield f"deploy/example.env explains {name}, which is not used."
+        yield f"deploy/example.env explains {name}, which no service uses."
 
 
 CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
@@ -212,7 +215,7 @@ def test_every_part_is_one_service() -> None:
     assert sorted(run) == sorted(verbs_of_console())
 
 
-def test_a_worker_has_time_to_record_a_running_refund() -> None:
+def test_a_stopping_worker_has_time_to_record_a_running_refund() -> None:
     grace = read()["services"]["worker"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) >= Timers().lease_seconds
 
@@ -260,8 +263,8 @@ PLANTED_FAULTS = {
     "mail uses rules, which is not in configs": _set("services", "mail", "configs", to=["rules"]),
     "mail mounts inbx,": _set("services", "mail", "volumes", to=["inbx:/var/lib/moneyback/incoming-mail"]),
     "redis mounts ./deploy/redis,": _set("services", "redis", "volumes", to=["./deploy/redis:/etc/moneyback"]),
-    "No service uses spare of volumes": _set("volumes", "spare", to=None),
-    "No service uses desk of networks": _set("services", "desk", "networks", to=["outside"]),
+    "No service uses spare, which is in volumes": _set("volumes", "spare", to=None),
+    "No service uses desk, which is in networks": _set("services", "desk", "networks", to=["outside"]),
     "worker has no health check": _drop("services", "worker", "healthcheck"),
     "relay has a disabled health check": _set("services", "relay", "healthcheck", to={"disable": True}),
     "web has no restart policy": _drop("services", "web", "restart"),
@@ -295,7 +298,7 @@ TABLE = "  sl  local_address rem_address   st\n   0: 0100007F:D431 0100007F:{por
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """Return a /proc folder. Process 1 sleeps. Port 6379 has an open connection, and port 5432 a closing connection."""
+    """Return a folder like /proc. Process 1 sleeps. A connection to port 6379 is open, and one to port 5432 is closing."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "stat").write_text("1 (a (nested) name) S 0 1 1")
     (tmp_path / "net").mkdir()
@@ -304,12 +307,12 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_running_part_with_its_connection_is_healthy(proc: Path) -> None:
+def test_a_running_part_with_its_connections_is_healthy(proc: Path) -> None:
     assert connection_check.fault([6379], proc) == ""
     assert connection_check.fault([], proc) == ""
 
 
-def test_a_part_without_its_connection_is_unhealthy(proc: Path) -> None:
+def test_a_part_without_one_of_its_connections_is_unhealthy(proc: Path) -> None:
     assert connection_check.fault([6379, 5432], proc) == "There is no connection to port 5432."
 
 
@@ -320,7 +323,7 @@ def test_a_stopped_part_is_unhealthy(proc: Path, state: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (302, False)])
-def test_only_the_status_200_is_healthy(status: int, *, healthy: bool) -> None:
+def test_only_an_http_response_with_status_200_is_healthy(status: int, *, healthy: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         responder = threading.Thread(target=_respond_once, args=(listener, status))
@@ -330,7 +333,7 @@ def test_only_the_status_200_is_healthy(status: int, *, healthy: bool) -> None:
     assert "does not answer" in http_check.fault(f"http://127.0.0.1:{port}/readyz")
 
 
-def test_the_example_lists_the_defaults() -> None:
+def test_the_example_shows_the_defaults_of_timers_and_limits() -> None:
     shown = dict(re.findall(r"^#(MONEYBACK_[A-Z_]+)=(.+)$", EXAMPLE.read_text(), re.MULTILINE))
     for block in (Timers, Limits):
         for name, field in block.model_fields.items():

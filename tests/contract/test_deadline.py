@@ -36,7 +36,7 @@ from worker.providers.deadline import (
 
 TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
 SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
-MAX_CALL_SECONDS = 1.5  # the limit for a call with SHORT_TIMEOUT, with time for a slow machine
+MAX_CALL_SECONDS = 1.5  # the maximum for a call with SHORT_TIMEOUT, even on a slow machine
 
 
 def get(url: str, seconds: float = TEST_TIMEOUT, **options: Any) -> requests.Response:
@@ -46,7 +46,7 @@ def get(url: str, seconds: float = TEST_TIMEOUT, **options: Any) -> requests.Res
 
 @contextmanager
 def times_out() -> Iterator[None]:
-    """Expect that the code inside raises a timeout within MAX_CALL_SECONDS."""
+    """Check that the code in the `with` block raises a timeout within MAX_CALL_SECONDS."""
     began = time.monotonic()
     with pytest.raises(requests.Timeout):
         yield
@@ -77,7 +77,7 @@ def test_sending_a_body_times_out() -> None:
     done.set()
 
 
-def test_a_hanging_resolver_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_name_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     done = Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(TEST_TIMEOUT) and [])
     with times_out():
@@ -122,7 +122,9 @@ def test_waiting_for_a_free_connection_times_out() -> None:
 
 
 def test_a_slow_tls_handshake_times_out() -> None:
-    hello = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 100  # the start of a TLS greeting of 16 kB
+    hello = (
+        b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 100
+    )  # the first bytes of a TLS handshake message of 16 kB
     with raw_server(drips(hello, SHORT_TIMEOUT / 10)) as url, times_out():
         get(url.replace("http://", "https://"), SHORT_TIMEOUT)
 
@@ -144,7 +146,7 @@ def test_the_earlier_of_two_nested_deadlines_counts() -> None:
         assert not is_expired()
 
 
-def test_after_the_deadline_nothing_is_sent() -> None:
+def test_no_connection_is_opened_after_the_deadline() -> None:
     connections: list[socket.socket] = []
     with raw_server(connections.append) as url, times_out():
         get(url, 0)
@@ -161,7 +163,7 @@ def test_each_thread_has_its_own_deadline() -> None:
         threads.submit(remaining_seconds).result()
 
 
-# Other errors than timeouts
+# Errors other than timeouts
 
 
 @pytest.mark.parametrize("respond", [resets, sends(b""), sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")])
@@ -212,7 +214,7 @@ FAULTS: dict[str, Callable[[socket.socket], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_after_a_fault_the_connection_is_free_again(fault: Callable[[socket.socket], object]) -> None:
+def test_the_only_connection_is_free_again_after_a_fault(fault: Callable[[socket.socket], object]) -> None:
     responses = [fault, fault, sends(http_response(200, {}))]
 
     def respond(connection: socket.socket) -> None:
@@ -297,7 +299,7 @@ def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     assert len(received) == 1
 
 
-def test_threads_share_a_session() -> None:
+def test_many_threads_can_use_one_session() -> None:
     with recording_server() as (url, received), ThreadPoolExecutor(20) as threads:
         session = create_session(3)
 
@@ -313,7 +315,7 @@ def test_threads_share_a_session() -> None:
 # Without a session
 
 
-def test_a_pool_without_a_session_also_ends_at_the_deadline() -> None:
+def test_a_call_with_a_pool_and_no_session_ends_at_the_deadline() -> None:
     with raw_server(drips(SLOW_RESPONSES["a body"], SHORT_TIMEOUT / 10)) as url:
         pool = HttpPool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
         began = time.monotonic()
@@ -333,7 +335,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> Non
 
 @contextmanager
 def full_listener() -> Iterator[tuple[str, int]]:
-    """Yield an address that does not accept connections, because its queue of connections is full."""
+    """Yield an address to which no client can connect, because its queue of connections is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -352,7 +354,7 @@ def full_listener() -> Iterator[tuple[str, int]]:
 
 
 class Tls:
-    """Servers with a self-signed certificate. `file` is the certificate, for clients that must trust it."""
+    """Starts servers with a self-signed certificate. A client trusts the servers if it gets the certificate file `file`."""
 
     def __init__(self, folder: Path) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""Every link, command, setting, make target and path in the hand-written documents exists."""
+"""Every link, command, setting, make target and path that a document names exists."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,13 +32,13 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf
 NOT_IN_SETTINGS = {
     "MONEYBACK_FLOWER_LOGIN",  # an option of `moneyback flower`
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
-    "MONEYBACK_KEY",  # the reader's own shell variable in docs/integrators.md
+    "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set
 }
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
 SETTINGS = NOT_IN_SETTINGS | {
     f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields
 }
-MAX_GLOSSARY = 60  # words; a developer does not read a longer list before choosing a name
+MAX_GLOSSARY = 60  # entries; nobody reads a longer list before choosing a name
 MAX_PICTURE = 120_000  # bytes; every visitor of the repository page loads the picture
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -149,7 +149,7 @@ def test_a_planted_mistake_is_found(check: Check, text: str, found: str) -> None
         (missing_paths, "`domain/`, `tests/contract/test_<name>_adapter.py`, `text/plain` and `and/or`."),
     ],
 )
-def test_a_correct_text_has_no_findings(check: Check, text: str) -> None:
+def test_nothing_is_found_in_a_correct_text(check: Check, text: str) -> None:
     assert list(check(DOCS / "page.md", text)) == []
 
 
@@ -160,7 +160,7 @@ def test_the_index_names_every_page_of_docs() -> None:
 
 
 @pytest.mark.parametrize("decision", sorted((DOCS / "decisions").glob("*.md")), ids=lambda decision: decision.stem)
-def test_a_decision_has_context_consequences_and_measured_facts(decision: Path) -> None:
+def test_every_decision_page_has_the_same_headings(decision: Path) -> None:
     headings = re.findall(r"^## (.+)$", decision.read_text("utf-8"), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Measured"]
 
@@ -189,7 +189,7 @@ def drawn_tables() -> dict[str, set[str]]:
     return {table: {line.split()[1] for line in columns.splitlines()} for table, columns in boxes}
 
 
-def test_the_diagram_shows_the_tables_of_the_database() -> None:
+def test_the_diagram_shows_every_table_and_only_existing_columns() -> None:
     assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata
     drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
@@ -222,7 +222,7 @@ def test_the_glossary_is_short_and_sorted_and_names_the_source_of_each_word() ->
     assert all(len(row) == 3 and row[1].count(". ") == 0 and row[1].endswith(".") and row[2] for row in rows)
 
 
-def test_no_word_is_both_used_and_forbidden() -> None:
+def test_the_glossary_does_not_forbid_its_own_words() -> None:
     forbidden = {word for row in glossary_table("Words we do not use") for word in row[0].split(", ")}
     assert forbidden
     assert forbidden & {row[0] for row in glossary_table("Words we use")} == set()

@@ -55,7 +55,7 @@ def refs(document: dict[str, Any]) -> list[str]:
 
 
 def resolve(document: Any, ref: str) -> Any:
-    """Return the part of a document that a $ref names. Raise a KeyError if the part does not exist."""
+    """Return the part of a document to which a $ref points. Raise a KeyError if the part does not exist."""
     root, *names = ref.split("/")
     assert root == "#", f"{ref} refers to another document."
     for name in names:
@@ -74,27 +74,27 @@ def test_docgen_writes_all_pages_into_a_new_folder(tmp_path: Path) -> None:
     assert {file.name for file in (tmp_path / "new" / "docs").iterdir()} == set(docgen.PAGES)
 
 
-def test_the_asyncapi_document_survives_yaml(queues: dict[str, Any]) -> None:
+def test_the_yaml_file_contains_the_whole_asyncapi_document(queues: dict[str, Any]) -> None:
     assert queues == docgen.asyncapi.document()
 
 
 PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
 
 
-def test_only_public_queues_are_described(queues: dict[str, Any]) -> None:
+def test_the_asyncapi_document_describes_only_public_queues(queues: dict[str, Any]) -> None:
     assert {channel["address"] for channel in queues["channels"].values()} == set(queues["channels"]) == set(PUBLIC)
     assert set(PUBLIC) == set(QUEUES) - set(WORK_QUEUES) - {PERIODIC}
     internal = {message.__name__ for message in WORK_QUEUES.values()}
     assert not internal & (set(queues["components"]["messages"]) | set(queues["components"]["schemas"]))
 
 
-def test_every_reference_is_valid(queues: dict[str, Any]) -> None:
+def test_every_reference_in_the_asyncapi_document_is_valid(queues: dict[str, Any]) -> None:
     assert refs(queues)
     for ref in refs(queues):
         resolve(queues, ref)
 
 
-def test_every_message_and_every_schema_is_used(queues: dict[str, Any]) -> None:
+def test_every_message_and_schema_of_the_asyncapi_document_is_used(queues: dict[str, Any]) -> None:
     parts = {f"#/components/{kind}/{name}" for kind, named in queues["components"].items() for name in named}
     assert parts <= set(refs(queues))
 
@@ -104,7 +104,7 @@ def test_an_invalid_reference_is_found(queues: dict[str, Any]) -> None:
         resolve(queues, "#/components/schemas/Unknown")
 
 
-def test_every_operation_has_messages_of_its_queue_and_the_right_action(queues: dict[str, Any]) -> None:
+def test_every_asyncapi_operation_has_the_messages_and_the_action_of_its_queue(queues: dict[str, Any]) -> None:
     actions = {}
     for operation in queues["operations"].values():
         channel = operation["channel"]["$ref"]
@@ -126,7 +126,7 @@ def test_the_examples_of_the_queues_match_their_schemas(queues: dict[str, Any], 
         assert not Draft202012Validator(schema).is_valid(example | {"unknown": 1})
 
 
-def test_every_celery_task_has_the_queue_of_its_name_and_beat_its_own_queue() -> None:
+def test_each_task_uses_the_queue_with_its_name_and_beat_uses_its_own_queue() -> None:
     configured = celery_options(
         Settings(
             database_url=SecretStr("postgresql://nowhere/none"),
@@ -148,7 +148,7 @@ def test_the_states_page_names_the_setting_of_each_timeout(timeout: Timeout) -> 
     assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{timeout.upper()}`")
 
 
-def test_exactly_the_secrets_are_marked() -> None:
+def test_the_settings_page_marks_exactly_the_secrets() -> None:
     marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", docgen.settings.page()))
     own_secrets = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
     provider_secrets = {
@@ -169,7 +169,7 @@ def test_the_settings_page_lists_every_setting() -> None:
     assert {name for name in SETTINGS if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
 
 
-def test_there_is_an_example_of_every_model() -> None:
+def test_the_integrators_page_has_an_example_of_every_model() -> None:
     assert {name for name, _ in EXAMPLES} == set(MODELS)
     assert len(EXAMPLES) == (DOCS / "integrators.md").read_text("utf-8").count("```json")
 

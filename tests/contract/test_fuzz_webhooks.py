@@ -1,6 +1,6 @@
-"""Webhook parsers refuse or parse any input, signed or unsigned, without a crash or a hang.
+"""A webhook parser refuses or parses any input, signed or unsigned. It never crashes and never hangs.
 
-MONEYBACK_FUZZ_SECONDS is the time for each test.
+Each test runs for MONEYBACK_FUZZ_SECONDS.
 """
 
 import json
@@ -45,7 +45,7 @@ def sign_for_stripe(body: bytes) -> tuple[Headers, bytes]:
 
 
 def sign_for_adyen(body: bytes) -> tuple[Headers, bytes]:
-    """Return an item with ``body`` in two of its texts, because Adyen signs items, not bodies."""
+    """Return a signed item that contains ``body`` in two of its texts. Adyen signs items and not whole bodies."""
     text = body.decode("utf-8", "replace")
     item = test_adyen_webhooks.an_item(reason=text, merchantReference=text[:80])
     return {}, webhook(signed(item))
@@ -94,7 +94,7 @@ def with_other_bytes(sample: bytes, start: int, length: int, replacement: bytes)
 
 
 def with_other_values(sample: bytes, choices: Any) -> bytes:
-    """Return a JSON document with random values in some places. Return bytes that are not JSON unchanged."""
+    """Return a JSON document with random values in some places. If ``sample`` is not JSON, return it unchanged."""
     try:
         document = json.loads(sample)
     except ValueError:
@@ -129,7 +129,7 @@ def test_random_webhooks_are_refused_or_parsed(provider: str) -> None:
         assert is_result(parser.read(*webhooks.sign(body), NOW))
 
     assert not isinstance(parser.read(*webhooks.sign(sample), NOW), InvalidSignature), (
-        "The webhooks of this test are not signed correctly."
+        "The parser refuses the sample, so this test does not sign webhooks correctly."
     )
     assert run_fuzz(st.tuples(headers, bodies), check_unsigned) > 0
     assert run_fuzz(st.data(), check_signed) > 0

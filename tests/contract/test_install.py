@@ -1,4 +1,7 @@
-"""An installation without extras runs in a folder with a foreign `config.py` and `worker/`, and imports only our own modules."""
+"""Moneyback without extras runs in a folder with foreign modules that have the names of our packages, and imports only our own.
+
+A part is a process of Moneyback, such as the web process or a worker.
+"""
 
 import os
 import re
@@ -54,7 +57,7 @@ def hostile_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(settings: Settings, sandbox_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Yield the settings of a part. At the end, check that no foreign module was imported."""
+    """Yield the environment variables of a part. After the test, check that no foreign module was imported."""
     footprints = tmp_path / "footprints"
     footprints.mkdir()
     variables = environment(settings.model_copy(update={"sandbox_url": sandbox_url}))
@@ -86,7 +89,7 @@ def is_ready(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_foreign_module_in_the_folder_can_be_imported(
+def test_python_imports_a_foreign_module_from_the_folder(
     base: Installation, hostile_folder: Path, tmp_path: Path
 ) -> None:
     for name in OUR_PACKAGES:
@@ -117,7 +120,7 @@ def test_web_worker_relay_and_beat_run_with_the_sandbox(start: Start, records: R
     "arguments", [("--help",), ("mail", "--help"), ("demo", "--help"), ("migrate",), ("providers", "list")]
 )
 @pytest.mark.slow
-def test_a_verb_that_needs_no_extra_works(
+def test_a_command_that_needs_no_extra_works(
     base: Installation, hostile_folder: Path, env: dict[str, str], settings: Settings, arguments: tuple[str, ...]
 ) -> None:
     assert settings.database_owner_url
@@ -127,7 +130,7 @@ def test_a_verb_that_needs_no_extra_works(
 
 
 @pytest.mark.slow
-def test_the_doctor_lists_missing_extras_and_fails_only_for_needed_extras(
+def test_doctor_lists_missing_extras_and_fails_only_for_needed_extras(
     base: Installation, hostile_folder: Path, env: dict[str, str]
 ) -> None:
     del env["MONEYBACK_INCOMING_MAIL_DIR"]
@@ -169,7 +172,7 @@ PAYPAL = {
     ],
 )
 @pytest.mark.slow
-def test_a_verb_without_its_extra_ends_with_an_error(
+def test_a_command_without_its_extra_ends_with_an_error(
     base: Installation,
     hostile_folder: Path,
     env: dict[str, str],
@@ -184,7 +187,7 @@ def test_a_verb_without_its_extra_ends_with_an_error(
 
 
 @pytest.mark.slow
-def test_up_and_demo_start_parts_of_the_installed_package(
+def test_the_stack_starts_parts_of_the_installed_package(
     base: Installation, hostile_folder: Path, env: dict[str, str], servers: Servers
 ) -> None:
     _, *arguments = Stack(servers.data_dir, servers).service("beat").argv
@@ -224,7 +227,7 @@ def test_a_lock_file_has_the_hash_of_every_package(lock: str) -> None:
 
 @pytest.mark.parametrize("file", ["Makefile", "deploy/Dockerfile", ".github/workflows/checks.yml"])
 def test_every_install_command_checks_hashes_and_locks_the_build_tools(file: str) -> None:
-    """If a package has no wheel, pip and uv build it with the newest setuptools, unless setuptools is locked."""
+    """Without a locked setuptools, pip and uv would build a package that has no wheel with the newest setuptools."""
     text = (ROOT / file).read_text().replace("\\\n", " ").replace("$(INSTALL) $(LOCKED)", _locked_install())
     for command in [line for line in re.split(r"&&|\n", text) if re.search(r"\bpip\b.*\binstall\b", line)]:
         if "--requirement" in command:

@@ -1,4 +1,7 @@
-"""Messages: every published version can still be read, and invalid messages are refused with a reason."""
+"""Every published message version can still be read, and invalid messages are refused with a reason.
+
+A golden message is a stored example of one version.
+"""
 
 import json
 from pathlib import Path
@@ -20,7 +23,7 @@ FILES = sorted(GOLDEN.glob("*.json"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_golden_message_is_read_without_loss(file: Path) -> None:
-    """There is one file for each queue and version. The files are never changed, because other systems publish messages."""
+    """There is one file for each queue and version. The files never change, because other systems still use these versions."""
     queue = file.name.rpartition(".v")[0]
     payload = json.loads(file.read_text())
     assert json.loads(KINDS[queue].read(payload).model_dump_json(exclude_unset=True)) == payload

@@ -1,4 +1,4 @@
-"""The migrations create the tables of the code. A program refuses a database of an earlier version."""
+"""The migrations create the tables that the code defines. A database of an earlier version is not compatible."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 @pytest.fixture
 def owner(settings: Settings) -> Iterator[Engine]:
-    """Return an engine that is connected as the owner of the database."""
+    """Yield an engine that connects as the owner of the database."""
     assert settings.database_owner_url
     engine = connect(settings.database_owner_url.get_secret_value())
     yield engine
@@ -37,7 +37,7 @@ def owner(settings: Settings) -> Iterator[Engine]:
 
 @pytest.fixture
 def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Add a migration, as in a later release. Return the version before this migration."""
+    """Add a migration, as a later release would. Yield the version before this migration."""
     latest = migrate.latest_revision()
     folder = tmp_path / "migrations"
     shutil.copytree(migrate._MIGRATIONS, folder)
@@ -57,7 +57,7 @@ def test_migrations_create_the_tables(owner: Engine) -> None:
 
 
 def test_migrations_create_the_constraints_and_indexes(owner: Engine) -> None:
-    """Alembic compares neither check constraints nor the conditions of indexes, so PostgreSQL's definitions are compared."""
+    """Alembic does not compare check constraints and conditions of indexes. This test compares PostgreSQL's definitions."""
     with owner.connect() as connection:
         migrated = _definitions(connection, "public")
         connection.execute(text("create schema created"))
@@ -88,7 +88,7 @@ def test_migrating_again_changes_nothing(owner: Engine) -> None:
 def test_a_database_of_this_version_or_later_is_compatible() -> None:
     assert migrate.is_compatible(migrate.latest_revision())
     assert migrate.is_compatible("a later version")
-    assert not migrate.is_compatible(None), "no migration has run"
+    assert not migrate.is_compatible(None), "A database without a migration must not be compatible."
 
 
 def test_a_database_of_an_earlier_version_is_not_compatible(next_release: str) -> None:

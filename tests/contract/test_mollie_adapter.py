@@ -1,4 +1,7 @@
-"""Mollie's adapter, against a fake Mollie that follows Mollie's documents, and against faulty responses."""
+"""Mollie's adapter is tested with a fake Mollie, which behaves as Mollie's documents describe, and with faulty responses.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import json
 from collections.abc import Iterator
@@ -78,7 +81,7 @@ def test_a_refund_request_has_the_full_amount_and_our_key(
     assert (request.method, request.path) == ("POST", f"/v2/payments/{charge}/refunds")
     assert request.headers["idempotency-key"] == KEY
     assert request.headers["user-agent"] == "Moneyback"
-    assert "x-mollie-client-info" not in request.headers  # Mollie's SDK puts the host name in this header
+    assert "x-mollie-client-info" not in request.headers  # Mollie's SDK sends the name of this machine in this header
     assert json.loads(request.body) == {
         "amount": {"currency": "EUR", "value": "19.99"},
         "description": f"Refund of {charge}",
@@ -127,7 +130,9 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, mol
 
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
-def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMollie, charge: str, status: str) -> None:
+def test_every_refund_status_is_paid_pending_or_failed(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str, status: str
+) -> None:
     provider.refund(charge, PRICE, key=KEY)
     mollie.refunds[0]["status"] = status
     expected = {
@@ -146,7 +151,7 @@ def test_a_refund_that_fails_immediately_is_failed(
 
 
 @pytest.mark.parametrize("detail", CODES)
-def test_every_error_detail_has_its_decline_reason(
+def test_every_error_detail_has_a_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, detail: str
 ) -> None:
     for status, sentence in ((409, detail), (422, f"{detail}.")):
@@ -154,7 +159,9 @@ def test_every_error_detail_has_its_decline_reason(
         assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[detail], detail)
 
 
-def test_an_external_refund_is_declined_and_found(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
+def test_an_external_refund_prevents_our_refund_and_is_found(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str
+) -> None:
     refund_by_hand(mollie, charge)
     first = provider.refund(charge, PRICE, key=KEY)
     mollie.now += timedelta(hours=2)
@@ -180,7 +187,7 @@ def test_an_invalid_payment_id_is_not_sent(provider: PaymentProvider, server: Fa
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_a_fault_after_paying_is_unknown_and_the_lookup_finds_the_refund(
+def test_a_fault_after_the_refund_is_unknown_and_the_lookup_finds_the_refund(
     server: FaultyServer, mollie: FakeMollie, charge: str, fault: Fault
 ) -> None:
     server.fault = fault
@@ -194,7 +201,7 @@ def test_a_fault_after_paying_is_unknown_and_the_lookup_finds_the_refund(
     assert len(mollie.refunds) == 1
 
 
-def test_a_fault_before_paying_is_unknown_and_the_lookup_finds_nothing(
+def test_a_fault_before_the_refund_is_unknown_and_the_lookup_finds_nothing(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     server.fault = reset_before
@@ -233,7 +240,7 @@ def test_an_unreadable_response_is_unknown(response: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504])
-def test_a_status_without_a_decision_is_unknown(
+def test_an_http_status_without_a_clear_outcome_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
     server.fault = responds_with(error_response(status, "Whatever"))
@@ -262,7 +269,7 @@ def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> 
     assert answer.invalid_credentials
 
 
-def test_an_invalid_api_key_is_an_error_that_does_not_quote_it(server: FaultyServer) -> None:
+def test_the_error_about_an_invalid_api_key_does_not_contain_the_key(server: FaultyServer) -> None:
     with pytest.raises(MollieKeyError) as error:
         adapter(server, api_key="sk_secret")
     assert "sk_secret" not in str(error.value)
@@ -302,7 +309,7 @@ def test_a_response_about_another_refund_is_unknown(
     assert provider.look_up(charge, key=KEY) != Pending("re_9", PRICE)
 
 
-def test_a_refund_is_not_found_only_if_the_list_is_complete_and_empty(
+def test_the_lookup_returns_not_found_only_if_the_list_is_complete_and_empty(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     assert provider.look_up(charge, key=KEY) == NotFound()
@@ -329,7 +336,7 @@ def test_a_failed_external_refund_is_ignored(provider: PaymentProvider, mollie: 
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_our_refund_counts_before_an_external_one_and_a_paid_before_a_failed(
+def test_the_lookup_prefers_our_refund_to_an_external_one_and_paid_to_failed(
     provider: PaymentProvider, mollie: FakeMollie, charge: str
 ) -> None:
     provider.refund(charge, PRICE, key=KEY)
@@ -350,7 +357,9 @@ def test_our_refund_is_found_on_the_last_page(
     assert [request.query.get("from") for request in server.requests[1:]] == [None, "re_more2", "re_more0"]
 
 
-def test_reading_an_endless_list_stops(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_the_lookup_stops_at_a_maximum_number_of_pages(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     server.fault = responds_with(a_list("refunds", [], following="re_1"))
     assert provider.look_up(charge, key=KEY) == Unknown("The payment has more refunds than can be read.")
 
@@ -402,8 +411,8 @@ def test_a_list_with_an_unreadable_refund_is_unknown(provider: PaymentProvider, 
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
-def test_a_key_is_valid_for_one_hour(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
-    """Two refunds of 10.00 fit into a payment of 25.00. After an hour the key does not prevent the second refund."""
+def test_an_idempotency_key_is_valid_for_one_hour(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
+    """The payment of 25.00 allows two refunds of 10.00. After one hour, the same key does not prevent a second refund."""
     part = Money(1000, "EUR")
     mollie.payments[charge] = ("25.00", "EUR")
     provider.refund(charge, part, key=KEY)

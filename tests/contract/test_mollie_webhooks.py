@@ -1,4 +1,4 @@
-"""Mollie's webhooks: unsigned classic webhooks name a payment to look up; event webhooks need a valid signature."""
+"""Mollie's webhooks. A classic webhook is unsigned and names a payment to look up. An event webhook needs a valid signature."""
 
 import hmac
 import json
@@ -67,11 +67,11 @@ def test_a_classic_webhook_about_another_resource_is_ignored(body: bytes) -> Non
         an_event(),
     ],
 )
-def test_any_other_unsigned_webhook_is_refused(body: bytes) -> None:
+def test_an_unsigned_body_other_than_one_valid_id_is_refused(body: bytes) -> None:
     assert isinstance(a_parser().read({}, body, NOW), InvalidSignature)
 
 
-def test_with_a_secret_unsigned_webhooks_are_refused() -> None:
+def test_unsigned_webhooks_are_refused_if_a_secret_is_configured() -> None:
     for body in (b"id=tr_5B8cwPMGnU", an_event()):
         assert isinstance(a_parser(NEW_SECRET).read({}, body, NOW), InvalidSignature)
 
@@ -108,7 +108,7 @@ def test_an_event_about_another_resource_is_ignored(kind: str) -> None:
         assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == []
 
 
-def test_both_secrets_are_valid_during_a_change() -> None:
+def test_signatures_with_two_configured_secrets_are_valid() -> None:
     body = an_event()
     parser = a_parser(f"{OLD_SECRET}, {NEW_SECRET}")
     for headers in (signed(body, OLD_SECRET), signed(body, NEW_SECRET), signed(body, "whs_other", NEW_SECRET)):
@@ -116,7 +116,7 @@ def test_both_secrets_are_valid_during_a_change() -> None:
     assert isinstance(a_parser(NEW_SECRET).read(signed(body, OLD_SECRET), body, NOW), InvalidSignature)
 
 
-def test_another_body_with_the_same_signature_is_refused() -> None:
+def test_a_signature_of_another_body_is_refused() -> None:
     headers = signed(an_event(), NEW_SECRET)
     assert isinstance(a_parser(NEW_SECRET).read(headers, an_event(entityId="re_another"), NOW), InvalidSignature)
 

@@ -1,4 +1,7 @@
-"""PayPal's adapter, against a fake PayPal that follows PayPal's documents, and against faulty responses."""
+"""PayPal's adapter is tested with a fake PayPal, which behaves as PayPal's documents describe, and with faulty responses.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import json
 from collections.abc import Iterator
@@ -94,7 +97,7 @@ def refund_requests(server: FaultyServer) -> list[HttpRequest]:
 
 
 def inject_fault(provider: PaymentProvider, server: FaultyServer, charge: str, fault: Fault) -> None:
-    """Fetch an access token without a fault, so that the fault affects the call after it."""
+    """Fetch an access token first, so that the fault affects only the next calls."""
     assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
     server.fault = fault
 
@@ -158,9 +161,7 @@ def test_an_expired_key_does_not_pay_again(provider: PaymentProvider, paypal: Fa
     assert len(paypal.refunds) == 1
 
 
-def test_many_callers_do_not_mix_up_their_refunds_and_share_a_token(
-    provider: PaymentProvider, paypal: FakePayPal
-) -> None:
+def test_many_callers_get_their_own_refunds_with_one_token(provider: PaymentProvider, paypal: FakePayPal) -> None:
     charges = [paypal.add_capture(f"C{number}", order=f"O{number}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
@@ -176,10 +177,12 @@ def test_a_token_is_replaced_shortly_before_it_expires(
 ) -> None:
     paypal.token_seconds = int(MARGIN)
     assert provider.look_up(charge, key=KEY) == NotFound()
-    assert len(paypal.tokens) == 2, "The capture and its order each need a new token."
+    assert len(paypal.tokens) == 2, "The adapter needs a new token for the capture, and another for the order."
 
 
-def test_a_revoked_token_is_replaced_once(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
+def test_a_revoked_token_is_replaced_and_the_refund_is_paid(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
     provider.look_up(charge, key=KEY)
     paypal.revoked_tokens.update(paypal.tokens)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Paid)
@@ -187,7 +190,7 @@ def test_a_revoked_token_is_replaced_once(provider: PaymentProvider, paypal: Fak
     assert len(paypal.tokens) == 2
 
 
-def test_refused_credentials_leave_the_outcome_unknown(server: FaultyServer, charge: str, paypal: FakePayPal) -> None:
+def test_a_wrong_secret_is_reported(server: FaultyServer, charge: str, paypal: FakePayPal) -> None:
     answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
     assert paypal.refunds == []
@@ -200,7 +203,7 @@ class EveryToken(set[str]):
         return True
 
 
-def test_a_refused_token_is_replaced_only_once(
+def test_a_token_is_not_replaced_again_if_the_new_token_is_refused(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.revoked_tokens = EveryToken()
@@ -233,13 +236,15 @@ def test_refused_credentials_are_reported(
         HttpResponse(302, b"", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_without_a_token_the_outcome_is_unknown(server: FaultyServer, charge: str, response: HttpResponse) -> None:
+def test_a_refund_without_an_access_token_is_unknown(server: FaultyServer, charge: str, response: HttpResponse) -> None:
     server.fault = responds_with(response)
     assert isinstance(adapter(server.url).refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
-def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str) -> None:
+def test_every_refund_status_is_paid_pending_or_failed(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+) -> None:
     paypal.new_refund_status = status
     answer = provider.refund(charge, PRICE, key=KEY)
     id_ = paypal.refunds[0]["id"]
@@ -251,7 +256,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePay
     assert answer == provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
-def test_a_returned_echeck_is_a_failure_because_of_the_balance(
+def test_a_refund_with_a_returned_echeck_failed_for_insufficient_balance(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.new_refund_status = "PENDING"
@@ -262,14 +267,14 @@ def test_a_returned_echeck_is_a_failure_because_of_the_balance(
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_issue_has_its_decline_reason(
+def test_every_issue_in_an_error_has_a_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
     inject_fault(provider, server, charge, responds_with(error_response(422, "SOMETHING_ELSE", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
-def test_the_table_names_every_issue_of_the_api_description(spec: SpecValidator) -> None:
+def test_every_issue_of_paypals_api_description_has_a_decline_reason(spec: SpecValidator) -> None:
     schemas = spec.description["components"]["schemas"]
     issues = {
         issue
@@ -314,7 +319,7 @@ def test_an_unknown_issue_is_a_permanent_decline(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_without_a_decision_is_unknown(
+def test_an_error_that_may_hide_a_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     inject_fault(provider, server, charge, responds_with(response))
@@ -330,7 +335,7 @@ def test_the_retry_after_header_is_returned(
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_a_lost_response_is_unknown_and_the_lookup_finds_the_refund(
+def test_a_fault_after_the_refund_is_unknown_and_the_lookup_finds_the_refund(
     server: FaultyServer, paypal: FakePayPal, charge: str, fault: Fault
 ) -> None:
     impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
@@ -343,7 +348,7 @@ def test_a_lost_response_is_unknown_and_the_lookup_finds_the_refund(
     assert adapter(server.url).look_up(charge, key=KEY) == Paid(refund["id"], PRICE)
 
 
-def test_a_lost_request_is_unknown_and_the_lookup_finds_nothing(
+def test_a_fault_before_the_refund_is_unknown_and_the_lookup_finds_nothing(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     inject_fault(provider, server, charge, reset_before)
@@ -392,7 +397,7 @@ def test_waiting_for_the_token_of_another_thread_ends_at_the_deadline() -> None:
         assert tokens.current() == "A21AA-2"
 
 
-def test_a_lookup_has_one_deadline_for_all_its_calls(server: FaultyServer, charge: str) -> None:
+def test_all_calls_of_one_lookup_have_the_same_deadline(server: FaultyServer, charge: str) -> None:
     impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
 
     def respond_late(connection: ClientConnection, answer: Answer) -> None:
@@ -417,7 +422,7 @@ def test_an_unavailable_server_is_unknown(charge: str, paypal: FakePayPal) -> No
 
 
 def responds_with_bytes(raw: bytes) -> Fault:
-    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the request is not carried out
+    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the fake PayPal does not process the request
         connection._handler.wfile.write(raw)
         connection.close()
 
@@ -438,7 +443,7 @@ def test_an_unreadable_response_is_unknown(
 def test_a_response_never_creates_python_objects(
     provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """PayPal's SDK parses JSON with jsonpickle, which calls the functions that the JSON names."""
+    """PayPal's SDK parses JSON with jsonpickle, which calls every function that the JSON names."""
     payload = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["called"]}]}'
     for status in (201, 422):
         server.fault = no_fault
@@ -522,7 +527,7 @@ class TestLookup:
             DeclineReason.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED"
         )
 
-    def test_our_refund_counts_before_an_external_refund(
+    def test_the_lookup_prefers_our_refund_to_an_external_refund(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         own_refund = provider.refund(charge, PRICE, key=KEY)
@@ -544,7 +549,7 @@ class TestLookup:
         assert provider.look_up(charge, key=KEY) == NotFound()
 
     @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
-    def test_a_capture_without_a_payment_was_not_refunded(
+    def test_no_refund_is_found_for_a_capture_without_a_payment(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.captures[charge]["status"] = status
@@ -678,13 +683,13 @@ class TestLookup:
 
 
 class TestDisputes:
-    def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider, charge: str) -> None:
+    def test_a_charge_without_a_dispute_has_the_status_none(self, provider: PaymentProvider, charge: str) -> None:
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
     @pytest.mark.parametrize(
         "status", ["OPEN", "WAITING_FOR_BUYER_RESPONSE", "WAITING_FOR_SELLER_RESPONSE", "UNDER_REVIEW", "OTHER", "NEW"]
     )
-    def test_every_status_except_resolved_is_open(
+    def test_every_dispute_status_except_resolved_is_open(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
@@ -695,14 +700,14 @@ class TestDisputes:
     @pytest.mark.parametrize(
         "outcome", ["RESOLVED_BUYER_FAVOUR", "RESOLVED_WITH_PAYOUT", "ACCEPTED", "NONE", "NEW", *DISPUTE_OUTCOMES]
     )
-    def test_only_outcomes_in_the_sellers_favour_are_won(
+    def test_only_a_dispute_outcome_in_the_sellers_favour_is_won(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, outcome: str
     ) -> None:
         dispute = paypal.dispute(charge, "RESOLVED", outcome)
         won = outcome in {"RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER", "DENIED"}
         assert provider.dispute(charge) == DisputeStatus(Dispute.WON if won else Dispute.LOST, dispute)
 
-    def test_the_newest_lost_dispute_counts_before_won_disputes(
+    def test_the_newest_lost_dispute_is_preferred_to_won_disputes(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.dispute(charge, "RESOLVED", "ACCEPTED")
@@ -753,7 +758,7 @@ def all_pages(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
         cursor = page.next_cursor
         if cursor is None:
             return listed
-    raise AssertionError("The list has no end.")
+    raise AssertionError("The list has more than 50 pages.")
 
 
 class TestRefundList:
@@ -776,7 +781,9 @@ class TestRefundList:
         [listed] = all_pages(provider, paypal.now)
         assert listed.status is REFUND_STATUSES[status]
 
-    def test_a_refund_that_appears_late_is_listed(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+    def test_refunds_of_the_three_hours_before_the_instant_are_listed_too(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
         since = paypal.now
         paypal.now -= timedelta(hours=2, minutes=59)
         paypal.refund_by_hand(paypal.add_capture("LATE"))
@@ -829,7 +836,9 @@ def test_the_default_url_is_paypals_url() -> None:
     assert provider._client._base_url == "https://api-m.paypal.com"
 
 
-def test_a_request_does_not_reveal_this_machine(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_the_request_headers_do_not_describe_this_machine(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     provider.look_up(charge, key=KEY)
     assert {request.headers["user-agent"] for request in server.requests} == {"Moneyback"}
     assert {request.headers["accept"] for request in server.requests} == {"application/json"}

@@ -1,4 +1,4 @@
-"""PayPal's webhooks: a certificate of PayPal must sign the body with our webhook id. Fifty invalid signatures are refused."""
+"""PayPal's webhooks: PayPal must have signed the body and our webhook id with the key of a PayPal certificate."""
 
 import json
 import zlib
@@ -161,7 +161,7 @@ def an_event(kind: str = "PAYMENT.CAPTURE.REFUNDED", **resource: object) -> dict
 def signed(
     body: bytes, key: Key = KEY, *, webhook_id: str = WEBHOOK_ID, sent_at: str = SENT_AT, **changes: str
 ) -> dict[str, str]:
-    """Return the headers of a webhook. The ``changes`` are made after signing."""
+    """Return the headers of a signed webhook. ``changes`` replaces headers after the signature was made."""
     message = f"69cd13f0-d67a-11e5-baa3-778b53f4ae55|{sent_at}|{webhook_id}|{zlib.crc32(body)}".encode()
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(message, PKCS1v15(), hashes.SHA256())
@@ -207,18 +207,18 @@ def read(event: dict[str, Any]) -> list[WebhookEvent] | InvalidSignature:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if not kind.startswith("CUSTOMER")])
-def test_every_event_has_its_subject(kind: str) -> None:
+def test_every_event_type_has_its_subject(kind: str) -> None:
     subject = Subject.DISPUTE if kind.endswith("REVERSED") else Subject.REFUND
     assert read(an_event(kind)) == [WebhookEvent(EVENT.event_id, subject, CHARGE, REFUND)]
 
 
-def test_a_refunded_subscription_names_its_sale() -> None:
+def test_an_event_about_a_refunded_subscription_names_the_sale() -> None:
     event = an_event("PAYMENT.SALE.REFUNDED", sale_id="9T0916710M1105906", links=[])
     assert read(event) == [WebhookEvent(EVENT.event_id, Subject.REFUND, "9T0916710M1105906", REFUND)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind.startswith("CUSTOMER")])
-def test_a_dispute_names_its_captures(kind: str) -> None:
+def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
     rows = [{"seller_transaction_id": id_} for id_ in (CHARGE, "OTHER", CHARGE)] + [{}]
     assert read(an_event(kind, dispute_id="PP-D-27803", disputed_transactions=rows)) == [
         WebhookEvent(f"{EVENT.event_id}/{CHARGE}", Subject.DISPUTE, CHARGE),
@@ -260,7 +260,7 @@ def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     assert isinstance(a_parser().read(signed(body), body, NOON), InvalidSignature)
 
 
-def test_both_webhook_ids_are_valid_during_a_change() -> None:
+def test_signatures_with_two_configured_webhook_ids_are_valid() -> None:
     parser = a_parser(ids=f"1AB23456CD789012E, {WEBHOOK_ID}")
     assert parser.read(signed(BODY), BODY, NOON) == [EVENT]
     assert parser.read(signed(BODY, webhook_id="1AB23456CD789012E"), BODY, NOON) == [EVENT]
@@ -281,8 +281,8 @@ FORGED_HEADERS: dict[str, Callable[[], Mapping[str, str]]] = {
     "of four days ago": lambda: signed(BODY, sent_at="2026-11-18T12:00:00Z"),
     "of the future": lambda: signed(BODY, sent_at="2026-11-22T12:05:01Z"),
     "with a time in words": lambda: signed(BODY, sent_at="noon"),
-    "of a day that does not exist": lambda: signed(BODY, sent_at="2026-11-31T12:00:00Z"),
-    "of a time without a zone": lambda: signed(BODY, sent_at="2026-11-22T11:59:58"),
+    "with a day that does not exist": lambda: signed(BODY, sent_at="2026-11-31T12:00:00Z"),
+    "with a time without a zone": lambda: signed(BODY, sent_at="2026-11-22T11:59:58"),
     "with a line break in its time": lambda: signed(BODY, sent_at=f"{SENT_AT}\n"),
     "with another algorithm": lambda: signed(BODY, auth_algo="SHA1withRSA"),
     "without an algorithm": lambda: signed(BODY, auth_algo=""),
@@ -291,7 +291,7 @@ FORGED_HEADERS: dict[str, Callable[[], Mapping[str, str]]] = {
     "with a non-ASCII signature": lambda: signed(BODY, transmission_sig="ä"),
     "with a too long transmission id": lambda: signed(BODY, transmission_id="x" * 1001),
     "with a lone surrogate": lambda: signed(BODY, transmission_id="\udcff"),
-    "by PSS": lambda: signed(BODY) | {"paypal-transmission-sig": _pss_signature()},
+    "with PSS padding": lambda: signed(BODY) | {"paypal-transmission-sig": _pss_signature()},
     "without headers": dict,
 }
 
@@ -308,7 +308,7 @@ def test_an_invalid_signature_is_refused(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [how for how in FORGED_HEADERS if not how.startswith(("of another", "by", "with a lone"))]
+    "how", [how for how in FORGED_HEADERS if not how.startswith(("of another", "with PSS", "with a lone"))]
 )
 def test_no_certificate_is_fetched_for_invalid_headers(how: str) -> None:
     fetched: list[str] = []
@@ -318,7 +318,7 @@ def test_no_certificate_is_fetched_for_invalid_headers(how: str) -> None:
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(days=3), timedelta(minutes=-5)])
 def test_a_webhook_is_accepted_for_three_days(age: timedelta) -> None:
-    """PayPal's clock may be five minutes ahead of our clock."""
+    """A webhook from the next five minutes is accepted, too, because PayPal's clock may be ahead of ours."""
     sent_at = (NOON - age).isoformat()
     assert a_parser().read(signed(BODY, sent_at=sent_at), BODY, NOON) == [EVENT]
 
@@ -371,7 +371,7 @@ INVALID_CHAINS: dict[str, tuple[Key, Callable[[], bytes]]] = {
     ),
     "without the intermediate certificate": (KEY, lambda: pem(PAYPAL_CERTIFICATE)),
     "of another domain": (KEY, lambda: pem(INTERMEDIATE.issue("www.example.org", KEY), INTERMEDIATE.certificate)),
-    "of another host of PayPal's": (
+    "of another host of PayPal": (
         KEY,
         lambda: pem(INTERMEDIATE.issue("www.paypal.com", KEY), INTERMEDIATE.certificate),
     ),
@@ -393,10 +393,10 @@ INVALID_CHAINS: dict[str, tuple[Key, Callable[[], bytes]]] = {
     ),
     "with a weak key": (WEAK_KEY, lambda: pem(INTERMEDIATE.issue(SIGNER_NAME, WEAK_KEY), INTERMEDIATE.certificate)),
     "signed by a leaf certificate": (KEY, lambda: pem(_signed_by_leaf(), PAYPAL_CERTIFICATE, INTERMEDIATE.certificate)),
-    "of a certificate authority": (INTERMEDIATE.key, lambda: pem(INTERMEDIATE.certificate)),
+    "whose certificate is an authority's": (INTERMEDIATE.key, lambda: pem(INTERMEDIATE.certificate)),
     "with a long chain": (KEY, lambda: pem(PAYPAL_CERTIFICATE, *[INTERMEDIATE.certificate] * 8)),
     "that is an HTML page": (KEY, lambda: b"<html>"),
-    "that is cut": (KEY, lambda: pem(PAYPAL_CERTIFICATE)[:-100]),
+    "that is incomplete": (KEY, lambda: pem(PAYPAL_CERTIFICATE)[:-100]),
     "that is empty": (KEY, lambda: b""),
 }
 
@@ -447,7 +447,7 @@ def test_a_missing_intermediate_certificate_is_fetched_from_digicert(issuer: byt
         "file:///etc/passwd",
     ],
 )
-def test_a_certificate_cannot_name_another_issuer_url(issuer_url: str) -> None:
+def test_an_issuer_url_outside_digicert_is_not_fetched(issuer_url: str) -> None:
     fetched: list[str] = []
     leaf_only = pem(INTERMEDIATE.issue(SIGNER_NAME, KEY, issuer_url=issuer_url))
     assert isinstance(a_parser(leaf_only, fetched=fetched).read(signed(BODY), BODY, NOON), InvalidSignature)
@@ -459,7 +459,7 @@ def test_the_certificate_of_paypals_sandbox_is_accepted() -> None:
     assert a_parser(chain).read(signed(BODY), BODY, NOON) == [EVENT]
 
 
-def test_a_certificate_is_fetched_once_and_checked_each_time() -> None:
+def test_a_certificate_is_fetched_once_and_its_validity_is_checked_each_time() -> None:
     fetched: list[str] = []
     parser = a_parser(fetched=fetched)
     for _ in range(3):
@@ -469,7 +469,7 @@ def test_a_certificate_is_fetched_once_and_checked_each_time() -> None:
     assert isinstance(parser.read(signed(BODY, sent_at=later.isoformat()), BODY, later), InvalidSignature)
 
 
-def test_the_cache_is_limited_and_keeps_valid_certificates() -> None:
+def test_a_full_cache_drops_only_the_oldest_certificate() -> None:
     fetched: list[str] = []
     parser = a_parser(fetched=fetched)
     urls = [f"{CERT_URL}{number}" for number in range(MAX_CACHED + 1)]
@@ -480,7 +480,7 @@ def test_the_cache_is_limited_and_keeps_valid_certificates() -> None:
     assert fetched == [*urls, urls[0]]
 
 
-def test_a_certificate_in_use_stays_in_the_cache() -> None:
+def test_a_certificate_that_is_still_used_stays_in_the_cache() -> None:
     fetched: list[str] = []
     parser = a_parser(fetched=fetched)
     for number in range(3 * MAX_CACHED):
@@ -489,7 +489,7 @@ def test_a_certificate_in_use_stays_in_the_cache() -> None:
     assert fetched.count(CERT_URL) == 1
 
 
-def test_a_certificate_that_cannot_be_fetched_is_fetched_again_later() -> None:
+def test_a_certificate_is_fetched_again_after_an_empty_response() -> None:
     chains = [b"", pem(PAYPAL_CERTIFICATE, INTERMEDIATE.certificate)]
     parser = PayPalWebhookParser(WEBHOOK_ID, CertificateCache(lambda _: chains.pop(0), [ROOT.certificate]))
     assert isinstance(parser.read(signed(BODY), BODY, NOON), InvalidSignature)
@@ -510,7 +510,7 @@ class TestFetcher:
             HttpResponse(200, b"x" * (64 * 1024 + 1)),
         ],
     )
-    def test_any_other_response_is_an_error(self, response: HttpResponse) -> None:
+    def test_a_response_with_another_status_or_a_too_long_body_is_an_error(self, response: HttpResponse) -> None:
         with FaultyServer(lambda _: response) as server, pytest.raises(CertificateError):
             create_fetcher(20.0)(f"{server.url}/CERT-1")
         assert [request.path for request in server.requests] == ["/CERT-1"]

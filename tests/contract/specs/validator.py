@@ -14,18 +14,20 @@ FOLDER = Path(__file__).parent
 
 
 class SpecValidator:
-    """Compares calls with an API description. ``errors`` lists the differences.
+    """Compares requests and responses with an API description. ``errors`` lists the differences.
 
-    ``base_path`` is the part of a request's path before the paths of the description.
+    A request's path is ``base_path`` followed by a path of the description.
     """
 
     def __init__(self, name: str, *, base_path: str = "") -> None:
         self.description: dict[str, Any] = json.loads((FOLDER / name).read_text())
         self.errors: list[str] = []
         self.checked_calls = 0
-        """The number of calls that the description has an operation for."""
+        """The number of checked requests: those whose method and path are in the description."""
         self._base_path = base_path
-        self._validators: dict[str, Draft202012Validator] = {}  # by schema, because compiling a description is slow
+        self._validators: dict[
+            str, Draft202012Validator
+        ] = {}  # compiled once for each schema, because compiling is slow
 
     def wrap(self, answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
         """Return an ``answer`` function that also checks each request and its response."""

@@ -27,8 +27,8 @@ log = structlog.get_logger()
 WINDOW = 20
 """The maximum number of messages of one queue in the broker.
 
-They contain at most 2,000 cases, which the workers process in about a second. Further messages stay in the outbox, because
-the broker may lose messages.
+These messages contain at most 2,000 cases, which the workers process in about a second. Further messages stay in the
+outbox, because the broker may lose messages.
 """
 IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
 

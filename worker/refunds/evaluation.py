@@ -85,7 +85,7 @@ def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Tr
         if transition.to_state is State.DUPLICATE and transition.purchase_id
     }
     unmatched = [transition.case.id for transition in transitions if transition.to_state is State.UNMATCHED]
-    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case id: the purchase or address that has the limit
+    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case id: the purchase or the address
     email_counts: Counter[UUID | str] = Counter()
     if duplicates:
         email_counts.update(work.case_emails.count_by_purchase(list(duplicates.values()), seconds=DAY))

@@ -55,7 +55,7 @@ RETRYABLE = {
     DeclineReason.INVALID_CREDENTIALS,
     DeclineReason.NOT_SENT,
 }
-"""The decline reasons that may pass. No refund was made, so a worker sends the refund again later, as a new operation."""
+"""The decline reasons that may be temporary. No refund was made, so a worker sends the refund again later, as a new operation."""
 
 ALREADY_REFUNDED = (
     "The provider reports that this payment is already refunded ({}). A lookup must show who made that refund."
@@ -251,7 +251,7 @@ def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, 
 
 
 def transition_for(case: Case, operation: RefundOperation, answer: RefundResult, limits: RefundLimits) -> Transition:
-    """Return the transition that this result causes. The refund of the case was started before."""
+    """Return the transition that this result causes. The refund of the case must have been started."""
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
         case Paid(refund_id, _, bank_reference):

@@ -20,7 +20,7 @@ from worker.refunds.recording import Call
 
 
 def resolve(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Poll the refunds of these cases. Skip cases that another worker has leased. Return the polled cases."""
+    """Poll the refunds of these cases. Skip cases that another worker has leased. Return the ids of the polled cases."""
     with context.records.work() as work:
         calls = lease(work, context, ids, states=[State.REFUNDING, State.REFUND_PENDING])
     poll_refunds(context, calls)

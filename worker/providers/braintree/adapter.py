@@ -77,7 +77,7 @@ class BraintreeAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides the dispute status of this transaction."""
+        """Return the dispute status of this transaction. If it has several disputes, one of them decides."""
         with time_limit(self._seconds):
             sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):

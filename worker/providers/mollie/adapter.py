@@ -75,9 +75,9 @@ class MollieAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the chargeback that decides the dispute status.
+        """Return the dispute status of this payment. If it has several chargebacks, one of them decides.
 
-        A chargeback is never open, because Mollie shows it only after the bank took the money.
+        A chargeback is never open, because Mollie shows a chargeback only after the bank took the money.
         """
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):

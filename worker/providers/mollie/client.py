@@ -59,7 +59,7 @@ class MollieClient:
     """A client of Mollie for one account. Thread-safe."""
 
     def __init__(self, account: MollieAccount, *, connections: int) -> None:
-        """Raise MollieKeyError if the API key has another format."""
+        """Raise MollieKeyError if the API key does not have the format of Mollie's API keys."""
         api_key = account.api_key.get_secret_value().strip()
         if not _API_KEY.fullmatch(api_key):
             raise MollieKeyError(MollieKeyError.__doc__)

@@ -94,7 +94,7 @@ class PayPalAdapter:
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides the dispute status of this capture."""
+        """Return the dispute status of this capture. If it has several disputes, one of them decides."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):

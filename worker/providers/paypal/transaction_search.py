@@ -18,8 +18,10 @@ MAX_RANGE = timedelta(days=31)  # PayPal: "The maximum supported range is 31 day
 MIN_RANGE = timedelta(minutes=1)
 TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions; a shorter time range has fewer transactions
 MARGIN = timedelta(hours=12)
-"""A refund is searched for this time before and after its capture's last update. The refund and the update are usually
-seconds apart."""
+"""The search for a capture's refund covers this time before and after the last update of the capture.
+
+The refund and the update are usually seconds apart.
+"""
 MAX_PAGES = 10  # of 500 refunds each, for the refunds of one day
 
 STATUSES: Mapping[str, str] = {

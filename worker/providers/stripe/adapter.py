@@ -80,7 +80,7 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides the dispute status of this charge."""
+        """Return the dispute status of this charge. If it has several disputes, one of them decides."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 

@@ -10,7 +10,7 @@ from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    # "Idempotent requests": keys can be removed once they are at least 24 hours old.
+    # "Idempotent requests": Stripe may remove a key after at least 24 hours.
     idempotency_key_ttl=timedelta(hours=24),
     # "Create a refund": Stripe returns an error if a refund is more than the part of the charge that is not refunded yet.
     rejects_over_refund=True,

@@ -19,7 +19,7 @@ from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 
 KEY_FIELD = "moneyback_key"
-"""The field of a refund's metadata with our idempotency key. Stripe deletes the key itself after a day."""
+"""The field of a refund's metadata with our idempotency key. Lookups need it, because Stripe deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
 """The field of a refund's metadata that contains the id in our request: the id of a charge or of a payment intent."""
 

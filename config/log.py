@@ -5,9 +5,8 @@ import sys
 
 import structlog
 
-_FRAMES = structlog.tracebacks.ExceptionDictTransformer(
-    show_locals=False
-)  # a local variable may contain a customer's address
+# A traceback contains no local variables, because a local variable may contain a customer's address.
+_FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def set_up(level: int = logging.INFO) -> None:

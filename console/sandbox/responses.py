@@ -67,9 +67,8 @@ async def _busy(call: Call, _: Reply) -> None:
 
 async def _dropped(call: Call, _: Reply) -> None:
     call.hang_up()
-    await _is_disconnected(
-        call.receive, call.times.hold
-    )  # otherwise uvicorn logs that the application sent no response
+    # Without this wait, uvicorn would log that the application sent no response.
+    await _is_disconnected(call.receive, call.times.hold)
 
 
 async def _dripping(call: Call, reply: Reply) -> None:

@@ -76,9 +76,8 @@ async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookS
 def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
     if unix is None:
         return socket.create_server((host, port), backlog=BACKLOG)
-    unix.unlink(
-        missing_ok=True
-    )  # the socket of a killed sandbox; no other sandbox runs, because the journal was not locked
+    # A killed sandbox may have left its socket. No other sandbox uses it, because the journal was not locked.
+    unix.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(unix))
     listener.listen(BACKLOG)

@@ -16,6 +16,7 @@ from console.sandbox.events import Event
 from console.sandbox.ledger import Ledger
 from console.sandbox.responses import encode
 
+# The pause before each attempt, in units of Times.again. With a unit of 1 second, ten attempts take nine minutes.
 PAUSES = (
     0,
     1,
@@ -27,7 +28,7 @@ PAUSES = (
     64,
     128,
     256,
-)  # pauses before each attempt, in units of Times.again; if that is 1 second, ten attempts take nine minutes
+)
 TIMEOUT = 5.0  # seconds until a receiver must have responded
 CONCURRENCY = 32  # webhooks that are sent at the same time; asyncio runs at most this number of threads
 DAY = 86_400
@@ -75,9 +76,8 @@ class WebhookSender:
 
     def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
-        self._pool = urllib3.PoolManager(
-            maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False
-        )  # `retries=False` also means that redirects are not followed
+        # With retries=False, redirects are not followed, either.
+        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)
 
     async def run(self) -> None:
         """Send events until the task is cancelled. After a restart, unfinished events are sent again from the first attempt."""

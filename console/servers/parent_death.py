@@ -12,13 +12,14 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+# Python or nohup may have changed the handlers of these signals.
 DEFAULT_SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGTERM,
     signal.SIGPIPE,
     signal.SIGXFSZ,
-)  # Python and nohup change the handlers of these signals
+)
 
 
 def change_user(owner: str) -> None:

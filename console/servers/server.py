@@ -21,10 +21,11 @@ from console.servers.subprocesses import Step, end, launch, tail, working_in
 if TYPE_CHECKING:  # not imported at run time, because console.data_dir imports this package
     from console.data_dir import DataDir
 
+# Python runs parent_death.py, and some Python installations do not start without these variables.
 PASSED_VARIABLES = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
-)  # Python runs parent_death.py, and some Python installations do not start without these variables
+)
 ENVIRONMENT = {  # no other variable, because PGDATA and similar variables would change a server's settings
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",

@@ -12,7 +12,7 @@ FrameLength = Callable[[bytes], int]
 
 
 def redis_frame_length(data: bytes) -> int:
-    """Return the length of the first value of the Redis protocol, versions 2 and 3."""
+    """Return the length of the first value in the bytes, in the Redis protocol, version 2 or 3."""
     at = data.find(b"\r\n") + 2
     if at == 1:
         return 0
@@ -30,7 +30,7 @@ def redis_frame_length(data: bytes) -> int:
 
 
 def postgres_frame_length(data: bytes) -> int:
-    """Return the length of the first message of PostgreSQL's protocol, version 3."""
+    """Return the length of the first message in the bytes, in PostgreSQL's protocol, version 3."""
     if len(data) == 1:
         return 1  # the response to an SSLRequest: one byte, without a length
     head = 1 if data[0] else 0  # the first messages of a connection start with their length, whose first byte is 0
@@ -96,7 +96,7 @@ class Proxy:
         return loss
 
     def freeze(self) -> None:
-        """Stop forwarding on all open connections; new connections work."""
+        """Stop forwarding on all connections that are open now. Later connections work."""
         for connection in tuple(self._connections):
             connection.is_flowing.clear()
 

@@ -38,7 +38,7 @@ Answer = Callable[[], HttpResponse]
 
 
 class FaultyServer:
-    """An HTTP server that records the requests. `fault` decides how it sends a response."""
+    """An HTTP server that records the requests. `fault` decides how the server sends each response."""
 
     def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.requests: list[HttpRequest] = []

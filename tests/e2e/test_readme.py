@@ -42,9 +42,9 @@ NOT_RUN = {
     "moneyback web": "runs in the demo",
     "moneyback mail": "runs in the demo",
     "moneyback consume": "runs in the demo",
-    "moneyback desk": "runs under make up",
-    "moneyback beat": "runs under make up",
-    "moneyback flower": "runs under make up",
+    "moneyback desk": "is started by make up",
+    "moneyback beat": "is started by make up",
+    "moneyback flower": "is started by make up",
     "moneyback migrate": "runs in test_console",
 }
 RUN = {"make demo", "make up", "make bench"}

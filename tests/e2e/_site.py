@@ -111,7 +111,7 @@ class Backend:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the relay while the block runs, so that no case moves and a page's text does not depend on timing."""
+        """Stop the relay while the block runs, so that no case changes its state and no page depends on timing."""
         os.kill(self._relay.process.pid, signal.SIGSTOP)
         try:
             yield

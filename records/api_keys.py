@@ -137,9 +137,7 @@ def _new_key() -> tuple[UUID, str]:
 
 
 def _hash(secret: str) -> bytes:
-    return hashlib.sha256(
-        secret.encode()
-    ).digest()  # a key has 256 random bits, so its hash needs no salt and may be fast
+    return hashlib.sha256(secret.encode()).digest()  # 256 random bits need neither a salt nor a slow hash
 
 
 def _scopes(names: Collection[str]) -> frozenset[ApiScope]:

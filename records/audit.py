@@ -59,7 +59,7 @@ class AuditReport:
 
 
 def audit(work: UnitOfWork) -> AuditReport:
-    """Check every case, its history and its payments, in bounded memory."""
+    """Check every case, its history and its payments. Only a limited number of cases is in memory at a time."""
     report = AuditReport()
     for case in work.history.stream_all():
         report.cases += 1

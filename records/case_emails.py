@@ -52,7 +52,7 @@ update case_emails e set bounced_at = now() from cases c
  where c.id = e.case_id and e.case_id = :case_id and e.kind = :kind and e.bounced_at is null and e.claimed_until > 'epoch'
 returning c.seller_id
 """
-"""Only an e-mail that a worker has claimed can be marked. An unclaimed e-mail was never sent, so it cannot bounce."""
+"""Only an e-mail that a worker has claimed is marked as bounced. An unclaimed e-mail was never sent, so it cannot bounce."""
 
 _COUNT_BY_PURCHASE = """
 select c.purchase_id, count(*) as emails from cases c join case_emails e on e.case_id = c.id and e.kind = :kind
@@ -127,7 +127,7 @@ class CaseEmails:
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the address of each case, and each address's number of "not found" e-mails in the last ``seconds``."""
+        """Return the address of each case and, for each address, the number of "not found" e-mails in the last ``seconds``."""
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 

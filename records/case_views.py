@@ -75,7 +75,7 @@ class CaseView:
     subscription: bool | None
     """True if the purchase renews automatically: a subscription, or a renewal of a subscription."""
     declared_by: str | None
-    """The consumer's name, if the case has a statutory withdrawal. ``statement`` and ``declared_at`` also belong to it."""
+    """The consumer's name in the statutory withdrawal. ``statement`` and ``declared_at`` also belong to the withdrawal."""
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]

@@ -27,7 +27,7 @@ The query does not wait for a case that another transaction has locked: it skips
 """
 
 _LOCK_ONE = f"select {_COLUMNS} from cases c where c.id = :id for no key update"
-"""One case in any state. If a worker is moving the case, the query waits until the worker has committed."""
+"""One case in any state. If another transaction has locked the case, the query waits until that transaction ends."""
 
 _LEASE = f"""
 update cases c
@@ -146,7 +146,7 @@ class Cases:
         return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), state=state)]
 
     def lock_one(self, case: UUID) -> Case | None:
-        """Lock this case until the commit. If a worker is moving the case, wait until the worker has committed."""
+        """Lock this case until the commit. If another transaction has locked the case, wait until that transaction ends."""
         row = self._work.run(_LOCK_ONE, id=case).one_or_none()
         return None if row is None else _case(row)
 
@@ -171,10 +171,10 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count one more delivery of cases in these states. Return the deliveries of each counted case.
+        """Count that a message about these cases was delivered to a worker. Return the deliveries of each counted case.
 
-        A case's deliveries are counted from its last transition. Only cases without a delivery are counted. With
-        ``include_crashed``, a case is also counted if its last delivery began at least ``apart`` seconds ago.
+        The count begins at 0 after each transition. A case with an earlier delivery is counted only with
+        ``include_crashed``, and only if that delivery began at least ``apart`` seconds ago.
         """
         self._do_not_wait_for_disk()
         rows = self._work.run(
@@ -191,7 +191,7 @@ class Cases:
         return {row.id: row.deliveries for row in rows}
 
     def uncount_deliveries(self, counts: Mapping[UUID, int], *, states: Sequence[State]) -> None:
-        """Subtract one delivery from cases that were not processed, because another process, such as the sweep, had locked them.
+        """Subtract one delivery from cases that were not processed because another process, such as the sweep, had locked them.
 
         A case is changed only if it is still in one of these states, has no lease, and has as many deliveries as in
         ``counts``. The changed case is due immediately.

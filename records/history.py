@@ -40,7 +40,7 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Write each transition, and move its case. A case that was moved or leased after its worker read it is left out."""
+"""Write each transition and update its case, unless another worker has moved or leased the case in the meantime."""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash

@@ -1,4 +1,4 @@
-"""Lock idempotency keys. If a request arrives while another request has locked the same key, it is refused immediately."""
+"""Lock idempotency keys. While a request has locked a key, another request with this key is refused and does not wait."""
 
 import hashlib
 
@@ -19,5 +19,8 @@ class Idempotency:
 
 
 def _lock_number(source: str, key: str) -> int:
-    """Return the number of a key's lock. Two different keys can have the same number. The later request must then be repeated."""
+    """Return the number of a key's lock.
+
+    If two keys in use have the same number, the later request is refused and must be sent again.
+    """
     return int.from_bytes(hashlib.sha256(f"{source}\n{key}".encode()).digest()[:8], "big", signed=True)

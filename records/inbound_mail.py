@@ -77,11 +77,11 @@ class PreviousMail:
     """What was stored about the threads and senders of new mails before these mails arrived."""
 
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
-    """The cases that earlier mails led to: (thread, sender key, reference key) to case."""
+    """The cases that earlier mails led to, by (thread, sender key, reference key)."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
     """The cases to whose e-mails the new mails reply, each with the reference key of the case."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
-    """(thread, sender key) if the sender has already got an inquiry e-mail in this thread."""
+    """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
     """For each sender key, the number of mails in the last 24 hours that led to a case or an inquiry e-mail."""
 
@@ -130,7 +130,7 @@ class InboundMails:
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """Store what each mail led to: Message-ID to (cases, inquiry e-mail). The inquiry e-mail is None if there is none."""
+        """Store the cases and the inquiry e-mail that each mail led to. ``mails`` contains these ids by Message-ID."""
         links = [
             {
                 "message_id": message_id,

@@ -1,8 +1,8 @@
 """Store inquiry e-mails: e-mails that belong to no case, such as a purchase lookup link.
 
-A row also records whether its e-mail was claimed and sent, and whether the link in it was opened. The purchases are looked
-up by a worker and not by the web server. The response time of the web server therefore does not reveal whether an address
-is known.
+A row records whether the e-mail was claimed and sent, and whether the link in the e-mail was opened. The purchases are looked
+up by a worker and not by the web server. The response time of the web server therefore does not reveal whether an address is
+known.
 """
 
 from collections import Counter
@@ -175,7 +175,7 @@ class InquiryEmails:
         return above_limit
 
     def _store_purchases(self, emails: Sequence[InquiryEmail]) -> None:
-        """Store the purchases that were found, because the page of the link shows them later."""
+        """Store the purchases that were found, because the page behind the link shows them later."""
         if emails:
             pairs = [(email.id, purchase.id) for email in emails for purchase in email.purchases]
             self._work.run(

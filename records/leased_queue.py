@@ -39,7 +39,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that releases rows that are not done. They can be claimed again after ``seconds``."""
+        """Return the statement that releases rows that are not done. The rows can be claimed again after ``seconds``."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"

@@ -51,7 +51,7 @@ def _earlier_revisions() -> frozenset[str]:
 
 
 def is_compatible(revision: str | None) -> bool:
-    """Return whether this code works with a database of this version. It does if the version is the code's own or a later one.
+    """Return whether this code works with a database of this version: the version of this code or a later version.
 
     A later version is compatible because a migration only adds to the tables.
     """

@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in this order. The provider's dispute status is used instead of the seller's status."""
+"""The columns that purchase_of() reads, in this order. A provider's dispute status replaces the seller's status."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -99,7 +99,7 @@ class Purchases:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Return at most ``limit`` charges of this provider with an open dispute. They are sorted and follow ``after``."""
+        """Return, in ascending order, the next ``limit`` charges after ``after`` that have an open dispute at this provider."""
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
         ]

@@ -55,11 +55,11 @@ class SecurityHeadersMiddleware:
 
 
 class CrossSiteFormMiddleware:
-    """Middleware that refuses forms that another site makes a browser send.
+    """Middleware that refuses a form if another site made the browser send it.
 
     The API is exempt, because its clients are programs with an API key and not browsers. A browser reports in
     Sec-Fetch-Site whether another site made it send a request. Old browsers, and all browsers without HTTPS, send only
-    Origin. A client that sends neither header is not a browser.
+    Origin. A client that sends neither header is not a browser, and is not refused.
 
     ``Origin: null`` is allowed: our referrer policy makes browsers send it for our own forms. This is safe because we use
     no cookies. A request from a customer's browser has no more rights than a request from any other client.

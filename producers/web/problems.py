@@ -177,7 +177,7 @@ _UNREADABLE_FORM: Final = CustomerText(
 )
 CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
-    # Our forms send no unknown field, and a form page shows wrong values in its fields. So this form was changed.
+    # This error is for a form that was changed. If a customer enters a wrong value, the form page itself shows the error.
     ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,
     ProblemCode.CROSS_SITE_REQUEST: CustomerText(
         "This form came from another site",

@@ -50,7 +50,7 @@ class RateLimit(StrEnum):
 
     ADDRESS = "address"  # forms with one e-mail address
     REFERENCE = "reference"  # forms with one reference
-    LINK = "link"  # forms of one link
+    LINK = "link"  # forms on the pages of one link
     NETWORK = "network"  # forms from one network
     KEY = "key"  # API calls with one API key
     CALLS = "calls"  # API calls from one network
@@ -109,9 +109,8 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            longest = max(
-                reached, key=delays.__getitem__
-            )  # after a shorter delay, this limit would still refuse the request
+            # The client must wait for the longest delay. After a shorter delay, this limit would still refuse the request.
+            longest = max(reached, key=delays.__getitem__)
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])
             raise RateLimitedError(limit, hits[longest][0], delays[longest])
@@ -173,8 +172,8 @@ def _seconds_until_room(storage: RedisStorage | MemoryStorage, item: RateLimitIt
 async def limit_forms(request: Request) -> None:
     """Limit submitted forms. GET requests are not limited.
 
-    Every form is limited by network. A form that belongs to a link is also limited by the link. Other forms, except the
-    statutory withdrawal, are also limited by e-mail address and by reference.
+    Every form is limited by network. If the customer opened the form with a signed link, the form is also limited by the
+    link. Other forms, except the statutory withdrawal, are also limited by e-mail address and by reference.
     """
     rate_limits = request.app.state.rate_limits
     if rate_limits is None or request.method != "POST":

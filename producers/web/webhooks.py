@@ -18,9 +18,7 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = (
-    4  # for each provider; if a provider's certificate loads slowly, threads for forms remain
-)
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # per provider; a slow download of a certificate must not delay forms
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -28,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class WebhookReceiver:
-    """The receiver of the webhooks of the connected providers. The webhooks of each provider have a limit of threads."""
+    """The receiver of webhooks of connected providers. It uses at most MAX_CONCURRENT_WEBHOOKS threads for each provider."""
 
     def __init__(self, parsers: Mapping[str, WebhookParser]) -> None:
         self._parsers = {name: (parser, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, parser in parsers.items()}
@@ -83,9 +81,7 @@ async def _read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        raise HTTPException(
-            ProblemCode.MALFORMED_BODY.status
-        ) from None  # the client is disconnected and gets no response
+        raise HTTPException(ProblemCode.MALFORMED_BODY.status) from None  # the client has gone and gets no response
 
 
 def _store(

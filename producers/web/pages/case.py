@@ -1,8 +1,8 @@
 """The pages of a case: confirm the refund, cancel the request, and see the status.
 
-Every link is signed for one purpose. A change of the case needs the confirmation link, which is sent only to the address
-of the purchase. The change also needs a ticked box, because mail scanners open links, and some scanners press buttons.
-Customers forward the status link more freely, so the status link changes nothing.
+Every link is signed for one purpose. A customer can change the case only with the confirmation link, which is sent only to
+the address of the purchase. The customer must also tick a box, because mail scanners open links, and some scanners press
+buttons. Customers often forward the status link, so the status link changes nothing.
 
 If the customer goes back, clicks twice or opens a second tab, the page shows the current state of the case. If an action was
 already done, it is not repeated, and the customer is redirected to the status page.

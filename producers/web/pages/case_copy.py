@@ -161,7 +161,7 @@ class TimelineEntry:
 
 
 def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
-    """Return the entries of the timeline, the oldest first. If neighbours have the same sentence, only the first is returned."""
+    """Return the entries, the oldest first. If consecutive entries have the same sentence, only the first of them is returned."""
     entries = [
         TimelineEntry(row.created_at, SHORT_OF_MONEY if is_short_of_money(row) else STEPS[Event(row.event)])
         for row in history

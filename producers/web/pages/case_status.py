@@ -125,6 +125,9 @@ def _is_unmatched_withdrawal(view: CaseView) -> bool:
 
 
 def _last_transition(history: Sequence[HistoryRow]) -> HistoryRow:
-    """Return the last transition that the customer should see. If a case stays with support, the transition is skipped."""
+    """Return the last transition that the customer should see.
+
+    Transitions from ``with_support`` to ``with_support`` are skipped.
+    """
     shown = [row for row in history if not (row.from_state == row.to_state == State.WITH_SUPPORT)]
     return shown[-1]

@@ -1,4 +1,4 @@
-"""Reads submitted forms strictly, and describes the errors of their fields in sentences for customers."""
+"""Reads submitted forms, refuses invalid fields, and describes the errors in sentences for customers."""
 
 import hashlib
 import secrets
@@ -60,7 +60,7 @@ class SubmittedForm:
     errors: Mapping[str, FieldError] = field(default_factory=dict)
     """The errors by field, in the order of the fields."""
     form_error: FieldError | None = None
-    """The error of the form as a whole."""
+    """An error that belongs to the whole form and not to one field."""
 
     @property
     def first_invalid_field(self) -> str | None:
@@ -114,7 +114,7 @@ def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:
 
 
 def new_nonce() -> str:
-    """Return a random value for a new form. If the form is sent twice, it is recognised by this value and counts once."""
+    """Return a random value for a new form. If the form is sent twice, both copies have this value and count once."""
     return secrets.token_urlsafe(24)
 
 

@@ -1,8 +1,8 @@
 """The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
 The first heading of a file is the question. Files are sorted by name, and digits at the start of a name only set the
-order. An operator can add a folder of articles. A file in it with the path of one of our articles replaces our article. If the
-file is empty, it removes our article.
+order. An operator can add a folder of articles. A file in this folder replaces our article if the file has the same path as our
+article. If such a file is empty, our article is removed.
 """
 
 import re

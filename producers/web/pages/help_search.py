@@ -1,4 +1,4 @@
-"""The search of the help centre. It ignores case and accents. Articles with more of the words in their question come first."""
+"""The search of the help centre. It ignores case and accents. Articles with more query words in their question come first."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from producers.web.pages.help_articles import Article
 MAX_QUERY_LENGTH = 100  # characters; the rest of a query is ignored
 MAX_WORDS = 10
 _MIN_KEYWORD_LENGTH = 4  # letters; shorter words, such as “the”, are in almost every sentence
-_CONTEXT_LENGTH = 70  # characters before the first matched word in an excerpt; after its start, twice as many follow
+_CONTEXT_LENGTH = 70  # characters of an excerpt before the first matched word; from that word on, twice as many follow
 
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -76,9 +76,7 @@ def words(query: str) -> list[str]:
     return list(dict.fromkeys(split))[:MAX_WORDS]
 
 
-@lru_cache(
-    maxsize=1_000
-)  # texts; enough for all our articles in all languages. Without the cache, a search takes 20 ms longer
+@lru_cache(maxsize=1_000)  # texts; all our articles fit. Without the cache, a search takes 20 ms longer
 def _fold(text: str) -> tuple[str, list[int]]:
     """Return the text in lower case without accents, and the position of each character in the original text."""
     characters: list[str] = []

@@ -1,6 +1,6 @@
 """The pages on which a customer looks up a purchase.
 
-Every customer sees the same answer on the page. Private details are shown only by a link in an e-mail, and only once.
+Every customer sees the same answer on the page. A link in an e-mail shows the private details, and only once.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class ReferencesInquiry(BaseModel):
-    """The form of a customer who asks for the reference numbers of all purchases with an e-mail address."""
+    """The form of a customer who asks for the reference numbers of all purchases with one e-mail address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

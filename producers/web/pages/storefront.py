@@ -26,7 +26,7 @@ def get_storefront(seller: str, records: RecordsDep) -> Storefront:
 
 
 def get_optional_storefront(records: RecordsDep, seller: str = "") -> Storefront | None:
-    """Return the storefront that the query names, or None for an unknown seller or if the database is unavailable.
+    """Return the storefront that the query names, or None if the seller is unknown or the database is unavailable.
 
     Without a storefront, the page has our default theme. A form page can therefore show the customer's input again even if
     the database is unavailable.

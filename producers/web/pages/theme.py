@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
-MIN_CONTRAST = 4.5  # the ratio 4.5:1, which WCAG 2.2 (1.4.3) requires for small text and which is enough for any text
+MIN_CONTRAST = 4.5  # the ratio 4.5:1 of WCAG 2.2 (1.4.3), which is enough for text of any size
 _STEP = 0.04  # the share of the way to black or white from one shade to the next; a smaller step is not visible
 _DEEPER = 0.25  # the share of the way to black or white from the accent to the deeper accent
 

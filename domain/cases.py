@@ -53,7 +53,7 @@ class Transition:
     why: str = ""
     evidence: Evidence = field(default_factory=dict)
     purchase_id: UUID | None = None
-    """The purchase, if this transition matched the case to it."""
+    """The purchase, if this transition connects the case with a purchase."""
     seller_id: str | None = None
     due_in: float | None = None
     """Seconds until the sweep gives the case to a worker. Until then, the message of the new state is not published.
@@ -81,7 +81,7 @@ class Transition:
         return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
-        """Return the hash of this row. It includes the hash of the previous row."""
+        """Return the hash of this row. The hash of the previous row is one of the hashed values."""
         return chain_hash(
             self.case.head_hash, self.case.id, self.seq, at, self.case.state, self.event, self.to_state, self.actor, self.why,
             self.evidence,

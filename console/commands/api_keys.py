@@ -111,7 +111,7 @@ def rotate(
         raise _no_live_key(key)
     new, secret = rotated
     if not json:
-        typer.echo(f"The old key ends: {_end_of(old)} UTC.", err=True)
+        typer.echo(f"End of the old key (UTC): {_end_of(old)}", err=True)
     _print_once(new, secret, json=json, replaces=key, old_ends_at=old.expires_at)
 
 

@@ -54,9 +54,9 @@ class ResponseMode(Enum):
 class WebhookMode(Enum):
     """The ways in which the events of a charge are sent as webhooks."""
 
-    ONCE = "once, until it arrived"
+    ONCE = "once; again only if the webhook did not arrive"
     THRICE = "three times"
-    LAST_FIRST = "the first event after the last"
+    LAST_FIRST = "in the wrong order: the first event after the last event"
     INVALID_SIGNATURE = "after webhooks with invalid signatures"
     NEVER = "never"
 

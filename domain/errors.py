@@ -1,7 +1,7 @@
 """The errors that Moneyback raises on purpose.
 
 MoneybackError
-├── RefusedError              the caller can correct it; the sentence says how
+├── RefusedError              the caller can correct the error; the error's message says how
 │   ├── UnreadableError       a message, a mail or a row is invalid
 │   ├── KeyReusedError        two different requests have the same idempotency key
 │   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
@@ -15,7 +15,7 @@ class MoneybackError(Exception):
 
 
 class RefusedError(MoneybackError):
-    """An error that the caller can correct; the sentence says how."""
+    """An error that the caller can correct; its message says how."""
 
 
 class UnreadableError(RefusedError):

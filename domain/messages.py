@@ -94,7 +94,7 @@ class SupportReason(BaseModel):
 
 
 class ContactSupportData(BaseModel):
-    """The data with which a helpdesk opens a ticket. The data do not identify the customer; the desk shows who it is."""
+    """The data with which a helpdesk opens a ticket. They do not identify the customer; the desk shows who the customer is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

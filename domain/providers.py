@@ -30,12 +30,12 @@ class Paid:
     refund_id: str
     amount: Money
     bank_reference: str | None = field(default=None, compare=False)
-    """The acquirer reference number (ARN), with which the customer's bank finds a refund. It is often known days later."""
+    """The number (ARN) with which the customer's bank finds a refund. It is often known only days after the refund."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider accepted the refund. Whether the refund reaches the customer is known later."""
+    """The provider accepted the refund. It is known only later whether the refund reaches the customer."""
 
     refund_id: str
     amount: Money
@@ -62,7 +62,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It is unknown whether the refund was made: a timeout, a lost connection, a 5xx or an unreadable response."""
+    """It is unknown whether the refund was made, after a timeout, a lost connection, a 5xx status or an unreadable response."""
 
     why: str
     retry_after: float | None = None
@@ -160,7 +160,7 @@ class PollPlan:
     give_up: timedelta = timedelta(days=60)
     """If an accepted refund has no final outcome after this time, support takes over. A bank may take 40 working days (Adyen)."""
     give_up_unknown: timedelta = timedelta(days=2)
-    """If the outcome of a refund is still unknown after this time, support takes over. An outage of one day is shorter."""
+    """If the outcome of a refund is still unknown after this time, support takes over. The time covers an outage of one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Capabilities:
 
     @property
     def can_look_up(self) -> bool:
-        """True if a call returns the outcome of a refund. Other providers report the outcome only by webhook."""
+        """True if the provider has a lookup, that is, a call that returns the outcome of a refund."""
         return self.lookup is not Lookup.NEVER
 
     def route(self, method: str) -> Route:
@@ -232,5 +232,5 @@ class PaymentProvider(Protocol):
         ...
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Return a page of the refunds that were made since ``since``. ``after`` is the cursor of the page; None: first page."""
+        """Return a page of the refunds that were made since ``since``. ``after`` is its cursor, or None for the first page."""
         ...

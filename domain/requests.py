@@ -36,7 +36,7 @@ _CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates
 
 
 def _require_plain_text(text: str) -> str:
-    """Return the text with normalised line breaks; raise ValueError if it has control characters, except tabs."""
+    """Return the text with normalised line breaks; raise ValueError for control characters, except line breaks and tabs."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if any(unicodedata.category(char) in _CONTROL_CATEGORIES and char not in "\n\t" for char in text):
         raise ValueError("This text contains control characters. Send plain text.")
@@ -54,7 +54,7 @@ def _require_one_line(text: str) -> str:
 
 
 def _require_comparable(reference: str) -> str:
-    """Return the reference; raise ValueError without a letter or digit, because references are compared by these."""
+    """Return the reference; raise ValueError if its ``reference_key`` is empty, because then nothing can be compared."""
     if not reference_key(reference):
         raise ValueError("This reference has no letter and no digit. Copy it from the e-mail about the purchase.")
     return reference

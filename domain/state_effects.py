@@ -20,7 +20,10 @@ from domain.states import Event, State
 
 
 class Timeout(StrEnum):
-    """The time that a case may stay in a state before the sweep acts. Each value is the name of a setting, in seconds."""
+    """The time that a case may stay in a state before the sweep, the loop for overdue cases, acts.
+
+    Each value is the name of the setting with the number of seconds.
+    """
 
     RESEND = "resend_after_seconds"
     LEASE = "lease_seconds"

@@ -84,8 +84,8 @@ class PurchaseDetailsInput(BaseModel):
     invoice_number: Text | None = Field(None, repr=False)
     invoice_url: Url | None = Field(None, repr=False, description="an https URL")
     technical_support: HelpAddress | None = Field(
-        None, repr=False, description="the support contact for this product, if it differs from the seller's: an e-mail "
-        "address, or an https URL",
+        None, repr=False, description="an e-mail address or https URL of the support for this product, if it differs from "
+        "the seller's support",
     )  # fmt: skip
     subscription: StrictBool = Field(False, repr=False, description="true if the purchase renews automatically")
 
@@ -124,7 +124,7 @@ class PurchaseInput(BaseModel):
     email: Email = Field(description="the e-mail address with which the customer ordered")
     product: Text
     amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
-    currency: Currency | None = Field(description="ISO 4217")
+    currency: Currency | None = Field(description="the currency code of ISO 4217")
     method: Word = Field(description="credit_card, paypal, …; a request for an unknown method goes to support")
     provider: Word = Field(description="the payment provider of the charge")
     charge: Text = Field(description="the charge's id at the provider")

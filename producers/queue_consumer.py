@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class QueueConsumer(ConsumerMixin):
     """A consumer that accepts one message at a time, and acknowledges each message after its commit.
 
-    Therefore no message is lost. If the broker delivers a message twice, both have the same key, so only one case is created.
+    Therefore no message is lost. A message that the broker delivers twice creates only one case, because its key is the same.
     """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
@@ -62,7 +62,7 @@ def consume(records: Records, body: bytes) -> None:
         _accept(records, parse(body))
     except RefusedError as error:
         _store_dead_letter(records, body, str(error))
-        log.warning("message_unreadable", queue=IncomingRequest.queue)  # the reason may quote the customer
+        log.warning("message_unreadable", queue=IncomingRequest.queue)  # no reason: it may quote the customer
     except DatabaseDownError:
         raise
     except Exception as error:

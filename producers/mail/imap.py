@@ -28,8 +28,8 @@ from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
 IDLE_SECONDS = 300.0  # the longest IDLE command: a server may disconnect after 29 minutes (RFC 2177), a router earlier
-STOP_CHECK_SECONDS = 1.0  # between two checks of ``stop`` during an IDLE command
-NO_IDLE_POLL_SECONDS = 30.0  # between two searches if the server does not support IDLE
+STOP_CHECK_SECONDS = 1.0  # the pause between two checks of ``stop`` during an IDLE command
+NO_IDLE_POLL_SECONDS = 30.0  # the pause between two searches if the server does not support IDLE
 MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect
 MAX_BATCH_BYTES = 20_000_000  # when a batch has this size, no further mail is fetched for it
 
@@ -53,7 +53,7 @@ class ImapAccount(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "ImapAccount":
-        """Return the account that a URL describes. If the URL is invalid, raise MoneybackError, which omits the password."""
+        """Return the account of a URL. If the URL is invalid, raise MoneybackError without the password in its text."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -179,7 +179,7 @@ class ImapSession:
         """Yield the oldest unseen mails with their UIDs.
 
         First fetch the sizes of the mails. If a mail is larger than MAX_SIZE, fetch only its headers. Of other mails, fetch
-        the beginning, about MAX_READ_BYTES.
+        only the beginning (MAX_READ_BYTES).
         """
         self._mailbox.client.noop()  # a server reports new mails only in its response to a command
         now = monotonic()

@@ -129,7 +129,7 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 class _ThreadMatcher:
     """A matcher that creates cases and answers for new mails, in one open transaction.
 
-    A request with the thread, the sender and the purchase of an open case joins that case.
+    A request joins an open case if both have the same thread, sender and purchase.
     """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
@@ -238,7 +238,7 @@ class _ThreadMatcher:
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:
-    """Return the Message-ID to which our e-mail can reply. Return None if the mail has no Message-ID, but a generated id."""
+    """Return the Message-ID to which an answer can refer. Return None if the mail came without a usable Message-ID."""
     return mail.message_id if "@" in mail.message_id else None
 
 
@@ -253,6 +253,6 @@ def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
 
 
 def _digest(mail: ParsedMail) -> str:
-    """Return a hash of the mail's kind, sender and requests. It differs if two mails with one Message-ID differ in these."""
+    """Return a hash of the mail's kind, sender and requests. It shows whether two mails with the same Message-ID differ."""
     parts: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -31,7 +31,7 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Patterns of requests for a VAT refund or a partial refund. They also match doubtful texts; support decides these requests."""
+"""Patterns of requests for a VAT refund or a partial refund. They match doubtful texts, too, because support decides."""
 
 _REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",

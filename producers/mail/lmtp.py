@@ -119,13 +119,13 @@ def build_protocol_factory(server: LmtpServer, *, lmtp: bool, name: str) -> Call
 
 
 def parse_address(text: str) -> tuple[str, int] | Path:
-    """Return the address to listen on: ``host:port``, ``port`` on 127.0.0.1, or the path of a Unix socket."""
+    """Parse the address to listen on: ``host:port``, only ``port`` for the host 127.0.0.1, or the path of a Unix socket."""
     if text.startswith("/"):
         return Path(text)
     host, _, port = text.rpartition(":")
     if not port.isdigit():
         raise MoneybackError(
-            f"{text!r} is not an address: write host:port, such as 127.0.0.1:2424, or a socket's path."
+            f"{text!r} is not an address: write host:port, such as 127.0.0.1:2424, or the path of a Unix socket."
         )
     return host.strip("[]") or "127.0.0.1", int(port)
 

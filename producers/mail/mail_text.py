@@ -138,7 +138,7 @@ _ATTRIBUTION_WITH_ADDRESS = re.compile(
     rf"[^\n<>]{{0,100}}<[^\s<>]{{3,200}}>\s*{_ATTRIBUTION_VERB}|"
     r"\s*\d{4}[年/.-][^\n]{0,200}(?:<[^\s<>]{3,200}>|\([^\s()]{3,200}\)|のメール|書きました|wrote)\s*[:：]\s*"
 )
-"""An attribution that begins with the address, "Ada <ada@example.com> wrote:", or with a Japanese date (Gmail, Apple Mail)."""
+"""An attribution that begins with the author, "Ada <ada@example.com> wrote:", or with a Japanese date (Gmail, Apple Mail)."""
 
 _MAX_ATTRIBUTION_LINES = 3  # mail clients break a long attribution into several lines
 
@@ -173,7 +173,7 @@ _QUOTED_LINE = re.compile(r"\s*[>＞]")
 """The beginning of a quoted line: ">", or the full-width "＞" of Japanese mail clients."""
 
 _SIGNATURE_LINE = re.compile(r"-- ?|-----BEGIN PGP SIGNATURE-----")
-"""The line before a signature: "-- " (RFC 3676), which some clients write without the space, or the line of OpenPGP."""
+"""The line before a signature: "-- " (RFC 3676), also without the space, or the first line of an OpenPGP signature."""
 
 
 def split(text: str) -> MailText:

@@ -24,7 +24,7 @@ from records import DatabaseDownError, Records
 
 MAX_BATCH = 100  # mails in one commit. A commit takes about as long as one mail, so larger batches save little time
 RETRY_STUCK_SECONDS = 600.0  # the pause before a failed mail is read again; operators may have to repair a disk
-POLL_SECONDS = 2.0  # between two reads of an empty maildir, and before the next try if the database is unavailable
+POLL_SECONDS = 2.0  # the pause between two reads of an empty maildir, and the pause if the database is unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class MaildirInbox:
     ) -> None:
         self.folder = folder
         self._ingest = MailIngest(moneyback_addresses, sender_authenticator)
-        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates them only if it also creates the folder
+        for part in ("cur", "new", "tmp"):  # if the maildir exists, mailbox.Maildir does not create these folders
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stuck_until: dict[str, float] = {}
 

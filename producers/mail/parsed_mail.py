@@ -14,7 +14,7 @@ class MailKind(StrEnum):
     REQUEST = "request"
     """A customer asks for a refund of a purchase that the mail names."""
     NO_REFERENCE = "no_reference"
-    """A customer asks for a refund and names no purchase. The answer is an e-mail with the link of the form."""
+    """A customer asks for a refund and names no purchase. The answer is an e-mail with a link to the refund form."""
     NOT_A_REQUEST = "not_a_request"
     """A customer wrote the mail and asks for no refund."""
     AUTO_REPLY = "auto_reply"

@@ -33,7 +33,7 @@ from producers.mail.intent import (
 from producers.mail.mail_text import MailText, Part, header, texts
 from producers.mail.parsed_mail import MailKind, ParsedMail
 
-MAX_SIZE = 10_000_000  # bytes of a mail; enough for a request with attached pictures
+MAX_SIZE = 10_000_000  # bytes of the largest mail that is read; enough for a request with attached pictures
 MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
 MAX_HEADER_BYTES = 200_000  # only the first bytes of a mail are searched for headers
 MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
@@ -42,7 +42,7 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 Above a maximum, the text of a mail is not parsed, because the standard library is slow for a mail with many parts.
 """
 MAX_REFERENCES = 5  # requests in one mail; each request can cause an e-mail, and one mail must not cause many e-mails
-MAX_COMMENT = 4_000  # characters, as in the refund form
+MAX_COMMENT = 4_000  # characters of a comment, as in the refund form
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
 """The maximum number of characters of a header; the rest is ignored. The standard library takes a minute for a long header.

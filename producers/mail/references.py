@@ -115,7 +115,7 @@ NOT_REFERENCES = tuple(
         r"\b(?:UTF|ISO|IEC|DIN|RTX|GTX|CVE|CP|RFC)-\d[\d-]{0,12}",  # standards and other names with numbers
     )
 )
-"""Texts with digits or dashes that are not references. Only the search for references without a label removes them first."""
+"""Texts with digits or dashes that are not references. The search for references without a label removes these texts first."""
 
 
 def fold(text: str) -> str:

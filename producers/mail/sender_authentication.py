@@ -17,7 +17,7 @@ import dns.exception
 import dns.resolver
 
 LOOK_UP_SECONDS = 2.0  # the maximum time of one DNS lookup, with all servers and retries
-DNS_PAUSE_SECONDS = 60.0  # the pause of all lookups after a timeout, so that mails do not wait for a failed DNS server
+DNS_PAUSE_SECONDS = 60.0  # the pause between a timeout and the next lookup: mails must not wait for a failed DNS server
 MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
 """The limits for a DKIM check: bytes of the mail, bytes of its headers, and spaces or tabs in a row.
 
@@ -43,7 +43,7 @@ LookUpText = Callable[[str], str | None]
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name. Without such a record, return the first TXT record, or None."""
+    """Return the DKIM or DMARC record of a DNS name, or else the name's first TXT record. Without TXT records, return None."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -68,9 +68,9 @@ class SenderAuthenticator:
         self._paused_until = 0.0
 
     def evidence(self, raw: bytes, sender: str) -> dict[str, Any]:
-        """Return the results of the checks, by method.
+        """Return the results for a mail, such as ``{"dkim": "pass", "signed_by": "example.com", "dmarc": "pass"}``.
 
-        A result is a word of RFC 8601: pass, fail, none, policy (not checked), temperror or permerror.
+        The words are those of RFC 8601: pass, fail, none, policy (not checked), temperror and permerror.
         """
         head = re.split(rb"\r?\n\r?\n", raw[:MAX_SIZE], maxsplit=1)[0]
         evidence: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class SenderAuthenticator:
         return {"dkim": "pass", "signed_by": aligned_domain or valid_domains[0], "dmarc": dmarc}
 
     def _check_signatures(self, raw: bytes) -> list[tuple[str, str]]:
-        """Return the result and the domain of each DKIM signature, at most MAX_SIGNATURES."""
+        """Return the result and the domain of each DKIM signature. Check only the first MAX_SIGNATURES signatures."""
         signatures = []
         for number in range(MAX_SIGNATURES):
             verifier = dkim.DKIM(raw, minkey=1024)

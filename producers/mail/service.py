@@ -36,7 +36,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         inboxes.append(ImapInbox(settings.imap_url.get_secret_value(), addresses, sender_authenticator))
     if not inboxes:
         raise MoneybackError(
-            "No mail source is set: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
+            "No mail source is configured. Set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
         )
     records = Records.of(settings)
     threads = [threading.Thread(target=inbox.run, args=(records, stop), daemon=True) for inbox in inboxes[1:]]
@@ -62,7 +62,7 @@ def serve_lmtp(
     """Receive mail by LMTP, or by SMTP if ``lmtp`` is False, at ``address`` until ``stop`` is set."""
     if settings.incoming_mail_dir is None:
         raise MoneybackError(
-            "There is no maildir for mails that support must read: set MONEYBACK_INCOMING_MAIL_DIR to a maildir."
+            "There is no maildir for mails that support must read. Set MONEYBACK_INCOMING_MAIL_DIR to a maildir."
         )
     addresses = moneyback_addresses(settings)
     records = Records.of(settings)

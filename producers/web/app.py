@@ -56,7 +56,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     web.state.schema_version = migrate.latest_revision()
     web.state.articles = ArticleStore(*filter(None, [settings.help_dir]))
     web.state.webhook_receiver = webhooks.WebhookReceiver(readers or {})
-    web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change the document
+    web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change OpenAPI
     for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
         web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
     for resource in (bulk, refund_requests, purchases):  # bulk first: otherwise, /bulk would be read as /{id}
@@ -74,7 +74,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
 
 def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
     """Add settings, records, templates, error handlers and middleware to an application. The desk also calls this function."""
-    web.router.redirect_slashes = False  # each page has only one address: a slash at its end makes a different address
+    web.router.redirect_slashes = False  # a page has only one address: with a slash at the end, the response is 404
     web.state.settings = settings
     web.state.records = Records.of(settings, pool=POOL)
     web.state.templates = templates
@@ -97,7 +97,7 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
 
 
 def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
-    """Serve until the process is stopped. With several ``workers``, ``web`` must be a text, the factory ``module:function``.
+    """Serve until the process is stopped. With several ``workers``, ``web`` must name a factory, as ``module:function``.
 
     There is no access log, because its readers could open the customers' status links.
     """

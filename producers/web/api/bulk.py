@@ -59,7 +59,7 @@ class BulkRequestLine(RefundRequest):
     idempotency_key: str | None = Field(
         None,
         **IDEMPOTENCY_KEY_FORMAT,
-        description="by default a key is derived from the Idempotency-Key of the call and the content of the line",
+        description="if absent, a key is derived from the Idempotency-Key of the call and the content of the line",
         examples=["recall-4711"],
     )
 

@@ -14,9 +14,9 @@ class DuplexResponse(Response):
     """A response whose chunks are made while the request's body is read. Each chunk is sent as soon as it exists.
 
     Reading the request never waits for sending the response. Many clients read nothing before they have sent the whole
-    request; otherwise, both sides would wait for each other. Chunks that the client has not read are in memory, so their
-    total size must have a limit. Starlette's StreamingResponse cannot be used: to detect a disconnect, it reads the
-    request's messages, which the iterator ``chunks`` needs.
+    request. If the server waited until such a client reads, both sides would wait for each other. Chunks that the client
+    has not read are in memory, so their total size must have a limit. Starlette's StreamingResponse cannot be used: to
+    detect a disconnect, it reads the request's messages, which the iterator ``chunks`` needs.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:

@@ -7,7 +7,7 @@ from producers.web.problems import ProblemCode, ProblemError
 
 NDJSON: Final = "application/x-ndjson"
 MAX_LINE_BYTES: Final = 64 * 1024  # as for the body of a call with one refund request (middleware.MAX_BODY_BYTES)
-MAX_LINES: Final = 100_000  # of one body
+MAX_LINES: Final = 100_000  # in one body
 
 
 class Line(NamedTuple):

@@ -79,7 +79,7 @@ class SupportReason(BaseModel):
 
 
 class Transition(BaseModel):
-    """A change of a case's state."""
+    """One step in the history of a case, from a state to a state."""
 
     seq: int
     created_at: datetime

@@ -119,7 +119,7 @@ NOT_REFERENCES = tuple(
 
 
 def fold(text: str) -> str:
-    """Return a text in the form in which references are compared.
+    """Return a text in the form in which it is searched for references.
 
     Full-width characters become normal characters, each dash becomes a hyphen, and invisible characters are removed.
     """

@@ -54,7 +54,7 @@ select id from sellers where id = any(:ids) and serial_count is not null order b
 
 
 def seller_of(values: Sequence[Any]) -> Seller:
-    """Return the seller of a row of SELLER_COLUMNS."""
+    """Return the seller from a row with SELLER_COLUMNS."""
     id_, name, zone, support_email, self_service, minor, currency, count, days = values
     return Seller(
         id=id_,
@@ -68,7 +68,7 @@ def seller_of(values: Sequence[Any]) -> Seller:
 
 
 def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
-    """Return the policy of a row of POLICY_COLUMNS, or None if an outer join left the columns empty."""
+    """Return the policy from a row with POLICY_COLUMNS, or None if an outer join left the columns empty."""
     version, in_force_from, category, days, methods, products, renewals = values
     if version is None:
         return None
@@ -116,9 +116,9 @@ class Sellers:
         return None if row is None else seller_of(row)
 
     def lock(self, sellers: Sequence[str]) -> None:
-        """Lock those of these sellers that limit the number of refunds, until the commit.
+        """Lock each of these sellers that limits the number of refunds. The lock ends at the commit.
 
-        So only one transaction at a time counts the refunds of a seller.
+        So only one transaction at a time counts the refunds of such a seller.
         """
         self._work.run(_LOCK, ids=list(sellers))
 

@@ -83,7 +83,7 @@ _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
 
 @dataclass(frozen=True, slots=True)
 class SupportTask:
-    """A decision that support must make, with the reasons."""
+    """Work for support: a case to decide, or a problem with a payment."""
 
     id: UUID
     case_id: UUID | None

@@ -27,7 +27,7 @@ from tests.services import (
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Python writes bytecode files now. Without them, each of the tests' many Python processes would compile the product.
+# From here on, Python writes bytecode. Without it, each of the tests' many Python processes would compile the product.
 
 
 def pytest_collection() -> None:

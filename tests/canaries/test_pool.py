@@ -1,4 +1,4 @@
-"""Canaries: the effect of a crashed child on Celery's process pool."""
+"""Canaries: the effect of a slowly ending child process on Celery's process pool."""
 
 from collections.abc import Callable
 

@@ -49,7 +49,7 @@ class FaultActions:
         self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
         self.losses: list[tuple[str, Loss]] = []
-        """The responses that a proxy has yet to lose, each with the name of its fault."""
+        """The responses that a proxy must still drop, each with the name of its fault."""
         self.flushed_tasks: list[bytes] = []
         """The messages of the queue `support.contact` that no helpdesk had read when the broker was emptied."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {

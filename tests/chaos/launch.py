@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.launch VERB …`: runs `moneyback VERB …` with kill points and shortened constants."""
+"""`python -m tests.chaos.launch COMMAND …`: runs `moneyback COMMAND …` with kill points and shortened constants."""
 
 import os
 from pathlib import Path

@@ -149,7 +149,7 @@ MATRIX = (
         (f"{DISK_FULL}test_a_full_disk_stops_all_work_and_afterwards_each_case_is_paid_once",),
     ),
     Row(
-        "PostgreSQL is restored from a backup that was taken under load and is older than the provider's data",
+        "PostgreSQL is restored from a backup that was taken while cases were processed, and that lacks recent refunds",
         "The same idempotency keys are generated again. Refunds in the provider's list that the backup lacks are not paid again.",
         (
             f"{RESTORE}test_reconciliation_after_a_restore_prevents_second_payments",

@@ -1,4 +1,4 @@
-"""Plans the faults of a chaos run, from the seed."""
+"""Plans the faults of a chaos run. The same seed gives the same plan."""
 
 from random import Random
 from typing import NamedTuple
@@ -11,7 +11,7 @@ KILLS = {
     "kill the broker": 2,
     "kill the database": 2,
 }
-"""The kinds of SIGKILL, with their weights."""
+"""The kinds of SIGKILL. A kind with a higher weight is chosen more often."""
 
 OTHER_FAULTS = {
     "freeze a service": 5,
@@ -31,7 +31,7 @@ OTHER_FAULTS = {
     "repeat and shuffle messages": 4,
     "open a dispute": 4,
 }
-"""The other kinds of faults, with their weights."""
+"""The other kinds of faults. A kind with a higher weight is chosen more often."""
 
 DELAYED_FAULTS = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
 """The faults that happen some time after their injection: when a process reaches the point, or a response arrives."""

@@ -99,7 +99,7 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """Return the pid of the service's main process, or None if it does not run. It is also the id of a process group."""
+        """Return the pid of a service's main process, or None if it does not run. The process group has the same id."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:

@@ -56,7 +56,7 @@ class Outcome:
     retries: int
     """The number of requests that got no response and were sent again."""
     republished: int
-    """The number of messages that did not become a case in time and were published again."""
+    """The number of messages that were published again, because no case was created from them in time."""
 
     @property
     def succeeded(self) -> bool:
@@ -164,9 +164,8 @@ def _drain(
     unfinished = wait_until_idle(installation, load, limit, report)
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
-        _reconcile(
-            installation
-        )  # finds refunds that failed late without a webhook; in the product, beat starts it daily
+        # In the product, beat starts the reconciliation daily. It finds refunds that failed late without a webhook.
+        _reconcile(installation)
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(
         options=options,

@@ -185,7 +185,7 @@ def test_the_error_examples_of_the_api_description_are_parsed(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_that_may_hide_a_refund_is_unknown(
+def test_an_error_that_does_not_exclude_a_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     server.fault = responds_with(response)

@@ -1,4 +1,4 @@
-"""Braintree's webhooks. Each webhook is a signed form. The tests use forms that Braintree's SDK makes, and their own forms."""
+"""Braintree's webhooks. Each webhook is a signed form. Some of the forms in these tests are made by Braintree's SDK."""
 
 from base64 import encodebytes
 from datetime import UTC, datetime, timedelta

@@ -319,7 +319,7 @@ def test_an_unknown_issue_is_a_permanent_decline(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_that_may_hide_a_refund_is_unknown(
+def test_an_error_that_does_not_exclude_a_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     inject_fault(provider, server, charge, responds_with(response))
@@ -440,7 +440,7 @@ def test_an_unreadable_response_is_unknown(
     assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
-def test_a_response_never_creates_python_objects(
+def test_a_response_cannot_call_python_functions(
     provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PayPal's SDK parses JSON with jsonpickle, which calls every function that the JSON names."""
@@ -578,7 +578,7 @@ class TestLookup:
         paypal.now += timedelta(hours=3)
         assert provider.look_up(charge, key=KEY) == own_refund
 
-    def test_a_day_with_more_refunds_than_paypal_lists_is_unknown(
+    def test_a_lookup_among_more_refunds_than_paypal_lists_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
         charge = paypal.add_capture("RENEWAL", order=None)
@@ -586,7 +586,7 @@ class TestLookup:
         paypal.max_search_results = 0
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
-    def test_a_day_with_many_refunds_is_read_page_by_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+    def test_a_lookup_among_many_refunds_reads_every_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         for number in range(501):
             paypal.refund_by_hand(paypal.add_capture(f"C{number}"))
         charge = paypal.add_capture("RENEWAL", order=None)
@@ -774,7 +774,7 @@ class TestRefundList:
         ]
 
     @pytest.mark.parametrize("status", REFUND_STATUSES)
-    def test_every_status_is_listed(
+    def test_a_refund_with_any_status_is_listed(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.refund_by_hand(charge, status=status)

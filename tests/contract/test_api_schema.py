@@ -57,7 +57,7 @@ def ndjson_support() -> None:
 
 @pytest.fixture(scope="module")
 def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, str]]:
-    """Run the web application with one seller. Yield a client and an API key of the seller with all scopes."""
+    """Run the web application with one seller. Yield a client, and an API key of the seller with the default scopes."""
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path_factory.mktemp("web"))
         settings = settings.model_copy(

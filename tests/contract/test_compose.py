@@ -36,7 +36,7 @@ def read(file: Path = FILE) -> Document:
     return copy.deepcopy(document)
 
 
-def verbs_of_console() -> dict[str, set[str]]:
+def commands_of_console() -> dict[str, set[str]]:
     """Return the command names that start a part, each with its options and the environment variables of the options."""
     app = typer.Typer()
     services.add_to(app)
@@ -49,7 +49,7 @@ def verbs_of_console() -> dict[str, set[str]]:
 
 def variables() -> set[str]:
     """Return the MONEYBACK_ variables that at least one part reads."""
-    of_options = {word for words in verbs_of_console().values() for word in words if word.startswith("MONEYBACK_")}
+    of_options = {word for words in commands_of_console().values() for word in words if word.startswith("MONEYBACK_")}
     return all_settings() | of_options
 
 
@@ -153,7 +153,7 @@ def _internal(document: Document, network: str) -> bool:
 
 
 def check_commands(document: Document) -> Iterator[str]:
-    verbs, known = verbs_of_console(), variables()
+    commands, known = commands_of_console(), variables()
     services: Services = document["services"]
     for name, service in services.items():
         for variable in service.get("environment", {}):
@@ -161,13 +161,13 @@ def check_commands(document: Document) -> Iterator[str]:
                 yield f"{name} sets {variable}, which no part reads."
         if "build" not in service:
             continue
-        verb, *options = service.get("command") or [""]
-        if verb not in verbs:
-            yield f"{name} runs `moneyback {verb}`, which is not a command."
+        command, *options = service.get("command") or [""]
+        if command not in commands:
+            yield f"{name} runs `moneyback {command}`, which is not a command."
             continue
         for option in options:
-            if option.startswith("-") and option not in verbs[verb]:
-                yield f"{name} gives `moneyback {verb}` the unknown option {option}."
+            if option.startswith("-") and option not in commands[command]:
+                yield f"{name} gives `moneyback {command}` the unknown option {option}."
 
 
 def check_settings(document: Document) -> Iterator[str]:
@@ -212,7 +212,7 @@ def test_the_file_has_no_faults() -> None:
 def test_every_part_is_one_service() -> None:
     services: Services = read()["services"]
     run = [service["command"][0] for service in services.values() if "build" in service]
-    assert sorted(run) == sorted(verbs_of_console())
+    assert sorted(run) == sorted(commands_of_console())
 
 
 def test_a_stopping_worker_has_time_to_record_a_running_refund() -> None:

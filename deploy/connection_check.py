@@ -13,7 +13,10 @@ DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
 
 
 def is_running(proc: Path, pid: int = 1) -> bool:
-    """Return whether this process runs or sleeps. Its state follows its name, which may contain any character."""
+    """Return whether this process runs or sleeps.
+
+    In the file ``stat``, the state stands after the name of the process. The name may contain any character, even ``)``.
+    """
     try:
         state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:

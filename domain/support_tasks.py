@@ -4,7 +4,7 @@ from domain.sentence_enum import SentenceEnum
 
 
 class SupportTaskKind(SentenceEnum):
-    """A kind of support task other than the decision about a case. Support reads the sentences."""
+    """A kind of support task other than the decision about a case. Support reads the sentence of each kind."""
 
     REFUND_AND_DISPUTE = (
         "refund_and_dispute",
@@ -48,8 +48,8 @@ class SupportTaskKind(SentenceEnum):
     WEBHOOK_EVENT_UNRESOLVED = (
         "webhook_event_unresolved",
         (
-            "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
-            "provider's dashboard."
+            "A webhook reported a refund or a dispute, but two days later the payment provider still did not show it. Check "
+            "the provider's dashboard."
         ),
     )
     STATUTORY_WITHDRAWAL_UNPAID = (
@@ -68,7 +68,10 @@ class SupportTaskKind(SentenceEnum):
     )
     STATUTORY_WITHDRAWAL_UNMATCHED = (
         "statutory_withdrawal_unmatched",
-        "The customer declared a legal withdrawal, but no purchase matches. The withdrawal is valid: contact the customer.",
+        (
+            "The customer declared a legal withdrawal, but no purchase matches. The withdrawal is valid nevertheless. "
+            "Contact the customer."
+        ),
     )
     EMAIL_BOUNCED = (
         "email_bounced",

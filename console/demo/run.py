@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if the provider made one refund for each refunded case, and each case with support has one support task."""
+        """True if each refunded case has one refund at the provider, and each case in the state with_support has one support task."""
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates
@@ -145,7 +145,7 @@ def _will_confirm(view: CaseView, unconfirmed: dict[str, DemoCustomer]) -> bool:
 
 
 def _confirmation_links(config: Settings) -> dict[str, str]:
-    """Return the link in each e-mail that asks for a confirmation, by recipient."""
+    """Return a dictionary of recipients and their confirmation links, from the confirmation e-mails."""
     links = {}
     for email in mailbox.Maildir(str(config.sent_mail_dir)):
         body = next(part for part in email.walk() if part.get_content_type() == "text/plain")

@@ -8,7 +8,7 @@ from console.sandbox.refund_requests import RefundRequest
 
 
 class Refund(NamedTuple):
-    """One refund, with its later status ``becomes`` and the time ``becomes_at`` of the change."""
+    """One refund. At the time ``becomes_at``, its status changes to ``becomes``."""
 
     id: str
     charge: str

@@ -81,7 +81,7 @@ class FakeStripe:
         return f"dp_{number}"
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Answer:
-        """Answer one call at a time, because Stripe locks each charge."""
+        """Answer one call at a time. Stripe, too, processes the calls for one charge one after another."""
         url = urlsplit(target)
         parameters = dict(parse_qsl(body if method == "POST" else url.query))
         with self.lock:

@@ -53,7 +53,7 @@ def account(servers: Servers, settings: Settings) -> Iterator[BrokerAccount]:  #
 
 @pytest.fixture
 def web(settings: Settings, account: BrokerAccount) -> Iterator[httpx.Client]:
-    """Yield a client of a web server that counts its rate limits in the broker."""
+    """Yield an HTTP client. Its web server stores the counters of the rate limits in the broker."""
     with serve(app(settings.model_copy(update={"broker_url": account.url, "limits": Limits()}))) as web:
         yield web
 

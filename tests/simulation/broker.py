@@ -30,7 +30,7 @@ class Broker:
         self.in_transit: Counter[str] = Counter()
         """The number of published messages that have not arrived, by queue."""
         self.count_queued: Callable[[str], int] = lambda _: 0
-        """The function that returns the number of a queue's messages that no worker has taken."""
+        """A function that counts the messages of a queue which no worker has taken yet."""
         self.generation = 0
         """The number of times that the broker lost its data."""
         self.keys: set[str] = set()
@@ -116,7 +116,7 @@ class Broker:
 
 
 class Keys:
-    """The Redis commands on keys that the relay uses."""
+    """The Redis commands for keys, as far as the relay uses them."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -154,7 +154,7 @@ class App:
 
 
 class Helpdesk:
-    """A helpdesk: the connection over which support tasks are published, and the consumer of the queue of these tasks."""
+    """The queue of support tasks: the relay publishes to it, and a helpdesk reads it."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

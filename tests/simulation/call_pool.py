@@ -32,7 +32,10 @@ class SimulatedCallPool(CallPool):
     def map_as_completed(
         self, call: Callable[[Argument], Result], arguments: Sequence[Argument], record: RecordResults[Argument, Result]
     ) -> None:
-        """Pass the results to ``record`` in waves, until the timeout. Each later call passes its result to ``record`` itself."""
+        """Pass the results to ``record`` in waves, until the timeout.
+
+        A call that ends after the timeout passes its result to ``record`` itself.
+        """
         calls = self._start_all(call, arguments)
         for wave in calls.waves(self._clock.now + MAX_WAIT_SECONDS):
             record(wave)
@@ -61,7 +64,7 @@ class _Calls(Generic[Argument, Result]):
         self._is_waiting = False
 
     def make(self, argument: Argument) -> None:
-        """Make one call, and store its result. If the caller no longer waits, record the result."""
+        """Make one call. Store its result for the caller; if the caller no longer waits, pass the result to ``record_late``."""
         try:
             result = self._call(argument)
         except Exception as error:  # noqa: BLE001  # waves() raises the error in the task of the caller, as future.result() does

@@ -4,8 +4,9 @@ If a second safeguard has the same effect, the mistake removes both safeguards. 
 because another safeguard has the same effect:
 - the index of open cases; the search for an open case, under the purchase's lock, has the same effect
 - the index of open operations; the payment claim has the same effect
-- leases on the database's clock; the fence has the same effect. A fence is a number that each lease raises.
-- the fence check before a call is repeated; the idempotency key has the same effect
+- the timing of leases by the database's clock; the fence has the same effect. A fence is a number, and each new lease
+  increases it.
+- the check of the fence before a repeated call; the idempotency key has the same effect
 """
 
 from collections.abc import Mapping
@@ -162,7 +163,7 @@ MISTAKES = (
         {"webhook_false": 0.5, "late_failure": 0.3} | UNKNOWN_OUTCOMES,
     ),
     Mistake(
-        "a lookup that finds no refund resolves a webhook event",
+        "a lookup without a refund resolves a webhook event",
         (wrapped(processing, "_own_outcome", resolve_by_empty_lookup),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
@@ -191,7 +192,7 @@ MISTAKES = (
         {"lists_refunds": 0.0, "reuses_event_ids": 1.0},
     ),
     Mistake(
-        "another refund resolves a webhook event without a status",
+        "a webhook event without a status is resolved by another refund",
         (wrapped(processing, "_own_outcome", resolve_by_external_refund),),
         {"late_failure": 1.0, "webhook_lost": 0.0},
         {"lists_refunds": 0.0, "reuses_event_ids": 1.0, "external_refunds": 1.0, "disputes": 0.0},
@@ -254,7 +255,7 @@ MISTAKES = (
         BROKER_LOSS,
     ),
     Mistake(
-        "the broker marker is set before support tasks are due again",
+        "the broker marker is set before support tasks are made due again",
         (replaced(BrokerLossDetector, "run_once", set_marker_first),),
         {"kill": 0.1},
         BROKER_LOSS,

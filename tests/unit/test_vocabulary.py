@@ -18,7 +18,7 @@ from tests.services import offline_settings
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
 EXTERNAL = ("dead_letters", "dead_letter", "dead-letters", "deadletters", "deadletter")
-"""Terms from the documentation of brokers that contain a forbidden word."""
+"""Allowed names: the documentation of brokers uses them, although they contain a forbidden word."""
 MESSAGES = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, messages.Message)]
 
 
@@ -74,7 +74,7 @@ def names_in_code() -> Iterator[tuple[str, str]]:
 
 
 def public_names() -> Iterator[tuple[str, str]]:
-    """Yield the names of settings, tables, columns, queues and message fields, and of the OpenAPI document."""
+    """Yield the names of settings, tables, columns, queues, message fields, and the names in the OpenAPI document."""
     for model in (Settings, Timers, Limits):
         yield from ((f"setting {field}", field) for field in model.model_fields)
     for table in metadata.tables.values():
@@ -134,5 +134,5 @@ def test_the_glossary_has_40_to_60_words() -> None:
         ("process_webhook_events", False),
     ],
 )
-def test_a_forbidden_word_is_found_inside_a_name(name: str, found: bool) -> None:
+def test_a_forbidden_word_is_found_as_a_whole_word_of_a_name(name: str, found: bool) -> None:
     assert bool(forbidden() & set(words_of(name))) is found

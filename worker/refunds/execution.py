@@ -28,9 +28,7 @@ from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
-ON_HOLD = (
-    "Payments of this kind are refunded only some time after the charge, because until then a bank may return them."
-)
+ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
@@ -107,7 +105,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
 def _add_batch_refunds(
     work: UnitOfWork, decision_input: DecisionInput, purchase: Purchase, batch: Sequence[Purchase]
 ) -> DecisionInput:
-    """Count the customer's refunds in this batch as past refunds, because the seller limits the refunds per customer."""
+    """Add the customer's refunds in this batch to the past refunds, with which the limit of refunds per customer is checked."""
     count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
     return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
 
@@ -146,7 +144,7 @@ def _remaining_hold(work: UnitOfWork, context: WorkerContext, purchase: Purchase
 
 
 def _is_same_customer(first: Purchase, second: Purchase) -> bool:
-    """Return whether one customer of a seller made both purchases.
+    """Return whether both purchases have the same seller and the same customer.
 
     A customer is identified by the e-mail address, or by the payment instrument if the instrument is known.
     """
@@ -157,8 +155,8 @@ def _is_same_customer(first: Purchase, second: Purchase) -> bool:
 
 
 def _build_operation(case: Case, purchase: Purchase, attempt: int) -> RefundOperation:
-    assert purchase.amount is not None, "the rule amount_is_sound approves no purchase without an amount"
-    assert purchase.currency is not None, "the rule amount_is_sound approves no purchase without a currency"
+    assert purchase.amount is not None, "every purchase that the rule amount_is_sound approves has an amount"
+    assert purchase.currency is not None, "every purchase that the rule amount_is_sound approves has a currency"
     return RefundOperation(
         case_id=case.id,
         attempt=attempt,

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.money import CURRENCIES, Money
 
-# "Currency codes": PayPal accepts no decimals of these currencies, although ISO 4217 has two.
+# PayPal accepts only whole amounts of these currencies (PayPal's page "Currency codes"). ISO 4217 gives HUF and TWD two decimals.
 WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
 
 _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)

@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if each refunded case has one refund at the provider, and each case in the state with_support has one support task."""
+        """True if each refunded case has one refund at the provider, and each case with_support has one support task."""
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates

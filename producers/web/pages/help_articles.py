@@ -1,8 +1,8 @@
 """The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
 The first heading of a file is the question. Files are sorted by name, and digits at the start of a name only set the
-order. An operator can add a folder with more articles. If an operator's file has the language, topic and name of an article of the
-product, the file replaces the article. An empty file removes the article.
+order. An operator can add a folder with more articles. If an operator's file has the language, topic and name of an article of
+the product, the file replaces the article. An empty file removes the article.
 """
 
 import re

@@ -32,7 +32,7 @@ def rfc3339(at: datetime) -> str:
 
 
 def minute(at: datetime) -> str:
-    """Return an instant in UTC to the minute, for a table whose column says UTC."""
+    """Return an instant in UTC without seconds, for a table whose column heading contains UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 

@@ -23,9 +23,12 @@ class EligibilityInput:
     purchase: Purchase | None
     seller: Seller | None
     policy: Policy | None
-    """The version that was in force at the purchase, or at the charge of a renewal. A newer version has no effect."""
+    """The policy version in force at the time of the purchase. For a renewal, the version in force at the time of its charge.
+
+    A newer version has no effect.
+    """
     open_case: UUID | None = None
-    """The other open case of the purchase, if there is one."""
+    """Another open case of the same purchase, if there is one."""
     provider_window: timedelta | None = None
     """The time after the charge within which the provider allows a refund; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
@@ -92,7 +95,7 @@ class _Facts:
 
 
 def full_refund(facts: _Facts) -> ReasonCode | None:
-    """Check that the customer requests the full amount. Support decides partial refunds and VAT refunds."""
+    """Check that the customer requests the full amount. Support decides about partial refunds and VAT refunds."""
     return None if facts.request.refund_scope is RefundScope.FULL else ReasonCode.FULL_REFUND_ONLY
 
 
@@ -102,20 +105,23 @@ def self_service_on(facts: _Facts) -> ReasonCode | None:
 
 
 def policy_allows(facts: _Facts) -> ReasonCode | None:
-    """Check that the policy in force at the purchase needs no approval. A business customer has no statutory withdrawal."""
+    """Check that the policy in force at the purchase allows the refund without approval. Only consumers can withdraw.
+
+    A policy of statutory withdrawal requires approval for business customers, because only consumers have this right.
+    """
     if facts.policy is None:
         return ReasonCode.NO_POLICY
     return _CATEGORY_REASONS.get(facts.policy.category_for(consumer=facts.purchase.consumer))
 
 
 def method_is_automatic(facts: _Facts) -> ReasonCode | None:
-    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or a method of the policy."""
+    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or one that the policy adds."""
     policy_methods = facts.policy.methods if facts.policy else frozenset()
     return None if facts.purchase.method in AUTOMATIC | policy_methods else ReasonCode.METHOD_NOT_AUTOMATIC
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
-    """Check that the request came by the last day of the policy, in the seller's time zone. The day of the purchase is day 0.
+    """Check that the request came on or before the policy's last day, in the seller's time zone. The purchase day is day 0.
 
     A purchase that is dated after the request does not meet this rule under any policy.
     """
@@ -209,7 +215,7 @@ RULES: tuple[Callable[[_Facts], ReasonCode | None], ...] = (
     provider_window_open,
     not_serial,
 )
-"""All rules. They are checked if the purchase is known and has no other open case."""
+"""All rules. They are checked if the purchase and its seller are known, and if the purchase has no other open case."""
 
 
 def decide(inputs: EligibilityInput) -> Decision:

@@ -1,7 +1,7 @@
 """The errors that Moneyback raises on purpose.
 
 MoneybackError
-├── RefusedError              the caller can correct the error; the error's message says how
+├── RefusedError              the caller can correct the error; the message says how to correct it
 │   ├── UnreadableError       a message, a mail or a row is invalid
 │   ├── KeyReusedError        two different requests have the same idempotency key
 │   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
@@ -11,11 +11,11 @@ MoneybackError
 
 
 class MoneybackError(Exception):
-    """An error whose message is a sentence for the reader."""
+    """An error whose message is a complete sentence."""
 
 
 class RefusedError(MoneybackError):
-    """An error that the caller can correct; its message says how."""
+    """An error that the caller can correct; the message says how to correct it."""
 
 
 class UnreadableError(RefusedError):

@@ -10,7 +10,7 @@ LINK_TTL = timedelta(minutes=30)
 """The time for which a link to the private details of a purchase is valid. It is longer than most e-mails take to arrive."""
 
 MAX_REFERENCES = 100
-"""The greatest number of purchases in one inquiry e-mail; the newest purchases come first."""
+"""The maximum number of purchases in one inquiry e-mail; the newest purchases come first."""
 
 
 class InquiryEmailKind(StrEnum):
@@ -22,7 +22,7 @@ class InquiryEmailKind(StrEnum):
     PURCHASE = "purchase"
     """A link, valid for one use, to the private details of the purchase with the reference that the customer entered."""
     REFERENCES = "references"
-    """The references of all purchases with an e-mail address."""
+    """The references of all purchases with the e-mail address that the customer entered."""
     NOTHING_FOUND = "nothing_found"
     """No purchase matches what the customer entered."""
     NO_REFERENCE = "no_reference"
@@ -32,7 +32,7 @@ class InquiryEmailKind(StrEnum):
 
 
 MAX_PER_DAY = {InquiryEmailKind.PURCHASE: 20, InquiryEmailKind.REFERENCES: 10, InquiryEmailKind.NOTHING_FOUND: 5}
-"""The greatest number of inquiry e-mails of a kind that an address gets in 24 hours.
+"""For each kind: the maximum number of inquiry e-mails that one address gets in 24 hours.
 
 The limit exists because a stranger could type an address a hundred times and flood its mailbox.
 """

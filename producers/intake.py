@@ -84,7 +84,7 @@ def declare(records: Records, submission: Submission, *, name: str, statement: s
 
     The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
     recorded even if no purchase matches. If an address declares more than DECLARATIONS_A_DAY withdrawals in 24 hours, the
-    first further e-mail waits one hour, the second two hours, and so on.
+    first e-mail above this limit waits one hour, the second two hours, and so on.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])

@@ -15,7 +15,7 @@ from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput, Word
 from records import Records
 
-BATCH_SIZE = 1_000  # purchases in one commit
+BATCH_SIZE = 1_000  # the maximum number of purchases in one commit
 
 _INTEGER_COLUMNS = {"amount", "refunded"}
 _BOOLEAN_COLUMNS = {"renewal", "consumer", "details.subscription"}
@@ -55,10 +55,10 @@ def import_file(records: Records, path: Path) -> ImportResult:
 
 
 def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
-    """Store purchases, BATCH_SIZE in one commit.
+    """Store purchases in commits of at most BATCH_SIZE purchases.
 
-    Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, a text with the reason
-    takes the place of the values.
+    Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, the item
+    contains a text with the reason instead of the values.
     """
     result = ImportResult(new=0, updated=0, rejected=[])
     with records.work() as work:

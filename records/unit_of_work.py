@@ -1,4 +1,4 @@
-"""Open units of work. A unit of work is one transaction: it stores a state, its history and its effects, or nothing.
+"""Open units of work. A unit of work is one transaction: it stores a case's state, history and effects together, or nothing.
 
 No call to a provider, a mail server or the broker is made inside a transaction. Decide and commit, then call, then record
 the result in another transaction.
@@ -49,7 +49,7 @@ _NETWORK = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # ms; longer than statement_timeout, so that only a dead host reaches it
+    "tcp_user_timeout": 25_000,  # ms; longer than statement_timeout, so that only a dead host causes this timeout
 }
 
 

@@ -14,8 +14,8 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 
 log = structlog.get_logger()
 
-BATCH_SIZE = 1_000  # rows of each kind in one transaction, so that a large backlog makes no long transaction
-MAX_BATCHES = 10  # in one sweep, because the relay runs the sweep too, and publishes nothing during a sweep
+BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one transaction, to keep transactions short
+MAX_BATCHES = 10  # the maximum number in one sweep, because a relay publishes nothing while it sweeps
 
 
 class Sweep:

@@ -1,4 +1,4 @@
-"""Disputes: the bank of a customer takes the money of a charge back."""
+"""Disputes: a customer's bank takes back the money of a charge."""
 
 import json
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""Sends the response of a call in its response mode, for example late or byte by byte."""
+"""Sends the response of a call. The response mode of the call decides how, for example late or byte by byte."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def _late(call: Call, reply: Reply) -> None:
 
 
 async def _never(call: Call, _: Reply) -> None:
-    """Wait until the client closes the connection, or until ``Times.hold`` has passed."""
+    """Wait until the client closes the connection. After ``Times.hold`` seconds, send an error instead."""
     if not await _is_disconnected(call.receive, call.times.hold):
         await send_now(call, error_reply(TIMED_OUT))
 

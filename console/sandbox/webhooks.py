@@ -1,4 +1,4 @@
-"""Sends signed webhooks. Each webhook is repeated until the receiver acknowledges it, or ten attempts have failed."""
+"""Sends signed webhooks. Each webhook is repeated until the receiver acknowledges it, or until ten attempts have failed."""
 
 import asyncio
 import hmac
@@ -29,8 +29,8 @@ PAUSES = (
     128,
     256,
 )
-TIMEOUT = 5.0  # seconds until a receiver must have responded
-CONCURRENCY = 32  # webhooks that are sent at the same time; asyncio runs at most this number of threads
+TIMEOUT = 5.0  # seconds within which the receiver must respond
+CONCURRENCY = 32  # the maximum number of webhooks sent at the same time; asyncio runs at most 32 threads
 DAY = 86_400
 
 _FIRST_EVENTS = ("refund.created", "dispute.opened")

@@ -2,8 +2,8 @@
 
 Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
 
-This is a script, because a preexec_fn would run Python between fork and exec in a process that has threads. The kernel
-sends the signal when the thread that started the child ends, so start children from a thread that lives long enough.
+This is a script and not a preexec_fn: after a fork of a process with threads, Python code can deadlock before exec. The
+kernel sends the signal when the thread that started the child ends. Start a child only from a thread that lives longer.
 """
 
 import ctypes

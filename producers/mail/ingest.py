@@ -28,7 +28,7 @@ No customer needs more answers in a day. The limit also stops two programs that 
 """
 
 INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
-"""The kinds of mail that create no case, but are answered. Each has the kind of the inquiry e-mail that answers the mail."""
+"""For each kind of mail that creates no case but is answered: the kind of the inquiry e-mail that answers it."""
 
 log = structlog.get_logger(__name__)
 
@@ -226,7 +226,7 @@ class _ThreadMatcher:
         return joined_cases, submissions
 
     def _accept_submissions(self) -> None:
-        """Accept the submissions of all mails in one SQL statement, because that is faster than one statement for each."""
+        """Accept the submissions of all mails in one SQL statement, because this is faster than many statements."""
         submissions = [submission for _, submission in self._submissions]
         accepted = self._work.intake.accept(submissions) if submissions else []
         for (mail, _), result in zip(self._submissions, accepted, strict=True):

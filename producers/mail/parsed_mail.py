@@ -67,7 +67,7 @@ class ParsedMail:
     """The cases whose e-mails this mail answers."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
-    """True if the mail is automated and asks for a refund: a customer may have used a mailing list or a contact form."""
+    """True if an automated mail asks for a refund. A customer may have sent it through a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
 
     @property

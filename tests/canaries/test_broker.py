@@ -24,7 +24,7 @@ WITH_CORRECTION = {"imports": ["config.broker"]}  # this module installs the pro
 def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, object]
 ) -> None:
-    """The worker acknowledges after its task. With an earlier acknowledgement, the fault would need a crashed child."""
+    """The worker acknowledges a message after the task. If it acknowledged earlier, only a crashed child would show the fault."""
     worker = start_plain_worker(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
     eventually(lambda: worker.notes() == ["begun"])

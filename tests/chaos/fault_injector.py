@@ -78,7 +78,7 @@ class FaultInjector:
             self._inject(self._pending.pop())
 
     def end(self) -> int:
-        """End all faults and run all repairs. Return the number of armed points and of losses that never happened."""
+        """End all faults and run all repairs. Return how many armed points and losses were never triggered."""
         untriggered = disarm_all(self._installation.armed_points) + len(self._actions.losses)
         for _, loss in self._actions.losses:
             self._remove_loss(loss)

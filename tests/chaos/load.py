@@ -38,7 +38,7 @@ Job = Callable[[], float | None]
 
 
 def planned_name(key: str) -> str:
-    """Return the name of the planned request that an intake key contains, or an empty text if it contains none."""
+    """Return the planned request's name in an intake key, or an empty text if the key contains no such name."""
     match = _NAME.search(key)
     return match.group() if match else ""
 
@@ -83,7 +83,7 @@ class Load:
 
     @property
     def waiting(self) -> int:
-        """Return the number of unfinished steps. The check for e-mails does not count, because it never ends."""
+        """Return the number of unfinished steps. The check for e-mails is not counted, because it never ends."""
         with self._jobs_changed:
             return len(self._jobs) + self._busy - 1
 
@@ -141,7 +141,7 @@ class Load:
         return lambda: self._publish(customer, planned)
 
     def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
-        """Send the request to the API. Return False if it must be sent again. One key must always return one case."""
+        """Send the request to the API. Return False if it must be sent again. One key must always return the same case."""
         keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",
@@ -194,7 +194,7 @@ class Load:
         self.accepted.setdefault(planned.name, "")
 
     def _publish(self, customer: Customer, planned: PlannedRequest) -> float | None:
-        """Publish the request repeatedly until it is a case, because the broker may lose messages."""
+        """Publish the request repeatedly until a case was created from it, because the broker may lose messages."""
         with suppress(SQLAlchemyError):
             if self._is_case(planned):
                 self.accepted.setdefault(planned.name, "")
@@ -223,7 +223,7 @@ class Load:
 
     def _read_emails(self) -> float:
         """Read the new e-mails, and follow the confirmation links of customers who confirm."""
-        new = set(os.listdir(self._sent_mail)) - self._seen_emails  # noqa: PTH208  # there may be a hundred thousand e-mails
+        new = set(os.listdir(self._sent_mail)) - self._seen_emails  # noqa: PTH208  # faster with 100,000 e-mails
         self._seen_emails |= new
         for name in new:
             if ".start_refund@" in name:

@@ -36,7 +36,7 @@ NOT_IN_JSON_SCHEMA = (
     "This date is before 1970 or after 2999",
     "This must not be empty",  # for a text of spaces
 )
-"""The errors of rules that JSON Schema cannot describe, or only with unreadable patterns.
+"""The errors of rules that JSON Schema cannot describe, or can describe only with unreadable patterns.
 
 The API may refuse a body with these errors although the body matches its schema.
 """
@@ -117,7 +117,7 @@ def test_schemathesis_finds_no_difference_from_the_openapi_document(web: tuple[h
         ("PUT /v1/purchases/{reference}", 201),
         ("PUT /v1/purchases/{reference}", 422),
     ):
-        assert responses[expected], f"No response was {expected}. The responses were {responses}."
+        assert responses[expected], f"No call had the result {expected}. The results were {responses}."
 
 
 def failed_checks(scenario: events.ScenarioFinished) -> list[str]:

@@ -31,13 +31,13 @@ Services = dict[str, Document]
 
 
 def read(file: Path = FILE) -> Document:
-    """Return the content of a YAML file as plain dicts, with anchors replaced. A test may change it."""
+    """Return the content of a YAML file as plain dicts, with anchors replaced. A test may change the dicts."""
     document: Document = YAML(typ="safe", pure=True).load(file)
     return copy.deepcopy(document)
 
 
 def commands_of_console() -> dict[str, set[str]]:
-    """Return the command names that start a part, each with its options and the environment variables of the options."""
+    """Return the name of each command that starts a part, with its options and the environment variables of the options."""
     app = typer.Typer()
     services.add_to(app)
     group: Any = typer.main.get_command(app)
@@ -171,7 +171,10 @@ def check_commands(document: Document) -> Iterator[str]:
 
 
 def check_settings(document: Document) -> Iterator[str]:
-    """Check that every part gets every setting. Only `migrate` needs the database URL of the owner of the tables."""
+    """Check that every part with a database URL gets every setting.
+
+    Exception: only `migrate` needs the URL with which the owner of the tables connects.
+    """
     services: Services = document["services"]
     for name, service in services.items():
         if "build" not in service or "MONEYBACK_DATABASE_URL" not in service.get("environment", {}):

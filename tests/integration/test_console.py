@@ -35,7 +35,7 @@ def moneyback(settings: Settings | None, *arguments: str, **env: str) -> subproc
 
 @pytest.fixture
 def case(records: Records) -> UUID:
-    """Store a case that is with support, and return its id."""
+    """Store a case in the state with_support, and return its id."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     (case_id,) = ids_of(accept(records, [a_submission(purchase)]))
@@ -211,14 +211,14 @@ def test_a_dead_letter_is_redriven_once(settings: Settings, records: Records) ->
         assert (json.loads(run.stdout), run.returncode) == ({"requested": 1, "redriven": expected}, code)
 
 
-def test_a_missing_configuration_is_a_sentence_without_a_traceback(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported_without_a_traceback(tmp_path: Path) -> None:
     run = moneyback(None, "cases", "list", MONEYBACK_HOME=str(tmp_path / "nothing"))
     assert run.returncode == 2
     assert "moneyback up" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_an_unreachable_database_is_a_sentence_without_a_traceback(settings: Settings) -> None:
+def test_an_unreachable_database_is_reported_without_a_traceback(settings: Settings) -> None:
     run = moneyback(settings, "cases", "list", MONEYBACK_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     assert run.returncode == 2
     assert "database does not answer" in run.stderr

@@ -49,7 +49,7 @@ time.sleep(600)
 SIGTERM_IGNORER = (sys.executable, "-c", IGNORES_SIGTERM)
 CHILD_STARTER = (sys.executable, "-c", STARTS_A_CHILD)
 SIGTERM_LOGGER = (sys.executable, "-c", LOGS_SIGTERM)
-"""The commands of three services. The next argument of each command is a file that the service creates or writes."""
+"""The commands of three services. A test adds the path of a file to each command. The service creates or writes this file."""
 DRIVER = """
 import fcntl, json, os, sys, termios
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_repeated_interrupts_leave_no_process(driver: Driver) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal children when their parent ends")
-def test_if_the_console_is_killed_the_services_that_accept_sigterm_end(driver: Driver) -> None:
+def test_a_killed_console_leaves_no_service_that_accepts_sigterm(driver: Driver) -> None:
     pids = driver.pids()
     stubborn = json.loads((driver.folder / "pids").read_text())["stubborn"]
     # Linux signals only the direct children of the killed console, so the child of "parent" continues.

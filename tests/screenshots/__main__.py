@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots`: takes screenshots of every page and state, in two widths and three languages."""
+"""`python -m tests.screenshots`: takes screenshots of every page in each of its states, in two widths and three languages."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ README_SIZE: ViewportSize = {"width": 720, "height": 845}
 LANGUAGES = ("en", "de", "ja")
 SIZES: tuple[ViewportSize, ...] = ({"width": 1280, "height": 900}, {"width": 360, "height": 740})
 FONT = "/usr/share/fonts/truetype/vlgothic/VL-Gothic-Regular.ttf"
-"""The smallest Japanese font of Debian. Without a Japanese font, the text would be empty boxes."""
+"""The smallest Japanese font of Debian. Without a Japanese font, Japanese text would be empty boxes."""
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Every page of Moneyback</title>

@@ -37,7 +37,7 @@ SENDERS, HEADERS, EQUAL_ANSWERS = (
 THREATS = (
     Threat(
         "A customer takes many refunds, with several addresses or cards",
-        "For each address and card, the automatic refunds per period are limited, and pending refunds count."
+        "For each address and card, the automatic refunds per period are limited. Pending refunds are counted too."
         " Above the limit, support decides.",
         (
             f"{FLOODS}test_each_request_of_the_trace_ends_in_its_expected_state",
@@ -81,7 +81,7 @@ THREATS = (
         (
             f"{FLOODS}test_repeated_requests_for_a_purchase_send_one_email_a_day",
             f"{FLOODS}test_an_address_without_a_purchase_gets_few_emails_a_day",
-            f"{FLOODS}test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_waits",
+            f"{FLOODS}test_a_withdrawal_above_the_daily_limit_is_accepted_but_its_email_waits",
             "integration/test_inquiry_emails.py::test_the_inquiry_emails_to_an_address_are_limited_per_day",
         ),
     ),
@@ -137,7 +137,7 @@ THREATS = (
     ),
     Threat(
         "Another site makes the browser of a customer or an agent send a form",
-        "The browser's headers state the origin of a form. There is no cookie that another site could use.",
+        "The browser's headers report which site sent a form. There is no cookie that another site could use.",
         (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
@@ -181,8 +181,8 @@ THREATS = (
         ),
     ),
     Threat(
-        "A body that is too large",
-        "The body is refused by its Content-Length, or at the first byte above the limit.",
+        "A request or a mail whose body is too large",
+        "The body is refused because of its Content-Length, or when the first byte above the limit arrives.",
         (
             "integration/test_webhook_events.py::test_more_than_256_kilobytes_are_not_read",
             "unit/test_mail_parser.py::test_a_too_large_mail_has_a_sender_and_no_request",
@@ -211,7 +211,7 @@ THREATS = (
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
-        "A webhook has a signature over the raw body and a time stamp. It only makes a worker ask the provider.",
+        "A webhook is signed over its raw body and a time stamp. A webhook only makes a worker ask the provider.",
         (
             "contract/test_stripe_webhooks.py::test_an_invalid_signature_is_refused",
             "contract/test_stripe_webhooks.py::test_a_signature_that_is_too_old_or_from_the_future_is_refused",
@@ -241,7 +241,7 @@ THREATS = (
         (f"{HERE}test_no_column_is_named_for_card_data",),
     ),
     Threat(
-        "An agent of support pays a friend or themselves",
+        "A support agent approves a refund for a friend or for themselves",
         "The desk only reads: no refund can be approved there yet.",
         (f"{HERE}test_the_desk_only_reads",),
         later="roles, approval by a second agent, no approval of own cases, a daily limit; they come with the desk's sign-in",
@@ -262,7 +262,8 @@ THREATS = (
     ),
     Threat(
         "A stolen API key or webhook secret",
-        "API keys are hashed, have scopes, and can be revoked and rotated. A provider can have two secrets during a rotation.",
+        "API keys are hashed, have scopes, and can be revoked and rotated."
+        " During a rotation, a provider can have two webhook secrets.",
         (
             "integration/test_api_keys.py::test_an_api_key_is_shown_once_and_only_its_hash_is_stored",
             "integration/test_api_keys.py::test_an_api_key_allows_only_the_operations_of_its_scope",
@@ -271,7 +272,7 @@ THREATS = (
         ),
     ),
     Threat(
-        "A decision on old data of a read replica",
+        "Moneyback decides about a refund with old data from a read replica",
         "No setting names a read replica, so every process reads from the primary database.",
         (f"{HERE}test_no_setting_names_a_read_replica",),
     ),

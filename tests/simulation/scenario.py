@@ -12,9 +12,9 @@ Assumptions about providers:
 - An idempotency key is valid for its documented time. During this time, a provider makes at most one refund with the key. Some
   providers do not store a decline under the key.
 - A provider carries out a call at most three hours after the call's timeout. The product repeats no call in the last four hours
-  of its key. Three hours and the longest pause of a process are together less than these four hours.
+  in which its key is valid. Three hours and the longest pause of a process are together less than these four hours.
 - A call whose key is valid for four hours or less is never repeated.
-- A lookup may show a new status days after the webhook. Exception: if webhooks contain no status, as Mollie's classic webhooks,
+- A lookup may show a new status days after the webhook. Exception: if webhooks contain no status, like Mollie's classic webhooks,
   lookups show the new status immediately.
 """
 
@@ -91,7 +91,7 @@ class World:
     # Time
 
     def database_clock(self) -> datetime:
-        """Return the time of the database's clock. It is the true time, except while a test plants a wrong clock."""
+        """Return the time of the database's clock. It is the true time, unless the current process has a skewed clock."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 

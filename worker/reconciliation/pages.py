@@ -13,7 +13,7 @@ RATE_LIMIT_TIMEOUT = 60.0  # the maximum wait, in seconds, until the provider's 
 
 
 def list_refund_pages(context: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
-    """Yield every page of the refunds since ``since``.
+    """Yield every page of the refunds that were created since the time ``since``.
 
     If the list cannot be read to its end, the last item is ``Unknown`` with the reason.
     """

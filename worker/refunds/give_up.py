@@ -15,10 +15,10 @@ IN_FLIGHT_FOR = timedelta(hours=6)
 MIN_EMPTY_LOOKUPS = 3
 """If ``IN_FLIGHT_FOR`` has passed and at least this number of lookups found no refund, the provider made no refund."""
 MAX_PROOFS = 3
-"""The maximum number of operations for one case if each operation gets only an error and makes no refund.
+"""The maximum number of operations for one case if the provider answers each operation with an error and makes no refund.
 
-After the last operation the case goes to support. The provider's errors leave the outcome open, but its lookups show no
-refund.
+Such an error leaves the outcome open; only the lookups show that there is no refund. After the last operation, the case goes
+to support.
 """
 
 Ending = tuple[Transition, OperationStatus | None]
@@ -63,8 +63,8 @@ def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits
 def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether the provider will return no other result.
 
-    This is so if the provider declined a repeat or only repeats an error, if no lookup showed the refund, and if no
-    sending is in flight any more.
+    This is so if all three conditions are true: the provider declined the refund or only repeats an error; no lookup showed
+    the refund; and no sending can still be in flight.
     """
     has_final_error = operation.code is not None or operation.replayed
     is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up

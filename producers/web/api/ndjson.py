@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from producers.web.problems import ProblemCode, ProblemError
 
 NDJSON: Final = "application/x-ndjson"
-MAX_LINE_BYTES: Final = 64 * 1024  # as for the body of a call with one refund request (middleware.MAX_BODY_BYTES)
+MAX_LINE_BYTES: Final = 64 * 1024  # as much as a call with one refund request may have (middleware.MAX_BODY_BYTES)
 MAX_LINES: Final = 100_000  # in one body
 
 

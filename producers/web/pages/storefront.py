@@ -12,7 +12,7 @@ from producers.web.templating import READ_METHODS
 from records import DatabaseDownError, Records
 from records.storefronts import Storefront
 
-MAX_SELLER_LENGTH = 100  # characters of a seller's id
+MAX_SELLER_LENGTH = 100  # the maximum number of characters in a seller's id
 
 router = APIRouter(include_in_schema=False)
 

@@ -11,13 +11,13 @@ CAPABILITIES = Capabilities(
     # docs.mollie.com, "Create payment refund": except for cards and PayPal, the refunds may be up to 25.00 EUR more than
     # the payment. A payment of less than 25.00 EUR could therefore be refunded twice.
     rejects_over_refund=False,
-    # Mollie publishes no rate limit. It answers 429 to too many calls, and 503 to many concurrent refunds ("Refunds",
-    # "Possible errors").
+    # Mollie publishes no rate limit; we chose 10 calls per second. Mollie responds with status 429 to too many calls, and
+    # with status 503 to many concurrent refunds (docs.mollie.com, "Refunds", "Possible errors").
     calls_per_second=10.0,
     routes={
-        # docs.mollie.com, "Cards": refund validity 365 days.
+        # docs.mollie.com, "Cards": a card payment can be refunded for 365 days.
         "credit_card": Route(window=timedelta(days=365), synchronous=False),
-        # docs.mollie.com, changelog of the API v2: the period of PayPal refunds is 180 days.
+        # docs.mollie.com, changelog of the API v2: a PayPal payment can be refunded for 180 days.
         "paypal": Route(window=timedelta(days=180), synchronous=False),
     },
     # hexdocs.pm/mollie_api, "Cancel payment refund": Mollie carries a refund out two hours after it was created.
@@ -25,11 +25,11 @@ CAPABILITIES = Capabilities(
 )
 
 CODES: Mapping[str, DeclineReason] = {
-    # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, created in the last hour.
+    # docs.mollie.com, "Create payment refund", status 409: the payment has a refund of this amount, created in the last hour.
     "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
-    # A 422 for amount.value: the amount is more than the rest of the payment. Either the payment was refunded at Mollie
-    # (mollie/magento2#246), or PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup shows which of the two is
-    # true. If Mollie's own balance is too low, the refund is queued.
+    # Status 422 for the field amount.value: the amount is more than the rest of the payment. Either the payment was refunded
+    # at Mollie (mollie/magento2#246), or PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup shows which of the
+    # two is true. If Mollie's own balance is too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
@@ -55,7 +55,7 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "pending": RefundStatus.PENDING,
     "processing": RefundStatus.PENDING,
     "refunded": RefundStatus.PAID,  # the customer has the money, or the bank is sending it
-    "failed": RefundStatus.FAILED,  # the money comes back, for example because the account was closed
+    "failed": RefundStatus.FAILED,  # the money comes back, for example because the customer's account was closed
     "canceled": RefundStatus.FAILED,
 }
 """A refund's status. A reply with a status that is not listed here is Unknown."""

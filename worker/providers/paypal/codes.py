@@ -1,6 +1,7 @@
 """Maps PayPal's codes to the types of Moneyback, and declares what PayPal can do.
 
-"Payments" in the comments is PayPal's description of its Payments API, version 2.
+In the comments, "Payments" is PayPal's description of its Payments API, version 2. "Disputes" is the description of its
+Disputes API, version 1.
 """
 
 from collections.abc import Mapping
@@ -14,18 +15,18 @@ CAPABILITIES = Capabilities(
     idempotency_key_ttl=timedelta(days=45),
     # "Payments", REFUND_AMOUNT_EXCEEDED: a refund cannot be more than the part of the capture that is not refunded yet.
     rejects_over_refund=True,
-    # PayPal publishes no rate limit, and may change its limit ("Rate limiting"). The limit here is our choice. PayPal
-    # answers 429 to too many calls.
+    # PayPal publishes no rate limit, and may change its limit (PayPal's page "Rate limiting"). We chose 10 calls
+    # per second. To too many calls, PayPal responds with status 429.
     calls_per_second=10.0,
-    # PayPal's help, "How do I issue a refund": within 180 days, for every payment method. A refund is PENDING only
+    # PayPal's help, "How do I issue a refund": every payment can be refunded for 180 days. A refund is PENDING only
     # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
     default_route=Route(window=timedelta(days=180)),
 )
 
 CODES: Mapping[str, DeclineReason] = {
-    # "Payments", captures.refund: the issues of a 422
+    # "Payments", captures.refund: the issues (error codes) of a response with status 422
     "CAPTURE_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,
-    "CAPTURED_AMOUNT_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,  # the older name, of v1
+    "CAPTURED_AMOUNT_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,  # the older name, from version 1
     "REFUND_AMOUNT_EXCEEDED": DeclineReason.ALREADY_REFUNDED,  # we refund the whole amount, so a part was refunded before
     "DUPLICATE_INVOICE_ID": DeclineReason.ALREADY_REFUNDED,  # our key is the invoice id, so only our own refund can have used it
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": DeclineReason.DISPUTED,
@@ -51,13 +52,13 @@ CODES: Mapping[str, DeclineReason] = {
     "DECIMALS_NOT_SUPPORTED": DeclineReason.PERMANENT,
     "PLATFORM_FEE_EXCEEDED": DeclineReason.PERMANENT,
     "PLATFORM_FEE_NOT_ENABLED": DeclineReason.PERMANENT,
-    # the issues of a 400 and of a 404
+    # the issues of a response with status 400 or 404
     "MISSING_REQUIRED_PARAMETER": DeclineReason.PERMANENT,
     "INVALID_PARAMETER_SYNTAX": DeclineReason.PERMANENT,
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
     "INVALID_RESOURCE_ID": DeclineReason.PERMANENT,
 }
-"""The decline reason by issue. A reply may have several issues. Any other issue is PERMANENT, because nothing was paid: a
+"""The decline reason for each issue. A reply may have several issues. Any other issue is PERMANENT, because nothing was paid: a
 request that PayPal refuses with an issue "could not be performed" ("Payments", error_400 and error_422)."""
 
 UNDECIDED_CODES = frozenset(
@@ -86,5 +87,5 @@ DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
     "CANCELED_BY_BUYER": Dispute.WON,
     "DENIED": Dispute.WON,
 }
-"""The outcomes in the seller's favour ("Disputes", v1, dispute_outcome). Any other outcome counts as lost, because the
+"""The outcomes in the seller's favour ("Disputes", dispute_outcome). Any other outcome counts as lost, because the
 customer may have got the money back."""

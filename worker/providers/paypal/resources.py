@@ -40,7 +40,7 @@ class Refund:
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
-        """Return the refund as the result of a call."""
+        """Return the refund as the result of a call to PayPal."""
         match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
@@ -60,7 +60,7 @@ class Capture:
     status: str
     reason: str
     order: str | None
-    """Only an order shows the refunds of a capture. A subscription's capture has no order."""
+    """The id of the order, which is the only list of the capture's refunds. None for a capture of a subscription."""
     updated: datetime
 
     @property
@@ -115,7 +115,7 @@ def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] 
 def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
     """Return the id of each dispute, with True if the dispute is resolved.
 
-    Return None if the list cannot be read or has another page.
+    Return None if the list cannot be read, or if another page follows.
     """
     rows, links = body.get("items", []), body.get("links")
     try:

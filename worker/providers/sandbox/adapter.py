@@ -74,7 +74,7 @@ class SandboxAdapter:
         return next(iter(own_refunds or external_refunds), NotFound())
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this charge. If it has several disputes, one of them decides."""
+        """Return the dispute status of this charge. An open dispute takes precedence over a closed one."""
 
         def parse(row: Mapping[str, Any]) -> DisputeStatus | None:
             return parse_dispute(row) if row.get("charge") == charge else None

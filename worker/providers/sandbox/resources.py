@@ -25,7 +25,7 @@ class Refund(NamedTuple):
     bank_reference: str | None = None
 
     def result(self) -> Paid | Pending | Failed:
-        """Return the refund as the result of a call."""
+        """Return the refund as the result of a call to the sandbox."""
         match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)

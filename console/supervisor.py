@@ -116,7 +116,10 @@ class Supervisor:
         run.crashes_before_ready = run.crashes
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Wait until a stop signal arrives or a service that is not restarted ends. Call `tick` about once a second."""
+        """Wait until a stop signal arrives, and call `tick` about once a second.
+
+        Raise ServiceError if a service with `restart=False` ends.
+        """
         while True:
             for run in self._runs:
                 if not run.service.restart and run.has_ended():
@@ -155,7 +158,10 @@ class Supervisor:
         self.stop()
 
     def _watch(self) -> None:
-        """Restart services until all have ended. Only then return, because a service ends with the thread that started it."""
+        """Restart crashed services until stop() has ended all services.
+
+        Do not return earlier, because a service ends when the thread that started it ends.
+        """
         while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()
 

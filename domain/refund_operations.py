@@ -25,7 +25,7 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""The statuses of an operation that sent the money or may have sent it. With a new operation, two refunds could be made."""
+"""The statuses of an operation that sent the money or may have sent it. A new operation could refund it twice."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 """The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""
@@ -59,7 +59,7 @@ class RefundOperation:
 
     @property
     def payload_hash(self) -> bytes:
-        """A hash of the provider, the charge and the amount. A repeat with the same key must have the same hash."""
+        """A hash of the provider, the charge and the amount. A repeated call with the same key must have the same hash."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
 
 
@@ -77,7 +77,7 @@ def status_of(result: RefundResult) -> OperationStatus:
             return OperationStatus.PENDING
         case Failed():
             return OperationStatus.FAILED
-        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup shows whether our refund was made
+        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # only a lookup shows whether our refund was made
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED

@@ -1,4 +1,4 @@
-"""The sentences that say when a customer sees the money of a refund, by payment method."""
+"""A sentence for each payment method. It says when a customer sees the money of a refund."""
 
 from collections.abc import Mapping
 

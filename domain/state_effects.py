@@ -64,7 +64,7 @@ EMAILS: Mapping[Event, EmailKind] = {
     # it, and may have been sent before: each kind is sent only once for a case.
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
 }
-"""The events that have their own e-mail. It replaces the e-mail of the new state."""
+"""The events that have their own e-mail. This e-mail is sent instead of the e-mail of the new state."""
 
 
 def email_for(event: Event, to_state: State) -> EmailKind | None:

@@ -93,7 +93,7 @@ MOVES: dict[tuple[State, Event], State] = {
 OPEN_STATES = frozenset(
     {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
 )
-"""States in which a second request for the same purchase joins the case. "refunded" is one of them: no second refund starts."""
+"""States in which a second request for the same purchase is a duplicate. "refunded" is one of them: no second refund starts."""
 
 FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
 """States in which no further action is needed."""

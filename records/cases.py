@@ -38,11 +38,11 @@ update cases c
                  and (not_before <= now() or :early) for no key update skip locked)
 returning {_COLUMNS}
 """
-"""Lease cases, and raise the fence of each case. A write of a worker with an earlier lease is then refused.
+"""Lease cases, and raise the fence of each case. If a worker with an earlier lease writes later, its write is refused.
 
-A case without a due time gets no due time. With ``early``, a case can be leased before ``not_before``. The case is then due
-at ``not_before`` or at the end of the lease, whichever is later. If the worker crashes before that time, the webhook event
-that caused the lease is processed again.
+A case without a due time stays without one. With ``early``, a case can be leased before ``not_before``. Its new due time is
+``not_before`` or the end of the lease, whichever is later. If the worker crashes, the webhook event that caused the early
+lease is processed again.
 """
 
 _RELEASE = """
@@ -73,7 +73,7 @@ select o.id, o.state, o.bulk, w.seller_id
   ) o
  order by o.turn, w.seller_id limit :limit
 """
-"""Cases without a lease whose timeout has ended.
+"""Cases that have no lease, and whose due time ``next_action_at`` has passed.
 
 The query first returns the longest overdue case of each seller, then the next case of each seller, and so on.
 """
@@ -112,7 +112,7 @@ _WITH_SUPPORT = """
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
 """
-"""The cases about a payment that are with support, and whose only reason is ``code``."""
+"""The cases about a payment that are in the state "with_support", and whose only reason is ``code``."""
 
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
@@ -153,13 +153,14 @@ class Cases:
     def lease(self, ids: Sequence[UUID], *, states: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
         """Lease, for ``seconds``, the cases that are in one of these states and have no lease.
 
-        A case that must wait until a later time is leased only with ``early``, which is for webhook events about the case.
+        A case that must wait until a later time is leased only with ``early``. A worker sets ``early`` when it
+        processes a webhook event about the case.
         """
         rows = self._work.run(_LEASE, ids=list(ids), states=_names(states), seconds=seconds, early=early)
         return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release leased cases, and record no transition: (case, seconds until the case is due again)."""
+        """Release these leased cases without a transition. Each case has the number of seconds until it is due again."""
         if cases:
             self._work.run(
                 _RELEASE,
@@ -171,7 +172,7 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count that a message about these cases was delivered to a worker. Return the deliveries of each counted case.
+        """Count that a message about these cases was delivered to a worker. Return each counted case with its number.
 
         The count begins at 0 after each transition. A case with an earlier delivery is counted only with
         ``include_crashed``, and only if that delivery began at least ``apart`` seconds ago.
@@ -185,7 +186,7 @@ class Cases:
     def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
         """Return the cases whose last delivery began at least ``apart`` seconds ago and led to no transition.
 
-        The value of a case is its number of deliveries. The cases with the fewest deliveries come first.
+        Each case id has its number of deliveries. The cases with the fewest deliveries come first.
         """
         rows = self._work.run(_SELECT_CRASHED, ids=list(ids), states=_names(states), apart=apart)
         return {row.id: row.deliveries for row in rows}
@@ -200,7 +201,7 @@ class Cases:
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
-        """Lock the cases about this payment that have no lease and are with support only for this reason."""
+        """Lock and return the cases that have no lease and are with support only for this reason about this payment."""
         return [_case(row) for row in self._work.run(_LOCK_WITH_SUPPORT, provider=provider, charge=charge, code=code)]
 
     def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
@@ -212,12 +213,12 @@ class Cases:
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
-        """Make these cases due again in ``seconds``."""
+        """Make these cases due again ``seconds`` from now."""
         if ids:
             self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
     def _do_not_wait_for_disk(self) -> None:
-        """Commit without waiting for the disk. A power failure can then lose a delivery count, but nothing depends on it."""
+        """Commit without waiting for the disk. A power failure can then lose the change of the delivery counts."""
         self._work.run("set local synchronous_commit = off")
 
 

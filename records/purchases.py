@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in this order. A provider's dispute status replaces the seller's status."""
+"""The columns that purchase_of() reads, in this order. If the provider reported a dispute status, it replaces the seller's."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -33,7 +33,7 @@ on conflict (seller_id, reference_key) do update set
   consumer = excluded.consumer, dispute = excluded.dispute
 returning (xmax = 0) as created
 """
-"""Insert or update purchases. A seller's file may be older than our records, so ``refunded`` never decreases."""
+"""Insert or update purchases. ``refunded`` never decreases, because the seller's data may be older than the stored data."""
 
 _SELECT_BY_PAYMENT = f"""
 select {PURCHASE_COLUMNS} from purchases p
@@ -86,7 +86,7 @@ class Purchases:
         return sum(row.created for row in self._work.run(_UPSERT, **columns))
 
     def paid_by(self, payments: Sequence[tuple[str, str]]) -> list[Purchase]:
-        """Return the purchases that were paid with one of these payments: (provider, charge)."""
+        """Return the purchases that were paid with one of these payments. A payment is a pair of provider and charge."""
         return [purchase_of(row) for row in self._work.run(_SELECT_BY_PAYMENT, **_columns(payments))]
 
     def add_refunded(self, purchase: UUID, minor: int) -> None:
@@ -94,12 +94,18 @@ class Purchases:
         self._work.run(_RAISE_REFUNDED, id=purchase, minor=minor)
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
-        """Lock the purchases of these payments until the commit: (provider, charge). Other workers wait for the lock."""
+        """Lock the purchases of these payments until the commit. A payment is a pair of provider and charge.
+
+        Other workers wait for the lock.
+        """
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Return, in ascending order, the next ``limit`` charges after ``after`` that have an open dispute at this provider."""
+        """Return at most ``limit`` charges that have an open dispute at this provider.
+
+        The charges come in ascending order. The first charge is the next one after ``after``.
+        """
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
         ]

@@ -51,7 +51,7 @@ def untranslated_words(text: str, *facts: str) -> list[str]:
 
 
 class PageText(HTMLParser):
-    """The text of a page that is displayed or read aloud, without text that is marked as another language."""
+    """The text of a page that is displayed or read aloud. Text that is marked as another language is left out."""
 
     HIDDEN_ELEMENTS: ClassVar = {"script", "style"}
     VOID_ELEMENTS: ClassVar = {"meta", "link", "img", "input", "br", "hr"}

@@ -2,7 +2,7 @@
 
 Each task returns a count, which Flower shows.
 
-Celery does not retry a failed task. The rows of the task are still due in the database, and the sweep sends them again.
+Celery does not retry a failed task. The rows of the task are still due in the database, and the sweep publishes them again.
 """
 
 import json
@@ -50,7 +50,7 @@ for message in HANDLERS:  # the name of a task is the name of its queue
 
 @app.task(name="sweep")
 def sweep() -> int:
-    """Run a sweep. Beat sends this task. The relay sweeps too, because beat cannot send tasks without a broker."""
+    """Run a sweep. Beat sends this task. If the broker is unavailable, beat cannot send it, so the relay also runs sweeps."""
     return Sweep(worker_context().records).run_once()
 
 

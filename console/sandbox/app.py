@@ -32,7 +32,7 @@ _NOT_CARRIED_OUT = Reply(200, {})  # a placeholder; the response mode of the fau
 
 
 class App:
-    """The HTTP API, as an ASGI application without a framework. It uses little CPU, because benchmarks share its machine."""
+    """The HTTP API, as an ASGI application without a framework. It uses little CPU, because benchmarks run on its machine."""
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector

@@ -1,4 +1,4 @@
-"""Runs the HTTP API and the sender of webhooks in one process."""
+"""Runs the HTTP API and the webhook sender of the sandbox in one process."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.webhooks import Webhooks, WebhookSender
 
 KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so that the client closes a connection first
-BACKLOG = 1024  # connections that may wait while all workers start at the same time
+BACKLOG = 1024  # the maximum number of waiting connections; many wait if all workers start at the same time
 
 
 class Protocol(HttpToolsProtocol):
@@ -76,7 +76,7 @@ async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookS
 def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
     if unix is None:
         return socket.create_server((host, port), backlog=BACKLOG)
-    # A killed sandbox may have left its socket. No other sandbox uses it, because the journal was not locked.
+    # A killed sandbox may have left its socket. No running sandbox uses the socket, because it would have locked the journal.
     unix.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(unix))

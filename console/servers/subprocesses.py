@@ -1,4 +1,4 @@
-"""Starts child processes that end with their parent, stops processes step by step, and finds processes by their folder."""
+"""Starts child processes that end with their parent, stops processes step by step, and finds processes by working directory."""
 
 import os
 import signal
@@ -31,7 +31,10 @@ def launch(
     user: User | None = None,
     on_parent_death: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in its own session, which Ctrl-C does not reach. It gets `on_parent_death` when this process ends."""
+    """Start a child in its own session, which Ctrl-C does not reach.
+
+    When this process ends, the child gets the signal `on_parent_death`.
+    """
     owner = "-" if user is None or user.is_current else f"{user.uid}:{user.gid}"
     wrapper = (sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(on_parent_death)), owner)
     _rotate(log)
@@ -48,7 +51,7 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]) -> None:
-    """Send the signal of each step and wait, at most the step's seconds. Return when the process has ended.
+    """Send the signal of each step, and wait at most the seconds of the step. Return when the process ends or after all steps.
 
     No signal is sent to another process that has got the same pid.
     """

@@ -18,7 +18,7 @@ from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_AFTER: Final = "5"  # seconds; a database that restarts is usually available again after this time
-_KEY_RETRY_AFTER: Final = "1"  # seconds; the first request with the key is committed in much less time
+_KEY_RETRY_AFTER: Final = "1"  # seconds; the first request with the key is usually committed sooner
 
 
 class ProblemCode(DescribedEnum):
@@ -177,7 +177,7 @@ _UNREADABLE_FORM: Final = CustomerText(
 )
 CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
-    # This error is for a form that was changed. If a customer enters a wrong value, the form page itself shows the error.
+    # A customer sees this text only if the fields of the form were changed. For a wrong value, the form page shows the error.
     ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,
     ProblemCode.CROSS_SITE_REQUEST: CustomerText(
         "This form came from another site",
@@ -283,7 +283,7 @@ def is_program(request: Request) -> bool:
 
 
 class _AsciiJSONResponse(JSONResponse):
-    """A JSON response in ASCII. It can repeat a client's text with half a surrogate pair, which UTF-8 cannot encode."""
+    """A JSON response in ASCII. UTF-8 cannot encode half a surrogate pair, which a client's text can contain."""
 
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature is Starlette's
         """Return the content as ASCII."""

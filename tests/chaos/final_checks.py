@@ -1,4 +1,4 @@
-"""After a chaos run, checks and compares the database, the provider, the queue of support tasks and the e-mails."""
+"""Checks the result of a chaos run: compares the database, the provider, the queue of support tasks and the e-mails."""
 
 import json
 from base64 import b64decode
@@ -109,7 +109,7 @@ def check_records(installation: Installation, load: Load, flushed_tasks: list[by
 
 
 def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
-    """Check that each accepted request is one case, and that no case is in a worker state."""
+    """Check that each accepted request has exactly one case, and that no case is in a worker state."""
     rows = work.run("select id, intake_key, state, reference from cases").all()
     result.states = Counter(row.state for row in rows)
     cases = {name: row for row in rows if (name := planned_name(row.intake_key))}
@@ -120,7 +120,7 @@ def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
             result.errors.append(f"The request {name} was accepted, but its case is {row.state if row else 'missing'}.")
         elif case and case != str(row.id):
             result.errors.append(
-                f"The response to the request {name} contained case {case}, but the request is case {row.id}."
+                f"The response to the request {name} contained case {case}, but the request created case {row.id}."
             )
     for row in rows:
         if row.state == State.AWAITING_CONFIRMATION and row.reference in load.confirming_references:
@@ -165,7 +165,7 @@ def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, sta
 def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flushed: list[bytes]) -> None:
     """Check that the queue contains every support task and no unknown task.
 
-    A task may be missing if the broker lost it and its case is no longer with support.
+    A task that is no longer open may be missing if the broker lost its message.
     """
     published, lost = count_tasks(queue), count_tasks(flushed)
     tasks, open_tasks = {row.id for row in work.run("select id from support_tasks")}, open_task_ids(work)

@@ -11,7 +11,7 @@ KILLS = {
     "kill the broker": 2,
     "kill the database": 2,
 }
-"""The kinds of SIGKILL. A kind with a higher weight is chosen more often."""
+"""The kinds of SIGKILL, and the weight of each kind. A kind with a higher weight is chosen more often."""
 
 OTHER_FAULTS = {
     "freeze a service": 5,
@@ -31,10 +31,10 @@ OTHER_FAULTS = {
     "repeat and shuffle messages": 4,
     "open a dispute": 4,
 }
-"""The other kinds of faults. A kind with a higher weight is chosen more often."""
+"""The other kinds of faults, and the weight of each kind."""
 
 DELAYED_FAULTS = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
-"""The faults that happen some time after their injection: when a process reaches the point, or a response arrives."""
+"""Faults that do not happen immediately: they happen when a process reaches a point in its code, or a response arrives."""
 
 
 class Fault(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tests that every place in the fault matrix exists, and that the matrix contains every fault of a chaos run."""
+"""Tests that the tests and faults in the fault matrix exist, and that the matrix contains every fault of a chaos run."""
 
 import ast
 from functools import cache

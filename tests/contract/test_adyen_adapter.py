@@ -1,4 +1,4 @@
-"""Adyen's adapter is tested with a fake Adyen, which behaves as Adyen's documents describe, and with faulty responses.
+"""Tests of Adyen's adapter with faulty responses, and with a fake Adyen that behaves as Adyen's documentation describes.
 
 In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
 """
@@ -46,7 +46,7 @@ def spec() -> SpecValidator:
 
 @pytest.fixture
 def server(adyen: FakeAdyen, spec: SpecValidator) -> Iterator[FaultyServer]:
-    """Yield a fake Adyen. Requests and responses without a fault must match Adyen's own API description."""
+    """Yield a fake Adyen. All requests, and all responses without a fault, must match Adyen's own API description."""
     with FaultyServer(spec.wrap(adyen.answer)) as server:
         yield server
     assert spec.errors == []

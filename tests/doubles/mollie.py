@@ -21,7 +21,7 @@ class FakeMollie:
     """The state of the fake: payments, refunds, chargebacks and the responses by idempotency key."""
 
     payments: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """The paid amounts by payment id."""
+    """The paid amount and its currency, by payment id."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
     """The refunds as Mollie returns them, oldest first."""
     chargebacks: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Runs the machine's Chromium, and collects the faults of its pages: script errors, CSP violations and failed requests."""
+"""Runs this machine's Chromium, and collects the faults of pages: script errors, CSP violations and failed requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _CHROMIUM_ARGUMENTS = (
 )
 """Options that stop Chromium's own requests, so that it loads only the pages under test."""
 _AXE_OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-"""Options of axe, the accessibility checker: all default rules, and the rule for the size of targets (WCAG 2.2 AA)."""
+"""Options of axe, the accessibility checker: all default rules, and the rule for the size of buttons and links (WCAG 2.2 AA)."""
 _STATUS_MESSAGE = "Failed to load resource: the server responded with a status of"
 """Chromium's console message for a response with an error status. `_console` ignores it; `_response` checks the status."""
 

@@ -52,9 +52,9 @@ RUN = {"make demo", "make up", "make bench"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a new data directory, so that a demo on this machine is not disturbed.
+    """Yield a new data directory, so that the tests do not disturb a demo that runs on this machine.
 
-    Its path is short, because the path of a socket in this directory has a maximum length.
+    The path of the directory is short, because the path of a socket in it has a maximum length.
     """
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
@@ -137,7 +137,7 @@ def _is_gone(page: str) -> bool:
 
 
 @pytest.mark.slow
-def test_make_bench_prints_its_figures(home: Path) -> None:
+def test_make_bench_prints_positive_figures(home: Path) -> None:
     run = make("bench", home, "-n 100 --json")
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err

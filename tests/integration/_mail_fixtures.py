@@ -17,7 +17,7 @@ _numbers = count(1)
 def a_mail(
     text: str = "Please refund MB-2026-0417.", *, sender: str = "", header: str = "", subject: str = "Refund"
 ) -> bytes:
-    """Return an e-mail from `sender`, or from a new customer. `header` is one more header line."""
+    """Return an e-mail. If `sender` is empty, a new customer is the sender. `header` is one more header line."""
     number = next(_numbers)
     lines = [
         f"From: Ada <{sender or f'ada{number}@example.com'}>",

@@ -199,7 +199,7 @@ def test_a_message_of_a_crashed_consumer_creates_no_second_case(
 ) -> None:
     store_seller_and_purchases(records)
     body = json.dumps(an_event())
-    # After a crash before the acknowledgement, the broker delivers the message again.
+    # As after a crash: the case is committed, but the message was not acknowledged. The broker delivers the message again.
     consume(records, body.encode())
     start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:

@@ -451,7 +451,7 @@ def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, cont
     # The worker with the lease has not recorded the refund yet.
     assert state_of(context.records, case) is State.REFUNDING
     assert progress_of(context.records, event.id) == (True, 1)
-    expire_leases(context.records)  # as if this worker had crashed
+    expire_leases(context.records)  # as if the worker with the lease had crashed
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
     assert progress_of(context.records, event.id) == (False, 2)
@@ -572,7 +572,7 @@ def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Clien
 
 
 class ExternalRefundFirst(UnknownLookups):
-    """An adapter whose lookup finds an external refund as long as the own refund does not exist."""
+    """An adapter whose lookup finds an external refund until the own refund exists."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
         super().__init__(sandbox_adapter)
@@ -595,7 +595,7 @@ def test_an_external_refund_during_an_own_refund_is_reported(web: httpx.Client, 
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUNDING, [])
     context.providers["sandbox"].refund(
         purchase.charge, Money(4900, "EUR"), key=call.operation.key
-    )  # now the delayed call arrives
+    )  # the provider receives the delayed call
     expire_leases(context.records)
     resolve(external_first, [case])
     assert state_of(context.records, case) is State.REFUNDED
@@ -642,7 +642,7 @@ class LateOwnRefund(OnlyExternalRefund):
 def test_an_external_refund_does_not_complete_an_event_without_details(
     context: WorkerContext,
 ) -> None:
-    """Mollie's events contain neither refund nor status, so the event may be about the own refund."""
+    """Mollie's events contain neither a refund nor a status, so an event may be about the own refund."""
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     expire_leases(context.records)
@@ -669,7 +669,7 @@ def test_all_cases_reach_the_state_that_the_sandbox_reports(
 ) -> None:
     """For some charges, the sandbox sends webhooks repeatedly, in the wrong order, or with an invalid signature.
 
-    Only a webhook reports a late failure.
+    A worker can learn of a late failure only from a webhook.
     """
     port = free_port()
     with sandbox_in(
@@ -704,7 +704,7 @@ def test_all_cases_reach_the_state_that_the_sandbox_reports(
 def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
     settings: Settings, context: WorkerContext
 ) -> None:
-    """Mollie uses one event id for all changes of a payment. A change after the lookup must not be lost."""
+    """Mollie uses one event id for all changes of a payment. A change during the lookup needs a second lookup."""
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
     refund = refund_manually(context, purchase)

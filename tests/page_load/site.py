@@ -28,7 +28,7 @@ UNREACHED_LIMIT = "1000000000"
 LIMITS = {
     f"MONEYBACK_{name}": UNREACHED_LIMIT for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")
 }
-"""Rate limits that are so high that no request is refused, because all requests come from one network address.
+"""Rate limits that are so high that no request is refused, although all requests come from one network address.
 
 The web server still counts the requests.
 """

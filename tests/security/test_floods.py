@@ -89,7 +89,7 @@ def test_an_address_without_a_purchase_gets_few_emails_a_day(context: WorkerCont
     }
 
 
-def test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_waits(context: WorkerContext) -> None:
+def test_a_withdrawal_above_the_daily_limit_is_accepted_but_its_email_waits(context: WorkerContext) -> None:
     store_seller_and_purchases(context.records)
     purchase = a_recent_purchase(email="stranger@example.com")
 
@@ -128,12 +128,14 @@ TRACE = (
     Row("ada@example.com", "card-4", "ok", "with_support"),  # Ada's third request; her pending refund counts
     Row("ADA@Example.com", "card-5", "ok", "with_support"),  # another spelling of Ada's address
     Row("eve@example.com", "card-1", "ok", "refunded"),  # another address, and the second refund to card-1
-    Row("mallory@example.com", "card-1", "ok", "with_support"),  # a third address, third request for card-1
+    Row("mallory@example.com", "card-1", "ok", "with_support"),  # a third address, and the third request for card-1
     Row("frank@example.com", "card-3", "ok", "refunded"),
-    Row("gina@example.com", "card-3", "ok", "with_support"),  # Ada's pending refund and Frank's used card-3
+    Row("gina@example.com", "card-3", "ok", "with_support"),  # card-3 already has two refunds: Ada's and Frank's
     Row("grace@example.com", "card-2", "ok", "refunded"),
     Row("grace@example.com", "card-6", "ok", "with_support"),
-    Row("mallory@example.com", "card-7", "ok", "refunded"),  # Mallory's first request was not refunded
+    Row(
+        "mallory@example.com", "card-7", "ok", "refunded"
+    ),  # Mallory's first refund, because her first request was not refunded
 )
 """Requests in the order in which they are sent. The seller allows two automatic refunds in thirty days."""
 

@@ -1,6 +1,6 @@
-"""The code of the planted mistakes, which the simulation must find.
+"""Mistakes that are planted in the product. The simulation must find each mistake.
 
-Each function replaces or wraps a function of the product, and omits one safeguard.
+Each mistake replaces or wraps a function of the product, and omits one safeguard.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ def without_index(index: str) -> CreatePatch:
 
 
 def use_new_key(real: Any) -> Any:
-    """Use a new key for each call."""
+    """Use a new idempotency key for each call to the provider."""
     return lambda context, operation, *, until: real(
         context, replace(operation, key=f"{operation.key}_{context.monotonic()}"), until=until
     )
@@ -164,7 +164,7 @@ def resolve_by_empty_lookup(real: Any) -> Any:
 
 
 def resolve_by_external_refund(real: Any) -> Any:
-    """Resolve a webhook event without a status if a lookup shows an external refund, but does not yet show Moneyback's refund."""
+    """Resolve a webhook event that names no refund, although the lookup shows an external refund and not Moneyback's refund."""
 
     def own_outcome(event: Any, result: Any, *, was_paid: bool) -> Any:
         outcome = real(event, result, was_paid=was_paid)

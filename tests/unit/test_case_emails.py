@@ -77,7 +77,7 @@ def test_without_a_purchase_the_requester_gets_an_email_without_the_text_of_the_
 
 
 def test_a_statutory_withdrawal_without_a_purchase_needs_no_second_request() -> None:
-    """An earlier e-mail says that the withdrawal counts from its date. So this e-mail must not ask for another request."""
+    """The withdrawal counts from the day on which the customer sent it. So the e-mail must not ask for another request."""
     declared_at = datetime(2026, 6, 15, 12, tzinfo=UTC)
     text, html = bodies(
         an_email(EmailKind.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=declared_at)
@@ -154,7 +154,7 @@ FIRST_CASE = UUID("00000000-0000-4000-8000-000000000001")
 
 
 def duplicate_email(first_kind: EmailKind, **changes: Any) -> EmailMessage:
-    """Return the e-mail of a duplicate request. The first case's last e-mail was of `first_kind`."""
+    """Return the e-mail of a duplicate request. The last e-mail about the first case was of `first_kind`."""
     due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, refund="re_1", joined=FIRST_CASE)
     first_view = a_case_view(first_kind, id=FIRST_CASE, **changes)
     return render(due, a_case_view(EmailKind.ALREADY_REQUESTED, locale="de"), LINKS, SENDER, first=first_view)

@@ -165,7 +165,7 @@ def test_a_field_is_parsed_as_rfc_8601_defines(names: NameServer, field: str, re
 
 
 def dmarc(names: NameServer, policies: dict[str, str], sender: str, signed_by: str) -> str:
-    """Return the DMARC result of a mail from `sender` that `signed_by` signed. `policies` has the record of each domain."""
+    """Return the DMARC result of a mail from `sender` that `signed_by` signed. `policies`: the DMARC record of each domain."""
     for name in [name for name in names.records if name.startswith("_dmarc.")]:
         del names.records[name]
     names.records |= {f"_dmarc.{domain}": policy for domain, policy in policies.items()}

@@ -58,7 +58,7 @@ class RateLimiter:
 
     @classmethod
     def of(cls, settings: Settings) -> "RateLimiter":
-        """Create a rate limiter that stores its buckets in the broker, if the broker is a Redis."""
+        """Create a rate limiter. If the broker is a Redis, the limiter stores its buckets in the broker."""
         url = redis_url(settings)
         return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) if url else None)
 
@@ -77,7 +77,7 @@ class RateLimiter:
         """Allow no call to the provider for ``seconds``, because the provider asked for a pause (Retry-After).
 
         The pause applies to all workers. A provider without a rate limit has no shared bucket, so its pause applies to
-        this process only. Other processes receive their own Retry-After.
+        this process only. Another process pauses when it receives Retry-After from the provider itself.
         """
         interval = _interval(per_second)
         with self._lock:

@@ -40,7 +40,7 @@ class Recorded(NamedTuple):
     lost: set[UUID]
     """The cases whose lease was lost. Another worker leased these cases, and their transitions were not recorded."""
     repeat: list[Call]
-    """The calls to make again, under the same key."""
+    """The calls to make again, with the same idempotency key."""
 
 
 def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Call, Result]]) -> Recorded:
@@ -72,7 +72,7 @@ def _changes_nothing(decision: Decision) -> bool:
 
 
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Store the new status of each operation whose case moved, and the amounts of external refunds."""
+    """Store the new statuses of operations whose transitions were recorded, and the amounts of external refunds."""
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )

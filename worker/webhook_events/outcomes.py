@@ -60,7 +60,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The event is processed again later, and goes to support after the last attempt."""
+    """The event is processed again later. If this was the last attempt, support gets a task instead."""
 
     code: OutcomeCode
     detail: str = ""

@@ -16,7 +16,7 @@ from producers.web.templating import READ_METHODS, Page
 from records.storefronts import Storefront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
-"""The headings of our topics. The heading of an operator's topic is made from the name of the topic's folder."""
+"""The headings of Moneyback's topics. The heading of a topic that an operator adds comes from the name of its folder."""
 
 _CACHE = {"cache-control": "public, max-age=300"}
 

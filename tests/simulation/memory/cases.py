@@ -34,7 +34,7 @@ def lock(work: MemoryWork, ids: Sequence[UUID], state: str) -> Iterable[CaseRow]
 
 
 @answers(cases._LOCK_ONE)
-def lock_one(work: MemoryWork, id: UUID) -> Iterable[CaseRow]:  # noqa: A002  # the name of the bound value
+def lock_one(work: MemoryWork, id: UUID) -> Iterable[CaseRow]:  # noqa: A002  # the name of the statement's parameter
     return _rows(work, [id])
 
 

@@ -1,4 +1,4 @@
-"""Converts amounts between Money and Mollie's format: strings with the decimals of the currency."""
+"""Converts amounts between Money and Mollie's format: strings with as many decimals as the currency has."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,5 +13,5 @@ def format_amount(amount: Money) -> dict[str, str]:
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Return Mollie's amount as Money. Raise KeyError, TypeError or ValueError if it is not an amount."""
+    """Return Mollie's amount as Money. Raise KeyError, TypeError or ValueError if ``row`` is not an amount."""
     return Money.parse(row["value"], row["currency"])

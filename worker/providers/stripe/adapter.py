@@ -25,7 +25,7 @@ from worker.providers.stripe.client import ListPage, Row, StripeClient
 from worker.providers.stripe.codes import CAPABILITIES
 from worker.providers.stripe.resources import CHARGE_FIELD, KEY_FIELD, is_about, parse_dispute, parse_refund
 
-MAX_PAGES = 10  # pages of one charge's refunds: a thousand refunds, more than any charge has
+MAX_PAGES = 10  # the maximum for one charge: a thousand refunds or disputes, more than any charge has
 
 Resource = TypeVar("Resource")
 
@@ -50,7 +50,7 @@ class StripeAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Create the refund. A request has no currency, so the currency is checked in the reply."""
+        """Create the refund. The request contains no currency, so this method checks the currency in Stripe's reply."""
         try:
             minor = UNITS.to_provider(amount)
         except UnknownMoneyError:
@@ -80,7 +80,7 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this charge. If it has several disputes, one of them decides."""
+        """Return the dispute status of this charge. If the charge has several disputes, return the deciding one."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:  # records are imported when a command needs them
+if TYPE_CHECKING:  # the package `records` is imported only when a command needs it
     from domain.policies import Seller
     from records import UnitOfWork
 
@@ -14,7 +14,7 @@ SellerId = Annotated[
 
 
 def require_seller(work: "UnitOfWork", seller: str, option: str = "SELLER") -> "Seller":
-    """Return the seller with this id. If there is none, end the command with an error message and exit code 2."""
+    """Return the seller with this id. If there is no such seller, end the command with an error message and exit code 2."""
     known_seller = work.sellers.get(seller)
     if known_seller is None:
         raise typer.BadParameter(

@@ -32,7 +32,7 @@ from records.intake import Submission
 from records.unit_of_work import connect
 
 SELLERS = 20
-WARM_UP = 500  # requests before each measurement with full batches
+WARM_UP = 500  # requests that are processed before the measurement with full batches
 UNLOADED = 200  # requests that are sent one at a time, to measure the latency
 QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown))
 TIMEOUT = 600.0  # seconds until a benchmark fails
@@ -40,7 +40,7 @@ TIMEOUT = 600.0  # seconds until a benchmark fails
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """The figures of a benchmark. The CPU time includes all processes except the benchmark itself."""
+    """The figures of a benchmark. The CPU time is per refund, and includes all processes except the benchmark itself."""
 
     refunds: int
     refunds_per_s: float
@@ -130,7 +130,7 @@ class _Bench:
     def unloaded(self, number: int) -> list[float]:
         """Return the latencies of requests that arrive one at a time: milliseconds from acceptance to refund, sorted.
 
-        The times are those of the database's clock.
+        The database's clock measures the latencies.
         """
         for _ in range(number):
             refunded_before = self._refunded()

@@ -58,7 +58,8 @@ class Transition:
     due_in: float | None = None
     """Seconds until the sweep gives the case to a worker. Until then, the message of the new state is not published.
 
-    None means the normal course: the message is published immediately, and the sweep acts after the timeout of the state.
+    None means the normal course: the message is published immediately. If the case is still in the same state after the
+    timeout of this state, the sweep publishes the message again.
     """
     lease: float | None = None
     """Seconds for which the worker that records this transition leases the case. Writes with an older fence are then refused."""
@@ -117,4 +118,4 @@ def chain_hash(
 
 
 GENESIS = b""
-"""The previous hash of the first row of every case."""
+"""The first row of a history has no previous row. This value is used instead of the hash of a previous row."""

@@ -54,7 +54,7 @@ def _require_one_line(text: str) -> str:
 
 
 def _require_comparable(reference: str) -> str:
-    """Return the reference; raise ValueError if its ``reference_key`` is empty, because then nothing can be compared."""
+    """Return the reference; raise ValueError if its ``reference_key`` is empty, because it then matches no purchase."""
     if not reference_key(reference):
         raise ValueError("This reference has no letter and no digit. Copy it from the e-mail about the purchase.")
     return reference
@@ -144,7 +144,7 @@ class RefundRequest(BaseModel):
     answers: FormAnswers = Field(
         NO_ANSWERS,
         description="what support needs to know about a partial refund or a VAT refund",
-        # The JSON of a request is hashed. Without answers, the hash must be the same as before this field existed.
+        # The JSON of a request is hashed. A request without answers must have the hash that it had before this field existed.
         exclude_if=lambda answers: answers == NO_ANSWERS,
     )
 

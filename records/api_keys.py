@@ -72,7 +72,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """The caller of the API: its seller, and the scopes of its key."""
+    """A program that calls the API: the seller of the program, and the scopes of the program's API key."""
 
     seller_id: str
     scopes: frozenset[ApiScope]
@@ -141,7 +141,7 @@ def _hash(secret: str) -> bytes:
 
 
 def _scopes(names: Collection[str]) -> frozenset[ApiScope]:
-    """Return the known scopes. The scopes of a later version of Moneyback are left out."""
+    """Return the known scopes. A scope that only a later version of Moneyback knows is left out."""
     return frozenset(scope for scope in ApiScope if scope in names)
 
 

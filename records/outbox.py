@@ -81,7 +81,7 @@ class Outbox:
             self.wake()
 
     def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """Store that messages are due, unless they are in the outbox already: (message, bulk, seller, id)."""
+        """Store that messages are due, unless they are in the outbox already. Each is a tuple (message, bulk, seller, id)."""
         if messages:
             self._work.run(
                 _INSERT_IF_ABSENT,

@@ -87,7 +87,7 @@ def empty_database(servers: Servers, database: str) -> None:
 
 
 def close_other_connections(servers: Servers, database: str) -> None:
-    """Close all other connections to a database, because they could write during the next test."""
+    """Close all connections to a database except our own, because another client could write during the next test."""
     _connection(servers, database).execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
@@ -164,7 +164,7 @@ def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
 
 
 def offline_settings(**values: Any) -> Settings:
-    """Return settings for tests without servers, with these values."""
+    """Return settings with ``values``, for tests that use no servers."""
     return Settings(
         database_url=SecretStr("postgresql://nowhere/none"),
         broker_url=SecretStr("memory://"),

@@ -13,7 +13,7 @@ from console.environment import records
 from console.output import Json, minute, print_json, table
 from domain.api_scopes import DEFAULT_SCOPES, ApiScope
 
-if TYPE_CHECKING:  # records are imported when a command needs them
+if TYPE_CHECKING:  # the package `records` is imported only when a command needs it
     from records.api_keys import ApiKey
 
 app = typer.Typer(help="Create, list, rotate and revoke the API keys of sellers.", no_args_is_help=True)
@@ -155,6 +155,6 @@ def _end_of(key: "ApiKey") -> str:
 
 def _no_live_key(key: UUID) -> typer.BadParameter:
     return typer.BadParameter(
-        f"There is no key with the id {key} that still works. `moneyback api-keys list` shows a seller's keys.",
+        f"No key that still works has the id {key}. `moneyback api-keys list` shows a seller's keys.",
         param_hint="KEY",
     )

@@ -49,7 +49,7 @@ def list_(*, json: Json = False) -> None:
             _windows(capabilities),
             _format_duration(capabilities.idempotency_key_ttl),
             "yes" if capabilities.rejects_over_refund else "no",
-            "immediate" if capabilities.default_route.synchronous else "later",
+            "immediately" if capabilities.default_route.synchronous else "later",
             "yes" if capabilities.lookup is Lookup.BY_KEY else "no, by webhook only",
             "yes" if capabilities.lists_refunds else "no",
             f"{capabilities.calls_per_second:g}/s" if capabilities.calls_per_second else "–",
@@ -133,7 +133,7 @@ def check(
 
 
 def _call_provider(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
-    key = f"chk_{uuid4().hex}"  # not the prefix of a case, so that the reconciliation does not report this refund
+    key = f"chk_{uuid4().hex}"  # no case has a key that begins with chk_, so reconciliation does not report this refund
     return [
         _timed("lookup", lambda: adapter.look_up(charge, key=key)),
         _timed("refund", lambda: adapter.refund(charge, amount, key=key)),
@@ -157,7 +157,8 @@ def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
         faults.append("The repeat with the same key returned another refund. Check how often the payment was refunded.")
     if capabilities.lookup is Lookup.BY_KEY and lookup.refund_id != refund.refund_id:
         faults.append(
-            "The last lookup did not find the refund. Run the check again later with another payment, then contact the provider."
+            "The last lookup did not find the refund. Repeat the check later with another payment. If that check also fails, "
+            "contact the provider."
         )
     return faults
 

@@ -21,7 +21,8 @@ from console.servers.subprocesses import Step, end, launch, tail, working_in
 if TYPE_CHECKING:  # not imported at run time, because console.data_dir imports this package
     from console.data_dir import DataDir
 
-# Python runs parent_death.py, and some Python installations do not start without these variables.
+# A server is started through the Python script parent_death.py. Some installations of Python do not start without these
+# variables.
 PASSED_VARIABLES = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
@@ -99,7 +100,7 @@ class Server(ABC):
         with uninterrupted():
             if self._child is not None:
                 end(self._child, self.steps)
-                self.end_leftovers()  # after kill -9 of its main process, PostgreSQL's helpers run for a moment
+                self.end_leftovers()  # if PostgreSQL's main process was killed, its helpers run a moment longer
             self._child = None
 
     def end_leftovers(self) -> None:

@@ -17,7 +17,7 @@ _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
 
 _ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
-"""A letter or digit that may not touch a reference. Japanese has no spaces, so a Japanese letter may touch a reference."""
+"""A letter or digit that must not be directly beside a reference. Japanese letters may, because Japanese has no spaces."""
 
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
 """The text between two references of a list: "MB-1 and MB-2"."""
@@ -154,7 +154,8 @@ def find(text: str) -> list[str]:
 def _references_in(tokens: str, row: Row) -> list[str]:
     """Return the references in the text after a label, or in the text without a label.
 
-    After a label, the first token counts. Each further token counts if it has the same shape: "orders MB-1 and MB-2".
+    After a label, the first token can be a reference. A later token can be a reference if it has the same shape as
+    the first token: "orders MB-1 and MB-2".
     """
     if row.label is None:
         return [tokens] if row.is_reference(tokens) else []

@@ -1,8 +1,8 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-A limit counts what a client sends and does not look up a purchase, so it does not reveal whether the purchase exists. The
+A limit counts only what a client sends. No purchase is looked up, so a refusal does not reveal whether a purchase exists. The
 name of a counter contains a keyed hash of the counted value, so the broker stores no e-mail addresses. If the broker is
-unavailable or is not a Redis, each process counts in its own memory. Customers can then still send forms.
+unavailable or is neither Redis nor Valkey, each process counts in its own memory. Customers can then still send forms.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class RateLimit(StrEnum):
 
     ADDRESS = "address"  # forms with one e-mail address
     REFERENCE = "reference"  # forms with one reference
-    LINK = "link"  # forms on the pages of one link
+    LINK = "link"  # forms on pages that were opened with one signed link
     NETWORK = "network"  # forms from one network
     KEY = "key"  # API calls with one API key
     CALLS = "calls"  # API calls from one network
@@ -84,7 +84,7 @@ class RateLimitedError(Exception):
 class RateLimits:
     """Counts requests in moving windows.
 
-    The counters are in the broker's Redis, where all processes share them, or else in the memory of this process.
+    All processes share the counters in the broker. Without a usable broker, each process counts in its own memory.
     """
 
     def __init__(self, url: str | None, secret: str, limits: Limits) -> None:
@@ -103,13 +103,13 @@ class RateLimits:
         return cls(redis_url(settings), settings.secret_key.get_secret_value(), settings.limits)
 
     def check(self, counted: Mapping[RateLimit, str]) -> None:
-        """Count one request for each of these values; raise a RateLimitedError if one of the limits is reached."""
+        """Count one request for each value in ``counted``. Raise a RateLimitedError if a limit is reached."""
         hits = [(self._items[limit], self._counter_name(limit, value)) for limit, value in counted.items()]
         allowed, storage = self._count(hits)
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            # The client must wait for the longest delay. After a shorter delay, this limit would still refuse the request.
+            # The client must wait for the longest delay. After a shorter delay, another limit would still refuse.
             longest = max(reached, key=delays.__getitem__)
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])

@@ -1,4 +1,4 @@
-"""A plain worker for the canary tests, and helpers that count messages and request refunds."""
+"""A Celery worker without Moneyback's code for the canary tests, and helpers that count messages and request refunds."""
 
 import json
 import os
@@ -21,7 +21,7 @@ QUIET_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class PlainWorker:
-    """A worker with two processes that runs plain_celery_app.py."""
+    """A worker with two processes. It runs the Celery app in plain_celery_app.py."""
 
     QUEUE = "celery"
 
@@ -79,7 +79,7 @@ def children(process: Process) -> list[int]:
 
 
 def count_messages(broker: redis.Redis, queue: str) -> int:
-    """Return the number of messages of a queue that are waiting or unacknowledged."""
+    """Return the number of messages that wait in a queue, plus the unacknowledged messages of all queues."""
     return broker.llen(queue) + broker.hlen("unacked")
 
 

@@ -45,10 +45,10 @@ BEHAVIOURS = {
     "mute": 2,
     "forge": 2,
 }
-"""How the sandbox provider behaves when a charge is refunded. A behaviour with a higher weight is chosen more often.
+"""How the sandbox provider behaves when a charge is refunded, with weights. A behaviour with a higher weight is more frequent.
 
 The sandbox's behaviours `stored500` and `expires` are missing, because it takes hours until such a refund is resolved. The
-simulation tests them.
+simulation tests these two behaviours.
 """
 
 

@@ -25,16 +25,16 @@ UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
     ("refund.everything", {"ids": []}),
     ("refund.execute", {"version": 2, "ids": ["all"], "amount": 1}),
 )
-"""Two invalid Celery calls: an unknown task, and a message of a later version."""
+"""Two Celery calls that a worker must refuse: an unknown task name, and a payload with an unknown version number."""
 
-MAX_OUTAGE = 12.0  # the maximum seconds that a process or server is frozen or down; longer than a lease
+MAX_OUTAGE = 12.0  # seconds; the maximum for which a process or a server is frozen or down. A lease is shorter
 
 
 class FaultActions:
-    """Contains a function for each fault, by the name of the fault. The function takes a random generator.
+    """Injects faults. ``by_name`` maps the name of each fault to a function, which takes a random generator.
 
-    It returns False if there is nothing that the fault could affect. If the fault needs a repair, the function calls
-    ``schedule`` with a delay and a repair function.
+    The function returns False if there is nothing that the fault could affect. If the fault needs a repair, the function
+    calls ``schedule`` with a delay and a repair function.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class FaultActions:
         self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
         self.losses: list[tuple[str, Loss]] = []
-        """The responses that a proxy must still drop, each with the name of its fault."""
+        """The responses that a proxy has not dropped yet, each with the name of the fault that drops it."""
         self.flushed_tasks: list[bytes] = []
-        """The messages of the queue `support.contact` that no helpdesk had read when the broker was emptied."""
+        """The messages that were in the queue `support.contact` when this class emptied the broker."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
             "kill a service": lambda rng: self._kill_any(SERVICES, rng),
             "kill a worker": lambda rng: self._kill_any(WORKERS, rng),

@@ -32,11 +32,11 @@ The pause is short, because faults cannot affect a service that does not run.
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
 """The time options of the sandbox provider, in seconds.
 
-`memory` is the time for which the sandbox stores idempotency keys. Its adapter expects 24 hours.
+`memory` is the time for which the sandbox stores idempotency keys. The sandbox's adapter expects 24 hours.
 """
 
 DRAIN_LIMIT = 120.0
-"""The maximum time in seconds from the last fault until no work remains. Open cases add time: see CASES_PER_SECOND.
+"""The maximum time in seconds from the last fault until no work remains. Open cases extend this limit: see CASES_PER_SECOND.
 
 This limit is longer than a lease, and longer than the three deliveries of a case that crashes its workers, which are 6 s apart.
 """

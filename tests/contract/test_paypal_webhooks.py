@@ -260,7 +260,7 @@ def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     assert isinstance(a_parser().read(signed(body), body, NOON), InvalidSignature)
 
 
-def test_signatures_with_two_configured_webhook_ids_are_valid() -> None:
+def test_a_signature_for_either_of_two_configured_webhook_ids_is_valid() -> None:
     parser = a_parser(ids=f"1AB23456CD789012E, {WEBHOOK_ID}")
     assert parser.read(signed(BODY), BODY, NOON) == [EVENT]
     assert parser.read(signed(BODY, webhook_id="1AB23456CD789012E"), BODY, NOON) == [EVENT]
@@ -510,7 +510,7 @@ class TestFetcher:
             HttpResponse(200, b"x" * (64 * 1024 + 1)),
         ],
     )
-    def test_a_response_with_another_status_or_a_too_long_body_is_an_error(self, response: HttpResponse) -> None:
+    def test_an_unexpected_status_or_a_too_long_body_is_an_error(self, response: HttpResponse) -> None:
         with FaultyServer(lambda _: response) as server, pytest.raises(CertificateError):
             create_fetcher(20.0)(f"{server.url}/CERT-1")
         assert [request.path for request in server.requests] == ["/CERT-1"]

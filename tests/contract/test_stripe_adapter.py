@@ -99,9 +99,7 @@ def test_a_key_is_used_for_one_refund_only(stripe: FakeStripe, adapter: PaymentP
     assert isinstance(other, Unknown), "The first refund with this key may have been paid."
 
 
-def test_a_refund_above_the_remaining_amount_is_declined_with_the_error_type(
-    stripe: FakeStripe, adapter: PaymentProvider
-) -> None:
+def test_a_refund_above_the_remaining_amount_is_declined(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     stripe.refund_by_hand("ch_1", 100)
     assert refund(adapter) == Declined(DeclineReason.PERMANENT, "invalid_request_error")
 
@@ -137,7 +135,7 @@ def test_an_unknown_error_code_is_a_permanent_decline(
 
 
 @pytest.mark.parametrize("status", [*sorted(UNDECIDED_STATUSES), 500, 502, 503, 504])
-def test_a_status_without_a_decision_is_unknown_with_any_error_code(
+def test_a_refund_is_unknown_if_the_http_status_does_not_decide_it(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
     stripe.instead = [error_response(status, "charge_already_refunded")]
@@ -146,7 +144,9 @@ def test_a_status_without_a_decision_is_unknown_with_any_error_code(
 
 
 @pytest.mark.parametrize("code", sorted(UNDECIDED_CODES))
-def test_an_error_code_without_a_decision_is_unknown(stripe: FakeStripe, adapter: PaymentProvider, code: str) -> None:
+def test_a_refund_is_unknown_if_the_error_code_does_not_decide_it(
+    stripe: FakeStripe, adapter: PaymentProvider, code: str
+) -> None:
     stripe.instead = [error_response(400, code)]
     assert refund(adapter) == Unknown("Stripe answered 400.")
 
@@ -398,14 +398,16 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(stripe: FakeStripe
 
 
 @pytest.mark.parametrize("payment", ["ch_1", "pi_1"])
-def test_our_refund_is_listed_with_the_payment_id_that_was_sent(adapter: PaymentProvider, payment: str) -> None:
+def test_our_refund_is_listed_with_the_payment_id_of_our_call(adapter: PaymentProvider, payment: str) -> None:
     refund(adapter, payment)
     page = adapter.list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)
     assert [(listed.charge, listed.key) for listed in page.refunds] == [(payment, "key-1")]
 
 
-def test_an_external_refund_is_listed_with_both_payment_ids(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+def test_an_external_refund_is_listed_by_charge_and_by_payment_intent(
+    stripe: FakeStripe, adapter: PaymentProvider
+) -> None:
     refund_id = stripe.refund_by_hand("ch_1", 500, moneyback_charge="ch_of_another")
     page = adapter.list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)

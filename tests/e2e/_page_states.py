@@ -1,4 +1,4 @@
-"""Every page and page state that a customer can see, with the steps that open it. No worker changes the cases."""
+"""Every page and page state that a customer can see, with the steps that open it. No worker runs, so the cases do not change."""
 
 from collections.abc import Callable, Mapping
 from uuid import UUID
@@ -40,7 +40,7 @@ def act_on(route: Route, *actions: Callable[[Page], object]) -> Route:
 
 
 def open_case(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") -> Route:
-    """Return a route to a page about a new case in a state."""
+    """Return a route to a page about a new case in the state `state`."""
 
     def open_page(page: Page, site: Site, language: str) -> None:
         page.goto(f"{site.url}{_case_path(site, state, purpose)}{path}?lang={language}")
@@ -49,7 +49,7 @@ def open_case(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") -
 
 
 def open_status_after(state: State, *steps: Step) -> Route:
-    """Return a route to the status page of a new case. The case is moved to a state, and then through `steps`."""
+    """Return a route to the status page of a new case. The case first reaches `state`, then takes `steps`."""
 
     def open_page(page: Page, site: Site, language: str) -> None:
         case = record_steps(site.records, a_case(site.records, state, purchase=site.add_purchase()), *steps)
@@ -73,7 +73,7 @@ def open_purchase(page: Page, site: Site, language: str) -> None:
 
 
 def open_purchase_link(page: Page, site: Site, language: str) -> None:
-    """Open the link in the customer's e-mail. Its page has a button that shows the purchase."""
+    """Open the link in the customer's e-mail. The link's page has a button that shows the purchase."""
     purchase = site.add_purchase()
     with site.records.work() as work:
         email_id = work.inquiry_emails.enqueue(

@@ -1,7 +1,8 @@
-"""Fixtures of the browser tests: a browser, the site, and a check after each test that its pages had no fault.
+"""Fixtures of the browser tests: a browser, the site, and a check after each test that the pages of the test had no fault.
 
 Playwright's event loop runs in the thread of the tests. While this loop runs, no other test can start an event loop.
-Therefore each file of tests has its own browser. Playwright's pytest plugin would keep one browser for the whole run.
+Therefore each file of tests opens and closes its own browser. Playwright's pytest plugin is not used, because it would keep one
+browser open for the whole run.
 """
 
 from collections.abc import Callable, Iterator

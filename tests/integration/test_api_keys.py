@@ -204,7 +204,7 @@ def test_a_rotated_api_key_works_until_its_grace_period_ends(site: Site) -> None
     problem_document(site.web.get(f"{REQUESTS_PATH}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
-def test_a_rotation_never_makes_a_key_valid_for_longer_and_a_revoked_key_is_not_rotated(site: Site) -> None:
+def test_a_second_rotation_keeps_the_end_and_a_revoked_key_cannot_be_rotated(site: Site) -> None:
     old, _ = create_api_key(site, *DEFAULT_SCOPES)
     with site.records.work() as work:
         work.api_keys.rotate(old.id, HOUR)
@@ -292,7 +292,7 @@ def test_every_api_key_command_has_help(verb: str) -> None:
 # Idempotency keys
 
 
-def test_an_idempotency_key_in_use_is_answered_with_retry_after(site: Site) -> None:
+def test_a_request_whose_idempotency_key_is_in_use_gets_retry_after(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     with site.records.work() as work:
         assert work.idempotency.claim("api:aurora", "order-4711")
@@ -345,7 +345,7 @@ def test_twenty_different_concurrent_requests_with_one_key_are_one_case(site: Si
     assert site.count_cases() == 1
 
 
-def test_the_response_to_a_repeat_contains_the_current_state(site: Site) -> None:
+def test_the_response_to_a_repeated_request_contains_the_current_state(site: Site) -> None:
     purchase = a_recent_purchase()
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     body = REQUEST_BODY | {"email": purchase.email, "reference": purchase.reference}

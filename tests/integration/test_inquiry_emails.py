@@ -1,4 +1,7 @@
-"""Inquiry e-mails: the worker looks up the purchase and sends each e-mail at most once, to the purchase's address."""
+"""Tests of inquiry e-mails: the worker looks up the purchase, and sends each e-mail at most once.
+
+A purchase lookup link is sent only to the e-mail address that is stored with the purchase.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -189,7 +192,7 @@ def test_two_addresses_that_are_equal_after_case_folding_share_no_purchases(
     assert other.reference not in plain_text(email)
 
 
-def test_one_link_shows_the_purchases_of_two_sellers_with_the_same_reference(
+def test_one_link_shows_all_purchases_with_the_same_reference(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     store_seller_and_purchases(
@@ -337,7 +340,7 @@ def test_the_repr_of_purchase_details_contains_no_private_detail(records: Record
     assert not [secret for secret in SECRETS if secret in repr(stored)]
 
 
-def test_the_products_support_contact_overrides_the_sellers(records: Records) -> None:
+def test_the_support_contact_of_a_product_replaces_the_contact_of_its_seller(records: Records) -> None:
     plain, special = (
         store_purchase(records, details=PurchaseDetails()),
         store_purchase(records, details=PurchaseDetails(technical_support="pro@aurora.example")),

@@ -54,7 +54,7 @@ def test_a_payment_without_a_refund_is_refunded(context: WorkerContext) -> None:
     assert (state_of(context.records, case), len(provider.keys), provider.lookups) == (State.REFUNDED, 1, 1)
 
 
-def test_after_a_failed_lookup_no_refund_is_sent(context: WorkerContext) -> None:
+def test_a_refund_is_not_sent_until_a_lookup_succeeds(context: WorkerContext) -> None:
     provider = a_provider(Unknown("It answered 503."), NotFound())
     scripted = with_adapter(context, provider)
     (case,) = create_executed_cases(scripted, a_charged_purchase("ok"))

@@ -38,7 +38,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Yield a folder with a short path for sockets. User `nobody` can enter this folder, unlike `tmp_path`."""
+    """Yield a folder with a short path for sockets. User `nobody` can enter this folder, but cannot enter `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         yield Path(name)
@@ -53,7 +53,7 @@ def data_dir(folder: Path) -> Iterator[DataDir]:
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[DataDir]:
-    """Yield a data directory after a first start and a stop of the servers. Other tests copy this directory."""
+    """Yield a data directory in which the servers were started and stopped once. Fixture `used_data_dir` copies it."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")
@@ -65,7 +65,7 @@ def prepared() -> Iterator[DataDir]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    """Yield running servers for tests that change nothing. Other tests use `own_servers`."""
+    """Yield running servers that several tests share. A test that stops or kills a server uses `own_servers`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")
@@ -87,7 +87,7 @@ def own_servers(used_data_dir: DataDir) -> Iterator[Servers]:
 
 
 def copy_data_dir(data_dir: DataDir, target: DataDir) -> DataDir:
-    """Copy a data directory with owners and modes. The programs are hard links, because they do not change."""
+    """Copy a data directory with owners and modes. The copied programs are hard links, because programs do not change."""
     shutil.copytree(data_dir.bin, target.create().bin, copy_function=os.link, dirs_exist_ok=True)
     subprocess.run(["/bin/cp", "-Rp", str(data_dir.postgres / "data"), str(target.postgres)], check=True)
     shutil.copy2(data_dir.path / "secrets.json", target.path)
@@ -105,7 +105,7 @@ def query_one(url: str, query: str) -> tuple[object, ...] | None:
 
 
 def start_without_parent_death_signal(server: Server) -> subprocess.Popen[bytes]:
-    """Start a server that does not end when its parent ends, like a server whose console was killed with SIGKILL."""
+    """Start a server that keeps running after its parent process ends. In a test, it is the leftover of a killed console."""
     user_options = (
         {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
     )

@@ -66,7 +66,7 @@ def test_the_help_centre_links_to_the_form(site: Site) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_page_refuses_other_methods(site: Site, method: str) -> None:
+def test_the_help_centre_refuses_post_put_and_delete(site: Site, method: str) -> None:
     response = site.web.request(method, "/")
     assert response.status_code == 405
     assert "doesn’t support this action" in response.text
@@ -97,9 +97,7 @@ def demo(settings: Settings) -> Iterator[tuple[httpx.Client, Path]]:
 
 
 @pytest.mark.parametrize("changes", [{"mailbox_page": False}, {"mailbox_page": True, "sent_mail_dir": None}])
-def test_without_its_setting_or_a_mail_folder_there_is_no_mailbox_page(
-    settings: Settings, changes: dict[str, Any]
-) -> None:
+def test_the_mailbox_page_needs_its_setting_and_a_mail_folder(settings: Settings, changes: dict[str, Any]) -> None:
     with serve(app(settings.model_copy(update=changes))) as web:
         assert web.get("/mailbox").status_code == 404
 

@@ -60,7 +60,7 @@ class OneResponse:
 @pytest.mark.parametrize(
     ("command", "response"), [("BRPOP", None), ("RPOP", None), ("HGET", b"no envelope"), ("BRPOP", [b"queue", b"{}"])]
 )
-def test_the_client_changes_only_the_responses_that_carry_a_message(command: str, response: Any) -> None:
+def test_the_client_changes_only_responses_that_contain_a_message(command: str, response: Any) -> None:
     parsed = Client().parse_response(OneResponse(response), command)
     assert parsed == ((b"queue", envelope_of(b"{}", parsed)) if response == [b"queue", b"{}"] else response)
 

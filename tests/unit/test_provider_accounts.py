@@ -29,7 +29,7 @@ def test_a_url_with_https_or_of_this_machine_is_accepted(url: str) -> None:
 @pytest.mark.parametrize(
     "url", [*LOOKALIKES, "http://api.stripe.com", "ftp://127.0.0.1", "https://", "api.stripe.com", ""]
 )
-def test_a_url_of_another_machine_without_https_is_refused(url: str) -> None:
+def test_an_invalid_or_unencrypted_url_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="Use https"):
         StripeAccount.model_validate({"api_key": "sk_test_1", "api_base": url})
 
@@ -40,5 +40,5 @@ def test_an_account_on_this_machine_or_in_the_sandbox_is_a_test_account(url: str
 
 
 @pytest.mark.parametrize("url", ["https://api-m.paypal.com", *(url.replace("http:", "https:") for url in LOOKALIKES)])
-def test_any_other_account_is_not_a_test_account(url: str) -> None:
+def test_an_account_on_another_host_is_not_a_test_account(url: str) -> None:
     assert not PROVIDERS["paypal"].is_test_account(paypal(url))

@@ -52,8 +52,8 @@ class CallPool:
     ) -> None:
         """Make a call for each argument, and pass the results to ``record`` in groups.
 
-        Wait for slow calls only if the pool has too few free threads. If a call is still running when this method
-        returns, the thread of the call passes the result to ``record`` later.
+        After MAX_WAIT_SECONDS, wait for slow calls only if the pool has too few free threads. If a call is still running
+        when this method returns, the thread of the call passes the result to ``record`` later.
         """
         running = self._submit(call, arguments)
         for results in self._collect(running, max_wait=MAX_WAIT_SECONDS):

@@ -408,9 +408,9 @@ def _refuse_changes_of_history() -> None:
 def _grant_role() -> None:
     """Create the role of the services, and grant it rights.
 
-    The role cannot change stored rows of the history and the policies, or the version of the database. The login of the
-    services is a member of this role. If the owner of the database cannot create roles, a database administrator must create
-    the role before the migration.
+    The role cannot change or delete rows of the history and of the policies. It cannot change the stored schema version. The
+    services log in as a database user that is a member of this role. If the owner of the database cannot create roles, a
+    database administrator must create the role before the migration.
     """
     op.execute("""
         do $$ begin

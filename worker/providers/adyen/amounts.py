@@ -11,10 +11,10 @@ UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
 
 
 def format_amount(amount: Money) -> dict[str, Any]:
-    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError if Adyen has no such amount: half a rupiah."""
+    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError for an amount that Adyen lacks, like half a rupiah."""
     return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Return Adyen's amount as Money. Raise UnknownMoneyError if it is not an amount of a known currency."""
+    """Return Adyen's amount as Money. Raise UnknownMoneyError if ``row`` is not an amount of a known currency."""
     return UNITS.from_provider(row["value"], row["currency"])

@@ -17,7 +17,7 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""By status of a failed refund: the field of the transaction that contains the reason."""
+"""For each status of a failed refund: the field of the transaction that contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ MARGIN = timedelta(hours=12)
 
 The refund and the update are usually seconds apart.
 """
-MAX_PAGES = 10  # of 500 refunds each, for the refunds of one day
+MAX_PAGES = 10  # the most pages, of 500 refunds each, that the search for a capture's refund reads
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -32,7 +32,7 @@ STATUSES: Mapping[str, str] = {
 }
 """The status of a refund by the status of its transaction."""
 
-# The form of our keys. A shop may write other texts into these fields, even an e-mail address.
+# The form of our idempotency keys. A shop may write other texts into custom_field and invoice_id, even an e-mail address.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -128,7 +128,8 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
         refund = Refund(
             id=info["transaction_id"],
             charge=capture if is_identifier(capture) else "",
-            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # negative: the seller pays
+            # PayPal's amount is negative, because the seller pays
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),

@@ -46,7 +46,7 @@ class StripeClient:
         self._disputes = sdk.v1.disputes
 
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> Row | Declined | Unknown:
-        """Create a refund under this idempotency key."""
+        """Create a refund with the idempotency key ``key``."""
         parameters: Any = dict(request)
         return _call_sdk(lambda: self._refunds.create(parameters, {"idempotency_key": key}))
 
@@ -60,7 +60,7 @@ class StripeClient:
 
 
 def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
-    """Return Declined only if the error proves that Stripe did nothing."""
+    """Return Declined if the error proves that Stripe did nothing, otherwise Unknown."""
     status = error.http_status
     if status is None:
         if isinstance(error.__cause__, requests.Timeout):
@@ -81,7 +81,7 @@ def _call_sdk(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unkno
         return call().to_dict()
     except stripe.StripeError as error:
         return result_of_error(error)
-    except Exception as error:  # noqa: BLE001 - the SDK raises any error for an invalid reply, and money may have moved
+    except Exception as error:  # noqa: BLE001 - an invalid reply can cause any error, and money may have moved
         return Unknown(f"Stripe's answer cannot be read: {type(error).__name__}.")
 
 

@@ -19,13 +19,16 @@ from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 
 KEY_FIELD = "moneyback_key"
-"""The field of a refund's metadata with our idempotency key. Lookups need it, because Stripe deletes keys after a day."""
+"""The field of a refund's metadata that contains our idempotency key.
+
+A lookup finds our refund by this field, because Stripe itself deletes an idempotency key after a day.
+"""
 CHARGE_FIELD = "moneyback_charge"
 """The field of a refund's metadata that contains the id in our request: the id of a charge or of a payment intent."""
 
 
 class Refund(NamedTuple):
-    """One refund. Its payment has two ids: of the charge and of the payment intent. A purchase has one of the two ids."""
+    """One refund. Its payment has the id of a charge and the id of a payment intent. A purchase stores one of the two ids."""
 
     id: str
     charge: str | None

@@ -1,7 +1,8 @@
 """Accepts refund requests of concurrent threads in shared commits (group commit).
 
 Each commit waits for the disk. If many requests arrive at the same time, one commit stores up to MAX_BATCH requests. If only
-one request arrives, it is committed immediately. Each thread returns after the commit of its request, so no request is lost.
+one request arrives, it is committed immediately. Each thread returns after the commit of its request, so no accepted request
+is lost.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MAX_BATCH = 100  # requests in one commit. A commit takes about as long as one row, so larger batches save little time
+MAX_BATCH = 100  # requests in one commit. A commit takes as long as one insert, so larger batches save little time
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Write each transition and update its case, unless another worker has moved or leased the case in the meantime."""
+"""Write each transition and update its case, unless another worker has moved or leased the case after the caller read it."""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash

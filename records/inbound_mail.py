@@ -1,4 +1,4 @@
-"""Store inbound mails of every kind. A row contains the ids of the cases and of the inquiry e-mail that its mail led to."""
+"""Store inbound mails of every kind. A row also has the ids of the cases and of the inquiry e-mail that the mail led to."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -95,7 +95,7 @@ class InboundMails:
     def keep(self, mails: Sequence[ReceivedMail]) -> set[str]:
         """Store these mails. Return the Message-IDs that are new.
 
-        If another process is storing one of these mails, wait for its commit.
+        If another process is storing one of these mails, wait until that process commits.
         """
         rows = self._work.run(
             _INSERT,

@@ -62,7 +62,7 @@ class PurchaseWithDetails:
     support_email: str
     website: str | None
     whom_to_ask: str | None
-    """The contact for technical support: the product's contact, or the seller's contact if the product has none."""
+    """The contact for technical support: the contact of the purchase, or else the contact of the seller."""
     details: PurchaseDetails
 
 

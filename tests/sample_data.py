@@ -32,7 +32,7 @@ def a_seller(**changes: Any) -> Seller:
 
 
 def a_policy(**changes: Any) -> Policy:
-    """Return a policy that allows refunds within thirty days. It is in force since two years before `NOON`."""
+    """Return a policy that allows refunds within thirty days. It came into force two years before `NOON`."""
     values: dict[str, Any] = {
         "seller_id": "aurora",
         "version": 1,

@@ -10,7 +10,8 @@ def page() -> str:
     rules = [(f"`{rule.__name__}`", docstring_text(rule).partition("\n\n")[0]) for rule in RULES]
     head = ("code", "for support", "for the customer")
     codes = [
-        (f"`{code}`", code.support, code.customer or "– (only that support reviews the request)") for code in ReasonCode
+        (f"`{code}`", code.support, code.customer or "– (the customer reads only that support reviews the purchase)")
+        for code in ReasonCode
     ]
     return document(
         "The rules of an automatic refund",

@@ -42,7 +42,7 @@ KEY_REUSED = ErrorResponse(
 KEY_IN_USE = ErrorResponse(409, "idempotency_key_in_use", "A call with this key is still being carried out.")
 BUSY = ErrorResponse(429, "rate_limited", "Too many calls; nothing was carried out.", ((b"retry-after", b"1"),))
 BROKEN = ErrorResponse(
-    500, "internal_error", "Something went wrong here; the refund may or may not have been carried out."
+    500, "internal_error", "Something went wrong at the sandbox; the refund may or may not have been carried out."
 )
 JOURNAL_FULL = ErrorResponse(503, "journal_unwritable", "The journal cannot be written; nothing was carried out.")
 TIMED_OUT = ErrorResponse(

@@ -40,7 +40,7 @@ def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
 
 
 class Outbox:
-    """The events that no receiver has acknowledged yet."""
+    """The events that the receiver has not acknowledged yet."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, Event] = {}

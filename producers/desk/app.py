@@ -51,5 +51,5 @@ def app(settings: Settings | None = None) -> FastAPI:
 
 
 def serve(host: str, port: int, settings: Settings | None = None) -> None:
-    """Serve the desk until the process is stopped. The desk has no sign-in, so only support may reach its address."""
+    """Serve the desk until the process is stopped. The desk has no sign-in, so only support may have access to it."""
     run(app(settings), host, port)

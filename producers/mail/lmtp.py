@@ -1,4 +1,4 @@
-"""Receives mail from a mail server by LMTP (RFC 2033) or SMTP; a mail is accepted only after its commit.
+"""Receives mail from a mail server by LMTP (RFC 2033) or SMTP; a mail is accepted only after the database has committed it.
 
 A mail that support must read is also stored in a maildir and flagged there, because the mail server keeps no copy.
 """
@@ -62,7 +62,8 @@ class LmtpServer:
         raw = envelope.original_content or b""
         if _FORBIDDEN_BYTES.search(raw):
             return "554 5.6.0 Lines must end in CR LF, and NUL is not allowed"
-        if (envelope.mail_from or NULL_SENDER) == NULL_SENDER:  # the final server adds Return-Path (RFC 5321, 4.4)
+        # The server that delivers a mail adds the header Return-Path (RFC 5321, 4.4). Here, Moneyback is that server.
+        if (envelope.mail_from or NULL_SENDER) == NULL_SENDER:
             raw = b"Return-Path: <>\r\n" + raw
         async with self._slots:
             return await asyncio.to_thread(self._ingest_mail, raw)

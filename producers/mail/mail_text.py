@@ -30,7 +30,7 @@ class MailTexts(NamedTuple):
 
     @property
     def is_encrypted(self) -> bool:
-        """True if the mail has no readable text. Its text is encrypted, or is inside an S/MIME signature that is not read."""
+        """True if the mail has no readable text. Its text is encrypted, or is in an S/MIME signature, which is not read."""
         return bool(self.encrypted) and not (self.plain.strip() or self.html.strip())
 
     @property
@@ -117,7 +117,7 @@ def _decode(part: Part) -> str:
 
 
 _ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
-"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers do the same replacement."""
+"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers use the same larger charsets."""
 
 
 _ATTRIBUTION_VERB = (
@@ -125,7 +125,7 @@ _ATTRIBUTION_VERB = (
 )
 """The verb of an attribution, with the rest of the line up to its colon, in ten languages.
 
-An attribution is the text above a quotation that names the quoted author, such as "Ada wrote:".
+An attribution is the text above a quotation. It names the quoted author, such as "Ada wrote:".
 """
 
 _ATTRIBUTION = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_ATTRIBUTION_VERB}")

@@ -45,9 +45,9 @@ MAX_REFERENCES = 5  # requests in one mail; each request can cause an e-mail, an
 MAX_COMMENT = 4_000  # characters of a comment, as in the refund form
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
-"""The maximum number of characters of a header; the rest is ignored. The standard library takes a minute for a long header.
+"""The maximum number of characters of a header; the rest is ignored.
 
-Only the header References is long in real mails.
+The standard library takes a minute to parse a very long header. Only the header References is long in real mails.
 """
 
 
@@ -179,7 +179,7 @@ def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailK
     """Return the kind of a customer's mail.
 
     A mail that names a purchase is a request, even if it does not ask for a refund. There are two exceptions: a mail that
-    only says thanks, and a reply with new text that names the purchase only in its quotation. A mail that asks for a
+    only says thanks, and a reply that has new text but names the purchase only in the quoted text. A mail that asks for a
     refund, but names no purchase, gets the kind NO_REFERENCE. Words in the subject of a reply do not count as the
     customer's words, because another author may have written the subject.
     """
@@ -259,7 +259,7 @@ def _comment(text: str) -> str:
 def _locale(message: Part, text: str) -> str:
     """Return the language of the text. If it is unclear, return the language in the header Content-Language, or English.
 
-    The text counts first, because Content-Language is often only a setting of the mail client.
+    The language of the text has priority, because Content-Language is often only a setting of the mail client.
     """
     declared = header(message, "content-language").strip()[:2].casefold()
     return detect_language(text) or (declared if declared in SUPPORTED_LANGUAGES else "en")

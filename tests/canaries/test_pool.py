@@ -1,4 +1,4 @@
-"""Canaries: the effect of a slowly ending child process on Celery's process pool."""
+"""Canaries: a child process that ends slowly, while the worker connects to the broker again."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ WITH_CORRECTION = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
-def test_a_slowly_ending_child_ends_only_a_plain_worker_that_reconnects(
+def test_a_slowly_ending_child_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, str]
 ) -> None:
     worker = start_plain_worker(**options)

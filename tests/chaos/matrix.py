@@ -1,4 +1,6 @@
-"""The fault matrix: each fault, its expected effect, and the places where it is tested. test_matrix.py checks that they exist.
+"""The fault matrix: each fault, its expected effect, and the places where it is tested.
+
+test_matrix.py checks that the places exist.
 
 A place has one of these forms:
 - `folder/file.py::name`: a test
@@ -109,7 +111,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Messages that are repeated, out of order or invented, or that name final or unknown cases",
+        "Messages that are repeated, out of order or invented, or that name unknown cases or cases in a final state",
         "The messages have no effect.",
         (
             "chaos: repeat and shuffle messages",
@@ -135,7 +137,7 @@ MATRIX = (
     ),
     Row(
         "A deadlock, a serialization failure, a statement that takes too long, or no free connection to the database",
-        "No request is accepted and no refund is sent. The work is repeated later, and finds a refund that was already made.",
+        "No request is accepted and no refund is sent. The work is repeated later, and finds a refund from before the fault.",
         (
             f"{DATABASE}test_a_refund_is_found_again_after_a_deadlock",
             "simulation: serialization_failure",
@@ -160,7 +162,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "The provider's response is lost, before or after the refund was made; the refund is made late",
+        "The call to the provider is lost; the provider's response is lost after the refund; the refund is made late",
         "The outcome counts as unknown, never as failed. A lookup, or a repeat with the same key, finds the refund.",
         (
             "charge: hang",
@@ -201,8 +203,8 @@ MATRIX = (
     ),
     Row(
         "A 429 with Retry-After; a response that arrives byte by byte; a provider that hangs for every call",
-        "No call is made before the time in Retry-After. Each call has one deadline. A call that could end after its task is not"
-        " started.",
+        "No call is made before the time in Retry-After. Each call has one deadline. No call starts if it could end after the"
+        " deadline of its Celery task.",
         (
             "charge: busy",
             "charge: drip",
@@ -296,7 +298,7 @@ MATRIX = (
     ),
     Row(
         "A worker is frozen during a call, for longer than its lease, and then continues",
-        "The fence refuses the worker's late write, so it overwrites no newer result.",
+        "The late write has an old fence, so it is refused and overwrites no newer result.",
         (
             "chaos: freeze a service",
             "chaos: freeze at a point",
@@ -315,7 +317,7 @@ MATRIX = (
     ),
     Row(
         "Secrets change while the services run; host names or certificates are wrong",
-        "The outcome is unknown. When an operator has corrected the configuration, the same refund continues.",
+        "The outcome of a refund is unknown. When an operator has corrected the configuration, the same refund continues.",
         (
             f"{SANDBOX}test_refused_credentials_are_reported",
             "integration/test_sandbox_webhooks.py::test_with_two_secrets_each_webhook_has_two_signatures",
@@ -333,7 +335,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Two faults from two different rows at the same time",
+        "Two faults from two different rows of this table at the same time",
         "The effects are the same as for each fault alone.",
         ("chaos/test_chaos.py::test_with_faults_each_request_ends_once_and_nothing_is_paid_twice",),
     ),

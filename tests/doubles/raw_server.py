@@ -84,7 +84,7 @@ SLOW_RESPONSES = {
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
     "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
 }
-"""Responses for tests that send byte by byte."""
+"""Responses by name. The tests send these responses byte by byte."""
 
 UNREADABLE = {
     "an empty body": http_response(200, b""),

@@ -101,7 +101,7 @@ def test_a_customer_without_a_refund_sees_the_reason_and_the_contact(page: Page,
     assert site.count_refunds(purchase) == 0
 
 
-def test_private_data_of_a_purchase_needs_an_emailed_link_that_works_once(page: Page, site: Site) -> None:
+def test_an_emailed_link_shows_the_private_data_of_a_purchase_once(page: Page, site: Site) -> None:
     purchase = site.add_purchase()
     page.goto(f"{site.url}/lookup")
     page.get_by_label("Email address").fill(purchase.email)
@@ -242,7 +242,7 @@ selector => {
 
 
 def tab_to(page: Page, selector: str, *, limit: int = 25) -> None:
-    """Press Tab until the element of `selector` has the focus, at most `limit` times."""
+    """Press Tab until an element that matches `selector` has the focus, at most `limit` times."""
     for _ in range(limit):
         page.keyboard.press("Tab")
         is_reached, is_outlined, element = page.evaluate(FOCUSED, selector)
@@ -255,7 +255,7 @@ def tab_to(page: Page, selector: str, *, limit: int = 25) -> None:
 
 
 def test_a_consumer_withdraws_and_gets_an_acknowledgement(page: Page, site: Site) -> None:
-    """The consumer withdraws in two steps, and the withdrawal is stored immediately. The refund needs the e-mailed link."""
+    """The consumer withdraws in two steps, and the second step stores the withdrawal. The refund needs the e-mailed link."""
     purchase = site.add_purchase()
     page.goto(f"{site.url}/")
     page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()
@@ -301,7 +301,7 @@ def test_pages_and_emails_are_in_the_customers_language(visit: Visit, site: Site
 
 
 def untranslated_sentences(text: str, language: str) -> list[str]:
-    """Return the English sentences in the text for which the language's catalogue has a translation."""
+    """Return the English sentences that the text contains, although the language's catalogue has their translations."""
     entries = [entry for entry in read_catalogue(language) if entry.string and entry.string != entry.id]
     return [
         entry.id for entry in entries if isinstance(entry.id, str) and len(entry.id) > MIN_LENGTH and entry.id in text

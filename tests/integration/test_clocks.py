@@ -75,7 +75,8 @@ def test_hosts_with_wrong_clocks_take_no_case_from_each_other(
         sender.send_task(RefundOutcomeUnknown.queue, [message], queue=RefundOutcomeUnknown.queue)
         return all("outcome_unknown" in event_names(records, case) for case in hanging)
 
-    # the event shows that the first worker kept its cases; the second worker would have found and recorded the refunds
+    # The first worker records this event when its call ends without a response. If the other worker had taken the cases, it
+    # would have found the refunds and recorded them as paid.
     eventually(send_and_check)
     eventually(lambda: [state_of(records, case) for case in cases] == ["refunded"] * 5 + ["with_support"])
     assert [count_refunds(sandbox_settings, records, case) for case in cases] == [1] * 5 + [0]

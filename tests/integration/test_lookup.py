@@ -47,7 +47,7 @@ def claim_inquiry_emails(site: Site) -> list[InquiryEmail]:
 
 
 def create_link(site: Site, purchase: Purchase, locale: str = "en") -> tuple[UUID, str]:
-    """Enqueue and claim an inquiry e-mail, as a worker does before it sends the e-mail. Return its id and its link's path."""
+    """Enqueue an inquiry e-mail, and claim it as a worker does. Return the id of the e-mail and the path of its link."""
     with site.records.work() as work:
         email_id = work.inquiry_emails.enqueue(
             kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale
@@ -197,7 +197,7 @@ def test_a_link_for_another_purpose_opens_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in InquiryEmailKind if kind is not InquiryEmailKind.PURCHASE])
-def test_an_inquiry_email_of_another_kind_opens_nothing(site: Site, kind: InquiryEmailKind) -> None:
+def test_a_link_with_the_id_of_another_kind_of_inquiry_email_opens_nothing(site: Site, kind: InquiryEmailKind) -> None:
     with site.records.work() as work:
         email_id = work.inquiry_emails.enqueue(kind=kind, email="ada@example.com", locale="en")
     with site.records.work() as work:
@@ -214,7 +214,7 @@ def test_a_link_that_was_not_sent_yet_opens_nothing(site: Site) -> None:
     assert site.web.post(site.link_path(Purpose.OPEN, email_id)).status_code == 410
 
 
-def test_the_form_of_the_link_accepts_no_fields(site: Site) -> None:
+def test_the_form_on_the_page_of_the_link_accepts_no_fields(site: Site) -> None:
     _, link = create_link(site, store_purchase(site))
     assert site.web.post(link, data={"note": "other"}).status_code == 422
     assert site.web.post(link).status_code == 200

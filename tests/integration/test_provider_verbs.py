@@ -122,7 +122,7 @@ def test_every_provider_package_has_the_same_layout() -> None:
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_the_settings_that_a_provider_names_are_fields_of_its_account(name: str) -> None:
+def test_each_provider_spec_names_settings_of_its_account(name: str) -> None:
     spec = PROVIDERS[name]
     assert {spec.test_setting, spec.webhook_setting} <= set(spec.account.model_fields)
 
@@ -220,7 +220,7 @@ def test_the_check_fails_if_the_provider_ignores_idempotency_keys(settings: Sett
         (("sandbox", *AMOUNT), "--charge"),
     ],
 )
-def test_an_impossible_check_is_a_usage_error(
+def test_a_check_with_invalid_arguments_is_a_usage_error(
     sandbox_settings: Settings, process: SandboxProcess, arguments: tuple[str, ...], message: str
 ) -> None:
     run = moneyback(sandbox_settings, "providers", "check", *arguments)
@@ -309,7 +309,7 @@ def test_reconciliation_with_an_unreadable_refund_list_has_exit_code_1(
         (("--since", "2026-13-01"), "2026-11-01"),
     ],
 )
-def test_an_impossible_reconciliation_is_a_usage_error(
+def test_a_reconciliation_with_invalid_arguments_is_a_usage_error(
     sandbox_settings: Settings, arguments: tuple[str, ...], message: str
 ) -> None:
     run = moneyback(sandbox_settings, "reconcile", *arguments)

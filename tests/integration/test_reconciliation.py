@@ -142,7 +142,7 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
 
 
 def move_operations_back_a_day(records: Records) -> None:
-    """Make all operations one day older. A provider's list may be some hours late, so newer operations are not reported."""
+    """Make all operations one day older. The reconciliation ignores operations of the last hours, because a list may be late."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
@@ -191,7 +191,7 @@ def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerCont
 
 
 def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provider: Provider) -> None:
-    """The operations fill more than one batch, so tasks are written while later operations are read."""
+    """The operations fill more than one batch, so support tasks are written while later operations are read."""
     cases = create_old_refunds(context, *(a_charged_purchase("ok") for _ in range(60)))
     with context.records.work() as work:  # 40 copies of each operation
         for copy in range(40):
@@ -224,7 +224,7 @@ def test_a_refund_sent_before_the_list_starts_is_not_missing(context: WorkerCont
 
 
 @pytest.mark.parametrize("status", RefundStatus)
-def test_an_external_refund_of_a_known_purchase_is_unexpected(
+def test_an_external_refund_of_a_known_purchase_is_unexpected_unless_it_failed(
     context: WorkerContext, provider: Provider, status: RefundStatus
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -251,7 +251,7 @@ def test_a_refund_with_a_key_of_moneyback_but_without_an_operation_is_unexpected
 
 
 def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
-    """The backup is older than the request, so the customer's second request is a new case with a new key."""
+    """The backup does not contain the first case, so the customer's second request is a new case with a new key."""
     fully_refunded, partly_refunded = a_charged_purchase("ok"), a_charged_purchase("ok")
     store_seller_and_purchases(context.records, fully_refunded, partly_refunded)
     first_refund = provider.add_refund(fully_refunded.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
@@ -264,7 +264,7 @@ def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: Work
     assert [refund for refund in provider.refunds if refund.charge == fully_refunded.charge] == [first_refund]
 
 
-def test_a_second_refund_with_one_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
+def test_a_second_refund_with_the_same_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
     """The provider lost the key and paid again."""
     purchase = a_charged_purchase("ok")
     create_old_refunds(context, purchase)
@@ -365,11 +365,11 @@ def test_a_second_run_creates_no_second_support_task(context: WorkerContext, pro
         assert work.run("select count(*) from outbox where queue = 'support.publish'").scalar_one() == 3
 
 
-ENDLESS_ERRORS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
+ENDLESS_ERRORS: list[Unknown | Exception] = [Unknown("The provider answered 503.")] * 1_000
 
 
 @pytest.mark.parametrize("pages_before", [0, 1, 2])
-def test_an_incomplete_list_reports_no_missing_refund(
+def test_no_refund_is_missing_if_the_list_is_incomplete(
     context: WorkerContext, provider: Provider, pages_before: int
 ) -> None:
     missing = a_charged_purchase("ok")
@@ -382,7 +382,11 @@ def test_an_incomplete_list_reports_no_missing_refund(
 
     provider.next_errors = [] if pages_before else list(ENDLESS_ERRORS)
     result = reconcile(_without_pauses(context), "sandbox", datetime.now(UTC) - EIGHT_DAYS, on_progress)
-    assert (result.listed, result.incomplete, result.discrepancies) == (3 * pages_before, "It answered 503.", Counter())
+    assert (result.listed, result.incomplete, result.discrepancies) == (
+        3 * pages_before,
+        "The provider answered 503.",
+        Counter(),
+    )
     assert provider.pages == pages_before + MAX_ATTEMPTS
     assert payment_tasks(context.records) == []
 
@@ -395,7 +399,7 @@ def test_an_exception_of_the_adapter_makes_the_list_incomplete(context: WorkerCo
 
 def test_a_failed_page_is_requested_again(context: WorkerContext, provider: Provider) -> None:
     create_old_refunds(context, a_charged_purchase("ok"))
-    provider.next_errors = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
+    provider.next_errors = [Unknown("The provider answered 503."), Unknown("Too many calls.", retry_after=0.01)]
     result = run_reconciliation(_without_pauses(context))
     assert (result.listed, result.incomplete) == (1, "")
 

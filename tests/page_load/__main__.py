@@ -1,4 +1,4 @@
-"""`python -m tests.page_load`: measures the size and latency of the pages, and the accepted requests per second.
+"""`python -m tests.page_load`: measures the size and latency of the pages, and how many refund forms are accepted per second.
 
 The load generator, the web server, PostgreSQL and Valkey share the cores of one machine.
 """
@@ -52,7 +52,7 @@ def main() -> int:
         for name, path in installation.pages().items():
             out.print(f"· {name}: {PAGES_PER_SECOND:g} per second for {seconds:g} s", highlight=False)
             figures["pages"][name] = _measure(installation, path, rate=PAGES_PER_SECOND, seconds=seconds)
-        out.print(f"· requests: {REQUESTS_PER_SECOND:g} per second for {seconds + 5:g} s", highlight=False)
+        out.print(f"· refund form: {REQUESTS_PER_SECOND:g} per second for {seconds + 5:g} s", highlight=False)
         before = installation.count_cases()
         measured = _measure(installation, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
         figures["requests"] = {**measured, "stored": installation.count_cases() - before}
@@ -105,7 +105,15 @@ def _percentile(times: list[float], share: int) -> float:
 def _show(figures: dict[str, Any]) -> bool:
     """Print the table, and return whether every target was reached."""
     table = Table(title=f"All processes share {figures['cores']} cores. PostgreSQL: {figures['postgresql']}")
-    for column in ("page", "per second", "p50 ms", "p99 ms", "web: CPU ms", "DB: CPU ms", "answers"):
+    for column in (
+        "page",
+        "per second",
+        "p50 ms",
+        "p99 ms",
+        "web: CPU ms/request",
+        "DB: CPU ms/request",
+        "responses by status",
+    ):
         table.add_column(column)
     rows = {**figures["pages"], "refund form, sent": figures["requests"]}
     for name, measured in rows.items():
@@ -130,7 +138,7 @@ def _show(figures: dict[str, Any]) -> bool:
         ),
         (
             requests["answers"] == {"303": requests["stored"]} and requests["per_s"] > REQUESTS_PER_SECOND * 0.95,
-            f"{REQUESTS_PER_SECOND:g} requests per second, none lost: {requests['per_s']}, {requests['stored']} stored",
+            f"{REQUESTS_PER_SECOND:g} forms per second, none lost: {requests['per_s']} per second, {requests['stored']} stored",
         ),
     )
     for reached, target in targets:

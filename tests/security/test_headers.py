@@ -74,7 +74,7 @@ def test_every_route_sends_all_security_headers(site: Site, application: Callabl
             assert response.status_code != 500, path
 
 
-def test_pages_of_a_case_are_not_cached(site: Site) -> None:
+def test_pages_of_a_case_and_forms_are_not_cached(site: Site) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
     for path in (
         site.link_path(Purpose.CONFIRM, case),
@@ -133,7 +133,7 @@ def test_no_link_takes_its_host_from_the_requested_path(site: Site, path: str) -
 
 
 def links_to_other_hosts(page: str) -> list[str]:
-    """Return the links that a browser follows to another host."""
+    """Return the links of the page that lead to another host."""
     links = re.findall(r'(?:href|action|src)="([^"]*)"', page)
     return [
         link for link in links if re.match(r"[/\\]{2}|\w+:", html.unescape(link)) and not link.startswith("mailto:")

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
 MAX_WAIT = 120 * 86_400.0
-"""The alarm is set only for work that becomes due within this many seconds. A permanent claim never ends, so it sets no alarm."""
+"""The maximum number of seconds until the alarm, which wakes the waiting relays. Work that becomes due later sets no alarm.
+
+For example, a permanent claim never ends.
+"""
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The durations in seconds for which a process may be frozen.
 
-A call may also reach the provider late. A pause and this delay together are shorter than the safety margin that the worker
-keeps before an idempotency key expires.
+A call may also reach the provider late. Such a delay plus a pause is shorter than the safety margin: the worker sends no call
+in the last hours before its idempotency key expires.
 """
 
 
@@ -37,7 +40,7 @@ class SoftTimeLimit(Exception):  # noqa: N818  # Celery's exception has no suffi
 
 
 class Interleaving(TransactionHooks):
-    """The preemption points of one world. The in-memory records, the adapters and the relay call these methods."""
+    """The preemption points of one simulated world. The in-memory records, the adapters and the relay call these methods."""
 
     database_errors = (OperationalError,)
 
@@ -232,7 +235,7 @@ class Interleaving(TransactionHooks):
         return work
 
     def _find_due_rows(self) -> tuple[list[tuple[float, str]], set[str]]:
-        """Return the rows with the times at which they are due, and the queues with messages in the outbox."""
+        """Return the due time and the kind of each row that waits, and the queues of the messages in the outbox."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.queue, row.item_id) for row in tables.outbox.values()}
         resend_after = self._world.settings.timers.resend_after_seconds
@@ -265,7 +268,7 @@ class _StopEvent:
         """Return False."""
         return False
 
-    def wait(self, seconds: float) -> bool:  # noqa: ARG002  # back_off() draws the delay
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002  # back_off() chooses the delay
         """Let the relay wait after an error."""
         self._interleaving.back_off()
         return False

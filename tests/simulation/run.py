@@ -114,7 +114,7 @@ def find_mistake(mistake: Mistake, max_worlds: int = MAX_WORLDS) -> SearchResult
 
 
 def _is_correct_without(mistake: Mistake, seed: int) -> bool:
-    """Return whether the same world has no violation without the mistake."""
+    """Run the same world without the mistake. Return True if it has no violation."""
     forced = {name: value for name, value in mistake.forced.items() if name != "skewed"}
     return not run_world(seed, rates=mistake.rates, **forced)[1].violations
 

@@ -33,7 +33,7 @@ class Webhooks:
             self._world.clock.later(rng.random() * max_delay, self._world.web, self._store, provider, webhook_event, 0)
 
     def _send_false_status(self, provider: Provider, webhook_event: WebhookEvent) -> None:
-        """Deliver a signed webhook with a false status. Only a provider with lookups can prove that the status is false."""
+        """Deliver a signed webhook with a false status. Only a lookup can show that the status is false."""
         if isinstance(webhook_event.reported, Paid | Pending | Failed) and webhook_event.refund_id in provider.refunds:
             money = provider.refunds[webhook_event.refund_id].amount
             is_paid = self._world.random.random() < 0.5
@@ -50,7 +50,7 @@ class Webhooks:
                 self._store,
                 provider,
                 false_event,
-                MAX_TRIES,  # so a false event is not sent again
+                MAX_TRIES,  # no tries remain, so a false event is not sent again
             )
 
     def _store(self, provider: Provider, webhook_event: WebhookEvent, tries: int) -> None:

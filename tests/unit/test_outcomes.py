@@ -215,7 +215,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
     ),
     (
-        "failed because of the balance",
+        "pending, then failed because the seller's balance was too low",
         REFUND_PENDING,
         POLLED,
         LookedUp(FAILED_WITHOUT_BALANCE),
@@ -223,7 +223,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.REFUND_DEFERRED, APPROVED, S.FAILED, 40),
     ),
     (
-        "paid, then failed because of the balance",
+        "paid, then failed because the seller's balance was too low",
         REFUNDED,
         {"status": S.PAID},
         LookedUp(FAILED_WITHOUT_BALANCE),
@@ -295,12 +295,19 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("paid, but not found", REFUNDED, {"status": S.PAID}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
     ("with support and pending", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), PROVIDER, waits(20)),
     ("with support and already failed", WITH_SUPPORT, {"status": S.FAILED}, LookedUp(FAILED), PROVIDER, waits(20)),
-    ("an external refund, and our refund may follow", REFUNDING, {"sends": 2}, LookedUp(EXTERNAL), PROVIDER, waits(20)),
+    (
+        "an external refund is found, and our refund may still be made",
+        REFUNDING,
+        {"sends": 2},
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        waits(20),
+    ),
     # the lookup finds nothing: send again, or wait
     ("sent again with its key", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
     ("sent again while the key is valid", REFUNDING, {"first": 19 * HOUR}, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
     (
-        "not sent again in the last hours of the key",
+        "not sent again in the last hours before the key expires",
         REFUNDING,
         {"first": 20 * HOUR},
         LookedUp(NOT_FOUND),
@@ -308,7 +315,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(20),
     ),
     (
-        "not sent again with a key that expires within hours",
+        "not sent again if the provider keeps keys for only four hours",
         REFUNDING,
         JUST_SENT,
         LookedUp(NOT_FOUND),
@@ -350,7 +357,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("a repeat with a replayed error", REFUNDING, POLLED, Repeated(REPLAYED), PROVIDER, waits(160)),
     # the provider was polled for long enough: give up
     (
-        "an external refund, and our refund cannot follow",
+        "an external refund is found, and our refund can no longer be made",
         REFUNDING,
         YESTERDAY,
         LookedUp(EXTERNAL),
@@ -457,7 +464,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "an external refund is found for two days, and our refund was just sent again",
+        "an external refund is found after two days, although our refund was sent again an hour ago",
         REFUNDING,
         {"first": 49 * HOUR, "last": HOUR, "sends": 5},
         LookedUp(EXTERNAL),
@@ -525,7 +532,7 @@ def test_each_result_leads_to_the_decision_in_the_table(
     assert transition is None or transition.due_in == decision.due_in
 
 
-def test_the_providers_answer_is_recorded_only_if_it_caused_the_transition() -> None:
+def test_only_an_answer_that_caused_the_transition_is_recorded() -> None:
     limits = RefundLimits(Timers(), PROVIDER)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
@@ -535,7 +542,7 @@ def test_the_providers_answer_is_recorded_only_if_it_caused_the_transition() -> 
 
 
 @pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (NO_BALANCE, None), (PAID, None), (NOT_SENT, None)])
-def test_the_code_of_a_permanently_declined_repeat_is_recorded(
+def test_only_the_code_of_a_permanently_declined_repeat_is_recorded(
     answer: RefundResult | NotSent, code: str | None
 ) -> None:
     decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), PROVIDER))
@@ -571,7 +578,7 @@ def test_every_decline_reason_has_a_sentence_for_support(decline_reason: Decline
     assert decision.transition.why == SUPPORT_REASONS[decline_reason].support
 
 
-def test_jitter_changes_polls_and_retries_but_not_a_time_named_by_the_provider() -> None:
+def test_jitter_changes_our_delays_but_no_delay_of_the_provider() -> None:
     limits = RefundLimits(Timers(), PROVIDER, jitter=0.8)
 
     def due_in(state: State, result: Result) -> float | None:

@@ -1,4 +1,4 @@
-"""A seller's colour is changed only as much as readable contrast needs."""
+"""Tests that a seller's colour is changed if, and only if, its contrast is too low."""
 
 import pytest
 from hypothesis import given

@@ -207,7 +207,7 @@ WITHDRAWAL_UNMATCHED = Copy(
     link=("Track your request", Target.STATUS),
     true_in=frozenset({State.UNMATCHED}),
 )
-"""Replaces NOT_FOUND for a statutory withdrawal: the customer is not asked to send a request again."""
+"""Replaces NOT_FOUND for a statutory withdrawal, because NOT_FOUND asks the customer to send the request again."""
 
 REPEATED_EMAILS: Mapping[State, EmailKind] = {
     State.AWAITING_CONFIRMATION: EmailKind.START_REFUND,

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 def send_inquiry_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Send the inquiry e-mails with these ids that no other worker has claimed."""
+    """Send the inquiry e-mails with these ids, except the e-mails that another worker has claimed."""
 
     def claim(email_ids: Sequence[UUID], seconds: float) -> list[InquiryEmail]:
         with context.records.work() as work:

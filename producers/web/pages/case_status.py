@@ -1,4 +1,4 @@
-"""The status of a case that the customer sees. It is more detailed than the state of the case.
+"""The case status, as the customer sees it. It is more detailed than the state of the case.
 
 The headline depends on the state and on the last transition. The status also contains the time when the money should arrive,
 and the refresh interval of the page.
@@ -120,7 +120,10 @@ def _latest_evidence(history: Sequence[HistoryRow], name: str) -> str | None:
 
 
 def _is_unmatched_withdrawal(view: CaseView) -> bool:
-    """Return whether a statutory withdrawal matched no purchase. The withdrawal is valid, and support looks for the purchase."""
+    """Return whether the case is a statutory withdrawal that matched no purchase.
+
+    A request that matched no purchase is closed. A withdrawal is valid without a match, so support looks for its purchase.
+    """
     return view.state is State.UNMATCHED and view.declared_at is not None
 
 

@@ -38,7 +38,7 @@ class AdyenClient:
         self._api_key = account.api_key.get_secret_value()
 
     def refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> AdyenReply | Unknown:
-        """Refund a captured payment under this idempotency key."""
+        """Refund a captured payment with this idempotency key."""
         headers = {"x-api-key": self._api_key, "Idempotency-Key": key}
         url = f"{self._base_url}/payments/{payment}/refunds"
         response = send(self._session, "Adyen", "POST", url, headers=headers, json=request)

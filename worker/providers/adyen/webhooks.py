@@ -1,4 +1,4 @@
-"""Verifies and parses Adyen's webhooks. Only webhooks report the outcome of a refund. Adyen signs only some fields of an item."""
+"""Verifies and parses Adyen's webhooks. Adyen reports the outcome of a refund only by webhook, and signs only some fields."""
 
 import hmac
 import json
@@ -38,14 +38,14 @@ def _parse_failed(item: Mapping[str, Any]) -> Failed:
 
 
 REFUNDS: Mapping[tuple[str, str], RefundParser] = {
-    # by eventCode and success ("Refund", "Webhook types")
+    # by eventCode and success (docs.adyen.com, "Refund" and "Webhook types")
     ("REFUND", "true"): _parse_paid,
     ("REFUND", "false"): _parse_failed,
     ("REFUND_FAILED", "true"): _parse_failed,  # the card scheme or the bank rejected the refund later
     ("REFUNDED_REVERSED", "true"): _parse_failed,  # the money came back
     ("POSTPONED_REFUND", "true"): _parse_pending,  # Adyen sends the refund after the payment is settled
     ("VOID_PENDING_REFUND", "true"): _parse_failed,  # a postponed refund was cancelled
-    ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded: the customer has the money
+    ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded; both give the money back
     ("CANCEL_OR_REFUND", "false"): _parse_failed,
 }
 """The function that reads the status of a refund from an event. The event's pspReference is the id of the refund."""
@@ -55,7 +55,7 @@ DISPUTES: Mapping[str, Dispute] = {
     "REQUEST_FOR_INFORMATION": Dispute.OPEN,
     "NOTIFICATION_OF_CHARGEBACK": Dispute.OPEN,
     "CHARGEBACK": Dispute.LOST,  # the bank took the money, although the seller may still object
-    "CHARGEBACK_REVERSED": Dispute.OPEN,  # the money is back for now: a second chargeback may follow
+    "CHARGEBACK_REVERSED": Dispute.OPEN,  # the seller has the money again, but a second chargeback may follow
     "SECOND_CHARGEBACK": Dispute.LOST,
     "PREARBITRATION_OPEN": Dispute.OPEN,
     "PREARBITRATION_WON": Dispute.WON,

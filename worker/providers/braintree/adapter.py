@@ -77,7 +77,7 @@ class BraintreeAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this transaction. If it has several disputes, one of them decides."""
+        """Return the dispute status of this transaction. parse_disputes() selects one of several disputes."""
         with time_limit(self._seconds):
             sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):
@@ -87,7 +87,10 @@ class BraintreeAdapter:
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List a page of up to fifty refunds. ``after`` is the last id of the previous page. A search returns all ids."""
+        """List a page of up to fifty refunds. ``after`` is the last id of the previous page.
+
+        Braintree's search has no pages of ids: each call searches all ids again, and takes the ids that follow ``after``.
+        """
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
             if isinstance(ids, Unknown):
@@ -165,7 +168,7 @@ def _map_decline(codes: list[str]) -> Declined | Unknown:
     for code in codes:
         if code in UNDECIDED_CODES:
             return Unknown(
-                f"Braintree does not say what happened to the refund under our key ({code}).",
+                f"Braintree does not say what happened to the refund with our key ({code}).",
                 replayed=UNDECIDED_CODES[code],
             )
     if not codes:

@@ -25,7 +25,7 @@ from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
 from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MAX_PAGES = 8  # pages of one payment's refunds: two thousand refunds, more than any payment has
+MAX_PAGES = 8  # pages of one payment's refunds or chargebacks: two thousand of them, more than any payment has
 
 _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
@@ -75,7 +75,7 @@ class MollieAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this payment. If it has several chargebacks, one of them decides.
+        """Return the dispute status of this payment. select_deciding_dispute() selects one of several chargebacks.
 
         A chargeback is never open, because Mollie shows a chargeback only after the bank took the money.
         """

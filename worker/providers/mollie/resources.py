@@ -42,7 +42,7 @@ class Refund:
                 return Failed(self.id, self.status)
 
     def list_entry(self) -> ListedRefund:
-        """Return the refund as reconciliation reads it."""
+        """Return the refund as an entry of the list that the reconciliation reads."""
         return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
 
 
@@ -77,7 +77,7 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may
 def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
     """Return the chargeback, or None if a field is missing or wrong.
 
-    A chargeback is lost until it is reversed, because Mollie takes the money immediately ("Chargebacks API").
+    A chargeback is lost until it is reversed, because Mollie takes the money immediately (docs.mollie.com, "Chargebacks API").
     """
     try:
         dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST

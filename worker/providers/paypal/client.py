@@ -48,7 +48,7 @@ class PayPalClient:
         self._token = AccessToken(self._fetch_token)
 
     def refund_capture(self, capture: str, amount: Mapping[str, str], *, key: str) -> PayPalReply | Unknown:
-        """Refund a capture under this idempotency key. The key is also the custom id and the invoice id of the refund."""
+        """Refund a capture with this idempotency key. The key is also the custom id and the invoice id of the refund."""
         return self._call(
             "POST",
             f"/v2/payments/captures/{capture}/refund",
@@ -87,7 +87,7 @@ class PayPalClient:
         return self._call("GET", f"/v1/customer/disputes/{dispute}")
 
     def _call(self, method: str, path: str, **request: Mapping[str, Any]) -> PayPalReply | Unknown:
-        """Call with the current token. If PayPal rejects the token, the call did nothing, so call again with a new token."""
+        """Call PayPal with the current token. If PayPal rejects the token, nothing was done, so call again with a new token."""
         response = self._send_authorized(method, path, **request)
         if isinstance(response, requests.Response) and response.status_code == HTTPStatus.UNAUTHORIZED:
             self._token.discard(response.request.headers["Authorization"].removeprefix("Bearer "))

@@ -9,7 +9,7 @@ from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
-    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra of the same name."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra with the same name."""
 
     modules: tuple[str, ...]
     commands: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ EXTRAS = {
 
 
 def missing(extra: str) -> str:
-    """Return a sentence that names the missing modules of an extra; an empty text if no module is missing."""
+    """Return a sentence that names the missing modules of an extra. If no module is missing, return an empty text."""
     modules = EXTRAS[extra].modules if extra in EXTRAS else ()
     absent = [module for module in modules if find_spec(module) is None]
     if not absent:

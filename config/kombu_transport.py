@@ -1,4 +1,4 @@
-"""kombu's Redis transport, with fixes for faults of kombu that stop a worker or lose a message.
+"""kombu's Redis transport, with fixes for some faults of kombu. Each of these faults can stop a worker or lose a message.
 
 kombu sends each message in an envelope: a JSON object with the body and the delivery information.
 """
@@ -21,8 +21,9 @@ from domain.errors import MoneybackError
 def envelope(raw: bytes) -> bytes:
     """Return ``raw`` if kombu can open it as an envelope; otherwise return an envelope with ``raw`` as its body.
 
-    kombu's Redis transport opens an envelope outside all error handlers. If a worker receives bytes that are not JSON, the
-    worker stops and the message is lost. In an envelope, the bytes reach the consumer, which stores them as a dead letter.
+    No error handler is active when kombu's Redis transport opens an envelope. Without this function, a worker that received
+    bytes that are not JSON would stop, and the message would be lost. With an envelope around them, the bytes reach the
+    consumer, which stores them as a dead letter.
     """
     try:
         content = loads(bytes_to_str(raw))
@@ -50,7 +51,7 @@ def _wrap(body: bytes) -> dict[str, Any]:
 
 
 def _can_be_opened(envelope: dict[str, Any]) -> bool:
-    """Return whether kombu can decode the body of this envelope. kombu decodes it outside all error handlers, too."""
+    """Return True if kombu can decode the body of this envelope. If kombu cannot decode a body, the worker stops."""
     body, properties = envelope.get("body"), envelope.get("properties")
     if not (isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str) and isinstance(body, str)):
         return False
@@ -76,8 +77,8 @@ class Client(redis.Redis):
 class Channel(redis_transport.Channel):
     """A channel that raises a connection error if it is used after its connection was closed.
 
-    Celery acknowledges a message over a closed connection if the process that ran the task was lost. kombu 5.7 then raises
-    an AttributeError, because the connection has no address, and the AttributeError stops Celery's worker.
+    If the process that ran a task was lost, Celery acknowledges the task's message over a closed connection. kombu 5.7 then
+    raises an AttributeError, because a closed connection has no address. The AttributeError stops Celery's worker.
     """
 
     def _get_client(self) -> type[redis.Redis]:
@@ -110,7 +111,7 @@ class Poller(redis_transport.MultiChannelPoller):
 
     kombu 5.7 closes only the half-open socket and polls over a new socket, although the other sockets of the worker are
     half open, too. The new socket receives messages. When kombu finds the next half-open socket, it drops the consumer, and
-    these messages are lost.
+    the messages that the new socket received are lost.
     """
 
     def maybe_check_brpop_health(self) -> None:

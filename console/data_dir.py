@@ -17,9 +17,9 @@ from console.servers.errors import DataDirError
 from console.servers.os_user import User, server_user
 from console.servers.subprocesses import working_in
 
-MAX_SOCKET_PATH = 103  # maximum bytes of a socket's path: Linux allows 107, macOS only 103
+MAX_SOCKET_PATH = 103  # the maximum length of a socket's path in bytes: Linux allows 107, macOS only 103
 LONGEST_SOCKET = "run/.s.PGSQL.5432"
-DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and kept after a reboot; create() refuses a folder of another user
+DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and a reboot keeps its files; create() refuses another user's folder
 
 
 def _secret() -> str:
@@ -35,7 +35,10 @@ class Secrets:
 
 
 class DataDir:
-    """A data directory, which contains a marker file. Another folder that contains files is never changed or removed."""
+    """A data directory, which contains a marker file.
+
+    A folder that contains other files but no marker file is never changed or removed.
+    """
 
     def __init__(self, path: Path, name: str = "main") -> None:
         self.path = path.absolute()

@@ -50,7 +50,7 @@ def _invalid_setting(prefix: str, names: list[int | str], message: str) -> str:
 
 
 def _schema_error(error: Exception) -> str | None:
-    """Return the sentence for a database without our tables or columns, which the error code of PostgreSQL shows."""
+    """Return a sentence if PostgreSQL's error code shows that a table or column of Moneyback does not exist."""
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     if code in _OLD_SCHEMA:
         return "The database is not at the version of this program. Run `moneyback migrate`."

@@ -24,7 +24,7 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A version of a seller's policy. A version is never changed; a change makes a new version."""
+    """A version of a seller's policy. A version never changes. If the seller changes the policy, a new version is stored."""
 
     seller_id: str
     version: int

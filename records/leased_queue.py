@@ -13,14 +13,17 @@ class LeasedQueue:
 
     table: str
     key: Mapping[str, str]
-    """The key columns with their types. A statement takes the values of ``<column>`` as the array ``<column>s``."""
+    """The key columns with their types. A statement takes the values of a key column as an array, such as ``ids`` for ``id``."""
     done_at: str
     queue: str
-    """The broker's queue whose messages wake a worker for these rows."""
+    """The queue in the broker. Each message contains ids, and the worker that receives the message claims the rows."""
     message_id: str
     """The SQL expression for the id in the message about a row."""
     fenced: bool = False
-    """True if only the worker with the valid claim may mark a row as done. The array ``claimed_untils`` identifies the claim."""
+    """True if only the worker with the valid claim may mark a row as done.
+
+    The array ``claimed_untils`` contains the end of each claim, which identifies the claim.
+    """
 
     def claim(self, condition: str, returning: str) -> str:
         """Return the statement that claims, for ``seconds``, the free rows that meet ``condition``."""
@@ -39,7 +42,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that releases rows that are not done. The rows can be claimed again after ``seconds``."""
+        """Return the statement that moves the end of a claim to ``seconds`` from now, for rows that are not done."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"

@@ -50,7 +50,10 @@ _SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id =
 _LOCK = """
 select id from sellers where id = any(:ids) and serial_count is not null order by id for no key update
 """
-"""Lock the sellers that limit the number of refunds. Otherwise, two workers could both pay the last allowed refund."""
+"""Lock the sellers that limit the number of refunds.
+
+Without the lock, two workers could each pay a refund, although the limit allows only one more refund.
+"""
 
 
 def seller_of(values: Sequence[Any]) -> Seller:
@@ -138,7 +141,7 @@ class Sellers:
         excluded_products: Sequence[str] = (),
         renewals_excluded: bool = False,
     ) -> Policy:
-        """Add a version of the seller's policy. It is in force from ``in_force_from`` on, or from now on if that is None."""
+        """Add a version of the seller's policy. It is in force from ``in_force_from`` on. None means from now on."""
         row = self._work.run(
             _INSERT_POLICY,
             seller_id=seller,

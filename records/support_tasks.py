@@ -55,7 +55,7 @@ with overdue as ({_QUEUE.overdue()})
 select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller_id, c.seller_id, '') as seller_id
   from overdue left join cases c using (id) left join support_tasks t using (id)
 """
-"""A case with several unpublished tasks is returned once."""
+"""The query returns a case once, even if several tasks about the case are unpublished."""
 
 _IS_OPEN = """
 (t.kind <> 'case' or exists (select from cases c where c.id = t.case_id and c.state = 'with_support' and c.seq = t.seq))
@@ -96,7 +96,7 @@ class SupportTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSupportTask:
-    """A problem with a payment. Two problems of the same kind with the same ``subject`` are one task."""
+    """A problem with a payment. Two problems with the same kind and the same ``subject`` get only one task."""
 
     kind: SupportTaskKind
     subject: str
@@ -116,7 +116,7 @@ class SupportTasks:
         self._work = work
 
     def create_for_cases(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
-        """Create tasks about cases. ``tasks`` lists (case id, number of the transition to support, reasons as JSON)."""
+        """Create tasks about cases. Each item is (case id, number of the transition to "with_support", reasons as JSON)."""
         if tasks:
             cases, seqs, reasons = map(list, zip(*tasks, strict=True))
             ids = [uuid5(case, f"task {seq}") for case, seq, _ in tasks]
@@ -157,15 +157,16 @@ class SupportTasks:
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return (bulk, seller id, case id) for each case with a task that has been unpublished for more than ``seconds``.
+        """Return (bulk, seller id, case id) for up to ``limit`` cases with an overdue task.
 
-        For a task without a case, the last value is the id of the task.
+        A task is overdue if it has been unpublished for more than ``seconds``. For a task without a case, the last value is
+        the id of the task.
         """
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 
     def list_open(self, limit: int = 200) -> list[SupportTask]:
-        """Return the open tasks, the oldest first."""
+        """Return up to ``limit`` open tasks, the oldest first."""
         return [SupportTask(*row) for row in self._work.run(_SELECT_OPEN, limit=limit)]
 
     def count_unpublished(self) -> int:

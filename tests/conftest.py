@@ -27,23 +27,23 @@ from tests.services import (
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# From here on, Python writes bytecode. Without it, each of the tests' many Python processes would compile the product.
+# From here on, Python writes bytecode files. Otherwise, each Python process that a test starts would compile Moneyback again.
 
 
 def pytest_collection() -> None:
-    """Turn the garbage collector off while pytest collects the tests, because there is nothing to free."""
+    """Turn the garbage collector off while pytest searches for tests, because it would find nothing to free."""
     gc.disable()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Turn the garbage collector on again, and exclude the collected tests from later collections."""
+    """Turn the garbage collector on again. It no longer checks the objects that exist now, such as the tests."""
     gc.enable()
     gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start three workers for two CPUs. The tests spend a fifth of their time waiting for processes, browsers and servers."""
+    """Start three test processes for every two CPUs. A test waits a fifth of its time for processes, browsers and servers."""
     return (os.cpu_count() or 1) * 3 // 2
 
 
@@ -105,7 +105,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., ChildPro
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of the sandbox provider. All tests use the same process, but every test uses other charges."""
+    """Yield the URL of the sandbox provider. All tests use the same process, but each test has its own charges."""
     with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
         yield process.url
 

@@ -1,4 +1,4 @@
-"""Installs Debian packages for the tests that need them. Users other than root get an error that names the packages."""
+"""Installs Debian packages for tests. Only root can install packages; another user gets an error that names the packages."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"  # the folders of server programs
-_TIMEOUT = 300  # seconds for one call of apt; the packages of a browser have several hundred megabytes
+_TIMEOUT = 300  # the maximum seconds for one apt-get command; a browser's packages have several hundred megabytes
 
 
 class NotInstalledError(Exception):

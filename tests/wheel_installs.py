@@ -23,7 +23,7 @@ def locked_requirements(lock: str) -> Iterator[Requirement]:
 
 
 def top_level_names(name: str) -> set[str]:
-    """Return the top-level files and folders of an installed package in site-packages."""
+    """Return the top-level files and folders that an installed package has in site-packages."""
     files = distribution(name).files
     assert files is not None, f"{name} has no list of its files."
     return {file.parts[0] for file in files} - {"..", "__pycache__"}

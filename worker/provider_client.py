@@ -1,4 +1,7 @@
-"""Calls providers within their rate limits and the time limit of the Celery task. An adapter's error becomes ``Unknown``."""
+"""Calls providers within their rate limits and the time limit of the Celery task.
+
+If an adapter raises an error, the result of the call is ``Unknown``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ class NotSent:
 
 
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send a refund for the first time. If the provider does not reject a second refund of a payment, look up the refund first.
+    """Send a refund for the first time. If the provider would pay a second refund of a payment, look up the refund first.
 
     The refund may exist already. Records that were restored from a backup lack the latest refunds. Support may also have
     refunded the payment manually.
@@ -54,7 +57,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund. Return NotSent if the rate limit allows no call before ``until``, or if the provider is not reached.
+    """Send the refund. Return NotSent if the rate limit allows no call until ``until``, or if nothing reached the provider.
 
     ``until`` is a value of the monotonic clock.
     """
@@ -84,7 +87,7 @@ def look_up(context: WorkerContext, operation: RefundOperation, *, until: float)
 
 
 def find_external_refund(context: WorkerContext, provider: str, charge: str, *, until: float) -> LookupResult:
-    """Look up a refund of this payment that we did not make."""
+    """Look up a refund of this payment that Moneyback did not make."""
     return _call(
         context,
         provider,
@@ -100,7 +103,7 @@ def dispute(context: WorkerContext, provider: str, charge: str, *, until: float)
 
 
 def cannot_look_up(context: WorkerContext, provider: str) -> bool:
-    """Return whether this provider is connected and reports refunds only in signed webhook events."""
+    """Return True if this provider is connected and reports refunds only in signed webhook events."""
     adapter = context.provider(provider)
     return adapter is not None and not adapter.capabilities.can_look_up
 
@@ -147,14 +150,14 @@ def _call(
 
 
 def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Capabilities, until: float) -> bool:
-    """Wait until the provider's rate limit allows a call. Return whether there is time left for the call."""
+    """Wait until the provider's rate limit allows a call. Return False if the call could not start before ``until``."""
     return context.monotonic() <= until and context.rate_limiter.acquire(
         provider, capabilities.calls_per_second, until=until
     )
 
 
 def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Unknown:
-    """Replace a result about another amount by ``Unknown``, because a refund of another amount is not a success."""
+    """Return the result, or ``Unknown`` if its amount is not the requested amount: such a refund is not a success."""
     if isinstance(result, Paid | Pending) and result.amount != operation.amount:
         return Unknown(f"The provider reports a refund of {result.amount}, but {operation.amount} was requested.")
     return result

@@ -8,7 +8,7 @@ import typer
 from console.environment import records
 from console.output import Json, minute, out, print_json, table
 
-EXCERPT = 120  # bytes; the table shows at most this much of a message's body
+EXCERPT = 120  # the table shows at most this many bytes of a message's body
 
 app = typer.Typer(help="List and republish messages that no consumer could read.", no_args_is_help=True)
 

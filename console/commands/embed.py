@@ -1,4 +1,4 @@
-"""`moneyback embed`: prints a text about the refund policy in force now, for a seller's own support page."""
+"""`moneyback embed`: prints a text for a seller's own support page. The text describes the current refund policy."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,7 +57,7 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences for each category. None stands for every case in which support reviews each request.
+"""The sentences for each category. The sentences for None are used if support reviews each request of the seller.
 
 No sentence promises more than the policy allows.
 """
@@ -117,7 +117,7 @@ def embed(
 
 
 def sentences(seller: Seller, policy: Policy | None, translations: Translator) -> list[str]:
-    """Return the sentences that describe this seller's refunds today."""
+    """Return the sentences that describe the seller's refund policy, in the language of ``translations``."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
     no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
     if automatic is None:

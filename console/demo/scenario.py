@@ -1,4 +1,4 @@
-"""The demo's sellers, purchases and refund requests, one line for each request."""
+"""The sellers, purchases and refund requests of `moneyback demo`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +61,11 @@ class DemoPurchase(NamedTuple):
 
 
 class DemoRequest(NamedTuple):
-    """One refund request. The customer confirms the refund ("yes"), cancels the request ("no"), or does not respond ("nothing")."""
+    """One refund request.
+
+    ``confirms`` is what the customer does with the confirmation e-mail: "yes" confirms the refund, "no" cancels the request,
+    and "nothing" means that the customer does not respond.
+    """
 
     channel: Channel
     purchase: DemoPurchase

@@ -26,7 +26,7 @@ from console.sandbox.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RefundResult:
-    """The refund of a request. If ``replayed``, it is the earlier refund with the same key."""
+    """The refund of a request. If ``replayed`` is True, an earlier request with the same key made the refund."""
 
     refund: Refund
     replayed: bool
@@ -35,8 +35,8 @@ class RefundResult:
 class Ledger:
     """Decides the result of each refund request, and writes the result to the journal before the response is sent.
 
-    With ``capped``, a second refund of a charge is refused, even with another key. With ``sends_webhooks``, new events are
-    sent as webhooks.
+    If ``capped`` is True, a second refund of a charge is refused, even with another key. If ``sends_webhooks`` is True, new
+    events are sent as webhooks.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Ledger:
         return first_error.repeated()
 
     def _record_earlier_events(self, request: RefundRequest, behaviour: Behaviour, now: float) -> None:
-        """Record the external refund or the dispute of a charge at the first call about the charge."""
+        """At the first call about a charge, record the external refund or the dispute that its behaviour requires."""
         if behaviour.external and request.charge not in self.store.by_charge:
             external = request._replace(key=f"external-{os.urandom(6).hex()}")
             self._write_refund("found", refund_of(external, behaviour, now, self._times))

@@ -1,4 +1,4 @@
-"""The state of the sandbox, rebuilt from the journal."""
+"""The state of the sandbox. At each start, the state is rebuilt from the journal."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Store:
         self.failed_calls: Counter[str] = Counter()
         """For each charge, the number of calls that got a transient error."""
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
-        """For each idempotency key, a request and its error response, which a repeat of the request gets again."""
+        """For each idempotency key, a request and its error response. A repeated request gets the same error response."""
         self._clock = clock
         self._refunds: list[Refund] = []
         self._index_by_id: dict[str, int] = {}

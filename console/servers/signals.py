@@ -67,5 +67,5 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _is_ignored_by_nohup(number: signal.Signals) -> bool:
-    """Return whether nohup has set this signal to be ignored."""
+    """Return True if this signal is SIGHUP and nohup makes this program ignore it."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -1,7 +1,7 @@
-"""Collects evidence of who sent a mail: DKIM signatures, DMARC policies, and the results of the receiving mail server.
+"""Collects evidence of who sent a mail: DKIM signatures, DMARC policies, and results that the mail server wrote into headers.
 
-The evidence is only stored with the mail, and no decision depends on it. The e-mail with the confirmation link always
-goes to the address of the purchase, and to no other address.
+The evidence is only stored with the mail, and no decision depends on it. Whoever sent the mail, Moneyback sends the
+confirmation link only to the e-mail address of the purchase.
 """
 
 import re
@@ -23,9 +23,9 @@ MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
 
 The library dkimpy takes minutes for some mails above these limits.
 """
-MAX_RESULTS_LENGTH = 4_000  # characters of a header Authentication-Results that are read
-MAX_SIGNATURES = 3  # signatures that are checked; a mailing service adds its own signature to the sender's signature
-MAX_TREE_WALK_LOOKUPS = 8  # DNS lookups for the DMARC policy of one domain (RFC 9989, 4.10)
+MAX_RESULTS_LENGTH = 4_000  # the maximum number of characters that are read from one header Authentication-Results
+MAX_SIGNATURES = 3  # at most this many signatures of a mail are checked; the sender and a mailing service can both sign
+MAX_TREE_WALK_LOOKUPS = 8  # the maximum number of DNS lookups for the DMARC policy of one domain (RFC 9989, 4.10)
 POLICIES = {"none", "quarantine", "reject"}
 
 _QUOTED_STRING = r'"(?:\\.|[^"\\])*"'
@@ -43,7 +43,7 @@ LookUpText = Callable[[str], str | None]
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name, or else the name's first TXT record. Without TXT records, return None."""
+    """Return the DKIM or DMARC record of a DNS name. If the name has no such record, return its first TXT record, or None."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -70,7 +70,7 @@ class SenderAuthenticator:
     def evidence(self, raw: bytes, sender: str) -> dict[str, Any]:
         """Return the results for a mail, such as ``{"dkim": "pass", "signed_by": "example.com", "dmarc": "pass"}``.
 
-        The words are those of RFC 8601: pass, fail, none, policy (not checked), temperror and permerror.
+        Each result is a word of RFC 8601: pass, fail, none, policy (the mail was not checked), temperror or permerror.
         """
         head = re.split(rb"\r?\n\r?\n", raw[:MAX_SIZE], maxsplit=1)[0]
         evidence: dict[str, Any] = {}
@@ -140,7 +140,7 @@ class SenderAuthenticator:
     def _receiver_results(self, head: bytes) -> dict[str, str]:
         """Return the results of the receiving mail server.
 
-        Only headers above the first header Received count. The sender may have written all headers below that header
+        Read only the headers above the first header Received. The sender of the mail may have written all headers below it
         (RFC 8601, 5 and 7.1).
         """
         trusted_headers = takewhile(
@@ -165,7 +165,7 @@ class SenderAuthenticator:
 
 
 def _parse_results(value: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the server name of a header Authentication-Results (RFC 8601, 2.2), and its methods with their results.
+    """Return the server name from a header Authentication-Results, and each method with its result (RFC 8601, 2.2).
 
     Return an empty name if the header is malformed.
     """
@@ -179,7 +179,10 @@ def _parse_results(value: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _without_comments(value: str) -> str:
-    """Return a header value without its nested comments (RFC 5322, 3.2.2), or an empty text if a comment has no end."""
+    """Return a header value without its comments, which can be nested (RFC 5322, 3.2.2).
+
+    Return an empty text if a comment or a quoted text has no end.
+    """
     text, depth, is_quoted = "", 0, False
     for char in re.findall(r"\\.|.", value, re.DOTALL):  # a backslash and the escaped character are one item
         if char == '"' and not depth:

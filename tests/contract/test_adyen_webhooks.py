@@ -33,7 +33,7 @@ SPEC = SpecValidator("adyen-webhooks-v1-refunds.json")
 
 
 def example(event: str) -> dict[str, Any]:
-    """Return the item in the example of this event in Adyen's API description."""
+    """Return the item from the example that Adyen's API description has for this event."""
     body = SPEC.description["components"]["examples"][f"post-{event}-{event.lower()}"]["value"]
     item: dict[str, Any] = body["notificationItems"][0]["NotificationRequestItem"]
     return item | {"merchantAccountCode": MERCHANT}
@@ -261,18 +261,18 @@ def _shifted_colon() -> dict[str, Any]:
     return item | {"pspReference": "A", "originalReference": "B:C"}
 
 
-FORGED_ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
-    "by another key": lambda: signed(an_item(), OTHER_KEY),
-    "of another refund": changed_after_signing(pspReference="0000000000000000"),
-    "of another charge": changed_after_signing(originalReference="0000000000000000"),
-    "of another merchant": changed_after_signing(merchantAccountCode="Somebody"),
-    "of another reference": changed_after_signing(merchantReference="mb_1"),
-    "of another amount": changed_after_signing(amount={"value": 1001, "currency": "EUR"}),
-    "of another currency": changed_after_signing(amount={"value": 1000, "currency": "USD"}),
-    "of another event": changed_after_signing(eventCode="REFUND_FAILED"),
-    "of another value of success": changed_after_signing(success="false"),
-    "of an item within the item": _nested_item,
-    "with a colon in another field": _shifted_colon,
+INVALID_ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
+    "signed with another key": lambda: signed(an_item(), OTHER_KEY),
+    "with a changed refund": changed_after_signing(pspReference="0000000000000000"),
+    "with a changed charge": changed_after_signing(originalReference="0000000000000000"),
+    "with a changed merchant account": changed_after_signing(merchantAccountCode="Somebody"),
+    "with a changed reference": changed_after_signing(merchantReference="mb_1"),
+    "with a changed amount": changed_after_signing(amount={"value": 1001, "currency": "EUR"}),
+    "with a changed currency": changed_after_signing(amount={"value": 1000, "currency": "USD"}),
+    "with a changed event code": changed_after_signing(eventCode="REFUND_FAILED"),
+    "with a changed success": changed_after_signing(success="false"),
+    "with a valid signature only inside a nested item": _nested_item,
+    "with a colon moved to another field": _shifted_colon,
     "with a text as amount": lambda: signed(an_item(amount={"value": "1000", "currency": "EUR"})),
     "with a boolean amount": lambda: signed(an_item(amount={"value": True, "currency": "EUR"})),
     "with a boolean success": lambda: signed(an_item() | {"success": True}),
@@ -287,13 +287,13 @@ FORGED_ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("how", FORGED_ITEMS)
+@pytest.mark.parametrize("how", INVALID_ITEMS)
 def test_an_invalid_signature_is_refused(how: str) -> None:
-    assert isinstance(read(FORGED_ITEMS[how]()), InvalidSignature)
+    assert isinstance(read(INVALID_ITEMS[how]()), InvalidSignature)
 
 
 def test_unsigned_fields_are_ignored() -> None:
-    """The fields `disputeStatus` and `modification.action` are not covered by the signature, so anybody may change them."""
+    """The signature does not cover the fields `disputeStatus` and `modification.action`, so they are no evidence."""
     extra = {"disputeStatus": "Won", "modification.action": "refund"}
     events = read(signed(an_item("CHARGEBACK", additionalData=extra)))
     assert events == [

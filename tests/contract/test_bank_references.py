@@ -1,4 +1,4 @@
-"""The adapters read the bank reference from a provider's response. With it, a customer's bank finds the refund."""
+"""The adapters read the bank reference from a provider's response. A customer's bank finds a refund by its bank reference."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ from worker.providers.stripe import resources as stripe
 ARN = "74537604221431003881865"
 
 ParseReference = Callable[[object], Paid | Pending | Failed]
-"""Parses a refund in a provider's format that contains the given bank reference."""
+"""A function that makes a refund with the given bank reference, in a provider's format, and parses this refund."""
 
 
 def stripe_refund(reference: object, status: str = "available", kind: str = "card") -> Paid | Pending | Failed:

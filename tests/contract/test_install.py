@@ -1,6 +1,7 @@
-"""Moneyback without extras runs in a folder with foreign modules that have the names of our packages, and imports only our own.
+"""Moneyback without extras runs in a folder with foreign modules. These modules have the names of Moneyback's packages.
 
-A part is a process of Moneyback, such as the web process or a worker.
+Moneyback must import its own packages and no foreign module. A part is a process of Moneyback, such as the web process or
+a worker.
 """
 
 import os
@@ -43,7 +44,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def hostile_folder(tmp_path: Path) -> Path:
     """Return a folder with foreign modules that have the names of our packages.
 
-    A foreign module records that it was imported, and ends the program.
+    If a program imports a foreign module, the module creates a file with its name and ends the program.
     """
     folder = tmp_path / "hostile"
     for name in OUR_PACKAGES:
@@ -227,7 +228,7 @@ def test_a_lock_file_has_the_hash_of_every_package(lock: str) -> None:
 
 @pytest.mark.parametrize("file", ["Makefile", "deploy/Dockerfile", ".github/workflows/checks.yml"])
 def test_every_install_command_checks_hashes_and_locks_the_build_tools(file: str) -> None:
-    """Without a locked setuptools, pip and uv would build a package that has no wheel with the newest setuptools."""
+    """If a package has no wheel, pip and uv build it. Without a locked setuptools, they would use the newest setuptools."""
     text = (ROOT / file).read_text().replace("\\\n", " ").replace("$(INSTALL) $(LOCKED)", _locked_install())
     for command in [line for line in re.split(r"&&|\n", text) if re.search(r"\bpip\b.*\binstall\b", line)]:
         if "--requirement" in command:

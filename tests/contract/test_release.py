@@ -47,7 +47,7 @@ def git(repository: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Return a new repository. Its one commit contains the current files of this repository."""
+    """Return a new repository. Its one commit contains the current files of Moneyback's repository."""
     copy = tmp_path / "repository"
     for name in tracked():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The fork server: imports the modules of the services, and forks for each start.
+"""The fork server: imports the modules of Moneyback's services once, and forks a child for each start of a service.
 
-It does not import modules that read the environment, because each child has its own environment.
+It imports no module that reads environment variables during its import, because each child has its own environment.
 """
 
 import gc
@@ -23,11 +23,11 @@ import console.sandbox.server  # noqa: F401
 import producers.web.app  # noqa: F401
 import worker.relay  # noqa: F401
 
-MAX_REQUEST = 1 << 20  # bytes of a request, which contains arguments and environment
+MAX_REQUEST = 1 << 20  # the maximum bytes of a request, which contains the arguments and the environment of a child
 
 
 class Start(NamedTuple):
-    """A request to start a child. The tests send three streams and a status socket with each request."""
+    """A request to start a child. With each request, the tests send the child's three standard streams and a status socket."""
 
     arguments: list[str]
     env: dict[str, str]
@@ -42,7 +42,7 @@ def _serve(listener: socket.socket) -> Start:
     os.set_blocking(wakeup_read, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the tests react to Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the test process reacts to Ctrl-C
     while True:
         ready, _, _ = select.select([listener.fileno(), wakeup_read], [], [])
         if wakeup_read in ready:

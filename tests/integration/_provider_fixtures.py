@@ -51,7 +51,7 @@ def context(sandbox_settings: Settings) -> Iterator[WorkerContext]:
 
 @pytest.fixture
 def short_timeout_context(sandbox_settings: Settings) -> Iterator[WorkerContext]:
-    """Yield a worker context that uses the sandbox provider, with the short timers of the tests."""
+    """Yield a worker context that uses the sandbox provider, with the short timeouts from ``sandbox_settings``."""
     yield from open_context(sandbox_settings)
 
 
@@ -147,7 +147,7 @@ def expire_leases(records: Records) -> None:
 
 
 def unprocessed_event_ids(records: Records) -> list[str]:
-    """Return the ids of the webhook events from the provider that are not processed yet."""
+    """Return the ids of the provider's unprocessed webhook events, without the events that Moneyback itself created."""
     with records.work() as work:
         rows = work.run(
             "select event_id from webhook_events where next_action_at is not null and event_id not like 'ours: %'"
@@ -172,7 +172,7 @@ def assert_audit_is_clean(records: Records) -> None:
 
 
 def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """Return the refunds of the purchase that the sandbox made."""
+    """Return all refunds that the sandbox lists for the purchase's charge."""
     with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
         refunds: list[dict[str, Any]] = json.load(response)["data"]
         return refunds

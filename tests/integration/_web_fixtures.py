@@ -86,7 +86,10 @@ class WebServer(NamedTuple):
 
 @dataclass
 class Site:
-    """A web server with an emptied database. `web` is an HTTP client; the API keys belong to two sellers."""
+    """A web server whose database contains only two sellers and their API keys.
+
+    `web` is an HTTP client of the server. `api_key` belongs to the seller aurora, `other_api_key` to the seller babbage.
+    """
 
     settings: Settings
     records: Records
@@ -120,7 +123,7 @@ class Site:
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     def auth_headers(self, **more: str) -> dict[str, str]:
-        """Return the headers of an API request by the first seller."""
+        """Return the headers of an API request with `api_key`."""
         return {"authorization": f"Bearer {self.api_key}", **more}
 
 

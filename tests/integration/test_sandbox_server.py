@@ -1,4 +1,4 @@
-"""Tests of the sandbox provider: its HTTP API, its journal after a kill, and its ledger of refunds.
+"""Tests of the sandbox provider: its HTTP API, its journal after the process was killed, and its ledger of refunds.
 
 The prefix of a charge, such as "pending" in "pending_1", selects the behaviour of the sandbox.
 """
@@ -279,14 +279,17 @@ FIRST_CALLS = {
     "broke": 400,
     "early": 400,
 }
-"""The status of the first response to a call, by behaviour. None means that the client gets no correct response."""
+"""The HTTP status that the first refund call for a charge gets. None means that the client gets no correct response."""
 LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
-"""The statuses of the later responses, for behaviours that neither succeed at the second call nor stay declined."""
+"""The statuses that the second and the third call get.
+
+For a behaviour that is not in LATER_STATUSES, the second call gets 400 if the first call got 400, and otherwise 200.
+"""
 
 
 @pytest.mark.parametrize("behaviour", FIRST_CALLS)
-def test_a_killed_sandbox_does_not_repeat_the_behaviour_of_a_first_call(tmp_path: Path, behaviour: str) -> None:
-    """The behaviour of a first call occurs once, although the sandbox is killed and restarted after the call."""
+def test_a_restart_between_two_calls_does_not_change_the_later_responses(tmp_path: Path, behaviour: str) -> None:
+    """After the first call, the sandbox is killed and restarted. It still treats the next call as the second call."""
     later_statuses = LATER_STATUSES.get(behaviour, [400] if FIRST_CALLS[behaviour] == 400 else [200])
     with sandbox_in(tmp_path) as process:
         response = process.adapter(SHORT_TIMEOUT if behaviour in ("hang", "blind") else TEST_TIMEOUT).refund(
@@ -446,7 +449,7 @@ def test_a_sandbox_with_a_full_disk_answers_503_and_stores_nothing(tmp_path: Pat
         ("pendingfail", "pending", "failed"),
     ],
 )
-def test_a_status_changes_three_seconds_after_the_refund(
+def test_a_refund_has_its_final_status_after_three_seconds(
     tmp_path: Path, behaviour: str, first: str, later: str
 ) -> None:
     instants = [1000.0]
@@ -469,7 +472,7 @@ REQUESTS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(requests=st.lists(REQUESTS | st.just("restart"), max_size=30), capped=st.booleans())
-def test_each_key_pays_at_most_once_and_so_does_each_charge_of_a_capped_ledger(
+def test_no_key_pays_twice_and_a_capped_ledger_pays_no_charge_twice(
     tmp_path_factory: pytest.TempPathFactory, requests: list[RefundRequest | str], capped: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("ledger")
@@ -598,7 +601,7 @@ def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
 
 
 def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
-    """Some seconds after the refund, the sandbox opens the dispute."""
+    """The sandbox opens the dispute ``TIMES.turn`` seconds after the refund."""
     with closing(a_ledger(tmp_path, clock)) as ledger:
         first = refund_result(ledger, a_request("crossing_1"))
         clock.now += TIMES.turn - 0.1

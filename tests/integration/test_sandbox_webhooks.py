@@ -124,7 +124,7 @@ def refund(url: str, charge: str) -> dict[str, Any]:
 
 
 def finished_summary(process: SandboxProcess) -> dict[str, int] | None:
-    """Return the summary of the webhooks if no webhook is waiting, or None."""
+    """Return the numbers of webhooks from the sandbox's summary, or None if a webhook is still waiting."""
     webhooks = process.summary()["webhooks"]
     return None if webhooks["waiting"] else dict(webhooks)
 
@@ -224,7 +224,7 @@ def test_for_a_shuffle_charge_the_first_webhook_is_sent_last(tmp_path: Path, rec
 
 
 def test_for_a_mute_charge_no_webhook_is_sent(shared: tuple[SandboxProcess, Receiver]) -> None:
-    """The sandbox changes the status of the refund, but sends webhooks only for the next charge."""
+    """The status of the mute refund changes, but no webhook reports the change. Webhooks for another charge are sent."""
     process, receiver = shared
     refund(process.url, "mute_1")
     opened = post(process.url, "/v1/disputes", {"charge": "mute_1", "status": "open"})

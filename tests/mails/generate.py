@@ -1,7 +1,7 @@
-"""Writes the generated mails of this folder and their labels: ``python -m tests.mails.generate``.
+"""Writes the generated mails and their labels into the folder tests/mails: ``python -m tests.mails.generate``.
 
 The result is the same in every run. The mails have the formats of real mail programs, servers and mailing lists.
-Mails without ``--`` in their name were collected by hand.
+A mail file without ``--`` in its name was collected by hand, and this program does not change it.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """`python -m tests.page_load.load_generator`: send requests to a web server at fixed times, and measure the response times.
 
 The load generator runs as a separate process. The times of the requests form a Poisson process and are the same in every run.
-A request does not wait for the response to an earlier request. Each response time starts at the planned time of the request,
-so if the web server stalls, the waiting time of every customer counts.
+A request does not wait for the response to an earlier request. A response time is measured from the planned time of the
+request. So if the web server stalls, the response times include the time for which the requests wait.
 
 The process reads one Job as JSON from standard input, and writes one Outcome as JSON to standard output.
 """
@@ -47,7 +47,7 @@ class Outcome:
     seconds: float
     """The seconds from the start to the last response."""
     answers: dict[str, int] = field(default_factory=dict)
-    """The number of responses by status; ``lost`` counts requests without a response."""
+    """The number of responses by HTTP status. ``lost`` is the number of requests without a response."""
     times: list[float] = field(default_factory=list)
     """The response times in milliseconds, sorted."""
 
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's transport is no subclass
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's transport is not a subclass
 
     def send(self, request: bytes) -> "asyncio.Future[int]":
         """Send a request, and return a future of the response's status."""

@@ -1,4 +1,4 @@
-"""Tests that typed markup stays text: pages and e-mails have the same structure as with a plain word."""
+"""Tests that markup stays text if a customer types it: a page or e-mail has the same HTML structure as with a plain word."""
 
 import html
 import re
@@ -39,7 +39,7 @@ CORPUS = [
 ]  # fmt: skip
 WORD = "word"
 HOST = "word.example"
-"""A plain word that looks like a host. Forms refuse a name like this, as they refuse `evil.example`."""
+"""A plain text for comparison with texts that contain `evil.example`. Forms refuse both texts as a customer's name."""
 _numbers = count(1)
 
 

@@ -88,7 +88,7 @@ def test_all_forms_of_a_network_are_counted_together(settings: Settings) -> None
         assert web.get("/refund").status_code == 200  # reading a page is not limited
 
 
-def test_lookups_and_refund_requests_share_a_rate_limit(settings: Settings) -> None:
+def test_lookups_and_refund_requests_are_counted_together(settings: Settings) -> None:
     with limited_web(settings, rate_limit_email_per_hour=2) as web:
         responses = [web.post("/lookup", data={"email": "ada@example.com", "reference": f"MB-{n}"}) for n in range(2)]
         assert [response.status_code for response in responses] == [303, 303]
@@ -101,7 +101,7 @@ def test_each_link_has_its_own_rate_limit(settings: Settings) -> None:
         assert web.post("/confirm/else").status_code == 404
 
 
-def test_each_api_key_has_its_own_limit_and_the_response_contains_the_limit(
+def test_api_calls_are_limited_by_api_key_and_the_response_contains_the_limit(
     settings: Settings, records: Records
 ) -> None:
     store_seller_and_purchases(records)

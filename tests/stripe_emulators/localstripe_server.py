@@ -1,6 +1,6 @@
 """Runs localstripe, a Stripe emulator, on 127.0.0.1 only, and stops it from writing its data to a file.
 
-localstripe has no option for its address, and no option to write no file.
+localstripe itself has no option for its address, and no option that prevents the file.
 """
 
 import socket

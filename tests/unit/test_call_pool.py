@@ -20,7 +20,7 @@ def _short_max_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def gate() -> Iterator[Event]:
-    """Return the event that lets the calls named "slow" end."""
+    """Yield an event. The calls named "slow" wait until a test sets this event."""
     gate = Event()
     yield gate
     gate.set()
@@ -70,7 +70,7 @@ def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Calla
     assert len(results) == 4
 
 
-def test_a_late_result_that_cannot_be_recorded_frees_its_thread() -> None:
+def test_a_thread_becomes_free_even_if_its_late_result_cannot_be_recorded() -> None:
     """At most one of two threads may be left with a hanging call, so every call of this test must free its thread."""
     pool, recorded = CallPool(2), list[Event]()
 

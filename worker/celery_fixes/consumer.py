@@ -1,4 +1,4 @@
-"""Stores a message as a dead letter if it is not a call of one of our tasks. Celery would discard the message."""
+"""Stores a message as a dead letter if it is not a call of one of our tasks. Celery itself would discard such a message."""
 
 from typing import Any
 
@@ -33,10 +33,8 @@ class Consumer(consumer.Consumer):
         try:
             with worker_context().records.work() as work:
                 work.dead_letters.keep(queue, raw_body(message), why)
-        except (
-            DatabaseDownError
-        ):  # without acknowledgement the broker delivers the message again after the visibility timeout
+        except DatabaseDownError:
             log.exception("message_not_stored", queue=queue)
-            return
+            return  # without an acknowledgement, so the broker delivers the message again after the visibility timeout
         log.warning("message_unreadable", queue=queue, why=why)
         message.ack()

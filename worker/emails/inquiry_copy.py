@@ -18,7 +18,7 @@ class Page(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InquiryCopy:
-    """The texts of an inquiry e-mail, from top to bottom. The list of purchases follows ``before``."""
+    """The texts of an inquiry e-mail, from top to bottom. If the e-mail lists purchases, the list comes after ``before``."""
 
     subject: str
     before: tuple[str, ...]
@@ -93,6 +93,6 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
 }
 
 PURCHASE = "{reference}, {seller}, {day}"
-"""The line of a purchase, after the name of its product."""
+"""The details of a purchase in the list. The name of the product comes before this text."""
 
 CONTACT = "Questions about your purchase? Please email {address}."

@@ -1,6 +1,6 @@
 """Creates the adapters and webhook parsers of the connected payment providers.
 
-Each provider has a package of its name, and all packages have the same layout. A package is imported only when it is
+Each provider has a package with its name, and all packages have the same layout. A package is imported only when it is
 needed, because an SDK is slow to import and may not be installed.
 """
 
@@ -44,7 +44,7 @@ def create_webhook_parsers(settings: Settings) -> dict[str, WebhookParser]:
 
 
 def capabilities(provider: str) -> Capabilities:
-    """Return what a provider can do, whether it is connected or not."""
+    """Return what a provider can do. The provider need not be connected."""
     provider_capabilities = import_module(f"{__name__}.{provider}.codes").CAPABILITIES
     assert isinstance(provider_capabilities, Capabilities)
     return provider_capabilities

@@ -15,7 +15,7 @@ from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.providers.disputes import select_deciding_dispute, select_latest_reports
 
-BATCH_SIZE = 500  # payments in one transaction
+BATCH_SIZE = 500  # the maximum number of payments in one transaction
 
 Payment = tuple[str, str]
 """The provider, and the provider's id of the charge."""
@@ -55,7 +55,7 @@ def check_dispute_after_decline(
 ) -> None:
     """Request a dispute lookup for each refund that was declined because of a dispute.
 
-    The provider's result does not name the dispute, and the webhook about the dispute may be lost.
+    The lookup is needed because the refund's result contains no id of the dispute, and the dispute's webhook may be lost.
     """
     declined = [
         operation
@@ -69,7 +69,10 @@ def check_dispute_after_decline(
 
 
 def poll_open_disputes(context: WorkerContext, provider: str) -> int:
-    """Request a lookup of every open dispute once a day, because a webhook may be lost. Return the number of disputes."""
+    """Request a lookup of every open dispute, because a webhook may be lost. Return the number of open disputes.
+
+    If the function is called again on the same day, it requests no second lookup of a dispute.
+    """
     total, last_charge = 0, ""
     while True:
         with context.records.work() as work:
@@ -82,7 +85,7 @@ def poll_open_disputes(context: WorkerContext, provider: str) -> int:
 
 
 def can_look_up_disputes(context: WorkerContext, provider: str) -> bool:
-    """Return whether this provider is connected and has a lookup API."""
+    """Return True if this provider is connected and has a lookup API."""
     adapter = context.provider(provider)
     return adapter is not None and adapter.capabilities.can_look_up
 

@@ -18,10 +18,10 @@ from producers.web.templating import Page
 from records.storefronts import Storefront
 
 NONCE: Final = "nonce"
-_MAX_FIELDS = 50  # each of our forms has fewer fields, and 50 fields are read quickly
+_MAX_FIELDS = 50  # the maximum number of fields in a submitted form; all forms of Moneyback have fewer fields
 _NONCE_LENGTHS = range(16, 101)
-_MAX_NAME_LENGTH = 100  # characters; an error shows only this much of the name of an unknown field
-_MAX_PREFILL_LENGTH = 320  # characters that a link can put into a field; no e-mail address is longer
+_MAX_NAME_LENGTH = 100  # an error text shows at most this many characters of an unknown field's name
+_MAX_PREFILL_LENGTH = 320  # a link can put at most this many characters into a field; no e-mail address is longer
 
 WHEN_EMPTY: Final = {
     "email": "Enter the email address you used for the purchase.",
@@ -53,7 +53,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """A form as the page shows it: the values of its fields, and the errors."""
+    """The content of a form on a page: the values of the fields, and the errors."""
 
     values: Mapping[str, str]
     nonce: str
@@ -84,9 +84,9 @@ async def read_fields(request: Request) -> dict[str, str]:
 
 
 async def read_checkbox(request: Request) -> bool:
-    """Return whether the box of a form with one box is ticked.
+    """Return True if the checkbox of the form is ticked. The form has no other field.
 
-    A browser sends no field for a box that is not ticked. Mail scanners may submit a form, but they do not tick its box.
+    If the checkbox is not ticked, the browser sends no field. A mail scanner may submit the form, but it ticks no checkbox.
     """
     values = await read_fields(request) if await request.body() else {}
     _refuse_unknown_fields(values, ("sure",))
@@ -109,12 +109,12 @@ CheckboxDep = Annotated[bool, Depends(read_checkbox)]
 
 
 def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:
-    """Return the values that a link fills in for these fields."""
+    """Return the values that the query of the opened link contains for these fields."""
     return {name: request.query_params.get(name, "")[:_MAX_PREFILL_LENGTH] for name in fields}
 
 
 def new_nonce() -> str:
-    """Return a random value for a new form. If the form is sent twice, both copies have this value and count once."""
+    """Return a random value for a new form. If the form is sent twice, this value shows that both copies are the same form."""
     return secrets.token_urlsafe(24)
 
 

@@ -1,4 +1,4 @@
-"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment. A signed webhook contains an event."""
+"""Verifies and parses Mollie's webhooks. A classic webhook contains only a payment's id. A signed webhook contains an event."""
 
 import hmac
 import json
@@ -27,8 +27,8 @@ def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: f
 class MollieWebhookParser:
     """A parser of classic webhooks if there is no secret, and of signed, next-generation webhooks if there is a secret.
 
-    A classic webhook has no signature, but it only makes a worker look the payment up. Mollie does not sign a time, and
-    repeats an event for a day. A repeated event has the same event id.
+    A classic webhook needs no signature, because it only makes a worker look the payment up. The signature of a signed webhook
+    covers no time, and Mollie repeats an event for up to a day. A repeated event has the same event id.
     """
 
     answer = b""
@@ -46,7 +46,10 @@ class MollieWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
-        """Return whether a signature was made with one of our secrets. Mollie sends two signatures while the secret changes."""
+        """Return True if a signature was made with one of our secrets.
+
+        During a change of the secret, Mollie sends two signatures.
+        """
         signatures = [part.strip().removeprefix("sha256=").encode(errors="replace") for part in header.split(",")]
         expected_signatures = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
         return any(

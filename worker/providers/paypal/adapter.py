@@ -71,7 +71,7 @@ class PayPalAdapter:
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund.
+        """Find the refund that Moneyback made with this key.
 
         The capture shows whether a refund exists. The refunds come from the capture's order or PayPal's transaction search.
         """
@@ -90,11 +90,12 @@ class PayPalAdapter:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
-        # A lookup does not find an eCheck refund if no order shows it. A repeat with the same key returns the refund.
+        # An eCheck refund that no order shows is not found. Moneyback then sends the refund again with the same key, and
+        # PayPal returns the existing refund.
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this capture. If it has several disputes, one of them decides."""
+        """Return the dispute status of this capture. If the capture has several disputes, one dispute decides the status."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
@@ -129,7 +130,7 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of a capture. Read its order first, because the transaction search is up to three hours late."""
+        """List the refunds of a capture. Read the order of the capture first, because the search is up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds

@@ -30,11 +30,14 @@ from worker.providers.paypal.webhook_certificates import (
 ALGORITHM = "SHA256withRSA"
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=3) + CLOCK_SKEW
-"""PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"). Perhaps PayPal signs only
-the first attempt, so a signature may be three days old. A replayed event has the same event id, and only makes a worker look
-the refund up."""
+"""The maximum age of a signature.
+
+PayPal sends an event up to 25 times within three days (PayPal's documentation: "Webhooks", "Notification messages"). Perhaps
+PayPal signs only the first attempt, so a signature may be three days old. If someone sends an old event again, it has the
+same event id, and only makes a worker look the refund up.
+"""
 SIMULATOR_ID = "WEBHOOK_ID"  # not accepted, because PayPal's public simulator signs any event for this id
-MAX_HEADER = 1_000  # characters
+MAX_HEADER = 1_000  # the maximum length of a signature header, in characters
 
 SUBJECTS: Mapping[str, Subject] = {
     "PAYMENT.CAPTURE.REFUNDED": Subject.REFUND,
@@ -49,7 +52,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "CUSTOMER.DISPUTE.UPDATED": Subject.DISPUTE,
     "CUSTOMER.DISPUTE.RESOLVED": Subject.DISPUTE,
 }
-"""The subject of an event ("Webhook event names"). All other events are ignored."""
+"""The subject by the type of an event (PayPal's documentation: "Webhook event names"). All other events are ignored."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(Z|[+-][0-9]{2}:[0-9]{2})")
 
@@ -63,7 +66,7 @@ class NotVerifiedError(Exception):
 
 def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
     """Create the parser of this account's webhooks. The parser fetches PayPal's certificates."""
-    # At most two fetches: the certificate, and the certificate of its issuer.
+    # A webhook causes at most two fetches, of the certificate and of its issuer's certificate. Each fetch gets half the time.
     fetch = create_fetcher(provider_timeout_seconds / 2)
     return PayPalWebhookParser(account.webhook_id or "", CertificateCache(fetch, load_trusted_roots()))
 
@@ -74,7 +77,7 @@ class PayPalWebhookParser:
     answer = b""
 
     def __init__(self, webhook_ids: str, certificates: CertificateCache) -> None:
-        """Take the webhook's id, or two ids separated by a comma while the webhook is replaced."""
+        """Take the webhook's id. If the webhook is being replaced, take the old and the new id, separated by a comma."""
         ids = [part.strip() for part in webhook_ids.split(",")]
         self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates

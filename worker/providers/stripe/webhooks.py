@@ -12,7 +12,7 @@ from config.provider_accounts import StripeAccount
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
-TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
+TOLERANCE = 300  # the maximum seconds between the signing time and now, as in Stripe's libraries
 
 _REFUND_EVENTS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
 _CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that contains the charge instead of the refund
@@ -82,7 +82,10 @@ def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
 def _create_webhook_events(
     event: dict[str, Any], subject: Subject, *payment_ids: object, refund_id: str | None = None
 ) -> list[WebhookEvent]:
-    """Return an event for each id of the payment, because a purchase has only one of the ids. The event ids differ."""
+    """Return one event for each id of the payment, because a purchase has only one of the ids.
+
+    Each of these events has its own event id.
+    """
     first_id, *other_ids = [_check_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
     first_event = WebhookEvent(_check_identifier(event["id"]), subject, first_id, refund_id)
     return [

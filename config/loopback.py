@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host is ``localhost`` or a loopback address, so that nothing sent to it leaves this machine."""
+    """Return whether the host is ``localhost`` or a loopback address. Data for such a host never leaves this machine."""
     if host == "localhost":
         return True
     with suppress(ValueError):

@@ -12,7 +12,10 @@ from config.loopback import is_loopback
 
 
 def _require_https(url: str) -> str:
-    """Return the URL without a slash at its end. Raise ValueError unless it uses https, or http to this machine."""
+    """Return the URL without a slash at its end.
+
+    An https URL is valid. An http URL is valid only if its host is this machine. For any other URL, raise ValueError.
+    """
     parts = urlsplit(url)
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise ValueError("Use https for the address of a provider. Only a provider on this machine may use http.")
@@ -115,7 +118,7 @@ class ProviderSpec:
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """In a test account, the value of ``test_setting`` starts with one of these texts, or is a URL on this machine."""
+    """In a test account, the value of ``test_setting`` starts with one of these texts, or is a URL whose host is this machine."""
     webhook_setting: str
     """The setting that is needed to verify webhooks."""
     without_webhook_setting: str = _ONLY_RECONCILIATION
@@ -174,11 +177,11 @@ PROVIDERS: dict[str, ProviderSpec] = {
     "sandbox": ProviderSpec(
         account=SandboxAccount,
         test_setting="url",
-        test_values=("",),  # every URL starts with this text: a sandbox is always a test account
+        test_values=("",),  # every URL starts with the empty text, so a sandbox is always a test account
         webhook_setting="webhook_secret",
     ),
 }
-"""All providers by name. The field ``provider`` of a purchase contains this name."""
+"""All providers by name. The field ``provider`` of a purchase contains one of these names."""
 
 ACCOUNTS: dict[str, type[Account]] = {name: spec.account for name, spec in PROVIDERS.items()}
 

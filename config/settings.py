@@ -35,7 +35,7 @@ class Timers(BaseSettings):
         80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit)."
     )
     lease_seconds: float = Field(
-        90, gt=0, description="Seconds until the lease of a worker on a case ends, by the database's clock."
+        90, gt=0, description="Seconds until a worker's lease on a case ends. The database's clock measures this time."
     )
     resend_after_seconds: float = Field(
         8,
@@ -82,7 +82,7 @@ class Timers(BaseSettings):
 
 
 class Settings(FromEnvironment):
-    """The settings of one process, read from environment variables or from the files that *_FILE names."""
+    """The settings of one process. A setting is in an environment variable, or in a file that a variable *_FILE names."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
@@ -92,7 +92,8 @@ class Settings(FromEnvironment):
     )
     database_owner_url: SecretStr | None = Field(
         None,
-        description="URL of the same database with the role that owns the tables. Only `moneyback migrate` uses this URL.",
+        description="URL of the same database as `MONEYBACK_DATABASE_URL`, but for the role that owns the tables. "
+        "Only `moneyback migrate` uses this URL.",
     )
     broker_url: SecretStr = Field(
         description="URL of the message broker: Redis or Valkey (redis://, rediss://, redis+socket://) or RabbitMQ (amqp://)."
@@ -117,7 +118,7 @@ class Settings(FromEnvironment):
         ge=0,
         le=400,
         description="Days that must pass after the charge before a direct debit is refunded. "
-        "A bank can return a direct debit for 56 days.",
+        "A bank can return a direct debit until 56 days after the charge.",
     )
     smtp_url: SecretStr | None = Field(
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
@@ -144,7 +145,8 @@ class Settings(FromEnvironment):
     )
     help_dir: Path | None = Field(
         None,
-        description="Folder with your own help articles, as language/topic/article.md. They replace the built-in articles.",
+        description="Folder with your own help articles, as language/topic/article.md. "
+        "Your article replaces the built-in article with the same language, topic and name.",
     )
     mailbox_page: bool = Field(
         False,
@@ -201,7 +203,7 @@ class Settings(FromEnvironment):
 
 
 def _is_url(text: str, schemes: Collection[str]) -> bool:
-    """Return whether the text is a URL with one of these schemes, and with a valid port if it has a port."""
+    """Return whether the text is a URL with one of these schemes. If the URL has a port, the port must be valid."""
     with suppress(ValueError):
         parts = urlsplit(text)
         return parts.scheme in schemes and (parts.port is None or parts.port > 0)

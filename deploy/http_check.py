@@ -1,15 +1,15 @@
 #!/usr/bin/env -S python -IS
-"""Health check of a page: `http_check.py URL` exits with 0 if the status is 200, else with 1. The image contains no curl."""
+"""Health check of a page, for an image without curl: `http_check.py URL` exits with 0 if the status is 200, else with 1."""
 
 import http.client
 import sys
 from urllib.parse import urlsplit
 
-TIMEOUT = 4.0  # seconds; shorter than the timeout of the health check
+TIMEOUT = 4.0  # seconds; shorter than Docker's timeout for this check
 
 
 def fault(url: str) -> str:
-    """Return what is wrong, for `docker inspect`; an empty text if nothing is wrong."""
+    """Return the fault, which `docker inspect` then shows. Return an empty text if there is no fault."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
     try:

@@ -57,8 +57,8 @@ class Dispute(StrEnum):
 class Purchase:
     """One charge that a customer paid. A renewal is a separate purchase with its own charge.
 
-    Amount and currency are stored as the seller reports them, valid or not. The rule ``amount_is_sound`` checks them, so
-    that an invalid amount does not prevent the import of a purchase.
+    Amount and currency are stored as the seller reports them, even if they are invalid. So an invalid amount does not
+    prevent the import of a purchase. The rule ``amount_is_sound`` checks both when a refund is requested.
     """
 
     id: UUID
@@ -81,7 +81,7 @@ class Purchase:
 
     @property
     def decisive_at(self) -> datetime:
-        """The instant that decides which policy applies, and at which the days of the policy start.
+        """The instant that decides which policy applies, and from which the days of the policy are counted.
 
         For a renewal, it is the instant of the charge; otherwise, it is the instant of the purchase.
         """

@@ -57,7 +57,7 @@ class ReasonCode(DescribedEnum):
     )
     PURCHASE_IN_FUTURE = (
         "purchase_in_future",
-        "The purchase is dated later than the request. Its date or a clock is wrong.",
+        "The purchase is dated later than the request. The date of the purchase or a clock is wrong.",
     )
     ALREADY_REFUNDED = (
         "already_refunded",
@@ -66,12 +66,12 @@ class ReasonCode(DescribedEnum):
     )
     DISPUTE_OPEN = (
         "dispute_open",
-        "This payment has an open dispute or chargeback. A refund as well could pay the customer twice.",
+        "This payment has an open dispute or chargeback. If we also make a refund, the customer could get the money twice.",
         "There’s an open dispute with your bank or payment provider. We have to wait for its decision.",
     )
     DISPUTE_LOST = (
         "dispute_lost",
-        "A dispute about this payment was lost. The customer got the money back that way.",
+        "A dispute about this payment was lost. The customer got the money back through this dispute.",
         "This payment was returned to you through your bank or payment provider.",
     )
     AMOUNT_INVALID = (
@@ -90,7 +90,7 @@ class ReasonCode(DescribedEnum):
     )
     OVER_CEILING = (
         "over_ceiling",
-        "The amount is above the seller's limit for automatic refunds, or in a different currency.",
+        "The amount is above the seller's limit for automatic refunds, or in another currency than this limit.",
     )
     PROVIDER_WINDOW_CLOSED = (
         "provider_window_closed",
@@ -117,13 +117,13 @@ class ReasonCode(DescribedEnum):
     )
     PAYMENT_CLAIMED = (
         "payment_claimed",
-        "Another case already covers this payment. A refund here as well could pay the customer twice.",
+        "Another case already covers this payment. If we also refund this case, the customer could get the money twice.",
     )
     REFUNDED_ELSEWHERE = (
         "refunded_elsewhere",
         (
-            "The payment provider shows a refund of this payment that Moneyback did not make. Check it before you "
-            "answer the customer."
+            "The payment provider shows a refund of this payment that Moneyback did not make. Check this refund before "
+            "you answer the customer."
         ),
         "This purchase has already been refunded.",
     )
@@ -160,7 +160,7 @@ class ReasonCode(DescribedEnum):
     )
     RETURNED_BY_BANK = (
         "returned_by_bank",
-        "The payment provider accepted the refund, but it failed later and the money came back.",
+        "The payment provider accepted the refund, but the refund failed later and the money came back.",
         "Your bank or payment provider sent the refund back to us.",
     )
 

@@ -20,9 +20,10 @@ log = structlog.get_logger()
 
 
 class QueueConsumer(ConsumerMixin):
-    """A consumer that accepts one message at a time, and acknowledges each message after its commit.
+    """A consumer that accepts one message at a time, and acknowledges a message after the commit of its case.
 
-    Therefore no message is lost. A message that the broker delivers twice creates only one case, because its key is the same.
+    Therefore no message is lost. If the broker delivers a message twice, the idempotency key is the same, so only one case
+    is created.
     """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
@@ -62,7 +63,8 @@ def consume(records: Records, body: bytes) -> None:
         _accept(records, parse(body))
     except RefusedError as error:
         _store_dead_letter(records, body, str(error))
-        log.warning("message_unreadable", queue=IncomingRequest.queue)  # no reason: it may quote the customer
+        # The log does not contain the reason, because the reason may quote the customer.
+        log.warning("message_unreadable", queue=IncomingRequest.queue)
     except DatabaseDownError:
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Store the e-mails about cases: which are due, claimed, sent or bounced. A case has at most one e-mail of each kind."""
+"""Store which e-mails about cases are due, claimed, sent or bounced. A case has at most one e-mail of each kind."""
 
 import re
 from collections import Counter
@@ -95,7 +95,7 @@ class CaseEmails:
         self._work = work
 
     def enqueue(self, emails: Sequence[tuple[UUID, str]]) -> None:
-        """Store that these e-mails are due: (case, kind). Enqueuing an e-mail again has no effect."""
+        """Store that e-mails are due. Each item is (case id, kind). If the same item is enqueued again, nothing changes."""
         if emails:
             self._work.run(_INSERT, case_ids=[case for case, _ in emails], kinds=[kind for _, kind in emails])
 
@@ -120,19 +120,19 @@ class CaseEmails:
             self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
     def count_by_purchase(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
-        """Return the number of "already requested" e-mails of each purchase in the last ``seconds``."""
+        """Count the "already requested" e-mails of each purchase that were created in the last ``seconds``."""
         rows = self._work.run(
             _COUNT_BY_PURCHASE, purchase_ids=list(purchases), kind=EmailKind.ALREADY_REQUESTED, seconds=seconds
         )
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the address of each case and, for each address, the number of "not found" e-mails in the last ``seconds``."""
+        """Return the address of each case. Also count the "not found" e-mails of each address in the last ``seconds``."""
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 
     def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
-        """Store that an e-mail bounced, and create a support task. Return False if it bounced before or was never sent.
+        """Store that an e-mail bounced, and create a support task. Return False if the e-mail bounced before or was never sent.
 
         ``why`` is the mail server's text. Only its status code, such as 5.1.1 (RFC 3463), is stored, because the text can
         contain an e-mail address.
@@ -152,7 +152,7 @@ class CaseEmails:
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return at most ``limit`` cases with an e-mail that has been unsent for ``seconds``: (bulk, seller, case)."""
+        """Find cases with an e-mail that has been unsent for ``seconds``. Return at most ``limit`` items (bulk, seller, case)."""
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 

@@ -45,7 +45,7 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
   ) y on true
  where p.id = any(:purchase_ids)
 """
-"""The present data of the seller, the policy, the open case, and the customer's earlier refunds.
+"""The seller as it is now, the policy, the open case, and the customer's earlier refunds.
 
 The policy is the one that was in force at the purchase. For a renewal, it is the one that was in force at the charge.
 """
@@ -81,7 +81,7 @@ class DecisionInputs:
         return {row.case_id: purchase_of(row[1:]) for row in rows}
 
     def load(self, purchases: Sequence[Purchase]) -> dict[UUID, DecisionInput]:
-        """Return the facts for the decision about each purchase, by purchase id. The caller has locked the purchases."""
+        """Return a mapping from each purchase id to the facts for the decision. The caller must have locked the purchases."""
         by_id = {purchase.id: purchase for purchase in purchases}
         rows = self._work.run(_SELECT_INPUTS, purchase_ids=list(by_id))
         return {

@@ -1,4 +1,4 @@
-"""Store inquiry e-mails: e-mails that belong to no case, such as a purchase lookup link.
+"""Store inquiry e-mails: e-mails that belong to no case, such as an e-mail with a purchase lookup link.
 
 A row records whether the e-mail was claimed and sent, and whether the link in the e-mail was opened. The purchases are looked
 up by a worker and not by the web server. The response time of the web server therefore does not reveal whether an address is
@@ -140,7 +140,7 @@ class InquiryEmails:
         return id_
 
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
-        """Claim the unsent inquiry e-mails with these ids for ``seconds``, and look up their purchases.
+        """Claim the unsent inquiry e-mails with these ids for ``seconds``. Look up the purchases for each e-mail.
 
         An e-mail is deleted if its address has already got the daily maximum of e-mails of this kind.
         """
@@ -202,12 +202,15 @@ class InquiryEmails:
         return [row.id for row in self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)]
 
     def link(self, email: UUID) -> InquiryLink | None:
-        """Return the link of an inquiry e-mail, but do not open the link. Return None if there is no such e-mail."""
+        """Return the language of an e-mail, and whether its link can be opened. Return None if no e-mail has this id."""
         row = self._work.run(_SELECT_LINK, id=email).one_or_none()
         return None if row is None else InquiryLink(row.locale, bool(row.can_open))
 
     def open_link(self, email: UUID) -> list[UUID] | None:
-        """Open a link, and return its purchases. Return None if the link was opened before, has expired, or has no purchases."""
+        """Mark the link of an e-mail as opened, and return the ids of its purchases.
+
+        Return None if the link was opened before, has expired, or has no purchases.
+        """
         row = self._work.run(_OPEN_LINK, id=email).one_or_none()
         return None if row is None else list(row.purchase_ids)
 
@@ -228,9 +231,9 @@ def _inquiry_email(row: Row[*tuple[Any, ...]], matches: Sequence[PurchaseWithDet
 
 
 def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address: str) -> list[PurchaseWithDetails]:
-    """Return the purchases of the mailbox ``address``. If it has none, return the purchases of the first mailbox found.
+    """Return the purchases of the mailbox ``address``. If this mailbox has none, return those of the first purchase's mailbox.
 
-    Two mailboxes can have the same e-mail key, if one address contains ``ß`` and the other ``ss``. An e-mail never shows the
+    Two mailboxes have the same e-mail key if their addresses differ only in ``ß`` and ``ss``. An e-mail never shows the
     purchases of two mailboxes.
     """
     mailboxes = {purchase.email.lower() for purchase in purchases}

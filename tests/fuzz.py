@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # seconds for each parser
-MAX_CPU_SECONDS = 5.0  # the maximum of CPU seconds for one input
+MAX_CPU_SECONDS = 5.0  # the maximum CPU time for one input
 
 Input = TypeVar("Input")
 
 
 def run_fuzz(inputs: SearchStrategy[Input], parse: Callable[[Input], object]) -> int:
-    """Call ``parse`` with random inputs for SECONDS, and return the number of calls. Hypothesis shrinks a failing input."""
+    """Call ``parse`` with random inputs for SECONDS seconds. Return the number of calls. Hypothesis shrinks a failing input."""
     count = 0
 
     @settings(

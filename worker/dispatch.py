@@ -1,8 +1,8 @@
 """Dispatches the ids in a message to the handler of its queue, both in a Celery task and in brokerless mode.
 
 A delivery of a case is counted before the handler runs. The count is undone if another worker has locked the case. Cases that
-are delivered for the first time are processed in one batch. A case whose worker crashed is processed again in a small batch, and
-after a second crash alone. After three crashes the case goes to support (poison-message isolation).
+are delivered for the first time are processed in one batch. A case whose worker crashed is processed again in a small batch, and,
+after a second crash, alone. After three crashes, the case goes to support (poison-message isolation).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ def _split_batches(crashed_before: Mapping[UUID, int]) -> Iterator[Sequence[UUID
 
 
 def _hand_over_to_support(context: WorkerContext, ids: Sequence[UUID], states: Sequence[State]) -> None:
-    """Hand over cases that crash workers. If a refund may have been sent, support reads that its outcome is unknown."""
+    """Give cases that crash workers to support. If a refund may have been sent, tell support that its outcome is unknown."""
     with context.records.work() as work:
         cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds)
         work.history.record([_crash_transition(case) for case in cases])
@@ -142,5 +142,5 @@ def _crash_transition(case: Case) -> Transition:
         why=" ".join(code.support for code in codes),
         evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
-    # Before the evaluation the case has no purchase, so there is no address to which an e-mail could go.
+    # The e-mail goes to the address of the purchase. Before its evaluation, a case has no purchase, so it gets no e-mail.
     return replace(transition, notify=case.purchase_id is not None)

@@ -25,8 +25,9 @@ def bench(
 ) -> None:
     """Measure refunds per second, CPU time per refund and latency, with the sandbox as the provider.
 
-    Runs a backlog through relay, broker, worker and sandbox twice: with many cases in a message, then with one case in a
-    message. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings.
+    Relay, broker, worker and sandbox process the same number of cases in two runs. In the first run, one message carries
+    many cases. In the second run, one message carries one case. The command starts its own PostgreSQL and Valkey in
+    `MONEYBACK_HOME`, and needs no settings.
 
     Example: `moneyback bench -n 20000 --json`
     """

@@ -30,8 +30,8 @@ def demo(
 ) -> None:
     """Show what Moneyback does: 28 requests arrive. None is lost, and none is refunded twice.
 
-    Takes less than a minute. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings. Exit code 1
-    if a refund was made twice or a request was lost.
+    The demo takes less than a minute. It starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`, and needs no settings.
+    The exit code is 1 if a refund was made twice or a request was lost.
 
     Example: `moneyback demo --json`
     """

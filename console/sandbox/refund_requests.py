@@ -7,7 +7,7 @@ from typing import NamedTuple
 from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
 
 MAX_LENGTH = 255  # maximum characters of a key or a charge's id, as at real providers
-MAX_AMOUNT = 10**15  # minor units: more than any refund, and exact in every JSON parser
+MAX_AMOUNT = 10**15  # in minor units; more than any real refund, and every JSON parser reads it exactly
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _FIELDS = {"charge", "amount", "currency"}
@@ -23,7 +23,7 @@ class RefundRequest(NamedTuple):
 
 
 def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorResponse:
-    """Return the refund request, or an error, so that the ledger gets only valid requests."""
+    """Return the refund request if it is valid, or else the error. The sandbox's ledger gets only valid requests."""
     if not key or len(key) > MAX_LENGTH or not key.isprintable():
         return KEY_MISSING
     try:
@@ -43,4 +43,4 @@ def is_charge(value: object) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) is int and 0 < value <= MAX_AMOUNT  # `type`, because True is an int, too
+    return type(value) is int and 0 < value <= MAX_AMOUNT  # not `isinstance`, because True is also an int

@@ -22,8 +22,8 @@ from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-MAX_BATCH = 100  # mails in one commit. A commit takes about as long as one mail, so larger batches save little time
-RETRY_STUCK_SECONDS = 600.0  # the pause before a failed mail is read again; operators may have to repair a disk
+MAX_BATCH = 100  # mails in one commit. A commit takes about as long as the work for one mail, so larger batches save little time
+RETRY_STUCK_SECONDS = 600.0  # the pause before a failed mail is read again. Operators may have to repair a disk first
 POLL_SECONDS = 2.0  # the pause between two reads of an empty maildir, and the pause if the database is unavailable
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class MaildirInbox:
         move_file(temporary, folder / f"{name}{Maildir.colon}2,FS")
 
     def _list_new(self) -> list[str]:
-        """Return the names of the oldest new mails. In a maildir, the name of a mail begins with the time of its delivery."""
+        """Return the names of at most MAX_BATCH new mails, oldest first. A name begins with the time of the mail's delivery."""
         now = monotonic()
         self._stuck_until = {name: until for name, until in self._stuck_until.items() if until > now}
         names = (path.name for path in (self.folder / "new").iterdir())
@@ -121,7 +121,7 @@ class MaildirInbox:
     def _move_to_cur(self, name: str, flags: str) -> None:
         """Move a mail from ``new/`` to ``cur/``.
 
-        If the process crashes before the move, the mail is read again, and its Message-ID shows that it was ingested.
+        If the process crashes before the move, the mail is read again. Then its Message-ID shows that it was ingested before.
         """
         target = self.folder / "cur" / f"{name.partition(Maildir.colon)[0]}{Maildir.colon}2,{flags}"
         try:

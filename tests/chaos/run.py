@@ -22,7 +22,7 @@ from worker.reconciliation.run import reconcile
 
 POLL_INTERVAL = 0.05  # seconds
 IDLE_TIME = 2.0  # seconds without remaining work after which the run counts as drained
-FLAKY = 0.03  # probability of a fault in any call to the provider
+FLAKY = 0.03  # probability of a fault in each call to the provider
 
 Report = Callable[[str], None]
 
@@ -49,9 +49,9 @@ class Outcome:
     drain_seconds: float
     """The seconds from the last fault until no work remained."""
     drain_limit: float
-    """The upper limit for ``drain_seconds``. It is higher if more cases are open."""
+    """The upper limit for ``drain_seconds``. The more cases are open, the higher is the limit."""
     unfinished: str
-    """A text with the work that remained after the time limit. It is empty if no work remained."""
+    """A text that describes the work that remained after the time limit. The text is empty if no work remained."""
     summary: dict[str, Any]
     retries: int
     """The number of requests that got no response and were sent again."""
@@ -182,9 +182,9 @@ def _drain(
 
 
 def wait_until_idle(installation: Installation, load: Load, seconds: float, report: Report = lambda _: None) -> str:
-    """Wait until no work has remained for IDLE_TIME.
+    """Wait until there is no work for IDLE_TIME seconds without a break. Then return an empty text.
 
-    Returns an empty text, or a text with the work that remains after ``seconds``.
+    If this does not happen within ``seconds``, return a text that describes the remaining work.
     """
     began = idle_since = reported_at = time.monotonic()
     while True:
@@ -204,7 +204,7 @@ def wait_until_idle(installation: Installation, load: Load, seconds: float, repo
 
 
 def _count_open_cases(installation: Installation) -> int:
-    """Wait until the database is available, and return the number of cases in worker states."""
+    """Wait until the database is available, and return the number of cases that workers must still process."""
     while True:
         installation.servers.revive()
         try:

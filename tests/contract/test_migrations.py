@@ -1,4 +1,4 @@
-"""The migrations create the tables that the code defines. A database of an earlier version is not compatible."""
+"""The migrations create the tables that the code defines. The code is not compatible with a database of an earlier version."""
 
 import shutil
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def owner(settings: Settings) -> Iterator[Engine]:
 
 @pytest.fixture
 def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Add a migration, as a later release would. Yield the version before this migration."""
+    """Add a migration, as a later release would. Yield the revision of the database before this migration."""
     latest = migrate.latest_revision()
     folder = tmp_path / "migrations"
     shutil.copytree(migrate._MIGRATIONS, folder)
@@ -57,7 +57,7 @@ def test_migrations_create_the_tables(owner: Engine) -> None:
 
 
 def test_migrations_create_the_constraints_and_indexes(owner: Engine) -> None:
-    """Alembic does not compare check constraints and conditions of indexes. This test compares PostgreSQL's definitions."""
+    """Alembic compares neither check constraints nor conditions of indexes, so this test compares PostgreSQL's definitions."""
     with owner.connect() as connection:
         migrated = _definitions(connection, "public")
         connection.execute(text("create schema created"))

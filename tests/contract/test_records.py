@@ -60,7 +60,7 @@ def a_case(store: Records, *events: Event, purchase: Purchase | None = None, **s
 
 
 def record_event(store: Records, case: UUID, event: Event, **changes: Any) -> bool:
-    """Record the transition of an event. Return whether the records accepted the transition."""
+    """Record the transition that an event causes. Return whether the records accepted the transition."""
     evidence = changes.pop("evidence", {})
     with store.work() as work:
         transition = replace(get_case(work, case).after(event, actor="test", evidence=evidence), **changes)
@@ -467,7 +467,7 @@ def test_a_delivery_is_counted_again_only_after_a_crash(store: Records) -> None:
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=0, include_crashed=True) == {case: 2}
 
 
-def test_after_a_transition_or_a_release_the_count_starts_again(store: Records) -> None:
+def test_after_a_transition_or_a_release_the_count_of_deliveries_starts_again(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     with store.work() as work:
         work.cases.count_deliveries([case], states=[S.APPROVED], apart=0)
@@ -556,7 +556,7 @@ def a_case_with_support(store: Records, *codes: ReasonCode, purchase: Purchase) 
     return case
 
 
-def test_cases_with_support_are_found_by_their_only_reason(store: Records) -> None:
+def test_cases_that_wait_for_support_are_found_by_their_only_reason(store: Records) -> None:
     purchases = [a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_2")]
     only = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchases[0])
     a_case_with_support(store, ReasonCode.DISPUTE_OPEN, ReasonCode.OVER_CEILING, purchase=purchases[1])
@@ -572,11 +572,11 @@ def test_cases_with_support_are_found_by_their_only_reason(store: Records) -> No
     with store.work() as work:
         assert work.cases.with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN) == []
         assert work.cases.still_with_support_for("sandbox", "ch_1", ReasonCode.DISPUTE_OPEN), (
-            "A leased case is still with support."
+            "A leased case still waits for support."
         )
 
 
-def test_a_case_with_support_is_found_only_by_its_newest_reason(store: Records) -> None:
+def test_a_case_that_waits_for_support_is_found_only_by_its_newest_reason(store: Records) -> None:
     purchase = a_recent_purchase(charge="ch_1")
     case = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchase)
     record_event(store, case, E.DISPUTE_WON)
@@ -1128,10 +1128,12 @@ def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
     assert take_event_ids(store) == [event_id]
     with store.work() as work:
         work.webhook_events.resolve([(claimed, "refund_pending")])
-    assert overdue_events(store) == [event_id], "The event arrived again while it was processed."
+    assert overdue_events(store) == [event_id], (
+        "The event arrived again while a worker processed it, so it is due again."
+    )
     with store.work() as work:
         (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
-        assert claimed.attempts == 1, "The attempts for the second event start at 1."
+        assert claimed.attempts == 1, "After the second arrival, the attempts are counted from 1 again."
         work.webhook_events.resolve([(claimed, "refund_paid")])
     assert overdue_events(store) == []
 

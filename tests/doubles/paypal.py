@@ -43,7 +43,7 @@ MESSAGES = {
 
 @dataclass
 class FakePayPal:
-    """The state of the fake: captures, refunds, disputes, access tokens and the responses by idempotency key."""
+    """The state of the fake: captures, refunds, disputes, access tokens, and the response for each idempotency key."""
 
     captures: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: list[dict[str, Any]] = field(default_factory=list)
@@ -255,7 +255,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
         "paypal_reference_id": _charge(row),
         "paypal_reference_id_type": "TXN",
         "transaction_event_code": "T1107",
-        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # the format of PayPal's API
+        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # as in PayPal's transaction search
         "transaction_amount": {**amount, "value": f"-{amount['value']}"},
         "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
     }

@@ -1,10 +1,10 @@
-"""Starts services as child processes by forking, without a new Python for each process.
+"""Starts services as child processes by forking, without a new Python interpreter for each process.
 
-A new Python takes one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
+A new interpreter needs one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
 server is a process with one thread that imports everything once, and forks to start a service. The child gets its own
 arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
-Tests of the start of a process use `subprocess`, not the fork server. They are in tests/e2e and tests/integration.
+Tests of the start of a process use `subprocess`, not the fork server. These tests are in tests/e2e and tests/integration.
 """
 
 import atexit
@@ -28,7 +28,7 @@ START_VARIABLES = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
 
 
 def needs_new_python(env: Mapping[str, str]) -> bool:
-    """Return True if an environment has variables that a forked process would ignore."""
+    """Return True if START_VARIABLES differ from those of this process, because a forked process would ignore the difference."""
     return any(env.get(name) != os.environ.get(name) for name in START_VARIABLES)
 
 
@@ -92,7 +92,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _exit_status(self, timeout: float | None) -> int | None:
-        """Wait at most `timeout` seconds for the exit status. Until the status is sent, no other process gets the pid."""
+        """Wait at most `timeout` seconds for the exit status. Until the fork server sends it, the pid is not reused."""
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))
@@ -123,7 +123,7 @@ class _Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fork_server", str(remote_end.fileno())],
                 cwd=ROOT,
-                env={**os.environ, "COLUMNS": "240"},  # rich reads the width of its tables when it is imported
+                env={**os.environ, "COLUMNS": "240"},  # the library rich reads the width of tables when it is imported
                 stdin=subprocess.DEVNULL,
                 pass_fds=[remote_end.fileno()],
                 start_new_session=True,

@@ -56,7 +56,7 @@ def problem_kinds(results: list[dict[str, Any]]) -> list[str | None]:
 # Lines
 
 
-def test_each_line_is_a_case_with_bulk_priority(site: Site) -> None:
+def test_each_line_creates_a_case_with_bulk_priority(site: Site) -> None:
     results, summary = parse_response(send_bulk(site, ndjson_body(*map(request_line, range(1, 1_201)))))
     assert [result["line"] for result in results] == list(range(1, 1_201))
     assert {result["state"] for result in results} == {"received"}
@@ -141,7 +141,7 @@ def test_a_repeat_with_another_idempotency_key_creates_new_cases_for_lines_witho
     assert ids[0][1] == ids[1][1]
 
 
-def test_the_key_of_a_line_and_of_a_single_request_identify_the_same_case(site: Site) -> None:
+def test_a_line_and_a_single_request_with_the_same_key_are_one_case(site: Site) -> None:
     alone = site.web.post(
         REQUESTS_PATH, json=request_line(1), headers=site.auth_headers(**{"idempotency-key": "order-1"})
     ).json()
@@ -367,7 +367,7 @@ def test_a_body_of_fifty_megabytes_does_not_fill_the_memory(site: Site) -> None:
         answered = sum(1 for _ in answer.iter_lines())
     assert answered == 12_501
     assert site.count_cases() == 12_500
-    growth = max(used) - used[len(used) // 10]  # after a tenth of the lines, all code has run once
+    growth = max(used) - used[len(used) // 10]  # until then, memory also grows because code runs for the first time
     assert growth < 12_000_000, f"{growth:,} bytes"
 
 

@@ -77,7 +77,7 @@ def test_a_product_name_is_shown_as_text(site: Site) -> None:
 # Texts that depend on the last transition
 
 
-def test_a_refund_deferred_for_the_sellers_balance_names_the_reason(site: Site) -> None:
+def test_if_a_refund_is_deferred_for_the_sellers_balance_the_page_gives_the_reason(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.INSUFFICIENT_BALANCE))
     ).text
@@ -86,7 +86,7 @@ def test_a_refund_deferred_for_the_sellers_balance_names_the_reason(site: Site) 
     assert HEADLINES[State.APPROVED].heading + "<" not in page
 
 
-def test_a_refund_that_waits_at_the_provider_for_balance_names_the_reason(site: Site) -> None:
+def test_if_the_provider_waits_for_the_sellers_balance_the_page_gives_the_reason(site: Site) -> None:
     evidence = {"refund": "re_1", "refusal": DeclineReason.INSUFFICIENT_BALANCE}
     page = site.web.get(
         status_path_after(site, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, evidence))
@@ -188,7 +188,7 @@ def test_the_status_page_is_in_the_language_of_the_case(site: Site) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_the_status_page_updates_itself_while_the_case_can_change(site: Site, state: State) -> None:
-    """Without a script, the page does not reload itself, because a reload interrupts screen readers (WCAG 2.2.1, F41)."""
+    """If no script runs, the page does not reload itself, because a reload interrupts screen readers (WCAG 2.2.1, F41)."""
     page = site.web.get(site.link_path(Purpose.STATUS, a_case(site.records, state))).text
     can_change = state in WORKER_STATES | {State.AWAITING_CONFIRMATION}  # the customer may confirm in another tab
     assert ("<script" in page) == can_change

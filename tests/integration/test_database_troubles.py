@@ -86,7 +86,7 @@ def set_standby_name(operator: Operator) -> Iterator[Callable[[str], None]]:
 
 
 def kill_backend_in_commit(operator: Operator, transaction: Future[Any]) -> None:
-    """Kill the database backend after the commit and before the response to it, and wait until `transaction` ends."""
+    """Kill the database backend after its commit, but before the client gets the response. Then wait until `transaction` ends."""
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
     assert eventually(lambda: operator.execute(kill)) == [(True,)]
     transaction.exception()
@@ -112,7 +112,7 @@ def send_request(context: WorkerContext, web: httpx.Client) -> Callable[[], http
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
     body = {"email": purchase.email, "reference": purchase.reference, "reason": "other"}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "one"}
-    # this request stores the time of last use of the API key, which later requests store again only after a minute
+    # This request stores when the API key was last used. Within a minute, later requests do not store this time again.
     web.get(f"{REQUESTS_PATH}/{purchase.id}", headers=headers)
     return lambda: web.post(REQUESTS_PATH, json=body, headers=headers)
 

@@ -1,4 +1,4 @@
-"""The desk, on which support reads cases, over HTTP with a real database."""
+"""Tests of the desk, the web pages on which support reads cases. The tests use HTTP and a real database."""
 
 from collections.abc import Iterator
 from html import unescape

@@ -26,7 +26,7 @@ def set_storefront(site: Site, **changes: str | None) -> None:
 
 
 def with_articles(settings: Settings, folder: Path, **files: str) -> Settings:
-    """Write the operator's own English articles, such as `payment__refund="# Title"`. Return settings that use them."""
+    """Write each of `files`, such as `payment__refund="# Title"`, as an English article. Return settings that use `folder`."""
     for name, text in files.items():
         topic, _, article = name.partition("__")
         file = folder / "en" / topic / f"{article.replace('_', '-')}.md"

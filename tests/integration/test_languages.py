@@ -1,4 +1,4 @@
-"""Every page for customers in a pseudo-language: a text that is still English was not looked up in the catalogues."""
+"""Tests every page for customers in a pseudo-language. If a page did not look a text up in the catalogues, it stays English."""
 
 import re
 from collections.abc import Iterator

@@ -72,11 +72,11 @@ def test_every_recipient_gets_a_reply(lmtp: smtplib.LMTP, records: Records) -> N
     assert lmtp.docmd("DATA")[0] == 354
     lmtp.send(a_mail() + b"\r\n.\r\n")
     assert [lmtp.getreply()[0] for _ in known] == [250, 250]
-    assert lmtp.noop()[0] == 250  # the server sent exactly one reply for each recipient
+    assert lmtp.noop()[0] == 250  # this is the reply to NOOP, so the server sent exactly one reply for each recipient
     assert count_cases(records) == 1
 
 
-def test_a_huge_mail_is_refused_by_its_declared_size(lmtp: smtplib.LMTP, records: Records) -> None:
+def test_a_mail_with_a_too_large_declared_size_is_refused(lmtp: smtplib.LMTP, records: Records) -> None:
     lmtp.ehlo_or_helo_if_needed()
     assert lmtp.esmtp_features["size"] == str(MAX_SIZE)
     with pytest.raises(smtplib.SMTPSenderRefused) as announced:
@@ -99,7 +99,7 @@ def test_ambiguous_line_endings_are_refused(settings: Settings, records: Records
     assert count_cases(records) == 0
 
 
-def test_while_the_database_is_down_the_mail_server_keeps_the_mail(settings: Settings) -> None:
+def test_while_the_database_is_down_a_mail_is_refused_temporarily(settings: Settings) -> None:
     without_database = settings.model_copy(
         update={"database_url": SecretStr("postgresql://moneyback@127.0.0.1:1/moneyback")}
     )

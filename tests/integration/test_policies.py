@@ -8,7 +8,7 @@ from tests.sample_data import NOON, a_purchase, store_seller_and_purchases
 
 
 def test_the_query_finds_the_policy_version_in_force_at_the_purchase(records: Records) -> None:
-    """Purchases and renewals are at the start of each version, a microsecond before and a microsecond after."""
+    """For each version there are purchases and renewals at its start, one microsecond before it, and one microsecond after it."""
     starts = [NOON + timedelta(days=days) for days in (-30, -10, -10, 5)]
     instants = [start + timedelta(microseconds=microseconds) for start in starts for microseconds in (-1, 0, 1)]
     purchases = [a_purchase(purchased_at=start) for start in instants]

@@ -1,4 +1,4 @@
-"""Tests of the import of purchases: valid rows are stored, invalid rows are reported with their line."""
+"""Tests of the import of purchases: valid rows are stored, and invalid rows are reported with their line number."""
 
 import json
 from pathlib import Path

@@ -133,7 +133,7 @@ def test_each_retry_after_an_insufficient_balance_has_a_new_key(start_scenario: 
     scenario = start_scenario([INSUFFICIENT_BALANCE, INSUFFICIENT_BALANCE, PAID])
     assert scenario.state() == "approved"
     assert scenario.process_after().state() == "approved"
-    assert len(scenario.provider.keys) == 1  # not due yet, so a message changes nothing
+    assert len(scenario.provider.keys) == 1  # the case is not due yet, so the message changes nothing
     assert scenario.process_after(hours=1).state() == "approved"
     assert scenario.process_after(hours=1).state() == "refunded"
     assert len(set(scenario.provider.keys)) == 3
@@ -144,7 +144,7 @@ def test_each_retry_after_an_insufficient_balance_has_a_new_key(start_scenario: 
     assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
 
 
-def test_a_lasting_insufficient_balance_goes_to_support(start_scenario: StartScenario) -> None:
+def test_if_the_balance_stays_insufficient_the_case_goes_to_support(start_scenario: StartScenario) -> None:
     scenario = start_scenario([INSUFFICIENT_BALANCE])
     with scenario.context.records.work() as work:
         work.run("update refund_operations set attempt = :most, key = 'last key'", most=MAX_ATTEMPTS - 1)
@@ -257,7 +257,7 @@ def test_a_permanent_decline_goes_to_support_with_its_reason(
 def test_a_failed_refund_goes_to_support_with_its_reason(
     start_scenario: StartScenario, decline_reason: DeclineReason, immediate_code: str, later_code: str
 ) -> None:
-    """The reason "returned by the bank" needs a refund that was accepted before."""
+    """Only a refund that the provider accepted before it failed can have the reason "returned by the bank"."""
     assert start_scenario([Failed("re_0", "provider_code", decline_reason)]).reason_codes() == [immediate_code]
     assert start_scenario([PENDING], [Failed("re_1", "provider_code", decline_reason)]).process_after(
         hours=1
@@ -289,7 +289,7 @@ def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario)
     assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_a_refund_declined_as_already_refunded_goes_to_support_if_the_refund_is_external(
+def test_a_decline_as_already_refunded_goes_to_support_if_the_provider_shows_an_external_refund(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [EXTERNAL_REFUND])
@@ -297,7 +297,7 @@ def test_a_refund_declined_as_already_refunded_goes_to_support_if_the_refund_is_
     assert scenario.process_after(minutes=10).state() == "with_support"
 
 
-def test_a_refund_declined_as_already_refunded_is_recorded_if_the_refund_is_our_own(
+def test_a_decline_as_already_refunded_becomes_refunded_if_the_provider_shows_our_own_refund(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
@@ -373,7 +373,7 @@ def test_after_a_stored_error_a_new_key_is_used_only_if_the_refund_is_proven_abs
 
 
 def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScenario) -> None:
-    """Some providers do not store declines under the key, so the first call may still be processed and pay."""
+    """Some providers do not store declines for a key, so the first call may still be processed and pay."""
     scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE], [NotFound(), NotFound(), PAID])
     assert scenario.process_after(hours=1).state() == "refunding"
     assert scenario.process_after(hours=1).state() == "refunding"

@@ -27,7 +27,7 @@ from tests.services import ChildProcess, create_settings, environment, eventuall
 LATER_MIGRATION = (
     "alter table cases add column later text not null default ''; create table later_table (id bigint primary key)"
 )
-"""A migration that only adds, so workers of an earlier release can continue."""
+"""A migration that changes and removes nothing, so workers of an earlier release can continue."""
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ class Clock:
             else:
                 task.wait_number += 1
                 task.process.tasks.pop(task.number, None)
-                if task.greenlet:  # a greenlet that has not started is false, and there is nothing to end
+                if task.greenlet:  # false before the greenlet starts; then there is nothing to end
                     task.greenlet.throw(Killed)
         finally:
             self.current = None

@@ -1,4 +1,4 @@
-"""Installs the Stripe emulators for Node.js into pytest's cache. A new installation follows if the lock file changed."""
+"""Installs the Stripe emulators for Node.js into pytest's cache. If the lock file changes, they are installed again."""
 
 import fcntl
 import os
@@ -16,14 +16,14 @@ _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix)
 
 
 def find_program(name: str) -> str:
-    """Return the path of node or npm, on the machine or in the virtual environment."""
+    """Return the path of the program node or npm. Search PATH, and then the virtual environment."""
     if found := shutil.which(name, path=_SEARCH_PATH):
         return found
     pytest.fail(f"A Stripe emulator needs {name}, which is missing. Install Node.js 18 or newer, with npm.")
 
 
 def install_packages(cache: Path) -> Path:
-    """Return the folder that contains node_modules. Parallel test processes wait until one of them has installed it."""
+    """Return the folder that contains node_modules. One test process installs it, while parallel test processes wait."""
     folder = cache / sha256(b"".join(file.read_bytes() for file in PACKAGE_FILES)).hexdigest()[:16]
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

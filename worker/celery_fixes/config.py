@@ -31,7 +31,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "task_default_queue": next(iter(WORK_QUEUES)),
         "task_default_exchange": "",
         "task_create_missing_queues": False,  # a mistyped queue is an error, and not a new queue without a worker
-        "task_routes": {name: {"queue": name} for name in WORK_QUEUES},  # a task is named after its queue
+        "task_routes": {name: {"queue": name} for name in WORK_QUEUES},  # a task has the name of its queue
         "task_serializer": "json",
         "accept_content": ["json"],  # never pickle, because then any client of the broker could run code
         "task_ignore_result": True,  # the row in the database is the result
@@ -61,6 +61,6 @@ def celery_options(settings: Settings) -> dict[str, Any]:
 def _schedule(task: str, schedule: float | crontab, *, expires: float) -> dict[str, Any]:
     """Return an entry of the beat schedule. ``expires`` is in seconds.
 
-    A task expires when the next task is due, because the second of two tasks would find nothing to do.
+    A task expires when the next task of the schedule is due. If both ran, the second would find nothing to do.
     """
     return {"task": task, "schedule": schedule, "options": {"queue": PERIODIC, "expires": expires}}

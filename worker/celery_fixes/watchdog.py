@@ -24,9 +24,9 @@ STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
 class Watchdog(bootsteps.StartStopStep):
     """A step of Celery's consumer. The step starts when the worker connects to the broker, and stops when the connection ends.
 
-    A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. A worker
-    that does not poll until then hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM)
-    ends the process. Each check resets the alarm if the worker has polled since the last check.
+    A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. So a
+    worker that has not polled for the default time limit plus GRACE hangs, for example because a call blocks the event loop.
+    Then the kernel's alarm (SIGALRM) ends the process. If the worker has polled since the last check, a check resets the alarm.
 
     A check also resets the alarm while a task runs whose own time limit is longer than the default time limit. During such
     a task, a worker with one process has no free credit and does not poll. After the alarm, the supervisor restarts the

@@ -8,25 +8,25 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 class MinorUnits:
     """A converter between the minor units of ISO 4217 and the minor units of a provider.
 
-    ``decimals`` has the provider's number of decimals for the currencies that differ from ISO 4217.
+    ``decimals`` contains the provider's number of decimals for each currency in which it differs from ISO 4217.
     """
 
     def __init__(self, decimals: Mapping[str, int]) -> None:
         self._shift = {currency: decimals.get(currency, iso) - iso for currency, iso in CURRENCIES.items()}
 
     def to_provider(self, money: Money) -> int:
-        """Return the amount in the provider's minor units. Raise UnknownMoneyError if it is not a whole number."""
+        """Return the amount in the provider's minor units. Raise UnknownMoneyError if a digit would be lost."""
         return _shift_decimal_point(money.minor, self._shift[money.currency])
 
     def from_provider(self, amount: object, currency: object) -> Money:
-        """Return the provider's amount as Money. Raise UnknownMoneyError if it is not an amount of a known currency."""
+        """Return the provider's amount as Money. Raise UnknownMoneyError if amount or currency is invalid."""
         if type(amount) is not int or type(currency) is not str or currency not in CURRENCIES:
             raise UnknownMoneyError(f"{amount!r} {currency!r} is not an amount of a known currency.")
         return Money(_shift_decimal_point(amount, -self._shift[currency]), currency)
 
 
 def _shift_decimal_point(number: int, places: int) -> int:
-    """Multiply by a power of ten. Raise UnknownMoneyError if a digit would be lost."""
+    """Multiply the number by ten to the power of ``places``. Raise UnknownMoneyError if a digit would be lost."""
     factor: int = 10 ** abs(places)
     if places >= 0:
         return number * factor

@@ -133,8 +133,8 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
-    A refund that we did not make is reported to support. If our refund is already paid, an external refund does not resolve
-    an event that names no refund, because the event may be about our refund.
+    A refund that we did not make is reported to support. An event that names no refund may be about our refund. So, if our
+    refund is already paid and the lookup shows an external refund, such an event stays unresolved.
     """
     lookups = poll_refunds(context, calls)
     paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
@@ -271,7 +271,7 @@ def _record_external_refund(work: UnitOfWork, match: MatchedEvent, result: Paid 
 
 
 def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:
-    """Resolve events about unknown payments only after several attempts, because a seller may report a purchase late."""
+    """Resolve an event about an unknown payment only after several attempts, because the seller may report the purchase late."""
     return {event.id: _unknown_outcome(event) for event in events}
 
 

@@ -29,9 +29,9 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # requests in one commit. It takes 0.1 seconds, hardly longer than a commit of one request
+BATCH_SIZE: Final = 500  # requests in one commit. A commit of 500 takes 0.1 seconds, hardly longer than a commit of one
 MAX_REJECTED_LINES: Final = 10_000  # in one call; a client with more rejected lines probably sends the wrong data
-MAX_CONCURRENT_BATCHES: Final = 2  # commits of batches at the same time in one process; web forms must not wait
+MAX_CONCURRENT_BATCHES: Final = 2  # commits of batches at the same time in one process. With more, web forms would wait
 
 _DERIVED_KEY_PREFIX = "bulk:"  # the prefix of an idempotency key that is derived, because the line has no key
 _batch_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")

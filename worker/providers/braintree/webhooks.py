@@ -13,12 +13,13 @@ from worker.providers.identifiers import is_identifier
 if TYPE_CHECKING:
     from braintree.braintree_gateway import BraintreeGateway
 
-# Braintree repeats an unanswered webhook every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is the
-# time of the event. If an attacker replays a webhook within that day, a worker only looks the refund up again.
+# Braintree repeats an unanswered webhook every hour for a day (Braintree's documentation: "Webhooks", "Parse", "Retries"). The
+# signed time is the time of the event. If an attacker replays a webhook within that day, a worker only looks the refund
+# up again.
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
-# The subject by the first part of a notification's kind.
+# The subject of an event for each first part of a notification's kind, such as "refund" in "refund_failed".
 _SUBJECTS = {"dispute": Subject.DISPUTE, "refund": Subject.REFUND, "transaction": Subject.REFUND}
 
 
@@ -66,7 +67,7 @@ def _parse_refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[W
 def _create_event(
     name: str, at: datetime, subject: Subject, charge: str | None, refund_id: str | None
 ) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Create a webhook event. Its id is the name and the time, because Braintree's notifications have no id."""
+    """Create a webhook event. The event's id consists of name and time, because notifications have no id."""
     event_id = f"{name} {at:%Y-%m-%dT%H:%M:%SZ}"
     if not all(identifier is None or is_identifier(identifier) for identifier in (event_id, charge, refund_id)):
         return InvalidSignature("The webhook is signed, but cannot be read.")

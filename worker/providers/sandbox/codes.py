@@ -17,10 +17,10 @@ CODES: Mapping[str, DeclineReason] = {
     "charge_not_settled": DeclineReason.NOT_YET_REFUNDABLE,
     "refund_declined": DeclineReason.PERMANENT,
 }
-"""The decline reason by code. Any other code of a 4xx is PERMANENT: nothing was paid, and support reviews the case."""
+"""The decline reason of each error code. Any other code of a 4xx response is PERMANENT, because nothing was paid."""
 
 UNDECIDED_STATUSES = frozenset({408, 425, 429})  # temporary errors and timeouts leave the outcome open
-UNDECIDED_CODES = frozenset({"idempotency_key_in_use"})  # another call with our key is in progress, and may pay
+UNDECIDED_CODES = frozenset({"idempotency_key_in_use"})  # another call with our key is in progress, and may refund
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,

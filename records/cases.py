@@ -172,7 +172,7 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count that a message about these cases was delivered to a worker. Return each counted case with its number.
+        """Count that a message about these cases was delivered to a worker. Return the number for each counted case.
 
         The count begins at 0 after each transition. A case with an earlier delivery is counted only with
         ``include_crashed``, and only if that delivery began at least ``apart`` seconds ago.

@@ -104,7 +104,7 @@ class Purchases:
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
         """Return at most ``limit`` charges that have an open dispute at this provider.
 
-        The charges come in ascending order. The first charge is the next one after ``after``.
+        Return the charges in ascending order. Begin with the first charge after ``after``.
         """
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)

@@ -92,7 +92,10 @@ def pending_work(installation: Installation, load: Load) -> str:
 
 
 def check_records(installation: Installation, load: Load, flushed_tasks: list[bytes]) -> CheckResult:
-    """Read the database, the provider, the queue of support tasks and the sent e-mails, and compare them."""
+    """Read the database, the provider, the queue of support tasks and the sent e-mails, and compare them.
+
+    ``flushed_tasks`` are the messages that a fault removed from the queue of support tasks.
+    """
     result = CheckResult(accepted=len(load.accepted), errors=list(load.errors))
     refunds = provider.refunds(installation.provider_socket)
     with installation.records.work() as work:

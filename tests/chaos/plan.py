@@ -38,7 +38,10 @@ DELAYED_FAULTS = {"kill at a point", "freeze at a point", "lose a commit's answe
 
 
 class Fault(NamedTuple):
-    """One fault. It has its own random generator, so its details do not depend on other faults."""
+    """One fault, ``at`` seconds after the start of the run.
+
+    It has its own random generator, so its details do not depend on other faults.
+    """
 
     at: float
     kind: str

@@ -25,7 +25,7 @@ CHANNELS = {
     "untrusted api": 10,
     "form": 10,
     "mail": 10,
-}  # at most ten mails, because the eleventh mail of a customer on one day goes to support
+}  # at most ten mails: support must read the eleventh mail of a customer in 24 hours, so it creates no case
 ROUND_SECONDS = 0.5  # seconds between two rounds: about the time of 50 requests on two cores
 
 

@@ -1,4 +1,4 @@
-"""Runs the commands of the README. `NOT_RUN` lists the other commands, each with a reason."""
+"""Runs the commands of the README. `NOT_RUN` lists the commands that these tests do not run, each with a reason."""
 
 import json
 import os

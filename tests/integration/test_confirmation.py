@@ -72,7 +72,7 @@ def test_cancelling_twice_has_one_effect_and_leads_to_the_status_page(site: Site
         (State.DUPLICATE, 409, ""),
     ],
 )
-def test_a_confirmation_that_is_not_possible_shows_the_reason(
+def test_a_confirmation_in_another_state_is_refused_and_changes_nothing(
     site: Site, state: State, status: int, sentence: str
 ) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, state))

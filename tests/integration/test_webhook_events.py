@@ -158,7 +158,7 @@ def test_an_invalid_webhook_is_refused_without_details(web: httpx.Client, record
 
 
 @pytest.mark.parametrize("with_length", [True, False])
-def test_more_than_256_kilobytes_are_not_read(web: httpx.Client, records: Records, with_length: bool) -> None:
+def test_a_webhook_above_the_maximum_size_is_refused(web: httpx.Client, records: Records, with_length: bool) -> None:
     body = b" " * (middleware.MAX_WEBHOOK_BYTES + 1)
     chunks = (body[n : n + 50_000] for n in range(0, len(body), 50_000))
     headers = {"sandbox-signature": signature_of(body)}
@@ -411,7 +411,7 @@ def test_events_in_the_wrong_order_do_not_change_the_final_state(web: httpx.Clie
 def test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    """An attacker with the secret can only start a lookup. The provider's answer to the lookup decides the state of the case."""
+    """An attacker who knows the secret can only cause a lookup. The provider's answer decides the state of the case."""
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     (refund,) = refunds_at_provider(context, purchase)
@@ -639,9 +639,7 @@ class LateOwnRefund(OnlyExternalRefund):
         return Failed("ours", "came_back") if self.shows_refund else super().look_up(charge, key=key)
 
 
-def test_an_external_refund_does_not_complete_an_event_without_details(
-    context: WorkerContext,
-) -> None:
+def test_an_external_refund_does_not_complete_an_event_that_names_no_refund(context: WorkerContext) -> None:
     """Mollie's events contain neither a refund nor a status, so an event may be about the own refund."""
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
@@ -792,7 +790,9 @@ def test_an_unconfirmed_dispute_becomes_a_task(web: httpx.Client, context: Worke
     assert (evidence["about"], evidence["dispute"], evidence["reported"]) == ("dispute", refund["id"], "open")
 
 
-def test_an_event_that_crashed_its_workers_becomes_a_task(web: httpx.Client, context: WorkerContext) -> None:
+def test_an_event_whose_last_attempt_crashed_the_worker_becomes_a_task(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
     send_event(web, event := an_event("refund.created", a_refund(purchase.charge)))

@@ -113,7 +113,7 @@ def test_a_withdrawal_above_the_daily_limit_is_accepted_but_its_email_waits(cont
 
 
 class Row(NamedTuple):
-    """One refund request: the address, the card, the provider's behaviour, and as label the expected state of the case."""
+    """One refund request. ``behaviour`` is what the provider does. ``label`` is the expected state of the case."""
 
     email: str
     card: str
@@ -135,7 +135,7 @@ TRACE = (
     Row("grace@example.com", "card-6", "ok", "with_support"),
     Row(
         "mallory@example.com", "card-7", "ok", "refunded"
-    ),  # Mallory's first refund, because her first request was not refunded
+    ),  # Mallory's first request was not refunded, so this is allowed
 )
 """Requests in the order in which they are sent. The seller allows two automatic refunds in thirty days."""
 

@@ -87,7 +87,7 @@ THREATS = (
     ),
     Threat(
         "Two requests for one purchase at the same time",
-        "A purchase has at most one active case, and a payment at most one claim. Unique indexes in the database enforce both.",
+        "A purchase has at most one active case, and only one case can claim a payment. Unique indexes enforce both.",
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_concurrent_requests_with_one_key_are_one_case",
@@ -184,7 +184,7 @@ THREATS = (
         "A request or a mail whose body is too large",
         "The body is refused because of its Content-Length, or when the first byte above the limit arrives.",
         (
-            "integration/test_webhook_events.py::test_more_than_256_kilobytes_are_not_read",
+            "integration/test_webhook_events.py::test_a_webhook_above_the_maximum_size_is_refused",
             "unit/test_mail_parser.py::test_a_too_large_mail_has_a_sender_and_no_request",
         ),
     ),

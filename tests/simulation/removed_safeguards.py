@@ -31,7 +31,7 @@ from worker.refunds.outcomes import Sent
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
 
 CreatePatch = Callable[[], AbstractContextManager[object]]
-"""A function that returns a patch: a context manager that changes the product while it is open."""
+"""A function that returns a patch: a context manager that changes the product until the manager is closed."""
 
 
 def replaced(owner: Any, name: str, replacement: Any) -> CreatePatch:

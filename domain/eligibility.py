@@ -32,7 +32,7 @@ class EligibilityInput:
     provider_window: timedelta | None = None
     """The time after the charge within which the provider allows a refund; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
-    """The instants of the customer's automatic refunds. A refund in progress counts with the current time.
+    """The instants of the customer's automatic refunds. For a refund in progress, this is the current time.
 
     Purchases with the same e-mail address or the same payment instrument belong to one customer.
     """
@@ -176,7 +176,7 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """Check that the refund is sent in the provider's refund window, which starts at the charge and includes its last instant."""
+    """Check that the refund is sent within the provider's refund window. The window starts at the charge and includes its end."""
     window = facts.provider_window
     is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None

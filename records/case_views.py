@@ -104,7 +104,7 @@ class CaseViews:
         return {row.state: row.cases for row in self._work.run(_COUNT_BY_STATE)}
 
     def latencies(self, limit: int) -> list[float]:
-        """Return the milliseconds from a request's acceptance to its refund, for at most ``limit`` of the newest cases."""
+        """Return, for at most ``limit`` of the newest refunded cases, the milliseconds from acceptance to refund."""
         return [float(row.ms) for row in self._work.run(_SELECT_LATENCIES, limit=limit)]
 
 

@@ -33,7 +33,8 @@ def import_(
 ) -> None:
     """Import purchases. Valid rows are stored; invalid rows are left out and reported with their line numbers.
 
-    A purchase with a known reference is updated. Exit code 1 if a row was left out. Needs `MONEYBACK_DATABASE_URL`.
+    If a purchase with the same reference exists, it is updated. Exit code 1 if a row was left out. Needs
+    `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback purchases import purchases.csv`
     """

@@ -16,7 +16,7 @@ from console.sandbox.events import Event
 from console.sandbox.ledger import Ledger
 from console.sandbox.responses import encode
 
-# The pause before each attempt, in units of Times.again. With a unit of 1 second, ten attempts take nine minutes.
+# The pause before each attempt, in units of Times.again. With a unit of 1 second, ten attempts take about nine minutes.
 PAUSES = (
     0,
     1,

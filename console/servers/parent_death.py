@@ -3,7 +3,7 @@
 Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
 
 This is a script and not a preexec_fn: after a fork of a process with threads, Python code can deadlock before exec. The
-kernel sends the signal when the thread that started the child ends. Start a child only from a thread that lives longer.
+kernel sends the signal when the thread that started the child ends. Start a child only from a thread that ends after the child.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ def change_user(owner: str) -> None:
 
 
 def signal_on_parent_death(parent: int, number: int) -> None:
-    """Ask the kernel to send the signal. Call this function after change_user(), because a change of user cancels the request."""
+    """Ask the kernel to send the signal when the parent ends. Call change_user() first, because it cancels such a request."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:  # the parent ended before the request reached the kernel

@@ -336,7 +336,7 @@ def test_a_failed_external_refund_is_ignored(provider: PaymentProvider, mollie: 
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_the_lookup_prefers_our_refund_and_of_our_refunds_the_paid_one(
+def test_the_lookup_prefers_our_refund_and_then_a_paid_refund(
     provider: PaymentProvider, mollie: FakeMollie, charge: str
 ) -> None:
     provider.refund(charge, PRICE, key=KEY)

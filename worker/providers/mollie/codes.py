@@ -32,8 +32,8 @@ CODES: Mapping[str, DeclineReason] = {
     # two is true. If Mollie's own balance is too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
-"""The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
-UNDECIDED_STATUSES."""
+"""The decline reason for each text in Mollie's field ``detail``, because Mollie has no error codes. Any other 4xx response is
+PERMANENT, unless its status is in UNDECIDED_STATUSES."""
 
 UNDECIDED_STATUSES = frozenset(
     {

@@ -15,8 +15,8 @@ CAPABILITIES = Capabilities(
     idempotency_key_ttl=timedelta(days=45),
     # "Payments", REFUND_AMOUNT_EXCEEDED: a refund cannot be more than the part of the capture that is not refunded yet.
     rejects_over_refund=True,
-    # PayPal publishes no rate limit, and may change its limit (PayPal's page "Rate limiting"). We chose 10 calls
-    # per second. To too many calls, PayPal responds with status 429.
+    # PayPal does not publish its rate limit, and may change the limit (PayPal's page "Rate limiting"). We chose 10 calls
+    # per second. PayPal responds with status 429 to too many calls.
     calls_per_second=10.0,
     # PayPal's help, "How do I issue a refund": every payment can be refunded for 180 days. A refund is PENDING only
     # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).

@@ -17,7 +17,8 @@ DIRECT = Exchange("", type="direct")
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-In a queue of cases, these tasks would fill the queue while the workers are busy. The relay publishes nothing to a full queue.
+Periodic tasks have their own queue. While the workers are busy, these tasks would fill a queue of cases, and the relay
+publishes nothing to a full queue.
 """
 
 QUEUES = {
@@ -28,9 +29,10 @@ QUEUES = {
 TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,  # longer than any task may run, so that no running task is delivered again
     "unacked_restore_interval": 10,
-    # On a half-open connection, a worker receives no message and no error. Without these options, it would wait for ever.
-    # A BRPOP has a timeout of 1 second. With these options, the worker detects within 5 seconds that a BRPOP has not
-    # returned. Then the worker waits at most once for each of its three sockets.
+    # On a half-open connection, a worker receives no message and no error. Without these options, the worker would wait for
+    # ever. The worker reads messages with the Redis command BRPOP, which normally returns within 1 second. With these
+    # options, the worker detects within 5 seconds that a BRPOP has not returned. Then the worker waits at most one
+    # timeout for each of its three sockets.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
@@ -48,7 +50,7 @@ def connect(settings: Settings) -> Connection:
 
 
 def is_unavailable(connection: Connection) -> tuple[type[Exception], ...]:
-    """Return the exceptions of this connection that mean that the broker is unavailable, full or restarting."""
+    """Return the exceptions that this connection raises if the broker is unavailable, full or restarting."""
     untyped: Any = connection  # the stubs of kombu are incomplete
     return (OperationalError, *untyped.connection_errors, *untyped.channel_errors)
 
@@ -70,7 +72,7 @@ def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
 def redis_url(settings: Settings) -> str | None:
     """Return the URL of the broker as redis-py expects it; None if the broker is not Redis.
 
-    The rate limits store their counters at this URL, because all processes share the counters.
+    The rate limits store their counters in Redis at this URL, because all processes share the counters.
     """
     url = settings.broker_url.get_secret_value()
     if not urlsplit(url).scheme.startswith("redis"):

@@ -13,7 +13,7 @@ class FromEnvironment(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """Read the files of the *_FILE variables, which container platforms use for secrets."""
+        """Read the files that the *_FILE variables name. Container platforms provide secrets in such files."""
         prefix = cls.model_config["env_prefix"]
         variables = {name: f"{prefix}{name.upper()}_FILE" for name in cls.model_fields}
         from_files = {name: _read_file(variable) for name, variable in variables.items() if os.environ.get(variable)}

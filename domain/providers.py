@@ -132,9 +132,9 @@ class RefundPage:
 
 
 class Lookup(StrEnum):
-    """The ways in which a provider looks up a refund."""
+    """The ways in which a refund is looked up at a provider."""
 
-    BY_KEY = "by_key"  # by our idempotency key, or by metadata that contains the key; then by the charge
+    BY_KEY = "by_key"  # by our idempotency key, or by metadata with this key; if nothing is found, by the charge
     NEVER = "never"  # no lookup: the outcome comes by webhook, or as the response to a repeated call with the same key
 
 
@@ -158,9 +158,9 @@ class PollPlan:
     max_delay: timedelta = timedelta(hours=6)
     """The longest pause between two polls. Pauses double until they reach it."""
     give_up: timedelta = timedelta(days=60)
-    """If an accepted refund has no final outcome after this time, support takes over. A bank may take 40 working days (Adyen)."""
+    """If an accepted refund has no final outcome after this time, support takes over. A bank may need 40 working days (Adyen)."""
     give_up_unknown: timedelta = timedelta(days=2)
-    """If the outcome of a refund is still unknown after this time, support takes over. The time covers an outage of one day."""
+    """If the outcome of a refund is still unknown after this time, support takes over. A provider may be down for a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,8 @@ class Capabilities:
 
 
 _WINDOWS: dict[tuple[str | None, str], timedelta] = {
-    (None, "paypal"): timedelta(days=180),  # PayPal: "Issue a refund", 180 days
-    ("stripe", "amazon_pay"): timedelta(days=90),  # Stripe: "Amazon Pay payments", refunds
+    (None, "paypal"): timedelta(days=180),  # source: PayPal's documentation, "Issue a refund"
+    ("stripe", "amazon_pay"): timedelta(days=90),  # source: Stripe's documentation, "Amazon Pay payments"
 }
 """The refund windows of payment methods, by provider and method. The provider None means every provider."""
 
@@ -232,5 +232,5 @@ class PaymentProvider(Protocol):
         ...
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Return a page of the refunds that were made since ``since``. ``after`` is its cursor, or None for the first page."""
+        """Return a page of the refunds that were made since ``since``. ``after`` is the page's cursor (None: first page)."""
         ...

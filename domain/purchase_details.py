@@ -1,4 +1,4 @@
-"""The private details of a purchase. Only the customer sees them, by a link in an e-mail to the purchase's address."""
+"""The private details of a purchase. Only the customer gets a link to them, at the purchase's e-mail address."""
 
 from dataclasses import dataclass, field
 

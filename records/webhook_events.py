@@ -1,4 +1,4 @@
-"""Store each webhook event once, with the request body as received. Workers attempt an event until it is resolved or given up."""
+"""Store each webhook event once, with the body of its webhook. Workers process an event until it is resolved or given up."""
 
 import json
 from collections.abc import Sequence
@@ -37,9 +37,11 @@ select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as 
 """
 """An event whose event id is already stored is a duplicate. A duplicate only adds 1 to ``deliveries``.
 
-Mollie uses one event id for all changes of a payment. An event with such an id is due again, and its attempts start at 0.
+Mollie uses one event id for all changes of a payment. If such an id is received again, the stored event becomes due again, and
+its attempts are set to 0.
 
-``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``.
+``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``, which
+the ``on conflict`` clause does not handle.
 """
 
 _CLAIM = """
@@ -50,7 +52,7 @@ update webhook_events e
                  and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
 returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
 """
-"""If the last claim of an event expired without a release, its worker crashed, and ``crashes`` increases by 1."""
+"""If the last claim of an event expired without a release, the worker of this claim crashed, and ``crashes`` increases by 1."""
 
 _SELECT_CRASHED = """
 select id from webhook_events
@@ -63,7 +65,7 @@ update webhook_events e set outcome = i.outcome, claimed_until = 'epoch',
   from unnest(cast(:ids as uuid[]), cast(:deliveries as int[]), cast(:outcomes as text[])) as i(id, deliveries, outcome)
  where e.id = i.id
 """
-"""An event that was received again during its processing is processed again."""
+"""If an event was received again while a worker processed it, the event is immediately due again."""
 
 _RETRY_LATER = """
 update webhook_events e
@@ -120,8 +122,8 @@ class WebhookEvents:
     def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
         """Store the events of one webhook, and return the number of events that a worker must process.
 
-        Duplicates are not counted, unless their event id is used again for each change. If the number is not 0, the relay
-        is woken after the commit.
+        Duplicates are not counted, unless the provider uses one event id for several changes. If the number is not 0, the
+        relay is woken after the commit.
         """
         by_id = {event.event_id: event for event in events}
         if not by_id:
@@ -200,7 +202,7 @@ class WebhookEvents:
         return reports
 
     def overdue(self, limit: int) -> list[UUID]:
-        """Lock and return unresolved events that are due and that no worker has claimed."""
+        """Lock and return at most ``limit`` unresolved events that are due and that no worker has claimed."""
         return [row.id for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:

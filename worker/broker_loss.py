@@ -17,8 +17,8 @@ MARKER_KEY = "moneyback.broker-marker"
 class BrokerLossDetector:
     """A detector of broker data loss.
 
-    Detectors may run in several processes. If two detectors find no marker, each support task is published twice, with the
-    same id.
+    Detectors may run in several processes. If two detectors find no marker at the same time, each support task is published
+    twice, with the same id.
     """
 
     def __init__(self, records: Records) -> None:

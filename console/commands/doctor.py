@@ -8,7 +8,7 @@ from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
 
-MAX_COUNTED = 1_000  # overdue cases that are counted at most; the advice for more cases is the same
+MAX_COUNTED = 1_000  # the maximum number of overdue cases that are counted; the advice is the same for more cases
 
 
 class Check(NamedTuple):
@@ -43,7 +43,7 @@ def doctor(*, json: Json = False) -> None:
 
 
 def _extras(settings: Settings) -> list[Check]:
-    """Return a check for each extra that is not installed. The check fails if the settings need the extra."""
+    """Return a check for each extra (optional packages) that is not installed. The check fails if the settings need the extra."""
     from config.extras import EXTRAS, missing, wanted_by
 
     needed = wanted_by(settings)

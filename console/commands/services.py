@@ -14,7 +14,7 @@ from console.environment import load_settings
 from console.output import Json, print_json
 from domain.messages import WORK_QUEUES
 
-PROCESSES = (os.cpu_count() or 1) + 1  # one process more than cores, because a process often waits for a commit
+PROCESSES = (os.cpu_count() or 1) + 1  # one more than the number of cores, because a process often waits for a commit
 MAX_PORT = 65_535
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -254,8 +254,8 @@ def migrate(*, json: Json = False) -> None:
 def _celery(*arguments: str) -> None:
     """Run the command `celery` with our application in this process, and end with the exit code of the command.
 
-    Celery looks for a module in the current folder first. Our modules are imported before Celery runs, so a `worker` or
-    a `config.py` in the current folder never replaces our modules.
+    Celery looks for a module in the current folder first. Our modules are imported before Celery runs, so a folder
+    `worker` or a file `config.py` in the current folder never replaces our modules.
     """
     from celery.bin.celery import celery
 

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 Action = Literal["send", "receive"]
 
 _PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest), ("send", ContactSupport))
-"""The messages that Moneyback receives or sends, one for each public queue. Queues between its processes are not public."""
+"""The messages that Moneyback receives or sends, one for each public queue. Other queues are internal."""
 
 _DESCRIPTION = (
     "Two queues of one broker, for other systems. Upstream forms publish to refund.requests, and helpdesks consume "

@@ -1,4 +1,4 @@
-"""The behaviours of charges. The prefix of a charge's id, up to the first underscore, selects the behaviour."""
+"""The behaviours of charges in the sandbox. The prefix of a charge's id, up to the first underscore, selects the behaviour."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -28,7 +28,7 @@ class Times:
     turn: float = 3.0
     """The time after which a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
     hold: float = 120.0
-    """The time after which a call without a response is closed. It is longer than the timeout of any client."""
+    """The time after which the connection of a call without a response is closed. It is longer than the timeout of any client."""
     drip: float = 1.0
     """The pause between two bytes of a response in the mode ``DRIPPING``."""
     memory: float = 60.0

@@ -49,7 +49,7 @@ class Servers:
             self.valkey.stop()
 
     def revive(self) -> list[str]:
-        """Restart servers that ended, and return their names. Call it regularly, from the main thread."""
+        """Restart servers that ended, and return their names. Call this method regularly, from the main thread."""
         ended = [server for server in (self.valkey, self.postgres) if not server.running]
         return [server.start().name for server in ended]
 

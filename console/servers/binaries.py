@@ -15,7 +15,7 @@ UNNEEDED = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a", 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package that contains programs; `programs` are paths below its installation folder."""
+    """A package that contains programs; `programs` are paths below the package's installation folder."""
 
     package: str
     distribution: str

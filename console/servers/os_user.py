@@ -1,4 +1,4 @@
-"""The operating system user of the servers: the current user, or `nobody` for root, because PostgreSQL does not run as root."""
+"""The operating system user of the servers: the current user. For root it is `nobody`, because PostgreSQL refuses root."""
 
 import os
 import pwd

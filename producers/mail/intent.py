@@ -31,7 +31,7 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Patterns of requests for a VAT refund or a partial refund. They match doubtful texts, too, because support decides."""
+"""Patterns of requests for a VAT refund or a partial refund. They match doubtful texts, too: support decides such cases."""
 
 _REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
@@ -130,8 +130,8 @@ _COMMON_WORDS = {
 
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
-_MIN_MATCHES = 2  # different common words, or Japanese letters, because a single word or letter may be a name
-_MAX_TEXT = 5_000  # characters of a text that are searched
+_MIN_MATCHES = 2  # the minimum number of common words, or of Japanese letters; a single one may be a name
+_MAX_TEXT = 5_000  # characters; the rest of a longer text is not searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 

@@ -15,7 +15,7 @@ _FORWARDED_FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*)
 
 
 def client_network(request: Request, trusted: Sequence[str]) -> str:
-    """Return the network of the nearest address that is not a trusted proxy.
+    """Return the network of the client: the nearest address to this server that is not a trusted proxy.
 
     ``trusted`` contains the networks of the trusted proxies.
 

@@ -1,4 +1,4 @@
-"""Fixtures of the canaries: the broker, a proxy to the broker that injects faults, and workers.
+"""Fixtures of the canaries: the broker, workers, and a proxy that injects faults into their connections to the broker.
 
 A canary is a test that shows a known fault of Celery or kombu. The test fails when a new version corrects the fault.
 """
@@ -24,14 +24,14 @@ def broker(servers: Servers, settings: Settings) -> Iterator[redis.Redis]:  # no
 
 @pytest.fixture
 def proxy(servers: Servers) -> Iterator[Proxy]:
-    """Yield a proxy to the broker. A test can freeze the proxy or let it lose a response."""
+    """Yield a proxy to the broker. A test can freeze the proxy, or make the proxy lose a response."""
     with Proxy(servers.valkey.socket, redis_frame_length) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., PlainWorker]]:  # noqa: ARG001  # the worker needs an empty broker
-    """Yield a function that starts a plain Celery worker with `options`. If `proxy` is given, the worker connects to it."""
+    """Yield a function that starts a plain Celery worker with `options`. With `proxy`, it connects through the proxy."""
     workers: list[PlainWorker] = []
 
     def starter(proxy: Proxy | None = None, **options: object) -> PlainWorker:
@@ -49,7 +49,7 @@ def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) ->
 def start_product_worker(
     start: Callable[..., ChildProcess], proxy: Proxy, sandbox_url: str
 ) -> Callable[[], ChildProcess]:
-    """Return a function that starts a worker of the product. Only this worker connects to the broker through the proxy."""
+    """Return a function that starts a worker of the product, which connects to the broker through the proxy."""
 
     def starter(name: str = "worker") -> ChildProcess:
         env = {"MONEYBACK_BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0", "MONEYBACK_SANDBOX_URL": sandbox_url}

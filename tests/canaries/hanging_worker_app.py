@@ -1,4 +1,4 @@
-"""The product's worker, with a planted fault. The variable `WORKER_FAULT` names the function that causes the fault."""
+"""The product's worker with a planted fault. The environment variable `WORKER_FAULT` names the function that causes it."""
 
 import os
 import socket

@@ -1,4 +1,7 @@
-"""`python -m tests.chaos.launch COMMAND …`: runs `moneyback COMMAND …` with kill points and shortened constants."""
+"""`python -m tests.chaos.launch COMMAND …`: runs `moneyback COMMAND …` with kill points and shortened constants.
+
+A kill point is a place in the product at which a process can kill or freeze itself.
+"""
 
 import os
 from pathlib import Path

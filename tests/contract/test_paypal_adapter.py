@@ -97,7 +97,7 @@ def refund_requests(server: FaultyServer) -> list[HttpRequest]:
 
 
 def inject_fault(provider: PaymentProvider, server: FaultyServer, charge: str, fault: Fault) -> None:
-    """Fetch an access token first, so that the fault affects only the next calls."""
+    """Make the adapter fetch an access token, and then inject the fault. So the fault affects only later calls."""
     assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
     server.fault = fault
 
@@ -177,7 +177,9 @@ def test_a_token_is_replaced_shortly_before_it_expires(
 ) -> None:
     paypal.token_seconds = int(MARGIN)
     assert provider.look_up(charge, key=KEY) == NotFound()
-    assert len(paypal.tokens) == 2, "The adapter needs a new token for the capture, and another for the order."
+    assert len(paypal.tokens) == 2, (
+        "The call for the capture needs a new token, and the call for the order needs another new token."
+    )
 
 
 def test_a_revoked_token_is_replaced_and_the_refund_is_paid(
@@ -256,7 +258,7 @@ def test_every_refund_status_is_paid_pending_or_failed(
     assert answer == provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
-def test_a_refund_with_a_returned_echeck_failed_for_insufficient_balance(
+def test_the_failure_reason_echeck_is_mapped_to_insufficient_balance(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.new_refund_status = "PENDING"
@@ -319,7 +321,7 @@ def test_an_unknown_issue_is_a_permanent_decline(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_that_does_not_exclude_a_refund_is_unknown(
+def test_an_error_after_which_a_refund_may_exist_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     inject_fault(provider, server, charge, responds_with(response))
@@ -422,7 +424,7 @@ def test_an_unavailable_server_is_unknown(charge: str, paypal: FakePayPal) -> No
 
 
 def responds_with_bytes(raw: bytes) -> Fault:
-    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the fake PayPal does not process the request
+    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the fake PayPal gets no request
         connection._handler.wfile.write(raw)
         connection.close()
 
@@ -443,7 +445,7 @@ def test_an_unreadable_response_is_unknown(
 def test_a_response_cannot_call_python_functions(
     provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """PayPal's SDK parses JSON with jsonpickle, which calls every function that the JSON names."""
+    """Unlike the adapter, PayPal's SDK parses JSON with jsonpickle, which calls every function that the JSON names."""
     payload = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["called"]}]}'
     for status in (201, 422):
         server.fault = no_fault
@@ -558,7 +560,7 @@ class TestLookup:
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     @pytest.mark.parametrize("order", [None, "GONE"])
-    def test_without_an_order_the_list_of_refunds_is_searched(
+    def test_a_lookup_of_a_capture_without_an_order_searches_the_list_of_refunds(
         self, provider: PaymentProvider, paypal: FakePayPal, order: str | None
     ) -> None:
         charge = paypal.add_capture("RENEWAL", order=order)
@@ -578,7 +580,7 @@ class TestLookup:
         paypal.now += timedelta(hours=3)
         assert provider.look_up(charge, key=KEY) == own_refund
 
-    def test_a_lookup_among_more_refunds_than_paypal_lists_is_unknown(
+    def test_a_lookup_is_unknown_if_paypal_cannot_list_all_refunds(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
         charge = paypal.add_capture("RENEWAL", order=None)
@@ -758,7 +760,7 @@ def all_pages(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
         cursor = page.next_cursor
         if cursor is None:
             return listed
-    raise AssertionError("The list has more than 50 pages.")
+    raise AssertionError("The list of refunds has more than 50 pages.")
 
 
 class TestRefundList:
@@ -781,7 +783,7 @@ class TestRefundList:
         [listed] = all_pages(provider, paypal.now)
         assert listed.status is REFUND_STATUSES[status]
 
-    def test_refunds_of_the_three_hours_before_the_instant_are_listed_too(
+    def test_refunds_up_to_three_hours_before_the_given_instant_are_listed_too(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
         since = paypal.now
@@ -789,7 +791,7 @@ class TestRefundList:
         paypal.refund_by_hand(paypal.add_capture("LATE"))
         assert len(all_pages(provider, since)) == 1
 
-    def test_a_year_is_read_in_time_ranges_and_pages(
+    def test_a_year_of_refunds_is_read_in_time_ranges_and_pages(
         self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer
     ) -> None:
         today = paypal.now

@@ -16,7 +16,7 @@ Visit = Callable[..., Page]
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 320, "height": 640}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-MAX_BYTES = 50_000  # bytes of the first page with its styles and icon
+MAX_BYTES = 50_000  # the maximum size of the first page with its styles and icon
 
 SMALL_TARGETS = """
 () => [...document.querySelectorAll(
@@ -30,13 +30,16 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
-    """Return one parameter for each name, marked slow unless the name is in ``but``. Each page takes seconds of CPU."""
+    """Return one parameter for each name, marked slow unless the name is in ``but``. A test takes seconds of CPU time."""
     return [pytest.param(name, marks=() if name in but else pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm", "status-refunded"}))
 def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
-    """axe finds no violation, in two widths and two colour schemes. Touch targets are large enough, and nothing overflows."""
+    """The checker axe finds no violation in two widths and two colour schemes.
+
+    The touch targets are large enough, and no page is wider than the screen.
+    """
     page = visit(viewport=DESKTOP)
     PAGE_STATES[name](page, site, "en")
     violations = {}
@@ -50,7 +53,7 @@ def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("language", mark_slow(LANGUAGES, but={"de"}))
-def test_in_no_language_a_page_is_wider_than_a_small_phone(visit: Visit, site: Site, language: str) -> None:
+def test_no_page_is_wider_than_a_small_phone_in_any_language(visit: Visit, site: Site, language: str) -> None:
     page = visit(viewport=PHONE)
     overflowing = []
     for name in ("home", "help-refunds", "lookup", "refund-wrong", "confirm", "withdraw", "status-with-support"):
@@ -60,7 +63,7 @@ def test_in_no_language_a_page_is_wider_than_a_small_phone(visit: Visit, site: S
 
 
 def test_the_first_page_is_small(visit: Visit, site: Site) -> None:
-    """The limit counts markup, styles and icon, with their response headers, as sent over the network."""
+    """The size is the sum of the markup, styles and icon, with their response headers, as sent over the network."""
     page = visit()
     sizes: dict[str, int] = {}
 

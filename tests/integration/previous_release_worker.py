@@ -1,4 +1,4 @@
-"""A Celery app like that of a previous release: it lacks the queue of inquiry e-mails and the queue's Celery task."""
+"""A Celery app like that of a previous release: it lacks the queue of inquiry e-mails and the Celery task of this queue."""
 
 from domain.messages import WORK_QUEUES, InquiryEmailsDue
 

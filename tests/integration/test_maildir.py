@@ -1,4 +1,4 @@
-"""Tests of incoming mails in a Maildir folder, with a real database, and of outgoing e-mails by SMTP, with a real socket."""
+"""Tests that read mails from a Maildir folder into a real database, and tests that send e-mails by SMTP over a real socket."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def inbox(tmp_path: Path) -> MaildirInbox:
 
 @pytest.fixture
 def unavailable_records() -> Records:
-    """Return records without a reachable database."""
+    """Return a `Records` whose database cannot be reached."""
     return Records(connect("postgresql://moneyback@127.0.0.1:1/moneyback"), Timers())
 
 
@@ -116,7 +116,7 @@ def test_a_crash_after_the_commit_and_before_the_file_is_moved_creates_no_second
 def test_a_mail_stays_in_the_folder_until_after_the_commit(
     inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test looks into the folder just before and just after the commit."""
+    """The test lists the files in the folder just before and just after the commit."""
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
     files: list[list[str]] = []
@@ -264,7 +264,7 @@ def test_serve_names_the_missing_setting(settings: Settings) -> None:
 
 
 class StopAfterWaits(threading.Event):
-    """A stop event that is set by call number `waits` of `wait()`. Each call returns immediately."""
+    """A stop event that sets itself when `wait()` was called `waits` times. Each call returns immediately."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()
@@ -280,14 +280,17 @@ class StopAfterWaits(threading.Event):
 
 @dataclass
 class MailServer:
-    """The replies of a scripted mail server, and the e-mails that it received."""
+    """The replies of a scripted mail server, and the e-mails that the server received."""
 
     port: int = 0
     greetings: int = 0
     emails: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     replies: dict[str, str] = field(default_factory=dict)
-    """The reply to each command that is not answered with success. ``hang up`` closes the connection."""
+    """The reply to each command in this mapping; the server answers all other commands with success.
+
+    If the reply is ``hang up``, the server closes the connection.
+    """
 
 
 class _SmtpHandler(socketserver.StreamRequestHandler):

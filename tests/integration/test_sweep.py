@@ -108,7 +108,7 @@ def test_an_unused_confirmation_link_expires(records: Records) -> None:
     move_back_in_time(records, hours=2)
     assert (
         Sweep(records).run_once() == 2
-    )  # the two links expire; the messages about the e-mails are still in the outbox
+    )  # the two links; the e-mails are not published again, because their messages are still in the outbox
     with records.work() as work:
         assert work.case_views.counts() == {"expired": 2}
 
@@ -130,7 +130,7 @@ def test_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
 
 
 def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Records) -> None:
-    """The withdrawal counts from its date, even if the confirmation link expires."""
+    """The withdrawal stays valid after the confirmation link has expired, so support gets a task."""
     create_cases(records, 2, Event.FOUND_ELIGIBLE)
     with records.work() as work:
         withdrawn, _ = (row.id for row in work.run("select id from cases order by id"))
@@ -177,7 +177,8 @@ def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
         work.run(insert)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    migrate.analyze(owner)  # the planner's statistics are from a time without messages of this queue in the outbox
+    # PostgreSQL collects its statistics before the outbox contains messages of this queue, and plans the query with them.
+    migrate.analyze(owner)
     owner.dispose()
     with records.work() as work:
         work.run(
@@ -191,7 +192,7 @@ def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
 
 
 def row_counts(node: dict[str, Any]) -> Iterator[float]:
-    """Yield the numbers of rows that each node of a query plan returned, and that its filters removed."""
+    """Yield numbers of rows for each node of a query plan: the rows that it returned, and the rows that its filters removed."""
     for count in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"):
         yield node.get(count, 0) * node["Actual Loops"]
     for child in node.get("Plans", ()):

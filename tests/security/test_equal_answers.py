@@ -28,7 +28,7 @@ MAX_DIFFERENCE = (
 MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # for each kind of input
 MAX_ERROR = (
     MAX_DIFFERENCE / 4
-)  # the largest standard error; MAX_DIFFERENCE is four times as large, so false alarms are rare
+)  # the largest allowed standard error; MAX_DIFFERENCE is four times as large, so false alarms are rare
 
 Response = tuple[int, dict[str, str], str]
 
@@ -41,7 +41,7 @@ class Input(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A path that accepts an input, and its normal status."""
+    """A path that accepts an input, and the status of a normal response."""
 
     path: str
     body: Callable[[Input], str]

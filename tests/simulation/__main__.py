@@ -61,7 +61,7 @@ def _parse_options() -> argparse.Namespace:
 
 
 def _run_chunks(pool: Pool, seed: int, processes: int, ends_at: float | None) -> Iterator[Outcome]:
-    """Yield the outcomes of chunks in the order of their seeds. Enough chunks are queued that no process has to wait."""
+    """Yield the outcomes of chunks in the order of their seeds. Two chunks per process are queued, so no process waits."""
     queued: list[AsyncResult[Outcome]] = []
     while ends_at is None or time.monotonic() < ends_at:
         while len(queued) < 2 * processes:

@@ -114,7 +114,7 @@ class Adapter:
             raise ValueError("The adapter cannot read the response.")
 
     def _crash(self) -> None:
-        """Kill the worker: it has sent a poison request, or has read a poison response."""
+        """Kill the worker. A poison request crashes the worker that sends it, and a poison response the worker that reads it."""
         task = self._clock.current
         assert task, "only tasks make calls"
         self._faults.count("poison")

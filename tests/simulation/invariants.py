@@ -1,6 +1,6 @@
 """Checks the invariants of the refund protocol in a simulated world, which is one run of the simulation.
 
-Some invariants are checked after each commit and before each refund call. At the end of the run, all are checked.
+Some invariants are checked before each refund call, some after each commit, and some at the end of the run.
 
 - I1: a payment is refunded at most once, and a purchase has at most one open case
 - I2: a refund call has the charge and the amount of its operation
@@ -9,11 +9,11 @@ Some invariants are checked after each commit and before each refund call. At th
 - I5: the history of a case is complete, and only the task with the lease records the result of a refund
 - I6: a case does not leave a final state. Exception: a refunded case goes to support if its refund fails later.
 - I7: a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge and amount
-- I8: a case that was not refunded has no paid refund at the provider, unless support reads that the outcome is unknown
+- I8: the provider has paid no refund for a case that was not refunded. Exception: the history says that the outcome is unknown.
 - I9: a refund call is not repeated shortly before its idempotency key expires. After a permanent decline, no other refund
   of the payment is sent.
 - I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
-- I12: an e-mail is sent once, and a support task is published until a helpdesk has read it
+- I12: an e-mail is sent once, and a support task is published again until a helpdesk has read it
 - BUG: no task ends with an unexpected error
 """
 
@@ -65,11 +65,11 @@ class InvariantChecker:
         self._world = world
         self.violations: list[str] = []
         self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
-        """The task that has the lease of a case, by the case's id and fence. Each new lease increases the fence, a number."""
+        """The task that has the lease, by the id of the case and its fence. The fence is a number that rises with each lease."""
         self._signed_disputes: dict[tuple[str, str], dict[str, Dispute]] = {}
-        """The status of each dispute by its id, in a mapping for each provider and charge.
+        """For each provider and charge: the status of each dispute, by the id of the dispute.
 
-        It contains only disputes that a signed webhook reported, and only for providers without lookups.
+        The mapping contains only disputes that a signed webhook reported, and only for providers without lookups.
         """
 
     def report_violation(self, invariant: str, sentence: str) -> None:
@@ -83,7 +83,7 @@ class InvariantChecker:
         if not isinstance(error, EXPECTED_ERRORS):
             self.report_violation("BUG", f"{task.title} in {task.process.name} ended with {error!r}.")
 
-    # At the provider
+    # Checks at the provider
 
     def check_call(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
         """Check a refund call before it is sent."""
@@ -97,7 +97,9 @@ class InvariantChecker:
                 "I3", f"{key} is sent {provider.calls[key] + 1} times, but only {operation.sends} sends were recorded."
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
-            self.report_violation("I2", f"{key} is sent for {charge} and {amount}, which differ from its operation.")
+            self.report_violation(
+                "I2", f"{key} is sent for {charge} with {amount}, but the operation has another charge or amount."
+            )
         others = [o for o in world.records.tables.refund_operations.values() if o.charge == charge and o.key != key]
         if any(other.code in PERMANENT_DECLINE_CODES for other in others):
             self.report_violation(
@@ -135,7 +137,7 @@ class InvariantChecker:
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
             refund.id_reported |= webhook_event.refund_id == refund.id
 
-    # In the database
+    # Checks in the database
 
     def committed(self, journal: Journal) -> None:
         """Check the changes of a committed transaction."""
@@ -223,10 +225,10 @@ class InvariantChecker:
         if not is_same or operation.amount != purchase.amount:
             self.report_violation("I7", f"{case} is refunded, but the provider has another or no refund: {refund}.")
 
-    # At the end
+    # Checks at the end of the run
 
     def check_all(self) -> None:
-        """Check all invariants again, in full."""
+        """Check the final state: the history, cases, purchases, e-mails, support tasks and webhook events."""
         world = self._world
         with world.records.work() as work:
             for history in work.history.stream_all():
@@ -267,7 +269,9 @@ class InvariantChecker:
         if row.state in UNPAID_STATES and paid:
             last = tables.transitions[row.id, row.seq]
             if ReasonCode.OUTCOME_UNKNOWN not in last.evidence:
-                self.report_violation("I8", f"{row.id} is {row.state} ({last.evidence}), but {paid[0].id} was paid.")
+                self.report_violation(
+                    "I8", f"{row.id} is {row.state} ({last.evidence}), but the provider paid {paid[0].id}."
+                )
 
     def _check_purchase(self, purchase: PurchaseRow) -> None:
         """Check the refunded amount and the disputes of a purchase, and the support tasks about external refunds."""
@@ -293,7 +297,10 @@ class InvariantChecker:
                     self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
     def _check_dispute_tasks(self, purchase: PurchaseRow) -> None:
-        """Check that support tasks report the disputes of a refunded purchase: at least one task, and at most one a dispute."""
+        """Check the number of support tasks that report the disputes of a refunded purchase.
+
+        At least one task must exist, and at most one task for each dispute.
+        """
         if purchase.provider_dispute not in BAD_DISPUTES:
             return
         reports = [
@@ -335,7 +342,7 @@ class InvariantChecker:
         return any(task.kind in kinds and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _failure_is_reported(self, refund: Refund) -> bool:
-        """Return whether a support task reports that a refund failed. Such a task exists if no lookup showed the failure."""
+        """Return whether a support task reports that a refund failed. Such a task is created if no lookup showed the failure."""
         for task in self._world.records.tables.support_tasks.values():
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
@@ -382,5 +389,5 @@ class InvariantChecker:
 
 
 def _deciding_status(disputes: Mapping[str, Dispute]) -> Dispute:
-    """Return the status that counts for a payment with several disputes: open before lost, and lost before won."""
+    """Return the dispute status of a payment with these disputes: open if one is open, else lost if one is lost, else won."""
     return next(kind for kind in (Dispute.OPEN, Dispute.LOST, Dispute.WON) if kind in disputes.values())

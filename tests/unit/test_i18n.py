@@ -17,7 +17,7 @@ NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
     ("locale", "language"),
     [("de", "de"), ("de-AT", "de"), ("pt_BR", "pt"), ("JA", "ja"), ("zh-Hant-TW", "en"), ("xx", "en"), ("", "en")],
 )
-def test_a_locale_has_a_nearest_language(locale: str, language: str) -> None:
+def test_each_locale_is_mapped_to_a_language_and_unknown_locales_to_english(locale: str, language: str) -> None:
     assert language_for(locale) == translator_for(locale).language == language
 
 

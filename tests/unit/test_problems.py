@@ -1,4 +1,4 @@
-"""Problem documents, error pages and texts for customers, without a server."""
+"""Tests of problem documents, error pages and texts for customers. No server runs."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ def test_every_state_has_a_sentence(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REFUNDED}))
-def test_only_the_state_refunded_says_that_the_refund_was_sent(state: State) -> None:
+def test_no_state_except_refunded_says_that_the_refund_was_sent(state: State) -> None:
     headline = case_copy.HEADLINES[state]
     text = f"{headline.heading} {headline.sentence}".lower()
     assert "your refund was sent" not in text

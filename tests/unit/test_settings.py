@@ -98,7 +98,7 @@ def test_a_short_secret_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         {"resend_after_seconds": 0},
     ],
 )
-def test_timers_that_do_not_increase_or_are_not_positive_are_refused(wrong: dict[str, float]) -> None:
+def test_timers_in_the_wrong_order_or_not_positive_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Timers.model_validate(wrong)
 

@@ -31,7 +31,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,250}@[!-;=?A-~]{1,250}>")
 class _MessageIds(UnstructuredHeader, BaseHeader):
     """A header with one Message-ID on each line.
 
-    The library would write a long line as an encoded word, in which no mail reader finds the ids.
+    Python's e-mail library would write a long line as an encoded word, in which no mail reader finds the ids.
     """
 
     def fold(self, *, policy: Policy) -> str:

@@ -1,7 +1,8 @@
-"""Enforces one deadline for a whole HTTP call: resolve, connect, TLS handshake, send, and read to the end.
+"""Enforces one deadline for a whole HTTP call: resolve the host, connect, TLS handshake, send, and read the whole response.
 
-A socket timeout restarts with each received packet. The DNS resolver has no timeout. A host with ten addresses gets ten timeouts.
-``time_limit()`` therefore sets one deadline for all calls of the current thread inside its ``with`` block.
+The timeout of a socket does not limit a whole call: it restarts with each received packet, and for each address of the host.
+The DNS resolver has no timeout. ``time_limit()`` therefore sets one deadline for all calls of the current thread inside its
+``with`` block.
 
 The private classes change how http.client, urllib3 and requests wait. Each docstring says what a class changes and why.
 """
@@ -92,7 +93,7 @@ def remaining_seconds() -> float:
 
 
 def is_expired() -> bool:
-    """Return whether the deadline has passed. Then the deadline is the cause of an error that was just caught."""
+    """Return whether the deadline has passed. If it has, it is the cause of the error that the caller has just caught."""
     return _deadline.get() <= monotonic()
 
 
@@ -202,10 +203,10 @@ class _DeadlineHttpsConnection(_DeadlineConnection, HTTPSConnection):
 
 
 class _DeadlinePool(HTTPConnectionPool):
-    """A pool that waits for a free connection until the deadline. urllib3 would wait until another call ends."""
+    """A pool that waits for a free connection until the deadline at most. urllib3 alone would wait without a limit."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
-        """Replace urllib3's pool timeout, which the library requests does not set, by the seconds that remain."""
+        """Wait for a free connection for the seconds that remain. The library requests sets no timeout for this."""
         return super()._get_conn(remaining_seconds())
 
 
@@ -240,8 +241,8 @@ class _DeadlineAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send the request and read the whole body.
 
-        By default, the library requests reads the body later, without a limit for its size or for the time. Some errors
-        of urllib3 and of sockets would reach the caller. Here every failure is a requests.RequestException, and a failure
+        By default, the library requests reads the body later, without a limit for the size or the time, and some
+        errors of urllib3 and of sockets reach the caller. Here every failure is a requests.RequestException, and a failure
         after the deadline is a requests.Timeout. Because the body is replaced, the library finds no cookies in the response.
         """
         try:

@@ -15,8 +15,8 @@ class DuplexResponse(Response):
 
     Reading the request never waits for sending the response. Many clients read nothing before they have sent the whole
     request. If the server waited until such a client reads, both sides would wait for each other. Chunks that the client
-    has not read are in memory, so their total size must have a limit. Starlette's StreamingResponse cannot be used: to
-    detect a disconnect, it reads the request's messages, which the iterator ``chunks`` needs.
+    has not read stay in memory, so their total size must have a limit. Starlette's StreamingResponse cannot be used: to
+    detect that the client has disconnected, it reads messages of the request. The iterator ``chunks`` needs these messages.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:
@@ -50,4 +50,4 @@ class DuplexResponse(Response):
                 async for chunk in self._chunks:
                     sender.send_nowait(chunk)
             except ClientDisconnect:
-                return  # there is no client to read the rest
+                return  # the client has disconnected

@@ -48,7 +48,7 @@ def upsert_purchase(
     records: RecordsDep,
     response: Response,
 ) -> PurchaseUpserted:
-    """Store a purchase under its reference. The same call again changes nothing. The field ``refunded`` never decreases."""
+    """Store a purchase under its reference. A repeated call changes nothing. The field ``refunded`` never decreases."""
     with records.work() as work:
         created = work.purchases.upsert([purchase.of(caller.seller_id, reference)]) == 1
         if purchase.details:

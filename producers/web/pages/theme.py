@@ -70,7 +70,7 @@ def stylesheet(colour: Colour) -> str:
 def accents(colour: Colour, theme: Theme) -> dict[str, Colour]:
     """Return the CSS variables of a theme and their colours.
 
-    The accent is the shade nearest to the seller's colour that is readable on every background.
+    The accent is a shade that is readable on every background. Of these shades, it is the nearest to the seller's colour.
     """
     tint = theme.surface.towards(colour, theme.tint_share)
     backgrounds = (theme.background, theme.surface, tint, theme.on_accent)

@@ -31,7 +31,7 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
 
 
 class AdyenAdapter:
-    """An adapter that refunds payments through Adyen. Adyen stores the idempotency key as the refund's reference, too."""
+    """An adapter that refunds payments through Adyen. The idempotency key is also the refund's reference."""
 
     capabilities = CAPABILITIES
 

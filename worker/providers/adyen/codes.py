@@ -8,15 +8,15 @@ from domain.providers import Capabilities, DeclineReason, Lookup, Route
 CAPABILITIES = Capabilities(
     # docs.adyen.com, "API idempotency": a key is valid for at least 31 days after its first use, at the same regional endpoint.
     idempotency_key_ttl=timedelta(days=31),
-    # Same page: "by default the total refunded value cannot exceed the captured amount".
+    # docs.adyen.com, "API idempotency": "by default the total refunded value cannot exceed the captured amount".
     rejects_over_refund=True,
     # No call shows or lists refunds. The REFUND webhook reports the outcome (docs.adyen.com, "Refund").
     lookup=Lookup.NEVER,
     lists_refunds=False,
     # Adyen publishes no rate limit for its Checkout API. This limit is our choice; Adyen answers 429 to too many calls.
     calls_per_second=10.0,
-    # docs.adyen.com, "Refund": Adyen answers with the status "received" and pays later. How old a payment may be depends on
-    # its payment method.
+    # docs.adyen.com, "Refund": Adyen answers with the status "received" and pays later. The payment
+    # method determines how old a payment may be.
     default_route=Route(synchronous=False),
 )
 
@@ -30,15 +30,15 @@ CODES: Mapping[str, DeclineReason] = {
     "906": DeclineReason.PERMANENT,  # Original pspReference is invalid for this environment
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
-"""The decline reason by errorCode, if Adyen answers 400 or 422. Any other errorCode is PERMANENT as well, because nothing was
-carried out: the API description calls 400 "a problem reading or understanding the request", and 422 "a request validation error".
-A later webhook reports whether Adyen can refund the payment."""
+"""The decline reason by errorCode, if Adyen answers 400 or 422. An errorCode that is in neither CODES nor UNDECIDED_CODES is
+PERMANENT as well, because nothing was carried out: the API description calls 400 "a problem reading or understanding the
+request", and 422 "a request validation error". A later webhook reports whether Adyen can refund the payment."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 
 UNDECIDED_CODES = frozenset(
     {
-        "000",  # an unspecific error, from a wrong API key to a message that cannot be parsed
+        "000",  # an unspecific error, such as a wrong API key or a message that cannot be parsed
         "010",  # Not allowed: our API credential lacks a role. Support adds the role
         "701",  # Server could not process request
         "704",  # request already processed or in progress, under our idempotency key ("API idempotency")

@@ -12,13 +12,14 @@ CAPABILITIES = Capabilities(
     # Braintree's GraphQL reference, RefundTransactionInput.apiRequestKey: 30 days. The SDK sends the same key in XML.
     # Braintree documents no period for XML, so we rely on one day only.
     idempotency_key_ttl=timedelta(days=1),
-    # "Transaction: Refund": a refund cannot be more than its transaction. But settlement response 4026 mentions PayPal
-    # and Venmo accounts that may refund more than was settled.
+    # Braintree's documentation, "Transaction: Refund": a refund cannot be more than its transaction. But settlement response
+    # 4026 mentions PayPal and Venmo accounts that may refund more than was settled.
     rejects_over_refund=False,
     # Braintree publishes no rate limit, so this limit is our choice. Braintree answers 429 or 503 to too many calls.
     calls_per_second=10.0,
-    # "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days. Another payment method
-    # allows refunds as long as the method is active. A refund is settled like a sale. The settlement sends the money.
+    # Braintree's documentation, "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days.
+    # Another payment method allows refunds as long as the method is active. A refund is settled like a sale. The settlement
+    # sends the money.
     routes={"paypal": _WALLET, "venmo": _WALLET},
     default_route=Route(synchronous=False),
 )
@@ -36,7 +37,7 @@ CODES: Mapping[str, DeclineReason] = {
     "915200": DeclineReason.PERMANENT,  # RefundAuthHardDeclined
     "915201": DeclineReason.NOT_YET_REFUNDABLE,  # RefundAuthSoftDeclined: "try again at a later time"
     "915231": DeclineReason.PERMANENT,  # ApiRequestKeyNotAllowed: without keys a refund could be paid twice
-    # "Settlement" processor responses
+    # Braintree's documentation, "Settlement" processor responses
     "4001": DeclineReason.PERMANENT,  # Settlement Declined
     "4004": DeclineReason.ALREADY_REFUNDED,  # Already Refunded
     "4018": DeclineReason.PERMANENT,  # PayPal Pending Payments Not Supported
@@ -48,14 +49,14 @@ CODES: Mapping[str, DeclineReason] = {
     "4024": DeclineReason.REFUND_WINDOW_EXPIRED,  # Refund Time Limit Exceeded
     "4025": DeclineReason.PERMANENT,  # Payer Account Is Locked Or Closed
     "4026": DeclineReason.ALREADY_REFUNDED,  # not configured to refund more than settled amount: a part was refunded before
-    # "Authorization" processor responses, as in "Refund Authorizations"; all other codes from 2000 to 2999 are PERMANENT as well
+    # Braintree's documentation, "Authorization" processor responses. All other codes from 2000 to 2999 are PERMANENT as well.
     "2004": DeclineReason.PERMANENT,  # Expired Card
     "2005": DeclineReason.PERMANENT,  # Invalid Credit Card Number
     "2014": DeclineReason.PERMANENT,  # Processor Declined – Fraud Suspected
     "2047": DeclineReason.PERMANENT,  # Call Issuer. Pick Up Card.
     "3000": DeclineReason.NOT_YET_REFUNDABLE,  # Processor Network Unavailable – Try Again
-    # Transaction.GatewayRejectionReason, and "Duplicate Transaction Checking": an earlier refund within seconds has the same
-    # amount and the same order id. The order id is our key, so our earlier refund succeeded.
+    # Transaction.GatewayRejectionReason: a refund with the same amount and the same order id was made seconds before
+    # (Braintree's documentation, "Duplicate Transaction Checking"). The order id is our key, so it was our refund.
     "duplicate": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by code. Any other code is PERMANENT: nothing was paid, and support reviews the case."""

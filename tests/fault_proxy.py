@@ -62,7 +62,7 @@ class ProxiedConnection:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        self.request = b""  # the frames since the last response
+        self.request = b""  # the client's frames since the server's last response
         self.is_flowing = threading.Event()
         self.is_flowing.set()
 

@@ -130,7 +130,7 @@ _AUTO_REPLY_CHECKS: tuple[_HeaderCheck, ...] = (
     _has_header("auto-submitted", "no"),
     _header_is("precedence", "junk", "auto_reply"),
     _header_is("return-path", "<>"),
-    _has_header("x-auto-response-suppress", "none"),  # Exchange
+    _has_header("x-auto-response-suppress", "none"),  # from Microsoft Exchange
     _has_header("x-autoreply", "no"),
     _has_header("x-autorespond", "no"),
     _has_header("x-loop", "no"),

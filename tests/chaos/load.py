@@ -34,7 +34,7 @@ _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 Job = Callable[[], float | None]
-"""One step of a customer. It returns the seconds after which it must be repeated, or None if it must not be repeated."""
+"""One step of a customer. It returns the seconds after which the step must be repeated, or None if the step is finished."""
 
 
 def planned_name(key: str) -> str:
@@ -172,7 +172,7 @@ class Load:
         return True
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
-        """Return the response. Return None if there is none, if its status is 500 or above, or if it requests a retry."""
+        """Return the response. Return None if no response came, if its status is 500 or above, or if it requests a retry."""
         try:
             response = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):

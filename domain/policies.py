@@ -38,7 +38,7 @@ class Policy:
     def __post_init__(self) -> None:
         if (self.category is Category.WITHIN_DAYS) != (self.days is not None):
             raise ValueError(
-                'Only a policy with the category "within_days" has a number of days, and it must have one.'
+                'A policy with the category "within_days" needs a number of days; any other policy must not have one.'
             )
         if self.days is not None and self.days < 0:
             raise ValueError(f"A policy cannot allow refunds within {self.days} days; 0 means the same day.")
@@ -69,7 +69,7 @@ class SerialLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seller:
-    """A seller with the current settings and risk limits. The settings at the time of the request apply."""
+    """A seller with the current settings and risk limits. Each evaluation of a case uses the settings that are valid then."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Braintree's adapter is tested with a fake Braintree, which behaves as Braintree documents, and with faulty responses.
+"""Tests of Braintree's adapter with faulty responses, and with a fake Braintree that follows Braintree's documentation.
 
 In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
 """
@@ -209,7 +209,7 @@ def test_a_declined_refund_has_failed_unless_the_payment_is_already_refunded(
         assert provider.look_up(charge, key=f"mb_{code}") == failed
 
 
-def test_an_unknown_error_code_is_a_permanent_decline(
+def test_an_undocumented_error_code_is_a_permanent_decline(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     server.fault = on_post(responds_with(error_response("91599")))
@@ -259,7 +259,7 @@ def test_an_invalid_transaction_id_is_not_sent(provider: PaymentProvider, server
     assert server.requests == []
 
 
-def test_an_unknown_charge_is_declined(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_a_nonexistent_charge_is_declined(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund("nobody", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up("nobody", key=KEY), Unknown)
     assert isinstance(provider.dispute("nobody"), Unknown)
@@ -299,7 +299,7 @@ def test_an_unavailable_server_is_unknown(braintree: FakeBraintree, charge: str)
         assert answer.why.startswith("The connection to Braintree failed")
 
 
-def test_an_unknown_host_and_a_server_without_tls_are_unknown(server: FaultyServer) -> None:
+def test_a_nonexistent_host_and_a_server_without_tls_are_unknown(server: FaultyServer) -> None:
     for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
         for answer in results_of_every_call(
             create_adapter(account_of(base), provider_timeout_seconds=SHORT_TIMEOUT, connections=1), "dhpc9w"
@@ -395,7 +395,7 @@ def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> 
         {"created_at": None},
     ],
 )
-def test_a_response_about_another_refund_is_unknown(
+def test_a_refund_with_a_wrong_or_invalid_field_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str, wrong: dict[str, Any]
 ) -> None:
     row = braintree.refund_in_control_panel(charge, order_id=KEY) | wrong

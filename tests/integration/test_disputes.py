@@ -166,7 +166,7 @@ def test_the_next_dispute_about_the_same_payment_creates_another_task(
 
 
 def provider_disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """Return the disputes about the purchase that the sandbox has."""
+    """Return the sandbox's disputes about the purchase."""
     response = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
     return list(response.json()["data"])
 
@@ -251,7 +251,7 @@ def test_an_opened_event_that_arrives_after_the_won_event_changes_nothing(
 
 
 class StaleDisputeProvider:
-    """A provider that returns an earlier status of a dispute."""
+    """A provider whose API does not show the new status of a dispute yet. It returns the given status instead."""
 
     def __init__(self, adapter: Any, status: DisputeStatus | Unknown) -> None:
         self.capabilities = adapter.capabilities
@@ -309,7 +309,7 @@ def test_without_lookups_the_status_in_the_signed_event_is_stored(web: httpx.Cli
 
 
 def report_states(context: WorkerContext, charge: str, *statuses: DisputeStatus) -> None:
-    """For each status in this order, store a signed webhook event and process it before the next is stored."""
+    """For each status, store a signed webhook event and process this event. Then continue with the next status."""
     for status in statuses:
         with context.records.work() as work:
             name = f"{status.dispute_id} {status.dispute} {status.stage}"
@@ -356,7 +356,7 @@ def test_a_won_dispute_pays_nothing_while_another_dispute_is_open(context: Worke
     assert refunds_at_provider(context, purchase) == []
 
 
-def test_after_a_decline_for_a_dispute_the_dispute_is_looked_up_without_a_webhook(context: WorkerContext) -> None:
+def test_a_decline_because_of_a_dispute_causes_a_dispute_lookup_without_a_webhook(context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (
@@ -391,7 +391,7 @@ def test_open_disputes_are_polled_in_batches(context: WorkerContext, monkeypatch
         assert work.run("select count(*) from webhook_events").scalar_one() == 5
 
 
-def test_a_dispute_that_arrives_before_its_purchase_is_processed_later(
+def test_a_dispute_event_that_arrives_before_its_purchase_is_processed_later(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     purchase = a_charged_purchase("ok")

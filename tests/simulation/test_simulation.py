@@ -1,4 +1,8 @@
-"""Runs simulated worlds: 50 in `make test`, 400 in `make test-slow`, and more with `make simulate`."""
+"""Runs simulated worlds: 50 in `make test`, 400 in `make test-slow`, and more with `make simulate`.
+
+A seed determines all events of a world. A planted mistake removes a safeguard from Moneyback's code on purpose, and the
+simulation must find the mistake.
+"""
 
 import os
 import subprocess

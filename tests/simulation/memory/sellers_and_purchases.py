@@ -1,4 +1,4 @@
-"""Answers the product's SQL statements about sellers, purchases and the inputs of a decision.
+"""Answers Moneyback's SQL statements about sellers, purchases and the inputs of a decision.
 
 The answers come from the tables in memory.
 """
@@ -27,7 +27,7 @@ class CaseAndPurchase(tuple[Any, ...]):
 
     @property
     def case_id(self) -> UUID:
-        """The first column."""
+        """The id of the case, from the first column."""
         case_id: UUID = self[0]
         return case_id
 
@@ -39,13 +39,13 @@ class InputRow(tuple[Any, ...]):
 
     @property
     def open_case_id(self) -> UUID | None:
-        """The column before the last."""
+        """The id of the open case about the purchase, from the column before the last one."""
         open_case_id: UUID | None = self[-2]
         return open_case_id
 
     @property
     def refunds(self) -> list[datetime]:
-        """The last column."""
+        """The times of the customer's earlier refunds, from the last column."""
         refunds: list[datetime] = self[-1]
         return refunds
 

@@ -14,7 +14,7 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MAX_BATCH = 100  # requests in one commit. A commit takes as long as one insert, so larger batches save little time
+MAX_BATCH = 100  # requests in one commit; a commit takes about as long as one insert, so more requests save little
 
 
 @dataclass(slots=True)

@@ -79,7 +79,7 @@ class PreviousMail:
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
     """The cases that earlier mails led to, by (thread, sender key, reference key)."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
-    """The cases to whose e-mails the new mails reply, each with the reference key of the case."""
+    """The reference keys of the cases whose e-mails the new mails answer, by case id."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
     """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class InboundMails:
     def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
         """Return what was stored about the threads and senders of these mails before the mails arrived.
 
-        ``replied_cases`` contains the cases to whose e-mails these mails reply.
+        ``replied_cases`` contains the cases whose e-mails these mails answer.
         """
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
         in_threads = self._work.run(_SELECT_THREAD_CASES, threads=threads, closed_states=_CLOSED_STATES)

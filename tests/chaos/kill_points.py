@@ -2,8 +2,8 @@
 
 The product's code contains no kill points. `tests.chaos.launch` starts the services of a chaos run, and wraps the functions
 that have a kill point. Each service has a folder of files, and each file arms one point. The file's name contains the point,
-a countdown and an action. Each time a process reaches the point, the countdown falls by one. When it reaches 0, the process
-carries out the action.
+a countdown and an action. Each time a process reaches the point, the countdown falls by one. When the countdown reaches 0,
+the process carries out the action.
 """
 
 import os

@@ -33,7 +33,7 @@ DATABASE, UNREADABLE = "integration/test_database_troubles.py::", "integration/t
 MATRIX = (
     Row(
         "kill -9 of a worker, or of one process of its pool, at every kill point",
-        "Another worker continues within 120 s, with the same idempotency key. The purchase is refunded exactly once.",
+        "Another worker continues the case within 120 s, with the same idempotency key. The purchase is refunded exactly once.",
         ("point: *", "chaos: kill a worker", "chaos: kill a child of a pool", "simulation: kill"),
     ),
     Row(
@@ -115,7 +115,7 @@ MATRIX = (
         "The messages have no effect.",
         (
             "chaos: repeat and shuffle messages",
-            f"{EXECUTION}test_a_message_that_is_delivered_ten_times_pays_once",
+            f"{EXECUTION}test_a_message_delivered_ten_times_refunds_each_case_once",
             f"{WORKER}test_a_message_alone_cannot_cause_a_refund",
             "simulation: message_invented",
         ),
@@ -227,7 +227,7 @@ MATRIX = (
         "The refund is not sent again. Support gets a task, because the outcome is unknown.",
         (
             "simulation: provider_down",
-            f"{EXECUTION}test_no_repeat_is_sent_after_the_key_may_have_expired",
+            f"{EXECUTION}test_no_refund_is_repeated_if_its_key_may_have_expired",
             f"{EXECUTION}test_an_unknown_result_goes_to_support_after_two_days",
         ),
     ),

@@ -98,7 +98,7 @@ def test_a_refund_event_without_a_charge_names_the_refund() -> None:
         "unknown_kind",
     ],
 )
-def test_events_about_other_subjects_are_ignored(kind: str) -> None:
+def test_an_event_about_no_refund_or_dispute_is_ignored(kind: str) -> None:
     assert a_parser().read({}, a_sample(kind), datetime.now(UTC)) == []
 
 

@@ -106,8 +106,8 @@ def test_a_signature_that_is_too_old_or_from_the_future_is_refused(seconds: int)
 BODY = event("refund.updated", REFUND)
 INVALID_HEADERS = {
     "empty": "",
-    "of another secret": signature(BODY, secret="whsec_other"),
-    "of another body": signature(BODY + b" "),
+    "made with another secret": signature(BODY, secret="whsec_other"),
+    "made for another body": signature(BODY + b" "),
     "with the scheme of Stripe's test mode": signature(BODY).replace("v1=", "v0="),
     "without a time": signature(BODY).split(",")[1],
     "with another time before the valid time": f"t={int(time.time())},{signature(BODY, NOW.timestamp() - 9_999)}",

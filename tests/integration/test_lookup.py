@@ -197,7 +197,7 @@ def test_a_link_for_another_purpose_opens_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in InquiryEmailKind if kind is not InquiryEmailKind.PURCHASE])
-def test_a_link_with_the_id_of_another_kind_of_inquiry_email_opens_nothing(site: Site, kind: InquiryEmailKind) -> None:
+def test_a_link_for_another_kind_of_email_opens_nothing(site: Site, kind: InquiryEmailKind) -> None:
     with site.records.work() as work:
         email_id = work.inquiry_emails.enqueue(kind=kind, email="ada@example.com", locale="en")
     with site.records.work() as work:

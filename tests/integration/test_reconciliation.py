@@ -142,7 +142,7 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
 
 
 def move_operations_back_a_day(records: Records) -> None:
-    """Make all operations one day older. The reconciliation ignores operations of the last hours, because a list may be late."""
+    """Make all operations one day older. The reconciliation ignores the last hours, because a list may lack recent refunds."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
@@ -211,7 +211,7 @@ def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provi
 
 
 def test_a_refund_sent_just_now_is_not_missing(context: WorkerContext, provider: Provider) -> None:
-    """A provider's list may be some hours late."""
+    """A provider may list a refund some hours late."""
     create_executed_cases(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert run_reconciliation(context).discrepancies == Counter()

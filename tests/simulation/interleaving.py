@@ -24,7 +24,7 @@ For example, a permanent claim never ends.
 """
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
-"""The durations in seconds for which a process may be frozen.
+"""The possible durations of a pause, in seconds. During a pause, a process is frozen.
 
 A call may also reach the provider late. Such a delay plus a pause is shorter than the safety margin: the worker sends no call
 in the last hours before its idempotency key expires.
@@ -208,7 +208,7 @@ class Interleaving(TransactionHooks):
             self._clock.at(self._alarm, self._on_alarm, self._alarm)
 
     def _on_alarm(self, at: float) -> None:
-        """Wake the relays, or set the next alarm if no work is due any longer."""
+        """Wake the relays, or set the next alarm if no work is due yet."""
         if self._alarm != at:
             return
         self._alarm = None

@@ -1,4 +1,4 @@
-"""Runs simulated worlds, one for each seed, and searches for planted mistakes."""
+"""Runs simulated worlds, one for each seed, and searches for mistakes that are planted in the product's code."""
 
 import hashlib
 import re

@@ -14,7 +14,11 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MAX_BATCH = 100  # requests in one commit; a commit takes about as long as one insert, so more requests save little
+MAX_BATCH = 100
+"""The maximum number of requests in one commit.
+
+A commit takes about as long as the insert of one request, so a larger maximum saves little time.
+"""
 
 
 @dataclass(slots=True)

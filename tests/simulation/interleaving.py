@@ -26,7 +26,7 @@ For example, a permanent claim never ends.
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The possible durations of a pause, in seconds. During a pause, a process is frozen.
 
-A call may also reach the provider late. Such a delay plus a pause is shorter than the safety margin: the worker sends no call
+A call may also reach the provider late. Such a delay plus a pause is shorter than the safety margin: the worker repeats no call
 in the last hours before its idempotency key expires.
 """
 

@@ -158,7 +158,7 @@ class _Bench:
             if (refunded := self._refunded()) >= number:
                 return
             query_seconds = time.monotonic() - began
-            time.sleep(max(interval, 20 * query_seconds))  # the queries use at most a twentieth of a core
+            time.sleep(max(interval, 20 * query_seconds))  # so the queries use at most a twentieth of a core
         raise LocalStackError(f"Only {refunded} of {number} refunds were made in {TIMEOUT:.0f} s.")
 
     def _cpu(self) -> dict[str, float]:

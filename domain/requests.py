@@ -75,9 +75,9 @@ _LINKED_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,
 def _require_no_link(text: str) -> str:
     """Return the text; raise ValueError if it contains a link or an address.
 
-    Moneyback e-mails the text to an address that anyone can enter. With links in the text, a stranger could send spam from
-    our mail server. A host name also counts as a link, because mail programs show it as one. Initials and titles are
-    allowed, such as J.R. Tolkien and Dr.Grace Hopper.
+    Anyone can enter the text and an e-mail address, and Moneyback e-mails the text to this address. If links were allowed, a
+    stranger could send spam through our mail server. A host name also counts as a link, because mail programs show host names
+    as links. Initials and titles are allowed, such as J.R. Tolkien and Dr.Grace Hopper.
     """
     if any(sign in text.lower() for sign in ("://", "www.", "@")) or _LINKED_HOST.search(text):
         raise ValueError("This text contains a link or an address. Remove it.")

@@ -1,4 +1,4 @@
-"""Store the outbox: the messages that are due. The transaction that makes a message due writes it; the relay publishes it."""
+"""Store the outbox: the messages that are due. The transaction that makes a message due stores it, and the relay publishes it."""
 
 from collections.abc import Sequence
 from uuid import UUID

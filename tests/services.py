@@ -225,4 +225,4 @@ class ChildProcess:
 
 def _execute_as_superuser(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(statement)  # a test wrote the statement, so it is safe
+        connection.execute(statement)  # safe, because this file wrote the statement

@@ -71,7 +71,7 @@ def list_(*, json: Json = False) -> None:
 
 
 class Step(NamedTuple):
-    """One call to the provider: its name, its result, and its duration."""
+    """One call to the provider, with the name, the result and the duration of the call."""
 
     call: str
     result: Any

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from domain.purchases import reference_key
 from domain.redaction import without_cards
 
-MAX_REFERENCE_LENGTH = 60  # characters; no known seller uses more than half of that
+MAX_REFERENCE_LENGTH = 60  # characters; twice the length of the longest reference of a known seller
 
 _COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
 """A possible reference without spaces: MB-2026-0417, AB1234567, 2026/417."""

@@ -158,7 +158,7 @@ def _hit_all_by_script(storage: RedisStorage, hits: Sequence[tuple[RateLimitItem
 
 
 def _seconds_until_room(storage: RedisStorage | MemoryStorage, item: RateLimitItem, name: str) -> int:
-    """Return the whole seconds until the limit allows a request again."""
+    """Return the seconds, rounded up, until the limit allows a request again."""
     try:
         reset_time = MovingWindowRateLimiter(storage).get_window_stats(item, name).reset_time
     except STORE_ERRORS:

@@ -73,7 +73,7 @@ CHANNELS = {
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """One request. Its name is part of its idempotency key, so sending it again does not create a second case."""
+    """One request. Its name is part of the idempotency key, so a repetition of the request creates no second case."""
 
     name: str
     channel: str

@@ -121,7 +121,7 @@ def test_every_dispute_event_reports_the_status_of_the_dispute(event: str) -> No
 
 
 @pytest.mark.parametrize("event", ["NOTIFICATION_OF_FRAUD", "AUTHORISATION", "CAPTURE", "REFUND_WITH_DATA", "NEW"])
-def test_an_event_about_no_refund_or_dispute_is_ignored(event: str) -> None:
+def test_an_event_of_an_unused_type_is_ignored(event: str) -> None:
     assert read(signed(an_item(event))) == []
 
 

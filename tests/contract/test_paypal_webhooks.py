@@ -161,7 +161,7 @@ def an_event(kind: str = "PAYMENT.CAPTURE.REFUNDED", **resource: object) -> dict
 def signed(
     body: bytes, key: Key = KEY, *, webhook_id: str = WEBHOOK_ID, sent_at: str = SENT_AT, **changes: str
 ) -> dict[str, str]:
-    """Return the headers of a signed webhook. ``changes`` replaces headers after the signature was made."""
+    """Return the headers of a signed webhook. ``changes`` replaces headers without changing the signature."""
     message = f"69cd13f0-d67a-11e5-baa3-778b53f4ae55|{sent_at}|{webhook_id}|{zlib.crc32(body)}".encode()
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(message, PKCS1v15(), hashes.SHA256())
@@ -226,7 +226,7 @@ def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
     ]
 
 
-def test_events_about_other_subjects_are_ignored() -> None:
+def test_an_event_about_no_refund_or_dispute_is_ignored() -> None:
     assert read(an_event("PAYMENT.CAPTURE.COMPLETED")) == []
 
 
@@ -267,7 +267,7 @@ def test_a_signature_for_either_of_two_configured_webhook_ids_is_valid() -> None
 
 
 @pytest.mark.parametrize("ids", ["", " , ", "WEBHOOK_ID"])
-def test_without_a_webhook_id_no_webhook_is_verified(ids: str) -> None:
+def test_every_webhook_is_refused_if_no_valid_webhook_id_is_configured(ids: str) -> None:
     assert isinstance(a_parser(ids=ids).read(signed(BODY, webhook_id=ids), BODY, NOON), InvalidSignature)
 
 

@@ -65,7 +65,7 @@ class ProviderContract:
         assert provider.refund(charge, FIVE_EUROS, key=charge) == first
         assert provider.look_up(charge, key=charge) == first
 
-    def test_another_key_for_the_same_charge_is_declined(self, provider: PaymentProvider) -> None:
+    def test_a_second_refund_of_a_charge_with_another_key_is_declined(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=charge)
         assert isinstance(paid, Paid)

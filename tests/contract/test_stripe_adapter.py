@@ -88,12 +88,12 @@ def test_two_calls_with_the_same_key_pay_once(stripe: FakeStripe, adapter: Payme
     assert len(stripe.refunds) == 1
 
 
-def test_another_key_for_the_same_charge_is_declined(adapter: PaymentProvider) -> None:
+def test_a_second_refund_of_a_charge_with_another_key_is_declined(adapter: PaymentProvider) -> None:
     refund(adapter)
     assert refund(adapter, key="key-2") == Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
 
 
-def test_a_key_is_used_for_one_refund_only(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+def test_a_refund_with_the_key_of_another_refund_is_unknown(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     refund(adapter)
     other = refund(adapter, stripe.add_charge("ch_2"))
     assert isinstance(other, Unknown), "The first refund with this key may have been paid."
@@ -364,7 +364,7 @@ DECISIVE_DISPUTES = {
 
 
 @pytest.mark.parametrize(("statuses", "expected"), DECISIVE_DISPUTES.values(), ids=DECISIVE_DISPUTES.keys())
-def test_the_decisive_dispute_is_returned(
+def test_the_dispute_that_decides_the_status_is_returned(
     stripe: FakeStripe, adapter: PaymentProvider, statuses: list[str], expected: DisputeStatus
 ) -> None:
     for status in statuses:
@@ -456,7 +456,7 @@ A_REFUND = {
 
 
 def test_a_valid_response_is_paid() -> None:
-    """The responses of the next tests differ from this response by one fault."""
+    """This response has no fault. Each response of `test_an_unusable_response_is_unknown` has one fault."""
     with raw_server(sends(http_response(200, A_REFUND))) as url:
         assert refund(adapter_for(url)) == Paid("re_1", FIVE_EUROS)
 

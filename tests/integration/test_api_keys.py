@@ -274,7 +274,7 @@ def test_commands_create_list_rotate_and_revoke_an_api_key(records_with_seller: 
     ],
 )
 @pytest.mark.usefixtures("records_with_seller")
-def test_an_invalid_api_key_command_exits_with_2_and_a_sentence(
+def test_an_invalid_api_key_command_prints_an_error_and_exits_with_2(
     settings: Settings, arguments: tuple[str, ...], sentence: str
 ) -> None:
     run = moneyback(settings, "api-keys", *arguments)
@@ -357,7 +357,7 @@ def test_the_response_to_a_repeated_request_contains_the_current_state(site: Sit
     assert repeated.json() == first | {"state": State.UNMATCHED}
 
 
-def test_all_api_keys_of_a_seller_share_their_idempotency_keys(site: Site) -> None:
+def test_the_api_keys_of_a_seller_share_one_set_of_idempotency_keys(site: Site) -> None:
     _, other = create_api_key(site, *ALL_SCOPES)
     ids = {
         site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers={**header, "idempotency-key": "order-4711"}).json()[

@@ -65,11 +65,11 @@ def test_only_automatic_refunds_are_promised(category: Category) -> None:
 
 def test_each_policy_category_has_its_own_wording() -> None:
     wordings = {category: wording(category) for category in Category}
-    del wordings[Category.IN_HOUSE_SUPPORT]  # same wording as APPROVAL_REQUIRED: support decides
+    del wordings[Category.IN_HOUSE_SUPPORT]  # same wording as APPROVAL_REQUIRED, because support decides in both
     assert len(set(wordings.values())) == len(wordings)
 
 
-def test_with_self_service_off_nothing_is_promised() -> None:
+def test_nothing_is_promised_if_self_service_is_off() -> None:
     assert wording(Category.NO_RESTRICTIONS, self_service=False) == wording(Category.APPROVAL_REQUIRED)
 
 

@@ -67,7 +67,7 @@ def context(settings: Settings, records: Records, mail_server: MailServer) -> It
 
 
 def store_purchase(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
-    """Store a purchase of Ada with its private details, such as the licence key."""
+    """Store a purchase of Ada, with private details such as a licence key."""
     purchase = a_recent_purchase(**{"email": "Ada@example.com"} | changes)
     store_seller_and_purchases(records, purchase)
     secret = PurchaseDetails(

@@ -76,7 +76,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture
 def used_data_dir(prepared: DataDir, data_dir: DataDir) -> DataDir:
-    """Return a data directory of one test, in which the servers have run before."""
+    """Return a data directory for one test. It is a copy of a directory in which the servers have run."""
     return copy_data_dir(prepared, data_dir)
 
 

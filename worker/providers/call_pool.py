@@ -18,10 +18,10 @@ RecordResults = Callable[[list[tuple[Argument, Result]]], None]
 """A function that records a group of results, each with the argument of its call."""
 
 GATHER_SECONDS = 0.2
-"""Results that arrive within this time are recorded in one commit. Results of fast calls do not wait for slow calls."""
+"""Seconds. Results that arrive within this time are recorded in one commit. The results of slow calls are recorded later."""
 
 MAX_WAIT_SECONDS = 3.0
-"""The time after which a batch stops waiting for slow calls. Most calls take one or two seconds, but a call may hang."""
+"""Seconds after which a batch stops waiting for slow calls. Most calls take one or two seconds, but a call may hang."""
 
 
 class CallPool:

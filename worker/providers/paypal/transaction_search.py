@@ -68,7 +68,7 @@ class Cursor:
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Return one page of all refunds.
+    """Return one page of the refunds since ``since``. The cursor ``after`` selects the page.
 
     PayPal's list of the last three hours may be incomplete, so the next reconciliation lists these hours again.
     """

@@ -108,7 +108,7 @@ def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
 
 
 def is_about(row: dict[str, Any], charge: str) -> bool:
-    """Return whether a refund or a dispute is about the payment with this id."""
+    """Return whether the refund or dispute ``row`` is about the payment with the id ``charge``."""
     return charge in (row.get("charge"), row.get("payment_intent"))
 
 

@@ -1,4 +1,7 @@
-"""Canaries: faults by which Celery loses a message. No refund is lost, because the sweep publishes overdue cases again."""
+"""Canaries: tests that fail when Celery or kombu has corrected a known fault.
+
+By such a fault a message is lost or a worker ends. No refund is lost, because the sweep publishes overdue cases again.
+"""
 
 import os
 import signal
@@ -42,7 +45,7 @@ def test_a_child_killed_during_a_task_loses_the_message(
     start_product_worker: Callable[[], ChildProcess],
     start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """The message is deleted at the start of its task. Celery's late acknowledgement would delete it when the child ends."""
+    """Moneyback deletes a message when its task starts. With late acknowledgement, Celery would delete it when the child ends."""
     worker = start_product_worker()
     publisher = start_relay()
     case = request_refund(records, "hang")
@@ -67,7 +70,7 @@ def test_a_message_that_is_not_json_ends_a_plain_worker(
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu corrected this fault: remove envelope() from config/kombu_transport.py if invalid bytes still become dead letters."
+        "kombu corrected this fault. If invalid bytes become dead letters without envelope(), remove envelope()."
     )
     assert worker.process.returncode
     assert "JSONDecodeError" in worker.read_log()

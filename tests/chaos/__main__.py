@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument(
         "--kills",
         type=int,
-        help="number of SIGKILLs, and number of other faults (default: one of each in four seconds)",
+        help="number of SIGKILLs; equally many other faults are injected (default: one SIGKILL in four seconds)",
     )
     parser.add_argument(
         "--recovery", action="store_true", help="only measure recovery times, with the default timers of the product"

@@ -65,7 +65,7 @@ class Installation:
 
     @cached_property
     def settings(self) -> Settings:
-        """The services' settings, with which the test itself uses the database and the broker."""
+        """The settings with which the test itself connects to the database and the broker, without proxies."""
         names = {name.removeprefix("MONEYBACK_").lower(): value for name, value in self.env.items()}
         return Settings.model_validate({**names, "sandbox_url": None})
 
@@ -75,7 +75,7 @@ class Installation:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        """A broker client without retries, because a fault must be injected only once."""
+        """A client of the broker, for faults. The client makes no retries, because a retry could inject a fault twice."""
         return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
@@ -191,7 +191,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             web_port=free_port(),
         )
         for proxy in installation.proxies.values():
-            # A frame is one packet. Without this option, a packet waits until the previous packet is acknowledged.
+            # A proxy sends each frame as one packet. Without TCP_NODELAY, a packet waits until the last packet is acknowledged.
             proxy._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:

@@ -1,4 +1,4 @@
-"""Mollie's webhooks. A classic webhook is unsigned and names a payment to look up. An event webhook needs a valid signature."""
+"""Tests of Mollie's webhooks. A classic webhook has no signature; it names a payment to look up. An event webhook is signed."""
 
 import hmac
 import json
@@ -67,7 +67,7 @@ def test_a_classic_webhook_about_another_resource_is_ignored(body: bytes) -> Non
         an_event(),
     ],
 )
-def test_an_unsigned_body_other_than_one_valid_id_is_refused(body: bytes) -> None:
+def test_an_unsigned_body_without_exactly_one_valid_id_is_refused(body: bytes) -> None:
     assert isinstance(a_parser().read({}, body, NOW), InvalidSignature)
 
 
@@ -108,7 +108,7 @@ def test_an_event_about_another_resource_is_ignored(kind: str) -> None:
         assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == []
 
 
-def test_signatures_with_two_configured_secrets_are_valid() -> None:
+def test_a_signature_with_either_of_two_configured_secrets_is_valid() -> None:
     body = an_event()
     parser = a_parser(f"{OLD_SECRET}, {NEW_SECRET}")
     for headers in (signed(body, OLD_SECRET), signed(body, NEW_SECRET), signed(body, "whs_other", NEW_SECRET)):

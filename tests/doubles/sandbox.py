@@ -15,7 +15,7 @@ from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter
 
 TEST_TIMEOUT = 20.0  # seconds; a test waits this long only if it fails
-SHORT_TIMEOUT = 1.5  # seconds; longer than a normal response takes, for calls that get no response
+SHORT_TIMEOUT = 1.5  # seconds, for calls that get no response; a normal response takes less time
 
 
 class SandboxProcess:

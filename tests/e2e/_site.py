@@ -56,7 +56,7 @@ class Site:
         return Links.of(self.settings)
 
     def add_purchase(self, behaviour: str = "ok", **changes: object) -> Purchase:
-        """Store a purchase made three days ago. `behaviour` selects how the sandbox refunds its charge."""
+        """Store a purchase made three days ago. `behaviour` selects how the sandbox refunds the charge."""
         purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
         store_seller_and_purchases(self.records, purchase)
         with self.records.work() as work:
@@ -71,11 +71,11 @@ class Site:
         return [email for email in emails if email["To"] == to]
 
     def wait_for_email(self, to: str, purpose: Purpose) -> EmailMessage:
-        """Wait for an e-mail to an address that contains a link for a purpose, and return the e-mail."""
+        """Wait until an e-mail to this address contains a link with this purpose. Return the e-mail."""
         return eventually(lambda: [email for email in self.emails_to(to) if self._link(email, purpose)])[0]
 
     def wait_for_link(self, to: str, purpose: Purpose) -> str:
-        """Wait for an e-mail to an address that contains a link for a purpose, and return the link."""
+        """Wait until an e-mail to this address contains a link with this purpose. Return the link."""
         return self._link(self.wait_for_email(to, purpose), purpose)
 
     def _link(self, email: EmailMessage, purpose: Purpose) -> str:
@@ -111,7 +111,7 @@ class Backend:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the relay while the block runs, so that no case changes its state and no page depends on timing."""
+        """Pause the relay while the block runs, so that no case changes its state and no page depends on timing."""
         os.kill(self._relay.process.pid, signal.SIGSTOP)
         try:
             yield

@@ -64,7 +64,7 @@ def problem_document(answer: httpx.Response, code: ProblemCode) -> dict[str, Any
 # Sending requests
 
 
-def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(site: Site) -> None:
+def test_an_accepted_request_gets_an_id_and_a_status_link(site: Site) -> None:
     answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=site.auth_headers())
     assert answer.status_code == 202
     receipt = answer.json()
@@ -127,7 +127,7 @@ def test_a_retry_with_the_same_idempotency_key_creates_no_second_case(site: Site
     assert site.count_cases() == 1
 
 
-def test_an_idempotency_key_of_another_request_is_refused(site: Site) -> None:
+def test_an_idempotency_key_is_refused_if_the_request_has_changed(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=headers)
     answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY | {"reference": "MB-2"}, headers=headers)
@@ -197,7 +197,7 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize(("body", "status", "pointer", "sentence"), BAD_BODIES)
-def test_an_invalid_body_is_refused_with_a_sentence_and_not_stored(
+def test_an_invalid_body_gets_an_error_and_creates_no_case(
     site: Site, body: bytes | dict[str, Any], status: int, pointer: str | None, sentence: str
 ) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -248,7 +248,7 @@ def test_without_a_database_nothing_is_accepted_and_no_secret_is_shown(
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/refund-requests/", "/openapi.json/x"])
-def test_an_unknown_path_gets_a_problem_document_under_v1_and_a_page_elsewhere(site: Site, path: str) -> None:
+def test_only_an_unknown_path_under_v1_gets_a_problem_document(site: Site, path: str) -> None:
     answer = site.web.get(path)
     assert answer.status_code == 404
     assert ("problem+json" in answer.headers["content-type"]) == path.startswith("/v1")
@@ -263,7 +263,7 @@ def test_an_unsupported_method_gets_a_problem_document(site: Site) -> None:
 # Reading cases
 
 
-def test_a_seller_sees_state_reasons_and_history_of_a_case(site: Site) -> None:
+def test_a_seller_sees_the_state_the_reasons_and_the_history_of_a_case(site: Site) -> None:
     purchase = a_recent_purchase()
     case = a_case(site.records, State.WITH_SUPPORT, purchase=purchase)
     case_body = site.web.get(f"{REQUESTS_PATH}/{case}", headers=site.auth_headers()).json()
@@ -322,7 +322,7 @@ def test_two_sellers_can_store_a_purchase_with_the_same_reference(site: Site) ->
     assert site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=other).status_code == 201
 
 
-def test_a_reference_may_contain_slashes_and_an_unknown_method_is_stored(site: Site) -> None:
+def test_a_reference_with_slashes_and_an_unknown_payment_method_are_stored(site: Site) -> None:
     answer = site.web.put(
         "/v1/purchases/2026%2F04%2F17", json=PURCHASE_BODY | {"method": "shells"}, headers=site.auth_headers()
     )
@@ -353,7 +353,7 @@ def test_a_reference_may_contain_slashes_and_an_unknown_method_is_stored(site: S
         ({"seller": "babbage"}, "#/seller", "This field is unknown."),
     ],
 )
-def test_an_invalid_purchase_is_refused_with_a_sentence(
+def test_an_invalid_purchase_gets_an_error_for_the_field(
     site: Site, changes: dict[str, Any], pointer: str, sentence: str
 ) -> None:
     answer = site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY | changes, headers=site.auth_headers())
@@ -362,7 +362,7 @@ def test_an_invalid_purchase_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("reference", ["%00", "a%1bb", "---", "x" * 101, "%20"])
-def test_a_purchase_needs_a_searchable_reference(site: Site, reference: str) -> None:
+def test_a_purchase_with_an_invalid_reference_is_refused(site: Site, reference: str) -> None:
     answer = site.web.put(f"/v1/purchases/{reference}", json=PURCHASE_BODY, headers=site.auth_headers())
     assert problem_document(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["parameter"] == "reference"
 
@@ -376,7 +376,7 @@ def test_a_web_server_with_a_database_is_alive_and_ready(site: Site) -> None:
 
 
 def test_a_database_migrated_by_a_later_release_is_ready(servers: Servers, tmp_path: Path) -> None:
-    """Migrations run before the new release starts, so the old release must work with the new database."""
+    """The migrations of a release run before the release starts, so the earlier release must work with the migrated database."""
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path)
         tamper(servers, database, "update alembic_version set version_num = '9999'")
@@ -418,7 +418,7 @@ def test_the_metrics_count_the_cases_and_messages_in_the_database(site: Site) ->
     assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in metrics
 
 
-def test_the_documentation_names_every_operation_and_every_problem(site: Site) -> None:
+def test_the_api_documentation_names_every_path_schema_and_problem(site: Site) -> None:
     page = site.web.get("/docs").text
     document = site.web.get("/openapi.json").json()
     for path in document["paths"]:

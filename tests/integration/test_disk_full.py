@@ -1,4 +1,4 @@
-"""PostgreSQL's disk is full: nothing is accepted or sent, and all work continues when the disk has free space again."""
+"""Tests of a full disk of PostgreSQL: nothing is accepted or sent until the disk has free space; then all work continues."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ LONG_COMMENT = "".join(Random(1).choices(ascii_letters, k=4_000))  # random: Pos
 SIZE = "160m"  # enough for a database cluster, a second database and a few cases
 ADVICE = (
     "Only root can mount a small disk; in a container, root needs CAP_SYS_ADMIN. To run this test: "
-    f"mount -t tmpfs -o size={SIZE},mode=1777 none FOLDER, and name the folder in {DISK_VARIABLE}."
+    f"mount -t tmpfs -o size={SIZE},mode=1777 none FOLDER, and set {DISK_VARIABLE} to the folder."
 )
 
 
@@ -94,7 +94,7 @@ class SmallDatabase:
                 assert error.errno == errno.ENOSPC  # noqa: PT017  # the error ends the loop
 
     def exhaust_the_log(self) -> None:
-        """Fill the write-ahead log until PostgreSQL needs a new log file. Then PostgreSQL stops with a PANIC at every start."""
+        """Fill the write-ahead log until PostgreSQL needs a new log file. Then PostgreSQL stops with a PANIC after each start."""
         with suppress(psycopg.OperationalError), psycopg.connect(self.postgres.superuser_url, autocommit=True) as db:
             while True:
                 db.execute("select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")

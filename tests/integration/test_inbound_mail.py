@@ -57,7 +57,7 @@ def reply_headers(mail: bytes) -> str:
 
 
 def test_no_sample_mail_is_lost(records: Records) -> None:
-    """Every mail is stored. Each becomes a case, gets an answer, is flagged for support, or was sent by a program."""
+    """Every mail is stored. Each mail becomes a case, gets an answer, is flagged for support, or was sent by a program."""
     mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
     outcomes = [outcome for mail in mails for outcome in ingest(records, mail)]
     with records.work() as work:
@@ -76,7 +76,7 @@ def test_no_sample_mail_is_lost(records: Records) -> None:
     assert sum(outcome.kind is MailKind.REQUEST for outcome in outcomes) > 100
 
 
-def test_a_mail_without_reference_is_answered_with_the_forms_link_in_its_language(records: Records) -> None:
+def test_a_mail_without_reference_gets_one_answer_in_its_language(records: Records) -> None:
     mail = a_mail("Ich möchte bitte mein Geld zurück.", sender="ada@example.com")
     assert ingest(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
     assert stored_inquiry_emails(records) == [("no_reference", "ada@example.com", "de")]
@@ -91,7 +91,7 @@ def test_a_thread_is_answered_once(records: Records) -> None:
     assert len(stored_inquiry_emails(records)) == 1
 
 
-def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
+def test_mails_of_one_thread_about_one_reference_are_one_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
     again = a_mail("And MB-2026-0417 please, thanks. Refund!", sender="ada@example.com", header=reply_headers(first))
     other = a_mail("Please refund MB-2026-0418 too.", sender="ada@example.com", header=reply_headers(first))
@@ -135,7 +135,7 @@ def test_a_reply_after_the_case_expired_is_a_new_case(records: Records) -> None:
     assert count_cases(records) == 2
 
 
-def test_each_purchase_of_a_mail_is_a_case(records: Records) -> None:
+def test_each_reference_in_a_mail_becomes_a_case_up_to_a_limit(records: Records) -> None:
     mail = a_mail("Please refund MB-2026-0417 and MB-2026-0418.")
     ingest(records, mail)
     ingest(records, mail)
@@ -157,7 +157,7 @@ def test_the_answers_to_an_address_are_limited_per_day(records: Records) -> None
     assert not ingest(records, a_mail("Refund MB-2026-2001", sender="ada@example.com"))[0].flagged
 
 
-def test_the_daily_limit_applies_within_a_batch(records: Records) -> None:
+def test_the_daily_limit_applies_to_the_mails_of_one_batch(records: Records) -> None:
     ingest(records, *(a_mail(f"Refund MB-2026-{number}", sender="ada@example.com") for number in range(1000, 1030)))
     assert count_cases(records) == MAX_ANSWERS
 

@@ -77,7 +77,7 @@ def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
 
 
 def expire_leases(records: Records) -> None:
-    """End all leases and delays, so every waiting case is due now."""
+    """End all leases and delays, so that each waiting case is due now."""
     with records.work() as work:
         work.run(
             "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
@@ -86,7 +86,7 @@ def expire_leases(records: Records) -> None:
 
 
 def resolve_case(context: WorkerContext, case: UUID) -> State:
-    """Resolve the case until the refund is no longer pending or unknown, and return the case's state."""
+    """Call `resolve` until the case's refund is no longer pending or unknown. Return the case's state."""
 
     def try_once() -> bool:
         expire_leases(context.records)
@@ -111,7 +111,7 @@ def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) ->
     assert stored.refunded == purchase.amount
 
 
-def test_a_message_that_is_delivered_ten_times_pays_once(context: WorkerContext) -> None:
+def test_a_message_delivered_ten_times_refunds_each_case_once(context: WorkerContext) -> None:
     purchases = [a_recent_purchase() for _ in range(5)]
     store_seller_and_purchases(context.records, *purchases)
     cases = create_evaluated_cases(context, *purchases)
@@ -132,7 +132,7 @@ def test_of_two_requests_for_one_purchase_one_is_a_duplicate(context: WorkerCont
     assert states_of(context, [third]) == ["duplicate"]
 
 
-def test_parallel_requests_for_one_purchase_pay_once(context: WorkerContext) -> None:
+def test_parallel_requests_for_one_purchase_cause_one_refund(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     with ThreadPoolExecutor(8) as customers:
@@ -169,10 +169,10 @@ def test_a_statutory_withdrawal_without_a_purchase_goes_to_support(context: Work
     assert cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED) == [case]
 
 
-def test_each_statutory_withdrawal_that_is_not_paid_automatically_gets_its_own_task(
+def test_each_withdrawal_without_automatic_refund_gets_its_own_support_task(
     context: WorkerContext,
 ) -> None:
-    """The first withdrawal is about a purchase whose request is already with support.
+    """The first withdrawal is about a purchase that has an earlier request. Support decides about the earlier request.
 
     The second withdrawal is about a purchase that the policy does not refund automatically.
     """
@@ -186,10 +186,10 @@ def test_each_statutory_withdrawal_that_is_not_paid_automatically_gets_its_own_t
     assert set(cases_with_task(context, SupportTaskKind.STATUTORY_WITHDRAWAL)) == {joined, refused}
 
 
-def test_a_statutory_withdrawal_of_an_expired_request_gets_one_task(
+def test_a_withdrawal_gets_one_support_task_if_the_earlier_request_expires(
     context: WorkerContext,
 ) -> None:
-    """The customer sends a withdrawal and does not confirm the earlier request. Support gets a task when the request expires."""
+    """The customer does not confirm a request, and sends a withdrawal. When the request expires, support gets one task."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     first = accept_one(context.records, a_submission(purchase, trusted=False)).id
@@ -256,7 +256,9 @@ def test_the_result_of_the_provider_is_recorded(
         ("pendingfail", State.WITH_SUPPORT),
     ],
 )
-def test_an_unknown_result_is_resolved_and_paid_once(context: WorkerContext, behaviour: str, state: State) -> None:
+def test_an_unknown_or_pending_refund_is_resolved_and_made_once(
+    context: WorkerContext, behaviour: str, state: State
+) -> None:
     purchase = a_charged_purchase(behaviour)
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
@@ -294,7 +296,7 @@ def operation(context: WorkerContext, case: UUID) -> RefundOperation:
         return work.refund_operations.for_cases([case])[case]
 
 
-def test_after_a_crash_before_the_call_the_refund_is_paid_once(context: WorkerContext) -> None:
+def test_a_refund_is_made_once_if_the_worker_crashed_before_the_call(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
@@ -308,7 +310,7 @@ def test_after_a_crash_before_the_call_the_refund_is_paid_once(context: WorkerCo
 
 
 def test_a_worker_without_its_lease_changes_nothing(context: WorkerContext) -> None:
-    """The worker hangs during the call, and another worker resolves the case. The late result is not recorded."""
+    """The worker hangs during the call, and another worker resolves the case. The first worker's late result is not recorded."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
@@ -337,7 +339,7 @@ def test_a_case_with_an_external_refund_goes_to_support(context: WorkerContext) 
     assert len(refunds_at_provider(context, purchase)) == 1
 
 
-def test_changes_after_the_evaluation_stop_the_refund(context: WorkerContext) -> None:
+def test_a_purchase_that_changed_after_the_evaluation_is_not_refunded(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
@@ -351,7 +353,7 @@ def test_changes_after_the_evaluation_stop_the_refund(context: WorkerContext) ->
     assert refunds_at_provider(context, purchase) == []
 
 
-def test_one_of_two_purchases_with_one_payment_is_paid(context: WorkerContext) -> None:
+def test_only_one_of_two_purchases_with_the_same_payment_is_refunded(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     second_purchase = a_recent_purchase(charge=purchase.charge)
     store_seller_and_purchases(context.records, purchase, second_purchase)
@@ -361,7 +363,7 @@ def test_one_of_two_purchases_with_one_payment_is_paid(context: WorkerContext) -
     assert len(refunds_at_provider(context, purchase)) == 1
 
 
-def test_a_payment_of_an_unconnected_provider_goes_to_support(context: WorkerContext) -> None:
+def test_a_case_with_an_unconnected_provider_goes_to_support(context: WorkerContext) -> None:
     purchase = a_recent_purchase(provider="stripe")
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
@@ -369,7 +371,7 @@ def test_a_payment_of_an_unconnected_provider_goes_to_support(context: WorkerCon
     assert reason_codes_of(context, case) == ["provider_not_connected"]
 
 
-def test_a_refund_above_the_serial_limit_goes_to_support(context: WorkerContext) -> None:
+def test_a_case_above_the_serial_limit_goes_to_support(context: WorkerContext) -> None:
     purchases = [a_recent_purchase(email="ada@example.com") for _ in range(3)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     store_seller_and_purchases(context.records, *purchases, seller=seller)
@@ -403,7 +405,8 @@ def test_parallel_clicks_confirm_once(context: WorkerContext) -> None:
 class BrokenAdapter:
     """An adapter whose refund calls raise an exception.
 
-    The provider rejects a refund of more than the payment, so the worker sends no lookup before the refund call.
+    `rejects_over_refund` means that the provider rejects a refund of more than the payment. So the worker sends no lookup
+    before the refund call.
     """
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
@@ -476,7 +479,7 @@ def test_an_unknown_result_goes_to_support_after_two_days(
     assert reason_codes_of(context, case) == ["outcome_unknown"]
 
 
-def test_no_repeat_is_sent_after_the_key_may_have_expired(
+def test_no_refund_is_repeated_if_its_key_may_have_expired(
     with_adapter: Callable[[Any], WorkerContext],
 ) -> None:
     context = with_adapter(EmptyAdapter())

@@ -39,7 +39,7 @@ def web_without_database(settings: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def test_the_form_offers_every_reason_and_uses_the_values_of_a_link(site: Site) -> None:
+def test_the_form_offers_every_reason_and_shows_the_values_of_a_link(site: Site) -> None:
     page = site.web.get("/refund", params={"reference": 'MB-1"><script>', "email": "ada@example.com"}).text
     for reason in RefundReason:
         assert reason.sentence in page
@@ -198,7 +198,7 @@ def test_an_invalid_answer_for_another_refund_scope_is_ignored(site: Site) -> No
 
 
 def test_a_request_without_answers_has_no_answers_field() -> None:
-    """Moneyback detects a repeated request by a digest of this JSON, so an update of Moneyback must not change the JSON."""
+    """Moneyback detects a repeated request by a digest of the request's JSON, so an update must not change this JSON."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'
@@ -215,7 +215,7 @@ def test_a_link_sets_the_reason_and_the_seller(site: Site) -> None:
         assert work.run("select seller_id from cases").scalar_one() == "aurora"
 
 
-def test_another_language_keeps_the_values_of_a_link_except_the_address(site: Site) -> None:
+def test_a_page_in_another_language_keeps_all_values_except_the_email_address(site: Site) -> None:
     link = {"seller": "aurora", "reference": "MB-2026-0417", "reason": "not_delivered", "email": "ada@example.com"}
     page = site.web.get("/refund", params=link).text
     (german_link,) = re.findall(r'href="([^"]+)" lang="de"', page)
@@ -249,7 +249,7 @@ def test_a_request_has_the_language_of_its_page(
 
 
 def test_errors_are_in_the_language_of_the_page(site: Site) -> None:
-    """Each error is in the translation catalogues. No error comes from the validation library."""
+    """Each error text comes from the translation catalogues, and not from the validation library."""
     page = site.web.post(
         "/refund", params={"lang": "de"}, data=form_data(email="x", comment="x" * 5_000, reason="")
     ).text

@@ -1,7 +1,7 @@
 """Tests of the relay, which publishes the outbox to the broker.
 
-The relay puts up to 100 cases into one message, and takes cases from all sellers in turn. `WINDOW` is the largest number of
-messages in a queue.
+The relay puts up to 100 cases into one message, and takes cases from all sellers in turn. `WINDOW` is the maximum number
+of messages in a queue.
 """
 
 import threading
@@ -97,9 +97,7 @@ def test_many_cases_of_one_seller_do_not_delay_another_seller(
     assert single in receive_all(connection)[0]
 
 
-def test_a_message_contains_equally_many_cases_of_each_seller(
-    records: Records, relay: Relay, connection: Connection
-) -> None:
+def test_sellers_get_about_equal_shares_of_a_message(records: Records, relay: Relay, connection: Connection) -> None:
     seller_of_case = {case: name for name in ("a", "b", "c") for case in create_due_cases(records, 200, name)}
     relay.run_once(connection)
     per_seller = Counter(seller_of_case[case] for case in receive_all(connection)[0])

@@ -43,7 +43,7 @@ def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 class SharedServices:
-    """A worker and a relay that all tests share, because a start takes seconds. They start when a test needs them."""
+    """A worker and a relay that all tests share, because each takes seconds to start. Each starts when a test first needs it."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
@@ -56,7 +56,7 @@ class SharedServices:
         return ChildProcess(f"{verb[0]}-{next(self._number)}", process_env, *verb, log=self._folder)
 
     def worker(self) -> ChildProcess:
-        """Return the worker when it is ready. If no worker runs, start a worker."""
+        """Return the running worker, or start a worker. Wait until the worker is ready."""
         worker = self._running_child("worker")
         eventually(lambda: "ready" in worker.read_log())
         return worker
@@ -99,7 +99,8 @@ def worker(services: SharedServices) -> ChildProcess:
 def worker_killed_after_test(services: SharedServices) -> Iterator[ChildProcess]:
     """Yield a worker that is killed after the test.
 
-    The test kills a child process of the worker. Afterwards, a worker of Celery 5.7.0 may end when the broker restarts.
+    The test kills a child process of this worker. Such a worker of Celery 5.7.0 may end when the broker restarts, so a later
+    test needs a new worker.
     """
     yield services.worker()
     services.stop("worker")
@@ -146,7 +147,7 @@ def count_refunds(settings: Settings, records: Records, case: UUID) -> int:
 
 
 def assert_consistent(settings: Settings, records: Records, cases: list[UUID]) -> None:
-    """Check that the audit finds no fault, and that the provider paid each refunded case once and no other case."""
+    """Check that the audit finds no fault. Check that the provider has one refund for each refunded case, and no other refund."""
     with records.work() as work:
         assert audit(work).faults == []
     for case, state in zip(cases, states_of(records, cases), strict=True):
@@ -186,7 +187,10 @@ def take_tasks(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
 def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
-    """kombu removes a message from the queue and then stores it as unacknowledged. A crash in between loses the message."""
+    """kombu removes a message from the queue, and then stores it as unacknowledged. A crash in between loses the message.
+
+    This test does not crash a worker. It removes the message from the queue instead.
+    """
     cases = request_refunds(records, "ok")
     eventually(lambda: broker.llen(RefundRequested.queue) == 1)
     broker.rpop(RefundRequested.queue)
@@ -261,7 +265,7 @@ def test_a_worker_runs_the_periodic_tasks_of_beat(
 def test_a_broker_restart_during_a_task_does_not_end_the_worker(
     records: Records, sandbox_settings: Settings, worker: ChildProcess, servers: Servers
 ) -> None:
-    """With late acknowledgement, a worker of Celery 5.7.0 would end in this situation.
+    """With late acknowledgement, a worker of Celery 5.7.0 would end when the broker restarts during a task.
 
     Moneyback acknowledges a message before the message's task starts.
     """
@@ -294,7 +298,7 @@ def test_a_killed_child_is_replaced_and_its_case_is_refunded(
 def test_a_stopping_worker_records_the_result_of_a_hanging_call(
     records: Records, sandbox_settings: Settings, services: SharedServices
 ) -> None:
-    """The call for the first case hangs for 8 seconds, longer than its task. The worker waits for this call before it stops.
+    """The call for the first case hangs for 8 seconds. The Celery task ends earlier, but the worker waits for the call to end.
 
     The result of the second case is recorded while the first call hangs.
     """
@@ -388,7 +392,9 @@ def test_an_unreadable_message_becomes_a_dead_letter(
 
 
 @pytest.mark.usefixtures("worker", "relay")
-def test_a_redriven_message_is_read_again(records: Records, services: SharedServices, broker: redis.Redis) -> None:
+def test_a_redriven_unreadable_message_becomes_a_new_dead_letter(
+    records: Records, services: SharedServices, broker: redis.Redis
+) -> None:
     unreadable = celery_message(RefundRequested.queue, {"version": 99, "ids": [str(uuid4())]})
     (message,) = new_dead_letters(records, partial(broker.lpush, RefundRequested.queue, unreadable))
 
@@ -407,7 +413,10 @@ def test_a_redriven_message_is_read_again(records: Records, services: SharedServ
 def test_a_message_alone_cannot_cause_a_refund(
     records: Records, sandbox_settings: Settings, broker: redis.Redis
 ) -> None:
-    """An attacker who can publish messages can only start the evaluation of a case. The case's row in the database decides."""
+    """An attacker who can publish messages can only start the evaluation of a case.
+
+    The evaluation uses the case's row in the database, so the attacker cannot change the result.
+    """
     (case,) = request_refunds(records, "ok", method="wire_transfer")
     for queue in ("refund.execute", "refund.resolve", "email.cases", "support.publish"):
         broker.lpush(queue, celery_message(queue, {"ids": [str(case), str(uuid4())]}))

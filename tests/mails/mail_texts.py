@@ -1,10 +1,13 @@
-"""The texts of the generated mails in seven languages. In a text, ``{ref}`` is replaced by the purchase reference."""
+"""Texts in seven languages. The program tests.mails.generate writes sample mails with these texts.
+
+The program replaces ``{ref}``, ``{one}`` and ``{two}`` by purchase references.
+"""
 
 from typing import NamedTuple
 
 
 class MailText(NamedTuple):
-    """The subject and text of one mail, and the refund reason that the text gives."""
+    """The subject and text of one mail, and the refund reason that the text gives, or an empty text."""
 
     subject: str
     text: str
@@ -21,9 +24,9 @@ class LanguageTexts(NamedTuple):
     request_without_reference: MailText
     """A request without a purchase reference."""
     short_request: str
-    """A short request above a quotation."""
+    """A short request. In a mail, a quotation follows below this text."""
     thanks: str
-    """An answer that is not a refund request."""
+    """A thank-you, which is not a refund request."""
     question: str
     """A question that is not a refund request."""
     request_for_two_purchases: str
@@ -44,7 +47,7 @@ class LanguageTexts(NamedTuple):
     out_of_office: MailText
     """An out-of-office reply."""
     charsets: tuple[str, ...]
-    """The charsets in use for the language."""
+    """The charsets in which mail programs write the language."""
 
 
 TEXTS = {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """One to three workers. Some run the previous version of the product until the current version is deployed."""
+    """One to three workers. Some workers may run the previous version of the product until the current version is deployed."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -29,11 +29,11 @@ class Workers:
         self._world.clock.at(self._deployed_at, self._deploy)
 
     def count_waiting(self, queue: str) -> int:
-        """Return the number of a queue's messages that no worker has taken."""
+        """Return how many messages of a queue wait for a worker."""
         return sum(name == queue for name, _ in self._backlog)
 
     def lose_messages(self) -> None:
-        """Lose the messages that no worker has taken."""
+        """Lose all messages that wait for a worker."""
         self._backlog.clear()
 
     def _worker(self, number: int) -> Process:

@@ -1,4 +1,4 @@
-"""The check whether a host is this machine."""
+"""Tests of the check whether a host name or an address belongs to this machine."""
 
 import pytest
 

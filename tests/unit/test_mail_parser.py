@@ -1,4 +1,4 @@
-"""The mail parser. The file labels.json in tests/mails contains the expected result for every mail in that folder."""
+"""Tests of the mail parser. The file labels.json in tests/mails contains the expected result for every mail in that folder."""
 
 import json
 from pathlib import Path
@@ -111,8 +111,8 @@ def test_any_lines_of_a_mail_are_parsed(lines: list[bytes]) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=500))
-def test_any_text_of_a_customer_becomes_a_comment(customer_text: str) -> None:
-    """A labelled reference is found in any text, and the comment is not longer than a case allows."""
+def test_a_reference_is_found_whatever_text_follows(customer_text: str) -> None:
+    """The reference after the words “Reference number:” is found. The comment is not longer than a case allows."""
     text = f"Reference number: MB-2026-0417\n\n{customer_text}".encode("utf-8", "surrogatepass")
     mail = read(MAIL_TEMPLATE % (b"Content-Type: text/plain; charset=utf-8\n", text))
     assert mail.kind in {MailKind.REQUEST, MailKind.TOO_MANY}
@@ -145,7 +145,7 @@ def test_a_mail_with_a_thousand_parts_is_unreadable(part: bytes) -> None:
     "piece",
     [b" ", b"4 ", b"order ", b"order 1 ", b"On a wrote:\n", b"<", b"> a\n", b"a@", b"2026-06-15 ", b"4111-", b"&#1"],
 )
-def test_a_mail_made_to_slow_the_parser_is_parsed_in_time(piece: bytes, kind: bytes) -> None:
+def test_a_malicious_mail_is_parsed_in_time(piece: bytes, kind: bytes) -> None:
     raw = MAIL_TEMPLATE % (kind, piece * (MAX_READ_BYTES // len(piece)))
     began = thread_time()
     read(raw)
@@ -166,7 +166,7 @@ def test_the_message_id_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", [b"", b"<>", b"\xe9\xff@x", b"<" + b"x" * 300 + b"@x>"])
-def test_a_mail_without_a_valid_message_id_gets_a_hash_of_its_bytes(name: bytes) -> None:
+def test_a_mail_without_a_valid_message_id_gets_a_hash_as_its_id(name: bytes) -> None:
     first, second = (
         (MAIL_TEMPLATE % (b"", text)).replace(b"<1@example.com>", name)
         for text in (b"MB-2026-0417", b"MB-2026-0417 please")

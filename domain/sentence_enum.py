@@ -1,4 +1,4 @@
-"""The bases of enums whose members have details, such as a sentence, in addition to their value."""
+"""Base classes of enums. Each member has details, such as a sentence, in addition to its value."""
 
 from enum import StrEnum
 from typing import Self

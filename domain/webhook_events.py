@@ -1,4 +1,7 @@
-"""Webhook events of providers, and the interface of their parsers. If the provider has a lookup, an event only triggers it."""
+"""Webhook events of providers, and the interface of their parsers.
+
+If the provider has a lookup, an event only triggers the lookup.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

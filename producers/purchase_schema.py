@@ -74,7 +74,7 @@ HelpAddress = Annotated[
 
 
 class PurchaseDetailsInput(BaseModel):
-    """The private details of a purchase. The customer sees them by a link that is e-mailed to the address of the purchase."""
+    """The private details of a purchase. The customer gets a link to them by e-mail, at the address of the purchase."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

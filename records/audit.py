@@ -1,4 +1,4 @@
-"""Audit the records: check each case's history, the hashes of its rows, and whether its payments agree with its state."""
+"""Audit the records: check each case's history and its hashes, and whether the payments agree with the state of the case."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
  where o.status = 'paid' and c.state not in ('refunded', 'with_support')
 """
 _SUPPORT_WITHOUT_TASK = """
-select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for this decision instead of 1.' as fault
+select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition instead of 1.' as fault
   from cases c left join support_tasks t on t.case_id = c.id and t.seq = c.seq
  where c.state = 'with_support' group by c.id having count(t.id) <> 1
 """

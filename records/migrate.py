@@ -1,4 +1,4 @@
-"""Migrate a database to the version of this code, and check its version."""
+"""Migrate a database to the version that this code needs, and check the version of a database."""
 
 from functools import cache
 from pathlib import Path
@@ -51,7 +51,7 @@ def _earlier_revisions() -> frozenset[str]:
 
 
 def is_compatible(revision: str | None) -> bool:
-    """Return whether this code works with a database of this version: the version of this code or a later version.
+    """Return whether this code works with a database of this version. The version must not be earlier than the code's version.
 
     A later version is compatible because a migration only adds to the tables.
     """

@@ -76,9 +76,9 @@ update refund_operations o
   from unnest(cast(:keys as text[]), cast(:empties as bool[]), cast(:replays as bool[])) as i(key, empty, replayed)
  where o.key = i.key
 """
-"""Count polls. A poll that found no refund also raises ``empty_lookups``, but at most once in ``apart`` seconds.
+"""Count polls. A poll that finds no refund is an empty lookup. ``empty_lookups`` rises at most once in ``apart`` seconds.
 
-For the first empty lookup, the seconds are counted from the last time that the refund was sent.
+For the first empty lookup, the seconds are counted from the last sending of the refund.
 """
 
 _RECORD_DECLINE = """
@@ -106,7 +106,11 @@ update purchases p
   from before b join after a on a.key = b.key
  where p.id = b.purchase_id and (a.status = 'paid') <> (b.status = 'paid')
 """
-"""Store each result in its operation. The purchase's ``refunded`` changes if the operation becomes paid or stops being paid."""
+"""Store each result in its operation.
+
+If an operation becomes paid, its amount is added to the purchase's ``refunded``. If a paid operation gets another status, its
+amount is subtracted.
+"""
 
 _SET_STATUS = "update refund_operations set status = :status where key = any(:keys)"
 
@@ -118,7 +122,7 @@ class RefundOperations:
         self._work = work
 
     def claim(self, operations: Sequence[RefundOperation]) -> set[UUID]:
-        """Claim the payment of each operation for its case. Return the cases that have got the claim, now or before."""
+        """Claim the payment of each operation for its case. Return the cases that now have the claim."""
         rows = self._work.run(
             _CLAIM,
             providers=[operation.provider for operation in operations],
@@ -148,13 +152,13 @@ class RefundOperations:
         return {row.case_id: operation_of(row) for row in rows}
 
     def for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
-        """Return the newest operation about each of these payments: (provider, charge)."""
+        """Return the newest operation of each payment. A payment is a pair (provider, charge)."""
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_SELECT_BY_PAYMENT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
 
     def for_refunds(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
-        """Return the operations of these refunds: (provider, the provider's id of the refund)."""
+        """Return the operations of these refunds. A refund is a pair (provider, the provider's id of the refund)."""
         if not refunds:
             return {}
         providers, ids = [provider for provider, _ in refunds], [refund for _, refund in refunds]
@@ -174,9 +178,9 @@ class RefundOperations:
         return {row.key for row in rows}
 
     def count_polls(self, polls: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
-        """Count polls without a result: (key, True if no refund was found, True if the provider repeated a stored error).
+        """Count polls without a result. The polls that found no refund raise ``empty_lookups`` at most once in ``apart`` seconds.
 
-        The polls that found no refund raise ``empty_lookups`` at most once in ``apart`` seconds.
+        A poll is (key, True if no refund was found, True if the provider repeated a stored error).
         """
         if polls:
             keys, empties, replays = map(list, zip(*polls, strict=True))
@@ -197,7 +201,7 @@ class RefundOperations:
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
-        """Store why the provider declined a repeated call: (operation, decline code). The operation stays open."""
+        """Store why the provider declined repeated calls, as pairs (operation, decline code). The operations stay open."""
         if declines:
             keys = [operation.key for operation, _ in declines]
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])

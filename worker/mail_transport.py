@@ -55,7 +55,7 @@ class MailTransport(Protocol):
 class MaildirTransport:
     """A transport that stores e-mails in a maildir.
 
-    The Message-ID is the name of the file, so a repeated e-mail replaces the first.
+    The file is named by the Message-ID. So if the same e-mail is delivered again, the new file replaces the old file.
     """
 
     repeatable = True
@@ -82,7 +82,7 @@ class MaildirTransport:
             ) from error
 
     def _find_target(self, name: str) -> Path:
-        """Return the path for this e-mail. If the e-mail exists and is marked as read, return its path, so it stays read."""
+        """Return the path for this e-mail. If an earlier copy is marked as read, return the path of that copy."""
         read = next((self._folder / "cur").glob(f"{escape(name)}{Maildir.colon}*"), None)
         return read or self._folder / "new" / name
 
@@ -204,7 +204,7 @@ def mail_transport_for(settings: Settings) -> MailTransport:
     )
 
 
-_BAD_URL = "MONEYBACK_SMTP_URL is not like smtp://user:password@host:port or smtps://user:password@host:port."
+_BAD_URL = "MONEYBACK_SMTP_URL must look like smtp://user:password@host:port or smtps://user:password@host:port."
 
 
 def as_bytes(email: EmailMessage) -> bytes:

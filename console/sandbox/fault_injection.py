@@ -1,4 +1,4 @@
-"""Random faults for a share of the calls."""
+"""Chooses random faults for some of the calls to the sandbox."""
 
 from random import Random
 from typing import NamedTuple

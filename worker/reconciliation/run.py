@@ -1,6 +1,6 @@
 """Compares a provider's list of refunds with our refunds, in both directions, page by page.
 
-If only the status of a refund is newer at the provider, a worker looks the refund up. A discrepancy that support must review
+If a refund only has a newer status at the provider, a worker looks up the refund. If support must review a discrepancy, it
 becomes one support task, even if several reconciliations find the discrepancy.
 """
 
@@ -26,8 +26,11 @@ from worker.refunds.disputes import can_look_up_disputes, poll_open_disputes
 log = structlog.get_logger()
 
 LISTING_DELAY = timedelta(hours=4)
-"""PayPal lists a refund up to three hours late (Transaction Search API). One more hour is a margin."""
-MAX_REPORTS = 50  # in one result, because a reconciliation may find a million discrepancies
+"""The time for which a new refund may be missing from a provider's list.
+
+PayPal lists a refund up to three hours late (Transaction Search API). One more hour is a margin.
+"""
+MAX_REPORTS = 50  # the maximum in one result, because a reconciliation may find a million discrepancies
 
 KEY_PREFIX = "mb_"
 """Every idempotency key begins with this prefix, in every installation of Moneyback."""
@@ -73,8 +76,8 @@ class ReconciliationResult:
 def reconcile_all(context: WorkerContext, period: timedelta) -> int:
     """Reconcile the refunds of the last ``period`` at every connected provider, and look up open disputes.
 
-    A provider that cannot list refunds is not reconciled. Return the number of discrepancies. An incomplete list becomes a
-    support task for operators.
+    A provider that cannot list refunds is not reconciled. If a list is incomplete, create a support task. Return the number
+    of discrepancies.
     """
     with context.records.work() as work:
         since = work.now - period

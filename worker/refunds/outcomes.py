@@ -34,7 +34,7 @@ from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
 MAX_ATTEMPTS = 64
 """The maximum number of operations of one case.
 
-With delays of up to six hours, a case waits for at most about two weeks until the balance is sufficient.
+The delay between two operations is at most six hours. So a case waits at most about two weeks for a sufficient balance.
 """
 
 SUPPORT_REASONS = {
@@ -91,7 +91,7 @@ Result = Sent | Repeated | LookedUp
 class Decision:
     """The change that a result makes to a case.
 
-    Without a transition, the refund is sent again now, or the case is processed again later.
+    If ``transition`` is None, the refund is sent again now, or the case is processed again later.
     """
 
     result: RefundResult | LookupResult
@@ -106,7 +106,7 @@ class Decision:
     repeat: bool = False
     """True if the operation is sent again now, under the same key."""
     refused: str | None = None
-    """The provider's code if the operation was sent again and the decline is final; otherwise None."""
+    """The provider's code if the operation was sent again and the provider declined it finally; otherwise None."""
 
 
 def decide(case: Case, operation: RefundOperation, result: Result, now: datetime, limits: RefundLimits) -> Decision:
@@ -166,7 +166,7 @@ def daily_reports(
 
 
 def _decide_sent(case: Case, operation: RefundOperation, result: RefundResult, limits: RefundLimits) -> Decision:
-    """Return the decision for a result that moves the case to another state."""
+    """Return the decision for a result that causes a transition."""
     transition = transition_for(case, operation, result, limits)
     return Decision(
         result=result, transition=transition, status=status_of(result), answer=result, due_in=transition.due_in
@@ -176,7 +176,7 @@ def _decide_sent(case: Case, operation: RefundOperation, result: RefundResult, l
 def _decide_polled(
     case: Case, operation: RefundOperation, result: LookupResult, now: datetime, limits: RefundLimits
 ) -> Decision:
-    """Return the decision after a poll. A new result moves the case; otherwise the polling ends or continues."""
+    """Return the decision after a poll. A new result causes a transition; otherwise the polling ends or continues."""
     if not isinstance(result, NotFound | ExternalRefund) and _moves_case(case, operation, result):
         return _decide_sent(case, operation, result, limits)
     if ending := give_up(case, operation, result, now, limits):
@@ -188,8 +188,9 @@ def _decide_polled(
 def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
     """Return what the result of a repeat proves about the refund.
 
-    A declined repeat proves nothing. The first sending may still be in flight, and not every provider stores a decline
-    under the key. If the repeat could not be sent, nothing new is known. The refund then counts as not found.
+    A declined repeat proves nothing. The provider may still carry out the first request. Its decline may be about the repeat only,
+    because not every provider stores a decline under the key. If the repeat could not be sent, nothing new is known. The
+    refund then counts as not found.
     """
     match answer:
         case NotSent():
@@ -208,7 +209,7 @@ def _final_decline_code(answer: RefundResult | NotSent) -> str | None:
 def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether the operation may be sent again.
 
-    The provider must still store the operation's key. It must not have returned a final decline or a stored error.
+    The provider must still store the operation's key. The provider must not have returned a final decline or a stored error.
     """
     return (
         case.state is State.REFUNDING
@@ -219,7 +220,7 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 
 
 def _repeat_period(limits: RefundLimits) -> timedelta:
-    """Return for how long after its first sending an operation may be sent again.
+    """Return the time after an operation's first sending in which the operation may be sent again.
 
     The period ends ``KEY_MARGIN`` before the provider may delete the idempotency key. If the provider stores a key for
     less than ``KEY_MARGIN``, the operation is never sent again.
@@ -228,7 +229,7 @@ def _repeat_period(limits: RefundLimits) -> timedelta:
 
 
 def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
-    """Return whether a polled result moves the case. ``Unknown`` and a second ``Pending`` move no case."""
+    """Return whether a polled result causes a transition. ``Unknown`` and a second ``Pending`` cause no transition."""
     match found, case.state:
         case Unknown(), _:
             return False

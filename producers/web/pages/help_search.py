@@ -1,4 +1,7 @@
-"""The search of the help centre. It ignores case and accents. Articles with more query words in their question come first."""
+"""The search of the help centre. It ignores case and accents. An article is a question with its answer.
+
+The more words of the query an article's question contains, the earlier the article comes in the results.
+"""
 
 import re
 import unicodedata
@@ -49,7 +52,7 @@ def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
 def _best_matches(
     articles: Sequence[Article], query_words: Sequence[str], minimum: int
 ) -> list[tuple[Article, list[str]]]:
-    """Return the articles that contain the most query words, each with these words.
+    """Return the articles that contain the most query words, each with the query words that it contains.
 
     An article must contain at least ``minimum`` of the words.
     """

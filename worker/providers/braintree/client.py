@@ -72,12 +72,12 @@ class BraintreeClient:
         return self._call(lambda transactions: transactions.find(transaction_id))
 
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
-        """Refund a transaction under this idempotency key, which is the refund's order id as well."""
+        """Refund a transaction under this idempotency key. The key is also sent as the refund's order id."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
         return self._call(lambda transactions: _read_refund_reply(transactions.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
-        """Return the ids of all credits since ``since``."""
+        """Return the ids of all refunds since ``since``. For Braintree, a refund is a transaction of the type “credit”."""
         criteria = (
             TransactionSearch.type.in_list(["credit"]),
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
@@ -152,7 +152,7 @@ class _SessionHttp(Http):
 
 
 class _CustomEnvironment(Environment):
-    """An environment with an address that is not an address of Braintree, for tests."""
+    """An environment for tests. Its address is not an address of Braintree."""
 
     def __init__(self, base: str) -> None:
         url = urlsplit(base)

@@ -40,7 +40,7 @@ class SandboxWebhookParser:
     answer = b""
 
     def __init__(self, secret: SecretStr) -> None:
-        """Take the secret, or several secrets separated by commas while the secret changes."""
+        """Take the secret. While a new secret replaces an old secret, ``secret`` contains both, separated by a comma."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
@@ -64,7 +64,7 @@ class SandboxWebhookParser:
 
 
 def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
-    """Return the signed time as text, and the signatures. There are several signatures while the secret changes."""
+    """Return the signed time as text, and the signatures. While a new secret replaces an old secret, there are two signatures."""
     parts = [part.partition("=") for part in header[:MAX_HEADER].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]

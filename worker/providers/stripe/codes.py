@@ -1,6 +1,7 @@
 """Maps Stripe's codes to the types of Moneyback, and declares what Stripe can do.
 
-Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The Dispute object".
+The codes come from the pages "Error codes", "Refunds" (failure reasons) and "The Dispute object" of Stripe's documentation. The
+other quoted titles are pages of Stripe's documentation, too.
 """
 
 from collections.abc import Mapping
@@ -40,8 +41,10 @@ CODES: Mapping[str, DeclineReason] = {
     "canceled": DeclineReason.PERMANENT,
     "resource_missing": DeclineReason.PERMANENT,
 }
-"""The decline reason by the code of an error or of a failed refund. Any other code of a 4xx is PERMANENT: Stripe did
-nothing, and support reviews the case."""
+"""The decline reason for each code of an error or of a failed refund.
+
+Any other code of a 4xx response means PERMANENT: Stripe made no refund, and support reviews the case.
+"""
 
 UNDECIDED_CODES = {
     "rate_limit",  # temporary, with any status
@@ -59,7 +62,7 @@ UNDECIDED_STATUSES = {
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
-    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once the balance is sufficient
+    "pending": RefundStatus.PENDING,  # also if the balance is too low; Stripe sends the refund when the balance is sufficient
     "requires_action": RefundStatus.PENDING,  # Stripe asks the customer for a bank account
     "failed": RefundStatus.FAILED,
     "canceled": RefundStatus.FAILED,

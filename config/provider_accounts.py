@@ -94,7 +94,8 @@ class MollieAccount(Account):
     api_key: SecretStr = Field(description="API key, live_… or test_…")
     api_base: BaseUrl = Field("https://api.mollie.com", description="URL of the API")
     webhook_secret: SecretStr | None = Field(
-        None, description="secret that signs the webhooks; without it, a webhook only starts a lookup of its payment"
+        None,
+        description="secret that signs the webhooks; without this secret, a webhook only starts a lookup of the payment",
     )
 
 
@@ -171,7 +172,7 @@ PROVIDERS: dict[str, ProviderSpec] = {
         test_setting="api_key",
         test_values=("test_",),
         webhook_setting="webhook_secret",
-        without_webhook_setting="so Moneyback accepts unsigned webhooks, and each only starts a lookup of its payment",
+        without_webhook_setting="so Moneyback accepts unsigned webhooks, and each webhook only starts a lookup of the payment",
         accepts_unsigned_webhooks=True,
     ),
     "sandbox": ProviderSpec(

@@ -141,7 +141,7 @@ class Settings(FromEnvironment):
     )
     mail_authserv_id: str | None = Field(
         None,
-        description="Name of your mail server in the Authentication-Results headers that it adds (its authserv-id).",
+        description="Name (authserv-id) that your mail server writes into the Authentication-Results headers of incoming mails.",
     )
     help_dir: Path | None = Field(
         None,

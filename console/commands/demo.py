@@ -26,7 +26,9 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     *,
     json: Json = False,
-    clean: Annotated[bool, typer.Option("--clean", help="Only remove the files of demo, up and bench.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Only remove the files of the commands demo, up and bench.")
+    ] = False,
 ) -> None:
     """Show what Moneyback does: 28 requests arrive. None is lost, and none is refunded twice.
 

@@ -164,7 +164,7 @@ def _drain(
     unfinished = wait_until_idle(installation, load, limit, report)
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
-        # In the product, beat starts the reconciliation daily. It finds refunds that failed late without a webhook.
+        # In the product, beat starts the reconciliation daily. The reconciliation finds late failures without a webhook.
         _reconcile(installation)
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(

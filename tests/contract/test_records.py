@@ -210,7 +210,7 @@ def test_an_error_rolls_the_transaction_back(store: Records) -> None:
     with store.work() as work:
         assert work.purchases.get(purchase.id) is None
         assert work.outbox.queues() == set()
-        assert work.refund_operations.claim([operation]) == {case}, "After the rollback, the payment is not claimed."
+        assert work.refund_operations.claim([operation]) == {case}, "The rollback removed the claim of the payment."
         assert work.case_emails.claim([case], seconds=1) == []
         assert work.support_tasks.claim([a_support_task().id], seconds=1) == []
         assert len(work.history.for_case(case)) == 3
@@ -365,7 +365,7 @@ def test_the_audit_finds_no_fault_in_any_history(store: Records) -> None:
 # Locks and leases
 
 
-def test_only_cases_in_the_given_state_are_locked_in_order_of_arrival(store: Records) -> None:
+def test_the_cases_in_the_given_state_are_locked_in_order_of_arrival(store: Records) -> None:
     cases = [a_case(store) for _ in range(4)]
     record_event(store, cases[1], E.FOUND_NO_PURCHASE)
     with store.work() as work:
@@ -396,7 +396,7 @@ def test_a_leased_case_is_not_available_to_other_workers(store: Records) -> None
         assert work.history.record([before.after(E.PROVIDER_PAID, actor="test")]) == set()
 
 
-def test_a_worker_whose_lease_expired_cannot_record_or_release(store: Records) -> None:
+def test_a_worker_whose_lease_expired_cannot_record_a_result_or_release_the_case(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     with store.work() as work:
         (expired,) = work.cases.lease([case], states=[S.REFUNDING], seconds=0)
@@ -1157,7 +1157,7 @@ def test_an_unresolved_event_is_retried_later(store: Records) -> None:
     assert overdue_events(store) == [first.id]
 
 
-def test_an_event_claimed_before_a_crash_is_claimed_separately_and_its_crashes_are_counted(store: Records) -> None:
+def test_an_event_whose_worker_crashed_is_claimed_separately_and_its_crashes_are_counted(store: Records) -> None:
     keep_events(store, an_event("evt_1"), an_event("evt_2"), an_event("evt_3"))
     event_ids = take_event_ids(store)
     with store.work() as work:

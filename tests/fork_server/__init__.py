@@ -92,7 +92,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _exit_status(self, timeout: float | None) -> int | None:
-        """Wait at most `timeout` seconds for the exit status. Until the fork server sends it, the pid is not reused."""
+        """Wait at most `timeout` seconds for the exit status.
+
+        Until the fork server has sent this status, no other process gets the pid.
+        """
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))

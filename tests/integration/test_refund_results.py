@@ -61,7 +61,7 @@ class Scenario:
         handle(context, RefundRequested, [self.case])
 
     def process_after(self, **elapsed: float) -> "Scenario":
-        """Make the case older by `elapsed`, and handle the messages that the sweep publishes."""
+        """Make the case older by `elapsed`, and handle the messages that the sweep would publish."""
         with self.context.records.work() as work:
             age = {"ago": timedelta(**elapsed)}
             work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **age)
@@ -408,7 +408,7 @@ def test_a_declined_repeat_goes_to_support_if_the_provider_allows_over_refunds(s
     )
 
 
-def test_a_call_whose_key_expires_after_an_hour_is_never_repeated(start_scenario: StartScenario) -> None:
+def test_a_call_whose_key_expires_after_an_hour_is_not_repeated(start_scenario: StartScenario) -> None:
     scenario = start_scenario(
         [LOST_CONNECTION], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1))
     )

@@ -44,7 +44,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,  # a reserved message would wait behind a slow task while another worker is free
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a running refund is finished and recorded
-        "worker_enable_remote_control": True,  # Flower requests the status of workers; no other system uses the broker
+        "worker_enable_remote_control": True,  # Flower uses it to request the status of the workers
         "worker_consumer": "worker.celery_fixes.consumer:Consumer",
         "worker_pool": "worker.celery_fixes.pool:TaskPool",
         "worker_hijack_root_logger": False,

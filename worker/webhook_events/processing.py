@@ -41,7 +41,10 @@ The attempts take about two hours. In this time, the seller can report the purch
 MAX_CRASHES = 3
 """The number of worker crashes after which an event goes to support. The same limit applies to cases."""
 MAX_ATTEMPTS = 100
-"""The maximum number of attempts before an event goes to support. With delays of up to half an hour, they take two days."""
+"""The maximum number of attempts before an event goes to support.
+
+The attempts take about two days, because the delays between them are at most half an hour.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
 """States in which the customer or support must act next."""
 
 WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
-"""States in which a worker must act next. If a case stays too long in one of them, the sweep publishes its message again."""
+"""States in which a worker must act next. If a case stays too long in such a state, the sweep publishes a message again."""
 
 
 def next_state(from_state: State, event: Event) -> State:

@@ -124,7 +124,7 @@ update cases set next_action_at = now() + make_interval(secs => :seconds) where 
 
 
 class OverdueCase(NamedTuple):
-    """A case whose timeout has ended; ``seller_id`` is empty if the case has no seller."""
+    """A case whose due time has passed. ``seller_id`` is empty if the case has no seller."""
 
     id: UUID
     state: str
@@ -160,7 +160,7 @@ class Cases:
         return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release these leased cases without a transition. Each case has the number of seconds until it is due again."""
+        """Release leased cases without a transition. ``cases`` contains each case with the seconds until it is due again."""
         if cases:
             self._work.run(
                 _RELEASE,
@@ -172,7 +172,7 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count that a message about these cases was delivered to a worker. Return the number for each counted case.
+        """Count that a message about these cases was delivered to a worker. Return, by case id, the number of deliveries.
 
         The count begins at 0 after each transition. A case with an earlier delivery is counted only with
         ``include_crashed``, and only if that delivery began at least ``apart`` seconds ago.
@@ -184,9 +184,10 @@ class Cases:
         return {row.id: row.deliveries for row in rows}
 
     def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
-        """Return the cases whose last delivery began at least ``apart`` seconds ago and led to no transition.
+        """Return, by case id, the number of deliveries of the cases that may have crashed a worker.
 
-        Each case id has its number of deliveries. The cases with the fewest deliveries come first.
+        The last delivery of these cases began at least ``apart`` seconds ago, and led to no transition. The cases with the
+        fewest deliveries come first.
         """
         rows = self._work.run(_SELECT_CRASHED, ids=list(ids), states=_names(states), apart=apart)
         return {row.id: row.deliveries for row in rows}
@@ -201,15 +202,15 @@ class Cases:
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
-        """Lock and return the cases that have no lease and are with support only for this reason about this payment."""
+        """Lock and return the cases about this payment that wait for support only for this reason, and have no lease."""
         return [_case(row) for row in self._work.run(_LOCK_WITH_SUPPORT, provider=provider, charge=charge, code=code)]
 
     def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
-        """Return whether a case about this payment is with support only for this reason. The case may have a lease."""
+        """Return whether a case about this payment waits for support only for this reason. The case may have a lease."""
         return bool(self._work.run(_EXISTS_WITH_SUPPORT, provider=provider, charge=charge, code=code).scalar_one())
 
     def overdue(self, limit: int) -> list[OverdueCase]:
-        """Lock and return at most ``limit`` cases whose timeout has ended."""
+        """Lock and return at most ``limit`` cases whose due time has passed, and which have no lease."""
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:

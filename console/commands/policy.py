@@ -74,10 +74,12 @@ def set_(
         datetime | None, typer.Option("--from", help="In force from this instant (UTC); default: now.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Also refund this payment method automatically; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Also refund this payment method automatically. Give the option once for each method."),
     ] = None,
     except_product: Annotated[
-        list[str] | None, typer.Option(help="Never refund this product automatically; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Never refund this product automatically. Give the option once for each product."),
     ] = None,
     *,
     except_renewals: Annotated[

@@ -22,7 +22,7 @@ def page() -> str:
         inspect.cleandoc(Timers.__doc__ or ""),
         "`MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, `MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and "
         "`MONEYBACK_LEASE_SECONDS` must increase in this order. A worker then stops before its lease on a case ends, so two "
-        "workers never work on one case. With another order, no service starts.",
+        "workers never work on one case at the same time. With another order, no service starts.",
         _settings(Timers),
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),

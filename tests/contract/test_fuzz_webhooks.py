@@ -1,6 +1,6 @@
 """A webhook parser refuses or parses any input, signed or unsigned. It never crashes and never hangs.
 
-Each test runs for MONEYBACK_FUZZ_SECONDS.
+The environment variable MONEYBACK_FUZZ_SECONDS sets the duration of the tests.
 """
 
 import json

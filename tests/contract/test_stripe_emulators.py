@@ -73,7 +73,7 @@ class Emulator:
 
 @contextmanager
 def run_emulator(command: Sequence[str], **options: Any) -> Iterator[Emulator]:
-    """Run an emulator. The first line of its output is its port."""
+    """Run an emulator. The emulator writes its port number as the first line of its output."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
         assert process.stdout
         port = process.stdout.readline().strip()

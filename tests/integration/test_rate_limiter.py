@@ -207,7 +207,7 @@ class MillisecondClock(Clock):
 def test_a_wait_shorter_than_the_clock_resolution_ends(provider: str) -> None:
     """The rate limiter waits in a loop, and this clock rounds the last wait down to zero.
 
-    The loop ends, because the rate limiter allows a call whose wait would be shorter than its minimum.
+    The loop ends, because the rate limiter allows a call whose wait would be shorter than the minimum wait.
     """
     clock = MillisecondClock()
     rate_limiter = RateLimiter(None, monotonic=clock, sleep=clock.sleep)

@@ -133,9 +133,7 @@ TRACE = (
     Row("gina@example.com", "card-3", "ok", "with_support"),  # card-3 already has two refunds: Ada's and Frank's
     Row("grace@example.com", "card-2", "ok", "refunded"),
     Row("grace@example.com", "card-6", "ok", "with_support"),
-    Row(
-        "mallory@example.com", "card-7", "ok", "refunded"
-    ),  # Mallory's first request was not refunded, so this is allowed
+    Row("mallory@example.com", "card-7", "ok", "refunded"),  # Mallory's first request was not refunded
 )
 """Requests in the order in which they are sent. The seller allows two automatic refunds in thirty days."""
 

@@ -1,6 +1,6 @@
 """Mistakes that are planted in the product. The simulation must find each mistake.
 
-Each mistake replaces or wraps a function of the product, and omits one safeguard.
+Each mistake omits one safeguard: it replaces or wraps a function of the product, or removes a unique index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ def call_before_commit(context: Any, ids: Sequence[UUID]) -> None:
 
 
 def omit_dispute_tasks(real: Any) -> Any:
-    """Create no support task about a refund that is also disputed."""
+    """Create no support task about a refunded payment that is also disputed."""
     return lambda self, tasks: real(
         self, [task for task in tasks if task.kind is not SupportTaskKind.REFUND_AND_DISPUTE]
     )

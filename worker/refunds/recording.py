@@ -72,7 +72,10 @@ def _changes_nothing(decision: Decision) -> bool:
 
 
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Store the new statuses of operations whose transitions were recorded, and the amounts of external refunds."""
+    """Store the new statuses of these operations, and the amounts of external refunds.
+
+    The transitions of the cases of these operations are already recorded.
+    """
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )

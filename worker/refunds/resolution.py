@@ -56,7 +56,7 @@ def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[UUID, Lo
 
 
 def _look_up(context: WorkerContext, calls: Sequence[Call], until: float) -> Iterator[list[tuple[Call, LookupResult]]]:
-    """Yield the results of the lookups. If a provider has no lookup API, use its stored webhook events."""
+    """Yield the results of the lookups. If a provider has no lookup API, use the webhook events that it sent."""
     webhook_only = [call for call in calls if cannot_look_up(context, call.operation.provider)]
     if webhook_only:
         with context.records.work() as work:

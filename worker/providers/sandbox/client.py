@@ -29,7 +29,7 @@ class SandboxReply(HttpReply):
 
     @property
     def code(self) -> str | None:
-        """The sandbox's error code, or None if there is no code, or if the code leaves the outcome open."""
+        """The sandbox's error code. None if there is no code, or if the code does not show whether the refund was made."""
         error = self.body.get("error")
         code = error.get("code") if type(error) is dict else None
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None

@@ -1,4 +1,4 @@
-"""Implements the payment provider Stripe. A lookup finds our refund by the idempotency key in its metadata."""
+"""Implements the payment provider Stripe. A lookup finds our refund by the idempotency key in the refund's metadata."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

@@ -119,7 +119,7 @@ class ProviderSpec:
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """In a test account, the value of ``test_setting`` starts with one of these texts, or is a URL whose host is this machine."""
+    """In a test account, the value of this setting starts with one of these texts, or is a URL whose host is this machine."""
     webhook_setting: str
     """The setting that is needed to verify webhooks."""
     without_webhook_setting: str = _ONLY_RECONCILIATION

@@ -324,7 +324,7 @@ def test_lines_with_a_result_are_stored_if_the_client_disconnects(site: Site, cl
 
 
 def test_the_web_server_stops_reading_while_it_cannot_store_lines(site: Site) -> None:
-    """The test runs its own web server, because this server may still store lines after the test has ended."""
+    """The test runs its own web server. The server of the other tests could still store lines after this test has ended."""
     line = ndjson_body(request_line(1, comment="x" * 2_000))
     sent = []
 
@@ -367,7 +367,7 @@ def test_a_body_of_fifty_megabytes_does_not_fill_the_memory(site: Site) -> None:
         answered = sum(1 for _ in answer.iter_lines())
     assert answered == 12_501
     assert site.count_cases() == 12_500
-    growth = max(used) - used[len(used) // 10]  # until then, memory also grows because code runs for the first time
+    growth = max(used) - used[len(used) // 10]  # the first tenth also loads code
     assert growth < 12_000_000, f"{growth:,} bytes"
 
 

@@ -12,12 +12,12 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 
 DIRECT = Exchange("", type="direct")
-"""The default exchange. A named exchange loses its bindings if the broker loses its data, and then drops messages silently."""
+"""The default exchange. If the broker lost its data, a named exchange would lose its bindings and drop messages silently."""
 
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-Periodic tasks have their own queue. While the workers are busy, these tasks would fill a queue of cases, and the relay
+Periodic tasks are not sent to a queue of cases, because they would fill that queue while the workers are busy. The relay
 publishes nothing to a full queue.
 """
 
@@ -62,7 +62,7 @@ def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's ch
 
 
 def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
-    """Return the body of a message, byte for byte unless the transport has already parsed it."""
+    """Return the body of a message as bytes. They are the original bytes, unless the transport has already parsed the body."""
     body = message.body
     if isinstance(body, bytes):
         return body

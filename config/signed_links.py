@@ -34,7 +34,7 @@ class Links:
         }
 
     def to(self, purpose: Purpose, case: UUID) -> str:
-        """Return the URL of a page about the case, or about the inquiry e-mail, with the id ``case``."""
+        """Return the URL of the page about ``case``, which is the id of a case or of an inquiry e-mail."""
         return f"{self._public_url}/{purpose}/{self._signers[purpose].dumps(case.hex)}"
 
     def page(self, path: str) -> str:
@@ -50,5 +50,5 @@ class Links:
 
     @classmethod
     def of(cls, settings: Settings) -> "Links":
-        """Return a `Links` with these settings. Their secret key signs the links."""
+        """Return a `Links` with these settings. The secret key in the settings signs the links."""
         return cls(settings.public_url, settings.secret_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""The private details of a purchase. Only the customer gets a link to them, at the purchase's e-mail address."""
+"""The private details of a purchase. A link to the details is sent only to the purchase's e-mail address."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The commands that run one process each. `up` runs all processes; a cluster runs each process in its own container."""
+"""The commands that run one process each. `moneyback up` runs all processes; a cluster runs each process in its own container."""
 
 import os
 import signal

@@ -73,9 +73,9 @@ class Behaviour:
     failing_calls: int = 0
     """The number of calls that get ``first_error``."""
     stored: bool = False
-    """True if ``first_error`` is stored for the key of the call. A repeat gets this error again; only a new key can succeed."""
+    """True if ``first_error`` is stored for the key of the call. Then only a call with a new key can succeed."""
     deferred: bool = False
-    """True if the refund is made ``Times.late`` after the call. Until then it is invisible, and its key is in use."""
+    """True if the refund is made ``Times.late`` after the call. Until then the refund is invisible, and its key is in use."""
     hidden: bool = False
     """True if the refund is made immediately, but is invisible until ``Times.turn`` has passed."""
     external: bool = False

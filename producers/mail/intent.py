@@ -1,6 +1,6 @@
-"""Finds in a customer's text whether the customer asks for a refund, the reason, the refund scope, and the language.
+"""Finds in a customer's text whether the customer asks for a refund, and why, for which scope, and in which language.
 
-The results become fields of the refund request. They prove nothing, because the customer can write anything.
+The results become fields of the refund request. The results prove nothing, because the customer can write anything.
 """
 
 import re
@@ -45,7 +45,7 @@ _REFUND_WORDS = any_of(
     r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
     r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",
 )
-"""Words for a refund, a return, a cancellation or a withdrawal, one or two lines for each of the seven languages."""
+"""Words for a refund, a return, a cancellation or a withdrawal, in the seven supported languages."""
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -58,7 +58,7 @@ _NEWSLETTER_WORDS = any_of(
     r"\bse désabonner\b|\bse désinscrire\b|\bdarse de baja\b|\bdisiscri|\bcancelar (?:a )?(?:inscrição|subscrição)\b",
     r"配信停止|登録解除",
 )
-"""Words at the end of newsletters: "unsubscribe", "view this email in your browser"."""
+"""Words at the end of newsletters, such as "unsubscribe" or "view this email in your browser"."""
 
 
 def asks(*texts: str) -> bool:

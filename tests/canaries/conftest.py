@@ -31,7 +31,7 @@ def proxy(servers: Servers) -> Iterator[Proxy]:
 
 @pytest.fixture
 def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., PlainWorker]]:  # noqa: ARG001  # the worker needs an empty broker
-    """Yield a function that starts a plain Celery worker with `options`. With `proxy`, it connects through the proxy."""
+    """Yield a function that starts a plain Celery worker with `options`. With `proxy`, the worker connects through the proxy."""
     workers: list[PlainWorker] = []
 
     def starter(proxy: Proxy | None = None, **options: object) -> PlainWorker:

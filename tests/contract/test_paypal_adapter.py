@@ -491,7 +491,7 @@ WRONG_FIELDS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_FIELDS)
-def test_a_response_about_another_refund_is_unknown(
+def test_a_response_with_a_wrong_field_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, wrong: str
 ) -> None:
     answer = HttpResponse(201, json.dumps(a_refund(charge, **WRONG_FIELDS[wrong])).encode())

@@ -264,7 +264,7 @@ def test_serve_names_the_missing_setting(settings: Settings) -> None:
 
 
 class StopAfterWaits(threading.Event):
-    """A stop event that sets itself when `wait()` was called `waits` times. Each call returns immediately."""
+    """A stop event that sets itself at the `waits`-th call of `wait()`. Each call returns immediately."""
 
     def __init__(self, waits: int) -> None:
         super().__init__()

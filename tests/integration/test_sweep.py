@@ -86,7 +86,7 @@ def test_an_approved_case_is_published_for_execution(records: Records) -> None:
     assert count_messages(records) == {RefundApproved.queue: 2}
 
 
-def test_a_case_of_a_crashed_worker_is_published_after_its_lease(records: Records) -> None:
+def test_a_case_of_a_crashed_worker_is_published_after_its_lease_has_ended(records: Records) -> None:
     create_cases(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     assert Sweep(records).run_once() == 0

@@ -61,7 +61,7 @@ def test_the_hash_covers_every_column_of_a_row(column: int) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4))
-def test_the_hash_does_not_depend_on_the_order_of_evidence(evidence: dict[str, object]) -> None:
+def test_the_hash_does_not_depend_on_the_order_of_the_evidence_keys(evidence: dict[str, object]) -> None:
     backwards = dict(reversed(evidence.items()))
     assert chain_hash(*ROW[:-1], evidence) == chain_hash(*ROW[:-1], backwards)
 

@@ -72,7 +72,7 @@ def test_the_number_of_errors_is_limited() -> None:
     assert len(errors_of({str(n): n for n in range(1_000)})) == MAX_ERRORS
 
 
-def test_a_lone_surrogate_can_be_encoded() -> None:
+def test_a_field_name_with_a_lone_surrogate_can_be_encoded() -> None:
     errors = field_errors([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])
     body = problem_response(Request(a_scope("/v1/x")), ProblemCode.VALIDATION_FAILED, errors=errors).body
     assert b"\\ud800" in bytes(body)

@@ -162,7 +162,7 @@ class _DeadlineConnection(HTTPConnection):
     response_class = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that accepts.
+        """Connect to the first address that accepts the connection.
 
         urllib3 applies its timeout to each address of a host, and has no timeout for the resolver. Here the resolver and
         all addresses share the deadline. The remaining seconds become the timeout of the TLS handshake.
@@ -206,7 +206,7 @@ class _DeadlinePool(HTTPConnectionPool):
     """A pool that waits for a free connection until the deadline at most. urllib3 alone would wait without a limit."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
-        """Wait for a free connection for the seconds that remain. The library requests sets no timeout for this."""
+        """Wait for a free connection for the seconds that remain. The library ``requests`` sets no timeout for this."""
         return super()._get_conn(remaining_seconds())
 
 
@@ -223,10 +223,10 @@ class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
 
 
 class _DeadlineAdapter(HTTPAdapter):
-    """An adapter that applies the deadline to a whole call. The library requests limits only one connect and one read."""
+    """An adapter that applies the deadline to a whole call. The library ``requests`` limits only one connect and one read."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        """Make the library requests use the pools of this module."""
+        """Make the library ``requests`` use the pools of this module."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": _HttpsPool}
 
@@ -241,7 +241,7 @@ class _DeadlineAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send the request and read the whole body.
 
-        By default, the library requests reads the body later, without a limit for the size or the time, and some
+        By default, the library ``requests`` reads the body later, without a limit for the size or the time, and some
         errors of urllib3 and of sockets reach the caller. Here every failure is a requests.RequestException, and a failure
         after the deadline is a requests.Timeout. Because the body is replaced, the library finds no cookies in the response.
         """
@@ -263,7 +263,7 @@ class _Session(requests.Session):
     """A session that never follows redirects, because a refund must not be sent to another address."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None, so that the library requests returns a redirect like any other reply."""
+        """Return None, so that the library ``requests`` returns a redirect like any other reply."""
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:

@@ -31,7 +31,7 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
 
 
 class AdyenAdapter:
-    """An adapter that refunds payments through Adyen. The idempotency key is also the refund's reference."""
+    """An adapter that refunds payments through Adyen. It sends the idempotency key as the refund's reference, too."""
 
     capabilities = CAPABILITIES
 

@@ -41,7 +41,7 @@ UNDECIDED_CODES = frozenset(
         "000",  # an unspecific error, such as a wrong API key or a message that cannot be parsed
         "010",  # Not allowed: our API credential lacks a role. Support adds the role
         "701",  # Server could not process request
-        "704",  # request already processed or in progress, under our idempotency key ("API idempotency")
+        "704",  # request already processed or in progress, under our idempotency key (docs.adyen.com, "API idempotency")
         "901",  # Invalid Merchant Account
         "903",  # Internal error
         "904",  # Unable to process

@@ -67,7 +67,7 @@ UNDECIDED_CODES: Mapping[str, bool] = {
     "915234": True,  # ApiRequestKeyWithFailedRequest
     "915235": False,  # ApiRequestKeyServerError
 }
-"""Codes about our key that leave the outcome open. True means that every repeat with this key returns the same code."""
+"""Codes about our key that leave the outcome open. True means that every repeated call with this key returns the same code."""
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # braintree.Transaction.Status: a refund is paid when it is settled
@@ -86,7 +86,7 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "failed": RefundStatus.FAILED,
     "voided": RefundStatus.FAILED,
 }
-"""A refund's status. A reply with a status that is not listed here is Unknown."""
+"""Our status of a refund for each of Braintree's statuses. A reply with a status that is not listed here is Unknown."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # braintree.Dispute.Status

@@ -55,14 +55,14 @@ PurchaseWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.P
 OptionalIdempotencyKey = Annotated[
     str | None,
     Header(
-        description="if the same body is sent again with the same key, it is the same request; a key never expires",
+        description="if the same body is sent again with the same key, no second request is created; a key never expires",
         **_HEADER,
     ),
 ]
 RequiredIdempotencyKey = Annotated[
     str,
     Header(
-        description="if the same lines are sent again with the same key, they are the same requests; a key never expires",
+        description="if the same lines are sent again with the same key, no second requests are created; a key never expires",
         **_HEADER,
     ),
 ]

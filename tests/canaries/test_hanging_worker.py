@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def faulty_worker(settings: Settings, log: Path, fault: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the product's worker with one process and with the planted `fault`."""
+    """Run the product's worker with one process. `fault` names the fault that hanging_worker_app.py causes in it."""
     with (
         log.open("wb") as out,
         subprocess.Popen(

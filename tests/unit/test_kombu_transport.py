@@ -72,7 +72,7 @@ def envelope_of(body: bytes, parsed: Any) -> bytes:
     return raw
 
 
-def test_a_kombu_with_another_redis_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kombu_version_with_another_redis_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class OtherClient(redis.Redis):
         pass
 

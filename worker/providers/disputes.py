@@ -13,7 +13,7 @@ After a lost dispute the money is gone, even if another dispute was won.
 
 
 def select_latest_reports(reports: Sequence[DisputeStatus]) -> list[DisputeStatus]:
-    """Return the report with the latest stage of each dispute. The order of ``reports`` does not matter."""
+    """Return, for each dispute, the report with the latest stage. The order of ``reports`` does not matter."""
     latest: dict[str, DisputeStatus] = {}
     for report in reports:
         previous = latest.get(report.dispute_id)

@@ -68,7 +68,9 @@ class RefundRequestAccepted(BaseModel):
 
     id: UUID
     state: State
-    status_url: str = Field(description="a page for the customer; every client that has this link can see the page")
+    status_url: str = Field(
+        description="the status page for the customer; every client with this link can open the page"
+    )
 
 
 class SupportReason(BaseModel):
@@ -87,7 +89,7 @@ class Transition(BaseModel):
     event: str
     to_state: str
     actor: str
-    reason: str = Field(description="why, as a sentence; it can be empty")
+    reason: str = Field(description="the reason for this transition, as a sentence or an empty text")
 
 
 class RefundCase(RefundRequestAccepted):
@@ -97,7 +99,9 @@ class RefundCase(RefundRequestAccepted):
 
     reference: str
     channel: Channel
-    reasons: list[SupportReason] = Field(description="why support must decide or had to decide; empty for other cases")
+    reasons: list[SupportReason] = Field(
+        description="why support must decide or had to decide; empty if support never had to decide"
+    )
     bank_reference: str | None = Field(
         None,
         description="the acquirer reference number (ARN), with which the customer's bank finds a card refund; often known "

@@ -87,7 +87,7 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Re
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
-    """Return the refunds of one capture that PayPal lists around the time ``at``."""
+    """Return the refunds of one capture. Only the part of PayPal's list around the time ``at`` is read."""
     cursor = Cursor(at - MARGIN, at + MARGIN)
     refunds: list[Refund] = []
     for _ in range(MAX_PAGES):

@@ -1,4 +1,7 @@
-"""Store each webhook event once, with the body of its webhook. Workers process an event until it is resolved or given up."""
+"""Store each webhook event once, with the unchanged body of its webhook.
+
+Workers process an event again until it is resolved or given up.
+"""
 
 import json
 from collections.abc import Sequence

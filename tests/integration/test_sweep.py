@@ -130,7 +130,7 @@ def test_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
 
 
 def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Records) -> None:
-    """The withdrawal stays valid after the confirmation link has expired, so support gets a task."""
+    """The withdrawal is valid from its date, even if the confirmation link expires unused. So support gets a task."""
     create_cases(records, 2, Event.FOUND_ELIGIBLE)
     with records.work() as work:
         withdrawn, _ = (row.id for row in work.run("select id from cases order by id"))

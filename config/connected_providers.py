@@ -5,7 +5,7 @@ from config.settings import Settings
 
 
 def connected_accounts(settings: Settings) -> dict[str, Account]:
-    """Return the accounts of the connected providers by the name of the provider."""
+    """Return our account with each connected provider. The keys are the names of the providers."""
     accounts: dict[str, Account] = {name: ACCOUNTS[name]() for name in settings.providers}
     if settings.sandbox_url:
         accounts.setdefault("sandbox", SandboxAccount(url=settings.sandbox_url))

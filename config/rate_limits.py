@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Limits(BaseSettings):
-    """The rate limits. A limit counts requests over the last hour or the last minute.
+    """The rate limits. A limit counts the requests of the last hour or of the last minute.
 
     A limit also counts the requests that find no purchase, so that it does not reveal whether a purchase exists.
     """
@@ -20,13 +20,13 @@ class Limits(BaseSettings):
         10,
         ge=1,
         description="Maximum number of forms per hour with one e-mail address. "
-        "A customer needs one or two, and a few more after errors.",
+        "A customer needs one or two forms, and a few more after errors.",
     )
     rate_limit_reference_per_hour: int = Field(
         10,
         ge=1,
         description="Maximum number of forms per hour with one reference number. Also the maximum number of uses per hour "
-        "of one link. A customer needs at most three.",
+        "of one link. A customer needs at most three forms and three uses.",
     )
     rate_limit_network_per_minute: int = Field(
         60,

@@ -75,7 +75,10 @@ class Stack:
         return Service(name, (sys.executable, "-P", "-m", "console", name, *arguments, *options), self.env)
 
     def services(self, names: Sequence[str]) -> dict[str, Service]:
-        """Return these services by name. If `names` contains the sandbox and the web, the sandbox sends webhooks to the web."""
+        """Return these services, each under its name.
+
+        If `names` contains the sandbox and the web, the sandbox sends its webhooks to the web.
+        """
         webhooks = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
         return {name: self.service(name, *(webhooks if name == "sandbox" else ())) for name in names}
 

@@ -22,7 +22,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One event of a webhook. It triggers a lookup; amounts and payees in the event itself are not used."""
+    """One event of a webhook. If the provider has a lookup, amounts and payees in the event are not used."""
 
     event_id: str
     """The provider's id of the event. An event with a known id is a duplicate."""

@@ -25,7 +25,7 @@ TIMEOUT = 20.0  # seconds: the maximum wait for one reply of the mail server
 
 
 class MailTransportError(MoneybackError, OSError):
-    """The e-mail was not delivered, or its delivery is uncertain. This is an OSError, as the errors of smtplib are."""
+    """The e-mail was not delivered, or its delivery is uncertain. This error is an OSError, like the errors of smtplib."""
 
 
 class EmailNotSentError(MailTransportError):

@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Show one case with its whole history, without personal data.
 
-    Exit code 1 if there is no such case. Needs `MONEYBACK_DATABASE_URL`.
+    Exit code 1 if no case has this id. Needs `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback cases show 01985a3e-7a3c-7000-8000-000000000001 --json`
     """

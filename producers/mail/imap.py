@@ -27,7 +27,7 @@ from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
-IDLE_SECONDS = 300.0  # the maximum of one IDLE command; a server may disconnect after 29 minutes (RFC 2177)
+IDLE_SECONDS = 300.0  # maximum per IDLE command: a server may disconnect after 29 minutes (RFC 2177), a router earlier
 STOP_CHECK_SECONDS = 1.0  # the pause between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # the pause between two searches if the server does not support IDLE
 MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect

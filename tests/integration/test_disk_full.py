@@ -56,7 +56,10 @@ ADVICE = (
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount and yield a small disk, which a test can fill without effects on other programs."""
+    """Yield a folder on a small disk, which a test can fill without effects on other programs.
+
+    If the variable MONEYBACK_SMALL_DISK names a disk, use this disk; otherwise mount a disk.
+    """
     if own_disk := os.environ.get(DISK_VARIABLE):
         with tempfile.TemporaryDirectory(dir=own_disk) as name:
             yield Path(name)

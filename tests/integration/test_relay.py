@@ -79,7 +79,9 @@ def test_due_cases_are_published_in_batches_of_a_hundred(
     assert {case for message in messages for case in message} == set(cases)
 
 
-def test_the_queue_never_exceeds_the_window(records: Records, relay: Relay, connection: Connection) -> None:
+def test_a_queue_never_has_more_messages_than_the_window(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
     create_due_cases(records, (WINDOW + 5) * 100)
     assert relay.run_once(connection).messages == WINDOW
     assert relay.run_once(connection).messages == 0

@@ -1,7 +1,7 @@
 """Compares a provider's list of refunds with our refunds, in both directions, page by page.
 
-If a refund only has a newer status at the provider, a worker looks up the refund. If support must review a discrepancy, it
-becomes one support task, even if several reconciliations find the discrepancy.
+If a refund only has a newer status at the provider, a worker looks up the refund. If support must review a discrepancy,
+the discrepancy becomes one support task, even if several reconciliations find it.
 """
 
 from collections import Counter

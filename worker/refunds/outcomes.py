@@ -188,9 +188,9 @@ def _decide_polled(
 def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
     """Return what the result of a repeat proves about the refund.
 
-    A declined repeat proves nothing. The provider may still carry out the first request. Its decline may be about the repeat only,
-    because not every provider stores a decline under the key. If the repeat could not be sent, nothing new is known. The
-    refund then counts as not found.
+    A declined repeat proves nothing. The provider may still carry out the first request. The decline may be only about the
+    repeat, because not every provider stores a decline under the key. If the repeat could not be sent, nothing new is known.
+    The refund then counts as not found.
     """
     match answer:
         case NotSent():

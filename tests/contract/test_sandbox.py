@@ -297,7 +297,7 @@ A_REFUND = {
 
 
 def test_a_valid_response_is_paid() -> None:
-    """The responses of the next tests differ from this response by one fault."""
+    """Most responses in UNUSABLE differ from this response by one fault."""
     with raw_server(sends(http_response(200, A_REFUND))) as url:
         assert refund(url) == Paid("re_1", FIVE_EUROS)
 

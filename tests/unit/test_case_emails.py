@@ -154,7 +154,7 @@ FIRST_CASE = UUID("00000000-0000-4000-8000-000000000001")
 
 
 def duplicate_email(first_kind: EmailKind, **changes: Any) -> EmailMessage:
-    """Return the e-mail of a duplicate request. The last e-mail about the first case was of `first_kind`."""
+    """Return the e-mail of a duplicate request. The last e-mail about the first case had the kind `first_kind`."""
     due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, refund="re_1", joined=FIRST_CASE)
     first_view = a_case_view(first_kind, id=FIRST_CASE, **changes)
     return render(due, a_case_view(EmailKind.ALREADY_REQUESTED, locale="de"), LINKS, SENDER, first=first_view)

@@ -99,7 +99,7 @@ def test_a_second_redaction_changes_nothing(text: str) -> None:
 
 
 @given(st.sampled_from(CARDS), st.text(alphabet="abc ,;\n", max_size=20), st.text(alphabet="abc ,;\n", max_size=20))
-def test_a_card_number_is_removed_beside_any_letters(card: str, before: str, after: str) -> None:
+def test_a_card_number_in_a_text_is_removed(card: str, before: str, after: str) -> None:
     assert card not in without_cards(f"{before}{card}{after}")
 
 

@@ -86,7 +86,7 @@ class Channel(redis_transport.Channel):
         client = super()._get_client()  # type: ignore[misc]  # the stubs are incomplete
         if client is not redis.Redis:
             raise MoneybackError(
-                f"kombu reads queues with {client} and not with redis.Redis: change config/kombu_transport.py."
+                f"kombu reads queues with {client}, not with redis.Redis. Adapt Client in config/kombu_transport.py."
             )
         return Client
 

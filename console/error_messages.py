@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from config.provider_accounts import ACCOUNTS
 
 _PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
-"""The prefix of each account's environment variables, by the name of its class. An error of pydantic contains this name."""
+"""The prefix of the environment variables by account class. An error from pydantic contains the name of the class."""
 
 _OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_column
 

@@ -69,7 +69,7 @@ class SerialLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seller:
-    """A seller with the current settings and risk limits. Each evaluation of a case uses the settings that are valid then."""
+    """A seller with the current settings and risk limits. Each evaluation of a case reads the settings again."""
 
     id: str
     name: str

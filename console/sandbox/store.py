@@ -16,7 +16,7 @@ from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
 
 _CALLS = frozenset({"made", "replayed", "refused", "failed"})
-"""The kinds of records that a call causes. Records of other kinds are changes without a call."""
+"""The kinds of records that a refund call causes. Other kinds of records are for changes that no refund call causes."""
 
 
 class Store:

@@ -213,7 +213,7 @@ class _DnsLookups:
 
 
 class _DmarcPolicies:
-    """The DMARC policies of the domains of one mail. A DNS tree walk finds the policies (RFC 9989, 4.10)."""
+    """The DMARC policies that apply to one mail. A DNS tree walk finds the policies (RFC 9989, 4.10)."""
 
     def __init__(self, look_up: LookUpText) -> None:
         self._tags = cache(lambda name: _parse_policy(look_up(f"_dmarc.{name}") or ""))

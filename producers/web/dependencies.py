@@ -20,7 +20,7 @@ async def get_records(connection: HTTPConnection) -> Records:
 
 
 async def get_group_commit(connection: HTTPConnection) -> GroupCommit:
-    """Return the object that commits the requests of concurrent threads together."""
+    """Return the object that stores the refund requests of several threads in one commit."""
     group_commit = connection.app.state.group_commit
     assert isinstance(group_commit, GroupCommit)
     return group_commit
@@ -41,7 +41,7 @@ async def get_settings(connection: HTTPConnection) -> Settings:
 
 
 async def get_page(connection: HTTPConnection) -> Page:
-    """Return the page that answers this request, in the reader's language."""
+    """Return the object that renders the page for this request, in the visitor's language."""
     return page_for(connection)
 
 

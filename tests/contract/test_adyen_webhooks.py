@@ -256,7 +256,7 @@ def _nested_item() -> dict[str, Any]:
 
 
 def _shifted_colon() -> dict[str, Any]:
-    """Return a signed item in which a colon has moved to another field. The text that Adyen signs is the same for both items."""
+    """Return a signed item in which a colon was moved to another field. The move does not change the text that Adyen signs."""
     item = signed(an_item(pspReference="A:B", originalReference="C"))
     return item | {"pspReference": "A", "originalReference": "B:C"}
 

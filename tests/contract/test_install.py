@@ -209,7 +209,7 @@ def test_the_table_of_extras_matches_pyproject() -> None:
         assert all(any(module in names for names in module_names) for module in EXTRAS[name].modules)
 
 
-def test_every_lock_file_contains_the_smaller_lock_files() -> None:
+def test_every_lock_file_contains_all_packages_of_the_smaller_files() -> None:
     locks = {
         name: {str(requirement) for requirement in locked_requirements(f"{name}.txt")}
         for name in ("base", "image", "run", "dev")

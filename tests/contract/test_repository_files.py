@@ -1,4 +1,4 @@
-"""The files for GitHub, Compose and pre-commit follow their schemas and run only reviewed code."""
+"""The files for GitHub and Compose follow their schemas. GitHub runs only pinned actions, and pre-commit only local hooks."""
 
 import re
 from collections.abc import Callable

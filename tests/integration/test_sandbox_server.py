@@ -118,7 +118,7 @@ def test_a_repeated_refund_gets_the_same_response(process: SandboxProcess) -> No
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_key_with_another_body_is_a_conflict(process: SandboxProcess) -> None:
+def test_a_used_key_with_another_amount_is_a_conflict(process: SandboxProcess) -> None:
     refund(process, "ok_conflict")
     response = refund(process, "ok_conflict", amount=501)
     assert (response.status, response.json()["error"]["code"]) == (409, "idempotency_key_reuse")
@@ -250,7 +250,7 @@ def test_an_incomplete_request_pays_nothing(process: SandboxProcess) -> None:
 
 def test_the_sandbox_can_listen_on_a_unix_socket(tmp_path: Path) -> None:
     socket_path = tmp_path / "s"
-    socket_path.touch()  # a killed sandbox leaves its socket file
+    socket_path.touch()  # after a kill, the file of the old socket still exists
     with sandbox_in(tmp_path, unix=socket_path) as process, socket.socket(socket.AF_UNIX) as client:
         assert process.url == f"unix://{socket_path}"
         client.settimeout(TEST_TIMEOUT)
@@ -279,11 +279,11 @@ FIRST_CALLS = {
     "broke": 400,
     "early": 400,
 }
-"""The HTTP status that the first refund call for a charge gets. None means that the client gets no correct response."""
+"""For each behaviour, the HTTP status of the first response. None means that the client gets no correct response."""
 LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
-"""The statuses that the second and the third call get.
+"""For some behaviours, the HTTP statuses of the second and the third response.
 
-For a behaviour that is not in LATER_STATUSES, the second call gets 400 if the first call got 400, and otherwise 200.
+For every other behaviour, the status of the second response is 400 if the first status was 400, and otherwise 200.
 """
 
 
@@ -496,7 +496,7 @@ def test_no_key_pays_twice_and_a_capped_ledger_pays_no_charge_twice(
         assert response.refund == paid.setdefault(request.key, response).refund
         assert (response.refund.charge, response.refund.amount) == (request.charge, request.amount)
     ledger.close()
-    clock.now += 1000  # long enough that the delayed refunds of "tardy" charges are made
+    clock.now += 1000  # after this time, the sandbox has made the delayed refunds of all "tardy" charges
     charges = Counter(result.refund.charge for result in paid.values())
     summary = ledger.store.summary()
     assert summary["refunds"] == len(paid) + len(external_charges)

@@ -23,12 +23,12 @@ import uvloop
 
 MAX_CONNECTIONS = 256  # if all connections are busy, a request waits, and its response time includes the wait
 SEED = 1  # the same arrival times in every run
-TIMEOUT = 30.0  # seconds to wait for responses after the last request
+TIMEOUT = 30.0  # the maximum seconds to wait for responses after the last request
 
 
 @dataclass(frozen=True)
 class Job:
-    """A page or form, the number of requests per second, and the duration in seconds."""
+    """The page or form to request, the number of requests per second, and the duration in seconds."""
 
     port: int
     path: str

@@ -107,7 +107,7 @@ def _resume_case(case: Case, status: DisputeStatus) -> Transition:
 
 def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: str) -> NewSupportTask:
     """Create the support task for a payment that may be paid back twice."""
-    assert operation.first_sent_at, "every operation in the database has the time of its first sending"
+    assert operation.first_sent_at, "every operation in the database has the time at which it was first sent"
     return NewSupportTask(
         kind=SupportTaskKind.REFUND_AND_DISPUTE,
         subject=f"{operation.provider} {operation.charge} {status.dispute_id}",

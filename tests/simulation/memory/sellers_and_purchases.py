@@ -51,7 +51,7 @@ class InputRow(tuple[Any, ...]):
 
 
 class ChargeRow(NamedTuple):
-    """A row of purchases._SELECT_OPEN_DISPUTES."""
+    """A row that the SQL statement purchases._SELECT_OPEN_DISPUTES returns."""
 
     charge: str
 

@@ -120,7 +120,7 @@ class PayPalWebhookParser:
             with suppress(SignatureMismatch):
                 key.verify(signature_bytes, signed.encode(errors="replace"), PKCS1v15(), SHA256())
                 return
-        raise NotVerifiedError("The signature is not for this body and our webhook.")
+        raise NotVerifiedError("The signature does not match this body and our webhook id.")
 
 
 def _is_recent(text: str, at: datetime) -> bool:

@@ -15,7 +15,9 @@ from worker.providers.identifiers import is_identifier
 TOLERANCE = 300  # the maximum seconds between the signing time and now, as in Stripe's libraries
 
 _REFUND_EVENTS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
-_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that contains the charge instead of the refund
+_CHARGE_REFUNDED = (
+    "charge.refunded"  # this event contains the charge; the other events about refunds contain the refund
+)
 _DISPUTE_EVENTS = "charge.dispute."
 
 

@@ -166,7 +166,7 @@ def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) 
 
 @answers(purchases._LOCK_PAYMENTS)
 def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
-    """Do nothing, because one transaction runs at a time."""
+    """Do nothing, because only one transaction runs at a time in the simulation."""
 
 
 @answers(purchases._SELECT_OPEN_DISPUTES)
@@ -222,4 +222,4 @@ def policies(work: MemoryWork, seller_id: str) -> Iterable[PolicyRow]:
 
 @answers(sellers._LOCK)
 def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:
-    """Do nothing, because one transaction runs at a time."""
+    """Do nothing, because only one transaction runs at a time in the simulation."""

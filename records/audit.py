@@ -73,7 +73,7 @@ def audit(work: UnitOfWork) -> AuditReport:
 
 
 def faults(case: CaseHistory) -> Iterator[str]:
-    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or a wrong last row."""
+    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or an end that differs from the case."""
     head_hash, state = GENESIS, ""
     for number, row in enumerate(case.rows, start=1):
         if row.seq != number:

@@ -63,7 +63,7 @@ update refund_operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""An operation is marked only if the worker still has the lease of its case. A worker without the lease must not send."""
+"""An operation is marked only if the worker still has the lease of the case. Without the lease, it must not be sent again."""
 
 _COUNT_POLL = """
 update refund_operations o

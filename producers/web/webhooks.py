@@ -18,7 +18,7 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = 4  # per provider; a slow download of a certificate must not delay forms
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # maximum per provider; a slow download of a certificate must not delay forms
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -1,6 +1,6 @@
 """Canaries: tests that fail when Celery or kombu has corrected a known fault.
 
-By such a fault a message is lost or a worker ends. No refund is lost, because the sweep publishes overdue cases again.
+Such a fault loses a message or ends a worker. No refund is lost, because the sweep publishes overdue cases again.
 """
 
 import os
@@ -70,7 +70,8 @@ def test_a_message_that_is_not_json_ends_a_plain_worker(
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu corrected this fault. If invalid bytes become dead letters without envelope(), remove envelope()."
+        "kombu corrected this fault. If invalid bytes become dead letters without envelope(), "
+        "remove envelope() from config/kombu_transport.py."
     )
     assert worker.process.returncode
     assert "JSONDecodeError" in worker.read_log()

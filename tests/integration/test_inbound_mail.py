@@ -1,4 +1,4 @@
-"""Inbound mail with a real database: cases, inquiry e-mails, threads, limits, bounces and evidence."""
+"""Tests of inbound mail with a real database: cases, inquiry e-mails, threads, limits, bounces and evidence."""
 
 import email.utils
 from collections.abc import Sequence

@@ -281,7 +281,7 @@ def test_a_broker_restart_during_a_task_does_not_end_the_worker(
 
 
 @pytest.mark.usefixtures("relay")
-def test_a_killed_child_is_replaced_and_its_case_is_refunded(
+def test_a_killed_child_process_is_replaced_and_its_case_is_refunded(
     records: Records, sandbox_settings: Settings, worker_killed_after_test: ChildProcess
 ) -> None:
     cases = request_refunds(records, "hang", "hang")

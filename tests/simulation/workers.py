@@ -1,4 +1,4 @@
-"""The workers of a simulated world. A worker is a process that handles one message at a time, as a Celery worker does."""
+"""The workers of a simulation. A worker is a process that handles one message at a time, as a Celery worker does."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID

@@ -1,6 +1,6 @@
 """The search of the help centre. It ignores case and accents. An article is a question with its answer.
 
-The more words of the query an article's question contains, the earlier the article comes in the results.
+The results are sorted: an article comes earlier if its question contains more words of the query.
 """
 
 import re

@@ -18,7 +18,9 @@ from worker.providers.identifiers import is_identifier
 from worker.providers.mollie.codes import CODES, UNDECIDED_STATUSES
 from worker.providers.retry_after import retry_after
 
-PAGE_SIZE = 250  # refunds; Mollie's maximum for one reply. A full reply has about 250 kB, because a refund has about 1 kB
+PAGE_SIZE = (
+    250  # refunds; Mollie's maximum for one reply. A full reply has about 250 kB, because a refund has about 1 kB
+)
 
 _API_KEY = re.compile(r"(live|test)_\w+", re.ASCII)
 

@@ -13,7 +13,7 @@ from domain.purchases import Dispute
 class DeclineReason(StrEnum):
     """The reasons why a refund was not made. The comment at each reason says what happens next."""
 
-    ALREADY_REFUNDED = "already_refunded"  # look up who made that refund; a refund of Moneyback counts as paid
+    ALREADY_REFUNDED = "already_refunded"  # look up the refund. If Moneyback made it, the case is paid
     DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
     INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is too low: wait, and create a support task
     REFUND_WINDOW_EXPIRED = "refund_window_expired"  # support must pay the customer in another way
@@ -62,7 +62,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It is unknown whether the refund was made, after a timeout, a lost connection, a 5xx status or an unreadable response."""
+    """A timeout, a lost connection, a 5xx status or an unreadable response leaves open whether the refund was made."""
 
     why: str
     retry_after: float | None = None
@@ -145,7 +145,7 @@ class Route:
     window: timedelta | None = None
     """The time after the charge within which the provider allows a refund; None if no limit is known."""
     minimum_delay: timedelta = timedelta(0)
-    """The time after the charge before which no refund is possible."""
+    """The time from the charge to the first possible refund."""
     partial: bool = True
     synchronous: bool = True
     """True if the result of the refund call is usually the final outcome of the refund."""
@@ -170,7 +170,7 @@ class Capabilities:
     idempotency_key_ttl: timedelta
     """The time for which the provider certainly stores an idempotency key. Later, a call with this key could refund again."""
     rejects_over_refund: bool = False
-    """True if the provider rejects a refund of more than was captured, with any idempotency key."""
+    """True if the provider never refunds more than was captured, even with a new idempotency key."""
     lookup: Lookup = Lookup.BY_KEY
     lists_refunds: bool = True
     """True if the provider can list its refunds, for the reconciliation."""
@@ -199,7 +199,7 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
 
 
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
-    """Return how long after the charge this provider refunds this payment method; None if no limit is known.
+    """Return the refund window of a provider and a payment method, as a time from the charge. None if no limit is known.
 
     A window in ``capabilities`` takes precedence over ``_WINDOWS``.
     """

@@ -79,7 +79,7 @@ class PreviousMail:
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
     """The cases that earlier mails led to, by (thread, sender key, reference key)."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
-    """The reference keys of the cases whose e-mails the new mails answer, by case id."""
+    """Cases to whose e-mails the new mails reply. The key is the case id, and the value is the reference key of the case."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
     """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class InboundMails:
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """Store the cases and the inquiry e-mail that each mail led to. ``mails`` contains these ids by Message-ID."""
+        """Store the cases and the inquiry e-mail that each mail led to. ``mails`` gives their ids for each Message-ID."""
         links = [
             {
                 "message_id": message_id,

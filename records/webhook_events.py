@@ -55,7 +55,7 @@ update webhook_events e
                  and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
 returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
 """
-"""If the last claim of an event expired without a release, the worker of this claim crashed, and ``crashes`` increases by 1."""
+"""A claim that expired without a release shows that its worker crashed. The next claim then adds 1 to ``crashes``."""
 
 _SELECT_CRASHED = """
 select id from webhook_events

@@ -36,7 +36,7 @@ from worker.webhook_events.processing import process_webhook_events
 log = structlog.get_logger()
 
 MAX_DELIVERIES = 3
-SMALL_BATCH = 10  # cases at most. If 100 cases were processed one by one, the task would exceed its time limit
+SMALL_BATCH = 10  # cases. A task that processed 100 cases one by one would exceed its time limit
 
 Handler = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
 """A function that processes ids. If deliveries are counted, it returns the ids of the cases that it could lock or lease."""
@@ -48,7 +48,7 @@ class QueueHandler:
 
     handle: Handler
     states: tuple[State, ...] = ()
-    """Empty if the ids are not case ids, or if the handler changes no case's state. Then no deliveries are counted."""
+    """Empty if the ids are not case ids, or if the handler does not change the state of cases. Then no deliveries are counted."""
 
 
 def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
@@ -118,14 +118,14 @@ def _count_deliveries(
 
 
 def _split_batches(crashed_before: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
-    """Yield small batches of the cases whose worker crashed once. Then yield each other case alone."""
+    """Yield small batches of the cases whose worker crashed once. Then yield the remaining cases one by one."""
     crashed_once = [case_id for case_id, count in crashed_before.items() if count == 1]
     yield from (crashed_once[start : start + SMALL_BATCH] for start in range(0, len(crashed_once), SMALL_BATCH))
     yield from ([case_id] for case_id, count in crashed_before.items() if count > 1)
 
 
 def _hand_over_to_support(context: WorkerContext, ids: Sequence[UUID], states: Sequence[State]) -> None:
-    """Give cases that crash workers to support. If a refund may have been sent, tell support that its outcome is unknown."""
+    """Hand the cases over to support. If a refund may have been sent, tell support that its outcome is unknown."""
     with context.records.work() as work:
         cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds)
         work.history.record([_crash_transition(case) for case in cases])

@@ -53,7 +53,7 @@ simulation tests these two behaviours.
 
 
 class RequestChannel(NamedTuple):
-    """A channel for requests. ``trusted`` is true if the seller signed the customer in.
+    """A channel for requests. ``trusted`` is true if the seller has verified who the customer is.
 
     A channel with a higher ``weight`` is chosen more often.
     """

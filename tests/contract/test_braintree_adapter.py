@@ -195,7 +195,7 @@ def test_every_validation_error_has_a_decline_reason(
         ("gateway_rejected", "gateway_rejection_reason", ["duplicate"]),
     ],
 )
-def test_a_declined_refund_has_failed_unless_the_payment_is_already_refunded(
+def test_a_refund_that_the_processor_declined_is_failed_or_already_refunded(
     provider: PaymentProvider, braintree: FakeBraintree, status: str, field: str, codes: list[str]
 ) -> None:
     for code in codes:
@@ -217,7 +217,7 @@ def test_an_undocumented_error_code_is_a_permanent_decline(
 
 
 @pytest.mark.parametrize("code", UNDECIDED_CODES)
-def test_an_error_code_about_the_key_is_unknown(
+def test_a_response_with_an_error_about_our_key_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
     server.fault = on_post(responds_with(error_response("91506", code)))
@@ -443,7 +443,7 @@ def test_a_fault_after_the_first_call_is_unknown(
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
-def test_the_lookup_prefers_our_refund_to_an_external_one_and_paid_to_failed(
+def test_the_lookup_prefers_our_refund_and_then_a_paid_refund(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.refund_in_control_panel(charge, status="voided")

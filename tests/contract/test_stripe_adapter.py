@@ -288,7 +288,7 @@ def test_an_invalid_amount_is_refused(amount: object, currency: object) -> None:
 # Lookups
 
 
-def test_a_charge_without_a_refund_is_not_found(adapter: PaymentProvider) -> None:
+def test_the_lookup_of_a_charge_without_refunds_finds_nothing(adapter: PaymentProvider) -> None:
     assert adapter.look_up("ch_1", key="key-1") == NotFound()
 
 
@@ -398,14 +398,14 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(stripe: FakeStripe
 
 
 @pytest.mark.parametrize("payment", ["ch_1", "pi_1"])
-def test_our_refund_is_listed_with_the_payment_id_of_our_call(adapter: PaymentProvider, payment: str) -> None:
+def test_our_refund_is_listed_with_the_payment_id_that_we_sent(adapter: PaymentProvider, payment: str) -> None:
     refund(adapter, payment)
     page = adapter.list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)
     assert [(listed.charge, listed.key) for listed in page.refunds] == [(payment, "key-1")]
 
 
-def test_an_external_refund_is_listed_by_charge_and_by_payment_intent(
+def test_an_external_refund_is_listed_once_with_each_of_its_payment_ids(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     refund_id = stripe.refund_by_hand("ch_1", 500, moneyback_charge="ch_of_another")
@@ -463,7 +463,7 @@ def test_a_valid_response_is_paid() -> None:
 
 UNUSABLE = UNREADABLE | {
     "another amount": http_response(200, A_REFUND | {"amount": 501}),
-    "an amount that is true": http_response(200, A_REFUND | {"amount": True}),
+    "the Boolean value true as the amount": http_response(200, A_REFUND | {"amount": True}),
     "another currency": http_response(200, A_REFUND | {"currency": "usd"}),
     "a list of currencies": http_response(200, A_REFUND | {"currency": ["eur"]}),
     "another charge": http_response(200, A_REFUND | {"charge": "ch_2"}),

@@ -84,7 +84,7 @@ def test_a_changed_form_is_another_request(site: Site) -> None:
     assert site.count_cases() == 2
 
 
-def test_line_breaks_of_browsers_in_a_comment_are_accepted(site: Site) -> None:
+def test_a_comment_may_have_the_line_breaks_that_browsers_send(site: Site) -> None:
     assert site.web.post("/refund", data=form_data(comment="one\r\ntwo")).status_code == 303
     with site.records.work() as work:
         assert work.run("select comment from cases").scalar_one() == "one\ntwo"
@@ -157,7 +157,7 @@ def test_an_unreadable_form_is_refused_with_an_error(site: Site, body: bytes, co
     assert site.count_cases() == 0
 
 
-def test_a_form_of_ten_megabytes_is_refused_with_a_page(site: Site) -> None:
+def test_a_form_of_ten_megabytes_gets_an_error_page(site: Site) -> None:
     response = site.web.post("/refund", data=form_data(comment="x" * 10_000_000))
     assert response.status_code == 413
     assert "too large" in response.text
@@ -198,7 +198,7 @@ def test_an_invalid_answer_for_another_refund_scope_is_ignored(site: Site) -> No
 
 
 def test_a_request_without_answers_has_no_answers_field() -> None:
-    """Moneyback detects a repeated request by a digest of the request's JSON, so an update must not change this JSON."""
+    """Moneyback detects repeated requests by a digest of their JSON. A new version of Moneyback must write the same JSON."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'

@@ -9,11 +9,11 @@ Some invariants are checked before each refund call, some after each commit, and
 - I5: the history of a case is complete, and only the task with the lease records the result of a refund
 - I6: a case does not leave a final state. Exception: a refunded case goes to support if its refund fails later.
 - I7: a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge and amount
-- I8: the provider has paid no refund for a case that was not refunded. Exception: the history says that the outcome is unknown.
+- I8: if the provider paid a refund, its case is refunded. Exception: the history says that the outcome is unknown.
 - I9: a refund call is not repeated shortly before its idempotency key expires. After a permanent decline, no other refund
   of the payment is sent.
 - I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
-- I12: an e-mail is sent once, and a support task is published again until a helpdesk has read it
+- I12: each e-mail is sent once. A support task is published repeatedly until a helpdesk has read it.
 - BUG: no task ends with an unexpected error
 """
 
@@ -114,7 +114,9 @@ class InvariantChecker:
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
         """Check a new refund at the provider."""
-        self._world.log(f"{provider.name} makes {refund.id} of {refund.charge} under {refund.key}: {refund.status}")
+        self._world.log(
+            f"{provider.name} makes the refund {refund.id} of {refund.charge} with the key {refund.key}: {refund.status}"
+        )
         refunds = provider.own_refunds(refund.charge)
         if len(refunds) > 1:
             self.report_violation("I1", f"{refund.charge} is refunded twice: {[refund.key for refund in refunds]}.")
@@ -216,7 +218,9 @@ class InvariantChecker:
         paid = [o for o in tables.refund_operations.values() if o.case_id == case and o.status == "paid"]
         purchase = tables.purchases.get(tables.cases[case].purchase_id or UUID(int=0))
         if len(paid) != 1 or purchase is None:
-            self.report_violation("I7", f"{case} is refunded, but {len(paid)} of its operations are paid.")
+            self.report_violation(
+                "I7", f"{case} is refunded, but has {len(paid)} paid operations instead of 1, or no purchase."
+            )
             return
         (operation,) = paid
         refund = self._world.providers[operation.provider].refunds.get(operation.refund_id or "")

@@ -60,7 +60,7 @@ def test_a_batch_waits_for_slow_calls_if_too_few_threads_would_be_free(gate: Eve
 
 
 def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Callable[[str], str]) -> None:
-    """If a batch ended before its queued calls started, no thread might ever make these calls and record their results."""
+    """A batch must not end before its queued calls start, because perhaps no thread would make these calls later."""
     pool, results = CallPool(2), list[tuple[str, str]]()
     pool.map_as_completed(call, ["slow"], results.extend)
     pool.map_as_completed(call, ["a", "b", "c"], results.extend)
@@ -71,7 +71,7 @@ def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Calla
 
 
 def test_a_thread_becomes_free_even_if_its_late_result_cannot_be_recorded() -> None:
-    """At most one of two threads may be left with a hanging call, so every call of this test must free its thread."""
+    """A pool of two threads starts a new call only while at most one call hangs, so each call here must free its thread."""
     pool, recorded = CallPool(2), list[Event]()
 
     def fail_to_record(results: list[tuple[Event, bool]]) -> None:

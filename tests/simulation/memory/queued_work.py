@@ -1,7 +1,4 @@
-"""Answers the product's SQL statements about the outbox, case e-mails, support tasks and dead letters.
-
-The answers come from the tables in memory.
-"""
+"""Simulates the SQL statements for the outbox, case e-mails, support tasks and dead letters, with tables in memory."""
 
 import json
 from collections import Counter, defaultdict

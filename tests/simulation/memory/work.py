@@ -16,7 +16,7 @@ from tests.simulation.memory.tables import Database
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 
 STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {}
-"""The function that answers each SQL statement of the product."""
+"""The product's SQL statements, each with the function that answers it."""
 
 
 def answers(*statements: str) -> Callable[[Statement], Statement]:

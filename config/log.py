@@ -1,4 +1,4 @@
-"""Configures logging: readable on a terminal, JSON lines elsewhere. The logs contain no personal data."""
+"""Configures logging: readable lines on a terminal, and JSON lines elsewhere. The logs contain no personal data."""
 
 import logging
 import sys

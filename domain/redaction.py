@@ -6,11 +6,11 @@ from typing import Final
 
 REMOVED: Final = "[card number removed]"
 
-_LENGTHS: Final = range(13, 20)  # digits of a card number, ISO/IEC 7812
-# first digits: 2 and 5 Mastercard, 3 American Express, Diners and JCB, 4 Visa, 6 Discover, Maestro and UnionPay
+_LENGTHS: Final = range(13, 20)  # the number of digits of a card number is from 13 to 19 (ISO/IEC 7812)
+# possible first digits: 2 and 5 Mastercard, 3 American Express, Diners and JCB, 4 Visa, 6 Discover, Maestro and UnionPay
 _FIRST_DIGITS: Final = range(2, 7)
 _SEPARATOR = r"[\s.\-_/\u00ad\u2010-\u2015\u2212\u200b-\u200f\u2060\ufeff·]{1,3}"
-_RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")  # digits of every script: full width, Arabic, …
+_RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")  # matches digits of every script: full width, Arabic, …
 _GROUP = re.compile(r"\d+")
 
 
@@ -33,7 +33,10 @@ def _remove_cards(run: str) -> str:
 
 
 def _find_cards(run: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each card number in a run of digits. Of two with the same start, yield the longer one first."""
+    """Yield the start and end of each card number in a run of digits.
+
+    If two card numbers have the same start, yield the longer card number first.
+    """
     groups = list(_GROUP.finditer(run))
     for index, first_group in enumerate(groups):
         digits: list[int] = []

@@ -21,7 +21,7 @@ select {_COLUMNS} from cases c
  where c.id = any(:ids) and c.state = :state and c.lease_until <= now() and c.not_before <= now()
  order by c.received_at, c.id for no key update skip locked
 """
-"""The cases that are in ``state``, have no lease and need not wait until a later time.
+"""The cases that are in ``state`` and have no lease, and whose time ``not_before`` has passed.
 
 The query does not wait for a case that another transaction has locked: it skips the case.
 """
@@ -40,9 +40,9 @@ returning {_COLUMNS}
 """
 """Lease cases, and raise the fence of each case. If a worker with an earlier lease writes later, its write is refused.
 
-A case without a due time stays without one. With ``early``, a case can be leased before ``not_before``. Its new due time is
-``not_before`` or the end of the lease, whichever is later. If the worker crashes, the webhook event that caused the early
-lease is processed again.
+If a case has a due time, its new due time is ``not_before`` or the end of the lease, whichever is later. A case without a due
+time gets none. With ``early``, a case can also be leased before ``not_before``. If the worker with an early lease crashes, the
+webhook event that caused the lease is processed again.
 """
 
 _RELEASE = """
@@ -75,7 +75,8 @@ select o.id, o.state, o.bulk, w.seller_id
 """
 """Cases that have no lease, and whose due time ``next_action_at`` has passed.
 
-The query first returns the longest overdue case of each seller, then the next case of each seller, and so on.
+The query first returns one case of each seller: the case that has been due for the longest time. Then it returns the next case
+of each seller, and so on.
 """
 
 _COUNT_DELIVERY = """
@@ -87,9 +88,9 @@ update cases set deliveries = deliveries + 1, delivered_at = now()
                order by id for no key update skip locked)
 returning id, deliveries
 """
-"""Count a delivery of each case before a worker processes the case.
+"""Before a worker processes cases, count one more delivery for each case.
 
-A case with a recent delivery is not counted, because the worker of that delivery may still be processing the case.
+If the last delivery of a case is recent, no delivery is counted, because an earlier worker may still be processing the case.
 """
 
 _SELECT_CRASHED = """
@@ -112,7 +113,7 @@ _WITH_SUPPORT = """
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
 """
-"""The cases about a payment that are in the state "with_support", and whose only reason is ``code``."""
+"""The cases about one payment. The cases are in the state "with_support", and their only reason is ``code``."""
 
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
@@ -153,8 +154,8 @@ class Cases:
     def lease(self, ids: Sequence[UUID], *, states: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
         """Lease, for ``seconds``, the cases that are in one of these states and have no lease.
 
-        A case that must wait until a later time is leased only with ``early``. A worker sets ``early`` when it
-        processes a webhook event about the case.
+        A case whose time ``not_before`` is in the future is leased only with ``early``. A worker sets ``early`` when
+        it processes a webhook event about the case.
         """
         rows = self._work.run(_LEASE, ids=list(ids), states=_names(states), seconds=seconds, early=early)
         return [_case(row) for row in rows]
@@ -172,10 +173,10 @@ class Cases:
     def count_deliveries(
         self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
-        """Count that a message about these cases was delivered to a worker. Return, by case id, the number of deliveries.
+        """Count one more delivery of a message to a worker for each case. Return the number of deliveries by case id.
 
-        The count begins at 0 after each transition. A case with an earlier delivery is counted only with
-        ``include_crashed``, and only if that delivery began at least ``apart`` seconds ago.
+        After each transition, the number of deliveries of the case is 0 again. If a case already has a delivery, another
+        delivery is counted only with ``include_crashed``, and only if the last one began at least ``apart`` seconds ago.
         """
         self._do_not_wait_for_disk()
         rows = self._work.run(
@@ -184,9 +185,9 @@ class Cases:
         return {row.id: row.deliveries for row in rows}
 
     def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
-        """Return, by case id, the number of deliveries of the cases that may have crashed a worker.
+        """Return the cases that may have crashed a worker. The keys are case ids, and the values are numbers of deliveries.
 
-        The last delivery of these cases began at least ``apart`` seconds ago, and led to no transition. The cases with the
+        The last delivery of each case began at least ``apart`` seconds ago, and led to no transition. The cases with the
         fewest deliveries come first.
         """
         rows = self._work.run(_SELECT_CRASHED, ids=list(ids), states=_names(states), apart=apart)
@@ -195,8 +196,8 @@ class Cases:
     def uncount_deliveries(self, counts: Mapping[UUID, int], *, states: Sequence[State]) -> None:
         """Subtract one delivery from cases that were not processed because another process, such as the sweep, had locked them.
 
-        A case is changed only if it is still in one of these states, has no lease, and has as many deliveries as in
-        ``counts``. The changed case is due immediately.
+        A case is changed only if it is still in one of these states, has no lease, and still has the number of deliveries
+        in ``counts``. A changed case is due immediately.
         """
         self._do_not_wait_for_disk()
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
@@ -219,7 +220,7 @@ class Cases:
             self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
     def _do_not_wait_for_disk(self) -> None:
-        """Commit without waiting for the disk. A power failure can then lose the change of the delivery counts."""
+        """Commit without waiting for the disk. If the power fails, the database may lose the new number of deliveries."""
         self._work.run("set local synchronous_commit = off")
 
 

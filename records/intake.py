@@ -1,4 +1,4 @@
-"""Store new requests. One statement inserts the case, the first row of its history and its message."""
+"""Store new requests. One SQL statement inserts the case, the first row of the case's history, and a message about the case."""
 
 import hashlib
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request before it is a case. Submissions with the same ``source`` and ``key`` create only one case."""
+    """A request that is not yet stored as a case. Submissions with the same ``source`` and ``key`` create only one case."""
 
     id: UUID
     request: RefundRequest

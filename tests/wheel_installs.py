@@ -14,7 +14,7 @@ LOCKS = ROOT / "requirements"
 
 
 def locked_requirements(lock: str) -> Iterator[Requirement]:
-    """Yield the packages of a lock file that apply to this machine."""
+    """Yield, from a lock file, the packages that are installed on this kind of machine."""
     for line in (LOCKS / lock).read_text().splitlines():
         if line and not line.startswith((" ", "#")):
             requirement = Requirement(line.rstrip("\\ "))

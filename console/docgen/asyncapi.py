@@ -16,9 +16,10 @@ _PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest
 """The messages that Moneyback receives or sends, one for each public queue. Other queues are internal."""
 
 _DESCRIPTION = (
-    "Two queues of one broker, for other systems. Upstream forms publish to refund.requests, and helpdesks consume "
-    "support.contact. The messages are CloudEvents 1.0 in JSON. Both queues are on the default exchange, so the name of a "
-    "queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the message in base64."
+    "Two queues of one broker, for other systems. Other systems publish refund requests to refund.requests, and consume "
+    "support tasks from support.contact. The messages are CloudEvents 1.0 in JSON. Both queues are on the default exchange, "
+    "so the name of a queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the "
+    "message in base64."
 )
 _SCHEMAS = "#/components/schemas/"
 

@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 class Call(NamedTuple):
-    """An HTTP call: the functions that read, answer and end it, and the delays of the response."""
+    """An HTTP call: the functions that read the request, send the response and close the connection, and the delays."""
 
     receive: Receive
     send: Send

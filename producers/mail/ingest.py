@@ -1,4 +1,7 @@
-"""Ingests mail: parses each mail, and stores its cases, the e-mail that answers it, and a row for the mail in one commit."""
+"""Ingests mail: parses each mail, and creates the cases that the mail requests.
+
+The cases, the e-mail that answers the mail, and a row for the mail are stored in one commit.
+"""
 
 import hashlib
 from collections import Counter
@@ -28,7 +31,7 @@ No customer needs more answers in a day. The limit also stops two programs that 
 """
 
 INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
-"""For each kind of mail that creates no case but is answered: the kind of the inquiry e-mail that answers it."""
+"""The kinds of mail that are answered although they create no case, each with the kind of the answering inquiry e-mail."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +106,7 @@ def _commit_alone(records: Records, mail: _IncomingMail) -> Outcome | Exception:
         return _commit(records, [mail])[0]
     except DatabaseDownError:
         raise
-    except Exception as error:  # noqa: BLE001 - the caller logs the error, and gets the mail again later
+    except Exception as error:  # noqa: BLE001 - the caller logs the error, and this mail is ingested again later
         return error
 
 
@@ -127,9 +130,10 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 
 
 class _ThreadMatcher:
-    """A matcher that creates cases and answers for new mails, in one open transaction.
+    """Creates cases and inquiry e-mails for new mails, in one open transaction.
 
-    A request joins an open case if both have the same thread, sender and purchase.
+    A request joins an open case, instead of creating a case, if both are about the same purchase. The request and the case must
+    also have the same thread and sender, or the mail must answer an e-mail of the case.
     """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
@@ -238,7 +242,7 @@ class _ThreadMatcher:
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:
-    """Return the Message-ID to which an answer can refer. Return None if the mail came without a usable Message-ID."""
+    """Return the Message-ID that an answer names as the mail it answers, or None if the mail has no usable Message-ID."""
     return mail.message_id if "@" in mail.message_id else None
 
 

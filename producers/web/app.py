@@ -97,7 +97,9 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
 
 
 def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
-    """Serve until the process is stopped. If ``workers`` is above 1, ``web`` must name a factory, as ``module:function``.
+    """Serve the application until the process is stopped.
+
+    If ``workers`` is above 1, ``web`` must be the name of a factory, as ``module:function``.
 
     There is no access log, because an access log would contain the customers' status links.
     """

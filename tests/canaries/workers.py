@@ -1,4 +1,7 @@
-"""A Celery worker without Moneyback's code for the canary tests, and helpers that count messages and request refunds."""
+"""Helpers of the canary tests: a Celery worker that does not run Moneyback's code, and functions.
+
+The functions count messages and request refunds.
+"""
 
 import json
 import os

@@ -137,7 +137,7 @@ MATRIX = (
     ),
     Row(
         "A deadlock, a serialization failure, a statement that takes too long, or no free connection to the database",
-        "No request is accepted and no refund is sent. The work is repeated later, and finds a refund from before the fault.",
+        "No request is accepted and no refund is sent. The work is repeated later. A refund from before the fault is then found.",
         (
             f"{DATABASE}test_a_refund_is_found_again_after_a_deadlock",
             "simulation: serialization_failure",
@@ -152,7 +152,7 @@ MATRIX = (
     ),
     Row(
         "PostgreSQL is restored from a backup that was taken while cases were processed, and that lacks recent refunds",
-        "The same idempotency keys are generated again. Refunds in the provider's list that the backup lacks are not paid again.",
+        "The same idempotency keys are generated again. If only the provider's list has a refund, it is not paid again.",
         (
             f"{RESTORE}test_reconciliation_after_a_restore_prevents_second_payments",
             f"{RESTORE}test_no_customer_is_paid_twice_even_without_reconciliation_after_a_restore",
@@ -188,7 +188,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "The response is a 500 after the refund, a stored 500, a 409 while the key is in use, unreadable, or has another amount",
+        "The response is a 500 after the refund, a stored 500 or a 409 for a key in use; or is unreadable, or has a wrong amount",
         "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider refuses to"
         " refund more than was paid.",
         (
@@ -280,8 +280,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "The same e-mail arrives twice; a crash after the commit and before the e-mail is marked as read",
-        "The e-mail becomes one request.",
+        "The same mail arrives twice; the mail process crashes after the commit, but before it marks the mail as read",
+        "The mail creates only one case for its purchase.",
         (
             "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
             "integration/test_maildir.py::test_a_crash_after_the_commit_and_before_the_file_is_moved_creates_no_second_case",
@@ -298,7 +298,7 @@ MATRIX = (
     ),
     Row(
         "A worker is frozen during a call, for longer than its lease, and then continues",
-        "The late write has an old fence, so it is refused and overwrites no newer result.",
+        "The worker's late write has an old fence. So the write is refused, and overwrites no newer result.",
         (
             "chaos: freeze a service",
             "chaos: freeze at a point",
@@ -307,7 +307,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Workers of the previous and the current version run together on a migrated database; an update is rolled back",
+        "Workers of the previous and the current version run together on a migrated database; the new version is rolled back",
         "Neither version loses data of the other. The current version reads messages of the previous version.",
         (
             f"{VERSIONS}test_a_rollback_to_an_older_worker_loses_no_case",

@@ -1,4 +1,7 @@
-"""The contract tests of provider adapters, run with the sandbox, and tests of the sandbox adapter."""
+"""The contract tests of provider adapters, run with the sandbox, and tests of the sandbox adapter.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import socket
 import uuid
@@ -86,7 +89,7 @@ class ProviderContract:
         assert isinstance(declined, Declined)
         assert declined.reason is DeclineReason.PERMANENT
 
-    def test_a_charge_without_a_refund_is_not_found(self, provider: PaymentProvider) -> None:
+    def test_the_lookup_of_a_charge_without_a_refund_finds_nothing(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         assert provider.look_up(charge, key=charge) == NotFound()
 
@@ -374,7 +377,7 @@ def test_reading_a_slow_response_stops_at_the_deadline(response: bytes) -> None:
         assert refund(url, TIGHT_TIMEOUT) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
 
-def test_a_lookup_has_one_deadline_for_both_calls() -> None:
+def test_the_two_calls_of_a_lookup_share_one_deadline() -> None:
     with raw_server(
         drips(http_response(200, {"data": []}), TIGHT_TIMEOUT * 0.75 / len(http_response(200, {"data": []})))
     ) as url:

@@ -367,7 +367,7 @@ def test_a_body_of_fifty_megabytes_does_not_fill_the_memory(site: Site) -> None:
         answered = sum(1 for _ in answer.iter_lines())
     assert answered == 12_501
     assert site.count_cases() == 12_500
-    growth = max(used) - used[len(used) // 10]  # the first tenth also loads code
+    growth = max(used) - used[len(used) // 10]  # during the first tenth, the web server also loads code
     assert growth < 12_000_000, f"{growth:,} bytes"
 
 

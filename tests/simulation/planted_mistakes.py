@@ -125,7 +125,7 @@ MISTAKES = (
         LONG_PAUSE_AFTER_CALL,
     ),
     Mistake(
-        "leases on the workers' own clocks, and no fence",
+        "leases that end by the workers' own clocks, and no fence",
         (
             wrapped(History, "record", record_without_fence),
             wrapped(RefundOperations, "mark_resent", mark_resent_without_fence),
@@ -163,7 +163,7 @@ MISTAKES = (
         {"webhook_false": 0.5, "late_failure": 0.3} | UNKNOWN_OUTCOMES,
     ),
     Mistake(
-        "a lookup without a refund resolves a webhook event",
+        "a webhook event is resolved although the lookup finds no refund",
         (wrapped(processing, "_own_outcome", resolve_by_empty_lookup),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),

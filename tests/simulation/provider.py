@@ -34,7 +34,7 @@ from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import select_deciding_dispute
 
 TIMEOUT = 30.0  # seconds until the adapter stops waiting for a response
-MAX_DELAY = 3 * HOUR  # seconds; the provider carries out a call at most this long after its timeout
+MAX_DELAY = 3 * HOUR  # seconds; the longest time from the timeout of a call until the provider carries it out
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +53,7 @@ class Refund:
     """True if a webhook contained the refund's id."""
     previous_status: str = "paid"
     status_changed_at: float = 0.0
-    """The time of the last change of the status. Lookups show the previous status for a while."""
+    """The time of the last change of the status. For ``Provider.status_lag`` seconds, lookups show the previous status."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Charge:
 
     @property
     def deciding_dispute(self) -> DisputeStatus:
-        """The dispute that decides if the charge counts as disputed."""
+        """The dispute that decides whether the charge counts as disputed."""
         return select_deciding_dispute([DisputeStatus(dispute, id_) for id_, dispute in self.disputes.items()])
 
     @property
@@ -237,12 +237,12 @@ class Provider:
     # Lookups
 
     def own_refunds(self, charge: str) -> list[Refund]:
-        """Return Moneyback's refunds of a charge that did not fail."""
+        """Return the refunds of this charge that Moneyback made, without the failed refunds."""
         refunds = self.refunds.values()
         return [refund for refund in refunds if refund.charge == charge and refund.key and refund.status != "failed"]
 
     def look_up(self, charge: str, key: str) -> LookupResult:
-        """Return what a lookup shows. It shows new refunds and new statuses late. The caller adds other faults."""
+        """Return what a lookup shows. New refunds and new statuses are shown late. The caller adds other faults."""
         visible = [refund for refund in self._visible_refunds() if refund.charge == charge]
         for refund in visible:
             if refund.key == key:
@@ -267,7 +267,7 @@ class Provider:
         return RefundPage(listed)
 
     def _visible_status(self, refund: Refund) -> str:
-        """Return the status in lookups. It may be days older than the status in webhooks."""
+        """Return the status that lookups show. It may be the status of days ago, although webhooks reported the new status."""
         is_outdated = self.clock.now < refund.status_changed_at + self.status_lag
         return refund.previous_status if is_outdated else refund.status
 

@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The texts of an e-mail, from top to bottom. Each entry of ``facts`` is a label and the name of the fact beside it."""
+    """The texts of an e-mail, from top to bottom. An entry of ``facts`` is a label and the name of the fact that follows."""
 
     subject: str
     heading: str
@@ -215,7 +215,7 @@ REPEATED_EMAILS: Mapping[State, EmailKind] = {
     State.REFUNDED: EmailKind.REFUNDED,
     State.WITH_SUPPORT: EmailKind.WITH_SUPPORT,
 }
-"""The e-mail that answers a duplicate request, by the state of the first case.
+"""The e-mail that answers a duplicate request. The key is the state of the first case about the purchase.
 
 If the first case is in any other state, the answer is the e-mail ALREADY_REQUESTED.
 """
@@ -224,10 +224,10 @@ QUESTIONS: Mapping[str, str] = {
     RefundScope.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
     RefundScope.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
 }
-"""The question to the customer, by refund scope. Support needs the answer to decide about such a request."""
+"""The question to the customer about a request with this refund scope. Support needs the answer to decide the request."""
 
 DEFAULT_REASON = "Our support team needs to review this purchase first."
-"""Replaces reasons that only support may see."""
+"""The customer reads this sentence if only support may see the reason."""
 
 SUPPORT = "Please email {address}."
 NO_SUPPORT = "Please contact the support team of {seller}."

@@ -8,7 +8,7 @@ from domain.providers import PaymentProvider, RefundPage, Unknown
 from worker.context import WorkerContext
 from worker.provider_client import catch_adapter_errors
 
-MAX_ATTEMPTS = 5  # for each page
+MAX_ATTEMPTS = 5  # the maximum number of calls for one page
 RATE_LIMIT_TIMEOUT = 60.0  # the maximum wait, in seconds, until the provider's rate limit allows the call
 
 

@@ -1,4 +1,4 @@
-"""Defines the limits for the decision about a provider's result. They come from settings and the provider's capabilities."""
+"""Defines the limits for decisions about a provider's result. The limits come from settings and the provider's capabilities."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The texts of a case for the customer: for each state and each transition."""
+"""The texts about a case that the customer reads: one text for each state, and one for each event."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ def is_short_of_money(row: HistoryRow) -> bool:
 
 
 def amount_of(view: CaseView, translator: Translator) -> str | None:
-    """Return the amount in the translator's language, or None if there is no valid amount."""
+    """Return the amount in the translator's language, or None if the case has no valid amount."""
     if view.amount is None or view.currency is None:
         return None
     try:
@@ -193,5 +193,8 @@ def zone_of(view: CaseView) -> ZoneInfo:
 
 
 def shows_purchase(view: CaseView) -> bool:
-    """Return whether the page may show the purchase. A received, unmatched or duplicate case never shows a purchase."""
+    """Return whether the page may show the purchase.
+
+    If the case is in the state "received", "unmatched" or "duplicate", the page never shows the purchase.
+    """
     return view.purchase is not None and view.state in _STATES_WITH_PURCHASE

@@ -1,6 +1,6 @@
 """The pages on which a customer looks up a purchase.
 
-Every customer sees the same answer on the page. A link in an e-mail shows the private details, and only once.
+After the form, every customer sees the same page. An e-mail contains a link to the private details. The link works only once.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class PurchaseInquiry(ReferencesInquiry):
 
 @router.api_route("/lookup", methods=READ_METHODS)
 def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
-    """Show the form. The link to the form can fill in fields."""
+    """Show the form. The query of the address can contain values, which are filled into the fields."""
     values = {"ask": _inquiry_kind(request.query_params), **forms.prefilled(request, ("email", "reference"))}
     return _render(page, SubmittedForm(values, ""), storefront)
 

@@ -1,12 +1,14 @@
-"""Turns a seller's colour into a stylesheet whose texts are readable in the light and in the dark theme."""
+"""Turns a seller's colour into a stylesheet. With this stylesheet, texts are readable in the light and in the dark theme."""
 
 from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
 MIN_CONTRAST = 4.5  # the ratio 4.5:1 of WCAG 2.2 (1.4.3), which is enough for text of any size
-_STEP = 0.04  # the share of the way to black or white from one shade to the next; a smaller step is not visible
-_DEEPER = 0.25  # the share of the way to black or white from the accent to the deeper accent
+_STEP = (
+    0.04  # each shade contains this share more of black or white than the shade before; a smaller step is not visible
+)
+_DEEPER = 0.25  # the deeper accent is the accent, mixed with this share of black or white
 
 
 class Colour(NamedTuple):
@@ -28,7 +30,7 @@ class Colour(NamedTuple):
         return f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
 
     def towards(self, other: "Colour", share: float) -> "Colour":
-        """Return the colour that is ``share`` of the way to another colour; ``share`` is from 0 to 1."""
+        """Return a mixture of this colour and the other colour. ``share``, from 0 to 1, is the share of the other colour."""
         return Colour(*(round(start + (end - start) * share) for start, end in zip(self, other, strict=True)))
 
     @property
@@ -45,7 +47,7 @@ class Colour(NamedTuple):
 
 
 class Theme(NamedTuple):
-    """The colours of the light or the dark theme in moneyback.css. A seller's colour must be readable with them."""
+    """The colours of the light or the dark theme in moneyback.css. A seller's colour must be readable with these colours."""
 
     background: Colour
     surface: Colour
@@ -70,7 +72,7 @@ def stylesheet(colour: Colour) -> str:
 def accents(colour: Colour, theme: Theme) -> dict[str, Colour]:
     """Return the CSS variables of a theme and their colours.
 
-    The accent is a shade that is readable on every background. Of these shades, it is the nearest to the seller's colour.
+    The accent is readable on every background of the theme. Of all readable shades, the accent is nearest to the seller's colour.
     """
     tint = theme.surface.towards(colour, theme.tint_share)
     backgrounds = (theme.background, theme.surface, tint, theme.on_accent)
@@ -88,7 +90,7 @@ def _declarations(colour: Colour, theme: Theme) -> str:
 
 
 def _shades(colour: Colour, extreme: Colour) -> Iterable[Colour]:
-    """Return the shades from a colour to black or white."""
+    """Return the shades between this colour and black or white. The last shade is ``extreme`` itself."""
     shades = (colour.towards(extreme, n * _STEP) for n in range(round(1 / _STEP)))
     return chain(shades, (extreme,))
 

@@ -1,7 +1,4 @@
-"""Answers the product's SQL statements about transitions, histories, new requests and case views.
-
-The answers come from the tables in memory.
-"""
+"""Simulates the SQL statements about transitions, histories, new requests and case views, with tables in memory."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -48,7 +48,7 @@ CODES: Mapping[str, DeclineReason] = {
     "4023": DeclineReason.PERMANENT,  # PayPal Refund Merchant Account Missing ACH
     "4024": DeclineReason.REFUND_WINDOW_EXPIRED,  # Refund Time Limit Exceeded
     "4025": DeclineReason.PERMANENT,  # Payer Account Is Locked Or Closed
-    "4026": DeclineReason.ALREADY_REFUNDED,  # not configured to refund more than settled amount: a part was refunded before
+    "4026": DeclineReason.ALREADY_REFUNDED,  # Not Configured to Refund More than Settled Amount: a part was refunded before
     # Braintree's documentation, "Authorization" processor responses and "Refund Authorizations". All other codes from 2000 to
     # 2999 are PERMANENT as well.
     "2004": DeclineReason.PERMANENT,  # Expired Card

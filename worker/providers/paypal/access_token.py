@@ -8,7 +8,7 @@ from domain.providers import Unknown
 from worker.providers.deadline import remaining_seconds
 
 MARGIN = 120.0
-"""A token that expires within these seconds is renewed before the call, so that it does not expire during the call."""
+"""A token that expires within this number of seconds is renewed before the call, so that it does not expire during the call."""
 
 
 class AccessToken:
@@ -21,7 +21,7 @@ class AccessToken:
         self._token, self._expires = "", 0.0
 
     def current(self) -> str | Unknown:
-        """Return a valid token. If no token can be fetched within the current time limit, return Unknown with the reason."""
+        """Return a valid token. If no token can be fetched before the current deadline, return Unknown with the reason."""
         try:
             is_locked = self._lock.acquire(timeout=remaining_seconds())
         except TimeoutError:

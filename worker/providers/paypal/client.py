@@ -17,7 +17,7 @@ from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STAT
 from worker.providers.retry_after import retry_after
 
 TRANSACTIONS_PAGE_SIZE = 500  # the maximum that PayPal returns in one reply
-MAX_DISPUTES = 50  # of one capture. PayPal returns no more in one reply, and no capture has more
+MAX_DISPUTES = 50  # the maximum for one capture, and the maximum that PayPal returns in one reply
 
 
 class PayPalReply(HttpReply):

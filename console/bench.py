@@ -32,10 +32,10 @@ from records.intake import Submission
 from records.unit_of_work import connect
 
 SELLERS = 20
-WARM_UP = 500  # requests that are processed before the measurement with full batches
-UNLOADED = 200  # requests that are sent one at a time, to measure the latency
+WARM_UP = 500  # the number of requests that are processed before the measurement of full batches
+UNLOADED = 200  # the number of requests that are sent one at a time, to measure the latency
 QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown))
-TIMEOUT = 600.0  # seconds until a benchmark fails
+TIMEOUT = 600.0  # seconds; if the refunds take longer, the benchmark fails
 
 
 @dataclass(frozen=True)

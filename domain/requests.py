@@ -144,7 +144,7 @@ class RefundRequest(BaseModel):
     answers: FormAnswers = Field(
         NO_ANSWERS,
         description="what support needs to know about a partial refund or a VAT refund",
-        # The JSON of a request is hashed. A request without answers must have the hash that it had before this field existed.
+        # The JSON of a request is hashed. Requests without answers must have the same hash as before this field was added.
         exclude_if=lambda answers: answers == NO_ANSWERS,
     )
 
@@ -161,7 +161,7 @@ class WithdrawalDeclaration(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedRequest:
-    """The fields of a request that the rules read. ``trusted`` is True if the sender is known to be the customer."""
+    """The fields that the rules read from a request. ``trusted`` is True if the sender is known to be the customer."""
 
     refund_scope: RefundScope
     received_at: datetime

@@ -20,9 +20,10 @@ from domain.states import Event, State
 
 
 class Timeout(StrEnum):
-    """The time that a case may stay in a state before the sweep, the loop for overdue cases, acts.
+    """The maximum time that a case may stay in a state.
 
-    Each value is the name of the setting with the number of seconds.
+    After this time, the sweep (a loop) publishes a message for the case, or lets the case expire. Each value is the name of a
+    setting, which contains the number of seconds.
     """
 
     RESEND = "resend_after_seconds"
@@ -60,8 +61,8 @@ EFFECTS: Mapping[State, StateEffects] = {
 }
 
 EMAILS: Mapping[Event, EmailKind] = {
-    # The customer may already have an e-mail that says that the refund was made. The e-mail WITH_SUPPORT would not correct
-    # it, and may have been sent before: each kind is sent only once for a case.
+    # The customer may already have an e-mail that reports the refund as made. The e-mail WITH_SUPPORT would not correct this
+    # report. It may also have been sent already, and each kind of e-mail is sent only once for a case.
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
 }
 """The events that have their own e-mail. This e-mail is sent instead of the e-mail of the new state."""

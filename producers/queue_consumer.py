@@ -58,7 +58,10 @@ class QueueConsumer(ConsumerMixin):
 
 
 def consume(records: Records, body: bytes) -> None:
-    """Accept the request in ``body``. If that fails, store the body as a dead letter, so that later messages do not wait."""
+    """Accept the request in ``body``. If the request is invalid or crashes the program, store the body as a dead letter.
+
+    Then later messages do not wait for this message.
+    """
     try:
         _accept(records, parse(body))
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""Store statutory withdrawals. The declaration and its time are the consumer's proof, whatever the outcome of the case."""
+"""Store statutory withdrawals. The declaration and its time prove the withdrawal, whatever the outcome of the case."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class StatutoryWithdrawals:
         return int(self._work.run(_COUNT_RECENT, email_key=email_key(email), seconds=seconds).scalar_one())
 
     def get(self, case: UUID) -> StatutoryWithdrawal | None:
-        """Return the declaration of this case, or None if it has none."""
+        """Return the declaration of this case, or None if the case has no declaration."""
         return self.get_many([case]).get(case)
 
     def get_many(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:

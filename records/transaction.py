@@ -31,7 +31,7 @@ class Transaction:
         """Run one statement with these bound values."""
         return self.connection.execute(_text(statement), values)
 
-    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
+    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as in run()
         """Return the rows of one query. At most a thousand rows are in memory at the same time."""
         return self.connection.execute(_text(statement), values, execution_options={"yield_per": 1_000})
 

@@ -34,7 +34,7 @@ ProviderResult = TypeVar("ProviderResult")
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The result of a call that was not sent: there was no time left, or the provider could not be reached."""
+    """The result of a call that was not sent, because no time was left or the provider could not be reached."""
 
     why: str
 
@@ -42,8 +42,8 @@ class NotSent:
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Send a refund for the first time. If the provider would pay a second refund of a payment, look up the refund first.
 
-    The refund may exist already. Records that were restored from a backup lack the latest refunds. Support may also have
-    refunded the payment manually.
+    The refund may already exist for two reasons. A database that was restored from a backup lacks the latest refunds. Support
+    may also have refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
@@ -57,7 +57,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund. Return NotSent if the rate limit allows no call until ``until``, or if nothing reached the provider.
+    """Send the refund. Return NotSent if the rate limit allows no call before ``until``, or if nothing reached the provider.
 
     ``until`` is a value of the monotonic clock.
     """

@@ -1,4 +1,4 @@
-"""Publishes messages from the outbox to the broker: many cases in one message, round robin over the sellers."""
+"""Publishes messages from the outbox to the broker. One message carries many cases, and the sellers take turns (round robin)."""
 
 import threading
 import time
@@ -25,12 +25,12 @@ from worker.sweep import Sweep
 log = structlog.get_logger()
 
 WINDOW = 20
-"""The maximum number of messages of one queue in the broker.
+"""The maximum number of messages that one queue has in the broker.
 
-These messages contain at most 2,000 cases, which the workers process in about a second. Further messages stay in the
-outbox, because the broker may lose messages.
+These 20 messages contain at most 2,000 cases, which the workers process in about a second. Further messages stay in the
+outbox, because the broker may lose messages and the database does not.
 """
-IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
+IDLE = 1.0  # seconds; if no notification arrives in this time, the relay checks the outbox anyway
 
 
 class RelayResult(NamedTuple):
@@ -53,7 +53,10 @@ class Relay:
         self._broker_loss_detector = BrokerLossDetector(records)
         self._swept_at = 0.0
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
-        """By queue and bulk flag: the seller after whom the next batch starts. None means the first seller."""
+        """For each queue and bulk flag: the last seller of the previous batch.
+
+        The next batch starts with the next seller. If the value is None, the next batch starts with the first seller.
+        """
 
     def run_once(self, connection: Connection) -> RelayResult:
         """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""
@@ -66,9 +69,10 @@ class Relay:
         return RelayResult(sum(result.messages for result in results), sum(result.cases for result in results))
 
     def run(self, stop: threading.Event) -> None:
-        """Publish messages after each commit, and sweep at intervals, until ``stop`` is set.
+        """Publish messages after each commit that adds messages, and sweep at intervals, until ``stop`` is set.
 
-        If the broker is unavailable for too long, the relay processes the cases itself, so that refunds continue.
+        If the broker is unavailable for ``brokerless_after_seconds``, the relay processes the cases itself, so that refunds
+        continue.
         """
         unavailable_since: float | None = None
         while not stop.is_set():
@@ -111,7 +115,7 @@ class Relay:
             if ids:
                 log.info("brokerless_batch_processed", queue=queue, cases=len(ids))
                 handle(self._context, kind, ids)
-                due_queues = self._load_due_queues()  # the processed cases may be due in a later queue now
+                due_queues = self._load_due_queues()  # a processed case may now be due in a later queue of this loop
 
     @cached_property
     def _context(self) -> WorkerContext:

@@ -1,4 +1,4 @@
-"""The append-only file that survives a crash of the sandbox."""
+"""The sandbox's journal: an append-only file that survives a crash of the sandbox."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ class JournalDamagedError(Exception):
 
 
 class Journal:
-    """One JSON document in each line. For each call, the sandbox first writes a line, and then answers the call.
+    """A file with one JSON document in each line. For each call, the sandbox first writes a line, and then answers the call.
 
     A tuple is written as a list of its values, because an object with field names takes twice the time to write.
     A line reaches the kernel in one write, so it survives ``kill -9``. Without fsync, it may not survive a power failure.

@@ -45,7 +45,10 @@ def test_a_child_killed_during_a_task_loses_the_message(
     start_product_worker: Callable[[], ChildProcess],
     start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """Moneyback deletes a message when its task starts. With late acknowledgement, Celery would delete it when the child ends."""
+    """A worker of Moneyback deletes a message before it runs the task.
+
+    With late acknowledgement, Celery would also delete the message of a killed child.
+    """
     worker = start_product_worker()
     publisher = start_relay()
     case = request_refund(records, "hang")

@@ -1,4 +1,4 @@
-"""Canaries: a child process that ends slowly, while the worker connects to the broker again."""
+"""A canary: a plain worker ends if a child process ends slowly while the worker connects to the broker again."""
 
 from collections.abc import Callable
 

@@ -27,7 +27,7 @@ STOP_TIME = 0.2  # seconds until a process at a triggered point has stopped; SIG
 
 
 class FaultInjector:
-    """Carries out a plan of faults. Call `run_due()` often, and in the main thread, because it starts servers."""
+    """Carries out a plan of faults. Call `run_due()` often. Call it only in the main thread, because it starts servers."""
 
     def __init__(self, installation: Installation, faults: list[Fault], charges: list[str]) -> None:
         self._installation = installation
@@ -40,7 +40,7 @@ class FaultInjector:
         self._kills_at_points = 0
         self.faults: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
-        """The kill points at which a process was killed or frozen."""
+        """For each kill point: the number of times that a process was killed or frozen at this point."""
         self.missed = 0
         """The number of faults that had no effect, because their process or server was already stopped."""
 
@@ -78,7 +78,7 @@ class FaultInjector:
             self._inject(self._pending.pop())
 
     def end(self) -> int:
-        """End all faults and run all repairs. Return how many armed points and losses were never triggered."""
+        """End all faults and run all repairs. Return the number of delayed faults that never happened."""
         untriggered = disarm_all(self._installation.armed_points) + len(self._actions.losses)
         for _, loss in self._actions.losses:
             self._remove_loss(loss)
@@ -92,7 +92,7 @@ class FaultInjector:
         return untriggered
 
     def _remove_loss(self, loss: Loss) -> None:
-        """Remove a loss (a dropped response) from its proxy, because the proxy compares every frame with all its losses."""
+        """Remove a loss (a lost response) from its proxy. Otherwise, the proxy would compare every later frame with it."""
         for proxy in self._installation.proxies.values():
             if loss in proxy._losses:
                 proxy._losses.remove(loss)

@@ -11,7 +11,7 @@ KILLS = {
     "kill the broker": 2,
     "kill the database": 2,
 }
-"""The kinds of SIGKILL, and the weight of each kind. A kind with a higher weight is chosen more often."""
+"""The kinds of faults that send SIGKILL, and the weight of each kind. A kind with a higher weight is chosen more often."""
 
 OTHER_FAULTS = {
     "freeze a service": 5,
@@ -40,7 +40,7 @@ DELAYED_FAULTS = {"kill at a point", "freeze at a point", "lose a commit's answe
 class Fault(NamedTuple):
     """One fault, ``at`` seconds after the start of the run.
 
-    It has its own random generator, so its details do not depend on other faults.
+    Each fault has its own random generator, so the details of a fault do not depend on other faults.
     """
 
     at: float

@@ -1,4 +1,4 @@
-"""Runs one chaos run: requests and faults, then the drain (a wait until no work remains), then the final checks."""
+"""Carries out one chaos run: requests and faults, then the drain (a wait until no work remains), then the final checks."""
 
 import time
 from collections.abc import Callable
@@ -118,7 +118,7 @@ class RunFailedError(AssertionError):
 def run(options: RunOptions, report: Report) -> Outcome:
     """Run the requests and the faults, and return the result.
 
-    Raises RunFailedError if a check fails. In this case, the data directory and its logs are not deleted.
+    Raises RunFailedError if a check fails or work remains. In both cases, the data directory and its logs are not deleted.
     """
     rng = Random(options.seed)
     all_customers = list(customers(options.requests, options.seconds * 0.9, rng))
@@ -164,7 +164,7 @@ def _drain(
     unfinished = wait_until_idle(installation, load, limit, report)
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
-        # In the product, beat starts the reconciliation daily. The reconciliation finds late failures without a webhook.
+        # In the product, Celery beat starts the reconciliation daily. It finds late failures whose webhook was lost.
         _reconcile(installation)
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(

@@ -57,7 +57,7 @@ def ndjson_support() -> None:
 
 @pytest.fixture(scope="module")
 def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, str]]:
-    """Run the web application with one seller. Yield a client, and an API key of the seller with the default scopes."""
+    """Run the web application with one seller. Yield a client and the seller's API key, which has the default scopes."""
     with fresh_database(servers) as database:
         settings = create_settings(servers, database, tmp_path_factory.mktemp("web"))
         settings = settings.model_copy(
@@ -137,7 +137,7 @@ def failed_checks(scenario: events.ScenarioFinished) -> list[str]:
 
 
 def is_not_in_json_schema(response: Any) -> bool:
-    """Return whether all errors are in NOT_IN_JSON_SCHEMA, or the idempotency key was used for another body."""
+    """Return True if the response reports only errors in NOT_IN_JSON_SCHEMA, or a key that was already used with another body."""
     problem = json.loads(response.content)
     if problem["type"].endswith(f"/problems/{ProblemCode.IDEMPOTENCY_KEY_REUSED}"):
         return True

@@ -29,7 +29,7 @@ def open_path(path: str) -> Route:
 
 
 def act_on(route: Route, *actions: Callable[[Page], object]) -> Route:
-    """Return a route that performs actions on the page of another route."""
+    """Return a route that opens the page of ``route``, and then performs the actions on this page."""
 
     def open_page(page: Page, site: Site, language: str) -> None:
         route(page, site, language)

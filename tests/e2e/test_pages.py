@@ -30,7 +30,7 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
-    """Return one parameter for each name, marked slow unless the name is in ``but``. A test takes seconds of CPU time."""
+    """Return one test parameter for each name. Mark it slow, because a test takes seconds of CPU time. Leave ``but`` unmarked."""
     return [pytest.param(name, marks=() if name in but else pytest.mark.slow) for name in names]
 
 

@@ -86,7 +86,7 @@ def test_without_a_policy_the_wording_promises_nothing() -> None:
 # The commands
 
 
-def test_embed_prints_the_current_policy_in_a_language_and_format(
+def test_embed_prints_the_current_policy_in_the_given_language_and_format(
     run_command: RunCommand, records: Records, settings: Settings
 ) -> None:
     with records.work() as work:

@@ -120,7 +120,7 @@ def failing_with(mail_server: MailServer, error: Exception) -> Iterator[None]:
 # Contents and recipients
 
 
-def test_the_link_goes_to_the_purchases_address_without_private_details(
+def test_the_link_is_sent_to_the_address_of_the_purchase_without_private_details(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     purchase = store_purchase(records)
@@ -176,7 +176,7 @@ def test_the_list_of_references_is_limited(records: Records, context: WorkerCont
     assert plain_text(mail_server.received[0]).count("Coin") == MAX_REFERENCES
 
 
-def test_two_addresses_that_are_equal_after_case_folding_share_no_purchases(
+def test_case_folding_does_not_mix_the_purchases_of_two_addresses(
     records: Records, context: WorkerContext, mail_server: MailServer
 ) -> None:
     own, other = (

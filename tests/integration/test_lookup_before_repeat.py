@@ -1,4 +1,4 @@
-"""The lookup before a refund finds earlier refunds at a provider that does not reject a second refund."""
+"""Tests of the lookup before a refund. If the provider does not reject a second refund, the lookup finds the first refund."""
 
 from dataclasses import replace
 

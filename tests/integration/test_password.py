@@ -33,7 +33,7 @@ class BrokerAccount:
         self.url = SecretStr(f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}/0")
 
     def set_password(self, password: str) -> None:
-        """Change the password, and close the connections that used another password."""
+        """Change the password, and close all open connections of the user."""
         broker: Any = self._broker  # redis-py has no types for these commands
         broker.execute_command("ACL", "SETUSER", USER, "on", "resetpass", f">{password}", "~*", "&*", "+@all")
         broker.execute_command("CLIENT", "KILL", "USER", USER)
@@ -53,7 +53,7 @@ def account(servers: Servers, settings: Settings) -> Iterator[BrokerAccount]:  #
 
 @pytest.fixture
 def web(settings: Settings, account: BrokerAccount) -> Iterator[httpx.Client]:
-    """Yield an HTTP client. Its web server stores the counters of the rate limits in the broker."""
+    """Yield an HTTP client. The web server stores the counters of the rate limits in the broker."""
     with serve(app(settings.model_copy(update={"broker_url": account.url, "limits": Limits()}))) as web:
         yield web
 
@@ -62,7 +62,10 @@ def web(settings: Settings, account: BrokerAccount) -> Iterator[httpx.Client]:
 def start_service(
     start: Callable[..., ChildProcess], account: BrokerAccount, sandbox_url: str
 ) -> Callable[..., ChildProcess]:
-    """Return a function that starts a service with the password. Without a broker, brokerless mode starts after a second."""
+    """Return a function that starts a service. The service uses PASSWORD, even after the password of the account was changed.
+
+    If the broker is unavailable for a second, the relay starts brokerless mode.
+    """
     url = account.url.get_secret_value()
     env = {
         "MONEYBACK_BROKER_URL": url,

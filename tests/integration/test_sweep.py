@@ -86,7 +86,7 @@ def test_an_approved_case_is_published_for_execution(records: Records) -> None:
     assert count_messages(records) == {RefundApproved.queue: 2}
 
 
-def test_a_case_of_a_crashed_worker_is_published_after_its_lease_has_ended(records: Records) -> None:
+def test_a_started_refund_is_published_after_the_lease_of_its_case_has_ended(records: Records) -> None:
     create_cases(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     assert Sweep(records).run_once() == 0
@@ -122,7 +122,7 @@ def test_lost_emails_and_support_tasks_are_published_again(records: Records) -> 
     assert Sweep(records).run_once() == 0, "A message that waits for the relay is not published again."
 
 
-def test_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
+def test_the_next_action_for_a_pending_refund_is_due_within_a_minute(records: Records) -> None:
     create_cases(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED, Event.PROVIDER_ACCEPTED)
     with records.work() as work:
         due = work.run("select next_action_at from cases").scalar_one()
@@ -146,7 +146,7 @@ def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Re
     assert task.reasons[0]["code"] == SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID
     assert task.evidence == {
         "declared_at": withdrawal.declared_at.isoformat()
-    }  # no name, because the desk shows the name
+    }  # the task has no name of the customer, because the desk shows the name
     assert count_messages(records)[SupportNeeded.queue] == 1
 
 
@@ -177,7 +177,7 @@ def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
         work.run(insert)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    # PostgreSQL collects its statistics before the outbox contains messages of this queue, and plans the query with them.
+    # PostgreSQL collects statistics while the outbox contains no message of this queue. It uses them to plan the query.
     migrate.analyze(owner)
     owner.dispose()
     with records.work() as work:
@@ -192,7 +192,7 @@ def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
 
 
 def row_counts(node: dict[str, Any]) -> Iterator[float]:
-    """Yield numbers of rows for each node of a query plan: the rows that it returned, and the rows that its filters removed."""
+    """For each node of a query plan, yield the number of rows that the node returned or that its filters removed."""
     for count in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"):
         yield node.get(count, 0) * node["Actual Loops"]
     for child in node.get("Plans", ()):

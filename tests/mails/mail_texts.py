@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class MailText(NamedTuple):
-    """The subject and text of one mail, and the refund reason that the text gives, or an empty text."""
+    """The subject, the text and the refund reason of one mail. ``reason`` is empty if the mail is not a refund request."""
 
     subject: str
     text: str
@@ -15,7 +15,7 @@ class MailText(NamedTuple):
 
 
 class LanguageTexts(NamedTuple):
-    """The texts of one language: the customer, the requests, and the lines that mail programs add."""
+    """The texts of one language: the customer's name and address, the mails, and the lines that mail programs add."""
 
     name: str
     address: str
@@ -24,7 +24,7 @@ class LanguageTexts(NamedTuple):
     request_without_reference: MailText
     """A request without a purchase reference."""
     short_request: str
-    """A short request. In a mail, a quotation follows below this text."""
+    """A short request. In the sample mails, a quotation of ``receipt`` follows below this text."""
     thanks: str
     """A thank-you, which is not a refund request."""
     question: str
@@ -44,6 +44,7 @@ class LanguageTexts(NamedTuple):
     iphone_line: str
     """The line that an iPhone adds below a mail."""
     receipt: str
+    """The text of the seller's e-mail about the purchase. Some sample mails quote this text."""
     out_of_office: MailText
     """An out-of-office reply."""
     charsets: tuple[str, ...]

@@ -25,7 +25,7 @@ LOOKUP_SECONDS = 0.002  # seconds; about the time that an index lookup of a purc
 MAX_DIFFERENCE = (
     LOOKUP_SECONDS / 2
 )  # the largest allowed difference between the medians of two kinds of input, in seconds
-MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # for each kind of input
+MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # the number of requests for each kind of input
 MAX_ERROR = (
     MAX_DIFFERENCE / 4
 )  # the largest allowed standard error; MAX_DIFFERENCE is four times as large, so false alarms are rare

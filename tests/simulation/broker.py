@@ -28,16 +28,16 @@ class Broker:
         self._clock, self._faults, self._deliver, self._kill_at = clock, faults, deliver, kill_at
         self.unavailable_until = 0.0
         self.in_transit: Counter[str] = Counter()
-        """The number of published messages that have not arrived, by queue."""
+        """For each queue: the number of published messages that have not arrived at the broker."""
         self.count_queued: Callable[[str], int] = lambda _: 0
-        """A function that counts the messages of a queue which no worker has taken yet."""
+        """A function that counts the waiting messages of a queue: they have arrived, and no worker has taken them."""
         self.generation = 0
         """The number of times that the broker lost its data."""
         self.keys: set[str] = set()
         self.task_publications: Counter[UUID] = Counter()
-        """The number of times that each support task was published, by its id."""
+        """For each support task id: the number of times that the task was published."""
         self.unread_tasks: set[UUID] = set()
-        """The ids of the support tasks in the queue."""
+        """The ids of the support tasks that were published, but that no helpdesk has read."""
 
     @property
     def unavailable(self) -> bool:

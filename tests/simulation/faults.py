@@ -10,7 +10,7 @@ from random import Random
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 FAULTS_END = 1.5 * DAY
-"""The seconds after which no more faults happen. Then all accepted requests must reach a final state."""
+"""The seconds from the start of a world to the last fault. After that, all accepted requests must reach a final state."""
 
 MAX_RATES = {
     # processes, at each place where other tasks may run

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 MAX_WAIT = 120 * 86_400.0
 """The maximum number of seconds until the alarm, which wakes the waiting relays. Work that becomes due later sets no alarm.
 
-For example, a permanent claim never ends.
+An example is a row with a permanent claim, which never becomes due.
 """
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The possible durations of a pause, in seconds. During a pause, a process is frozen.
 
-A call may also reach the provider late. Such a delay plus a pause is shorter than the safety margin: the worker repeats no call
-in the last hours before its idempotency key expires.
+A call may also reach the provider late. In the last hours before an idempotency key expires, the worker repeats no call with
+this key. These hours are longer than the longest delay plus the longest pause.
 """
 
 
@@ -35,7 +35,7 @@ CALLS = {"before the call", "after the call"}
 """The preemption points of a refund call."""
 
 
-class SoftTimeLimit(Exception):  # noqa: N818  # Celery's exception has no suffix either
+class SoftTimeLimit(Exception):  # noqa: N818  # Celery's exception SoftTimeLimitExceeded has no suffix `Error` either
     """Celery's soft time limit was reached."""
 
 
@@ -73,7 +73,7 @@ class Interleaving(TransactionHooks):
             seconds = self._random.choice(PAUSES)
             if (
                 self._random.random() < 0.7
-            ):  # the whole machine is frozen, so the process that enforces time limits is frozen, too
+            ):  # the whole machine is frozen, so the pause does not count for Celery's time limits
                 task.started += seconds
             self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)
@@ -164,7 +164,11 @@ class Interleaving(TransactionHooks):
         return _StopEvent(self)  # type: ignore[return-value]  # it has the methods that the relay uses
 
     def back_off(self) -> None:
-        """Let the relay wait after an error: some seconds if it has work, otherwise until work is due."""
+        """Let the relay wait after an error.
+
+        If only the broker is unavailable, and the relay has no work that it can do without the broker, wait until work is due.
+        Otherwise, wait some seconds.
+        """
         task = self._clock.current
         assert task
         world = self._world
@@ -220,7 +224,7 @@ class Interleaving(TransactionHooks):
             self._set_alarm_for(min(work)[0])
 
     def find_work(self) -> list[tuple[float, str]]:
-        """Return the work for the sweep and the relay: for each piece of work, the time at which it is due, and its kind."""
+        """Return the kind of each piece of work for the sweep and the relay, with the time at which the work is due."""
         if self._due_rows is None:
             self._due_rows = self._find_due_rows()
         rows, queues = self._due_rows

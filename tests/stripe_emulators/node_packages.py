@@ -23,7 +23,7 @@ def find_program(name: str) -> str:
 
 
 def install_packages(cache: Path) -> Path:
-    """Return the folder that contains node_modules. One test process installs it, while parallel test processes wait."""
+    """Return the folder that contains node_modules. One test process installs the packages, while other test processes wait."""
     folder = cache / sha256(b"".join(file.read_bytes() for file in PACKAGE_FILES)).hexdigest()[:16]
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

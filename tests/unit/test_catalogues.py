@@ -1,4 +1,4 @@
-"""Every catalogue translates every sentence for customers, and keeps its placeholders. E-mails use only these sentences."""
+"""Every catalogue translates every sentence for customers with the same placeholders. E-mails use only these sentences."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -18,7 +18,7 @@ from tests.services import offline_settings
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
 EXTERNAL = ("dead_letters", "dead_letter", "dead-letters", "deadletters", "deadletter")
-"""Allowed names: the documentation of brokers uses them, although they contain a forbidden word."""
+"""Names that are allowed, although they contain a forbidden word. The documentation of message brokers uses these names."""
 MESSAGES = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, messages.Message)]
 
 
@@ -63,7 +63,7 @@ def log_events(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def names_in_code() -> Iterator[tuple[str, str]]:
-    """Yield the path, the names and the log events of every file, each with its place."""
+    """Yield the place and the name of every file, of every name that a file defines, and of every log event."""
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             place = str(file.relative_to(ROOT))
@@ -116,7 +116,7 @@ def test_no_public_name_contains_a_forbidden_word() -> None:
     assert found_in(public_names()) == {}
 
 
-def test_the_glossary_has_40_to_60_words() -> None:
+def test_the_glossary_explains_40_to_60_words() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text()
     rows = text.split("| word | meaning | whose word |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
     assert 40 <= len(rows) <= 60

@@ -1,4 +1,4 @@
-"""The watchdog reads private attributes of kombu. If kombu renames an attribute, a healthy worker must not end."""
+"""The watchdog reads private attributes of kombu. If kombu renames an attribute, the watchdog must not end a healthy worker."""
 
 import signal
 from types import SimpleNamespace

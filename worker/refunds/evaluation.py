@@ -1,4 +1,4 @@
-"""Evaluates received cases: decides by the rules which transition each case makes."""
+"""Evaluates received cases. The rules decide which transition each case makes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ MAX_EMAILS_PER_DAY = {
     State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
     State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
 }
-"""By state: the maximum number of e-mails per day about cases in the state. Further requests cause no e-mail."""
+"""For each state of a case: the maximum number of e-mails per day. Requests above this maximum cause no e-mail."""
 
 WITHDRAWAL_TASKS = {
     State.UNMATCHED: SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED,
@@ -99,7 +99,7 @@ def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Tr
 def _limit_email(
     transition: Transition, limited_by: UUID | str | None, email_counts: Counter[UUID | str]
 ) -> Transition:
-    """Count the e-mail of this transition. If it exceeds the daily limit, return the transition without the e-mail."""
+    """Count the e-mail of this transition. If the count exceeds the daily limit, return the transition without the e-mail."""
     if limited_by is None:
         return transition
     email_counts[limited_by] += 1
@@ -141,7 +141,7 @@ def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
 
 
 def support_reason(code: ReasonCode, detail: str = "") -> dict[str, object]:
-    """Return the evidence of a transition with one reason. The reason comes from the payment or its refund, not from a rule."""
+    """Return the evidence of a transition: one reason for support. The reason comes from a payment or refund, not from a rule."""
     return {"reasons": reasons([RuleResult("payment", code, detail)])}
 
 
@@ -174,5 +174,6 @@ def _decision_transition(case: Case, decision: Decision, decision_input: Decisio
         transition,
         purchase_id=decision_input.purchase.id,
         seller_id=decision_input.seller.id,
-        continued=transition.to_state is State.APPROVED,  # the same Celery task executes an approved case
+        continued=transition.to_state
+        is State.APPROVED,  # the Celery task that evaluates an approved case also executes it
     )

@@ -26,14 +26,14 @@ MIN_LOOKUP_INTERVAL = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to a provider: a case whose lease this worker has, and the case's operation."""
+    """A call to a provider for an operation of a case. This worker has the lease of the case."""
 
     case: Case
     operation: RefundOperation
 
 
 class Recorded(NamedTuple):
-    """The effects that recorded results have on their cases."""
+    """The result of ``record()``: the cases that changed or were lost, and the calls to make again."""
 
     moved: set[UUID]
     """The cases whose transitions were recorded."""
@@ -74,7 +74,7 @@ def _changes_nothing(decision: Decision) -> bool:
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
     """Store the new statuses of these operations, and the amounts of external refunds.
 
-    The transitions of the cases of these operations are already recorded.
+    The transitions of their cases are already recorded.
     """
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
@@ -88,7 +88,7 @@ def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]
 
 
 def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Count polls that changed nothing. End the leases of their cases, and set the instant of the next poll."""
+    """Count these polls, which changed nothing. End the lease of each case, and set the instant of its next poll."""
     polls = [
         (
             call.operation.key,

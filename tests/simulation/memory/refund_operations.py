@@ -1,6 +1,6 @@
-"""Answers the product's SQL statements about refund operations, payment claims and reconciliation.
+"""Simulates the SQL statements about refund operations, payment claims and reconciliation.
 
-The answers come from the tables in memory.
+For each statement of the product, a function returns the result from the tables in memory, or changes these tables.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -31,7 +31,7 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
 
 
 class AdyenAdapter:
-    """An adapter that refunds payments through Adyen. It sends the idempotency key as the refund's reference, too."""
+    """An adapter that refunds payments through Adyen. The refund's reference at Adyen is the idempotency key."""
 
     capabilities = CAPABILITIES
 
@@ -41,7 +41,10 @@ class AdyenAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Request the refund. A success is Pending and never Paid, because Adyen only confirms that it received the request."""
+        """Request the refund. If Adyen accepts the request, return Pending and never Paid.
+
+        Adyen's reply only confirms that Adyen received the request.
+        """
         if not is_psp_reference(charge):
             return Declined(DeclineReason.PERMANENT, PAYMENT_NOT_FOUND)
         try:

@@ -7,11 +7,14 @@ from domain.money import Money
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
-"""docs.adyen.com, "Currency codes and minor units": for these currencies Adyen's number of decimals differs from ISO 4217."""
+"""The currencies for which Adyen's number of decimals differs from ISO 4217.
+
+Source: docs.adyen.com, "Currency codes and minor units".
+"""
 
 
 def format_amount(amount: Money) -> dict[str, Any]:
-    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError for an amount that Adyen lacks, like half a rupiah."""
+    """Return the amount in Adyen's format. Raise UnknownMoneyError if this is impossible, as for half a rupiah."""
     return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 

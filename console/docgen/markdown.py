@@ -25,7 +25,10 @@ def docstring_text(documented: object) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # JSON
-    """Return the value with its texts made plain: one line for each paragraph, and one backtick instead of two."""
+    """Return the value with plain texts: each paragraph is one line, and two backticks become one.
+
+    The titles in a JSON schema are removed.
+    """
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items() if not (name == "title" and isinstance(inner, str))}
     if isinstance(value, list):

@@ -26,7 +26,7 @@ from console.sandbox.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RefundResult:
-    """The refund of a request. If ``replayed`` is True, an earlier request with the same key made the refund."""
+    """The refund of a request. If ``replayed`` is True, an earlier request with the same idempotency key made it."""
 
     refund: Refund
     replayed: bool
@@ -35,8 +35,8 @@ class RefundResult:
 class Ledger:
     """Decides the result of each refund request, and writes the result to the journal before the response is sent.
 
-    If ``capped`` is True, a second refund of a charge is refused, even with another key. If ``sends_webhooks`` is True, new
-    events are sent as webhooks.
+    If ``capped`` is True, a second refund of a charge is refused, even with another idempotency key. If ``sends_webhooks``
+    is True, new events are sent as webhooks.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class Ledger:
         self.store = Store(folder, clock)
 
     def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
-        """Make the refund. If the key is known, return the earlier result again, and ignore the behaviour of the charge."""
+        """Make the refund, as the behaviour of the charge requires.
+
+        If the idempotency key is known, ignore the behaviour and return the earlier result again.
+        """
         now = self._clock()
         if (earlier_refund := self._refund_with_key(request.key, now)) is not None:
             return self._replay(earlier_refund, request, now)
@@ -74,7 +77,7 @@ class Ledger:
         return DISPUTE_CLOSED if dispute.status != "open" else self._write_dispute(dispute._replace(status=status), now)
 
     def record_webhook(self, event: Event, *, arrived: bool) -> None:
-        """Record that the webhook of this event was acknowledged, or that all attempts failed."""
+        """Record that the webhook of this event was acknowledged. If ``arrived`` is False, record that all attempts failed."""
         self.store.write({"kind": "webhook", "event": event.id, "arrived": arrived})
 
     def close(self) -> None:
@@ -116,7 +119,7 @@ class Ledger:
         return first_error.repeated()
 
     def _record_earlier_events(self, request: RefundRequest, behaviour: Behaviour, now: float) -> None:
-        """At the first call about a charge, record the external refund or the dispute that its behaviour requires."""
+        """Record the external refund or the dispute that the behaviour of the charge requires, if it is not recorded yet."""
         if behaviour.external and request.charge not in self.store.by_charge:
             external = request._replace(key=f"external-{os.urandom(6).hex()}")
             self._write_refund("found", refund_of(external, behaviour, now, self._times))

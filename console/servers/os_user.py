@@ -1,4 +1,7 @@
-"""The operating system user of the servers: the current user. For root it is `nobody`, because PostgreSQL refuses root."""
+"""The operating system user of the servers: the current user, or `nobody` if root is the current user.
+
+PostgreSQL refuses to run as root.
+"""
 
 import os
 import pwd

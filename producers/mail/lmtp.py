@@ -22,11 +22,11 @@ from producers.mail.maildir import MaildirInbox
 from producers.mail.parser import MAX_READ_BYTES, MAX_SIZE
 from records import DatabaseDownError, Records
 
-MAX_CONCURRENT = 4  # mails that are ingested at the same time; the database connection pool has the same size
+MAX_CONCURRENT = 4  # maximum mails that are ingested at the same time; the database connection pool has the same size
 TIMEOUT_SECONDS = 60.0  # a connection is closed if the client sends no command for this time
 NULL_SENDER = "<>"  # the envelope sender of bounces and other reports
 TEMPORARY_FAILURE = "451 4.3.0 Temporary failure, please try again later"
-MAX_LINE = 100_000  # bytes of a line; RFC 5322 allows 998, but programs that generate HTML write longer lines
+MAX_LINE = 100_000  # maximum bytes of a line; RFC 5322 allows 998, but programs that write HTML use longer lines
 
 _FORBIDDEN_BYTES = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 """A CR or LF that is not part of CR LF, or a NUL. RFC 5321 forbids all three. A CR or LF alone allows SMTP smuggling."""
@@ -36,7 +36,7 @@ logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses
 
 
 class LmtpServer:
-    """A handler of the commands of a mail server. ``recipients`` are the addresses for which Moneyback accepts mail."""
+    """Answers a mail server's commands. ``recipients`` are the addresses for which Moneyback accepts mail."""
 
     def __init__(
         self, records: Records, ingest: MailIngest, recipients: Collection[str], support_maildir: MaildirInbox
@@ -107,7 +107,7 @@ class _LmtpProtocol(LMTP):
 
 
 def build_protocol_factory(server: LmtpServer, *, lmtp: bool, name: str) -> Callable[[], SMTP]:
-    """Return the function that creates the protocol of a new connection. ``name`` is the host name in the greeting."""
+    """Return a function that creates the protocol object of a new connection. ``name`` is the host name in the greeting."""
     return lambda: (_LmtpProtocol if lmtp else _SmtpProtocol)(
         server,
         data_size_limit=MAX_SIZE,

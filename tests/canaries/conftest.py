@@ -1,4 +1,4 @@
-"""Fixtures of the canaries: the broker, workers, and a proxy that injects faults into their connections to the broker.
+"""Fixtures of the canaries: the broker, workers, and a proxy that injects faults into the workers' connections.
 
 A canary is a test that shows a known fault of Celery or kombu. The test fails when a new version corrects the fault.
 """

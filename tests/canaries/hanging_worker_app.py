@@ -1,4 +1,4 @@
-"""The product's worker with a planted fault. The environment variable `WORKER_FAULT` names the function that causes it."""
+"""The product's worker with a planted fault. The environment variable `WORKER_FAULT` names the function that causes the fault."""
 
 import os
 import socket

@@ -24,7 +24,10 @@ WITH_CORRECTION = {"imports": ["config.broker"]}  # this module installs the pro
 def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, object]
 ) -> None:
-    """The worker acknowledges a message after the task. If it acknowledged earlier, only a crashed child would show the fault."""
+    """The broker restarts during the task, and the worker acknowledges the message after the task.
+
+    If the worker acknowledged the message before the task, only a crash of the child process would show the fault.
+    """
     worker = start_plain_worker(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
     eventually(lambda: worker.notes() == ["begun"])
@@ -79,7 +82,7 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
 def test_after_a_half_open_connection_only_a_plain_worker_loses_a_message(
     start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, proxy: Proxy, options: dict[str, object]
 ) -> None:
-    """kombu opens its polling socket again, and only then detects that its other socket is closed."""
+    """kombu first reopens the socket with which it polls. After that, it detects that its other socket is closed."""
     short_timeouts = {"socket_timeout": 3, "health_check_interval": 1}
     worker = start_plain_worker(proxy, broker_transport_options=short_timeouts, **options)
     worker.send("note", "before")

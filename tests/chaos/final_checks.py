@@ -1,4 +1,4 @@
-"""Checks the result of a chaos run: compares the database, the provider, the queue of support tasks and the e-mails."""
+"""Checks the result of a chaos run. The database, the provider, the support tasks and the e-mails must agree."""
 
 import json
 from base64 import b64decode
@@ -36,19 +36,19 @@ select case_id, sum(extract(epoch from left_at - created_at)) as seconds
 
 @dataclass
 class CheckResult:
-    """The figures of a run, and the errors that the checks found."""
+    """The figures of a chaos run, and the errors that the checks found."""
 
     accepted: int = 0
     states: Counter[str] = field(default_factory=Counter)
     provider_refunds: int = 0
-    """The number of Moneyback's refunds at the provider that did not fail."""
+    """The number of refunds that Moneyback made at the provider and that did not fail."""
     double_payments: int = 0
     lost: int = 0
     tasks: int = 0
     repeated_tasks: int = 0
-    """The number of messages that repeat a published task. They are no error, because a task may be published again."""
+    """The number of messages that repeat a published task. They are allowed, because a task may be published again."""
     lost_tasks: int = 0
-    """The number of tasks that the broker lost before a helpdesk read them."""
+    """The number of tasks whose messages a fault removed from the broker."""
     emails: int = 0
     dead: int = 0
     processing_seconds: list[float] = field(default_factory=list)
@@ -74,7 +74,10 @@ class CheckResult:
 
 
 def pending_work(installation: Installation, load: Load) -> str:
-    """Return a text with the unfinished work of the services and the customers. It is empty if all work is finished."""
+    """Return a text that lists the unfinished work of the services and the customers.
+
+    If all work is finished, the text is empty.
+    """
     with installation.records.work() as work:
         states = work.case_views.counts()
         remaining = {
@@ -127,7 +130,7 @@ def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
             )
     for row in rows:
         if row.state == State.AWAITING_CONFIRMATION and row.reference in load.confirming_references:
-            result.errors.append(f"Case {row.id} waits for a confirmation, although its customer confirmed.")
+            result.errors.append(f"Case {row.id} waits for a confirmation, although its customer confirmed the refund.")
     if len(cases) != len(load.accepted) or len(rows) != len(cases):
         result.errors.append(f"{len(load.accepted)} requests were accepted, but there are {len(rows)} cases.")
 
@@ -168,7 +171,7 @@ def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, sta
 def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flushed: list[bytes]) -> None:
     """Check that the queue contains every support task and no unknown task.
 
-    A task that is no longer open may be missing if the broker lost its message.
+    A closed task may be missing in the queue if its message is in ``flushed``.
     """
     published, lost = count_tasks(queue), count_tasks(flushed)
     tasks, open_tasks = {row.id for row in work.run("select id from support_tasks")}, open_task_ids(work)

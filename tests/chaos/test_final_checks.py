@@ -65,7 +65,7 @@ def check_payments(records: Records, *refunds: Refund) -> CheckResult:
     return result
 
 
-def test_one_refund_for_a_refunded_case_passes(records: Records, refund: Refund) -> None:
+def test_the_check_passes_if_a_refunded_case_has_one_refund(records: Records, refund: Refund) -> None:
     result = check_payments(records, refund)
     assert (result.passed, result.provider_refunds) == (True, 1)
 

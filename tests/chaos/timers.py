@@ -38,7 +38,7 @@ SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
 DRAIN_LIMIT = 120.0
 """The maximum time in seconds from the last fault until no work remains. Open cases extend this limit: see CASES_PER_SECOND.
 
-This limit is longer than a lease, and longer than the three deliveries of a case that crashes its workers, which are 6 s apart.
+This limit is longer than a lease. It is also longer than the three deliveries, 6 s apart, of a case that crashes workers.
 """
 
 CASES_PER_SECOND = 25

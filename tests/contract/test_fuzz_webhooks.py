@@ -94,7 +94,7 @@ def with_other_bytes(sample: bytes, start: int, length: int, replacement: bytes)
 
 
 def with_other_values(sample: bytes, choices: Any) -> bytes:
-    """Return a JSON document with random values in some places. If ``sample`` is not JSON, return it unchanged."""
+    """Return the JSON document ``sample`` with random values in some places. If ``sample`` is not JSON, return it unchanged."""
     try:
         document = json.loads(sample)
     except ValueError:

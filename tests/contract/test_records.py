@@ -154,7 +154,7 @@ def test_an_accepted_request_creates_a_case_a_history_and_a_message(store: Recor
     assert take_messages(store, RefundRequested) == [case]
 
 
-def test_a_request_with_a_used_key_gets_the_existing_case(store: Records) -> None:
+def test_a_request_with_a_used_idempotency_key_gets_the_existing_case(store: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(store, purchase)
     first, other = a_submission(purchase, key="7"), a_submission(purchase, key="7", comment="something else")
@@ -168,7 +168,7 @@ def test_a_request_with_a_used_key_gets_the_existing_case(store: Records) -> Non
     assert take_messages(store, RefundRequested) == [first.id]
 
 
-def test_requests_from_two_sources_may_have_the_same_key(store: Records) -> None:
+def test_requests_from_two_sources_may_have_the_same_idempotency_key(store: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(store, purchase)
     first, second = a_submission(purchase, key="7"), replace(a_submission(purchase, key="7"), source="elsewhere")
@@ -282,7 +282,7 @@ def test_an_outdated_transition_does_not_stop_the_other_transitions_of_its_batch
         assert work.history.record(transitions) == {first}
 
 
-def test_after_a_transition_with_a_lease_an_earlier_worker_records_nothing(store: Records) -> None:
+def test_a_case_that_was_read_before_a_transition_with_a_lease_is_outdated(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     with store.work() as work:
         before = get_case(work, case)
@@ -298,7 +298,7 @@ def test_after_a_transition_with_a_lease_an_earlier_worker_records_nothing(store
         assert work.cases.lock([case], state=S.REFUNDED)
 
 
-def test_during_the_delay_of_a_transition_no_worker_gets_the_case(store: Records) -> None:
+def test_no_worker_gets_a_case_during_the_delay_of_its_transition(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     take_messages(store, RefundApproved)
     assert record_event(store, case, E.PUT_ON_HOLD, due_in=HOUR)
@@ -335,7 +335,7 @@ def test_a_purchase_has_at_most_one_open_case(store: Records) -> None:
     )
 
 
-def test_a_refunded_purchase_cannot_have_another_open_case(store: Records) -> None:
+def test_a_refunded_purchase_cannot_have_a_new_open_case(store: Records) -> None:
     purchase = a_recent_purchase()
     a_case(store, *REFUNDING, E.PROVIDER_PAID, purchase=purchase)
     with pytest.raises(IntegrityError, match="cases_one_open_case_per_purchase"):
@@ -407,7 +407,7 @@ def test_a_worker_whose_lease_expired_cannot_record_a_result_or_release_the_case
         work.cases.release([(expired, 0.0)])
     with store.work() as work:
         assert work.cases.lease([case], states=[S.REFUNDING], seconds=1) == [], (
-            "A worker without the lease cannot release the lease."
+            "The worker whose lease expired cannot release the lease of another worker."
         )
         assert work.history.record([leased.after(E.PROVIDER_PAID, actor="test")]) == {case}
 
@@ -482,7 +482,7 @@ def test_after_a_transition_or_a_release_the_count_of_deliveries_starts_again(st
         assert work.cases.count_deliveries([case], states=[S.REFUNDING], apart=0) == {case: 1}
 
 
-def test_undoing_the_count_of_a_delivery_makes_its_case_due(store: Records) -> None:
+def test_a_case_is_due_if_the_count_of_its_delivery_is_undone(store: Records) -> None:
     case, moved, leased, taken_over = (a_case(store, *ELIGIBLE) for _ in range(4))
     states = [S.APPROVED]
     with store.work() as work:
@@ -497,7 +497,7 @@ def test_undoing_the_count_of_a_delivery_makes_its_case_due(store: Records) -> N
     with store.work() as work:
         assert work.cases.count_deliveries([case, moved, leased, taken_over], states=states, apart=HOUR) == {case: 1}
         assert work.cases.crashed_before([taken_over], states=states, apart=0) == {taken_over: 2}, (
-            "Another worker counted this delivery."
+            "A second delivery was counted later, so neither count is undone."
         )
 
 
@@ -513,7 +513,7 @@ def test_a_lease_does_not_reset_the_count_of_deliveries(store: Records) -> None:
 # Overdue cases
 
 
-def test_overdue_cases_alternate_between_sellers_oldest_first(store: Records) -> None:
+def test_overdue_cases_alternate_between_sellers_and_start_with_the_oldest_case(store: Records) -> None:
     cases = {
         seller: [a_case(store, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
         for seller in ("aurora", "borealis")
@@ -540,7 +540,7 @@ def test_overdue_cases_alternate_between_sellers_oldest_first(store: Records) ->
     assert set(overdue_cases(store)) == set(all_cases) - {all_cases[0], all_cases[1]}
 
 
-def test_cases_without_a_seller_count_as_one_more_seller(store: Records) -> None:
+def test_overdue_cases_without_a_seller_are_found_with_an_empty_seller_id(store: Records) -> None:
     unknown = a_case(store, seller_id=None)
     known = a_case(store)
     with store.work() as work:
@@ -556,7 +556,7 @@ def a_case_with_support(store: Records, *codes: ReasonCode, purchase: Purchase) 
     return case
 
 
-def test_cases_that_wait_for_support_are_found_by_their_only_reason(store: Records) -> None:
+def test_a_waiting_case_is_found_by_its_reason_only_if_it_has_no_other_reason(store: Records) -> None:
     purchases = [a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_2")]
     only = a_case_with_support(store, ReasonCode.DISPUTE_OPEN, purchase=purchases[0])
     a_case_with_support(store, ReasonCode.DISPUTE_OPEN, ReasonCode.OVER_CEILING, purchase=purchases[1])
@@ -613,7 +613,7 @@ def test_every_seller_gets_an_equal_share_of_a_message(store: Records) -> None:
             ]
         return sorted(found)
 
-    assert sellers(2) == ["aurora", "borealis"], "There is no room for the third seller."
+    assert sellers(2) == ["aurora", "borealis"], "The message has no room for the third seller."
     assert sellers(4) == ["aurora", "aurora", "borealis", "corona"]
     assert sellers(6) == ["aurora"] * 2 + ["borealis"] * 2 + ["corona"] * 2
     assert sellers(4, after="aurora") == ["borealis"] * 2 + ["corona"] * 2
@@ -637,7 +637,9 @@ def test_enqueue_again_adds_no_duplicate(store: Records) -> None:
         work.outbox.enqueue([(RefundApproved, case), (RefundApproved, case), (RefundApproved, UNKNOWN_ID)])
     assert take_messages(store, RefundRequested) == [case]
     assert take_messages(store, CaseEmailsDue) == [case]
-    assert take_messages(store, RefundApproved) == [case, case], "An unknown case gets no message."
+    assert take_messages(store, RefundApproved) == [case, case], (
+        "`enqueue` adds a duplicate, but no message for an unknown case."
+    )
 
 
 # Operations
@@ -698,7 +700,7 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
         (Failed("re_1", "came_back"), "failed", True),
     ],
 )
-def test_a_result_is_recorded_with_its_operation(store: Records, answer: Any, status: str, opens: bool) -> None:
+def test_a_result_changes_the_status_of_its_operation(store: Records, answer: Any, status: str, opens: bool) -> None:
     case = a_case(store)
     operation = create_operation(store, case)
     with store.work() as work:
@@ -784,7 +786,7 @@ def test_only_the_worker_with_the_lease_can_send_again(store: Records) -> None:
     assert newest_operation(store, case) == replace(operation, sends=2, last_sent_at=now)
 
 
-def test_lookups_without_a_refund_count_only_with_enough_time_between_them(store: Records) -> None:
+def test_lookups_that_find_no_refund_are_counted_only_after_a_minimum_interval(store: Records) -> None:
     case = a_case(store)
     key = create_operation(store, case).key
 
@@ -796,15 +798,17 @@ def test_lookups_without_a_refund_count_only_with_enough_time_between_them(store
         return found.polls, found.empty_lookups, found.replayed
 
     assert after_poll(empty=True, apart=HOUR) == (1, 0, False), (
-        "The poll does not count, because it is too soon after the call."
+        "The lookup found no refund, but is not counted, because it came too soon after the refund was sent."
     )
     assert after_poll(empty=False, apart=0) == (2, 0, False)
     assert after_poll(empty=True, apart=0) == (3, 1, False)
     assert after_poll(empty=True, apart=HOUR) == (4, 1, False), (
-        "The poll does not count, because it is too soon after the last counted poll."
+        "The lookup found no refund, but is not counted, because it came too soon after the last counted lookup."
     )
     assert after_poll(empty=True, replayed=True, apart=0) == (5, 2, True)
-    assert after_poll(empty=False, apart=0) == (6, 2, True), "A replayed error stays recorded."
+    assert after_poll(empty=False, apart=0) == (6, 2, True), (
+        "After the provider has replayed an error, `replayed` stays True."
+    )
 
 
 # Decision inputs
@@ -868,7 +872,7 @@ def test_the_open_case_of_a_purchase_is_loaded(store: Records) -> None:
         assert work.decision_inputs.load([purchase])[purchase.id].open_case is None
 
 
-def test_refunds_to_the_same_address_or_card_are_loaded_if_the_seller_limits_them(store: Records) -> None:
+def test_refunds_to_the_same_address_or_card_are_loaded_if_the_seller_limits_refunds(store: Records) -> None:
     by_address = {"email": "ada@example.com", "instrument": None}
     by_card = {"email": "bob@example.com", "instrument": "card_1"}
     paid, running, failed = (a_recent_purchase(**by_address) for _ in range(3))
@@ -918,7 +922,7 @@ def test_an_upsert_keeps_the_purchase_id_and_never_reduces_the_refunded_amount(s
         assert work.purchases.paid_by([]) == []
 
 
-def test_the_sellers_data_does_not_overwrite_the_providers_dispute(store: Records) -> None:
+def test_an_upsert_does_not_overwrite_the_dispute_status_from_the_provider(store: Records) -> None:
     purchase = a_recent_purchase(dispute=Dispute.OPEN)
     store_seller_and_purchases(store, purchase)
     with store.work() as work:
@@ -969,7 +973,7 @@ def test_unsent_emails_are_overdue(store: Records) -> None:
         assert work.case_emails.overdue(seconds=-1, limit=10) == []
 
 
-def test_a_due_email_has_the_earlier_emails_and_the_refund_id(store: Records) -> None:
+def test_a_claimed_email_contains_the_kinds_of_the_sent_emails_and_the_refund_id(store: Records) -> None:
     case = a_case(store, *REFUNDING)
     operation = create_operation(store, case)
     with store.work() as work:
@@ -1129,7 +1133,7 @@ def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
     with store.work() as work:
         work.webhook_events.resolve([(claimed, "refund_pending")])
     assert overdue_events(store) == [event_id], (
-        "The event arrived again while a worker processed it, so it is due again."
+        "The event arrived again while a worker processed it, so it must be processed again."
     )
     with store.work() as work:
         (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
@@ -1150,14 +1154,14 @@ def test_an_unresolved_event_is_retried_later(store: Records) -> None:
         (again,) = work.webhook_events.claim([second.id], seconds=0)
         assert again.attempts == 2
         assert [event.id for event in work.webhook_events.claim([first.id], seconds=0)] == [first.id], (
-            "A worker that gets a message may claim the event before the delay ends."
+            "The delay does not prevent a claim: a worker may claim the event before the delay ends."
         )
         work.webhook_events.postpone([second.id], HOUR)
         work.webhook_events.postpone([], HOUR)
     assert overdue_events(store) == [first.id]
 
 
-def test_an_event_whose_worker_crashed_is_claimed_separately_and_its_crashes_are_counted(store: Records) -> None:
+def test_after_a_worker_crash_the_event_is_claimed_separately_and_the_crash_is_counted(store: Records) -> None:
     keep_events(store, an_event("evt_1"), an_event("evt_2"), an_event("evt_3"))
     event_ids = take_event_ids(store)
     with store.work() as work:
@@ -1178,7 +1182,7 @@ def test_an_event_whose_worker_crashed_is_claimed_separately_and_its_crashes_are
         assert work.webhook_events.crashed_before(event_ids) == []
 
 
-def test_a_reported_failure_wins_over_other_reports(store: Records) -> None:
+def test_a_reported_failure_takes_precedence_over_other_reports(store: Records) -> None:
     case = a_case(store)
     operation = replace(create_operation(store, case, charge="ch_1"), refund_id="re_1")
     money = Money(4900, "EUR")

@@ -85,7 +85,7 @@ class FakePayPal:
         return str(self._refund(charge, amount, status, ids)["id"])
 
     def fail(self, refund: str, status: str = "FAILED", reason: str | None = None) -> None:
-        """Let a refund fail at the bank, so the money stays with the seller."""
+        """Make a refund fail at the bank. Then the seller keeps the money."""
         for row in self.refunds:
             if row["id"] == refund:
                 row.update({"status": status, **({"status_details": {"reason": reason}} if reason else {})})
@@ -255,7 +255,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
         "paypal_reference_id": _charge(row),
         "paypal_reference_id_type": "TXN",
         "transaction_event_code": "T1107",
-        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # as in PayPal's transaction search
+        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # PayPal's search writes +0000, not Z
         "transaction_amount": {**amount, "value": f"-{amount['value']}"},
         "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
     }

@@ -28,7 +28,7 @@ START_VARIABLES = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
 
 
 def needs_new_python(env: Mapping[str, str]) -> bool:
-    """Return True if START_VARIABLES differ from those of this process, because a forked process would ignore the difference."""
+    """Return True if START_VARIABLES have other values in ``env`` than in this process. A forked process would ignore them."""
     return any(env.get(name) != os.environ.get(name) for name in START_VARIABLES)
 
 
@@ -92,9 +92,9 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _exit_status(self, timeout: float | None) -> int | None:
-        """Wait at most `timeout` seconds for the exit status.
+        """Wait at most `timeout` seconds for the exit status. Return None if the process still runs.
 
-        Until the fork server has sent this status, no other process gets the pid.
+        Until the fork server has sent this status, no other process gets the pid, so a signal reaches only this process.
         """
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:

@@ -40,7 +40,7 @@ class CommitGate:
 
 
 def submit_concurrently(group_commit: GroupCommit, gate: CommitGate, submissions: Sequence[Submission]) -> list[Any]:
-    """Submit requests from threads, and return each result or error. The other requests wait until the first commit ends."""
+    """Submit requests from threads, and return each result or error. All requests but the first wait for the first commit."""
 
     def accept(submission: Submission) -> Any:
         try:
@@ -73,7 +73,7 @@ def test_requests_that_wait_during_a_commit_share_the_next_commit(
     assert count_cases(records) == 12
 
 
-def test_concurrent_requests_with_one_key_are_one_case_and_another_body_is_refused(
+def test_concurrent_requests_with_one_key_create_one_case_and_another_body_is_refused(
     records: Records, submissions: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = CommitGate(monkeypatch)

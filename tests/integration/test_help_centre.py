@@ -1,4 +1,4 @@
-"""The help centre: its articles, its search, its languages, and a seller's storefront."""
+"""Tests of the help centre: its articles, its search, its languages, and a seller's storefront."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def with_articles(settings: Settings, folder: Path, **files: str) -> Settings:
 
 @pytest.mark.parametrize("path", ["/", "/s/aurora"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_first_page_starts_with_refund_lookup_and_search(site: Site, path: str, language: str) -> None:
+def test_the_first_page_shows_refund_then_lookup_then_search_then_topics(site: Site, path: str, language: str) -> None:
     page = site.web.get(path, params={"lang": language}).text
     content = page[page.index("<h1") :]
     positions = [content.index(part) for part in ("/refund?", "/lookup?", 'type="search"', 'class="topics"')]
@@ -118,7 +118,7 @@ def test_links_in_an_article_keep_the_language_and_the_seller(site: Site) -> Non
     page = site.web.get("/help/delivery", params={"lang": "de", "seller": "aurora"}).text
     assert 'href="/lookup?lang=de&amp;seller=aurora"' in page
     assert 'href="/lookup?ask=references&amp;lang=de&amp;seller=aurora"' in page
-    assert 'href="/s/aurora/colours.css"' not in page  # the seller has no own colours
+    assert 'href="/s/aurora/colours.css"' not in page  # the seller has set no colours
 
 
 @pytest.mark.parametrize(

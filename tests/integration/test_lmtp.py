@@ -46,7 +46,7 @@ def lmtp(settings: Settings) -> Iterator[smtplib.LMTP]:
         yield lmtp
 
 
-def test_an_accepted_mail_is_a_case(lmtp: smtplib.LMTP, records: Records) -> None:
+def test_an_accepted_mail_creates_a_case(lmtp: smtplib.LMTP, records: Records) -> None:
     assert lmtp.sendmail("ada@example.com", OWN_ADDRESSES, a_mail()) == {}
     assert count_cases(records) == 1
 
@@ -86,7 +86,7 @@ def test_a_mail_with_a_too_large_declared_size_is_refused(lmtp: smtplib.LMTP, re
 
 
 @pytest.mark.parametrize("text", [b"one\rtwo", b"one\ntwo", b"one\n.\nMAIL FROM:<x@y.example>", b"one\0two"])
-def test_ambiguous_line_endings_are_refused(settings: Settings, records: Records, text: bytes) -> None:
+def test_wrong_line_endings_and_nul_are_refused(settings: Settings, records: Records, text: bytes) -> None:
     with running_lmtp_server(settings) as address, socket.create_connection(address) as connection:
         responses = connection.makefile("rb")
         responses.readline()

@@ -38,7 +38,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Yield a folder with a short path for sockets. User `nobody` can enter this folder, but cannot enter `tmp_path`."""
+    """Yield a folder whose path is short enough for sockets. User `nobody` can enter this folder, but not `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         yield Path(name)
@@ -105,7 +105,7 @@ def query_one(url: str, query: str) -> tuple[object, ...] | None:
 
 
 def start_without_parent_death_signal(server: Server) -> subprocess.Popen[bytes]:
-    """Start a server that keeps running after its parent process ends. In a test, it is the leftover of a killed console."""
+    """Start a server that keeps running after its parent process ends, like a server that a killed console left running."""
     user_options = (
         {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
     )

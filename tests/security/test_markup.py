@@ -39,7 +39,7 @@ CORPUS = [
 ]  # fmt: skip
 WORD = "word"
 HOST = "word.example"
-"""A plain text for comparison with texts that contain `evil.example`. Forms refuse both texts as a customer's name."""
+"""The plain text that is compared with texts that contain `evil.example`. Forms refuse a host name as a customer's name."""
 _numbers = count(1)
 
 
@@ -84,7 +84,7 @@ def structure_of(page: str) -> list[tuple[str, ...]]:
 
 
 def pages_with(site: Site, typed: str) -> list[str]:
-    """Type a text into every field, and return every page and e-mail that shows it."""
+    """Type a text into every field, and return every page and e-mail that shows the text."""
     purchase = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
     case = a_case(site.records, State.AWAITING_CONFIRMATION, purchase=purchase)
     request = a_request(purchase, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})

@@ -71,7 +71,7 @@ def test_an_escalation_names_only_the_broken_rules() -> None:
     assert Escalate((RuleResult("full_refund"), broken)).reasons == (broken,)
 
 
-def test_a_state_publishes_its_messages_or_none() -> None:
+def test_a_state_publishes_its_messages_if_it_has_any() -> None:
     assert messages_for(EFFECTS[State.APPROVED]) == (RefundApproved,)
     assert messages_for(EFFECTS[State.WITH_SUPPORT]) == (CaseEmailsDue, SupportNeeded)
     assert messages_for(EFFECTS[State.EXPIRED]) == ()

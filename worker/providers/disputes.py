@@ -8,7 +8,7 @@ from domain.purchases import Dispute
 _PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
 """An open dispute takes precedence over a lost dispute, and a lost dispute over a won dispute.
 
-After a lost dispute the money is gone, even if another dispute was won.
+After a lost dispute, the seller has lost the money, even if another dispute was won.
 """
 
 

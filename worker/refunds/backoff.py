@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from config.settings import Timers
 
-MAX_POLL_DELAY = 1_800.0  # seconds; a provider that works again is polled within half an hour
+MAX_POLL_DELAY = 1_800.0  # maximum seconds between two polls; after an outage, a provider is polled within half an hour
 MAX_RETRY_DELAY = 6 * 3_600.0  # maximum seconds between two operations of one case
 MAX_DOUBLINGS = 16  # with 16 doublings every delay is above its maximum, and more doublings could overflow a float
 

@@ -105,7 +105,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
 def _add_batch_refunds(
     work: UnitOfWork, decision_input: DecisionInput, purchase: Purchase, batch: Sequence[Purchase]
 ) -> DecisionInput:
-    """Add the customer's refunds in this batch to the past refunds, with which the limit of refunds per customer is checked."""
+    """Add the customer's refunds in this batch to the customer's past refunds. The limit of refunds per customer counts both."""
     count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
     return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
 

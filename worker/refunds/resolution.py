@@ -84,7 +84,7 @@ def _record_lookups(
 
 
 def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> None:
-    """Send these operations again, under their keys, and record the results."""
+    """Send these operations again, with the same idempotency keys, and record the results."""
     for batch in context.call_pool.map_all(
         lambda call: provider_client.refund(context, call.operation, until=until), calls
     ):

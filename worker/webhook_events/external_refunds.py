@@ -14,9 +14,9 @@ from worker.context import WorkerContext
 def report_external_refunds(
     context: WorkerContext, events: Sequence[ClaimedEvent], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
 ) -> None:
-    """Create support tasks for events that name a refund which we did not make.
+    """Create a support task for each event that names a refund which Moneyback did not make.
 
-    The events are about payments that we refunded, so the named refund may be a second, external refund.
+    Moneyback has refunded the payments of these events, so the named refund may be a second refund.
     """
     with context.records.work() as work:
         for provider in {event.provider for event in events}:
@@ -49,7 +49,7 @@ def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pendin
 
 
 def _load_own_refunds(work: UnitOfWork, provider: str, events: Sequence[ClaimedEvent]) -> set[str | None]:
-    """Return the refund ids of these events that belong to our own operations."""
+    """Return the ids of the refunds that these events name and that Moneyback made."""
     ids = [refund_id for event in events if (refund_id := event.event.refund_id)]
     return {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
 

@@ -42,7 +42,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/withdraw", methods=READ_METHODS)
 def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
-    """Show the form. The link to the form can fill in fields."""
+    """Show the form. Query parameters of the link can fill in the reference and the e-mail address."""
     values = {"name": "", **forms.prefilled(request, ("reference", "email"))}
     return forms.render_form(page, _TEMPLATE, SubmittedForm(values, forms.new_nonce()), storefront)
 

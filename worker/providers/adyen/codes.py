@@ -16,7 +16,7 @@ CAPABILITIES = Capabilities(
     # Adyen publishes no rate limit for its Checkout API. This limit is our choice; Adyen answers 429 to too many calls.
     calls_per_second=10.0,
     # docs.adyen.com, "Refund": Adyen answers with the status "received" and pays later. The payment
-    # method determines how old a payment may be.
+    # method determines for how long after a payment Adyen can refund it.
     default_route=Route(synchronous=False),
 )
 

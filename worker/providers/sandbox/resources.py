@@ -21,7 +21,7 @@ class Refund(NamedTuple):
     refund_status: RefundStatus
     key: str
     created: datetime | None
-    """None if the reply has no time."""
+    """The time at which the refund was made. None if the sandbox's reply does not contain this time."""
     bank_reference: str | None = None
 
     def result(self) -> Paid | Pending | Failed:

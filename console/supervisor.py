@@ -1,4 +1,4 @@
-"""Starts the services of the local stack, restarts services that crash, and stops all services."""
+"""Starts the services of the local stack, restarts services that crash, and stops all services at the end."""
 
 import os
 import signal
@@ -18,20 +18,23 @@ from console.servers.subprocesses import launch, tail
 __all__ = ["Service", "ServiceError", "Stopped", "Supervisor", "stop_on_signals"]
 
 POLL_INTERVAL = 0.05  # seconds between two checks of the services
-FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; each crash doubles the pause
-STEADY = 30.0  # seconds; if a service ran longer before it crashed, its pause is FIRST_PAUSE again
+FIRST_PAUSE, MAX_PAUSE = (
+    0.5,
+    10.0,
+)  # seconds; the first and the longest pause before a restart; each crash doubles the pause
+STEADY = 30.0  # seconds; if a service ran longer than this before a crash, the next pause is FIRST_PAUSE
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process. It gets the environment of the supervisor and `env`. Without `log`, its log is in the data directory."""
+    """One process. It gets the environment of the supervisor and `env`. If `log` is None, its log is in the data directory."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)  # contains passwords
     restart: bool = True
     log: Path | None = None
-    grace: float = 10.0  # seconds between SIGTERM and SIGKILL
+    grace: float = 10.0  # seconds; the maximum time between SIGTERM and SIGKILL
 
 
 class _Run:
@@ -52,7 +55,7 @@ class _Run:
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Return whether the process has ended. Do not reap it, so that its pid stays reserved and its group can be killed."""
+        """Return whether the process has ended. Do not reap the process, because reap() can kill its group only before that."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):
@@ -60,19 +63,19 @@ class _Run:
         return True
 
     def reap(self) -> int:
-        """Kill the rest of the process group, then reap the ended process."""
+        """Kill the other processes of the group, reap the ended process, and return its exit status."""
         if self.process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):  # macOS does not allow a signal to a group of zombies
                 os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
     def terminate(self) -> None:
-        """Send SIGTERM and do not wait. The supervisor first signals all services, so that they stop in parallel."""
+        """Send SIGTERM to the process, and do not wait. All services get SIGTERM first, so that they end in parallel."""
         if self.process.returncode is None and not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Wait until the process ends, at most `grace` seconds. Then kill its process group."""
+        """Wait at most `grace` seconds until the process ends. Then kill its process group."""
         if self.process.returncode is None and not self.has_ended():
             deadline = time.monotonic() + self.service.grace
             while not self.has_ended() and time.monotonic() < deadline:
@@ -81,7 +84,7 @@ class _Run:
 
 
 class Supervisor:
-    """Starts services, restarts them when they crash, and stops them in reverse order at the end of the `with` block."""
+    """Starts services, and restarts services that crash. At the end of the `with` block, it stops them in reverse order."""
 
     def __init__(self, data_dir: DataDir, report: Callable[[str], None] | None = None) -> None:
         self.data_dir = data_dir
@@ -104,7 +107,10 @@ class Supervisor:
             self._runs.append(_Run(service, service.log or self.data_dir.log(service.name)))
 
     def wait_for(self, service: Service | str, ready: Callable[[], bool], seconds: float = 30.0) -> None:
-        """Wait until `ready()` is true; a refused connection counts as not ready."""
+        """Wait until `ready()` returns True. If `ready()` raises OSError, such as a refused connection, wait longer.
+
+        Raise ServiceError if the service ends, or is not ready after `seconds`.
+        """
         run = self._run(service if isinstance(service, str) else service.name)
         deadline = time.monotonic() + seconds
         while not _is_ready(ready):
@@ -116,7 +122,7 @@ class Supervisor:
         run.crashes_before_ready = run.crashes
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Wait until a stop signal arrives, and call `tick` about once a second.
+        """Wait until a stop signal raises Stopped. Call `tick` about once a second.
 
         Raise ServiceError if a service with `restart=False` ends.
         """
@@ -128,7 +134,7 @@ class Supervisor:
             self._stopping.wait(1)
 
     def run_once(self) -> list[str]:
-        """Reap crashed services, and restart services whose pause is over. Return the names of the restarted services."""
+        """Reap services that crashed, and restart services after their pause. Return the names of the restarted services."""
         with self._lock:
             if self._stopping.is_set():
                 return []
@@ -160,7 +166,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Restart crashed services until stop() has ended all services.
 
-        Do not return earlier, because a service ends when the thread that started it ends.
+        This thread must not end earlier: Linux ends a service if the thread that started the service ends.
         """
         while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()
@@ -190,7 +196,7 @@ class Supervisor:
         return next(run for run in self._runs if run.service.name == name)
 
     def _report(self, sentence: str) -> None:
-        with suppress(OSError, ValueError):  # the terminal or the file was closed
+        with suppress(OSError, ValueError):  # the terminal or the file may be closed
             self._write(sentence)
 
     def _log(self, sentence: str) -> None:

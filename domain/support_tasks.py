@@ -1,10 +1,13 @@
-"""The kinds of support tasks other than the decision about a case."""
+"""The kinds of support tasks. A support task that asks for a decision about a case has none of these kinds."""
 
 from domain.sentence_enum import SentenceEnum
 
 
 class SupportTaskKind(SentenceEnum):
-    """A kind of support task other than the decision about a case. Support reads the sentence of each kind."""
+    """A kind of support task, with the sentence that support reads.
+
+    A support task that asks for a decision about a case has none of these kinds.
+    """
 
     REFUND_AND_DISPUTE = (
         "refund_and_dispute",

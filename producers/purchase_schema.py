@@ -1,4 +1,4 @@
-"""The input model of a purchase: the fields that a seller sends by API or in a file."""
+"""The input model of a purchase. A seller sends these fields by API or in a file."""
 
 import re
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ _MAX_BIGINT = 2**63 - 1  # the largest bigint of PostgreSQL
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
-def _require_text(value: object) -> object:
+def _require_date_and_time(value: object) -> object:
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value):
         raise ValueError("This must be a date and time as text, such as 2026-04-17T14:05:00+02:00.")
     return value
@@ -39,7 +39,7 @@ def _check_range(instant: datetime) -> datetime:
 
 
 def over_https(url: str) -> str:
-    """Return an https URL with a host and without a user name; raise ValueError for any other text."""
+    """Return the URL if it is an https URL with a host and without a user name. Otherwise raise ValueError."""
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
@@ -51,7 +51,7 @@ def over_https(url: str) -> str:
 
 
 def help_address(text: str) -> str:
-    """Return a support contact: an e-mail address or an https URL; raise ValueError for any other text."""
+    """Return the text if it is an e-mail address or an https URL of a support page. Otherwise raise ValueError."""
     if "://" in text:
         return over_https(text)
     return str(_EMAIL.validate_python(text))
@@ -59,7 +59,7 @@ def help_address(text: str) -> str:
 
 _EMAIL = TypeAdapter[str](Email)
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_require_text), AfterValidator(_check_range)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_require_date_and_time), AfterValidator(_check_range)]
 Minor = Annotated[int, Field(strict=True, ge=-_MAX_BIGINT, le=_MAX_BIGINT)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
@@ -90,7 +90,7 @@ class PurchaseDetailsInput(BaseModel):
     subscription: StrictBool = Field(False, repr=False, description="true if the purchase renews automatically")
 
     def of(self) -> PurchaseDetails:
-        """Return the details in the form in which they are stored."""
+        """Return the details as the domain object that is stored."""
         return PurchaseDetails(**self.model_dump())
 
 
@@ -142,7 +142,7 @@ class PurchaseInput(BaseModel):
     )  # fmt: skip
 
     def of(self, seller: str, reference: str) -> Purchase:
-        """Return the purchase in the form in which it is stored."""
+        """Return the purchase as the domain object that is stored."""
         values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
         return Purchase(
             id=uuid4(), seller_id=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values

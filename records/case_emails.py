@@ -23,7 +23,7 @@ select * from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[])) on confl
 _JOINED_CASE = """
 (select cast(h.evidence ->> 'joins' as uuid) from transitions h where h.case_id = t.case_id and h.event = 'found_open_case')
 """
-"""The id of the earlier case about the same purchase, if the case of the e-mail is a duplicate."""
+"""If the case of the e-mail is a duplicate: the id of the earlier case about the same purchase. Otherwise null."""
 
 _QUEUE = LeasedQueue(
     table="case_emails",
@@ -77,19 +77,19 @@ select id, c.bulk, coalesce(c.seller_id, '') as seller_id from overdue join case
 
 @dataclass(frozen=True, slots=True)
 class DueEmail:
-    """One e-mail to send, and the kinds of the e-mails that were sent before about the same case."""
+    """One e-mail to send. ``earlier`` are the kinds of the e-mails that were already sent about the same case."""
 
     case_id: UUID
     kind: EmailKind
     earlier: tuple[EmailKind, ...] = ()
     refund: str | None = None
-    """The payment provider's id of the refund."""
+    """The id of the paid refund at the payment provider. None if no refund is paid."""
     joined: UUID | None = None
-    """The earlier case about the same purchase, if this case is a duplicate. The e-mail reports the earlier case's state."""
+    """If this case is a duplicate: the id of the earlier case about the same purchase. The e-mail is about that case."""
 
 
 class CaseEmails:
-    """The table ``case_emails``. It does not store the text of an e-mail, because the text contains links to the case."""
+    """The table ``case_emails``. It does not contain the texts of e-mails, because the texts contain secret links to cases."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -115,27 +115,29 @@ class CaseEmails:
             self._work.run(_MARK_SENT, **_keys(emails))
 
     def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
-        """Release e-mails that were certainly not sent. A worker can claim them again after ``seconds``."""
+        """End the claims on e-mails that were certainly not sent. After ``seconds``, a worker can claim these e-mails again."""
         if emails:
             self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
     def count_by_purchase(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
-        """Count the "already requested" e-mails of each purchase that were created in the last ``seconds``."""
+        """For each purchase, count the "already requested" e-mails that were created in the last ``seconds``."""
         rows = self._work.run(
             _COUNT_BY_PURCHASE, purchase_ids=list(purchases), kind=EmailKind.ALREADY_REQUESTED, seconds=seconds
         )
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the address of each case. Also count the "not found" e-mails of each address in the last ``seconds``."""
+        """Return the address key of each case. Also count the "not found" e-mails to each address key in the last ``seconds``."""
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 
     def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
-        """Store that an e-mail bounced, and create a support task. Return False if the e-mail bounced before or was never sent.
+        """Store that an e-mail bounced, and create a support task.
 
-        ``why`` is the mail server's text. Only its status code, such as 5.1.1 (RFC 3463), is stored, because the text can
-        contain an e-mail address.
+        Return False, and store nothing, if the bounce was stored before or if no worker has claimed the e-mail.
+
+        ``why`` is the mail server's text. The text can contain an e-mail address, so only its status code is stored, such as
+        5.1.1 (RFC 3463).
         """
         row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind).one_or_none()
         if row is None:
@@ -152,7 +154,7 @@ class CaseEmails:
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Find cases with an e-mail that has been unsent for ``seconds``. Return at most ``limit`` items (bulk, seller, case)."""
+        """Find at most ``limit`` cases with an e-mail that has been unsent for ``seconds``. Return (bulk, seller id, case id)."""
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 

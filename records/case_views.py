@@ -41,12 +41,12 @@ select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
   from cases c join refund_operations o on o.case_id = c.id and o.status = 'paid'
  where c.state = 'refunded' order by c.received_at desc limit :limit
 """
-"""The milliseconds from a request's acceptance until its refund was recorded as paid, for the newest refunded cases."""
+"""For each of the newest refunded cases: the milliseconds from its receipt until its refund was recorded as paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """A case with its seller, its purchase, its statutory withdrawal and its latest reasons. The API has the same field names."""
+    """A case with its seller, purchase, statutory withdrawal and latest reasons. The API uses the names of these fields."""
 
     id: UUID
     state: State
@@ -73,16 +73,16 @@ class CaseView:
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
-    """True if the purchase renews automatically: a subscription, or a renewal of a subscription."""
+    """True if the purchase renews automatically, or is itself a renewal of a subscription."""
     declared_by: str | None
-    """The consumer's name in the statutory withdrawal. ``statement`` and ``declared_at`` also belong to the withdrawal."""
+    """The consumer's name in the statutory withdrawal. The next two fields also belong to the statutory withdrawal."""
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]
 
 
 class CaseViews:
-    """Cases, read without locks."""
+    """Reads cases without locks on their rows."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -92,11 +92,11 @@ class CaseViews:
         return self.get_many([case]).get(case)
 
     def get_many(self, cases: Sequence[UUID]) -> dict[UUID, CaseView]:
-        """Return these cases by id."""
+        """Return the cases with these ids. The keys are the ids; an unknown id is left out."""
         return {row.id: _view(row) for row in self._work.run(_SELECT_BY_ID, ids=list(cases))} if cases else {}
 
     def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
-        """Return at most ``limit`` cases in this state and of this seller, the newest first. None means any state or seller."""
+        """Return the newest cases of this seller in this state, at most ``limit``. None means any state, or any seller."""
         return [_view(row) for row in self._work.run(_SEARCH, state=state, seller_id=seller, limit=limit)]
 
     def counts(self) -> dict[str, int]:
@@ -104,7 +104,7 @@ class CaseViews:
         return {row.state: row.cases for row in self._work.run(_COUNT_BY_STATE)}
 
     def latencies(self, limit: int) -> list[float]:
-        """Return, for at most ``limit`` of the newest refunded cases, the milliseconds from acceptance to refund."""
+        """Return the milliseconds from receipt to recorded refund, for at most ``limit`` of the newest refunded cases."""
         return [float(row.ms) for row in self._work.run(_SELECT_LATENCIES, limit=limit)]
 
 

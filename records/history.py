@@ -1,4 +1,4 @@
-"""Store the history of cases: append-only and hash-chained. One statement inserts a transition and updates its case."""
+"""Store the history of cases. It is append-only and hash-chained. One statement inserts transitions and updates cases."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Write each transition and update its case, unless another worker has moved or leased the case after the caller read it."""
+"""Write each transition and update its case. Do neither if another worker moved or leased the case after the caller read it."""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
@@ -74,7 +74,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
-    """A case's state and its whole history, so that the audit can compare them."""
+    """A case's state and all rows of the case's history, so that the audit can compare the state with the rows."""
 
     id: UUID
     state: str
@@ -91,10 +91,10 @@ class History:
         self._support_tasks, self._case_emails, self._outbox = SupportTasks(work), CaseEmails(work), Outbox(work)
 
     def record(self, transitions: Sequence[Transition]) -> set[UUID]:
-        """Record these transitions with the effects of the new states: messages, e-mails and support tasks.
+        """Record these transitions, and the effects of the new states: messages, e-mails and support tasks.
 
-        Return the cases that moved. If another worker has moved or leased a case after the caller read it, the case does
-        not move, and nothing is stored for it. ``transitions`` must contain each case at most once.
+        Return the ids of the cases whose transition was recorded. If another worker moved or leased a case after the caller
+        read the case, nothing is stored for this case. ``transitions`` must contain each case at most once.
         """
         if not transitions:
             return set()
@@ -127,12 +127,12 @@ class History:
         return [HistoryRow(*row) for row in self._work.run(_SELECT_BY_CASE, case_id=case)]
 
     def with_evidence(self, cases: Sequence[UUID], name: str) -> set[UUID]:
-        """Return the cases that have a transition with evidence of this name."""
+        """Return the ids of those cases that have a transition with evidence of this name."""
         rows = self._work.run(_SELECT_WITH_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id for row in rows}
 
     def stream_all(self) -> Iterator[CaseHistory]:
-        """Yield every case with its history. Only a limited number of rows is in memory at a time."""
+        """Yield every case with its history. The rows are read in parts, so that memory is sufficient for any number of cases."""
         history: list[HistoryRow] = []
         case = None
         for row in self._work.stream(_SELECT_ALL):
@@ -146,7 +146,7 @@ class History:
             yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
 
     def _due_in(self, transition: Transition) -> float | None:
-        """Return the seconds until the sweep enqueues the case again, or None if the new state has no timeout."""
+        """Return the seconds until the sweep acts on the case, or None if the new state has no timeout."""
         if transition.due_in is not None:
             return transition.due_in
         timeout = EFFECTS[transition.to_state].timeout

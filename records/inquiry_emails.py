@@ -1,8 +1,7 @@
 """Store inquiry e-mails: e-mails that belong to no case, such as an e-mail with a purchase lookup link.
 
-A row records whether the e-mail was claimed and sent, and whether the link in the e-mail was opened. The purchases are looked
-up by a worker and not by the web server. The response time of the web server therefore does not reveal whether an address is
-known.
+A row records whether the e-mail was claimed and sent, and whether the customer opened its link. A worker looks the purchases
+up, not the web server. Therefore the response time of the web server does not reveal whether an address has purchases.
 """
 
 from collections import Counter
@@ -91,22 +90,22 @@ class InquiryEmail:
     id: UUID
     kind: InquiryEmailKind
     to: str
-    """The e-mail address of the purchases. If no purchase was found, the address that the customer typed or wrote from."""
+    """The address of the purchases. If no purchase was found: the address in the customer's form, or the sender of the mail."""
     locale: str
     thread: str | None
-    """The Message-ID of the customer's mail, if the e-mail replies to a mail."""
+    """The Message-ID of the customer's mail. None if the customer used a form."""
     purchases: tuple[PurchaseWithDetails, ...]
 
 
 class InquiryLink(NamedTuple):
-    """The language of an inquiry e-mail, and whether the link in the e-mail can be opened."""
+    """The language of an inquiry e-mail, and whether the customer can open its link now."""
 
     locale: str
     opens: bool
 
 
 class InquiryEmails:
-    """The table ``inquiry_emails``. The link in an e-mail is not stored."""
+    """The table ``inquiry_emails``. The table does not contain the link in the e-mail."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -120,9 +119,9 @@ class InquiryEmails:
         thread: str | None = None,
         reference: str | None = None,
     ) -> UUID:
-        """Store that an e-mail is due, and return its id. The call takes the same time for known and unknown addresses.
+        """Store that an e-mail is due, and return the e-mail's id. The call does not look the address up.
 
-        ``reference`` is for the kind ``purchase`` only.
+        Only an e-mail of the kind ``purchase`` has a ``reference``.
         """
         id_ = uuid4()
         self._work.run(
@@ -142,7 +141,7 @@ class InquiryEmails:
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
         """Claim the unsent inquiry e-mails with these ids for ``seconds``. Look up the purchases for each e-mail.
 
-        An e-mail is deleted if its address has already got the daily maximum of e-mails of this kind.
+        Delete an e-mail if its address already got the maximum number of e-mails of this kind in the last 24 hours.
         """
         rows = list(self._work.run(_CLAIM, ids=list(ids), seconds=seconds))
         to_look_up = [row.id for row in rows if row.kind in _KINDS_WITH_PURCHASES]
@@ -161,7 +160,7 @@ class InquiryEmails:
         return purchases
 
     def _delete_above_limit(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Delete the e-mails that exceed the daily limit for their address, and return the ids of these e-mails."""
+        """Delete the e-mails that exceed the daily limit of an address, and return the ids of the deleted e-mails."""
         if not ids:
             return set()
         due: Counter[tuple[str, str]] = Counter()
@@ -175,7 +174,7 @@ class InquiryEmails:
         return above_limit
 
     def _store_purchases(self, emails: Sequence[InquiryEmail]) -> None:
-        """Store the purchases that were found, because the page behind the link shows them later."""
+        """Store which purchases were found. The page that the link opens shows these purchases later."""
         if emails:
             pairs = [(email.id, purchase.id) for email in emails for purchase in email.purchases]
             self._work.run(
@@ -193,7 +192,7 @@ class InquiryEmails:
             self._work.run(_MARK_SENT, ids=list(ids))
 
     def release(self, ids: Sequence[UUID], *, seconds: float) -> None:
-        """Release inquiry e-mails that were certainly not sent. A worker can claim them again after ``seconds``."""
+        """End the claims on e-mails that were certainly not sent. After ``seconds``, a worker can claim these e-mails again."""
         if ids:
             self._work.run(_RELEASE, ids=list(ids), seconds=seconds)
 
@@ -202,7 +201,7 @@ class InquiryEmails:
         return [row.id for row in self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)]
 
     def link(self, email: UUID) -> InquiryLink | None:
-        """Return the language of an e-mail, and whether its link can be opened. Return None if no e-mail has this id."""
+        """Return the e-mail's language, and whether its link can be opened now. Return None if no e-mail has this id."""
         row = self._work.run(_SELECT_LINK, id=email).one_or_none()
         return None if row is None else InquiryLink(row.locale, bool(row.can_open))
 
@@ -231,10 +230,10 @@ def _inquiry_email(row: Row[*tuple[Any, ...]], matches: Sequence[PurchaseWithDet
 
 
 def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address: str) -> list[PurchaseWithDetails]:
-    """Return the purchases of the mailbox ``address``. If this mailbox has none, return those of the first purchase's mailbox.
+    """Return the purchases with this address. If there are none, return the purchases with the first purchase's address.
 
-    Two mailboxes have the same e-mail key if their addresses differ only in ``ß`` and ``ss``. An e-mail never shows the
-    purchases of two mailboxes.
+    Two addresses have the same e-mail key if they differ only in ``ß`` and ``ss``. So ``purchases`` can contain both addresses,
+    but they can belong to two customers. An e-mail shows only the purchases of one address.
     """
     mailboxes = {purchase.email.lower() for purchase in purchases}
     first_mailbox = next((purchase.email.lower() for purchase in purchases), None)

@@ -1,6 +1,6 @@
 """Build the SQL of leased queues.
 
-A leased queue is a table. A worker claims rows of the table for some seconds, processes them and marks them as done.
+A leased queue is a table. A worker claims rows of the table for some seconds, processes the rows, and marks the rows as done.
 """
 
 from collections.abc import Mapping
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedQueue:
-    """One leased queue. A row is free if it is not done and has no valid claim."""
+    """One leased queue. A row is free if the row is not done and no worker has a valid claim on the row."""
 
     table: str
     key: Mapping[str, str]
-    """The key columns with their types. A statement takes the values of a key column as an array, such as ``ids`` for ``id``."""
+    """The key columns and their types. The parameter for the column ``id`` is the array ``ids``, and so on."""
     done_at: str
     queue: str
-    """The queue in the broker. Each message contains ids, and the worker that receives the message claims the rows."""
+    """The name of the queue in the broker. A message contains ids. The worker that receives the message claims the rows."""
     message_id: str
-    """The SQL expression for the id in the message about a row."""
+    """The SQL expression for the id that a message contains for a row."""
     fenced: bool = False
     """True if only the worker with the valid claim may mark a row as done.
 
-    The array ``claimed_untils`` contains the end of each claim, which identifies the claim.
+    The parameter ``claimed_untils`` of ``done()`` contains the end of each claim. The end identifies the claim.
     """
 
     def claim(self, condition: str, returning: str) -> str:
-        """Return the statement that claims, for ``seconds``, the free rows that meet ``condition``."""
+        """Return the statement that claims the free rows that meet ``condition``. The claims are valid for ``seconds``."""
         key = ", ".join(self.key)
         return f"""
 update {self.table} t set claimed_until = now() + make_interval(secs => :seconds)
@@ -42,7 +42,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that moves the end of a claim to ``seconds`` from now, for rows that are not done."""
+        """Return the statement that ends the claims on rows in ``seconds`` from now. It does not change rows that are done."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"
@@ -50,9 +50,9 @@ returning {returning}
     def overdue(self) -> str:
         """Return the query for at most ``limit`` ids of rows that are free and older than ``seconds``.
 
-        Rows with a message in the outbox are left out, because otherwise each sweep would enqueue the same rows again.
-        The query uses ``except``. With ``not exists``, PostgreSQL chose a plan that is fast only for an empty outbox. The
-        query then took seconds with 20,000 messages in the outbox.
+        Rows with a message in the outbox are left out. Otherwise each sweep would enqueue the same rows again.
+        The query uses ``except`` and not ``not exists``. With ``not exists``, PostgreSQL chose a plan that is fast only for
+        an empty outbox: with 20,000 messages in the outbox, the query took seconds.
         """
         return f"""
 select {self.message_id} as id from {self.table}

@@ -1,4 +1,7 @@
-"""Store the outbox: the messages that are due. The transaction that makes a message due stores it, and the relay publishes it."""
+"""Store the outbox: the messages that are due.
+
+The transaction that makes a message due also stores the message in the outbox. After the commit, the relay publishes the message.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,7 +10,7 @@ from domain.messages import WORK_QUEUES, WorkItems
 from records.transaction import Transaction
 
 CHANNEL = "moneyback_outbox"
-"""The PostgreSQL notification channel that wakes the relay at a commit."""
+"""The PostgreSQL notification channel. A commit with new messages notifies the relay on this channel."""
 
 _INSERT = """
 insert into outbox (queue, bulk, seller_id, item_id)
@@ -38,9 +41,9 @@ with recursive seller as (
 )
 select t.item_id, p.seller_id from taken t join picked p using (id) order by t.id
 """
-"""Take the items for one message. Sellers with waiting items take turns, so that each gets an equal share of the ``room`` items.
+"""Take at most ``room`` items for one message. Sellers take turns, so that each seller gets an equal share of the message.
 
-The query goes through the index from seller to seller: one index scan for each seller, however many items a seller has.
+The query reads the index from seller to seller. It makes one index scan for each seller, even if a seller has many items.
 """
 
 _SELECT_QUEUES = """
@@ -51,7 +54,7 @@ with recursive q as (
 )
 select queue from q where queue is not null
 """
-"""The queues with waiting messages, with one index scan for each queue."""
+"""Find the queues that have messages in the outbox, with one index scan for each queue."""
 
 _SELECT_BACKLOG = """
 select queue, count(*) as waiting, extract(epoch from now() - min(created_at)) as oldest from outbox group by queue
@@ -73,7 +76,7 @@ class Outbox:
         self._work = work
 
     def enqueue(self, messages: Sequence[tuple[type[WorkItems], UUID]]) -> None:
-        """Store that messages about these cases are due, and wake the relay at the commit."""
+        """Store that messages about these cases are due, and wake the relay after the commit. Each item is (message, case id)."""
         if messages:
             self._work.run(
                 _INSERT, queues=[message.queue for message, _ in messages], ids=[case for _, case in messages]
@@ -81,7 +84,7 @@ class Outbox:
             self.wake()
 
     def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """Store that messages are due, unless they are in the outbox already. Each is a tuple (message, bulk, seller, id)."""
+        """Store that messages are due, except those already in the outbox. Each item is (message, bulk, seller id, item id)."""
         if messages:
             self._work.run(
                 _INSERT_IF_ABSENT,
@@ -97,18 +100,19 @@ class Outbox:
         self._work.notifies = True
 
     def take(self, queue: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
-        """Remove at most ``room`` items of a queue from the outbox. Return each item's id with its seller.
+        """Remove at most ``room`` items of a queue from the outbox. Return the id and the seller of each item.
 
-        Sellers take turns. Only sellers whose ids follow ``after`` are considered, or all sellers if ``after`` is None.
+        Sellers take turns. Take only items of sellers whose ids are greater than ``after``. If ``after`` is None, take items
+        of all sellers.
         """
         rows = self._work.run(_TAKE, queue=queue, room=room, after=after, bulk=bulk)
         return [(row.item_id, row.seller_id) for row in rows]
 
     def queues(self) -> set[str]:
-        """Return the queues with waiting messages."""
+        """Return the names of the queues that have messages in the outbox."""
         return {row.queue for row in self._work.run(_SELECT_QUEUES)}
 
     def backlog(self) -> dict[str, tuple[int, float]]:
-        """Return, for each queue, the number of waiting messages and the age of the oldest message in seconds."""
+        """Return, for each queue, the number of messages in the outbox, and the age of the oldest message in seconds."""
         waiting = {row.queue: (row.waiting, float(row.oldest)) for row in self._work.run(_SELECT_BACKLOG)}
         return {queue: waiting.get(queue, (0, 0.0)) for queue in WORK_QUEUES}

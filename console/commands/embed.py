@@ -1,4 +1,4 @@
-"""`moneyback embed`: prints a text for a seller's own support page. The text describes the current refund policy."""
+"""`moneyback embed`: prints a text for a seller's own support page. The text describes the seller's current refund policy."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,7 +57,7 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences for each category. The sentences for None are used if support reviews each request of the seller.
+"""The sentences for each category of a refund policy. None: support reviews each request of the seller.
 
 No sentence promises more than the policy allows.
 """
@@ -117,7 +117,7 @@ def embed(
 
 
 def sentences(seller: Seller, policy: Policy | None, translations: Translator) -> list[str]:
-    """Return the sentences that describe the seller's refund policy, in the language of ``translations``."""
+    """Return sentences in the language of ``translations``. They describe the seller's refund policy."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
     no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
     if automatic is None:
@@ -140,7 +140,7 @@ def as_text(sentences: list[str], translations: Translator, address: str) -> str
 
 
 def as_html(sentences: list[str], translations: Translator, address: str) -> str:
-    """Return the sentences and the link as HTML elements without styles, so that the seller's page styles the elements."""
+    """Return the sentences and the link as HTML without styles. So the styles of the seller's page apply."""
     text = escape(_joined(sentences, translations))
     link = f'<a href="{escape(address)}">{escape(translations.gettext(LINK))}</a>'
     return f'<div lang="{translations.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'

@@ -7,7 +7,7 @@ from producers.web.pages.case_copy import HEADLINES
 
 
 def page() -> str:
-    """Return the page of the states and the transitions."""
+    """Return the page docs/states.md as text."""
     event, first = INITIAL
     arrows = [
         f"[*] --> {first}: {event}",
@@ -20,24 +20,24 @@ def page() -> str:
     ]
     return document(
         "The states of a case",
-        "A case is in one of these states, and only the transitions of this diagram are possible. The text at an arrow is the "
-        "event. Each transition is a row of the case's history.",
+        "A case is in one of these states. Only the transitions in this diagram are possible. The text at an arrow is the "
+        "event that causes the transition. Each transition is recorded as a row of the case's history.",
         "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {arrow}" for arrow in arrows), "```"]),
         "## State by state",
-        table(("state", "what the customer reads", "effects", "events", "timeout"), rows),
+        table(("state", "heading for the customer", "queues and e-mail", "events and next states", "timeout"), rows),
         "## Sets of states",
         table(
-            ("set", "states"),
+            ("set of states", "states"),
             [(meaning, ", ".join(f"`{s}`" for s in State if s in states)) for meaning, states in _SETS.items()],
         ),
     )
 
 
 _SETS = {
-    "worker states: a worker must act next; for an overdue case, the sweep publishes the message again": WORKER_STATES,
+    "worker states: a worker must act next; for an overdue case, the sweep publishes a message": WORKER_STATES,
     "waiting states: the customer or support must act next": WAITING_STATES,
     "final states: no further action is needed": FINAL_STATES,
-    "open states: a second request for the same purchase joins the case": OPEN_STATES,
+    "open states: a second request for the same purchase is a duplicate": OPEN_STATES,
 }
 
 
@@ -59,4 +59,4 @@ def _timeout(state: State) -> str:
     if effects.timeout is None:
         return "–"
     action = f"sends the case to `{effects.resend.queue}`" if effects.resend else "ends the case"
-    return f"the sweep {action} after `MONEYBACK_{effects.timeout.upper()}`"
+    return f"after `MONEYBACK_{effects.timeout.upper()}`, the sweep {action}"

@@ -1,4 +1,4 @@
-"""Sends signed webhooks. Each webhook is repeated until the receiver acknowledges it, or until ten attempts have failed."""
+"""Sends signed webhooks. If the receiver does not acknowledge a webhook, it is sent again, with at most ten attempts."""
 
 import asyncio
 import hmac
@@ -16,7 +16,7 @@ from console.sandbox.events import Event
 from console.sandbox.ledger import Ledger
 from console.sandbox.responses import encode
 
-# The pause before each attempt, in units of Times.again. With a unit of 1 second, ten attempts take about nine minutes.
+# The pause before each attempt, in multiples of Times.again. If Times.again is 1 second, ten attempts take about nine minutes.
 PAUSES = (
     0,
     1,
@@ -29,7 +29,7 @@ PAUSES = (
     128,
     256,
 )
-TIMEOUT = 5.0  # seconds within which the receiver must respond
+TIMEOUT = 5.0  # seconds; if the receiver does not respond in this time, the attempt fails
 CONCURRENCY = 32  # the maximum number of webhooks sent at the same time; asyncio runs at most 32 threads
 DAY = 86_400
 
@@ -38,14 +38,14 @@ _FALSE_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.wo
 
 
 class SignedWebhook(NamedTuple):
-    """One POST: the body and its signature header."""
+    """The body and the signature header of one POST request. ``signature`` is None if the header is left out."""
 
     body: bytes
     signature: str | None
 
 
 class Webhooks(NamedTuple):
-    """The receiver's URL and the secrets. Several secrets, separated by commas, make several signatures."""
+    """The receiver's URL, and one secret or several secrets separated by commas. Each secret makes one signature."""
 
     url: str
     secrets: str
@@ -59,9 +59,10 @@ class Webhooks(NamedTuple):
         return SignedWebhook(body, self.signature(body, at))
 
     def invalid_webhooks(self, event: Event, at: int) -> Iterator[SignedWebhook]:
-        """Yield webhooks with the event's id and an invalid signature.
+        """Yield four webhooks with the event's id, a false status and no valid signature.
 
-        The signature is missing, made with another secret, made for another body, or too old.
+        1. Without a signature. 2. With a signature by another secret. 3. With the signature of another body. 4. With a
+        signature that is a day old.
         """
         kind, status = _FALSE_STATUS[event.type.partition(".")[0]]
         body = encode(event._replace(type=kind, data=event.data | {"status": status}).document()).encode()
@@ -72,7 +73,7 @@ class Webhooks(NamedTuple):
 
 
 class WebhookSender:
-    """Sends the events of the outbox, and records in the journal whether an event arrived or all attempts failed."""
+    """Sends the events of the sandbox's outbox. Records in the journal whether an event arrived or all attempts failed."""
 
     def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
@@ -80,7 +81,7 @@ class WebhookSender:
         self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)
 
     async def run(self) -> None:
-        """Send events until the task is cancelled. After a restart, unfinished events are sent again from the first attempt."""
+        """Send events until the task is cancelled. After a restart, unfinished events again get ten attempts."""
         outbox = self._ledger.store.outbox
         events: asyncio.Queue[Event] = asyncio.Queue()
         outbox.on_event = events.put_nowait
@@ -91,14 +92,14 @@ class WebhookSender:
                 tasks.create_task(self._deliver(await events.get()))
 
     async def _deliver(self, event: Event) -> None:
-        while (delay := self._due_at(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
+        while (delay := self._due_at(event) - time.time()) > 0:  # noqa: ASYNC110  # sleep() can end a little early
             await asyncio.sleep(delay)
         arrived = False
         for pause in PAUSES:
             await asyncio.sleep(self._times.again * pause)
             if arrived := await asyncio.to_thread(self._try, event):
                 break
-        with suppress(OSError):  # if the disk is full, the event is sent again after a restart
+        with suppress(OSError):  # if the disk is full, the event stays unfinished, and is sent again after a restart
             self._ledger.record_webhook(event, arrived=arrived)
 
     def _due_at(self, event: Event) -> float:
@@ -106,7 +107,7 @@ class WebhookSender:
         return event.at + (self._times.turn + self._times.late if waits else 0)
 
     def _try(self, event: Event) -> bool:
-        """Send the webhooks of the event once. Return whether the receiver acknowledged every valid webhook."""
+        """Make one attempt to send the event's webhooks. Return whether the receiver acknowledged every valid webhook."""
         webhook_mode = behaviour_of(event.charge).webhook_mode
         now = int(time.time())
         if webhook_mode is WebhookMode.INVALID_SIGNATURE:

@@ -1,7 +1,8 @@
-"""Collects evidence of who sent a mail: DKIM signatures, DMARC policies, and results that the mail server wrote into headers.
+"""Collects evidence of who sent a mail.
 
-The evidence is only stored with the mail, and no decision depends on it. Whoever sent the mail, Moneyback sends the
-confirmation link only to the e-mail address of the purchase.
+The evidence has three sources: DKIM signatures, DMARC policies, and results that our mail server wrote into headers. The evidence
+is stored, but Moneyback makes no decision with it. Moneyback sends the confirmation link only to the e-mail address of the
+purchase, even if another person sent the mail.
 """
 
 import re
@@ -17,14 +18,14 @@ import dns.exception
 import dns.resolver
 
 LOOK_UP_SECONDS = 2.0  # the maximum time of one DNS lookup, with all servers and retries
-DNS_PAUSE_SECONDS = 60.0  # the pause between a timeout and the next lookup: mails must not wait for a failed DNS server
+DNS_PAUSE_SECONDS = 60.0  # the pause without lookups after a timeout, so that mails do not wait for a failed DNS server
 MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
 """The limits for a DKIM check: bytes of the mail, bytes of its headers, and spaces or tabs in a row.
 
 The library dkimpy takes minutes for some mails above these limits.
 """
 MAX_RESULTS_LENGTH = 4_000  # the maximum number of characters that are read from one header Authentication-Results
-MAX_SIGNATURES = 3  # at most this many signatures of a mail are checked; the sender and a mailing service can both sign
+MAX_SIGNATURES = 3  # the maximum number of checked signatures; the sender and a mailing service can both sign a mail
 MAX_TREE_WALK_LOOKUPS = 8  # the maximum number of DNS lookups for the DMARC policy of one domain (RFC 9989, 4.10)
 POLICIES = {"none", "quarantine", "reject"}
 
@@ -43,7 +44,10 @@ LookUpText = Callable[[str], str | None]
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name. If the name has no such record, return its first TXT record, or None."""
+    """Return the DKIM or DMARC record of a DNS name.
+
+    If the name has only other TXT records, return the first of them. If the name has no TXT record, return None.
+    """
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -52,7 +56,7 @@ def look_up_text(name: str) -> str | None:
         raise TimeoutError(f"No DNS server answered: {type(error).__name__}.") from None
     records = [b"".join(record.strings).decode("latin-1") for record in answer]
     if sum(record.startswith("v=DMARC1") for record in records) > 1:
-        return None  # several policies count as no policy (RFC 9989, 4.10)
+        return None  # a name with several policies counts as a name without a policy (RFC 9989, 4.10)
     return next((record for record in records if record.startswith(("v=DKIM1", "v=DMARC1"))), next(iter(records), None))
 
 
@@ -83,7 +87,7 @@ class SenderAuthenticator:
             return evidence | {"dkim": "policy"}
         try:
             return evidence | self._authenticate(raw, sender)
-        except Exception:  # noqa: BLE001 - anyone can write a mail, and the library raises undocumented errors
+        except Exception:  # noqa: BLE001 - the mail can contain anything, and dkimpy raises undocumented errors
             return evidence | {"dkim": "permerror"}
 
     def _authenticate(self, raw: bytes, sender: str) -> dict[str, str]:
@@ -98,7 +102,7 @@ class SenderAuthenticator:
         return {"dkim": "pass", "signed_by": aligned_domain or valid_domains[0], "dmarc": dmarc}
 
     def _check_signatures(self, raw: bytes) -> list[tuple[str, str]]:
-        """Return the result and the domain of each DKIM signature. Check only the first MAX_SIGNATURES signatures."""
+        """Check the first MAX_SIGNATURES DKIM signatures. Return the result and the domain of each checked signature."""
         signatures = []
         for number in range(MAX_SIGNATURES):
             verifier = dkim.DKIM(raw, minkey=1024)
@@ -109,7 +113,7 @@ class SenderAuthenticator:
                 result = "pass" if verifier.verify(number, dnsfunc=lookups.look_up_key) else "fail"
             except dkim.ValidationError:
                 result = "fail"
-            except Exception:  # noqa: BLE001 - the library raises undocumented errors
+            except Exception:  # noqa: BLE001 - dkimpy raises undocumented errors
                 result = "permerror"
             fields = verifier.signature_fields or {}
             domain = fields.get(b"d", b"").decode("ascii", "replace").casefold()
@@ -129,7 +133,7 @@ class SenderAuthenticator:
             aligned_domain = next(
                 (domain for domain in valid_domains if _is_aligned(domain, sender_domain, policies, strict=strict)), ""
             )
-        except Exception:  # noqa: BLE001 - the record of a policy can contain anything
+        except Exception:  # noqa: BLE001 - a DNS record can contain anything
             return "permerror", ""
         if lookups.timed_out:
             return "temperror", aligned_domain
@@ -138,7 +142,7 @@ class SenderAuthenticator:
         return ("pass" if aligned_domain else "fail"), aligned_domain
 
     def _receiver_results(self, head: bytes) -> dict[str, str]:
-        """Return the results of the receiving mail server.
+        """Return the results that the receiving mail server wrote.
 
         Read only the headers above the first header Received. The sender of the mail may have written all headers below it
         (RFC 8601, 5 and 7.1).
@@ -154,7 +158,7 @@ class SenderAuthenticator:
         return {method[:20]: result[:20] for results in receiver_results for method, result in results[:10]}
 
     def look_up(self, name: str) -> str | None:
-        """Return the TXT record of a DNS name. For DNS_PAUSE_SECONDS after a timeout, raise TimeoutError without a lookup."""
+        """Return the TXT record of a DNS name. After a timeout, make no lookup for DNS_PAUSE_SECONDS, and raise TimeoutError."""
         if monotonic() < self._paused_until:
             raise TimeoutError
         try:
@@ -165,9 +169,9 @@ class SenderAuthenticator:
 
 
 def _parse_results(value: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the server name from a header Authentication-Results, and each method with its result (RFC 8601, 2.2).
+    """Parse a header Authentication-Results (RFC 8601, 2.2). Return the name of the mail server, and each method with its result.
 
-    Return an empty name if the header is malformed.
+    If the header is malformed, return an empty name and no results.
     """
     first, *parts = _RESULT_PART.findall(_without_comments(value[:MAX_RESULTS_LENGTH])) or [""]
     authserv_id = _AUTHSERV_ID.fullmatch(first)
@@ -179,7 +183,7 @@ def _parse_results(value: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _without_comments(value: str) -> str:
-    """Return a header value without its comments, which can be nested (RFC 5322, 3.2.2).
+    """Return a header value without its comments. Comments can be nested (RFC 5322, 3.2.2).
 
     Return an empty text if a comment or a quoted text has no end.
     """
@@ -213,13 +217,13 @@ class _DnsLookups:
 
 
 class _DmarcPolicies:
-    """The DMARC policies that apply to one mail. A DNS tree walk finds the policies (RFC 9989, 4.10)."""
+    """Finds the DMARC policies that apply to one mail, with a DNS tree walk (RFC 9989, 4.10)."""
 
     def __init__(self, look_up: LookUpText) -> None:
         self._tags = cache(lambda name: _parse_policy(look_up(f"_dmarc.{name}") or ""))
 
     def find(self, domain: str) -> dict[str, str]:
-        """Return the tags of the policy for mails from a domain. The result is empty if there is no usable policy."""
+        """Return the tags of the policy for mails from this domain. If the domain has no valid policy, return no tags."""
         policy = (
             self._tags(domain)
             or self._tags(self.organizational_domain(domain))
@@ -228,7 +232,10 @@ class _DmarcPolicies:
         return policy if policy.get("p") in POLICIES or "rua" in policy else {}
 
     def organizational_domain(self, domain: str) -> str:
-        """Return the organizational domain of a domain, or the domain itself if no domain above it has a policy."""
+        """Return the organizational domain of a domain.
+
+        If neither the domain nor a parent domain has a policy, return the domain itself.
+        """
         policies = self._walk_tree(domain)
         for name, tags in policies.items():
             if tags.get("psd") == "n":
@@ -239,7 +246,7 @@ class _DmarcPolicies:
         return [domain, *policies][-1]
 
     def _walk_tree(self, domain: str) -> dict[str, dict[str, str]]:
-        """Return the policies of a domain and of the domains above it, the longest name first."""
+        """Return the policies of a domain and of its parent domains. The longest name comes first."""
         labels = domain.split(".")
         policies = {}
         for length in (len(labels), *range(min(len(labels), MAX_TREE_WALK_LOOKUPS) - 1, 0, -1)):
@@ -252,7 +259,7 @@ class _DmarcPolicies:
 
 
 def _parse_policy(record: str) -> dict[str, str]:
-    """Return the tags of a DMARC policy (RFC 9989, 4.7 and 4.8). The result is empty if the record is not a policy."""
+    """Return the tags of a DMARC policy (RFC 9989, 4.7 and 4.8). If the record is not a policy, return no tags."""
     pairs = [part.partition("=") for part in record.split(";")]
     (name, _, version), *_ = pairs
     if (name.strip(), version.strip()) != ("v", "DMARC1"):

@@ -1,4 +1,4 @@
-"""ASGI middleware: security headers, the check for cross-site forms, the limit of body sizes, and the error page."""
+"""ASGI middleware: it adds security headers, refuses cross-site forms, limits the size of bodies, and sends an error page."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,9 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.web.problems import ProblemCode, problem_response
 
-MAX_BODY_BYTES: Final = 64 * 1024  # a comment has up to 4,000 characters, each up to 12 bytes in percent-encoding
+MAX_BODY_BYTES: Final = (
+    64 * 1024
+)  # a comment has at most 4,000 characters; percent-encoding makes at most 12 bytes of each
 MAX_WEBHOOK_BYTES: Final = 256 * 1024  # a provider can send many events in one webhook
-MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # about 100,000 requests; they are read line by line
+MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # about 100,000 refund requests; the body is read line by line
 _MAX_BYTES_BY_PATH: Final = {"/v1/webhooks/": MAX_WEBHOOK_BYTES, "/v1/refund-requests/bulk": MAX_BULK_BYTES}
 
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
@@ -24,11 +26,11 @@ HEADERS: Final = {
         "base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # the address of a page can be a customer's secret link
+    "referrer-policy": "no-referrer",  # the URL of a page can be a customer's secret link
     "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",  # no cache may store the page of a case; public pages set another value
+    "cache-control": "no-store",  # no cache may store the page of a case; public pages have their own value
 }
 
 _log = structlog.get_logger()
@@ -55,14 +57,15 @@ class SecurityHeadersMiddleware:
 
 
 class CrossSiteFormMiddleware:
-    """Middleware that refuses a form if another site made the browser send it.
+    """Middleware that refuses a form that a page of another site sent.
 
-    The API is exempt, because its clients are programs with an API key and not browsers. A browser reports in
-    Sec-Fetch-Site whether another site made it send a request. Old browsers, and all browsers without HTTPS, send only
-    Origin. A client that sends neither header is not a browser, and is not refused.
+    The API is exempt, because the clients of the API are programs and not browsers. A browser sends the header
+    Sec-Fetch-Site, which reports whether the page is from another site. Old browsers, and all browsers without HTTPS, send
+    only the header Origin. A client that sends neither header is not a browser, so its request is accepted.
 
-    ``Origin: null`` is allowed: our referrer policy makes browsers send it for our own forms. This is safe because we use
-    no cookies. A request from a customer's browser has no more rights than a request from any other client.
+    ``Origin: null`` is allowed, because our referrer policy makes browsers send this value for our own forms. Other sites can
+    also cause this value. That is safe, because we use no cookies: a request from a customer's browser has no more rights
+    than a request from any other client.
     """
 
     def __init__(self, app: ASGIApp, *, public_url: str) -> None:
@@ -90,7 +93,7 @@ class CrossSiteFormMiddleware:
 
 
 class ErrorPageMiddleware:
-    """Middleware that logs an unhandled exception, and sends an error response without details of the exception."""
+    """Middleware that logs an unhandled exception. It sends an error page without details of the exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -113,15 +116,15 @@ class ErrorPageMiddleware:
             # The path is not logged, because it can be a customer's secret link.
             _log.exception("unhandled_exception", method=scope["method"])
             if has_started:
-                raise  # a part of the response was sent, so only a broken connection can report the error
+                raise  # a part of the response was already sent, so the connection is closed
             await problem_response(Request(scope), ProblemCode.INTERNAL_ERROR)(scope, receive, send)
 
 
 class BodySizeLimitMiddleware:
-    """Middleware that refuses a body that is larger than the limit of its path.
+    """Middleware that refuses a request if its body is larger than the limit for the path.
 
-    If Content-Length is too large, the body is not read. If Content-Length is missing or too small, the body is read up to
-    the limit, and a longer body is refused.
+    If Content-Length is above the limit or not a number, the body is not read. Otherwise, the bytes of the body are counted,
+    because Content-Length can be missing or wrong. The request is refused when the count exceeds the limit.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
-MAX_ERRORS = 20  # enough to correct a request; the response stays short even if every field is wrong
+MAX_ERRORS = 20  # the maximum number of errors in a response, so that the response stays short
 _MAX_NAME_LENGTH = 100
 
 
 class FieldError(BaseModel):
-    """An error: which field is not valid, and why."""
+    """An error of one field: where the field is, and what is wrong."""
 
     detail: str = Field(description="what is wrong, as a sentence")
     pointer: str | None = Field(None, description="a JSON pointer into the body", examples=["#/email"])
@@ -19,7 +19,7 @@ class FieldError(BaseModel):
 
 
 def field_errors(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[FieldError]:
-    """Return the first MAX_ERRORS of pydantic's errors as field errors."""
+    """Convert pydantic's errors to field errors, at most MAX_ERRORS."""
     return [
         FieldError(detail=error_message(error), **_location(tuple(error["loc"]))) for error in list(errors)[:MAX_ERRORS]
     ]

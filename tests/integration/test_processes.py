@@ -1,6 +1,6 @@
-"""Tests of the supervisor: no process may remain after a signal, a kill or a closed terminal.
+"""Tests of the supervisor: it ends all processes after a signal or a closed terminal, and restarts services that crash.
 
-The first tests start the `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
+The first tests start a `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
 """
 
 import json
@@ -49,7 +49,7 @@ time.sleep(600)
 SIGTERM_IGNORER = (sys.executable, "-c", IGNORES_SIGTERM)
 CHILD_STARTER = (sys.executable, "-c", STARTS_A_CHILD)
 SIGTERM_LOGGER = (sys.executable, "-c", LOGS_SIGTERM)
-"""The commands of three services. A test adds the path of a file to each command. The service creates or writes this file."""
+"""The commands of three services. A test adds a file's path to a command. The service creates or writes this file."""
 DRIVER = """
 import fcntl, json, os, sys, termios
 from pathlib import Path
@@ -75,7 +75,7 @@ with stop_on_signals(), data_dir.lock(), Valkey(data_dir) as valkey, Supervisor(
 def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"The condition was not true after {seconds} seconds."
+        assert time.monotonic() < deadline, f"The condition is still false after {seconds} seconds."
         time.sleep(0.01)
 
 
@@ -160,15 +160,20 @@ def test_repeated_interrupts_leave_no_process(driver: Driver) -> None:
     while driver.process.poll() is None:
         driver.process.send_signal(signal.SIGINT)
         time.sleep(0.005)
-    assert driver.process.returncode in (130, -signal.SIGINT)  # -SIGINT if Python was already shutting down
+    assert driver.process.returncode in (
+        130,
+        -signal.SIGINT,
+    )  # -SIGINT: the last signal arrived while Python was shutting down
     assert all(has_ended(pid) for pid in pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal children when their parent ends")
-def test_a_killed_console_leaves_no_service_that_accepts_sigterm(driver: Driver) -> None:
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux can send a signal to a child process when its parent ends"
+)
+def test_if_the_console_is_killed_services_end_unless_they_ignore_sigterm(driver: Driver) -> None:
     pids = driver.pids()
     stubborn = json.loads((driver.folder / "pids").read_text())["stubborn"]
-    # Linux signals only the direct children of the killed console, so the child of "parent" continues.
+    # Linux sends SIGTERM only to direct children of the killed console, so the child process of the service "parent" continues.
     orphan = int((driver.folder / "parent").read_text())
     driver.process.kill()
     eventually(lambda: all(has_ended(pid) for pid in pids if pid not in (stubborn, orphan)))
@@ -176,11 +181,11 @@ def test_a_killed_console_leaves_no_service_that_accepts_sigterm(driver: Driver)
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_closed_output_pipe_does_not_prevent_the_stop(driver: Driver) -> None:
+def test_a_console_with_a_closed_output_pipe_ends_all_processes(driver: Driver) -> None:
     pids = driver.pids()
     assert driver.process.stdout
     driver.process.stdout.close()
-    (driver.folder / "print").touch()  # the next output fails, because the pipe is closed
+    (driver.folder / "print").touch()  # the console prints a line, which fails because the pipe is closed
     assert driver.process.wait(20) != 0
     assert all(has_ended(pid) for pid in pids)
 
@@ -236,7 +241,7 @@ def test_each_service_receives_sigterm_once(data_dir: DataDir, folder: Path) -> 
             processes.wait_for(name, Path(f"{log}{name}").exists)
         os.kill(processes.pids["a"], signal.SIGKILL)
         Path(f"{log}a").unlink()
-        processes.wait_for("b", Path(f"{log}a").exists)  # the supervisor has restarted service a
+        processes.wait_for("b", Path(f"{log}a").exists)  # wait until the supervisor has restarted the service "a"
         processes.stop()
         processes.stop()
     assert sorted(log.read_text()) == ["a", "b", "c"]
@@ -266,21 +271,21 @@ def test_waiting_for_a_service_has_a_timeout(data_dir: DataDir) -> None:
             processes.wait_for("web", lambda: False, 0.2)
 
 
-def test_the_error_names_a_missing_program(data_dir: DataDir) -> None:
+def test_the_error_for_a_missing_program_contains_its_path(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("web", ("/no/such/program",)))
         with pytest.raises(ServiceError, match="/no/such/program cannot be started: No such file"):
             processes.wait_for("web", lambda: False)
 
 
-def test_waiting_ends_when_a_service_without_restart_has_ended(data_dir: DataDir) -> None:
+def test_wait_raises_an_error_if_a_service_without_restart_ends(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("story", (sys.executable, "-c", "print('The end.')"), restart=False))
         with pytest.raises(ServiceError, match=r"(?s)story has ended.*The end\."):
             processes.wait()
 
 
-def test_a_service_gets_its_environment(data_dir: DataDir, folder: Path) -> None:
+def test_a_service_gets_its_environment_and_is_started_once(data_dir: DataDir, folder: Path) -> None:
     program = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['MONEYBACK_PUBLIC_URL'])"
     service = Service(
         "web", (sys.executable, "-c", program, str(folder / "url")), {"MONEYBACK_PUBLIC_URL": "http://here"}, False
@@ -292,7 +297,7 @@ def test_a_service_gets_its_environment(data_dir: DataDir, folder: Path) -> None
             processes.start(service)
 
 
-def test_a_signal_in_an_uninterrupted_block_is_handled_after_the_block() -> None:
+def test_a_signal_during_an_uninterrupted_block_takes_effect_after_the_block() -> None:
     done = []
 
     def work() -> None:

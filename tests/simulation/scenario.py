@@ -1,21 +1,22 @@
-"""One simulated world. A seed determines its sellers, purchases, customers and faults. The world runs the product's own code.
+"""One simulated world. A seed determines the sellers, purchases, customers and faults of the world.
 
-Real code: the domain, the intake, dispatch, evaluation, execution, resolution, webhook processing, disputes, e-mails,
-support tasks, rate limiter, sweep, relay with its brokerless mode, reconciliation, and every class of records.
+Real code of Moneyback: the domain, the intake, dispatch, evaluation, execution, resolution, webhook processing, disputes,
+e-mails, support tasks, the rate limiter, the sweep, the relay with its brokerless mode, reconciliation, and every class of the
+package records.
 
-Simulated: PostgreSQL, kombu, providers, the mail server, time and threads. tests/contract/test_records.py compares the simulated
-tables with PostgreSQL.
+Simulated: PostgreSQL, kombu, providers, the mail server, time and threads. The file tests/contract/test_records.py compares the
+simulated tables with PostgreSQL.
 
 Not tested: concurrent transactions (the simulation runs one transaction at a time), real adapters, HTTP, and Celery.
 
 Assumptions about providers:
-- An idempotency key is valid for its documented time. During this time, a provider makes at most one refund with the key. Some
-  providers do not store a decline under the key.
-- A provider carries out a call at most three hours after the call's timeout. The product repeats no call in the last four hours
-  in which its key is valid. Three hours and the longest pause of a process are together less than these four hours.
+- An idempotency key is valid for the time that the provider documents. During this time, the provider makes at most one refund
+  with the key. Some providers do not store a decline under the key.
+- A provider carries out a call at most three hours after the call's timeout. Moneyback repeats no call in the last four hours
+  before the key of the call expires. The three hours plus the longest pause of a process are less than these four hours.
 - A call whose key is valid for four hours or less is never repeated.
-- A lookup may show a new status days after the webhook. Exception: if webhooks contain no status, like Mollie's classic webhooks,
-  lookups show the new status immediately.
+- A provider may send a webhook days before a lookup shows the new status. Exception: if the webhooks of a provider contain no
+  status, like Mollie's classic webhooks, a lookup shows the new status immediately.
 """
 
 import random as shared_random
@@ -49,9 +50,9 @@ from worker.webhook_events.processing import MAX_ATTEMPTS
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
 FEW_ATTEMPTS = 30
-"""The maximum number of attempts to process a webhook event, in most worlds. More attempts would only take time."""
+"""The maximum number of attempts to process a webhook event, in most worlds. More attempts would only make the test slower."""
 
-MAX_STEPS = 200_000  # a world with more steps is in an endless loop
+MAX_STEPS = 200_000  # a world with more steps has an endless loop
 
 
 class World:
@@ -91,7 +92,7 @@ class World:
     # Time
 
     def database_clock(self) -> datetime:
-        """Return the time of the database's clock. It is the true time, unless the current process has a skewed clock."""
+        """Return the time of the database's clock. While a process with a skew runs, this clock is wrong by the skew."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 
@@ -105,7 +106,7 @@ class World:
             self.trace.append(f"{self.clock.now:12.2f} {line}")
 
     def run(self) -> "World":
-        """Run the world until no event is left, and check the invariants."""
+        """Run the world until nothing more is scheduled, and check the invariants."""
         self.customers.set_up()
         for n in range(self.random.choice([1, 1, 2])):
             self._start_relay(n)
@@ -185,7 +186,7 @@ class World:
         )
 
     def process(self, name: str) -> Process:
-        """Return a new process with a monotonic clock that has a random offset."""
+        """Return a new process. Its monotonic clock has a random offset."""
         process = Process(name, offset=self.random.choice([0.0, 1e5, 3e7]))
         if self.forced.get("skewed"):
             process.skew = self.random.choice([0.0, 0.0, -120.0, 120.0, 900.0])
@@ -199,7 +200,7 @@ class World:
         self.clock.spawn(process, "relay", relay.run, self.interleaving.stop_event())
 
     def _on_task_error(self, task: Task, error: Exception) -> None:
-        """Check the error that ended a task. If the task was a relay, kill its process; a new relay starts later."""
+        """Check the error that ended a task. If the task was a relay, kill its process. A new relay starts later."""
         self.log(f"{task.process.name} {task.title} failed: {error!r}")
         self.checker.check_error(task, error)
         if task.title == "relay":
@@ -213,5 +214,5 @@ class World:
     # Requests
 
     def web(self, function: Callable[..., object], *args: Any) -> None:
-        """Call ``function`` in a new web process, as a request does."""
+        """Call ``function`` in a new web process, as the web server does for a request."""
         self.clock.spawn(self.process("web"), function.__name__, function, *args)

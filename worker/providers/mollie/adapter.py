@@ -1,4 +1,4 @@
-"""Implements the payment provider Mollie. A lookup finds our refund by the idempotency key in its metadata."""
+"""Implements the payment provider Mollie. A lookup finds our refund by the idempotency key in the refund's metadata."""
 
 import re
 from datetime import datetime
@@ -25,21 +25,21 @@ from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
 from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MAX_PAGES = 8  # pages of one payment's refunds or chargebacks: two thousand of them, more than any payment has
+MAX_PAGES = 8  # the maximum pages of refunds or chargebacks that are read for a payment: enough for 2,000 rows
 
 _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
 
 
 def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Create the adapter for this account. Raise MollieKeyError if the API key is not valid."""
+    """Create the adapter for this account. Raise MollieKeyError if the account's API key is not valid."""
     return MollieAdapter(
         MollieClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
 
 
 class MollieAdapter:
-    """An adapter that refunds payments through Mollie. Thread-safe. Each method has one time limit for all its calls."""
+    """An adapter that refunds payments through Mollie. It is thread-safe. All calls of one method share one time limit."""
 
     capabilities = CAPABILITIES
 
@@ -48,7 +48,7 @@ class MollieAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Create the refund. The idempotency key goes into the metadata, because Mollie keeps keys only for an hour."""
+        """Create the refund, with the idempotency key also in its metadata, because Mollie keeps keys only for an hour."""
         if not _PAYMENT_ID.fullmatch(charge):  # an invalid id must not become part of the URL
             return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
@@ -60,11 +60,11 @@ class MollieAdapter:
             return Declined(CODES.get(reply.detail, DeclineReason.PERMANENT), reply.code)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
-            return Unknown("Mollie's reply is not about the requested refund.")
+            return Unknown("Mollie's reply describes another refund than the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the metadata. A refund without our key is external. Failed external refunds are ignored."""
+        """Find the refund with this key in its metadata. Any other refund is external. Failed external refunds are ignored."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
@@ -75,9 +75,9 @@ class MollieAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this payment. select_deciding_dispute() selects one of several chargebacks.
+        """Return the dispute status of this payment. If it has several chargebacks, select_deciding_dispute() selects one.
 
-        A chargeback is never open, because Mollie shows a chargeback only after the bank took the money.
+        The status is never open, because Mollie lists a chargeback only after the bank took the money.
         """
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
@@ -91,7 +91,10 @@ class MollieAdapter:
         )
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the newest first. Mollie has no filter by time, so the list ends at the first refund before ``since``."""
+        """List refunds since ``since``, the newest first.
+
+        Mollie has no filter by time, so there is no next page after a page with a refund that is older than ``since``.
+        """
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)
         if isinstance(page, Unknown):

@@ -1,4 +1,4 @@
-"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never mistaken for our refund."""
+"""Parses Mollie's refunds and chargebacks. A refund or chargeback with a missing or wrong field is rejected."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.mollie.amounts import parse_amount
 from worker.providers.mollie.codes import INSUFFICIENT_BALANCE, REFUND_STATUSES
 
-KEY_FIELD = "moneyback_key"  # the field of a refund's metadata with our idempotency key
+KEY_FIELD = "moneyback_key"  # our idempotency key is in this field of the refund's metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The status, mapped to Moneyback's RefundStatus."""
+        """Moneyback's RefundStatus for Mollie's status."""
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
@@ -77,7 +77,8 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may
 def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
     """Return the chargeback, or None if a field is missing or wrong.
 
-    A chargeback is lost until it is reversed, because Mollie takes the money immediately (docs.mollie.com, "Chargebacks API").
+    Until a chargeback is reversed, its dispute counts as lost, because Mollie takes the money immediately (docs.mollie.com,
+    "Chargebacks API").
     """
     try:
         dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST
@@ -100,6 +101,6 @@ def _parse_time(text: str) -> datetime:
 
 
 def _parse_bank_reference(reference: Any) -> str | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Return the acquirer reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
+    """Return the bank reference of a card refund. Source: docs.mollie.com, "Get payment refund", field externalReference."""
     is_acquirer_reference = type(reference) is dict and reference.get("type") == "acquirer-reference"
     return parse_bank_reference(reference.get("id")) if is_acquirer_reference else None

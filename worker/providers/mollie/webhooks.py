@@ -1,4 +1,4 @@
-"""Verifies and parses Mollie's webhooks. A classic webhook contains only a payment's id. A signed webhook contains an event."""
+"""Verifies and parses Mollie's webhooks. A classic webhook contains only an id. A signed webhook contains an event."""
 
 import hmac
 import json
@@ -12,8 +12,8 @@ from config.provider_accounts import MollieAccount
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
-# The subject by the first part of an event's type. Sources: docs.mollie.com, "Webhooks for the Refunds API" and "… for the
-# Chargebacks API"; for disputes mollie-api-php, src/Webhooks/Events. All other events are ignored.
+# The keys are the first part of an event's type. All other events are ignored. Sources: docs.mollie.com, "Webhooks for the
+# Refunds API" and "Webhooks for the Chargebacks API". For "dispute": the repository mollie-api-php, src/Webhooks/Events.
 _SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback": Subject.DISPUTE}
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
@@ -25,20 +25,20 @@ def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: f
 
 
 class MollieWebhookParser:
-    """A parser of classic webhooks if there is no secret, and of signed, next-generation webhooks if there is a secret.
+    """A parser of classic webhooks if no secret is configured. Otherwise, a parser of signed ("next-generation") webhooks.
 
-    A classic webhook needs no signature, because it only makes a worker look the payment up. The signature of a signed webhook
-    covers no time, and Mollie repeats an event for up to a day. A repeated event has the same event id.
+    A classic webhook needs no signature, because it only makes a worker look the payment up. A signed webhook contains no signed
+    time, so an old webhook is also accepted. If Mollie sends an event again, for at most a day, its event id stays the same.
     """
 
     answer = b""
 
     def __init__(self, secret: str) -> None:
-        """Take the secret, several secrets separated by commas, or an empty string."""
+        """Take one secret, or several secrets separated by commas. An empty string means that no secret is configured."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parse a classic webhook if there is no secret, else a signed event."""
+        """Parse a classic webhook if no secret is configured. Otherwise, verify and parse a signed webhook."""
         if not self._secrets:
             return _parse_classic(body)
         if not self._is_signed(headers.get("x-mollie-signature", ""), body):
@@ -46,9 +46,9 @@ class MollieWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
-        """Return True if a signature was made with one of our secrets.
+        """Return True if one of the signatures in the header was made with one of our secrets.
 
-        During a change of the secret, Mollie sends two signatures.
+        While the secret is being replaced, Mollie sends two signatures in one header.
         """
         signatures = [part.strip().removeprefix("sha256=").encode(errors="replace") for part in header.split(",")]
         expected_signatures = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
@@ -58,15 +58,17 @@ class MollieWebhookParser:
 
 
 def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Parse ``id=tr_…``. The payment with this id changed, perhaps by a refund or a chargeback."""
+    """Parse the body ``id=tr_…``. It reports that the payment with this id changed, for example by a refund."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
         ids = []
     if len(ids) != 1 or not _RESOURCE_ID.fullmatch(ids[0]):
-        return InvalidSignature("The webhook is not signed, and it is not a classic webhook that names one resource.")
+        return InvalidSignature(
+            "The webhook is not a classic webhook with one id, and no secret is configured for signed webhooks."
+        )
     if not ids[0].startswith("tr_"):
-        return []  # an order, a subscription or a payment link
+        return []  # the id is not a payment's id: it belongs to an order, a subscription or a payment link
     return [WebhookEvent(event_id=ids[0], subject=Subject.REFUND, charge=ids[0], reuses_event_id=True)]
 
 
@@ -77,7 +79,7 @@ def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
         if subject is None:
             return []
         event_id, resource_id = event["id"], event["entityId"]
-        resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has no entity
+        resource = (event.get("_embedded") or {}).get("entity") or {}  # an event in Mollie's short form has no entity
         charge = resource.get("paymentId")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return InvalidSignature("The webhook is signed, but cannot be read.")

@@ -27,7 +27,7 @@ def envelope(raw: bytes) -> bytes:
     """
     try:
         content = loads(bytes_to_str(raw))
-    except Exception:  # noqa: BLE001  # kombu also decodes dates and numbers, which raises various exceptions
+    except Exception:  # noqa: BLE001  # kombu also decodes dates and numbers, which can raise various exceptions
         content = None
     is_readable = isinstance(content, dict) and _can_be_opened(content)
     return raw if is_readable else json.dumps(_wrap(raw)).encode()
@@ -107,7 +107,7 @@ class Channel(redis_transport.Channel):
 
 
 class Poller(redis_transport.MultiChannelPoller):
-    """A poller that closes the whole connection if one of its sockets is half open.
+    """A poller that closes all sockets of the connection if one of these sockets is half open.
 
     kombu 5.7 closes only the half-open socket and polls over a new socket, although the other sockets of the worker are
     half open, too. The new socket receives messages. When kombu finds the next half-open socket, it drops the consumer, and
@@ -137,7 +137,7 @@ class Transport(redis_transport.Transport):
         received = message["properties"].get("delivery_info")
         info = received if isinstance(received, dict) else {}
         route = {"exchange": info.get("exchange") or "", "routing_key": info.get("routing_key") or queue}
-        # Without an exchange and a routing key, kombu takes the message from the queue and does not add it to `unacked`.
+        # If a message has no exchange or no routing key, kombu removes it from its queue, but does not add it to `unacked`.
         message["properties"]["delivery_info"] = info | route
         super()._deliver(message, queue)
 

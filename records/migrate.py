@@ -40,7 +40,7 @@ def analyze(engine: Engine) -> None:
 def latest_revision() -> str:
     """Return the version that this code needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head, "there is at least one migration"
+    assert head, "no migration exists"
     return head
 
 

@@ -203,7 +203,7 @@ def _route(route: Route) -> dict[str, object]:
 
 
 def _windows(capabilities: Capabilities) -> str:
-    """Return the refund window of each payment method with its own capabilities, then the window of all other payment methods."""
+    """Return the refund window of each payment method that has its own route, then the window of all other payment methods."""
     by_method = [f"{method} {_format_duration(route.window)}" for method, route in capabilities.routes.items()]
     default = _format_duration(capabilities.default_route.window)
     return ", ".join([*by_method, f"others {default}" if by_method else default])

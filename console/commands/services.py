@@ -46,7 +46,7 @@ def web(
 
 
 def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
-    """Serve the support desk, which shows every case that waits for support, and why. The desk has no login.
+    """Serve the support desk, which shows every case that waits for support, and the reasons. The desk has no login.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 

@@ -28,11 +28,11 @@ MAX_PAGE_SIZE = 1000
 
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
 
-_NOT_CARRIED_OUT = Reply(200, {})  # a placeholder; the response mode of the fault sends another response
+_NOT_CARRIED_OUT = Reply(200, {})  # a placeholder that no client receives: the fault's response mode replaces it
 
 
 class App:
-    """The HTTP API, as an ASGI application without a framework. It uses little CPU, because benchmarks run on its machine."""
+    """The HTTP API, as an ASGI application without a framework. It uses little CPU time, for benchmarks on the same machine."""
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector

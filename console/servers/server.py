@@ -104,7 +104,7 @@ class Server(ABC):
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Stop the server's processes in its folder, the oldest first. The oldest is the main process, which stops the others."""
+        """Stop the server's processes that use this folder, the oldest first. The oldest process stops the others."""
         with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from domain.purchases import reference_key
 from domain.redaction import without_cards
 
-MAX_REFERENCE_LENGTH = 60  # characters; twice the length of the longest reference of a known seller
+MAX_REFERENCE_LENGTH = 60  # characters; the longest reference that we know has half of this length
 
 _COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
 """A possible reference without spaces: MB-2026-0417, AB1234567, 2026/417."""
@@ -17,7 +17,7 @@ _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
 
 _ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
-"""A letter or digit that must not be directly beside a reference. Japanese letters may, because Japanese has no spaces."""
+"""A letter or digit that must not be directly beside a reference. A Japanese letter can be, because Japanese has no spaces."""
 
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
 """The text between two references of a list: "MB-1 and MB-2"."""
@@ -115,11 +115,11 @@ NOT_REFERENCES = tuple(
         r"\b(?:UTF|ISO|IEC|DIN|RTX|GTX|CVE|CP|RFC)-\d[\d-]{0,12}",  # standards and other names with numbers
     )
 )
-"""Texts with digits or dashes that are not references. The search for references without a label removes these texts first."""
+"""Texts that contain digits or dashes but are not references. The search for unlabelled references removes these texts first."""
 
 
 def fold(text: str) -> str:
-    """Return a text in the form in which it is searched for references.
+    """Return the text in a simpler form, in which references are easier to find.
 
     Full-width characters become normal characters, each dash becomes a hyphen, and invisible characters are removed.
     """
@@ -136,7 +136,7 @@ def fold(text: str) -> str:
 
 
 def find(text: str) -> list[str]:
-    """Return the references that the first successful row of ROWS finds in a text, each reference once."""
+    """Return the references in a text, each once. The first row of ROWS that finds a reference finds all of them."""
     folded = fold(text)
     unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:
@@ -152,7 +152,7 @@ def find(text: str) -> list[str]:
 
 
 def _references_in(tokens: str, row: Row) -> list[str]:
-    """Return the references in the text after a label, or in the text without a label.
+    """Return the references in ``tokens``: up to ten tokens after a label, or one token without a label.
 
     After a label, the first token can be a reference. A later token can be a reference if it has the same shape as
     the first token: "orders MB-1 and MB-2".

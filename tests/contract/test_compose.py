@@ -31,13 +31,13 @@ Services = dict[str, Document]
 
 
 def read(file: Path = FILE) -> Document:
-    """Return the content of a YAML file as plain dicts, with anchors replaced. A test may change the dicts."""
+    """Return the content of a YAML file as plain dicts. Each alias is replaced by its value. A test may change the dicts."""
     document: Document = YAML(typ="safe", pure=True).load(file)
     return copy.deepcopy(document)
 
 
 def commands_of_console() -> dict[str, set[str]]:
-    """Return the name of each command that starts a part, with its options and the environment variables of the options."""
+    """Return, for each command that starts a part, its options and the environment variables that set these options."""
     app = typer.Typer()
     services.add_to(app)
     group: Any = typer.main.get_command(app)
@@ -66,7 +66,7 @@ def _variables_of(option: Any) -> list[str]:
 
 
 def faults(document: Document) -> list[str]:
-    """Return a sentence for each fault in a document."""
+    """Return a sentence for each fault in the content of docker-compose.yml."""
     return [fault for check in CHECKS for fault in check(document)]
 
 
@@ -185,7 +185,7 @@ def check_settings(document: Document) -> Iterator[str]:
 
 
 def check_example(document: Document) -> Iterator[str]:
-    """Check that deploy/example.env explains exactly the variables that the document reads from .env."""
+    """Check that deploy/example.env explains exactly the variables that docker-compose.yml reads from .env."""
     explained = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)) - {"COMPOSE_PROFILES"}
     read_from_env = set(re.findall(r"\$\{([A-Z_]+)", str(document)))
     for service in document["services"].values():
@@ -232,7 +232,7 @@ def test_only_migrate_may_change_the_tables() -> None:
     assert services_of_owner == ["migrate"]
 
 
-def test_the_required_values_of_the_example_are_empty() -> None:
+def test_the_required_values_in_example_env_are_empty() -> None:
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
     required = set(re.findall(r"\$\{([A-Z_]+):\?", FILE.read_text()))
     assert values == dict.fromkeys(required, "")
@@ -301,7 +301,7 @@ TABLE = "  sl  local_address rem_address   st\n   0: 0100007F:D431 0100007F:{por
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """Return a folder like /proc. Process 1 sleeps. A connection to port 6379 is open, and one to port 5432 is closing."""
+    """Return a folder like /proc. Process 1 sleeps. A connection to port 6379 is open, and a connection to port 5432 closes."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "stat").write_text("1 (a (nested) name) S 0 1 1")
     (tmp_path / "net").mkdir()
@@ -310,7 +310,7 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_running_part_with_its_connections_is_healthy(proc: Path) -> None:
+def test_a_running_part_with_all_its_connections_is_healthy(proc: Path) -> None:
     assert connection_check.fault([6379], proc) == ""
     assert connection_check.fault([], proc) == ""
 
@@ -336,7 +336,7 @@ def test_only_an_http_response_with_status_200_is_healthy(status: int, *, health
     assert "does not answer" in http_check.fault(f"http://127.0.0.1:{port}/readyz")
 
 
-def test_the_example_shows_the_defaults_of_timers_and_limits() -> None:
+def test_example_env_shows_the_defaults_of_timers_and_limits() -> None:
     shown = dict(re.findall(r"^#(MONEYBACK_[A-Z_]+)=(.+)$", EXAMPLE.read_text(), re.MULTILINE))
     for block in (Timers, Limits):
         for name, field in block.model_fields.items():

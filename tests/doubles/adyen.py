@@ -34,10 +34,10 @@ _PATH = re.compile(rf"{API_PATH}/payments/([^/]+)/refunds")
 
 @dataclass
 class FakeAdyen:
-    """The state of the fake: payments, refunds and the responses by idempotency key."""
+    """The fake API and its data: payments, refunds, and one response for each idempotency key."""
 
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The captured amounts by pspReference."""
+    """The captured amount of each payment. The key is the payment's pspReference."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     _responses: dict[str, tuple[datetime, HttpResponse]] = field(default_factory=dict)

@@ -204,7 +204,7 @@ def test_a_rotated_api_key_works_until_its_grace_period_ends(site: Site) -> None
     problem_document(site.web.get(f"{REQUESTS_PATH}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
-def test_a_second_rotation_keeps_the_end_and_a_revoked_key_cannot_be_rotated(site: Site) -> None:
+def test_a_second_rotation_keeps_the_expiry_time_and_a_revoked_key_cannot_be_rotated(site: Site) -> None:
     old, _ = create_api_key(site, *DEFAULT_SCOPES)
     with site.records.work() as work:
         work.api_keys.rotate(old.id, HOUR)

@@ -26,7 +26,7 @@ def status_path_after(site: Site, state: State, *steps: Step, **changes: object)
 
 
 def deferred_because(reason: DeclineReason) -> Sequence[Step]:
-    """Return the step in which the provider defers the refund for a reason."""
+    """Return the step in which the refund is deferred for this reason."""
     return [(State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": reason})]
 
 
@@ -122,7 +122,7 @@ def test_an_error_page_is_in_the_readers_language(site: Site, path: str) -> None
     assert translator_for("de").gettext(CUSTOMER_TEXTS[ProblemCode.MALFORMED_BODY].heading) in page
 
 
-def test_the_page_of_a_too_early_refund_does_not_mention_the_balance(site: Site) -> None:
+def test_if_a_refund_is_not_possible_yet_the_page_does_not_mention_the_balance(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.NOT_YET_REFUNDABLE))
     ).text
@@ -131,7 +131,7 @@ def test_the_page_of_a_too_early_refund_does_not_mention_the_balance(site: Site)
     assert "balance" not in page
 
 
-def test_a_returned_refund_is_never_called_paid(site: Site) -> None:
+def test_the_page_of_a_returned_refund_does_not_show_that_the_refund_was_paid(site: Site) -> None:
     evidence = {"reasons": [{"code": ReasonCode.RETURNED_BY_BANK.value, "sentence": "", "detail": ""}]}
     path = status_path_after(
         site,

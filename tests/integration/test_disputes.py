@@ -149,7 +149,8 @@ def test_a_dispute_during_a_refund_is_reported(web: httpx.Client, context: Worke
     report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
     (task,) = refund_and_dispute_tasks(context)
     assert task.data.case_id == case
-    assert task.data.evidence["refund_is"] in {"sent", "unknown"}  # the hanging call may still be running
+    # The sandbox does not answer the refund call, so the call may still be running.
+    assert task.data.evidence["refund_is"] in {"sent", "unknown"}
 
 
 def test_the_next_dispute_about_the_same_payment_creates_another_task(
@@ -212,7 +213,9 @@ def test_a_case_with_another_reason_stays_with_support_after_a_won_dispute(
     assert state_of(context.records, case) is State.WITH_SUPPORT
 
 
-def test_a_leased_case_is_evaluated_again_after_its_lease_ends(web: httpx.Client, context: WorkerContext) -> None:
+def test_a_won_dispute_of_a_leased_case_is_processed_after_the_lease_ends(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
@@ -335,7 +338,7 @@ SECOND_OPENED = DisputeStatus(Dispute.OPEN, "dp_2", 0)
         ((WON, replace(SECOND_OPENED, dispute=Dispute.LOST, stage=1)), Dispute.LOST),
     ],
 )
-def test_without_lookups_all_signed_events_count_in_any_order(
+def test_without_lookups_the_order_of_signed_events_does_not_change_the_result(
     context: WorkerContext, statuses: tuple[DisputeStatus, ...], result: Dispute
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -344,7 +347,7 @@ def test_without_lookups_all_signed_events_count_in_any_order(
     assert stored_dispute(context.records, purchase) is result
 
 
-def test_a_won_dispute_pays_nothing_while_another_dispute_is_open(context: WorkerContext) -> None:
+def test_after_a_won_dispute_no_refund_is_sent_while_another_dispute_is_open(context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
     report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, OPENED, SECOND_OPENED, WON)
@@ -356,7 +359,7 @@ def test_a_won_dispute_pays_nothing_while_another_dispute_is_open(context: Worke
     assert refunds_at_provider(context, purchase) == []
 
 
-def test_a_decline_because_of_a_dispute_causes_a_dispute_lookup_without_a_webhook(context: WorkerContext) -> None:
+def test_if_a_refund_is_declined_because_of_a_dispute_the_dispute_is_looked_up(context: WorkerContext) -> None:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (

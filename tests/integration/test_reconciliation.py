@@ -69,7 +69,7 @@ class Provider:
     def __init__(self, *, page_size: int = 3) -> None:
         self.refunds: list[ListedRefund] = []
         self.next_errors: list[Unknown | Exception] = []
-        """Errors that replace the next pages."""
+        """Each error replaces the page of one call: list_refunds() returns the error, or raises it if it is an exception."""
         self.pages = 0
         self._page_size = page_size
 
@@ -142,7 +142,7 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
 
 
 def move_operations_back_a_day(records: Records) -> None:
-    """Make all operations one day older. The reconciliation ignores the last hours, because a list may lack recent refunds."""
+    """Make all operations one day older. A provider may list refunds late, so refunds of the last hours are never missing."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
@@ -167,7 +167,7 @@ def create_old_refunds(context: WorkerContext, *purchases: Purchase) -> list[UUI
     return cases
 
 
-def test_matching_refunds_are_only_counted(context: WorkerContext) -> None:
+def test_matching_refunds_create_no_support_task(context: WorkerContext) -> None:
     create_old_refunds(context, *(a_charged_purchase("ok") for _ in range(7)))
     progress: list[int] = []
     result = reconcile(
@@ -179,7 +179,9 @@ def test_matching_refunds_are_only_counted(context: WorkerContext) -> None:
     assert payment_tasks(context.records) == []
 
 
-def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerContext, provider: Provider) -> None:
+def test_a_refund_that_the_provider_does_not_list_is_reported_as_missing(
+    context: WorkerContext, provider: Provider
+) -> None:
     missing, present = a_charged_purchase("ok"), a_charged_purchase("ok")
     (case, _) = create_old_refunds(context, missing, present)
     provider.refunds = [refund for refund in provider.refunds if refund.charge == present.charge]
@@ -210,14 +212,16 @@ def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provi
     assert len(payment_tasks(context.records)) == 41 * len(cases)
 
 
-def test_a_refund_sent_just_now_is_not_missing(context: WorkerContext, provider: Provider) -> None:
+def test_a_refund_sent_just_now_is_not_reported_as_missing(context: WorkerContext, provider: Provider) -> None:
     """A provider may list a refund some hours late."""
     create_executed_cases(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert run_reconciliation(context).discrepancies == Counter()
 
 
-def test_a_refund_sent_before_the_list_starts_is_not_missing(context: WorkerContext, provider: Provider) -> None:
+def test_a_refund_sent_before_the_list_starts_is_not_reported_as_missing(
+    context: WorkerContext, provider: Provider
+) -> None:
     create_old_refunds(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert reconcile(context, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
@@ -265,7 +269,7 @@ def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: Work
 
 
 def test_a_second_refund_with_the_same_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
-    """The provider lost the key and paid again."""
+    """The provider lost the idempotency key and paid again."""
     purchase = a_charged_purchase("ok")
     create_old_refunds(context, purchase)
     (first,) = provider.refunds
@@ -309,7 +313,7 @@ def test_a_different_amount_or_currency_is_reported(
 
 
 def test_a_returned_refund_is_reported_and_its_case_goes_to_support(context: WorkerContext, provider: Provider) -> None:
-    """No webhook reported the return."""
+    """The bank returned the money, but no webhook reported this. Only the provider's list shows it."""
     purchase = a_charged_purchase("ok")
     (case,) = create_old_refunds(context, purchase)
     provider.change_refund(purchase.charge, status=RefundStatus.FAILED)
@@ -369,7 +373,7 @@ ENDLESS_ERRORS: list[Unknown | Exception] = [Unknown("The provider answered 503.
 
 
 @pytest.mark.parametrize("pages_before", [0, 1, 2])
-def test_no_refund_is_missing_if_the_list_is_incomplete(
+def test_no_refund_is_reported_as_missing_if_the_list_is_incomplete(
     context: WorkerContext, provider: Provider, pages_before: int
 ) -> None:
     missing = a_charged_purchase("ok")
@@ -452,7 +456,7 @@ class LargeProvider(Provider):
 
 @contextmanager
 def statement_sizes(context: WorkerContext) -> Iterator[Sequence[int]]:
-    """Yield a list that receives, for each SQL statement, the length of its longest list of values."""
+    """Yield a list. Each SQL statement adds one number to it: the length of the longest list among the statement's values."""
     sizes: list[int] = []
 
     def count(_: object, __: object, ___: str, values: Any, *____: object) -> None:
@@ -475,7 +479,7 @@ def test_a_hundred_thousand_refunds_are_processed_page_by_page(context: WorkerCo
     assert max(sizes) == 1_000
 
 
-def test_thousands_of_discrepancies_all_become_support_tasks(context: WorkerContext) -> None:
+def test_each_of_thousands_of_discrepancies_becomes_a_support_task(context: WorkerContext) -> None:
     large_list_context = replace(context, providers={"sandbox": LargeProvider(3_000, 1_000, "mb_{:032x}_1")})
     result = run_reconciliation(large_list_context)
     assert result.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
@@ -527,8 +531,8 @@ def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_pat
         assert result.listed == 7  # the declined purchase has no refund
         assert result.discrepancies == {
             SupportTaskKind.MISSING_REFUND: 1,
-            SupportTaskKind.UNEXPECTED_REFUND: 2,  # the manual refund and the charge "elsewhere"
-            SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # the charge "latefail"
+            SupportTaskKind.UNEXPECTED_REFUND: 2,  # the refund made by hand, and the refund of the charge "elsewhere"
+            SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # the refund of the charge "latefail"
         }
         assert {
             evidence["charge"] for kind, evidence in payment_tasks(context.records) if kind == "unexpected_refund"

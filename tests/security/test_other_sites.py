@@ -53,7 +53,7 @@ def test_a_form_from_another_site_is_refused_with_advice(site: Site, path: str, 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_other_methods_from_another_site_are_refused(site: Site, method: str) -> None:
+def test_put_patch_and_delete_from_another_site_are_refused(site: Site, method: str) -> None:
     assert site.web.request(method, "/refund", headers={"sec-fetch-site": "cross-site"}).status_code == 403
 
 

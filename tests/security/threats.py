@@ -40,7 +40,7 @@ THREATS = (
         "For each address and card, the automatic refunds per period are limited. Pending refunds are counted too."
         " Above the limit, support decides.",
         (
-            f"{FLOODS}test_each_request_of_the_trace_ends_in_its_expected_state",
+            f"{FLOODS}test_each_case_above_the_serial_limit_goes_to_support",
             "unit/test_eligibility.py::test_not_serial",
             "unit/test_eligibility.py::test_under_ceiling",
             "integration/test_refund_execution.py::test_parallel_batches_for_one_card_stop_at_the_serial_limit",
@@ -48,7 +48,7 @@ THREATS = (
     ),
     Threat(
         "A refund and a chargeback of one payment: the money leaves twice",
-        "The worker asks the provider for a dispute before it sends a refund. A dispute stops the refund.",
+        "Before a worker sends a refund, it asks the provider whether the payment is disputed. A dispute stops the refund.",
         (
             "integration/test_disputes.py::test_a_disputed_payment_goes_to_support_and_is_not_refunded",
             "integration/test_disputes.py::test_a_dispute_during_a_refund_is_reported",
@@ -122,8 +122,8 @@ THREATS = (
     ),
     Threat(
         "A link leaks through a Referer header, a log or a forwarded e-mail",
-        "Pages send no Referer header, and logs contain no link. A link to private data opens once, within half an hour."
-        " Each link has one purpose.",
+        "Pages send no Referer header, and logs contain no link. A link to private data opens once."
+        " It expires after half an hour. Each link has one purpose.",
         (
             f"{HEADERS}test_the_content_security_policy_allows_only_own_resources",
             f"{LEAKED_DATA}test_personal_data_is_in_no_log_broker_message_or_metric",
@@ -137,12 +137,13 @@ THREATS = (
     ),
     Threat(
         "Another site makes the browser of a customer or an agent send a form",
-        "The browser's headers report which site sent a form. There is no cookie that another site could use.",
+        "The browser's headers report which site sent a form. A form from another site is refused."
+        " There is no cookie that another site could use.",
         (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
         ),
-        later="session cookies of agents with SameSite=Strict; they come with the sign-in of the desk",
+        later="SameSite=Strict for the session cookies of agents; these cookies come with the sign-in of the desk",
     ),
     Threat(
         "Line breaks in a field become headers of an e-mail or a response",
@@ -199,7 +200,7 @@ THREATS = (
         (f"{HERE}test_messages_are_only_json",),
     ),
     Threat(
-        "Access to Flower's pages or to the workers' remote control",
+        "A stranger opens Flower's pages or uses the workers' remote control",
         "Flower needs a password and listens on the operators' network only. The broker accepts only our own accounts.",
         ("contract/test_compose.py::test_the_file_has_no_faults",),
     ),
@@ -244,11 +245,11 @@ THREATS = (
         "A support agent approves a refund for a friend or for themselves",
         "The desk only reads: no refund can be approved there yet.",
         (f"{HERE}test_the_desk_only_reads",),
-        later="roles, approval by a second agent, no approval of own cases, a daily limit; they come with the desk's sign-in",
+        later="roles, approval by a second agent, no approval of own cases, a daily limit; all come with the desk's sign-in",
     ),
     Threat(
         "An attacker changes the history",
-        "A database role and a trigger make the table append-only. Each row contains the hash of the row before it.",
+        "A database role and a trigger make the history append-only. Each row contains the hash of the case's previous row.",
         (
             "integration/test_audit.py::test_a_changed_or_deleted_row_is_found",
             "integration/test_console.py::test_the_audit_command_reports_a_changed_row",
@@ -256,9 +257,9 @@ THREATS = (
         ),
     ),
     Threat(
-        "A customer asks for the erasure of data that the seller's accounts must keep",
+        "A customer asks for the erasure of data that the seller must keep for bookkeeping",
         "Not built yet.",
-        later="one encryption key per customer, and a pseudonym in the history; they come with the erasure of data",
+        later="one encryption key per customer, and a pseudonym in the history; both come with the erasure of data",
     ),
     Threat(
         "A stolen API key or webhook secret",
@@ -272,7 +273,7 @@ THREATS = (
         ),
     ),
     Threat(
-        "Moneyback decides about a refund with old data from a read replica",
+        "Moneyback reads old data from a read replica, and decides about a refund with these data",
         "No setting names a read replica, so every process reads from the primary database.",
         (f"{HERE}test_no_setting_names_a_read_replica",),
     ),

@@ -50,7 +50,7 @@ def test_a_refund_starts_only_from_approved() -> None:
     assert sources - {State.REFUNDING} == {State.APPROVED}
 
 
-def test_only_a_deferred_or_absent_refund_moves_a_case_back_before_the_payment() -> None:
+def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made() -> None:
     paying = {State.REFUNDING, State.REFUND_PENDING, State.REFUNDED}
     moves_back = {
         key for key, target in MOVES.items() if key[0] in paying and target not in {*paying, State.WITH_SUPPORT}
@@ -69,7 +69,8 @@ def test_every_worker_state_has_a_timeout_and_messages_to_resend() -> None:
         assert EFFECTS[state].resend
 
 
-def test_a_refunded_case_counts_as_open() -> None:
+def test_the_open_states_include_refunded_but_not_received() -> None:
+    """In an open state, a second request for the same purchase is a duplicate."""
     assert State.REFUNDED in OPEN_STATES
     assert State.RECEIVED not in OPEN_STATES
 

@@ -15,9 +15,9 @@ from records.webhook_events import ClaimedEvent
 
 
 def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, str]]) -> None:
-    """Create a support task for each event about a known payment, unless our records contain what the event reports.
+    """Create a support task for each event about a known payment, unless our records contain the reported status.
 
-    ``given_up`` pairs each event with the sentence of its last outcome.
+    Each item of ``given_up`` is an event and a sentence about the result of the event's last attempt.
     """
     payments = list({event.payment for event, _ in given_up if event.event.charge})
     if not payments:

@@ -28,7 +28,7 @@ _ORDER_NUMBER = re.compile(r"^\d+-")
 
 
 def _render_link(_: RendererHTML, tokens: Sequence[Token], n: int, __: OptionsDict, env: EnvType) -> str:
-    """Render a link. A link to one of our pages gets the language and the seller of the present page."""
+    """Render a link. A link to one of our pages gets the language and the seller of the page that shows the link."""
     href = str(tokens[n].attrGet("href") or "")
     if href.startswith("/") and not href.startswith("//"):
         page, separator, fragment = href.partition("#")

@@ -17,7 +17,7 @@ from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, Webho
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
 
-MAX_ITEMS = 100  # of one webhook; Adyen sends a few
+MAX_ITEMS = 100  # the maximum in one webhook; Adyen usually sends a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
 
 RefundParser = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
@@ -38,7 +38,7 @@ def _parse_failed(item: Mapping[str, Any]) -> Failed:
 
 
 REFUNDS: Mapping[tuple[str, str], RefundParser] = {
-    # by eventCode and success (docs.adyen.com, "Refund" and "Webhook types")
+    # The key is (eventCode, success). Source: docs.adyen.com, "Refund" and "Webhook types".
     ("REFUND", "true"): _parse_paid,
     ("REFUND", "false"): _parse_failed,
     ("REFUND_FAILED", "true"): _parse_failed,  # the card scheme or the bank rejected the refund later
@@ -48,10 +48,10 @@ REFUNDS: Mapping[tuple[str, str], RefundParser] = {
     ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded; both give the money back
     ("CANCEL_OR_REFUND", "false"): _parse_failed,
 }
-"""The function that reads the status of a refund from an event. The event's pspReference is the id of the refund."""
+"""For each kind of event, the function that reads the refund's status. The event's pspReference is the id of the refund."""
 
 DISPUTES: Mapping[str, Dispute] = {
-    # docs.adyen.com, "Dispute webhooks"
+    # Source: docs.adyen.com, "Dispute webhooks".
     "REQUEST_FOR_INFORMATION": Dispute.OPEN,
     "NOTIFICATION_OF_CHARGEBACK": Dispute.OPEN,
     "CHARGEBACK": Dispute.LOST,  # the bank took the money, although the seller may still object
@@ -61,8 +61,8 @@ DISPUTES: Mapping[str, Dispute] = {
     "PREARBITRATION_WON": Dispute.WON,
     "PREARBITRATION_LOST": Dispute.LOST,
 }
-"""The status of a dispute by event. The event's pspReference is the id of the dispute. The field ``disputeStatus`` is
-ignored, because Adyen does not sign it. NOTIFICATION_OF_FRAUD is missing here, because it is not a dispute."""
+"""For each kind of event, the status of the dispute. The event's pspReference is the id of the dispute. The field
+``disputeStatus`` is ignored, because Adyen does not sign it. NOTIFICATION_OF_FRAUD is left out, because it is no dispute."""
 
 STAGES = (*DISPUTES,)
 """The events of a dispute, in their usual order. The order replaces the time of an event, which Adyen does not sign."""
@@ -98,7 +98,7 @@ class AdyenWebhookParser:
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parse the items of our merchant account, if all items of the webhook are signed."""
+        """Parse the items of our merchant account. Return InvalidSignature if an item of the webhook is not signed."""
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:

@@ -26,7 +26,9 @@ from worker.providers.braintree.resources import Refund, parse_disputes, parse_r
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
-MAX_REFUNDS = 20  # of one transaction: a lookup makes one call for each refund, and all calls share one time limit
+MAX_REFUNDS = (
+    20  # the maximum for one transaction: a lookup makes one call for each refund, with one time limit for all
+)
 PAGE_SIZE = 50  # transactions; the maximum that Braintree returns in one reply
 MAX_SEARCH_RESULTS = 20_000  # ids; Braintree's search omits further ids without an error
 
@@ -77,7 +79,7 @@ class BraintreeAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this transaction. parse_disputes() selects one of several disputes."""
+        """Return the dispute status of this transaction. If it has several disputes, parse_disputes() selects one."""
         with time_limit(self._seconds):
             sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):
@@ -160,7 +162,7 @@ def _map_reply(reply: RefundReply, charge: str, amount: Money, key: str) -> Refu
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
         return Unknown("Braintree's reply is not about the requested refund.")
     if refund.refund_status is RefundStatus.FAILED and refund.decline_reason is DeclineReason.ALREADY_REFUNDED:
-        return Declined(refund.decline_reason, refund.code)  # another refund exists, so a lookup must follow
+        return Declined(refund.decline_reason, refund.code)  # the payment has another refund, which a lookup must find
     return refund.result()
 
 

@@ -138,7 +138,8 @@ class _SessionHttp(Http):
         self._session = session
 
     def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
-        verify = self.environment.ssl_certificate or True  # Braintree's list of certificate authorities, if it has one
+        # Use the environment's own list of certificate authorities, if there is one.
+        verify = self.environment.ssl_certificate or True
         response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in CREDENTIALS_REFUSED:

@@ -22,7 +22,7 @@ MARGIN = timedelta(hours=12)
 
 The refund and the update are usually seconds apart.
 """
-MAX_PAGES = 10  # the most pages, of 500 refunds each, that the search for a capture's refund reads
+MAX_PAGES = 10  # pages of 500 refunds; the search for a capture's refund reads no more pages
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -30,7 +30,7 @@ STATUSES: Mapping[str, str] = {
     "D": "FAILED",
     "V": "CANCELLED",  # reversed: the money came back to the seller
 }
-"""The status of a refund by the status of its transaction."""
+"""For each transaction status in PayPal's list, the status of the refund."""
 
 # The form of our idempotency keys. A shop may write other texts into custom_field and invoice_id, even an e-mail address.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -101,7 +101,7 @@ def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Re
         if not has_more:
             return refunds
         cursor = cursor.next_page()
-    return Unknown("PayPal lists more refunds of that day than can be read.")
+    return Unknown("PayPal lists more refunds near the time of this refund than can be read.")
 
 
 def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
@@ -141,7 +141,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
 
 
 def _to_list_entry(refund: Refund) -> ListedRefund:
-    assert refund.created, "a listed transaction has a time"
+    assert refund.created, "the listed transaction has no time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
     return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created, key)

@@ -105,7 +105,7 @@ class StripeAdapter:
     ) -> list[Resource] | Unknown:
         """List all refunds or disputes of this charge, the newest first.
 
-        Return Unknown if the list is incomplete, because the missing row may be about our refund.
+        Return Unknown if the list is incomplete, because a missing row may be our refund or an open dispute.
         """
         rows: list[Row] = []
         query = _filter_by(charge)

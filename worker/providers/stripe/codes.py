@@ -11,7 +11,7 @@ from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    # "Idempotent requests": Stripe may remove a key after at least 24 hours.
+    # "Idempotent requests": Stripe keeps a key for at least 24 hours, and may remove the key after that time.
     idempotency_key_ttl=timedelta(hours=24),
     # "Create a refund": Stripe returns an error if a refund is more than the part of the charge that is not refunded yet.
     rejects_over_refund=True,
@@ -47,7 +47,7 @@ Any other code of a 4xx response means PERMANENT: Stripe made no refund, and sup
 """
 
 UNDECIDED_CODES = {
-    "rate_limit",  # temporary, with any status
+    "rate_limit",  # temporary, whatever the HTTP status is
     "lock_timeout",
     "idempotency_key_in_use",
     "idempotency_error",  # an earlier, different request used our key, and may have paid

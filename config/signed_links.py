@@ -1,6 +1,6 @@
 """Signed links in e-mails and API responses. A link contains the id of a case or an inquiry e-mail, signed for one purpose.
 
-A signed link cannot be guessed, and need not be stored.
+An inquiry e-mail is an e-mail that belongs to no case. A signed link cannot be guessed, and need not be stored.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class Links:
         }
 
     def to(self, purpose: Purpose, case: UUID) -> str:
-        """Return the URL of the page about ``case``, which is the id of a case or of an inquiry e-mail."""
+        """Return the URL of a page with this purpose. ``case`` is the id of a case or of an inquiry e-mail."""
         return f"{self._public_url}/{purpose}/{self._signers[purpose].dumps(case.hex)}"
 
     def page(self, path: str) -> str:

@@ -13,7 +13,7 @@ from console.supervisor import Service
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return the first free port on 127.0.0.1 from `preferred` on; 0 means any free port."""
+    """Return the first free port on 127.0.0.1 that is not below `preferred`. If `preferred` is 0, return any free port."""
     for port in range(preferred, preferred + 100) if preferred else [0]:
         with socket.socket() as probe:
             try:
@@ -27,7 +27,7 @@ def free_port(preferred: int = 0) -> int:
 
 @dataclass(frozen=True)
 class Stack:
-    """The services of one data directory, configured for its servers."""
+    """The services that use one data directory and the servers in this directory."""
 
     data_dir: DataDir
     servers: Servers
@@ -77,7 +77,7 @@ class Stack:
     def services(self, names: Sequence[str]) -> dict[str, Service]:
         """Return these services, each under its name.
 
-        If `names` contains the sandbox and the web, the sandbox sends its webhooks to the web.
+        If `names` contains `sandbox` and `web`, the sandbox sends its webhooks to the web service.
         """
         webhooks = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
         return {name: self.service(name, *(webhooks if name == "sandbox" else ())) for name in names}

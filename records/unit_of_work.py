@@ -54,7 +54,7 @@ _NETWORK = {
 
 
 def connect(url: str, *, pool: int = 4) -> Engine:
-    """Return a connection pool. It connects at the first use, so a process can start before its database."""
+    """Return a connection pool. The pool connects at its first use, so a process can start before its database."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool,
@@ -112,7 +112,7 @@ class UnitOfWork(Transaction):
 
 
 class Records:
-    """Opens transactions. ``with records.work() as work: …`` commits at the end of the block. An exception rolls back."""
+    """Opens transactions. ``with records.work() as work: …`` commits at the end of the block, or rolls back on an exception."""
 
     def __init__(self, engine: Engine, timers: Timers) -> None:
         self.engine = engine

@@ -37,7 +37,7 @@ class EmailRejectedError(MailTransportError):
 
 
 class DeliveryUnknownError(MailTransportError):
-    """The connection failed while the e-mail was sent. The e-mail may have been sent or not."""
+    """The connection failed while the e-mail was sent. It is unknown whether the mail server accepted the e-mail."""
 
 
 class MailTransport(Protocol):
@@ -66,7 +66,7 @@ class MaildirTransport:
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def deliver(self, email: EmailMessage) -> None:
-        """Write the e-mail to a temporary file, and rename the file, so that no reader sees half an e-mail."""
+        """Write the e-mail to a temporary file, and rename the file, so that no mail program reads an incomplete e-mail."""
         name = file_name(str(email["Message-ID"]))
         temporary = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
@@ -162,7 +162,7 @@ class SmtpTransport:
             is_encrypted = True
         if self._user and not is_encrypted and not is_loopback(self._host):
             raise EmailNotSentError(
-                "The mail server offers no TLS, so the password of MONEYBACK_SMTP_URL is not sent to it."
+                "The mail server offers no TLS, so Moneyback does not send the password in MONEYBACK_SMTP_URL."
             )
         if self._user:
             smtp.login(self._user, self._password)
@@ -208,7 +208,7 @@ _BAD_URL = "MONEYBACK_SMTP_URL must look like smtp://user:password@host:port or 
 
 
 def as_bytes(email: EmailMessage) -> bytes:
-    """Return the e-mail as bytes. They are ASCII, unless a recipient's local part has characters outside ASCII."""
+    """Return the e-mail as bytes. The bytes are ASCII, unless the part of an address before the @ has other characters."""
     utf8 = not str(email["To"]).isascii() and any(not address.username.isascii() for address in email["To"].addresses)
     return email.as_bytes(policy=default.clone(utf8=utf8))
 
@@ -224,7 +224,7 @@ def file_name(message_id: str) -> str:
 def _refusal_error(codes: list[int], refused: str) -> MoneybackError:
     """Return the error for the SMTP codes with which the server refused the recipient or the e-mail."""
     code = max(codes, default=0)
-    if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP's permanent errors; 4xx codes are temporary
+    if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP: 5xx codes are permanent errors; 4xx codes are temporary
         return EmailRejectedError(f"The mail server rejects this {refused} permanently ({code}).")
     return EmailNotSentError(f"The mail server does not accept this {refused} now ({code}).")
 

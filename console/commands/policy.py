@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Show and set the refund policies of sellers.", no_args_is_help=True)
 
 _CATEGORIES = (
-    "no_restrictions: refund any purchase, at any time; within_days: for --days days; statutory_withdrawal: only consumers, "
-    "for 14 days; approval_required and in_house_support: support decides about each request; no_refunds: no automatic refund."
+    "no_restrictions: refund any purchase, at any time; within_days: refund within --days days; statutory_withdrawal: refund "
+    "only consumers, within 14 days; approval_required and in_house_support: support decides about each request; "
+    "no_refunds: no automatic refund."
 )
 
 

@@ -32,7 +32,10 @@ class Times:
     drip: float = 1.0
     """The pause between two bytes of a response in the mode ``DRIPPING``."""
     memory: float = 60.0
-    """The time after which the idempotency key of an ``expires`` charge expires. Real providers store keys for 1 to 45 days."""
+    """The time after which the idempotency key of an ``expires`` charge expires.
+
+    Real providers store keys for one hour to 45 days.
+    """
     again: float = 1.0
     """The first pause before a webhook that did not arrive is sent again. Each further pause is twice as long."""
 
@@ -45,7 +48,7 @@ class ResponseMode(Enum):
     NEVER = "never"
     BROKEN = "with a 500, although the refund was made"
     BUSY = "with a 429"
-    DROPPED = "by hanging up"
+    DROPPED = "by closing the connection"
     DRIPPING = "byte by byte"
     GARBLED = "with a 200 and a page of HTML"
     WRONG = "with a 200 about another amount"

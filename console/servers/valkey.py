@@ -60,11 +60,11 @@ class Valkey(Server):
         try:
             with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, retry=no_retry) as client:
                 return bool(client.ping())
-        except redis.RedisError:  # the server does not listen yet, or is still loading its file
+        except redis.RedisError:  # the server does not listen yet, or is still loading its data file
             return False
 
     def _prepare(self) -> None:
-        """Do nothing: Valkey replaces a stale socket and loads its file itself."""
+        """Do nothing: Valkey itself replaces an old socket and loads its data file."""
 
     def _set_up(self) -> None:
         """Do nothing: there are no users to create, because the folder is private."""

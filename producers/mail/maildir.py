@@ -1,4 +1,4 @@
-"""Reads refund requests from a maildir. A mail leaves ``new/`` only after the commit of its cases.
+"""Reads refund requests from a maildir. A mail stays in ``new/`` until its cases are committed.
 
 A mail server, fetchmail or getmail delivers mails into ``new/``. Ingested mails are in ``cur/`` with the flag S (seen). Mails
 that support must read also have the flag F (flagged).

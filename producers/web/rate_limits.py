@@ -1,8 +1,9 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-A limit counts only what a client sends. No purchase is looked up, so a refusal does not reveal whether a purchase exists. The
-name of a counter contains a keyed hash of the counted value, so the broker stores no e-mail addresses. If the broker is
-unavailable or is neither Redis nor Valkey, each process counts in its own memory. Customers can then still send forms.
+A limit counts requests with the same value, whether a purchase exists or not. So a refusal does not reveal whether a
+purchase exists. The name of a counter contains a keyed hash of the counted value, so the broker stores no e-mail addresses.
+If the broker is unavailable or is neither Redis nor Valkey, each process counts in its own memory. Customers can then still
+send forms.
 """
 
 import hashlib
@@ -50,7 +51,7 @@ class RateLimit(StrEnum):
 
     ADDRESS = "address"  # forms with one e-mail address
     REFERENCE = "reference"  # forms with one reference
-    LINK = "link"  # forms on pages that were opened with one signed link
+    LINK = "link"  # forms on the page of one signed link
     NETWORK = "network"  # forms from one network
     KEY = "key"  # API calls with one API key
     CALLS = "calls"  # API calls from one network
@@ -109,7 +110,7 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            # The client must wait for the longest delay. After a shorter delay, another limit would still refuse.
+            # The client must wait for the longest delay. After a shorter delay, the other limit would still refuse the request.
             longest = max(reached, key=delays.__getitem__)
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])

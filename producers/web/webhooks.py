@@ -18,7 +18,11 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = 4  # maximum per provider; a slow download of a certificate must not delay forms
+MAX_CONCURRENT_WEBHOOKS: Final = 4
+"""The maximum number of webhooks of one provider that are verified at the same time.
+
+Verifying may download a certificate. Slow downloads must not use all threads, because forms need threads, too.
+"""
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -25,7 +25,9 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="duration of the requests and the faults, in seconds"
     )
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed gives the same plan")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="the same seed gives the same plan of requests and faults"
+    )
     parser.add_argument(
         "--requests", type=int, help="number of customers; most send one request (default: four per second)"
     )

@@ -197,7 +197,7 @@ MATRIX = (
             "charge: wrong",
             f"{SANDBOX}test_an_unusable_response_is_unknown",
             f"{SANDBOX}test_a_replayed_error_is_recognised",
-            f"{RESULTS}test_after_a_stored_error_a_new_key_is_used_only_if_the_refund_is_proven_absent",
+            f"{RESULTS}test_after_a_stored_error_a_new_key_is_used_only_if_lookups_prove_that_no_refund_exists",
             "simulation: error_stored",
         ),
     ),
@@ -283,7 +283,7 @@ MATRIX = (
         "The same mail arrives twice; the mail process crashes after the commit, but before it marks the mail as read",
         "The mail creates only one case for its purchase.",
         (
-            "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
+            "integration/test_maildir.py::test_a_mail_that_is_delivered_twice_creates_one_case",
             "integration/test_maildir.py::test_a_crash_after_the_commit_and_before_the_file_is_moved_creates_no_second_case",
         ),
     ),

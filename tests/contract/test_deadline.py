@@ -36,7 +36,7 @@ from worker.providers.deadline import (
 
 TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
 SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
-MAX_CALL_SECONDS = 1.5  # the maximum for a call with SHORT_TIMEOUT, even on a slow machine
+MAX_CALL_SECONDS = 1.5  # the maximum duration of a call with SHORT_TIMEOUT, even on a slow machine
 
 
 def get(url: str, seconds: float = TEST_TIMEOUT, **options: Any) -> requests.Response:

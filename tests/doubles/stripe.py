@@ -20,7 +20,7 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 @dataclass
 class Charge:
-    """A captured charge. Each refund of the charge fails with `refund_error`, if it is set."""
+    """A captured charge. If `refund_error` is set, each refund of the charge fails with this error."""
 
     id: str
     amount: int
@@ -37,8 +37,8 @@ class Charge:
 class FakeStripe:
     """The state of the fake.
 
-    While `instead` has responses, the fake sends the next of them and does not carry out the call. While `after` has
-    responses, the fake carries out the call, and sends the next of them as its response.
+    If `instead` contains a response, the fake sends this response and does not carry out the call. If `after` contains a
+    response, the fake carries out the call, and then sends this response. Each response is sent once.
     """
 
     url: str = ""

@@ -1,4 +1,4 @@
-"""Deliveries are counted before processing, so that a case can crash only a limited number of workers."""
+"""The deliveries of a case are counted before the case is processed. So a case can crash only a limited number of workers."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_after_an_outage_cases_are_processed_in_small_batches_within_the_time_li
     assert states(context.records, cases) == ["refunded"] * len(cases)
 
 
-def test_a_case_locked_by_the_sweep_is_not_counted_as_a_crash(
+def test_a_case_that_the_sweep_has_locked_is_not_counted_as_crashed(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = create_cases(context.records, 3)

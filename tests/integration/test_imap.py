@@ -169,6 +169,7 @@ def test_a_new_mail_ends_the_wait(
 def test_the_idle_command_is_renewed_before_29_minutes_pass(
     inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """RFC 2177 advises clients to send the IDLE command again at least every 29 minutes."""
     assert imap.IDLE_SECONDS < 29 * 60
     monkeypatch.setattr(imap, "IDLE_SECONDS", 0.0)
     with inbox.open() as folder:

@@ -89,7 +89,7 @@ def test_a_mail_without_a_request_is_flagged_for_support(inbox: MaildirInbox, re
     assert count_cases(records) == 0
 
 
-def test_the_same_mail_twice_is_one_case(inbox: MaildirInbox, records: Records) -> None:
+def test_a_mail_that_is_delivered_twice_creates_one_case(inbox: MaildirInbox, records: Records) -> None:
     original = deliver(inbox, "1.a")
     for name in ("2.a", "3.a"):
         shutil.copy(original, inbox.folder / "new" / name)
@@ -199,7 +199,7 @@ def test_a_request_that_cannot_be_stored_does_not_block_other_mails(
     assert (file_names(inbox, "new"), file_names(inbox, "cur")) == (["2.b"], ["1.a:2,S", "3.c:2,S"])
 
 
-def test_a_database_without_tables_loses_no_mail(
+def test_if_the_database_has_no_tables_every_mail_stays_in_the_folder(
     inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database causes the failure, so no mail is flagged, and all mails are tried again later."""

@@ -1,6 +1,6 @@
 """Tests of how each result of a provider changes a case.
 
-The tests also cover delays, second operations, external refunds and different amounts.
+The tests also cover delays, second operations, external refunds, and results with another amount.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +163,7 @@ def test_a_refund_that_failed_for_insufficient_balance_is_sent_again(start_scena
     assert scenario.query("select refunded from purchases") == PRICE.minor
 
 
-def test_a_pending_refund_with_insufficient_balance_creates_a_task(start_scenario: StartScenario) -> None:
+def test_a_pending_refund_with_insufficient_balance_creates_a_support_task(start_scenario: StartScenario) -> None:
     scenario = start_scenario([replace(PENDING, insufficient_balance=True)], [PAID])
     assert scenario.state() == "refund_pending"
     assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
@@ -184,7 +184,7 @@ def test_a_pending_refund_that_fails_for_insufficient_balance_is_sent_again(star
     assert len(set(scenario.provider.keys)) == 2
 
 
-def test_refused_credentials_delay_a_refund_and_create_one_task_a_day(start_scenario: StartScenario) -> None:
+def test_refused_credentials_delay_a_refund_and_create_one_support_task_a_day(start_scenario: StartScenario) -> None:
     """The provider does not carry out a call with refused credentials. So no refund was made, and the case waits."""
     scenario = start_scenario([Unknown("The provider refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
     for _ in range(3):
@@ -358,7 +358,7 @@ def test_a_repeat_that_is_never_sent_goes_to_support_after_two_days(
     assert scenario.reason_codes() == ["outcome_unknown"]
 
 
-def test_after_a_stored_error_a_new_key_is_used_only_if_the_refund_is_proven_absent(
+def test_after_a_stored_error_a_new_key_is_used_only_if_lookups_prove_that_no_refund_exists(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([STORED_ERROR, PAID], [NotFound()])
@@ -373,7 +373,7 @@ def test_after_a_stored_error_a_new_key_is_used_only_if_the_refund_is_proven_abs
 
 
 def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScenario) -> None:
-    """Some providers do not store declines for a key, so the first call may still be processed and pay."""
+    """Some providers do not store declines for a key, so the provider may still carry out the first call."""
     scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE], [NotFound(), NotFound(), PAID])
     assert scenario.process_after(hours=1).state() == "refunding"
     assert scenario.process_after(hours=1).state() == "refunding"
@@ -381,7 +381,7 @@ def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScena
     assert len(scenario.provider.keys) == 2
 
 
-def test_after_a_declined_repeat_a_new_key_is_used_only_if_the_refund_is_proven_absent(
+def test_after_a_declined_repeat_a_new_key_is_used_only_if_lookups_prove_that_no_refund_exists(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE, PAID], [NotFound()])
@@ -458,7 +458,7 @@ def test_an_approval_by_support_does_not_repeat_an_unknown_refund(start_scenario
     assert (scenario.reason_codes(), len(scenario.provider.keys)) == (["outcome_unknown"], 1)
 
 
-def test_the_task_for_an_unknown_result_contains_key_provider_and_amount(start_scenario: StartScenario) -> None:
+def test_the_support_task_for_an_unknown_result_contains_key_provider_and_amount(start_scenario: StartScenario) -> None:
     scenario = start_scenario([LOST_CONNECTION], [LOST_CONNECTION])
     assert scenario.process_after(days=3).state() == "with_support"
     with scenario.context.records.work() as work:
@@ -505,6 +505,6 @@ def test_an_expired_refund_window_stops_a_waiting_refund(start_scenario: StartSc
 
 
 def test_an_idempotency_key_is_computed_from_case_and_attempt(start_scenario: StartScenario) -> None:
-    """After a restore from a backup, the worker uses the same keys as before."""
+    """After a restore from a backup, the worker uses the same keys as before. So no payment is refunded twice."""
     scenario = start_scenario([PAID])
     assert scenario.provider.keys == [f"mb_{UUID(str(scenario.case)).hex}_1"]

@@ -1,4 +1,4 @@
-"""A call pool for the simulation. Each call is a task of the simulated scheduler, so its duration is simulated, too."""
+"""A call pool for the simulation. Each call is a task of the simulated scheduler, so the call takes simulated time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -55,7 +55,7 @@ class _Calls(Generic[Argument, Result]):
     """Running calls, and results that the caller has not received yet."""
 
     def __init__(self, clock: Clock, call: Callable[[Argument], Result], number: int) -> None:
-        assert clock.current, "only tasks make calls"
+        assert clock.current, "Only a task of the scheduler can make a call."
         self.caller = clock.current
         self.record_late: RecordResults[Argument, Result] | None = None
         self._clock, self._call, self._unfinished = clock, call, number

@@ -28,7 +28,8 @@ from worker.emails.case_copy import DEFAULT_REASON, EMAILS, QUESTIONS
 from worker.emails.headers import one_line
 from worker.mail_transport import as_bytes, file_name
 
-no_deadline = hypothesis_settings(deadline=None)  # the first e-mail is slow, because it loads templates and a catalogue
+# The first e-mail is slow, because the templates and a translation catalogue are loaded.
+no_deadline = hypothesis_settings(deadline=None)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -94,7 +95,7 @@ def test_an_email_about_a_purchase_needs_the_address_of_the_purchase(kind: Email
 
 
 @pytest.mark.parametrize("kind", EmailKind)
-def test_every_email_is_marked_as_automatic_and_allows_bounces(kind: EmailKind) -> None:
+def test_every_email_is_marked_as_automatic_and_suppresses_automatic_replies(kind: EmailKind) -> None:
     email = an_email(kind)
     assert email["Auto-Submitted"] == "auto-generated"
     assert email["X-Auto-Response-Suppress"] == "DR, RN, NRN, OOF, AutoReply"
@@ -154,7 +155,7 @@ FIRST_CASE = UUID("00000000-0000-4000-8000-000000000001")
 
 
 def duplicate_email(first_kind: EmailKind, **changes: Any) -> EmailMessage:
-    """Return the e-mail of a duplicate request. The last e-mail about the first case had the kind `first_kind`."""
+    """Return the e-mail that answers a duplicate request. The last e-mail about the first case had the kind `first_kind`."""
     due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, refund="re_1", joined=FIRST_CASE)
     first_view = a_case_view(first_kind, id=FIRST_CASE, **changes)
     return render(due, a_case_view(EmailKind.ALREADY_REQUESTED, locale="de"), LINKS, SENDER, first=first_view)

@@ -25,10 +25,11 @@ class Watchdog(bootsteps.StartStopStep):
     """A step of Celery's consumer. The step starts when the worker connects to the broker, and stops when the connection ends.
 
     A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. So a
-    worker that has not polled for the default time limit plus GRACE hangs, for example because a call blocks the event loop.
-    Then the kernel's alarm (SIGALRM) ends the process. If the worker has polled since the last check, a check resets the alarm.
+    worker hangs if it has not polled for longer than the default time limit plus GRACE. For example, a call blocks the event
+    loop. Then the kernel's alarm (SIGALRM) ends the process. If the worker has polled since the last check, a check resets
+    the alarm.
 
-    A check also resets the alarm while a task runs whose own time limit is longer than the default time limit. During such
+    A check also resets the alarm while the worker runs a task with a time limit above the default time limit. During such
     a task, a worker with one process has no free credit and does not poll. After the alarm, the supervisor restarts the
     process, and the log contains the stack of each thread.
     """
@@ -60,9 +61,9 @@ class Watchdog(bootsteps.StartStopStep):
     def check(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
         """Restore lost credits, and reset the alarm if the worker is healthy.
 
-        The check runs on the thread of the event loop, so nothing changes during the check. The check reads private names of
-        kombu. If another version of kombu has other names, the watchdog turns itself off. A worker without a watchdog is better
-        than a healthy worker that is ended every two minutes.
+        The check runs on the thread of the event loop, so the event loop changes nothing during the check. The check reads
+        private names of kombu. If another version of kombu has other names, the watchdog turns itself off. Otherwise the
+        watchdog would end a healthy worker every two minutes.
         """
         try:
             _restore_credits(channel.qos)

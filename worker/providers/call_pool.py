@@ -18,7 +18,7 @@ RecordResults = Callable[[list[tuple[Argument, Result]]], None]
 """A function that records a group of results, each with the argument of its call."""
 
 GATHER_SECONDS = 0.2
-"""Seconds. Results that arrive within this time are recorded in one commit. The results of slow calls are recorded later."""
+"""After a call has ended, the pool waits at most this many seconds for more results. All these results form one group."""
 
 MAX_WAIT_SECONDS = 3.0
 """Seconds after which a batch stops waiting for slow calls. Most calls take one or two seconds, but a call may hang."""

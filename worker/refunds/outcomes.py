@@ -95,7 +95,7 @@ class Decision:
     """
 
     result: RefundResult | LookupResult
-    """The interpreted result of the provider. For example, the decline of a repeat is interpreted as ``Unknown``."""
+    """The provider's result, after interpretation. For example, if a repeated request is declined, this is ``Unknown``."""
     transition: Transition | None = None
     status: OperationStatus | None = None
     """The operation's new status. None leaves the status unchanged."""
@@ -106,7 +106,7 @@ class Decision:
     repeat: bool = False
     """True if the operation is sent again now, under the same key."""
     refused: str | None = None
-    """The provider's code if the operation was sent again and the provider declined it finally; otherwise None."""
+    """The provider's decline code, if the operation was sent again and the decline is final. Otherwise None."""
 
 
 def decide(case: Case, operation: RefundOperation, result: Result, now: datetime, limits: RefundLimits) -> Decision:
@@ -122,7 +122,7 @@ def decide(case: Case, operation: RefundOperation, result: Result, now: datetime
 
 
 def require_definite(answer: RefundResult | NotSent) -> RefundResult:
-    """Return the result of a first sending. Replace it by a decline if certainly no refund was made.
+    """Return the result of sending an operation for the first time, or a decline if certainly no refund was made.
 
     This is certain if the request was not sent, or if the provider rejected our credentials.
     """
@@ -138,9 +138,10 @@ def require_definite(answer: RefundResult | NotSent) -> RefundResult:
 def daily_reports(
     results: Iterable[tuple[Case, RefundOperation, LookupResult | RefundResult]], at: datetime
 ) -> list[NewSupportTask]:
-    """Return support tasks for low balances and rejected credentials: at most one task a day for each seller and provider.
+    """Return support tasks for low balances and rejected credentials.
 
-    A task about rejected credentials names no seller, because the credentials are ours.
+    A low balance creates at most one task a day for each seller and provider. Rejected credentials create at most one task
+    a day for each provider. This task names no seller, because the credentials are Moneyback's.
     """
     first_cases: dict[tuple[SupportTaskKind, str, str], Case] = {}
     for case, operation, result in results:
@@ -188,9 +189,9 @@ def _decide_polled(
 def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
     """Return what the result of a repeat proves about the refund.
 
-    A declined repeat proves nothing. The provider may still carry out the first request. The decline may be only about the
-    repeat, because not every provider stores a decline under the key. If the repeat could not be sent, nothing new is known.
-    The refund then counts as not found.
+    A declined repeat proves nothing, because the provider may still carry out the first request. Not every provider stores
+    a decline for the key, so the decline may be only about the repeat. If the repeat could not be sent, nothing new is
+    known. The refund then counts as not found.
     """
     match answer:
         case NotSent():
@@ -220,10 +221,10 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 
 
 def _repeat_period(limits: RefundLimits) -> timedelta:
-    """Return the time after an operation's first sending in which the operation may be sent again.
+    """Return how long after its first sending an operation may be sent again.
 
-    The period ends ``KEY_MARGIN`` before the provider may delete the idempotency key. If the provider stores a key for
-    less than ``KEY_MARGIN``, the operation is never sent again.
+    The period ends some hours (``KEY_MARGIN``) before the provider may delete the idempotency key. If the provider stores
+    keys for a shorter time than ``KEY_MARGIN``, the operation is never sent again.
     """
     return limits.capabilities.idempotency_key_ttl - KEY_MARGIN if limits.capabilities else timedelta(0)
 
@@ -244,7 +245,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
 
 
 def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, limits: RefundLimits) -> float:
-    """Return the seconds until the next poll. For an accepted refund, the provider's poll plan limits the pause."""
+    """Return the seconds until the next poll. For an accepted refund, the provider's poll plan sets the maximum pause."""
     retry_after = (result.retry_after if isinstance(result, Unknown) else None) or 0.0
     if case.state is State.REFUND_PENDING and limits.capabilities is not None:
         return max(plan_delay(limits.timers, operation.polls, limits.poll.max_delay), retry_after)
@@ -252,7 +253,7 @@ def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, 
 
 
 def transition_for(case: Case, operation: RefundOperation, answer: RefundResult, limits: RefundLimits) -> Transition:
-    """Return the transition that this result causes. The refund of the case must have been started."""
+    """Return the transition that this result causes. Call this function only after the refund of the case was started."""
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
         case Paid(refund_id, _, bank_reference):

@@ -1,4 +1,4 @@
-"""The case status, as the customer sees it. It is more detailed than the state of the case.
+"""The case status, as the customer sees it. The status is more detailed than the state of the case.
 
 The headline depends on the state and on the last transition. The status also contains the time when the money should arrive,
 and the refresh interval of the page.
@@ -38,7 +38,7 @@ AFTER: Mapping[tuple[State, Event], StatusHeadline] = {
         Tone.WAITING,
     ),
 }
-"""The headlines for a state and the event that led to the state. They are more precise than the headline of the state."""
+"""The headlines for a state after a certain event. They are more precise than the headlines that depend only on the state."""
 
 NO_BALANCE = StatusHeadline(
     "Your refund is waiting for the seller’s funds",
@@ -64,9 +64,10 @@ REFRESH_INTERVALS: Mapping[State, int] = {
     State.REFUNDING: 3,
     State.REFUND_PENDING: 60,
 }
-"""Seconds between two refreshes of the status page, for states that a worker or the customer in another tab can change.
+"""Seconds between two refreshes of the status page. The page is refreshed only in these states.
 
-A pending refund takes days, so its page is refreshed less often.
+A worker, or the customer in another tab, can change a case in these states. A pending refund takes days, so its page is
+refreshed less often.
 """
 
 DEFERRED_REFRESH_INTERVAL = 60
@@ -101,7 +102,7 @@ def expected_arrival_day(view: CaseView) -> str | None:
 
 
 def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
-    """Return the provider's id of the refund if it is known. The customer's bank can find the refund with it."""
+    """Return the provider's id of the refund if it is known. The customer's bank can find the refund by this id."""
     if view.state not in {State.REFUND_PENDING, State.REFUNDED}:
         return None
     return _latest_evidence(history, "refund")

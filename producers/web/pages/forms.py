@@ -75,7 +75,7 @@ async def read_fields(request: Request) -> dict[str, str]:
     try:
         body = (await request.body()).decode("ascii")
         pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except ValueError:  # the body is not ASCII, its decoded text is not UTF-8, or it has too many fields
+    except ValueError:  # the body is not ASCII, the decoded text is not UTF-8, or the form has too many fields
         raise ProblemError(ProblemCode.MALFORMED_BODY, "We couldn’t read this form. Please open it again.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -109,7 +109,7 @@ CheckboxDep = Annotated[bool, Depends(read_checkbox)]
 
 
 def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:
-    """Return the values that the query of the opened link contains for these fields."""
+    """Return the values of these fields from the query of the opened URL. A missing field is empty."""
     return {name: request.query_params.get(name, "")[:_MAX_PREFILL_LENGTH] for name in fields}
 
 

@@ -16,7 +16,7 @@ from producers.web.templating import READ_METHODS, Page
 from records.storefronts import Storefront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
-"""The headings of Moneyback's topics. The heading of a topic that an operator adds comes from the name of its folder."""
+"""The headings of Moneyback's topics. If an operator adds a topic, the name of the topic's folder becomes the heading."""
 
 _CACHE = {"cache-control": "public, max-age=300"}
 

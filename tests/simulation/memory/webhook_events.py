@@ -1,4 +1,4 @@
-"""Answers the product's SQL statements about webhook events. The answers come from the tables in memory."""
+"""Simulates the SQL statements about webhook events, with tables in memory."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
-# The subject of an event for each first part of a notification's kind, such as "refund" in "refund_failed".
+# The subject of an event, by the first part of the notification's kind. For example, the first part of "refund_failed" is
+# "refund".
 _SUBJECTS = {"dispute": Subject.DISPUTE, "refund": Subject.REFUND, "transaction": Subject.REFUND}
 
 
@@ -29,7 +30,7 @@ def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds
 
 
 class BraintreeWebhookParser:
-    """A parser that verifies the signature with the SDK, and reads the notification."""
+    """A parser that verifies the signature with Braintree's SDK, and reads the notification."""
 
     answer = b""
 

@@ -27,7 +27,7 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # docs.mollie.com, "Create payment refund", status 409: the payment has a refund of this amount, created in the last hour.
     "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
-    # Status 422 for the field amount.value: the amount is more than the rest of the payment. Either the payment was refunded
+    # Status 422 for the field amount.value: the amount is more than can still be refunded. Either the payment was refunded
     # at Mollie (mollie/magento2#246), or PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup shows which of the
     # two is true. If Mollie's own balance is too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
@@ -55,7 +55,7 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "pending": RefundStatus.PENDING,
     "processing": RefundStatus.PENDING,
     "refunded": RefundStatus.PAID,  # the customer has the money, or the bank is sending it
-    "failed": RefundStatus.FAILED,  # the money comes back, for example because the customer's account was closed
+    "failed": RefundStatus.FAILED,  # the seller gets the money back, for example because the customer's account was closed
     "canceled": RefundStatus.FAILED,
 }
-"""A refund's status. A reply with a status that is not listed here is Unknown."""
+"""The RefundStatus for each status of Mollie. A reply with any other status is Unknown."""

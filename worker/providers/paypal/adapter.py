@@ -90,8 +90,8 @@ class PayPalAdapter:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
-        # An eCheck refund that no order shows is not found. Moneyback then sends the refund again with the same key, and
-        # PayPal returns the existing refund.
+        # This lookup does not find an eCheck refund that no order shows. Moneyback then sends the refund again with the same
+        # key, and PayPal returns the existing refund.
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
@@ -130,7 +130,7 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of a capture. Read the order of the capture first, because the search is up to three hours late."""
+        """List the refunds of a capture. Read the capture's order first; the search shows a refund up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds

@@ -60,7 +60,7 @@ class Capture:
     status: str
     reason: str
     order: str | None
-    """The id of the order, which is the only list of the capture's refunds. None for a capture of a subscription."""
+    """The id of the order. PayPal's order lists the capture's refunds. None for a capture of a subscription."""
     updated: datetime
 
     @property
@@ -99,7 +99,7 @@ def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON m
 
 
 def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] | None:
-    """Return the refunds of this capture. Return None if any refund cannot be read, because it may be our refund."""
+    """Return the refunds of this capture. Return None if any refund cannot be read, because that refund may be ours."""
     try:
         payments = [unit.get("payments") or {} for unit in order["purchase_units"]]
         captures = [row["id"] for group in payments for row in group.get("captures") or []]
@@ -129,7 +129,7 @@ def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
 
 
 def parse_capture_link(refund: Mapping[str, Any]) -> str:
-    """Return the id of the capture that a refund links to. Return an empty string unless it links to exactly one capture."""
+    """Return the id of the capture that a refund links to. Return "" if it links to no capture or to several."""
     links = [link["href"] for link in refund["links"] if link["rel"] == "up"]
     captures = {match[1] for link in links if (match := _CAPTURE_LINK.fullmatch(link))}
     return captures.pop() if len(captures) == 1 else ""

@@ -151,7 +151,7 @@ PROVIDERS: dict[str, ProviderSpec] = {
         test_setting="api_base",
         test_values=("https://api-m.sandbox.paypal.com",),
         webhook_setting="webhook_id",
-        extra_package="cryptography",  # verifies the certificates of the keys that sign webhooks
+        extra_package="cryptography",  # verifies the certificates with which PayPal signs webhooks
     ),
     "adyen": ProviderSpec(
         account=AdyenAccount,
@@ -178,7 +178,7 @@ PROVIDERS: dict[str, ProviderSpec] = {
     "sandbox": ProviderSpec(
         account=SandboxAccount,
         test_setting="url",
-        test_values=("",),  # every URL starts with the empty text, so a sandbox is always a test account
+        test_values=("",),  # every URL starts with the empty text, so a sandbox account is always a test account
         webhook_setting="webhook_secret",
     ),
 }

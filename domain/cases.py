@@ -69,7 +69,7 @@ class Transition:
     If the caller crashes, the sweep finds the case.
     """
     notify: bool = True
-    """True if the customer gets the e-mail of the state that the case reaches."""
+    """True if the customer gets the e-mail about the state that the case reaches."""
 
     @property
     def seq(self) -> int:
@@ -101,7 +101,7 @@ def chain_hash(
     why: str,
     evidence: Evidence,
 ) -> bytes:
-    """Write the previous hash and all fields of the row as a JSON list with sorted keys. Return the SHA-256 of this JSON."""
+    """Write the previous hash and all fields of the row as a JSON list. Return the SHA-256 of this list."""
     row = [
         previous.hex(),
         str(case_id),

@@ -1,4 +1,4 @@
-"""Refund policies by version, and the sellers with their current settings."""
+"""The versions of refund policies, and the sellers with their current settings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

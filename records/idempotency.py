@@ -8,7 +8,7 @@ _CLAIM = "select pg_try_advisory_xact_lock(:lock)"
 
 
 class Idempotency:
-    """The locks of the idempotency keys in use. PostgreSQL releases a lock at the end of its transaction."""
+    """The locks of the idempotency keys in use. PostgreSQL releases a lock at the end of the transaction that took the lock."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work

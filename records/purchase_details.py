@@ -1,4 +1,7 @@
-"""Store the private details of purchases. A customer sees them only with a link from an e-mail to the purchase's address."""
+"""Store the private details of purchases. A customer sees them only with a link.
+
+Moneyback sends the link in an e-mail to the e-mail address of the purchase.
+"""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -94,7 +97,9 @@ class DetailedPurchases:
         self._work = work
 
     def put(self, details: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
-        """Store the details of purchases that exist: (seller, reference, details). Earlier details are replaced.
+        """Store these details, each as (seller, reference, details). Earlier details of the same purchase are replaced.
+
+        Details of an unknown purchase are ignored.
 
         If ``details`` contains a purchase twice, the later details are stored.
         """

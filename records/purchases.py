@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in this order. If the provider reported a dispute status, it replaces the seller's."""
+"""The columns that purchase_of() reads, in this order. A dispute status from the provider replaces the seller's."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -96,7 +96,7 @@ class Purchases:
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock the purchases of these payments until the commit. A payment is a pair of provider and charge.
 
-        Other workers wait for the lock.
+        Another worker that locks one of these purchases waits until then.
         """
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
@@ -115,7 +115,7 @@ class Purchases:
         self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
 
     def get(self, purchase: UUID) -> Purchase | None:
-        """Return a purchase by its id."""
+        """Return the purchase with this id, or None if there is no such purchase."""
         row = self._work.run(_SELECT_BY_ID, id=purchase).one_or_none()
         return None if row is None else purchase_of(row)
 

@@ -1,7 +1,7 @@
 """Store payment claims, refund operations and their results. An operation is stored before the provider is called.
 
 A case has at most one open operation. A new operation is created only if the last operation certainly moved no money, or if
-the money came back.
+its refund failed and the money came back to the seller.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ with claimed as (
 )
 select case_id from claimed
 """
-"""Claim each payment for one case, permanently. If two cases claim a payment, only one case gets the claim."""
+"""Claim each payment for one case, permanently. If two cases claim the same payment, only the first case gets the claim."""
 
 _INSERT = """
 insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,
@@ -78,7 +78,7 @@ update refund_operations o
 """
 """Count polls. A poll that finds no refund is an empty lookup. ``empty_lookups`` rises at most once in ``apart`` seconds.
 
-For the first empty lookup, the seconds are counted from the last sending of the refund.
+For the first empty lookup, the ``apart`` seconds begin when the refund was last sent to the provider.
 """
 
 _RECORD_DECLINE = """
@@ -180,7 +180,8 @@ class RefundOperations:
     def count_polls(self, polls: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
         """Count polls without a result. The polls that found no refund raise ``empty_lookups`` at most once in ``apart`` seconds.
 
-        A poll is (key, True if no refund was found, True if the provider repeated a stored error).
+        Each poll is a tuple: the idempotency key, True if the provider showed no refund, and True if the provider repeated a
+        stored error.
         """
         if polls:
             keys, empties, replays = map(list, zip(*polls, strict=True))
@@ -201,7 +202,7 @@ class RefundOperations:
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
-        """Store why the provider declined repeated calls, as pairs (operation, decline code). The operations stay open."""
+        """Store the decline codes of calls that were sent again. A decline is (operation, code). The operations stay open."""
         if declines:
             keys = [operation.key for operation, _ in declines]
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])

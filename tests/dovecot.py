@@ -67,7 +67,7 @@ service lmtp {{
 
 @dataclass
 class Dovecot:
-    """A running Dovecot. Every user name has its own mailbox, which is created at its first use."""
+    """A running Dovecot. Every user name has its own mailbox. Dovecot creates a mailbox when it is first used."""
 
     folder: Path
     imap: int
@@ -114,7 +114,7 @@ class Dovecot:
 
 @contextmanager
 def running_dovecot() -> Iterator[Dovecot]:
-    """Yield a running Dovecot. Raises NotInstalledError if it cannot be installed."""
+    """Yield a running Dovecot. Raises NotInstalledError if Dovecot cannot be installed."""
     find_or_install(PACKAGES, "/usr/lib/dovecot/lmtp")
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the folder of the journal")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--unix", type=Path, help="listen on this socket instead of a port")
+    parser.add_argument("--unix", type=Path, help="listen on this Unix socket instead of a port")
     for time in fields(Times):
         parser.add_argument(f"--{time.name}", type=float, default=time.default, metavar="SECONDS")
     parser.add_argument("--webhooks", metavar="URL", help="the URL that receives webhooks")
@@ -25,7 +25,7 @@ def main() -> None:
         "--uncapped", dest="capped", action="store_false", help="allow a second refund of a charge, with a second key"
     )
     parser.add_argument(
-        "--flaky", type=float, default=0.0, metavar="P", help="probability of a fault in a call, 0 to 1"
+        "--flaky", type=float, default=0.0, metavar="P", help="probability that a call gets a fault, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
     options = vars(parser.parse_args())

@@ -16,7 +16,7 @@ from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
 
 _CALLS = frozenset({"made", "replayed", "refused", "failed"})
-"""The kinds of records that a refund call causes. Other kinds of records are for changes that no refund call causes."""
+"""The kinds of journal records that a refund call causes."""
 
 
 class Store:
@@ -54,7 +54,7 @@ class Store:
         self._apply(record)
 
     def find(self, *, key: str | None, charge: str | None) -> list[dict[str, Any]]:
-        """Return the visible refunds with this key and of this charge. None means any key or any charge."""
+        """Return the refunds with this key and of this charge that are visible now. None means any key or any charge."""
         now = self._clock()
         refunds = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
         return [
@@ -85,7 +85,7 @@ class Store:
         return [dispute.document() for dispute in self.disputes.of(charge, self._clock())]
 
     def summary(self) -> dict[str, Any]:
-        """Return the totals for tests. Refunds and amounts include refunds that failed later.
+        """Return the totals for tests. ``refunds`` and ``amounts`` include the refunds that failed later.
 
         ``duplicates`` is the number of charges that were refunded more than once.
         """

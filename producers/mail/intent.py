@@ -31,7 +31,7 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Patterns of requests for a VAT refund or a partial refund. They match doubtful texts, too: support decides such cases."""
+"""Patterns of requests for a VAT refund or a partial refund. They also match doubtful texts: support decides these cases."""
 
 _REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
@@ -130,13 +130,13 @@ _COMMON_WORDS = {
 
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
-_MIN_MATCHES = 2  # the minimum number of common words, or of Japanese letters; a single one may be a name
+_MIN_MATCHES = 2  # common words, or Japanese letters; a single word or letter may be part of a name
 _MAX_TEXT = 5_000  # characters; the rest of a longer text is not searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 
 def detect_language(text: str) -> str | None:
-    """Return the supported language of a text, or None if it is not clear."""
+    """Return the supported language of a text, or None if the language is not clear."""
     beginning = text[:_MAX_TEXT]
     if len(_KANA.findall(beginning)) >= _MIN_MATCHES:
         return "ja"

@@ -39,10 +39,10 @@ MAX_HEADER_BYTES = 200_000  # only the first bytes of a mail are searched for he
 MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 """The maximum number of lines that start with ``--``, and of occurrences of the word "boundary".
 
-Above a maximum, the text of a mail is not parsed, because the standard library is slow for a mail with many parts.
+If a mail exceeds one of the two limits, its text is not parsed. The standard library is slow for a mail with many parts.
 """
-MAX_REFERENCES = 5  # requests in one mail; each request can cause an e-mail, and one mail must not cause many e-mails
-MAX_COMMENT = 4_000  # characters of a comment, as in the refund form
+MAX_REFERENCES = 5  # requests in one mail; each request can cause an answer, and one mail must not cause many answers
+MAX_COMMENT = 4_000  # characters of a comment; the refund form has the same maximum
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
 """The maximum number of characters of a header; the rest is ignored.
@@ -55,7 +55,7 @@ class _LenientHeaderPolicy(EmailPolicy):
     """A parser policy that accepts headers of any length and headers with bytes outside ASCII (RFC 6532 allows UTF-8)."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        """Return the name and the value of a header; the value is cut to MAX_HEADER."""
+        """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
         value = value[:MAX_HEADER]
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
@@ -123,7 +123,8 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
 def _requests_refund(message: Part) -> bool:
     """Return True if an automated mail asks for a refund.
 
-    Such a mail may be from a customer who wrote to a group address, or who used a shop's contact form.
+    An automated mail can contain a customer's words. For example, the customer wrote to a group address, or used a shop's
+    contact form.
     """
     subject = _subject(message)
     mail_texts = texts(message)
@@ -138,7 +139,7 @@ def _requests_refund(message: Part) -> bool:
 
 
 class _FoundReferences(NamedTuple):
-    """A text of a mail, with the references that were found. ``quoted`` is True if they are only in quoted text."""
+    """A text of a mail, with the references that were found. ``quoted`` is True if all references are in quoted text."""
 
     text: MailText
     references: list[str]
@@ -224,7 +225,7 @@ def _parse_sender(message: Part) -> str | None:
     """Return the address of the header From, or None if it does not name exactly one valid address."""
     from_headers = [name for name, _ in message.raw_items() if name.casefold() == "from"]
     if len(from_headers) != 1:
-        return None  # if a mail has two headers From, some mail clients show the first and others the second
+        return None  # if a mail has two From headers, some mail clients show the first and other clients the second
     parsed = message["from"]
     addresses = parsed.addresses if isinstance(parsed, AddressHeader) else ()
     if len(addresses) != 1:
@@ -241,12 +242,12 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 def _subject(message: Part) -> str:
     try:
         return " ".join(str(message.get("subject", "")).split())[:1_000]
-    except Exception:  # noqa: BLE001 - the header parser raises undocumented errors; use the unparsed header
+    except Exception:  # noqa: BLE001 - the header parser raises undocumented errors; then the unparsed header is used
         return header(message, "subject")[:1_000]
 
 
 def _comment(text: str) -> str:
-    """Return a text without card numbers and control characters, cut to MAX_COMMENT."""
+    """Return a text without card numbers and control characters, cut to MAX_COMMENT characters."""
     printable = ""
     for char in without_cards(text[: 4 * MAX_COMMENT]):  # 4 times, because the removal of card numbers shortens a text
         if char.isprintable() or char in "\n\t":
@@ -257,7 +258,7 @@ def _comment(text: str) -> str:
 
 
 def _locale(message: Part, text: str) -> str:
-    """Return the language of the text. If it is unclear, return the language in the header Content-Language, or English.
+    """Return the language of the text. If it is unclear, return the language in the header Content-Language, or else English.
 
     The language of the text has priority, because Content-Language is often only a setting of the mail client.
     """

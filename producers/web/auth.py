@@ -1,4 +1,4 @@
-"""Authenticates API calls by their API key and its scopes, and defines the header of the idempotency key."""
+"""Authenticates API calls by the API key and the scopes of the key, and defines the header of the idempotency key."""
 
 from typing import Annotated, Any, Final
 
@@ -32,7 +32,7 @@ def _authenticate(
     records: RecordsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> ApiClient:
-    """Return the client with this API key. Raise a ProblemError if the key is invalid or lacks a required scope."""
+    """Return the client whose API key was sent. Raise a ProblemError if the key is invalid or lacks a required scope."""
     client = None
     if credentials is not None:
         with records.work() as work:

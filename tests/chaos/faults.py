@@ -27,7 +27,7 @@ UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 """Two Celery calls that a worker must refuse: an unknown task name, and a payload with an unknown version number."""
 
-MAX_OUTAGE = 12.0  # seconds; the maximum for which a process or a server is frozen or down. A lease is shorter
+MAX_OUTAGE = 12.0  # seconds that a process or a server is frozen or down; longer than a lease
 
 
 class FaultActions:
@@ -49,7 +49,7 @@ class FaultActions:
         self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
         self.losses: list[tuple[str, Loss]] = []
-        """The responses that a proxy has not dropped yet, each with the name of the fault that drops it."""
+        """The responses that a proxy will drop, each with the name of its fault. A dropped response is removed from this list."""
         self.flushed_tasks: list[bytes] = []
         """The messages that were in the queue `support.contact` when this class emptied the broker."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
@@ -157,7 +157,7 @@ class FaultActions:
         return bool(self._down & {"frozen", "Valkey"})
 
     def _empty_broker(self, _: Random) -> bool:
-        """Delete all data of the broker. Read the queue `support.contact` in the same transaction, to know the lost tasks."""
+        """Delete all data of the broker. Read the queue `support.contact` in the same transaction, to record the lost tasks."""
         if self._is_broker_unavailable:
             return False
         with self._installation.broker.pipeline(transaction=True) as pipeline:

@@ -38,7 +38,7 @@ Job = Callable[[], float | None]
 
 
 def planned_name(key: str) -> str:
-    """Return the planned request's name in an intake key, or an empty text if the key contains no such name."""
+    """Return the name of the planned request that an intake key contains, or an empty text if it contains no name."""
     match = _NAME.search(key)
     return match.group() if match else ""
 
@@ -71,7 +71,7 @@ class Load:
         self._published: set[str] = set()
         self._seen_emails: set[str] = set()
         self.accepted: dict[str, str] = {}
-        """The case ids of the accepted requests, by the request's name. The id is empty if the channel returns no id."""
+        """Maps the name of each accepted request to its case id. The id is empty if the channel returns no id."""
         self.errors: list[str] = []
         self.retries = 0
         self.republished = 0
@@ -141,7 +141,7 @@ class Load:
         return lambda: self._publish(customer, planned)
 
     def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
-        """Send the request to the API. Return False if it must be sent again. One key must always return the same case."""
+        """Send the request to the API. Return False if it must be sent again. For one key, all responses must name one case."""
         keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",
@@ -194,7 +194,7 @@ class Load:
         self.accepted.setdefault(planned.name, "")
 
     def _publish(self, customer: Customer, planned: PlannedRequest) -> float | None:
-        """Publish the request repeatedly until a case was created from it, because the broker may lose messages."""
+        """Publish the request repeatedly until its case exists, because the broker may lose messages."""
         with suppress(SQLAlchemyError):
             if self._is_case(planned):
                 self.accepted.setdefault(planned.name, "")

@@ -129,8 +129,8 @@ MATRIX = (
             "chaos: end backends",
             "chaos: lose a commit's answer",
             "chaos: lock the cases",
-            f"{DATABASE}test_a_request_repeated_after_a_lost_commit_response_is_the_same_case",
-            f"{DATABASE}test_a_refund_is_found_again_after_the_response_to_its_commit_was_lost",
+            f"{DATABASE}test_a_repeated_request_after_a_lost_commit_response_finds_the_same_case",
+            f"{DATABASE}test_a_refund_is_found_after_a_lost_commit_response",
             "simulation: commit_unknown",
             f"{API}test_without_a_database_nothing_is_accepted_and_no_secret_is_shown",
         ),
@@ -139,10 +139,10 @@ MATRIX = (
         "A deadlock, a serialization failure, a statement that takes too long, or no free connection to the database",
         "No request is accepted and no refund is sent. The work is repeated later. A refund from before the fault is then found.",
         (
-            f"{DATABASE}test_a_refund_is_found_again_after_a_deadlock",
+            f"{DATABASE}test_a_refund_is_found_after_a_deadlock",
             "simulation: serialization_failure",
             f"{DATABASE}test_nothing_is_accepted_or_sent_if_a_statement_takes_too_long",
-            f"{DATABASE}test_a_request_without_a_free_database_connection_is_answered_with_503",
+            f"{DATABASE}test_a_request_gets_503_if_no_database_connection_is_free",
         ),
     ),
     Row(

@@ -102,7 +102,7 @@ def test_an_event_about_no_refund_or_dispute_is_ignored(kind: str) -> None:
     assert a_parser().read({}, a_sample(kind), datetime.now(UTC)) == []
 
 
-def test_only_a_repeated_webhook_has_the_same_event() -> None:
+def test_a_repeated_webhook_is_the_same_event_and_a_later_webhook_is_another() -> None:
     refund = {"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}
     first, again, later = (
         a_parser().read({}, a_form(a_notification("refund_failed", at, transaction=refund)), NOW)

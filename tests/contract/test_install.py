@@ -1,6 +1,7 @@
-"""Moneyback without extras runs in a folder with foreign modules. These modules have the names of Moneyback's packages.
+"""Tests of an installation without extras, and of the lock files.
 
-Moneyback must import its own packages and no foreign module. A part is a process of Moneyback, such as the web process or
+The installed Moneyback runs in a folder with foreign modules that have the names of Moneyback's packages. Moneyback must
+import its own packages and no foreign module. A part is a process of Moneyback, such as the web process or
 a worker.
 """
 
@@ -68,7 +69,7 @@ def env(settings: Settings, sandbox_url: str, tmp_path: Path) -> Iterator[dict[s
 
 @pytest.fixture
 def start(base: Installation, hostile_folder: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Yield a function that starts a part in the hostile folder and returns the part's log."""
+    """Yield a function that starts a part in the hostile folder and returns the path of the part's log."""
     children = []
 
     def start_part(*arguments: str) -> Path:
@@ -188,7 +189,7 @@ def test_a_command_without_its_extra_ends_with_an_error(
 
 
 @pytest.mark.slow
-def test_the_stack_starts_parts_of_the_installed_package(
+def test_the_stack_starts_its_parts_from_the_installed_package(
     base: Installation, hostile_folder: Path, env: dict[str, str], servers: Servers
 ) -> None:
     _, *arguments = Stack(servers.data_dir, servers).service("beat").argv
@@ -228,7 +229,7 @@ def test_a_lock_file_has_the_hash_of_every_package(lock: str) -> None:
 
 @pytest.mark.parametrize("file", ["Makefile", "deploy/Dockerfile", ".github/workflows/checks.yml"])
 def test_every_install_command_checks_hashes_and_locks_the_build_tools(file: str) -> None:
-    """If a package has no wheel, pip and uv build it. Without a locked setuptools, they would use the newest setuptools."""
+    """If a package has no wheel, pip and uv build one. Without a locked setuptools, pip and uv would use the newest one."""
     text = (ROOT / file).read_text().replace("\\\n", " ").replace("$(INSTALL) $(LOCKED)", _locked_install())
     for command in [line for line in re.split(r"&&|\n", text) if re.search(r"\bpip\b.*\binstall\b", line)]:
         if "--requirement" in command:
@@ -244,7 +245,7 @@ def _locked_install() -> str:
     return f"{variables['INSTALL']} {variables['LOCKED']}"
 
 
-def test_no_locked_package_has_a_module_with_our_names() -> None:
+def test_no_locked_package_has_a_module_with_the_name_of_our_package() -> None:
     modules = {
         requirement.name: {name.removesuffix(".py") for name in top_level_names(requirement.name)}
         for requirement in locked_requirements("dev.txt")

@@ -123,7 +123,7 @@ class FakeBraintree:
 
 
 class Elements(list[Row]):
-    """Several XML elements with one name and without a parent element."""
+    """Several XML elements with the same name and without a parent element."""
 
 
 def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:

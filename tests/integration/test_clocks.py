@@ -55,7 +55,7 @@ def event_names(records: Records, case: UUID) -> list[str]:
 def test_hosts_with_wrong_clocks_take_no_case_from_each_other(
     records: Records, sandbox_settings: Settings, start_with_clock: Callable[..., ChildProcess]
 ) -> None:
-    """While one worker calls the provider, the other worker gets messages that ask it to resolve the same cases."""
+    """While one worker calls the provider, the other worker gets messages to resolve the same cases."""
     started_at = datetime.now(UTC)
     hosts = {"ahead": HOUR, "behind": -HOUR}
     workers = {
@@ -75,8 +75,8 @@ def test_hosts_with_wrong_clocks_take_no_case_from_each_other(
         sender.send_task(RefundOutcomeUnknown.queue, [message], queue=RefundOutcomeUnknown.queue)
         return all("outcome_unknown" in event_names(records, case) for case in hanging)
 
-    # The first worker records this event when its call ends without a response. If the other worker had taken the cases, it
-    # would have found the refunds and recorded them as paid.
+    # The first worker records `outcome_unknown` when its call ends without a response. If the other worker had taken the
+    # cases, that worker would have found the refunds and recorded them as paid.
     eventually(send_and_check)
     eventually(lambda: [state_of(records, case) for case in cases] == ["refunded"] * 5 + ["with_support"])
     assert [count_refunds(sandbox_settings, records, case) for case in cases] == [1] * 5 + [0]

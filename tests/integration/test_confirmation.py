@@ -72,7 +72,7 @@ def test_cancelling_twice_has_one_effect_and_leads_to_the_status_page(site: Site
         (State.DUPLICATE, 409, ""),
     ],
 )
-def test_a_confirmation_in_another_state_is_refused_and_changes_nothing(
+def test_only_a_case_that_awaits_confirmation_can_be_confirmed(
     site: Site, state: State, status: int, sentence: str
 ) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, state))
@@ -108,19 +108,19 @@ def test_a_status_link_confirms_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "a.b", "%00", "%ff", "..%2f..", "é", "x" * 3_000])
-def test_an_invalid_token_finds_nothing(site: Site, token: str) -> None:
+def test_a_link_with_an_invalid_token_is_not_found(site: Site, token: str) -> None:
     assert site.web.get(f"/status/{token}").status_code == 404
     assert site.web.post(f"/confirm/{token}").status_code == 404
 
 
-def test_a_signed_link_to_a_missing_case_finds_nothing(site: Site) -> None:
+def test_a_signed_link_to_a_missing_case_is_not_found(site: Site) -> None:
     for purpose in (Purpose.CONFIRM, Purpose.STATUS):
         assert site.web.get(site.link_path(purpose, uuid4())).status_code == 404
     assert site.web.post(site.link_path(Purpose.CONFIRM, uuid4()), data=CHECKED_BOX).status_code == 404
     assert site.web.get(f"{site.link_path(Purpose.STATUS, uuid4())}/news").status_code == 404
 
 
-def test_the_confirmation_form_accepts_only_the_checkbox(site: Site) -> None:
+def test_the_confirmation_form_refuses_an_additional_field(site: Site) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
     answer = site.web.post(site.link_path(Purpose.CONFIRM, case), data=CHECKED_BOX | {"amount": "1"})
     assert answer.status_code == 422
@@ -132,7 +132,7 @@ def test_the_confirmation_form_accepts_only_the_checkbox(site: Site) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "/cancel"])
 @pytest.mark.parametrize("data", [None, {}, {"sure": ""}, {"sure": "on"}, {"sure": "no"}])
-def test_a_link_scanner_that_sends_the_form_changes_nothing(
+def test_a_form_sent_without_the_selected_checkbox_changes_nothing(
     site: Site, suffix: str, data: dict[str, str] | None
 ) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, State.AWAITING_CONFIRMATION))
@@ -152,14 +152,14 @@ def test_the_checkbox_is_never_preselected(site: Site) -> None:
         (box,) = re.findall(r'<input type="checkbox"[^>]*>', page)
         assert "required" in box
         assert "checked" not in box
-        assert page.count('<button type="submit"') == 1  # each page has one button
+        assert page.count('<button type="submit"') == 1
 
 
 @pytest.mark.parametrize(
     ("first", "second", "state"),
     [("", "/cancel", State.APPROVED), ("/cancel", "", State.CANCELLED)],
 )
-def test_the_second_of_two_tabs_shows_the_decision_of_the_first(
+def test_a_second_tab_shows_the_decision_made_in_the_first_tab(
     site: Site, first: str, second: str, state: State
 ) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)

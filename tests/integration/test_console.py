@@ -62,7 +62,7 @@ COMMANDS = dict(iter_commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_the_help_of_every_command_contains_purpose_needs_and_example(words: tuple[str, ...]) -> None:
+def test_the_help_of_every_command_has_a_purpose_its_needs_and_an_example(words: tuple[str, ...]) -> None:
     text = COMMANDS[words].help or ""
     first, *more = text.split("\n\n")
     assert re.match(r"(?!\w+s )[A-Z][a-z]+ ", first), "The help must start with a verb in the imperative."
@@ -117,7 +117,7 @@ def test_the_top_level_help_lists_the_commands() -> None:
     assert moneyback(None, "dead-letters", "redrive", "--help").returncode == 0
 
 
-def test_an_unknown_command_exits_with_2() -> None:
+def test_an_unknown_command_or_a_missing_option_exits_with_2() -> None:
     command = [sys.executable, "-m", "console", "refund-everything"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 2
     assert moneyback(None, "policy", "set", "aurora", "within_days").returncode == 2
@@ -162,7 +162,7 @@ INVALID_CALLS = {
 
 
 @pytest.mark.parametrize(("words", "env", "sentence"), INVALID_CALLS.values(), ids=INVALID_CALLS)
-def test_an_error_of_the_user_gives_a_sentence_and_exit_code_2(
+def test_an_invalid_call_prints_a_sentence_and_exits_with_2(
     settings: Settings, words: tuple[str, ...], env: dict[str, str], sentence: str
 ) -> None:
     run = moneyback(settings, *words, **env)
@@ -185,7 +185,7 @@ def test_instants_are_printed_as_rfc_3339_in_utc(settings: Settings, case: UUID)
     assert [(row["case"], row["received_at"]) for row in exported] == [(str(case), listed["received_at"])]
 
 
-def test_sellers_policies_and_storefronts_are_set_and_printed_as_json(settings: Settings) -> None:
+def test_a_seller_a_policy_and_a_storefront_are_set_and_printed_as_json(settings: Settings) -> None:
     add = ("sellers", "add", "paper-boat", "Paperboat", "help@paperboat.example", "--ceiling", "200.00-EUR")
     added = json.loads(moneyback(settings, *add, "--serial-limit", "3/90", "--json").stdout)
     assert (added["id"], added["time_zone"]) == ("paper-boat", "UTC")

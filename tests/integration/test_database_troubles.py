@@ -55,7 +55,7 @@ class Operator:
     def in_transaction(self, statement: LiteralString) -> Iterator[psycopg.Connection]:
         """Execute a statement in a transaction that stays open while the block runs.
 
-        In a deadlock, PostgreSQL cancels the other transaction, because this one waits longer before the deadlock check.
+        In a deadlock, PostgreSQL cancels the transaction that checks first. Here the product's transaction checks first.
         """
         with psycopg.connect(self._url, options="-c deadlock_timeout=1min") as connection:
             connection.execute(statement)
@@ -122,7 +122,7 @@ def stored_case_ids(context: WorkerContext) -> list[UUID]:
         return [row.id for row in work.run("select id from cases")]
 
 
-def test_a_request_repeated_after_a_lost_commit_response_is_the_same_case(
+def test_a_repeated_request_after_a_lost_commit_response_finds_the_same_case(
     context: WorkerContext,
     operator: Operator,
     set_standby_name: Callable[[str], None],
@@ -161,7 +161,7 @@ def state_after_resolution(context: WorkerContext, case: UUID) -> State:
     return state_of(context.records, case)
 
 
-def test_a_refund_is_found_again_after_the_response_to_its_commit_was_lost(
+def test_a_refund_is_found_after_a_lost_commit_response(
     context: WorkerContext, operator: Operator, set_standby_name: Callable[[str], None]
 ) -> None:
     purchase = a_charged_purchase("ok")
@@ -177,7 +177,7 @@ def test_a_refund_is_found_again_after_the_response_to_its_commit_was_lost(
     assert_audit_is_clean(context.records)
 
 
-def test_a_refund_is_found_again_after_a_deadlock(context: WorkerContext, operator: Operator) -> None:
+def test_a_refund_is_found_after_a_deadlock(context: WorkerContext, operator: Operator) -> None:
     purchase = a_charged_purchase("ok")
     call, answer = refund_without_recording(context, purchase)
     waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -221,7 +221,7 @@ def test_nothing_is_accepted_or_sent_if_a_statement_takes_too_long(
 
 
 @pytest.mark.slow
-def test_a_request_without_a_free_database_connection_is_answered_with_503(
+def test_a_request_gets_503_if_no_database_connection_is_free(
     application: FastAPI, send_request: Callable[[], httpx.Response]
 ) -> None:
     with ExitStack() as connections:

@@ -117,7 +117,7 @@ def test_two_mails_of_a_thread_in_one_batch_are_one_case(records: Records) -> No
     assert count_cases(records) == 1
 
 
-def test_a_reply_to_an_email_of_moneyback_belongs_to_its_case(records: Records) -> None:
+def test_a_reply_to_an_email_about_a_case_creates_no_second_case(records: Records) -> None:
     ingest(records, a_mail(sender="ada@example.com"))
     (case,) = case_ids(records)
     set_state(records, case, State.WITH_SUPPORT)
@@ -127,7 +127,7 @@ def test_a_reply_to_an_email_of_moneyback_belongs_to_its_case(records: Records) 
     assert case_ids(records) == [case]
 
 
-def test_a_reply_after_the_case_expired_is_a_new_case(records: Records) -> None:
+def test_a_reply_after_the_case_expired_creates_a_new_case(records: Records) -> None:
     first = a_mail(sender="ada@example.com")
     ingest(records, first)
     set_state(records, case_ids(records)[0], State.EXPIRED)

@@ -22,7 +22,7 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 
 CANARY_WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
-"""Words in the personal data of these tests, in upper or lower case. If a word appears outside the database, it is a leak."""
+"""Words in the personal data of these tests, in upper or lower case. A word outside the database is a leak."""
 SERVICES = ("web", "worker", "relay", "mail", "consume")
 
 
@@ -159,7 +159,7 @@ def test_personal_data_is_in_no_log_broker_message_or_metric(
 
 
 def test_the_database_contains_no_usable_link_or_api_key(settings: Settings, records: Records) -> None:
-    """A reader of all tables still cannot open a link or call the API."""
+    """Someone who reads all tables still cannot open a customer's link or call the API."""
     store_seller_and_purchases(records)
     with records.work() as work:
         key = work.api_keys.create("aurora")[1]

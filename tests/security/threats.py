@@ -116,7 +116,7 @@ THREATS = (
         "Opening a page changes nothing. A confirmation needs a ticked box, and scanners do not tick boxes.",
         (
             f"{CONFIRM}test_opening_a_confirmation_link_changes_nothing",
-            f"{CONFIRM}test_a_link_scanner_that_sends_the_form_changes_nothing",
+            f"{CONFIRM}test_a_form_sent_without_the_selected_checkbox_changes_nothing",
             f"{LOOKUP}test_a_link_scanner_opens_nothing",
         ),
     ),

@@ -1,7 +1,7 @@
 """Creates messages with the headers of our e-mails, and cleans text of customers and sellers for e-mails.
 
 Our e-mails are not bulk mail and belong to no mailing list, so they have no List-* headers (RFC 2369, 2919). They have no
-Precedence header, because it is not standardised and RFC 3834 (3.1.8) recommends no value of it.
+Precedence header, because this header is not standardised. RFC 3834 (3.1.8) recommends none of its values.
 """
 
 import re
@@ -49,10 +49,10 @@ def build_message(
 ) -> EmailMessage:
     """Create a message with headers and without content.
 
-    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` lists the earlier
-    messages of the thread: the customer's mail and our e-mails, the oldest first. An entry with @ is a Message-ID. An entry
-    without @ is the ``name`` of one of our e-mails. ``reply`` is True if the message directly answers a customer's mail
-    (RFC 3834, 5). Raise UnreadableError if ``to`` or ``sender`` is not an address that can receive e-mail.
+    The Message-ID is made from ``name``, so that an e-mail that is sent again has the same Message-ID. ``after`` lists the
+    earlier messages of the thread: the customer's mail and our e-mails, the oldest first. An entry with @ is a Message-ID.
+    An entry without @ is the ``name`` of one of our e-mails. ``reply`` is True if the message directly answers a customer's
+    mail (RFC 3834, 5). Raise UnreadableError if ``to`` or ``sender`` is not an address that can receive e-mail.
     """
     sender_address = _parse_sender(sender)
     message = EmailMessage(policy=default.clone(header_factory=_HEADERS))
@@ -103,5 +103,5 @@ def _parse_sender(text: str) -> Address:
     except (MessageError, ValueError, IndexError):
         addresses = ()
     if len(addresses) != 1 or not addresses[0].domain:
-        raise UnreadableError("MONEYBACK_MAIL_FROM is not one sender like: Refunds <refunds@example.com>.")
+        raise UnreadableError("MONEYBACK_MAIL_FROM must be exactly one sender, such as: Refunds <refunds@example.com>.")
     return addresses[0]

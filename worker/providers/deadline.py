@@ -1,6 +1,6 @@
 """Enforces one deadline for a whole HTTP call: resolve the host, connect, TLS handshake, send, and read the whole response.
 
-The timeout of a socket does not limit a whole call: it restarts with each received packet, and for each address of the host.
+The timeout of a socket does not limit a whole call. The timeout restarts with each received packet and each tried address.
 The DNS resolver has no timeout. ``time_limit()`` therefore sets one deadline for all calls of the current thread inside its
 ``with`` block.
 
@@ -28,13 +28,15 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster; the rest of the time is for the reply
-MAX_BODY_BYTES = 2 * 1024 * 1024  # a page of a hundred refunds has about 200 KB
+CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster; the reply gets the time until the deadline
+MAX_BODY_BYTES = 2 * 1024 * 1024  # of a reply; a page of a hundred refunds has only about 200 KB
 # A firewall drops a connection that was idle for minutes. A refund that is sent on such a connection gets no reply.
 # Keep-alive packets prevent this.
 SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if hasattr(socket, "TCP_KEEPIDLE"):
-    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds
+    SOCKET_OPTIONS.append(
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    )  # idle seconds before the first keep-alive packet
 NO_RETRIES = Retry(total=False, redirect=False)  # the caller decides whether to call again
 
 _deadline: ContextVar[float] = ContextVar("deadline")
@@ -93,7 +95,7 @@ def remaining_seconds() -> float:
 
 
 def is_expired() -> bool:
-    """Return whether the deadline has passed. If it has, it is the cause of the error that the caller has just caught."""
+    """Return whether the deadline has passed. A caller that has just caught an error uses this to find the cause."""
     return _deadline.get() <= monotonic()
 
 
@@ -122,7 +124,7 @@ def read_body(response: BaseHTTPResponse) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise TooLargeError(TooLargeError.__doc__)
     finally:
-        response.release_conn()  # the pool counts a closed connection as used until it is released
+        response.release_conn()  # the pool counts even a closed connection as used until this call
     return bytes(body)
 
 
@@ -137,7 +139,7 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        """Read once, with a timeout of the seconds that remain."""
+        """Read once. The timeout is the time until the deadline."""
         self._sock.settimeout(remaining_seconds())
         return self._raw.readinto(buffer)
 
@@ -157,17 +159,17 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 
 class _DeadlineConnection(HTTPConnection):
-    """A connection that must resolve, connect and send before the deadline. It records whether anything was sent."""
+    """A connection that resolves the host, connects and sends until the deadline. It records whether anything was sent."""
 
     response_class = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that accepts the connection.
 
-        urllib3 applies its timeout to each address of a host, and has no timeout for the resolver. Here the resolver and
-        all addresses share the deadline. The remaining seconds become the timeout of the TLS handshake.
+        urllib3 applies its timeout to each address of a host, and has no timeout for the resolver. Here one deadline
+        applies to the resolver and all addresses. The TLS handshake gets the time until the deadline as its timeout.
         """
-        failure: OSError = OSError("it has no address")
+        failure: OSError = OSError("the host has no address")
         try:
             for family, kind, protocol, _, address in _resolve(self._dns_host, self.port):
                 sock = socket.socket(family, kind, protocol)
@@ -190,7 +192,7 @@ class _DeadlineConnection(HTTPConnection):
         raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
     def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # no request has a file as its body
-        """Send with a timeout of the seconds that remain. http.client would use the timeout of the connection attempt."""
+        """Send. The timeout is the time until the deadline; http.client would use the timeout of the connection attempt."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(remaining_seconds())
@@ -206,7 +208,7 @@ class _DeadlinePool(HTTPConnectionPool):
     """A pool that waits for a free connection until the deadline at most. urllib3 alone would wait without a limit."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
-        """Wait for a free connection for the seconds that remain. The library ``requests`` sets no timeout for this."""
+        """Wait for a free connection until the deadline. The library ``requests`` sets no timeout for this wait."""
         return super()._get_conn(remaining_seconds())
 
 
@@ -223,7 +225,7 @@ class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
 
 
 class _DeadlineAdapter(HTTPAdapter):
-    """An adapter that applies the deadline to a whole call. The library ``requests`` limits only one connect and one read."""
+    """An adapter that applies the deadline to a whole call. The library ``requests`` limits each connect and each read alone."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         """Make the library ``requests`` use the pools of this module."""
@@ -242,8 +244,10 @@ class _DeadlineAdapter(HTTPAdapter):
         """Send the request and read the whole body.
 
         By default, the library ``requests`` reads the body later, without a limit for the size or the time, and some
-        errors of urllib3 and of sockets reach the caller. Here every failure is a requests.RequestException, and a failure
-        after the deadline is a requests.Timeout. Because the body is replaced, the library finds no cookies in the response.
+        errors of urllib3 and of sockets reach the caller. In this adapter every failure is a requests.RequestException, and
+        a failure after the deadline is a requests.Timeout.
+
+        Because the body is replaced, the library finds no cookies in the response.
         """
         try:
             response = super().send(request, stream=True, verify=verify, cert=cert, proxies=proxies)
@@ -267,7 +271,7 @@ class _Session(requests.Session):
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Resolve the name in a separate thread. The resolver has no timeout, so the thread is abandoned after the deadline."""
+    """Resolve the name in a separate thread, because the resolver has no timeout. Do not wait for it after the deadline."""
     addresses: Future[list[tuple[Any, ...]]] = Future()
 
     def call_resolver() -> None:

@@ -24,8 +24,8 @@ Payment = tuple[str, str]
 def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -> bool:
     """Apply the status of a dispute to the payment's cases. Return False if another worker has locked one of the cases.
 
-    An open or lost dispute of a refunded payment becomes a support task, because the customer may get the money twice.
-    After a won dispute, the cases that waited for the end of the dispute continue.
+    If the dispute is open or lost, and a refund of the payment was or may have been sent, create a support task, because the
+    customer may get the money twice. If the seller won the dispute, the cases that waited for its end continue.
     """
     payment = purchase.provider, purchase.charge
     work.purchases.set_dispute(*payment, status.dispute)
@@ -40,7 +40,7 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -
 
 
 def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
-    """Return the dispute status of payments at providers without a lookup API, from all stored webhook events.
+    """Compute the dispute status of payments from all stored webhook events. Use this if the provider has no lookup API.
 
     The payments are locked first. If two workers run this function at the same time, the second worker waits for the first
     worker, and then reads all events that the first worker read.
@@ -71,7 +71,7 @@ def check_dispute_after_decline(
 def poll_open_disputes(context: WorkerContext, provider: str) -> int:
     """Request a lookup of every open dispute, because a webhook may be lost. Return the number of open disputes.
 
-    If the function is called again on the same day, it requests no second lookup of a dispute.
+    If the function is called again on the same day, it does not request a second lookup of the same dispute.
     """
     total, last_charge = 0, ""
     while True:

@@ -1,6 +1,6 @@
 """Processes webhook events: a worker looks the payment up at the provider, and records what the provider shows.
 
-An event only starts the lookup. The worker records the contents of an event only if the provider has no lookup API.
+Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ UNKNOWN_PAYMENT_ATTEMPTS = 10
 The attempts take about two hours. In this time, the seller can report the purchase to Moneyback.
 """
 MAX_CRASHES = 3
-"""The number of worker crashes after which an event goes to support. The same limit applies to cases."""
+"""The number of worker crashes after which an event goes to support. Cases have the same limit."""
 MAX_ATTEMPTS = 100
 """The maximum number of attempts before an event goes to support.
 
@@ -136,8 +136,8 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
-    A refund that we did not make is reported to support. An event that names no refund may be about our refund. So, if our
-    refund is already paid and the lookup shows an external refund, such an event stays unresolved.
+    A refund that we did not make is reported to support. An event that names no refund may be about our own refund. Such an
+    event stays unresolved if our refund was already paid and the lookup shows an external refund.
     """
     lookups = poll_refunds(context, calls)
     paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
@@ -174,7 +174,7 @@ def _report_other_refunds(
 def _record_external_refunds(
     context: WorkerContext, matched: Sequence[MatchedEvent], results: Mapping[UUID, LookupResult | None]
 ) -> None:
-    """Record the external refunds of known purchases that the lookups of our own refunds showed."""
+    """If a lookup of our own refund showed an external refund, and the purchase is known, record the external refund."""
     external = [
         (match, result)
         for match in matched
@@ -267,7 +267,7 @@ def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus)
 
 
 def _record_external_refund(work: UnitOfWork, match: MatchedEvent, result: Paid | Pending | ExternalRefund) -> None:
-    """Store that the purchases are refunded, and create a support task for the refund."""
+    """Store the refunded amount of the purchases, and create a support task for the external refund."""
     for purchase in match.purchases:
         work.purchases.add_refunded(purchase.id, result.amount.minor)
     work.support_tasks.create([external_refund_task(match.event.provider, match.purchases[0], result)])

@@ -1,6 +1,7 @@
 """Pages that show the sent e-mails of a demo.
 
-The pages exist only if the setting MAILBOX_PAGE is true. Never set it on a public server: everyone can read the e-mails.
+The pages exist only if the setting MAILBOX_PAGE is true. It must be false on a public server, because everyone can read the
+e-mails on these pages.
 """
 
 import email
@@ -37,7 +38,7 @@ class SentMail:
     created_at: datetime
 
     def parts(self, public_url: str) -> Iterator[tuple[str, bool]]:
-        """Yield the parts of the text, each with True if it is a link to our pages. The page shows other links as text."""
+        """Yield the parts of the text, each with True if the part is a link to our pages. The page shows other links as text."""
         end = 0
         for match in _LINK.finditer(self.text):
             yield self.text[end : match.start()], False

@@ -44,7 +44,7 @@ class TransactionHooks:
 
 
 class TransactionScope:
-    """One transaction. The class is not written as a generator, because a generator would slow down each step."""
+    """One transaction. The class is not written as a generator, because a generator would make the simulation slower."""
 
     __slots__ = ("_records", "_work")
 

@@ -24,7 +24,7 @@ def format_amount(amount: Money) -> dict[str, str]:
 def parse_amount(row: Mapping[str, Any]) -> Money:
     """Return PayPal's amount as Money. PayPal may write 500 yen as ``500.00``.
 
-    Raise KeyError, TypeError or ValueError if it is not an amount of a known currency.
+    Raise KeyError, TypeError or ValueError if ``row`` is not an amount of a known currency.
     """
     value, currency = row["value"], row["currency_code"]
     if not _VALUE.fullmatch(value):

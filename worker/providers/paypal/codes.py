@@ -18,8 +18,8 @@ CAPABILITIES = Capabilities(
     # PayPal does not publish its rate limit, and may change the limit (PayPal's page "Rate limiting"). We chose 10 calls
     # per second. PayPal responds with status 429 to too many calls.
     calls_per_second=10.0,
-    # PayPal's help, "How do I issue a refund": every payment can be refunded for 180 days. A refund is PENDING only
-    # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
+    # PayPal's help, "How do I issue a refund": a payment can be refunded until 180 days after the payment. A refund is
+    # PENDING only while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
     default_route=Route(window=timedelta(days=180)),
 )
 
@@ -28,7 +28,7 @@ CODES: Mapping[str, DeclineReason] = {
     "CAPTURE_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,
     "CAPTURED_AMOUNT_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,  # the older name, from version 1
     "REFUND_AMOUNT_EXCEEDED": DeclineReason.ALREADY_REFUNDED,  # we refund the whole amount, so a part was refunded before
-    "DUPLICATE_INVOICE_ID": DeclineReason.ALREADY_REFUNDED,  # our key is the invoice id, so only our own refund can have used it
+    "DUPLICATE_INVOICE_ID": DeclineReason.ALREADY_REFUNDED,  # the invoice id is our key, so our own refund used it
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": DeclineReason.DISPUTED,
     "TRANSACTION_DISPUTED": DeclineReason.DISPUTED,
     "REFUND_FAILED_INSUFFICIENT_FUNDS": DeclineReason.INSUFFICIENT_BALANCE,
@@ -58,8 +58,8 @@ CODES: Mapping[str, DeclineReason] = {
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
     "INVALID_RESOURCE_ID": DeclineReason.PERMANENT,
 }
-"""The decline reason for each issue. A reply may have several issues. Any other issue is PERMANENT, because nothing was paid: a
-request that PayPal refuses with an issue "could not be performed" ("Payments", error_400 and error_422)."""
+"""The decline reason for each issue. A reply may have several issues. Any other issue is PERMANENT, because nothing
+was paid. With an issue, PayPal reports that the request "could not be performed" ("Payments", error_400, error_422)."""
 
 UNDECIDED_CODES = frozenset(
     {
@@ -75,7 +75,7 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "FAILED": RefundStatus.FAILED,
     "CANCELLED": RefundStatus.FAILED,
 }
-"""A refund's status. A reply with a status that is not listed here is Unknown."""
+"""Maps PayPal's status of a refund to ours. If a status is not in this table, the refund's result is Unknown."""
 
 FAILURE_REASONS: Mapping[str, DeclineReason] = {
     "ECHECK": DeclineReason.INSUFFICIENT_BALANCE,  # the seller's bank did not pay the eCheck for the refund

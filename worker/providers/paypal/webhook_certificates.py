@@ -36,7 +36,10 @@ MAX_CACHED = 16  # certificates; PayPal replaces its certificate about once a ye
 MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
 MAX_CHAIN = 8  # certificates
 MIN_KEY_BITS = 2048
-"""The minimum that public certificate authorities require. The verifier does not check PayPal's key, so public_key() does."""
+"""The minimum that public certificate authorities require.
+
+The verifier does not check the length of PayPal's own key, so public_key() checks it.
+"""
 
 _PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
 """The URLs of PayPal's certificates, without port, user and query. So a forged header cannot name the host of an attacker."""

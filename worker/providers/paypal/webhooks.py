@@ -1,6 +1,6 @@
 """Verifies and parses PayPal's webhooks.
 
-PayPal signs the raw body and the id of our webhook. PayPal's certificate contains the public key.
+PayPal signs the raw body and the id of our webhook. PayPal's certificate contains the public key that verifies the signature.
 """
 
 import json
@@ -33,8 +33,8 @@ MAX_AGE = timedelta(days=3) + CLOCK_SKEW
 """The maximum age of a signature.
 
 PayPal sends an event up to 25 times within three days (PayPal's documentation: "Webhooks", "Notification messages"). Perhaps
-PayPal signs only the first attempt, so a signature may be three days old. If someone sends an old event again, it has the
-same event id, and only makes a worker look the refund up.
+PayPal signs only the first attempt, so a signature may be three days old. If someone sends
+an old event again, the event has the same id as before, and only makes a worker look the refund up.
 """
 SIMULATOR_ID = "WEBHOOK_ID"  # not accepted, because PayPal's public simulator signs any event for this id
 MAX_HEADER = 1_000  # the maximum length of a signature header, in characters
@@ -52,7 +52,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "CUSTOMER.DISPUTE.UPDATED": Subject.DISPUTE,
     "CUSTOMER.DISPUTE.RESOLVED": Subject.DISPUTE,
 }
-"""The subject by the type of an event (PayPal's documentation: "Webhook event names"). All other events are ignored."""
+"""Maps the type of an event to its subject (PayPal's documentation: "Webhook event names"). All other events are ignored."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(Z|[+-][0-9]{2}:[0-9]{2})")
 

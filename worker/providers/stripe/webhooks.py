@@ -86,7 +86,7 @@ def _create_webhook_events(
 ) -> list[WebhookEvent]:
     """Return one event for each id of the payment, because a purchase has only one of the ids.
 
-    Each of these events has its own event id.
+    The ids of a payment are the ids of its charge and of its payment intent. Each event has its own event id.
     """
     first_id, *other_ids = [_check_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
     first_event = WebhookEvent(_check_identifier(event["id"]), subject, first_id, refund_id)

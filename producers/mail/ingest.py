@@ -1,4 +1,4 @@
-"""Ingests mail: parses each mail, and creates the cases that the mail requests.
+"""Ingests mail: parses each mail, and creates a case for each refund request in the mail.
 
 The cases, the e-mail that answers the mail, and a row for the mail are stored in one commit.
 """
@@ -31,7 +31,7 @@ No customer needs more answers in a day. The limit also stops two programs that 
 """
 
 INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
-"""The kinds of mail that are answered although they create no case, each with the kind of the answering inquiry e-mail."""
+"""The kinds of mail that create no case, but are answered by an inquiry e-mail. The value is the kind of the inquiry e-mail."""
 
 log = structlog.get_logger(__name__)
 
@@ -242,7 +242,7 @@ class _ThreadMatcher:
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:
-    """Return the Message-ID that an answer names as the mail it answers, or None if the mail has no usable Message-ID."""
+    """Return the Message-ID with which an answer refers to this mail, or None if the mail has no usable Message-ID."""
     return mail.message_id if "@" in mail.message_id else None
 
 

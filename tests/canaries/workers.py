@@ -1,7 +1,4 @@
-"""Helpers of the canary tests: a Celery worker that does not run Moneyback's code, and functions.
-
-The functions count messages and request refunds.
-"""
+"""Helpers of the canary tests: a Celery worker that runs without Moneyback's code, and functions for messages and cases."""
 
 import json
 import os

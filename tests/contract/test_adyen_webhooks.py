@@ -1,4 +1,7 @@
-"""Adyen's webhooks: the examples of Adyen's API description are parsed if they are signed. Invalid webhooks are refused."""
+"""Tests of Adyen's webhooks. The tests sign the examples of Adyen's API description, and the parser must read each example.
+
+Invalid webhooks must be refused.
+"""
 
 import json
 from collections.abc import Callable
@@ -192,13 +195,13 @@ def test_a_webhook_with_an_invalid_item_or_a_wrong_number_of_items_is_refused() 
     assert isinstance(read(*[valid] * 101), InvalidSignature)
 
 
-def test_signatures_of_two_configured_keys_are_valid() -> None:
+def test_a_signature_with_either_of_two_configured_keys_is_valid() -> None:
     for key in (HMAC_KEY, OTHER_KEY):
         answer = read(signed(an_item(), key), keys=f"{OTHER_KEY}, {HMAC_KEY}")
         assert answer == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
-def test_a_webhook_of_thirty_days_ago_is_accepted() -> None:
+def test_a_webhook_from_thirty_days_ago_is_accepted() -> None:
     body = webhook(signed(an_item()))
     late = AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON + timedelta(days=30))
     assert not isinstance(late, InvalidSignature)
@@ -220,7 +223,7 @@ def test_the_example_signature_of_adyens_documents_is_valid() -> None:
     assert isinstance(parser.read({}, webhook(item | {"eventCode": "REFUND"}), NOON), InvalidSignature)
 
 
-def test_without_a_key_no_webhook_is_verified() -> None:
+def test_every_webhook_is_refused_if_no_key_is_configured() -> None:
     assert isinstance(read(signed(an_item()), keys=""), InvalidSignature)
     parser = create_webhook_parser(account("https://checkout-test.adyen.com"), provider_timeout_seconds=1.0)
     assert isinstance(parser.read({}, webhook(signed(an_item())), NOON), InvalidSignature)

@@ -300,7 +300,7 @@ def test_the_error_about_an_invalid_api_key_does_not_contain_the_key(server: Fau
         {"createdAt": None},
     ],
 )
-def test_a_response_about_another_refund_is_unknown(
+def test_an_invalid_response_or_one_about_another_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, wrong: dict[str, Any]
 ) -> None:
     server.fault = responds_with(HttpResponse(201, json.dumps(a_refund(charge) | wrong).encode()))
@@ -336,9 +336,8 @@ def test_a_failed_external_refund_is_ignored(provider: PaymentProvider, mollie: 
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_the_lookup_prefers_our_refund_and_then_a_paid_refund(
-    provider: PaymentProvider, mollie: FakeMollie, charge: str
-) -> None:
+def test_the_lookup_chooses_one_of_several_refunds(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
+    """The lookup returns Moneyback's refund instead of an external refund, and a paid refund instead of a failed refund."""
     provider.refund(charge, PRICE, key=KEY)
     mollie.refunds[0]["status"] = "failed"
     refund_by_hand(mollie, charge)

@@ -87,7 +87,7 @@ def test_a_signed_event_names_the_changed_refund(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("embedded", [None, {}, {"entity": None}])
-def test_an_event_without_the_entity_names_only_the_refund(embedded: dict[str, None] | None) -> None:
+def test_an_event_without_embedded_data_names_only_the_refund(embedded: dict[str, None] | None) -> None:
     body = an_event(_embedded=embedded)
     assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == [
         WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.REFUND, refund_id="re_4qqhO89gsT")

@@ -226,7 +226,7 @@ def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
     ]
 
 
-def test_an_event_about_no_refund_or_dispute_is_ignored() -> None:
+def test_an_event_about_a_completed_payment_is_ignored() -> None:
     assert read(an_event("PAYMENT.CAPTURE.COMPLETED")) == []
 
 
@@ -522,7 +522,7 @@ class TestFetcher:
             create_fetcher(20.0)(url)
 
 
-def test_the_parser_uses_the_public_roots_and_the_webhook_id_of_the_account() -> None:
+def test_a_webhook_without_a_certificate_url_or_a_configured_id_is_refused() -> None:
     assert len(load_trusted_roots()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=WEBHOOK_ID)
     assert isinstance(

@@ -82,7 +82,7 @@ class ProviderContract:
         assert isinstance(paid, Paid)
         assert provider.look_up(charge, key=charge) == ExternalRefund(paid.refund_id, FIVE_EUROS)
 
-    def test_a_key_is_used_for_one_refund_only(self, provider: PaymentProvider) -> None:
+    def test_the_key_of_an_earlier_refund_is_declined_for_another_charge(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
         declined = provider.refund(self.charge("ok"), FIVE_EUROS, key=charge)
@@ -204,7 +204,7 @@ class ProviderContract:
         ]
         assert abs(listed[0].created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
-    def test_earlier_refunds_are_not_listed(self, provider: PaymentProvider) -> None:
+    def test_refunds_before_the_requested_time_are_not_listed(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         provider.refund(charge, FIVE_EUROS, key=charge)
         assert _list_all(provider, datetime.now(UTC) + timedelta(hours=1)) == []

@@ -250,7 +250,7 @@ def test_a_call_with_too_many_invalid_lines_is_stopped(site: Site) -> None:
     assert "More than 10,000 lines were rejected" in summary["problem"]["detail"]
 
 
-def test_a_too_large_body_is_refused_at_its_start_or_at_the_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_large_body_is_refused_before_or_during_reading(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(middleware._MAX_BYTES_BY_PATH, BULK, 1_000_000)
     content = ndjson_body(request_line(1)) + b"\n" * 1_000 + b"x" * 3_000_000
     problem_document(send_bulk(site, content), ProblemCode.CONTENT_TOO_LARGE)

@@ -57,7 +57,7 @@ def test_no_cell_of_an_export_begins_like_a_formula(cell: str) -> None:
     assert exported.removeprefix("'") == cell.removeprefix("'")
 
 
-def test_no_column_is_named_for_card_data() -> None:
+def test_no_column_name_suggests_card_data() -> None:
     columns = {column.name for table in metadata.tables.values() for column in table.columns}
     assert len(columns) > 50
     assert [name for name in columns if re.search(r"card|pan$|cvv|cvc|iban|expiry|holder", name)] == []
@@ -70,7 +70,7 @@ def test_the_desk_only_reads() -> None:
 
 def test_no_setting_names_a_read_replica() -> None:
     urls = {name for name in Settings.model_fields if "database" in name}
-    assert urls == {"database_url", "database_owner_url"}  # the second is for migrations
+    assert urls == {"database_url", "database_owner_url"}  # database_owner_url is for migrations
 
 
 def test_every_locked_package_has_a_hash() -> None:

@@ -239,7 +239,7 @@ THREATS = (
     Threat(
         "Card data in our tables",
         "Only the provider's ids are stored. No column is for card data.",
-        (f"{HERE}test_no_column_is_named_for_card_data",),
+        (f"{HERE}test_no_column_name_suggests_card_data",),
     ),
     Threat(
         "A support agent approves a refund for a friend or for themselves",

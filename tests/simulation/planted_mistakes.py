@@ -2,11 +2,10 @@
 
 If a second safeguard has the same effect, the mistake removes both safeguards. Four safeguards have no mistake of their own,
 because another safeguard has the same effect:
-- the index of open cases; the search for an open case, under the purchase's lock, has the same effect
-- the index of open operations; the payment claim has the same effect
-- the timing of leases by the database's clock; the fence has the same effect. A fence is a number, and each new lease
-  increases it.
-- the check of the fence before a repeated call; the idempotency key has the same effect
+- The index of open cases has the same effect as the search for an open case while the purchase is locked.
+- The index of open operations has the same effect as the payment claim.
+- The timing of leases by the database's clock has the same effect as the fence, a number that rises with each new lease.
+- The check of the fence before a repeated call has the same effect as the idempotency key.
 """
 
 from collections.abc import Mapping

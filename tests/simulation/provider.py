@@ -34,7 +34,7 @@ from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import select_deciding_dispute
 
 TIMEOUT = 30.0  # seconds until the adapter stops waiting for a response
-MAX_DELAY = 3 * HOUR  # seconds; the longest time from the timeout of a call until the provider carries it out
+MAX_DELAY = 3 * HOUR  # seconds; the longest time from the timeout of a call until the provider carries out the call
 
 
 @dataclass(slots=True, eq=False)
@@ -267,7 +267,7 @@ class Provider:
         return RefundPage(listed)
 
     def _visible_status(self, refund: Refund) -> str:
-        """Return the status that lookups show. It may be the status of days ago, although webhooks reported the new status."""
+        """Return the status that lookups show. It can be an old status, although a webhook already reported the new status."""
         is_outdated = self.clock.now < refund.status_changed_at + self.status_lag
         return refund.previous_status if is_outdated else refund.status
 

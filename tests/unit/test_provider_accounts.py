@@ -12,7 +12,7 @@ LOOKALIKES = [
     "http://127.0.0.1:80@evil.example",
     "http://localhost:x@evil.example/http://127.0.0.1",
 ]
-"""URLs that begin like a URL of this machine."""
+"""URLs that begin like a URL of this machine, but belong to another host."""
 
 
 def paypal(url: str) -> PayPalAccount:
@@ -35,7 +35,7 @@ def test_an_invalid_or_unencrypted_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8003", "http://localhost:1", "https://api-m.sandbox.paypal.com"])
-def test_an_account_on_this_machine_or_in_the_sandbox_is_a_test_account(url: str) -> None:
+def test_an_account_on_this_machine_or_in_paypals_sandbox_is_a_test_account(url: str) -> None:
     assert PROVIDERS["paypal"].is_test_account(paypal(url))
 
 

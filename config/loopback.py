@@ -1,4 +1,4 @@
-"""A check whether a host is this machine."""
+"""Checks whether a host name or an IP address belongs to this machine."""
 
 from contextlib import suppress
 from ipaddress import ip_address

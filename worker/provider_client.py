@@ -42,8 +42,8 @@ class NotSent:
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Send a refund for the first time. If the provider would pay a second refund of a payment, look up the refund first.
 
-    The refund may already exist for two reasons. A database that was restored from a backup lacks the latest refunds. Support
-    may also have refunded the payment manually.
+    There are two reasons why a refund may already exist. A database that was restored from a backup lacks the latest refunds.
+    Or support refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
@@ -120,7 +120,7 @@ def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> P
 NO_MATCHING_KEY = "mb_no_matching_key"
 """An idempotency key that no operation has, so that a lookup with it finds only external refunds."""
 
-NO_TIME = "The provider was not called, because other calls or its rate limit used up the time of the task."
+NO_TIME = "The provider was not called, because no time was left after other calls or the wait for the rate limit."
 
 NoTime = TypeVar("NoTime", NotSent, Unknown)
 

@@ -86,7 +86,7 @@ def show(
 
 @app.command()
 def export(state: InState = None, *, json: Json = False) -> None:
-    """Print every case as CSV that is safe to open in a spreadsheet.
+    """Print all cases, or the cases in one state, as CSV that is safe to open in a spreadsheet.
 
     Needs `MONEYBACK_DATABASE_URL`.
 

@@ -92,7 +92,7 @@ class FaultInjector:
         return untriggered
 
     def _remove_loss(self, loss: Loss) -> None:
-        """Remove a loss (a lost response) from its proxy. Otherwise, the proxy would compare every later frame with it."""
+        """Remove a loss (a response to drop) from its proxy. Otherwise, the proxy would compare every later frame with it."""
         for proxy in self._installation.proxies.values():
             if loss in proxy._losses:
                 proxy._losses.remove(loss)

@@ -137,7 +137,10 @@ def failed_checks(scenario: events.ScenarioFinished) -> list[str]:
 
 
 def is_not_in_json_schema(response: Any) -> bool:
-    """Return True if the response reports only errors in NOT_IN_JSON_SCHEMA, or a key that was already used with another body."""
+    """Return True if JSON Schema cannot describe why the request was refused.
+
+    Either all errors are in NOT_IN_JSON_SCHEMA, or the idempotency key was already used with another body.
+    """
     problem = json.loads(response.content)
     if problem["type"].endswith(f"/problems/{ProblemCode.IDEMPOTENCY_KEY_REUSED}"):
         return True

@@ -30,7 +30,10 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
-    """Return one test parameter for each name. Mark it slow, because a test takes seconds of CPU time. Leave ``but`` unmarked."""
+    """Return one test parameter for each name. Mark all names as slow, except the names in ``but``.
+
+    Each test takes seconds of CPU time.
+    """
     return [pytest.param(name, marks=() if name in but else pytest.mark.slow) for name in names]
 
 

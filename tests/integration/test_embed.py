@@ -24,7 +24,7 @@ RunCommand = Callable[..., Result]
 
 @pytest.fixture
 def run_command(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> RunCommand:
-    """Return a function that runs a command of the console with a stored seller."""
+    """Store a seller, and return a function that runs a command of the console."""
     store_seller_and_purchases(records)
     for module in (embed, storefront):
         monkeypatch.setattr(module, "records", lambda: records)

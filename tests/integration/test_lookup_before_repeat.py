@@ -1,4 +1,4 @@
-"""Tests of the lookup before a refund. If the provider does not reject a second refund, the lookup finds the first refund."""
+"""Tests of the lookup before a refund. It is needed if the provider does not reject a second refund."""
 
 from dataclasses import replace
 

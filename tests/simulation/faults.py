@@ -10,7 +10,7 @@ from random import Random
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 FAULTS_END = 1.5 * DAY
-"""The seconds from the start of a world to the last fault. After that, all accepted requests must reach a final state."""
+"""No fault happens later than this number of seconds after the start. Then all accepted requests must reach a final state."""
 
 MAX_RATES = {
     # processes, at each place where other tasks may run
@@ -67,7 +67,7 @@ OUTAGES = {
     "broker_data_lost": (0.0,),
     "provider_down": (MINUTE, 10 * MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR),
 }
-"""The possible durations of each outage, in seconds."""
+"""The possible durations of each outage, in seconds. A duration that is listed twice is chosen more often."""
 
 
 @dataclass(slots=True)

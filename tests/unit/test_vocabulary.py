@@ -63,7 +63,7 @@ def log_events(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def names_in_code() -> Iterator[tuple[str, str]]:
-    """Yield the place and the name of every file, of every name that a file defines, and of every log event."""
+    """Yield a pair (place, name) for every file path, every defined name and every log event in the code."""
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             place = str(file.relative_to(ROOT))
@@ -103,7 +103,7 @@ def names_of_json(value: object) -> Iterator[str]:
 
 
 def found_in(names: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """Return the names that contain a forbidden word, by their places."""
+    """Return the names that contain a forbidden word. The keys are the places of the names."""
     words = forbidden()
     return {place: name for place, name in names if words & set(words_of(name))}
 

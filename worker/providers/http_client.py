@@ -12,7 +12,7 @@ import requests
 from domain.providers import Unknown
 
 CREDENTIALS_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-"""The statuses with which a provider rejects our credentials. The refund continues after the credentials are corrected."""
+"""The statuses with which a provider rejects our credentials. The refund is sent again later, with corrected credentials."""
 
 
 @dataclass(frozen=True, slots=True)

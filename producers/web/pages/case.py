@@ -76,7 +76,7 @@ def show_status(token: str, page: PageDep, records: RecordsDep, links: LinksDep)
 
 @router.api_route("/status/{token}/news", methods=READ_METHODS)
 def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, last_seq: int = 0) -> Response:
-    """Return the new content of the status page. If ``last_seq`` is still the newest transition, return no content."""
+    """Return the new content of the status page. If ``last_seq`` is the number of the newest transition, return 204."""
     case_id = _read_link(links, Purpose.STATUS, token)
     with records.work() as work:
         history = work.history.for_case(case_id)
@@ -117,7 +117,10 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
 def _render_question(
     template: str, token: str, page: Page, records: Records, links: Links, *, is_unticked: bool = False
 ) -> Response:
-    """Return the page that asks the customer to confirm or cancel. After the customer's answer, redirect to the status page."""
+    """Return the page that asks the customer to confirm or cancel.
+
+    If the customer has already answered, redirect to the status page. If the link has expired, return the page that says so.
+    """
     view = _get_view(records, _read_link(links, Purpose.CONFIRM, token))
     if view.state is State.EXPIRED:
         return _render_not_possible(view, case_copy.HEADLINES[view.state].sentence, page, links)

@@ -21,7 +21,7 @@ from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PA
 from worker.providers.adyen.resources import is_psp_reference, parse_refund_id
 from worker.providers.deadline import time_limit
 
-NO_LOOKUP = "Adyen's API does not show refunds or disputes: Adyen reports them by webhook only."
+NO_LOOKUP = "Adyen's API shows no refunds and no disputes. Adyen reports both only by webhook."
 
 
 def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:

@@ -100,7 +100,7 @@ class Server(ABC):
         with uninterrupted():
             if self._child is not None:
                 end(self._child, self.steps)
-                self.end_leftovers()  # if PostgreSQL's main process was killed, its helpers run a moment longer
+                self.end_leftovers()  # if PostgreSQL's main process was killed, its helper processes run a moment longer
             self._child = None
 
     def end_leftovers(self) -> None:

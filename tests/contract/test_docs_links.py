@@ -1,4 +1,4 @@
-"""Every link, command, setting, make target and path that a document names exists."""
+"""Tests that every link, command, setting, make target and path in the documents exists."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -153,7 +153,7 @@ def test_nothing_is_found_in_a_correct_text(check: Check, text: str) -> None:
     assert list(check(DOCS / "page.md", text)) == []
 
 
-def test_the_index_names_every_page_of_docs() -> None:
+def test_the_readme_of_docs_links_every_page_of_docs() -> None:
     linked = {link for link, _ in LINK.findall((DOCS / "README.md").read_text("utf-8"))}
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
     assert pages <= linked

@@ -77,7 +77,7 @@ def release(repository: Path) -> Release:
 
 
 def is_unchanged(repository: Path) -> bool:
-    """Return True if a release left no commit, no tag and no files."""
+    """Return True if the repository contains no commit, no tag and no files of a release."""
     has_one_commit = git(repository, "rev-list", "--count", "HEAD").strip() == "1"
     return has_one_commit and not git(repository, "tag") and not (repository / "dist").exists()
 

@@ -198,7 +198,7 @@ def test_the_status_page_updates_itself_while_the_case_can_change(site: Site, st
     assert 'aria-live="polite"' in page
 
 
-def test_the_page_of_a_deferred_refund_is_refreshed_less_often(site: Site) -> None:
+def test_the_page_of_a_deferred_refund_has_its_own_refresh_interval(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.INSUFFICIENT_BALANCE))
     ).text

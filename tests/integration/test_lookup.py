@@ -107,7 +107,9 @@ def test_the_page_after_the_form_asks_the_customer_to_check_the_email(site: Site
         ({"email": "ada@example.com\x00", "reference": "MB-1"}, "email"),
     ],
 )
-def test_an_invalid_lookup_shows_the_error_at_its_field(site: Site, values: dict[str, str], field: str) -> None:
+def test_the_error_of_an_invalid_lookup_is_shown_at_the_invalid_field(
+    site: Site, values: dict[str, str], field: str
+) -> None:
     answer = send_form(site, **values)
     assert answer.status_code == 422
     assert f'id="{field}-error"' in answer.text

@@ -142,7 +142,7 @@ def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
 
 
 def move_operations_back_a_day(records: Records) -> None:
-    """Make all operations one day older. A provider may list refunds late, so refunds of the last hours are never missing."""
+    """Make all operations one day older. A provider may list refunds late, so no recent refund is reported as missing."""
     with records.work() as work:
         work.run(
             "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"

@@ -63,7 +63,7 @@ def _create_task(
 ) -> NewSupportTask:
     event = claimed.event
     dispute_id = event.reported.dispute_id if isinstance(event.reported, DisputeStatus) else None
-    # A provider may use one event id for every change, so the number of deliveries makes the subject unique.
+    # A provider may use one event id for every change, so the number of deliveries makes the task's subject unique.
     reported_id = event.refund_id or dispute_id or f"{event.event_id} {claimed.deliveries}"
     return NewSupportTask(
         kind=SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED,

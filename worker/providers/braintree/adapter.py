@@ -26,9 +26,8 @@ from worker.providers.braintree.resources import Refund, parse_disputes, parse_r
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
-MAX_REFUNDS = (
-    20  # the maximum for one transaction: a lookup makes one call for each refund, with one time limit for all
-)
+# The maximum for one transaction. A lookup makes one call for each refund, and all these calls share one time limit.
+MAX_REFUNDS = 20
 PAGE_SIZE = 50  # transactions; the maximum that Braintree returns in one reply
 MAX_SEARCH_RESULTS = 20_000  # ids; Braintree's search omits further ids without an error
 

@@ -9,13 +9,13 @@ from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
-    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra with the same name."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra of the same name."""
 
     modules: tuple[str, ...]
     commands: tuple[str, ...] = ()
     """The commands of ``moneyback`` that need the extra."""
     settings: tuple[str, ...] = ()
-    """The settings that need the extra if they are set."""
+    """The settings that need the extra. A setting that is not set needs no extra."""
 
 
 EXTRAS = {

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 LINK_TTL = timedelta(minutes=30)
-"""The time for which a link to the private details of a purchase is valid. It is longer than most e-mails take to arrive."""
+"""The time for which a link to the private details of a purchase is valid. Most e-mails arrive in a shorter time."""
 
 MAX_REFERENCES = 100
 """The maximum number of purchases in one inquiry e-mail; the newest purchases come first."""
@@ -20,7 +20,7 @@ class InquiryEmailKind(StrEnum):
     """
 
     PURCHASE = "purchase"
-    """A link, valid for one use, to the private details of the purchase with the reference that the customer entered."""
+    """A link to the private details of the purchase whose reference the customer entered. The link works only once."""
     REFERENCES = "references"
     """The references of all purchases with the e-mail address that the customer entered."""
     NOTHING_FOUND = "nothing_found"
@@ -34,5 +34,5 @@ class InquiryEmailKind(StrEnum):
 MAX_PER_DAY = {InquiryEmailKind.PURCHASE: 20, InquiryEmailKind.REFERENCES: 10, InquiryEmailKind.NOTHING_FOUND: 5}
 """For each kind: the maximum number of inquiry e-mails that one address gets in 24 hours.
 
-The limit exists because a stranger could type an address a hundred times and flood its mailbox.
+The limit exists because a stranger could enter another person's address a hundred times and flood the mailbox.
 """

@@ -58,7 +58,7 @@ class Purchase:
     """One charge that a customer paid. A renewal is a separate purchase with its own charge.
 
     Amount and currency are stored as the seller reports them, even if they are invalid. So an invalid amount does not
-    prevent the import of a purchase. The rule ``amount_is_sound`` checks both when a refund is requested.
+    prevent the import of a purchase. The rule ``amount_is_sound`` checks the amount and the currency when a refund is requested.
     """
 
     id: UUID

@@ -32,7 +32,7 @@ class WebhookEvent:
     reported: Paid | Pending | Failed | DisputeStatus | None = None
     """The outcome that the signed event reports. It is used only if the provider has no lookup for the outcome."""
     reuses_event_id: bool = False
-    """True if the provider sends the same id for every change, so that an event with a known id is not a duplicate."""
+    """True if the provider sends the same id for every change of a payment. Then an event with a known id is no duplicate."""
 
 
 @dataclass(frozen=True, slots=True)

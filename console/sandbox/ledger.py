@@ -26,7 +26,7 @@ from console.sandbox.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RefundResult:
-    """The refund of a request. If ``replayed`` is True, an earlier request with the same idempotency key made it."""
+    """The refund of a request. If ``replayed`` is True, an earlier request with the same idempotency key made the refund."""
 
     refund: Refund
     replayed: bool

@@ -27,7 +27,7 @@ class User:
         for parent in (folder, *folder.parents):
             if not self._may_enter(parent.stat()):
                 raise UserError(
-                    f"The servers run as the user {self.name}, who may not enter {parent}. "
+                    f"The servers run as {'your user' if self.is_current else f'the user {self.name}'}, who may not enter {parent}. "
                     "Set MONEYBACK_HOME to a folder elsewhere, for example in /var/tmp.",
                 )
 

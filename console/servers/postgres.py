@@ -108,7 +108,7 @@ class Postgres(Server):
             stream.write(text)
 
     def _run(self, *command: str) -> None:
-        """Run a short program as the servers' user."""
+        """Run a short program as the operating system user of the servers."""
         with uninterrupted():
             child = self._launch(command)
         try:

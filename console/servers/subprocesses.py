@@ -1,4 +1,4 @@
-"""Starts child processes that end when their parent ends, stops processes in steps, and finds them by working directory."""
+"""Starts child processes that end when their parent ends, stops processes in steps, and finds processes by their folder."""
 
 import os
 import signal
@@ -90,7 +90,7 @@ def working_in(folder: Path) -> Iterator[psutil.Process]:
 
 
 def tail(log: Path) -> str:
-    """Return the end of a program's log, as a sentence."""
+    """Return a sentence that contains the end of a program's log."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - TAIL))

@@ -82,7 +82,7 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
 def test_after_a_half_open_connection_only_a_plain_worker_loses_a_message(
     start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, proxy: Proxy, options: dict[str, object]
 ) -> None:
-    """kombu first reopens the socket with which it polls. After that, it detects that its other socket is closed."""
+    """kombu reopens the socket with which it polls, and only then detects that another of its sockets is half open."""
     short_timeouts = {"socket_timeout": 3, "health_check_interval": 1}
     worker = start_plain_worker(proxy, broker_transport_options=short_timeouts, **options)
     worker.send("note", "before")

@@ -53,7 +53,7 @@ def data_dir(folder: Path) -> Iterator[DataDir]:
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[DataDir]:
-    """Yield a data directory in which the servers were started and stopped once. Fixture `used_data_dir` copies it."""
+    """Yield a data directory in which the servers were started and stopped once. Fixture `used_data_dir` copies the directory."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         data_dir = DataDir(Path(name) / "h")

@@ -42,7 +42,7 @@ def deliver_batch(
 
     ``claim`` gets the ids and the duration of the claim in seconds, and commits the claim before any e-mail is sent.
 
-    If the transport is ``repeatable``, an e-mail that is sent again replaces the first one. Then the whole batch is claimed
+    If the transport is ``repeatable``, an e-mail that is sent again replaces the first e-mail. Then the whole batch is claimed
     for the duration of a lease. Otherwise each e-mail is claimed alone and permanently, so that a crash of the worker loses
     at most one e-mail. An e-mail that may have been sent is not sent again, because the status page shows the customer the
     same information. A claim is released only if the e-mail certainly was not sent.

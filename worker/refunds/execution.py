@@ -53,7 +53,7 @@ def _record_results(context: WorkerContext, results: Sequence[tuple[Call, Refund
 def sending_ends(context: WorkerContext) -> float:
     """Return the last instant, on the monotonic clock, at which a provider call may start.
 
-    A call that starts later could still be running at the time limit of its Celery task.
+    A call that starts later could still be running when the time limit ends the Celery task.
     """
     return (
         context.monotonic()

@@ -42,7 +42,7 @@ def lease(
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[UUID, LookupResult]:
     """Look up these refunds, and record the changes. Send a refund again if the provider certainly does not have it.
 
-    Return the lookup result of each case. Leave out a case whose lease was lost, because nothing was recorded for it.
+    Return the lookup result of each case. Leave out a case whose lease was lost, because nothing was recorded for that case.
     """
     until = sending_ends(context)
     lookups: dict[UUID, LookupResult] = {}
@@ -95,7 +95,7 @@ def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> 
 def _remove_recorded_references(
     work: UnitOfWork, lookups: Sequence[tuple[Call, LookupResult]]
 ) -> list[tuple[Call, LookupResult]]:
-    """Remove bank references that the history of the case already contains, because they change nothing."""
+    """Remove bank references that are already in the history of the case. They would change nothing."""
     refunded = [
         call.case.id
         for call, result in lookups

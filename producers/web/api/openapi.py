@@ -28,7 +28,7 @@ _REPLACED_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 
 
 def openapi_document(app: FastAPI) -> Json:
-    """Return the OpenAPI document of the application. It is generated only by the first call."""
+    """Return the OpenAPI document of the application. Only the first call generates the document."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,

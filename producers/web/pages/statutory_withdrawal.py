@@ -51,7 +51,7 @@ def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep
 def submit_form(
     fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Show the withdrawal statement. If the customer has confirmed it, store the withdrawal and show the acknowledgement.
+    """Show the withdrawal statement. If the customer has confirmed it, store the withdrawal and acknowledge the withdrawal.
 
     If the customer sends the same form again, the acknowledgement is the same.
     """

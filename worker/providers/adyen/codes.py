@@ -32,7 +32,8 @@ CODES: Mapping[str, DeclineReason] = {
 }
 """The decline reason by errorCode, if Adyen answers 400 or 422. An errorCode that is in neither CODES nor UNDECIDED_CODES is
 PERMANENT as well, because nothing was carried out: the API description calls 400 "a problem reading or understanding the
-request", and 422 "a request validation error". A later webhook reports whether Adyen can refund the payment."""
+request", and 422 "a request validation error". If Adyen accepts a request, a later webhook reports whether the payment was
+refunded."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 

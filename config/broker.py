@@ -12,13 +12,17 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 
 DIRECT = Exchange("", type="direct")
-"""The default exchange. If the broker lost its data, a named exchange would lose its bindings and drop messages silently."""
+"""The default exchange.
+
+Moneyback uses no named exchange. If the broker lost its data, a named exchange would have no bindings, and would drop
+messages silently.
+"""
 
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-Periodic tasks are not sent to a queue of cases, because they would fill that queue while the workers are busy. The relay
-publishes nothing to a full queue.
+Periodic tasks are not sent to a queue of cases, because they would fill that queue while the workers are busy. Then the
+relay would publish no cases, because it publishes nothing to a full queue.
 """
 
 QUEUES = {
@@ -45,7 +49,7 @@ kombu_transport.register()
 
 
 def connect(settings: Settings) -> Connection:
-    """Return a connection to the broker. It connects at its first use; if that fails, it raises an error within seconds."""
+    """Return a connection to the broker. It connects at its first use. If connecting fails, it raises an error within seconds."""
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=2)
 
 
@@ -62,7 +66,10 @@ def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's ch
 
 
 def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
-    """Return the body of a message as bytes. They are the original bytes, unless the transport has already parsed the body."""
+    """Return the body of a message as bytes.
+
+    The bytes are the original bytes, except if the transport has already parsed the body. Then the body is encoded again.
+    """
     body = message.body
     if isinstance(body, bytes):
         return body

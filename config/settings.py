@@ -60,7 +60,7 @@ class Timers(BaseSettings):
     )
 
     def seconds_of(self, timeout: Timeout) -> float:
-        """Return the seconds of a timeout."""
+        """Return the length of a timeout in seconds."""
         return float(getattr(self, timeout))
 
     @model_validator(mode="after")
@@ -82,7 +82,10 @@ class Timers(BaseSettings):
 
 
 class Settings(FromEnvironment):
-    """The settings of one process. A setting is in an environment variable, or in a file that a variable *_FILE names."""
+    """The settings of one process. The value of a setting is in an environment variable or in a file.
+
+    If it is in a file, the path of the file is in an environment variable whose name ends with _FILE.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
@@ -203,7 +206,7 @@ class Settings(FromEnvironment):
 
 
 def _is_url(text: str, schemes: Collection[str]) -> bool:
-    """Return whether the text is a URL with one of these schemes. If the URL has a port, the port must be valid."""
+    """Return whether the text is a URL with one of the ``schemes``. If the URL has a port, the port must be valid."""
     with suppress(ValueError):
         parts = urlsplit(text)
         return parts.scheme in schemes and (parts.port is None or parts.port > 0)
@@ -212,5 +215,5 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process. They are read only once."""
+    """Return the settings of this process. The first call reads the environment; each later call returns the same settings."""
     return Settings()

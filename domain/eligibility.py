@@ -32,7 +32,7 @@ class EligibilityInput:
     provider_window: timedelta | None = None
     """The time after the charge within which the provider allows a refund; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
-    """The instants of the customer's automatic refunds. For a refund in progress, this is the current time.
+    """The instants of the customer's automatic refunds. A refund in progress is listed with the current time.
 
     Purchases with the same e-mail address or the same payment instrument belong to one customer.
     """
@@ -56,13 +56,13 @@ class RequireConfirmation:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """The request does not meet every rule, so support must decide."""
+    """The request breaks at least one rule, so support must decide."""
 
     findings: tuple[RuleResult, ...]
 
     @property
     def reasons(self) -> tuple[RuleResult, ...]:
-        """The results of all rules that the request does not meet, so that support sees all reasons together."""
+        """The results of the rules that the request breaks. Support sees all of them together."""
         return tuple(finding for finding in self.findings if finding.code)
 
 
@@ -105,7 +105,7 @@ def self_service_on(facts: _Facts) -> ReasonCode | None:
 
 
 def policy_allows(facts: _Facts) -> ReasonCode | None:
-    """Check that the policy in force at the purchase allows the refund without approval. Only consumers can withdraw.
+    """Check that the policy in force at the time of purchase allows the refund without approval (withdrawal: consumers only).
 
     A policy of statutory withdrawal requires approval for business customers, because only consumers have this right.
     """
@@ -121,7 +121,7 @@ def method_is_automatic(facts: _Facts) -> ReasonCode | None:
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
-    """Check that the request came on or before the policy's last day, in the seller's time zone. The purchase day is day 0.
+    """Check that the request came on or before the last day of the window, in the seller's time zone. The purchase day is day 0.
 
     A purchase that is dated after the request does not meet this rule under any policy.
     """
@@ -176,7 +176,7 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """Check that the refund is sent within the provider's refund window. The window starts at the charge and includes its end."""
+    """Check that the refund is sent at or before the end of the provider's refund window. The window starts at the charge."""
     window = facts.provider_window
     is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None

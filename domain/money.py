@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-# ISO 4217 (list one, 2026-01-01): the currencies whose minor unit is not a hundredth.
+# The currencies whose minor unit is not 1/100, with their number of decimals. Source: ISO 4217, list one, 2026-01-01.
 _EXPONENTS = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),

@@ -25,7 +25,7 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""The statuses of an operation that sent the money or may have sent it. A new operation could send the money twice."""
+"""The statuses of an operation that sent the money or may have sent it. A new operation could send it a second time."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 """The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""
@@ -64,7 +64,7 @@ class RefundOperation:
 
 
 def key_of(case: UUID, attempt: int) -> str:
-    """Return the idempotency key of an operation. It is the same after a crash, and after a backup is restored."""
+    """Return the idempotency key of an operation. The key is the same after a crash, and after a backup is restored."""
     return f"mb_{case.hex}_{attempt}"
 
 

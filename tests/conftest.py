@@ -43,7 +43,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start three test processes for every two CPUs. A test waits a fifth of its time for processes, browsers and servers."""
+    """Start three test processes for every two CPUs, because tests often wait for processes, browsers and servers."""
     return (os.cpu_count() or 1) * 3 // 2
 
 

@@ -138,7 +138,7 @@ def tamper(servers: Servers, database: str, statement: str) -> None:
 
 @cache
 def _broker(socket: str) -> redis.Redis:
-    """Return the client of a broker. The tests share this client, because a new client takes 8 ms."""
+    """Return the client of a broker. The tests share this client, because creating a client takes 8 ms."""
     return redis.Redis(unix_socket_path=socket)
 
 
@@ -156,9 +156,8 @@ def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
         public_url="http://testserver",
         sent_mail_dir=folder / "outbox",
         incoming_mail_dir=folder / "inbox",
-        limits=Limits(
-            rate_limits_enabled=False
-        ),  # a test sends the requests of many customers from one network address
+        # Rate limits are off, because a test sends the requests of many customers from one network address.
+        limits=Limits(rate_limits_enabled=False),
         timers=SHORT_TIMERS,
     )
 
@@ -225,4 +224,4 @@ class ChildProcess:
 
 def _execute_as_superuser(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(statement)  # safe, because this file wrote the statement
+        connection.execute(statement)  # safe: each statement is written in this file

@@ -54,12 +54,14 @@ def redrive(
 ) -> None:
     """Republish dead letters, unchanged, to the queues from which they were received.
 
-    Exit code 1 if an id is unknown or was republished already. Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_BROKER_URL`.
+    Exit code 1 if an id is unknown, or if its message was republished already.
+
+    Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_BROKER_URL`.
 
     Examples: `moneyback dead-letters redrive 17 18`, `moneyback dead-letters redrive --all`
     """
     if not ids and not all_:
-        raise typer.BadParameter("Name the ids, or use --all; `moneyback dead-letters list` shows the ids.")
+        raise typer.BadParameter("Name the ids, or use --all. `moneyback dead-letters list` shows the ids.")
     database = records()
     from worker.app import app as celery
     from worker.dead_letters import redrive as publish_again

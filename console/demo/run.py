@@ -35,7 +35,7 @@ TIMERS = {
     "MONEYBACK_RESEND_AFTER_SECONDS": "10",
     "MONEYBACK_POLL_INITIAL_SECONDS": "1",
     "MONEYBACK_SWEEP_INTERVAL_SECONDS": "0.5",
-    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers use one machine, so a rate limit would refuse them
+    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers have one network address, so a limit would refuse them
 }
 DEADLINE = 50.0  # seconds until every case must have reached its end state
 POLL_INTERVAL = 0.2  # seconds
@@ -61,7 +61,10 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if each refunded case has one refund at the provider, and each case with_support has one support task."""
+        """True if the audit found no fault, and if each case has its result.
+
+        Each refunded case has one refund. Each case with support has one support task.
+        """
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates
@@ -145,7 +148,7 @@ def _will_confirm(view: CaseView, unconfirmed: dict[str, DemoCustomer]) -> bool:
 
 
 def _confirmation_links(config: Settings) -> dict[str, str]:
-    """Return a dictionary of recipients and their confirmation links, from the confirmation e-mails."""
+    """Return the confirmation link of each recipient. The links are read from the confirmation e-mails."""
     links = {}
     for email in mailbox.Maildir(str(config.sent_mail_dir)):
         body = next(part for part in email.walk() if part.get_content_type() == "text/plain")

@@ -27,7 +27,7 @@ from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
-IDLE_SECONDS = 300.0  # maximum per IDLE command: a server may disconnect after 29 minutes (RFC 2177), a router earlier
+IDLE_SECONDS = 300.0  # the longest IDLE command; servers may disconnect after 30 minutes (RFC 2177), routers earlier
 STOP_CHECK_SECONDS = 1.0  # the pause between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # the pause between two searches if the server does not support IDLE
 MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect
@@ -144,7 +144,7 @@ class ImapSession:
     def run_once(self, records: Records) -> BatchResult:
         """Ingest up to MAX_BATCH unseen mails.
 
-        If the database is unavailable, raise DatabaseDownError; then each mail stays unseen.
+        If the database is unavailable, raise DatabaseDownError. Then all mails stay unseen.
         """
         mails = dict(self._fetch_unseen())
         result = BatchResult()
@@ -178,8 +178,8 @@ class ImapSession:
     def _fetch_unseen(self) -> Iterator[tuple[str, RawMail]]:
         """Yield the oldest unseen mails with their UIDs.
 
-        First fetch the sizes of the mails. If a mail is larger than MAX_SIZE, fetch only its headers. Of other mails, fetch
-        only the beginning (MAX_READ_BYTES).
+        First fetch the sizes of the mails. If a mail is larger than MAX_SIZE, fetch only its headers. Otherwise, fetch
+        only the beginning of the mail (MAX_READ_BYTES).
         """
         self._mailbox.client.noop()  # a server reports new mails only in its response to a command
         now = monotonic()

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from producers.mail.html_text import html_to_text
 
-MAX_TEXT = 40_000  # characters of a text that are read; a request has a few hundred, and a thread a few thousand
-MAX_DEPTH = 12  # levels of nested MIME parts that are read; mail clients use up to four levels
+MAX_TEXT = 40_000  # the maximum number of characters that are read; a long thread has a few thousand
+MAX_DEPTH = 12  # the maximum number of nested levels of MIME parts that are read; mail clients use at most four
 
 Part: TypeAlias = "Message[str, str]"
 
@@ -30,7 +30,7 @@ class MailTexts(NamedTuple):
 
     @property
     def is_encrypted(self) -> bool:
-        """True if the mail has no readable text. Its text is encrypted, or is in an S/MIME signature, which is not read."""
+        """True if the mail has no readable text. Its text is encrypted, or is inside an S/MIME file, which is not read."""
         return bool(self.encrypted) and not (self.plain.strip() or self.html.strip())
 
     @property
@@ -117,13 +117,16 @@ def _decode(part: Part) -> str:
 
 
 _ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
-"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers use the same larger charsets."""
+"""For each charset that a mail may declare, the larger charset in which its text really is.
+
+Mail clients declare the small charset but use the larger one. Browsers read such texts with the same larger charsets.
+"""
 
 
 _ATTRIBUTION_VERB = (
     r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)(?!\w)[^\n]{0,200}:\s*"
 )
-"""The verb of an attribution, with the rest of the line up to its colon, in ten languages.
+"""The verb of an attribution and the text after the verb, up to the colon. In ten languages.
 
 An attribution is the text above a quotation. It names the quoted author, such as "Ada wrote:".
 """

@@ -1,4 +1,4 @@
-"""Canaries: lost acknowledgements use up the prefetch credits of a worker.
+"""Tests of a fault of kombu, which Moneyback corrects: lost acknowledgements use up the prefetch credits of a worker.
 
 A prefetch credit allows a worker to request one message. A worker without credits stops consuming, and logs nothing.
 """
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 
 
 def stopped_polling(broker: redis.Redis) -> bool:
-    """Return whether every worker polled at least three seconds ago. A worker with a free credit polls every second."""
+    """Return True if the last poll of every worker is three or more seconds ago.
+
+    A worker with a free credit polls every second.
+    """
     idle_seconds = [int(client["idle"]) for client in broker.client_list() if client["cmd"] == "brpop"]
     return bool(idle_seconds) and min(idle_seconds) >= 3
 
@@ -33,7 +36,7 @@ def test_a_plain_worker_stops_consuming_after_one_lost_acknowledgement_per_proce
     worker.send("note", "third")
     eventually(lambda: stopped_polling(broker) or "third" in worker.notes())
     assert worker.notes() == ["first", "second"], (
-        "kombu corrected this fault: remove _restore_credits() from worker/celery_fixes/watchdog.py."
+        "kombu no longer has this fault. Remove _restore_credits() from worker/celery_fixes/watchdog.py."
     )
     assert broker.llen(PlainWorker.QUEUE) == 1
     assert not has_ended(worker.process)

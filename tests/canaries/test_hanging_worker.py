@@ -1,4 +1,4 @@
-"""Canaries: a worker that stops consuming ends itself, so its supervisor can restart it."""
+"""Tests that a worker ends itself if it stops consuming messages. Then its supervisor can restart it."""
 
 import os
 import signal

@@ -106,13 +106,13 @@ def test_an_invalid_bank_reference_is_left_out(parse: ParseReference, invalid: o
 
 
 @pytest.mark.parametrize("status", ["pending", "unavailable", ""])
-def test_a_reference_from_stripe_is_read_only_if_its_status_is_available(status: str) -> None:
+def test_a_stripe_reference_with_another_status_than_available_is_ignored(status: str) -> None:
     assert bank_reference(stripe_refund(ARN, status)) is None
 
 
-def test_a_reference_from_stripe_is_read_only_for_cards() -> None:
+def test_a_stripe_reference_of_a_paypal_refund_is_ignored() -> None:
     assert bank_reference(stripe_refund(ARN, kind="paypal")) is None
 
 
-def test_another_kind_of_reference_from_mollie_is_ignored() -> None:
+def test_a_mollie_reference_of_an_unknown_kind_is_ignored() -> None:
     assert bank_reference(mollie_refund(ARN, kind="something else")) is None

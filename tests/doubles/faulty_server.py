@@ -104,6 +104,9 @@ class ClientConnection:
 Fault = Callable[[ClientConnection, Answer], None]
 
 
+# A fault with ``after`` in its name first carries out the request. ``reset_before`` does not carry it out.
+
+
 def no_fault(client: ClientConnection, answer: Answer) -> None:
     client.send(answer())
 

@@ -255,7 +255,10 @@ def tab_to(page: Page, selector: str, *, limit: int = 25) -> None:
 
 
 def test_a_consumer_withdraws_and_gets_an_acknowledgement(page: Page, site: Site) -> None:
-    """The consumer withdraws in two steps, and the second step stores the withdrawal. The refund needs the e-mailed link."""
+    """The consumer withdraws in two steps, and the second step stores the withdrawal.
+
+    To get the refund, the consumer must confirm it with the link in an e-mail.
+    """
     purchase = site.add_purchase()
     page.goto(f"{site.url}/")
     page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()

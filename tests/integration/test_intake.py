@@ -1,4 +1,4 @@
-"""Intake: a request is accepted once, completely or not at all."""
+"""Tests of the intake. Each request is accepted only once. Its rows are stored together or not at all."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID

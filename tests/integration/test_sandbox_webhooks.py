@@ -193,6 +193,7 @@ def test_webhooks_are_sent_when_a_dispute_opens_and_closes(
 
 
 def test_a_webhook_is_sent_for_the_dispute_of_a_crossing_charge(shared: tuple[SandboxProcess, Receiver]) -> None:
+    """The sandbox opens a dispute about a crossing charge as soon as the charge is refunded."""
     process, receiver = shared
     refund(process.url, "crossing_1")
     eventually(lambda: receiver.types("crossing_1") == ["refund.created", "dispute.opened"])
@@ -318,7 +319,9 @@ def test_events_before_webhooks_were_enabled_are_never_sent(tmp_path: Path, rece
         assert [received.event["data"]["charge"] for received in receiver.received] == ["ok_sent"]
 
 
-def test_an_event_from_the_journal_keeps_its_id(tmp_path: Path) -> None:
+def test_an_event_keeps_its_id_after_a_restart(tmp_path: Path) -> None:
+    """At each start, the sandbox reads its journal and creates the events again. So an id must not be random."""
+
     def waiting_events() -> dict[str, Any]:
         with closing(Ledger(tmp_path, Times(), lambda: 1000.0, sends_webhooks=True)) as ledger:
             ledger.refund(RefundRequest("pending_1", 500, "EUR", "key-1"))

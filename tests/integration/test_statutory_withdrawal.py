@@ -183,7 +183,7 @@ def test_the_case_gets_the_seller_of_the_link(site: Site) -> None:
 
 
 def test_the_request_has_the_time_of_the_declaration(site: Site) -> None:
-    """The rules use this time. So a withdrawal on the last allowed day is in time, even if it is evaluated a day later."""
+    """The rules use the time of the declaration. So a withdrawal on the last allowed day is in time, even if evaluated later."""
     policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
     purchase = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
     store_seller_and_purchases(site.records, purchase, seller=a_seller(id="curie"), policy=policy)

@@ -43,7 +43,10 @@ def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 class SharedServices:
-    """A worker and a relay that all tests share, because each takes seconds to start. Each starts when a test first needs it."""
+    """A worker and a relay that all tests share, because each takes seconds to start.
+
+    Each service starts when a test needs it for the first time.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
@@ -99,8 +102,8 @@ def worker(services: SharedServices) -> ChildProcess:
 def worker_killed_after_test(services: SharedServices) -> Iterator[ChildProcess]:
     """Yield a worker that is killed after the test.
 
-    The test kills a child process of this worker. Such a worker of Celery 5.7.0 may end when the broker restarts, so a later
-    test needs a new worker.
+    The test kills a child process of this worker. With Celery 5.7.0, such a worker may end when the broker restarts. So a
+    later test needs a new worker.
     """
     yield services.worker()
     services.stop("worker")
@@ -135,7 +138,7 @@ def states_of(records: Records, cases: list[UUID]) -> list[str]:
 
 
 def count_refunds(settings: Settings, records: Records, case: UUID) -> int:
-    """Return the number of refunds that the provider made for the payment of the case."""
+    """Return the number of refunds that the provider made for the charge of the case's purchase."""
     with records.work() as work:
         view = work.case_views.get(case)
         assert view
@@ -147,7 +150,7 @@ def count_refunds(settings: Settings, records: Records, case: UUID) -> int:
 
 
 def assert_consistent(settings: Settings, records: Records, cases: list[UUID]) -> None:
-    """Check that the audit finds no fault. Check that the provider has one refund for each refunded case, and no other refund."""
+    """Check that the audit finds no fault, and that the provider has one refund for a refunded case and none for another case."""
     with records.work() as work:
         assert audit(work).faults == []
     for case, state in zip(cases, states_of(records, cases), strict=True):
@@ -184,12 +187,12 @@ def take_tasks(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
 
 
 @pytest.mark.usefixtures("no_worker", "relay")
-def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
+def test_the_sweep_sends_a_lost_message_again(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
-    """kombu removes a message from the queue, and then stores it as unacknowledged. A crash in between loses the message.
+    """The test removes a message from the queue. A worker that crashes between two steps of kombu has the same effect.
 
-    This test does not crash a worker. It removes the message from the queue instead.
+    First, kombu removes a message from the queue. Then, kombu stores the message as unacknowledged.
     """
     cases = request_refunds(records, "ok")
     eventually(lambda: broker.llen(RefundRequested.queue) == 1)
@@ -200,7 +203,7 @@ def test_the_sweep_replaces_a_message_lost_by_a_crashed_worker(
 
 
 @pytest.mark.usefixtures("relay")
-def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
+def test_a_refund_is_made_once_if_the_worker_is_killed_after_the_payment(
     records: Records, sandbox_settings: Settings, worker: ChildProcess, services: SharedServices
 ) -> None:
     """The worker is killed before it records the payment. The next worker finds the payment at the provider and records it."""
@@ -242,9 +245,9 @@ def all_sent(records: Records) -> bool:
 def test_a_worker_runs_the_periodic_tasks_of_beat(
     settings: Settings, services: SharedServices, worker: ChildProcess, tmp_path: Path
 ) -> None:
-    """The test itself sends each periodic task once, because beat sends some tasks only once a day.
+    """The test itself sends each periodic task once, because Celery beat sends some of them only once a day.
 
-    Then the test starts beat, and beat sends the sweep.
+    Then the test starts Celery beat, and waits until the worker runs the sweep that beat sends.
     """
     app = Celery("beat", set_as_current=False)
     app.config_from_object(celery_options(settings))
@@ -267,7 +270,7 @@ def test_a_broker_restart_during_a_task_does_not_end_the_worker(
 ) -> None:
     """With late acknowledgement, a worker of Celery 5.7.0 would end when the broker restarts during a task.
 
-    Moneyback acknowledges a message before the message's task starts.
+    So Moneyback acknowledges a message before the message's task starts.
     """
     cases = request_refunds(records, "slow")
     eventually(lambda: states_of(records, cases) == ["refunding"])

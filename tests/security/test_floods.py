@@ -24,9 +24,9 @@ REQUESTS = 20
 
 
 def request_refunds(context: WorkerContext, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
-    """Send the refund form for a purchase `times` times, and evaluate the cases: in one batch if `at_once`, else one by one.
+    """Send the refund form for a purchase `times` times, evaluate the cases, and return their ids.
 
-    Return the ids of the cases.
+    If `at_once` is True, evaluate all cases in one batch. Otherwise, evaluate them one by one.
     """
     cases = ids_of(accept(context.records, [submission(a_request(purchase), Channel.WEB) for _ in range(times)]))
     for batch in [cases] if at_once else [[case] for case in cases]:
@@ -45,7 +45,9 @@ def move_emails_back_a_day(context: WorkerContext) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_repeated_requests_for_a_purchase_send_one_email_a_day(context: WorkerContext, at_once: bool) -> None:
+def test_repeated_requests_for_a_purchase_send_one_email_of_each_kind_a_day(
+    context: WorkerContext, at_once: bool
+) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     cases = request_refunds(context, purchase, times=REQUESTS, at_once=at_once)
@@ -68,7 +70,7 @@ def test_history_records_why_a_duplicate_got_no_email(context: WorkerContext) ->
         assert work.history.for_case(last)[-1].evidence["email"] == "daily limit reached"
 
 
-def test_two_purchases_of_one_customer_get_two_emails(context: WorkerContext) -> None:
+def test_the_email_limit_counts_each_purchase_separately(context: WorkerContext) -> None:
     purchases = [a_recent_purchase(email="ada@example.com") for _ in range(2)]
     store_seller_and_purchases(context.records, *purchases)
     cases = [case for purchase in purchases for case in request_refunds(context, purchase, times=5)]
@@ -138,7 +140,7 @@ TRACE = (
 """Requests in the order in which they are sent. The seller allows two automatic refunds in thirty days."""
 
 
-def test_each_request_of_the_trace_ends_in_its_expected_state(context: WorkerContext) -> None:
+def test_each_case_above_the_serial_limit_goes_to_support(context: WorkerContext) -> None:
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     states = []
     for line in TRACE:

@@ -79,7 +79,7 @@ THREATS = (
         "A stranger makes us flood a customer's mailbox",
         "For each address, the forms per hour and the e-mails of one kind per day are limited.",
         (
-            f"{FLOODS}test_repeated_requests_for_a_purchase_send_one_email_a_day",
+            f"{FLOODS}test_repeated_requests_for_a_purchase_send_one_email_of_each_kind_a_day",
             f"{FLOODS}test_an_address_without_a_purchase_gets_few_emails_a_day",
             f"{FLOODS}test_a_withdrawal_above_the_daily_limit_is_accepted_but_its_email_waits",
             "integration/test_inquiry_emails.py::test_the_inquiry_emails_to_an_address_are_limited_per_day",
@@ -107,8 +107,8 @@ THREATS = (
         "The sender writes an Authentication-Results header",
         "Only the results of our own mail server count. They are evidence, not proof.",
         (
-            f"{SENDERS}test_only_results_of_our_own_mail_server_count",
-            f"{SENDERS}test_without_the_name_of_our_mail_server_no_results_count",
+            f"{SENDERS}test_only_results_of_our_own_mail_server_are_used",
+            f"{SENDERS}test_without_the_name_of_our_mail_server_all_results_are_ignored",
         ),
     ),
     Threat(

@@ -12,7 +12,7 @@ class Killed(BaseException):
 
 
 class Process:
-    """A process. A kill ends all its tasks and their threads."""
+    """A simulated process. If it is killed, all its tasks and their threads end."""
 
     def __init__(self, name: str, offset: float = 0.0) -> None:
         self.name = name
@@ -26,7 +26,8 @@ class Process:
         self.skew = 0.0
         """The number of seconds that this process adds to the database's clock.
 
-        It is 0, except in a run that must find this mistake: a process that uses its own clock instead of the database's.
+        It is 0 in all runs but one kind. Those runs must find a planted mistake: a process uses its own clock instead of the
+        database's clock.
         """
         self.runs_previous_version = False
         """True if the process runs the previous version of the product."""
@@ -54,7 +55,7 @@ class Task:
         self.greenlet = green
         self.started = started
         self.wait_number = 0
-        """The number of the current wait. An event that ends an earlier wait has no effect."""
+        """The number of the current wait. An event for an earlier wait has no effect."""
         self.is_soft_limited = False
         """True if the task reached its soft time limit."""
         self.switched_last = False
@@ -120,7 +121,7 @@ class Clock:
         not change the order of the steps.
         """
         task, queue, ends = self.current, self._queue, self.now + seconds
-        assert task, "only tasks sleep"
+        assert task, "Only a task can call sleep()."
         task.switched_last = False
         task.wait_number += 1
         self._numbers += 1
@@ -134,7 +135,7 @@ class Clock:
 
     def park(self) -> None:
         """Let the current task wait until `wake()` is called."""
-        assert self.current, "only tasks park"
+        assert self.current, "Only a task can call park()."
         self.current.wait_number += 1
         self._hub.switch()
 

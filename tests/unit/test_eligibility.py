@@ -106,7 +106,7 @@ def test_policy_allows(category: Category, consumer: bool, code: ReasonCode | No
     assert codes(decision_input) == ({code} if code else set())
 
 
-def test_no_policy_was_in_force() -> None:
+def test_without_a_policy_in_force_the_only_reason_is_no_policy() -> None:
     assert codes(an_input(policy=None)) == {ReasonCode.NO_POLICY}
 
 
@@ -117,7 +117,7 @@ def test_a_policy_is_in_force_from_its_first_instant() -> None:
     assert in_force([new, old], old.in_force_from - timedelta(microseconds=1)) is None
 
 
-def test_versions_are_compared_as_instants_not_as_local_times() -> None:
+def test_a_policy_version_starts_at_an_instant_in_any_time_zone() -> None:
     east = a_policy(version=2, in_force_from=datetime(2026, 6, 15, 14, 0, tzinfo=BERLIN))
     assert in_force([east], NOON) == east
 
@@ -298,7 +298,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @given(broken=st.sets(st.sampled_from(sorted(BROKEN))))
 def test_all_broken_rules_are_reported(broken: set[str]) -> None:
-    """Every rule is evaluated. A policy that allows no refunds has no refund window, so it never breaks `within_window`."""
+    """Every rule is evaluated. A policy that allows no refunds has no refund window, so the rule `within_window` is met."""
     record_changes: dict[str, dict[str, Any]] = {"seller": {}, "policy": {}, "purchase": {}}
     other_facts: dict[str, Any] = {}
     for name in broken:
@@ -320,7 +320,7 @@ def test_all_broken_rules_are_reported(broken: set[str]) -> None:
     assert found == expected
 
 
-def test_every_rule_has_a_broken_example_and_a_test() -> None:
+def test_every_rule_has_a_test_and_an_example_that_breaks_it() -> None:
     rules = {rule.__name__ for rule in RULES}
     assert set(BROKEN) == rules
     assert {f"test_{name}" for name in rules} <= set(globals())
@@ -385,7 +385,7 @@ def test_every_reason_ends_with_a_full_stop() -> None:
         assert code.customer is None or code.customer.endswith(".")
 
 
-def test_every_reason_code_belongs_to_a_rule_or_to_the_payment() -> None:
+def test_every_reason_code_comes_from_a_rule_or_from_the_execution_of_a_refund() -> None:
     """A code without a rule is a reason why an approved refund was not paid."""
     while_paying = {
         ReasonCode.PROVIDER_DECLINED,

@@ -1,4 +1,7 @@
-"""DKIM signatures, DMARC policies and the results of our own mail server. The name server is replaced by fixed records."""
+"""Tests of sender authentication: DKIM signatures, DMARC policies, and the results that our own mail server adds to a mail.
+
+The name server is replaced by fixed records.
+"""
 
 import base64
 from types import SimpleNamespace
@@ -70,7 +73,7 @@ def test_a_valid_signature_by_another_domain_fails_dmarc(names: NameServer) -> N
     assert (found["dkim"], found["signed_by"], found["dmarc"]) == ("pass", "mallory.example", "fail")
 
 
-def test_one_valid_signature_is_enough(names: NameServer) -> None:
+def test_one_signature_by_the_senders_domain_is_enough(names: NameServer) -> None:
     found = SenderAuthenticator(names).evidence(signed(signed(), domain="mallory.example"), SENDER)
     assert (found["signed_by"], found["dmarc"]) == ("my-shop.example", "pass")
 
@@ -129,13 +132,13 @@ RECEIVED = b"Received: from a by mx.moneyback.example; Mon, 15 Jun 2026 10:28:00
         (b"Authentication-Results: mx.moneyback.example" + b";" * 9_000 + b"\r\n", None),
     ],
 )
-def test_only_results_of_our_own_mail_server_count(
+def test_only_results_of_our_own_mail_server_are_used(
     names: NameServer, head: bytes, results: dict[str, str] | None
 ) -> None:
     assert SenderAuthenticator(names, OUR_MAIL_SERVER).evidence(head + MAIL, SENDER).get("results") == results
 
 
-def test_without_the_name_of_our_mail_server_no_results_count(names: NameServer) -> None:
+def test_without_the_name_of_our_mail_server_all_results_are_ignored(names: NameServer) -> None:
     assert "results" not in SenderAuthenticator(names).evidence(RESULTS % OUR_MAIL_SERVER.encode() + MAIL, SENDER)
 
 
@@ -159,13 +162,18 @@ def test_without_the_name_of_our_mail_server_no_results_count(names: NameServer)
         ("evil.example; dkim=pass (; mx.moneyback.example; dkim=pass)", None),
     ],
 )
-def test_a_field_is_parsed_as_rfc_8601_defines(names: NameServer, field: str, results: dict[str, str] | None) -> None:
+def test_authentication_results_are_parsed_as_rfc_8601_defines(
+    names: NameServer, field: str, results: dict[str, str] | None
+) -> None:
     head = f"Authentication-Results: {field}\r\n".encode()
     assert SenderAuthenticator(names, OUR_MAIL_SERVER).evidence(head + MAIL, SENDER).get("results") == results
 
 
 def dmarc(names: NameServer, policies: dict[str, str], sender: str, signed_by: str) -> str:
-    """Return the DMARC result of a mail from `sender` that `signed_by` signed. `policies`: the DMARC record of each domain."""
+    """Return the DMARC result of a mail. `sender` is its sender, and the domain `signed_by` has signed it.
+
+    `policies` contains the DMARC record of each domain.
+    """
     for name in [name for name in names.records if name.startswith("_dmarc.")]:
         del names.records[name]
     names.records |= {f"_dmarc.{domain}": policy for domain, policy in policies.items()}
@@ -238,7 +246,7 @@ def test_a_tree_walk_makes_at_most_eight_queries_and_repeats_none(names: NameSer
 
 
 class Resolver:
-    """A replacement of this machine's DNS resolver. It returns fixed records or raises an error."""
+    """A replacement for this machine's DNS resolver. It returns fixed records or raises an error."""
 
     def __init__(self, *records: bytes, error: type[Exception] | None = None) -> None:
         self._records, self._error = records, error

@@ -15,7 +15,7 @@ from domain.webhook_events import WebhookParser
 
 
 def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
-    """Create the adapter of each connected provider, by name.
+    """Create an adapter for each connected provider. Return a dictionary from the name of a provider to its adapter.
 
     Each process calls this function once, because adapters keep their connections open. Raise RefusedError if the SDK
     of a connected provider is not installed.
@@ -30,7 +30,7 @@ def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
 
 
 def create_webhook_parsers(settings: Settings) -> dict[str, WebhookParser]:
-    """Create the webhook parser of each connected provider, by name.
+    """Create a webhook parser for each connected provider. Return a dictionary from the name of a provider to its parser.
 
     Raise RefusedError if the SDK of a connected provider is not installed.
     """

@@ -18,7 +18,7 @@ from config.settings import Settings
 log = structlog.get_logger()
 
 BURST = 5.0  # the number of calls that need no wait after an idle period
-MIN_WAIT = 0.001  # seconds; a clock may advance in steps of this size, so a shorter wait might never end
+MIN_WAIT = 0.001  # seconds; a shorter wait counts as no wait, because some clocks cannot measure a shorter time
 UNAVAILABLE = (redis.RedisError, OSError)
 
 _ACQUIRE = """

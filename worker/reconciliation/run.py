@@ -1,4 +1,4 @@
-"""Compares a provider's list of refunds with our refunds, in both directions, page by page.
+"""Compares a provider's list of refunds with our refunds, page by page. Then finds our refunds that are not in the list.
 
 If a refund only has a newer status at the provider, a worker looks up the refund. If support must review a discrepancy,
 the discrepancy becomes one support task, even if several reconciliations find it.
@@ -30,7 +30,7 @@ LISTING_DELAY = timedelta(hours=4)
 
 PayPal lists a refund up to three hours late (Transaction Search API). One more hour is a margin.
 """
-MAX_REPORTS = 50  # the maximum in one result, because a reconciliation may find a million discrepancies
+MAX_REPORTS = 50  # the maximum number of reports in one result; there may be a million discrepancies
 
 KEY_PREFIX = "mb_"
 """Every idempotency key begins with this prefix, in every installation of Moneyback."""
@@ -193,7 +193,7 @@ _SAME_STATUS = {
 
 
 def _report_second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
-    """Report a second refund under our key. The provider had deleted the key, and therefore paid again."""
+    """Report a second refund with the key of one operation. The provider had deleted the key, and therefore paid again."""
     if refund.status is not RefundStatus.FAILED:
         yield _create_report(SupportTaskKind.UNEXPECTED_REFUND, provider, refund.refund_id, operation, refund)
 

@@ -11,7 +11,7 @@ from worker.refunds.evaluation import support_reason
 from worker.refunds.provider_limits import RefundLimits
 
 IN_FLIGHT_FOR = timedelta(hours=6)
-"""The time after the last sending in which a provider may still carry out the refund."""
+"""How long after the last sending a provider may still carry out the refund."""
 MIN_EMPTY_LOOKUPS = 3
 """If ``IN_FLIGHT_FOR`` has passed and at least this number of lookups found no refund, the provider made no refund."""
 MAX_PROOFS = 3
@@ -61,7 +61,7 @@ def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits
 
 
 def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Return whether the provider will return no other result.
+    """Return whether the provider's last result is final.
 
     This is so if all three conditions are true: the provider declined the refund or only repeats an error; no lookup showed
     the refund; and no sending can still be in flight.
@@ -80,7 +80,7 @@ def _is_final(operation: RefundOperation, now: datetime) -> bool:
 
 
 def _is_late(operation: RefundOperation, now: datetime) -> bool:
-    """Return whether no sending can still be in flight."""
+    """Return True if the last sending is so long ago that it cannot be in flight any more."""
     assert operation.last_sent_at, "every operation in the database has the time of its last sending"
     return now - operation.last_sent_at > IN_FLIGHT_FOR
 

@@ -29,11 +29,11 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # requests in one commit. A commit of 500 takes 0.1 seconds, hardly longer than a commit of one
-MAX_REJECTED_LINES: Final = 10_000  # in one call; a client with more rejected lines probably sends the wrong data
-MAX_CONCURRENT_BATCHES: Final = 2  # commits of batches at the same time in one process. With more, web forms would wait
+BATCH_SIZE: Final = 500  # maximum requests per commit. A commit of 500 takes 0.1 seconds, hardly longer than one of 1
+MAX_REJECTED_LINES: Final = 10_000  # the maximum in one call; a client with more probably sends the wrong data
+MAX_CONCURRENT_BATCHES: Final = 2  # maximum commits at the same time in one process. With more, web forms would wait
 
-_DERIVED_KEY_PREFIX = "bulk:"  # the prefix of an idempotency key that is derived, because the line has no key
+_DERIVED_KEY_PREFIX = "bulk:"  # begins each idempotency key that Moneyback derives for a line without a key
 _batch_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
 
 _LINE_EXAMPLE: Final[dict[str, Any]] = {
@@ -87,7 +87,7 @@ class BulkSummary(BaseModel):
 
 
 class BulkIntake:
-    """The intake of the lines of one call. ``accepted`` and ``rejected`` count the lines."""
+    """Accepts the lines of one call. ``accepted`` and ``rejected`` are the numbers of accepted and rejected lines so far."""
 
     def __init__(self, records: Records, caller: ApiClient, idempotency_key: str, public_url: str) -> None:
         self._records = records

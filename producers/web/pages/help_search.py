@@ -35,8 +35,8 @@ class Hit:
 def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
     """Return the articles that contain all words of the query, the best first.
 
-    Customers type whole questions, and often no article contains every word of a question. In this case the articles with
-    the most keywords are returned. An article must contain at least half of the keywords.
+    Customers type whole questions, and often no article contains every word of a question. In this case, return the
+    articles that contain the most keywords, and at least half of them. Words of less than four letters are no keywords.
     """
     query_words = words(query)
     articles = [article for topic_articles in topics.values() for article in topic_articles]
@@ -79,7 +79,7 @@ def words(query: str) -> list[str]:
     return list(dict.fromkeys(split))[:MAX_WORDS]
 
 
-@lru_cache(maxsize=1_000)  # texts; all our articles fit. Without the cache, a search takes 20 ms longer
+@lru_cache(maxsize=1_000)  # texts: enough for all articles. Without the cache, a search takes 20 ms longer
 def _fold(text: str) -> tuple[str, list[int]]:
     """Return the text in lower case without accents, and the position of each character in the original text."""
     characters: list[str] = []

@@ -24,8 +24,10 @@ QUESTIONS: Final[Mapping[RefundScope, tuple[str, ...]]] = {
     RefundScope.PARTIAL: ("amount", "items"),
     RefundScope.VAT: ("vat_id", "exemption"),
 }
-"""The questions for each refund scope; support needs the answers. Answers to the questions of another scope are ignored,
-because the form hides these questions."""
+"""The questions for each refund scope. Support needs the answers.
+
+The form shows only the questions of the selected scope. Answers to the questions of another scope are ignored.
+"""
 
 FIELDS: Final = (
     "email",

@@ -1,4 +1,4 @@
-"""Converts amounts between Money and Braintree's format: decimals in the transaction's currency."""
+"""Converts amounts between Money and Braintree's format, such as ``19.99`` for 19.99 EUR."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ def format_amount(amount: Money) -> str:
 
 
 def parse_amount(amount: Decimal, currency: str) -> Money:
-    """Return Braintree's amount as Money. Raise an error if it is not an amount of a known currency.
+    """Return Braintree's amount as Money. Raise an error if the amount or the currency is invalid.
 
     The error may be a KeyError, TypeError, AttributeError, ValueError or ArithmeticError.
     """

@@ -1,4 +1,4 @@
-"""Implements the sandbox provider."""
+"""Implements the adapter of the sandbox provider."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -84,7 +84,7 @@ class SandboxAdapter:
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the oldest first. The sandbox has no filter by time, so the pages cover all its refunds."""
+        """List refunds, the oldest first. The sandbox cannot filter by time, so earlier refunds are removed from each page."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             reply = self._client.list_refunds(**query)

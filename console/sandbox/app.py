@@ -32,7 +32,10 @@ _NOT_CARRIED_OUT = Reply(200, {})  # a placeholder that no client receives: the 
 
 
 class App:
-    """The HTTP API, as an ASGI application without a framework. It uses little CPU time, for benchmarks on the same machine."""
+    """The HTTP API, as an ASGI application without a framework.
+
+    The application uses little CPU time, because benchmarks run on the same machine.
+    """
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector

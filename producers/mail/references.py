@@ -17,7 +17,10 @@ _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
 
 _ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
-"""A letter or digit that must not be directly beside a reference. A Japanese letter can be, because Japanese has no spaces."""
+"""A letter or digit that must not be directly beside a reference.
+
+Japanese letters are not in this class: they can be beside a reference, because Japanese has no spaces.
+"""
 
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
 """The text between two references of a list: "MB-1 and MB-2"."""

@@ -38,7 +38,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,  # with True, a message that crashes its worker would be delivered without end
         "task_soft_time_limit": timers.task_soft_time_limit_seconds,
-        "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease: a worker is killed before its lease ends
+        "task_time_limit": timers.task_time_limit_seconds,  # shorter than a lease: a slow worker is killed before its lease ends
         "task_publish_retry": False,  # the relay retries, because the row stays in the outbox
         "task_send_sent_event": True,  # for Flower. These events are few, because one message carries many cases
         "worker_send_task_events": True,

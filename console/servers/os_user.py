@@ -26,8 +26,9 @@ class User:
         """Raise UserError if the user may not enter the folder or one of its parents. No permission is changed."""
         for parent in (folder, *folder.parents):
             if not self._may_enter(parent.stat()):
+                user = "your user" if self.is_current else f"the user {self.name}"
                 raise UserError(
-                    f"The servers run as {'your user' if self.is_current else f'the user {self.name}'}, who may not enter {parent}. "
+                    f"The servers run as {user}, who may not enter {parent}. "
                     "Set MONEYBACK_HOME to a folder elsewhere, for example in /var/tmp.",
                 )
 

@@ -1,4 +1,4 @@
-"""Tests that the tests and faults in the fault matrix exist, and that the matrix contains every fault of a chaos run."""
+"""Tests of the fault matrix: the tests and faults that it names exist, and it contains every fault of a chaos run."""
 
 import ast
 from functools import cache

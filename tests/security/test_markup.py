@@ -1,4 +1,7 @@
-"""Tests that markup stays text if a customer types it: a page or e-mail has the same HTML structure as with a plain word."""
+"""Tests that markup which a customer types stays text.
+
+Each page and e-mail must have the same HTML structure as with a plain word.
+"""
 
 import html
 import re

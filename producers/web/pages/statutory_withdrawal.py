@@ -1,8 +1,8 @@
 """The statutory withdrawal in two steps: "Withdraw from contract here", then "Confirm withdrawal" (Directive (EU) 2023/2673).
 
 The form asks only for name, contract and e-mail address, and the customer does not sign in. The contract is not looked up, so
-every withdrawal is acknowledged, on the page and by e-mail. The refund, however, starts only when the customer opens a link
-in an e-mail to the address of the purchase and confirms the refund.
+every withdrawal is acknowledged, on the page and by e-mail. But no refund starts yet. An e-mail to the address of the purchase
+contains a link, and the refund starts when the customer opens the link and confirms the refund.
 """
 
 from typing import Final

@@ -31,7 +31,7 @@ CODES: Mapping[str, DeclineReason] = {
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
 """The decline reason by errorCode, if Adyen answers 400 or 422. An errorCode that is in neither CODES nor UNDECIDED_CODES is
-PERMANENT as well, because nothing was carried out: the API description calls 400 "a problem reading or understanding the
+PERMANENT as well, because Adyen carried nothing out. The API description calls 400 "a problem reading or understanding the
 request", and 422 "a request validation error". If Adyen accepts a request, a later webhook reports whether the payment was
 refunded."""
 

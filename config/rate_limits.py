@@ -25,8 +25,8 @@ class Limits(BaseSettings):
     rate_limit_reference_per_hour: int = Field(
         10,
         ge=1,
-        description="Maximum number of forms per hour with one reference number. Also the maximum number of uses per hour "
-        "of one link. A customer needs at most three forms and three uses.",
+        description="Maximum number of forms per hour with one reference number. Also the maximum number of forms per hour on "
+        "the page of one signed link. For each of them, a customer needs at most three forms.",
     )
     rate_limit_network_per_minute: int = Field(
         60,

@@ -55,7 +55,7 @@ class MailTransport(Protocol):
 class MaildirTransport:
     """A transport that stores e-mails in a maildir.
 
-    The file is named by the Message-ID. So if the same e-mail is delivered again, the new file replaces the old file.
+    The file name comes from the Message-ID. So if the same e-mail is delivered again, the new file replaces the old file.
     """
 
     repeatable = True

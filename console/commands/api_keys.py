@@ -93,7 +93,8 @@ def list_(seller: SellerId, *, json: Json = False) -> None:
 def rotate(
     key: KeyId,
     grace: Annotated[
-        timedelta, typer.Option(parser=_grace, metavar="24h", help="How long the old key still works: 30m, 24h, 7d.")
+        timedelta,
+        typer.Option(parser=_grace, metavar="24h", help="How long the old key still works, such as 30m, 24h or 7d."),
     ] = "24h",  # type: ignore[assignment]  # Typer parses the default, too
     *,
     json: Json = False,

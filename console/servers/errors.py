@@ -2,7 +2,7 @@
 
 LocalStackError
 ├── UserError        the servers' operating system user lacks a right
-├── DataDirError     the folder cannot be the data directory now
+├── DataDirError     the folder cannot be used as the data directory now
 ├── ServerError      a server did not start or stop
 └── ServiceError     a service did not become ready or did not keep running
 """
@@ -17,7 +17,7 @@ class UserError(LocalStackError):
 
 
 class DataDirError(LocalStackError):
-    """The folder cannot be the data directory now."""
+    """The folder cannot be used as the data directory now."""
 
 
 class ServerError(LocalStackError):

@@ -23,7 +23,7 @@ FIGURES = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="duration of the requests and the faults, in seconds"
+        "--seconds", type=float, default=60.0, help="seconds in which requests are sent and faults are injected"
     )
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="the same seed gives the same plan of requests and faults"
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--kills",
         type=int,
-        help="number of SIGKILLs; equally many other faults are injected (default: one SIGKILL in four seconds)",
+        help="number of SIGKILLs; equally many other faults are injected (default: one SIGKILL every four seconds)",
     )
     parser.add_argument(
         "--recovery", action="store_true", help="only measure recovery times, with the default timers of the product"

@@ -76,7 +76,7 @@ def test_a_case_that_crashes_three_workers_goes_to_support_and_does_not_block_ot
     for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerCrashError):
             handle(context, RefundRequested, cases)
-        # an immediate repeat skips the poison case, because a worker may still process its last delivery
+        # an immediate second delivery skips the case that crashed the worker, because a worker may still process it
         handle(context, RefundRequested, cases)
         make_cases_overdue(context.records)
     while "received" in states(context.records, cases):
@@ -106,7 +106,7 @@ def test_after_an_outage_cases_are_processed_in_small_batches_within_the_time_li
     late = context.settings.timers.task_soft_time_limit_seconds
     handle(replace(context, monotonic=lambda: late if batches else 0.0), RefundRequested, cases)
     assert [len(batch) for batch in batches] == [SMALL_BATCH], (
-        "The task reached its time limit after one batch, so the other cases stay unprocessed."
+        "After one batch, the task has reached its time limit. So it must not process the other cases."
     )
     with context.records.work() as work:
         waiting = work.cases.crashed_before(cases, states=[State.RECEIVED], apart=0)

@@ -215,7 +215,7 @@ def test_mails_deleted_by_other_clients_are_not_expunged(
 
 
 def test_new_uids_create_no_second_case(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
-    """A server that lost its index gives every mail a new UID, under another UIDVALIDITY."""
+    """If a server has lost its index, it gives every mail a new UID. The mailbox then has another UIDVALIDITY."""
     for _ in range(2):
         dovecot.deliver(user, a_mail())
     with inbox.open() as folder:

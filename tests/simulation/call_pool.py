@@ -26,15 +26,15 @@ class SimulatedCallPool(CallPool):
     def map_all(
         self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
     ) -> Iterator[list[tuple[Argument, Result]]]:
-        """Yield the results of calls in waves, as they arrive."""
+        """Make a call for each argument, and yield the results in waves."""
         yield from self._start_all(call, arguments).waves(inf)
 
     def map_as_completed(
         self, call: Callable[[Argument], Result], arguments: Sequence[Argument], record: RecordResults[Argument, Result]
     ) -> None:
-        """Pass the results to ``record`` in waves, until the timeout.
+        """Make a call for each argument, and pass the results to ``record`` in waves.
 
-        A call that ends after the timeout passes its result to ``record`` itself.
+        After MAX_WAIT_SECONDS, stop waiting. A call that ends later passes its result to ``record`` itself.
         """
         calls = self._start_all(call, arguments)
         for wave in calls.waves(self._clock.now + MAX_WAIT_SECONDS):

@@ -230,7 +230,7 @@ def _repeat_period(limits: RefundLimits) -> timedelta:
 
 
 def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
-    """Return whether a polled result causes a transition. ``Unknown`` and a second ``Pending`` cause no transition."""
+    """Return whether the result of a poll causes a transition. ``Unknown`` and a second ``Pending`` cause no transition."""
     match found, case.state:
         case Unknown(), _:
             return False

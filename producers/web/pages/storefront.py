@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def get_storefront(seller: str, records: RecordsDep) -> Storefront:
-    """Return the storefront that the path names, or raise a ProblemError if the seller is unknown."""
+    """Return the storefront of the seller in the URL's path. Raise a ProblemError if the seller is unknown."""
     storefront = _find_storefront(records, seller)
     if storefront is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
@@ -26,10 +26,10 @@ def get_storefront(seller: str, records: RecordsDep) -> Storefront:
 
 
 def get_optional_storefront(records: RecordsDep, seller: str = "") -> Storefront | None:
-    """Return the storefront that the query names, or None if the seller is unknown or the database is unavailable.
+    """Return the storefront of the seller in the URL's query.
 
-    Without a storefront, the page has our default theme. A form page can therefore show the customer's input again even if
-    the database is unavailable.
+    Return None if the seller is unknown or the database is unavailable. Without a storefront, the page has our default
+    theme. A form page can therefore show the customer's input again even if the database is unavailable.
     """
     try:
         return _find_storefront(records, seller) if seller else None

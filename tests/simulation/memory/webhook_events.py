@@ -14,7 +14,7 @@ from tests.simulation.memory.work import MemoryWork, answers
 
 
 class ClaimedRow(NamedTuple):
-    """A row of webhook_events._CLAIM."""
+    """A row that the statement webhook_events._CLAIM returns."""
 
     id: UUID
     provider: str
@@ -121,7 +121,7 @@ def retry_later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float],
 
 
 class DisputeRow(NamedTuple):
-    """A row of webhook_events._SELECT_REPORTED_DISPUTES."""
+    """A row that the statement webhook_events._SELECT_REPORTED_DISPUTES returns."""
 
     provider: str
     charge: str | None

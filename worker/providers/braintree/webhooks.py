@@ -13,9 +13,9 @@ from worker.providers.identifiers import is_identifier
 if TYPE_CHECKING:
     from braintree.braintree_gateway import BraintreeGateway
 
-# Braintree repeats an unanswered webhook every hour for a day (Braintree's documentation: "Webhooks", "Parse", "Retries"). The
-# signed time is the time of the event. If an attacker replays a webhook within that day, a worker only looks the refund
-# up again.
+# Braintree repeats an unanswered webhook every hour for a day (Braintree's documentation: "Webhooks", "Parse", "Retries"). So
+# a webhook may arrive a day after its event. The time in a webhook is the time of the event, and it is signed. If an attacker
+# sends a webhook again within that day, a worker only looks the refund up again.
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 

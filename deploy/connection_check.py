@@ -1,7 +1,8 @@
 #!/usr/bin/env -S python -IS
-"""Health check of a process that serves no page: `connection_check.py [PORT ...]` exits with 0 or 1.
+"""Health check of a container without a web server: `connection_check.py [PORT ...]` exits with 0 or 1.
 
-It exits with 0 if process 1 runs and has a connection to each of the ports. It only reads /proc, so it needs little time.
+It exits with 0 if process 1 runs and the container has a connection to each of the ports. It only reads
+/proc, so it needs little time.
 """
 
 import sys

@@ -65,10 +65,10 @@ def accept_one(records: Records, submission: Submission) -> Accepted:
 
 
 def accept_once(records: Records, submission: Submission) -> Accepted:
-    """Accept one submission as ``accept_one`` does. Do not wait for another request with the same key.
+    """Accept one submission as ``accept_one`` does, but do not wait for a lock on the idempotency key.
 
-    If such a request is being accepted at this moment, raise KeyInFlightError. This function is for clients that can send
-    their request again.
+    If another request with the same key is being accepted at this moment, raise KeyInFlightError. This function is for
+    clients that can send their request again.
     """
     with records.work() as work:
         if not work.idempotency.claim(submission.source, submission.key):
@@ -84,7 +84,7 @@ def declare(records: Records, submission: Submission, *, name: str, statement: s
 
     The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
     recorded even if no purchase matches. If an address declares more than DECLARATIONS_A_DAY withdrawals in 24 hours, the
-    first e-mail above this limit waits one hour, the second two hours, and so on.
+    first e-mail above this limit waits one hour, the second e-mail two hours, and so on.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])

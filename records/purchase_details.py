@@ -1,6 +1,6 @@
-"""Store the private details of purchases. A customer sees them only with a link.
+"""Store the private details of purchases.
 
-Moneyback sends the link in an e-mail to the e-mail address of the purchase.
+A customer sees the details only with a link. Moneyback sends the link by e-mail to the e-mail address of the purchase.
 """
 
 from collections.abc import Sequence
@@ -99,9 +99,7 @@ class DetailedPurchases:
     def put(self, details: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
         """Store these details, each as (seller, reference, details). Earlier details of the same purchase are replaced.
 
-        Details of an unknown purchase are ignored.
-
-        If ``details`` contains a purchase twice, the later details are stored.
+        Details of an unknown purchase are ignored. If ``details`` contains a purchase twice, the later details are stored.
         """
         latest = {(seller, reference_key(reference)): values for seller, reference, values in details}
         if latest:

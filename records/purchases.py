@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in this order. A dispute status from the provider replaces the seller's."""
+"""The columns that purchase_of() reads, in this order. A dispute status from the provider replaces the seller's status."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -96,7 +96,7 @@ class Purchases:
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock the purchases of these payments until the commit. A payment is a pair of provider and charge.
 
-        Another worker that locks one of these purchases waits until then.
+        Another worker that locks one of these purchases waits for the commit.
         """
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))

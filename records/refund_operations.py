@@ -63,7 +63,7 @@ update refund_operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""An operation is marked only if the worker still has the lease of the case. Without the lease, it must not be sent again."""
+"""Mark an operation only if the worker still has the lease of the case. Without the lease, it must not send the refund again."""
 
 _COUNT_POLL = """
 update refund_operations o
@@ -208,7 +208,7 @@ class RefundOperations:
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])
 
     def close(self, operations: Sequence[RefundOperation], status: OperationStatus) -> None:
-        """Close operations with the status ``absent`` or ``declined``. They moved no money and can no longer move money."""
+        """Close operations that moved no money and can no longer move money. ``status`` is ``absent`` or ``declined``."""
         if operations:
             self._work.run(_SET_STATUS, keys=[operation.key for operation in operations], status=status)
 

@@ -222,7 +222,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
 def _parse_sender(message: Part) -> str | None:
-    """Return the address of the header From, or None if it does not name exactly one valid address."""
+    """Return the address in the header From, or None if the mail does not name exactly one valid address."""
     from_headers = [name for name, _ in message.raw_items() if name.casefold() == "from"]
     if len(from_headers) != 1:
         return None  # if a mail has two From headers, some mail clients show the first and other clients the second

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 READ_METHODS = ["GET", "HEAD"]
 """The HTTP methods that show a page and change nothing."""
 LANGUAGE_PARAMETER = "lang"
-"""The query parameter for the language that the reader chose. Links on a page contain it too, so no cookie is needed."""
+"""The query parameter for the language that the reader chose. Links on a page keep this parameter, so no cookie is needed."""
 KEPT_PARAMETERS = ("seller", "q", "ask", "reference", "reason")
 """The query parameters that a link to the same page in another language keeps. An e-mail address is not kept."""
 

@@ -16,7 +16,7 @@ from tests.doubles.braintree import account_of, xml
 from worker.providers.braintree.client import create_gateway
 from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK's samples
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK calls utcnow()
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ACCOUNT = account_of("http://127.0.0.1:1")
 
@@ -32,7 +32,7 @@ def samples() -> Any:
 
 
 def a_sample(kind: str, name: str = "abc123") -> bytes:
-    """Return a webhook that the SDK made and signed. It contains the current time."""
+    """Return a webhook that the SDK made and signed. The webhook contains the current time."""
     return urlencode(samples().sample_notification(kind, name)).encode()
 
 

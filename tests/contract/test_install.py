@@ -229,7 +229,7 @@ def test_a_lock_file_has_the_hash_of_every_package(lock: str) -> None:
 
 @pytest.mark.parametrize("file", ["Makefile", "deploy/Dockerfile", ".github/workflows/checks.yml"])
 def test_every_install_command_checks_hashes_and_locks_the_build_tools(file: str) -> None:
-    """If a package has no wheel, pip and uv build one. Without a locked setuptools, pip and uv would use the newest one."""
+    """If a package has no wheel, pip and uv build one. Without a locked setuptools, pip and uv would use the newest version."""
     text = (ROOT / file).read_text().replace("\\\n", " ").replace("$(INSTALL) $(LOCKED)", _locked_install())
     for command in [line for line in re.split(r"&&|\n", text) if re.search(r"\bpip\b.*\binstall\b", line)]:
         if "--requirement" in command:

@@ -1,4 +1,4 @@
-"""Failures of PostgreSQL. Without a commit, nothing is accepted. If the response to a commit is lost, the state is read again."""
+"""Failures of PostgreSQL. Without a commit, nothing is accepted. After a lost commit response, the state is read again."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +55,8 @@ class Operator:
     def in_transaction(self, statement: LiteralString) -> Iterator[psycopg.Connection]:
         """Execute a statement in a transaction that stays open while the block runs.
 
-        In a deadlock, PostgreSQL cancels the transaction that checks first. Here the product's transaction checks first.
+        In a deadlock, PostgreSQL cancels the transaction that detects the deadlock first. Because this connection waits a
+        minute before its check, PostgreSQL cancels the product's transaction.
         """
         with psycopg.connect(self._url, options="-c deadlock_timeout=1min") as connection:
             connection.execute(statement)

@@ -129,7 +129,7 @@ def read_body(response: BaseHTTPResponse) -> bytes:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """A reader that reads from a socket until the deadline. A socket alone applies its timeout to each packet."""
+    """A reader of a socket. No read lasts longer than the deadline. A socket alone applies its timeout to each packet."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock
@@ -150,7 +150,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """A response that is read until the deadline. http.client limits each read, but not all reads together."""
+    """A response that must be complete before the deadline. http.client limits each read, but not all reads together."""
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         """Put ``_DeadlineReader`` between http.client's buffer and the socket."""
@@ -159,7 +159,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 
 class _DeadlineConnection(HTTPConnection):
-    """A connection that resolves the host, connects and sends until the deadline. It records whether anything was sent."""
+    """A connection that has until the deadline to resolve the host, connect and send. It records whether anything was sent."""
 
     response_class = _DeadlineResponse
 
@@ -271,7 +271,7 @@ class _Session(requests.Session):
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Resolve the name in a separate thread, because the resolver has no timeout. Do not wait for it after the deadline."""
+    """Resolve the name in a separate thread, because the resolver has no timeout. Wait for the thread only until the deadline."""
     addresses: Future[list[tuple[Any, ...]]] = Future()
 
     def call_resolver() -> None:

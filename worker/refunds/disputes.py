@@ -40,7 +40,7 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -
 
 
 def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
-    """Compute the dispute status of payments from all stored webhook events. Use this if the provider has no lookup API.
+    """Compute the dispute status of payments from all stored webhook events, for providers without a lookup API.
 
     The payments are locked first. If two workers run this function at the same time, the second worker waits for the first
     worker, and then reads all events that the first worker read.

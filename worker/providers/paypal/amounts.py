@@ -1,4 +1,4 @@
-"""Converts amounts between Money and PayPal's format: strings with PayPal's number of decimals."""
+"""Converts amounts between Money and PayPal's format: strings with the number of decimals that PayPal expects."""
 
 import re
 from collections.abc import Mapping

@@ -47,7 +47,8 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
 """
 """The seller as it is now, the policy, the open case, and the customer's earlier refunds.
 
-The policy is the one that was in force at the purchase. For a renewal, it is the one that was in force at the charge.
+The policy is the version that was in force at the time of the purchase. For a renewal, it is the version that was in force
+at the time of the charge.
 """
 
 

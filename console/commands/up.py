@@ -99,7 +99,7 @@ def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
     table("Moneyback is up", ("what", "where"), rows)
     table("Purchases to try", ("reference", "e-mail", "product", "what happens"), examples)
     out.print(
-        f"E-mails in {stack.data_dir.incoming_mail}/new become requests; logs are in {stack.data_dir.logs}. "
+        f"A mail in {stack.data_dir.incoming_mail}/new becomes a refund request. The logs are in {stack.data_dir.logs}. "
         "Ctrl-C stops everything.",
         highlight=False,
     )

@@ -26,9 +26,7 @@ CHANNELS = {
     "form": 10,
     "mail": 10,
 }  # at most ten mails: support must read the eleventh mail of a customer in 24 hours, so it creates no case
-ROUND_SECONDS = (
-    0.5  # from the start of a round to the start of the next; two cores need about this time for 50 requests
-)
+ROUND_SECONDS = 0.5  # from the start of one round to the next start; two cores need this time for 50 requests
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ Step = tuple[State, Event, Evidence]
 
 
 def record_steps(records: Records, case: UUID, *steps: Step) -> UUID:
-    """Record transitions of a case, and return its id."""
+    """Record transitions of a case, and return the id of the case."""
     for from_state, event, evidence in steps:
         with records.work() as work:
             transition = work.cases.lock([case], state=from_state)[0].after(event, actor="test", evidence=evidence)

@@ -58,7 +58,7 @@ ADVICE = (
 def small_disk(folder: Path) -> Iterator[Path]:
     """Yield a folder on a small disk, which a test can fill without effects on other programs.
 
-    If the variable MONEYBACK_SMALL_DISK names a disk, use this disk; otherwise mount a disk.
+    If the environment variable MONEYBACK_SMALL_DISK names a folder on a small disk, use this folder. Otherwise, mount a disk.
     """
     if own_disk := os.environ.get(DISK_VARIABLE):
         with tempfile.TemporaryDirectory(dir=own_disk) as name:

@@ -114,7 +114,7 @@ def test_an_event_is_stored_unchanged_and_enqueued(web: httpx.Client, records: R
     assert count_enqueued(records) == 1
 
 
-def test_a_repeated_event_changes_nothing(web: httpx.Client, records: Records) -> None:
+def test_a_repeated_event_is_stored_and_enqueued_once(web: httpx.Client, records: Records) -> None:
     event = an_event("refund.created", a_refund("ok_1"))
     with ThreadPoolExecutor(10) as senders:
         statuses = list(senders.map(lambda _: send_event(web, event).status_code, range(20)))

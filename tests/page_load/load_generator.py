@@ -23,7 +23,7 @@ import uvloop
 
 MAX_CONNECTIONS = 256  # if all connections are busy, a request waits, and its response time includes the wait
 SEED = 1  # the same seed in every run, so that requests are sent at the same times
-TIMEOUT = 30.0  # the maximum seconds to wait for responses after the last request
+TIMEOUT = 30.0  # the maximum number of seconds to wait for responses after the last request
 
 
 @dataclass(frozen=True)

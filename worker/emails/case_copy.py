@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The texts of an e-mail, from top to bottom. An entry of ``facts`` is a label and the name of the fact that follows."""
+    """The texts of an e-mail, from top to bottom. An entry of ``facts`` is a label and the name of a fact."""
 
     subject: str
     heading: str

@@ -1,6 +1,7 @@
 """The pages on which a customer looks up a purchase.
 
-After the form, every customer sees the same page. An e-mail contains a link to the private details. The link works only once.
+After sending the form, every customer sees the same page. The private details are behind a link in an e-mail. The link works
+only once.
 """
 
 from collections.abc import Mapping

@@ -5,9 +5,7 @@ from itertools import chain
 from typing import NamedTuple
 
 MIN_CONTRAST = 4.5  # the ratio 4.5:1 of WCAG 2.2 (1.4.3), which is enough for text of any size
-_STEP = (
-    0.04  # each shade contains this share more of black or white than the shade before; a smaller step is not visible
-)
+_STEP = 0.04  # the share of black or white by which two neighbouring shades differ; a smaller step is not visible
 _DEEPER = 0.25  # the deeper accent is the accent, mixed with this share of black or white
 
 

@@ -30,7 +30,7 @@ with claimed as (
 )
 select case_id from claimed
 """
-"""Claim each payment for one case, permanently. If two cases claim the same payment, only the first case gets the claim."""
+"""Claim each payment for one case, permanently. If two cases claim the same payment, only one of the cases gets the claim."""
 
 _INSERT = """
 insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,
@@ -63,7 +63,7 @@ update refund_operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""Mark an operation only if the worker still has the lease of the case. Without the lease, it must not send the refund again."""
+"""Mark an operation only if the worker still has the lease of the case. Without the lease, nothing may be sent again."""
 
 _COUNT_POLL = """
 update refund_operations o

@@ -41,7 +41,7 @@ def raw_server(respond: Callable[[socket.socket], object], *, responds_first: bo
 
 
 def http_response(status: int, document: object, *headers: str) -> bytes:
-    """Return the bytes of a response. A document becomes JSON; bytes stay unchanged."""
+    """Return the bytes of a response. A document becomes JSON. If ``document`` is already bytes, it stays unchanged."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + body

@@ -186,7 +186,9 @@ def test_eight_concurrent_confirmations_confirm_once(site: Site) -> None:
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.AWAITING_CONFIRMATION, State.EXPIRED}))
 @pytest.mark.parametrize("suffix", ["", "/cancel"])
-def test_a_used_confirmation_link_redirects_to_the_status_page(site: Site, state: State, suffix: str) -> None:
+def test_a_confirmation_link_redirects_if_the_case_awaits_no_confirmation(
+    site: Site, state: State, suffix: str
+) -> None:
     case = a_case(site.records, state)
     answer = site.web.get(site.link_path(Purpose.CONFIRM, case) + suffix)
     assert (answer.status_code, answer.headers["location"]) == (303, site.link_path(Purpose.STATUS, case))

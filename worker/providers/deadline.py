@@ -129,7 +129,7 @@ def read_body(response: BaseHTTPResponse) -> bytes:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """A reader of a socket. No read lasts longer than the deadline. A socket alone applies its timeout to each packet."""
+    """A reader of a socket. No read continues after the deadline. A socket alone applies its timeout to each packet."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock

@@ -37,7 +37,7 @@ LANGUAGES = {
 """The languages of the product, each with its name in that language."""
 
 _LOCALES = {"en": "en_GB", "pt": "pt_PT"}
-"""The locales for two languages. Babel would read ``en`` as American English and ``pt`` as Brazilian Portuguese."""
+"""The locale of a language for Babel. Babel would read ``en`` as American English and ``pt`` as Brazilian Portuguese."""
 
 UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")

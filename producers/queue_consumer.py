@@ -58,9 +58,9 @@ class QueueConsumer(ConsumerMixin):
 
 
 def consume(records: Records, body: bytes) -> None:
-    """Accept the request in ``body``. If the request is invalid or crashes the program, store the body as a dead letter.
+    """Accept the request in ``body``. If the request is invalid or causes an unexpected error, store a dead letter.
 
-    Then later messages do not wait for this message.
+    The dead letter contains the body. Later messages do not wait for this message.
     """
     try:
         _accept(records, parse(body))
@@ -83,7 +83,7 @@ def _accept(records: Records, incoming: IncomingRequest) -> None:
     seller = incoming.data.seller
     with records.work() as work:
         if seller is not None and work.sellers.get(seller) is None:
-            raise UnreadableError(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
+            raise UnreadableError(f"There is no seller {seller!r}. Add this seller with `moneyback sellers add`.")
     source = f"queue:{incoming.source}"
     accept_one(records, submission(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller))
 

@@ -157,7 +157,7 @@ def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Ca
 
 
 def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Unknown:
-    """Return the result, or ``Unknown`` if its amount is not the requested amount: such a refund is not a success."""
+    """Return the result, or ``Unknown`` if the provider reports another amount than the requested amount."""
     if isinstance(result, Paid | Pending) and result.amount != operation.amount:
         return Unknown(f"The provider reports a refund of {result.amount}, but {operation.amount} was requested.")
     return result

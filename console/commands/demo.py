@@ -27,7 +27,7 @@ def demo(
     *,
     json: Json = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Only remove the files of the commands demo, up and bench.")
+        bool, typer.Option("--clean", help="Remove the files of the commands demo, up and bench, and run no demo.")
     ] = False,
 ) -> None:
     """Show what Moneyback does: 28 requests arrive. None is lost, and none is refunded twice.

@@ -24,7 +24,8 @@ class Journal:
     """A file with one JSON document in each line. For each call, the sandbox first writes a line, and then answers the call.
 
     A tuple is written as a list of its values, because an object with field names takes twice the time to write.
-    A line reaches the kernel in one write, so it survives ``kill -9``. Without fsync, it may not survive a power failure.
+    A line reaches the kernel in one write, so it survives ``kill -9``. The journal calls no fsync, so a line may be lost at a
+    power failure.
     """
 
     def __init__(self, path: Path) -> None:

@@ -53,7 +53,7 @@ def stop_on_signals() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay a stop signal until the end of the block, so that every started child is recorded, and is stopped completely."""
+    """Delay a stop signal until the end of the block, so that no start and no stop of a child process is interrupted."""
     if threading.current_thread() is not threading.main_thread():  # Python handles signals only in the main thread
         yield
         return

@@ -39,7 +39,7 @@ def test_a_lost_response_loses_the_message(
     assert not has_ended(worker.process)
 
 
-def test_a_child_killed_during_a_task_loses_the_message(
+def test_a_kill_of_a_child_during_a_task_loses_the_message(
     records: Records,
     broker: redis.Redis,
     start_product_worker: Callable[[], ChildProcess],

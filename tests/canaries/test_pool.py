@@ -1,4 +1,7 @@
-"""A canary: a plain worker ends if a child process ends slowly while the worker connects to the broker again."""
+"""A canary: a child process ends slowly while its Celery worker connects to the broker again.
+
+Then a plain worker, which lacks Moneyback's corrections, ends too.
+"""
 
 from collections.abc import Callable
 
@@ -14,7 +17,7 @@ WITH_CORRECTION = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
-def test_a_slowly_ending_child_ends_only_a_plain_worker(
+def test_a_child_that_ends_slowly_ends_only_a_plain_worker(
     start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, str]
 ) -> None:
     worker = start_plain_worker(**options)

@@ -21,7 +21,7 @@ from worker.context import create_context
 from worker.reconciliation.run import reconcile
 
 POLL_INTERVAL = 0.05  # seconds
-IDLE_TIME = 2.0  # seconds without remaining work after which the run counts as drained
+IDLE_TIME = 2.0  # seconds; if no work remains for this time, the run counts as drained
 FLAKY = 0.03  # probability of a fault in each call to the provider
 
 Report = Callable[[str], None]
@@ -63,7 +63,7 @@ class Outcome:
         return self.checks.passed and not self.unfinished and not self.summary["duplicates"]
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures for JSON."""
+        """Return the figures of the run, with values that JSON allows."""
         checks, times = self.checks, self.checks.processing_seconds
         return {
             "ok": self.succeeded,

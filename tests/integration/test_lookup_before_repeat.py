@@ -1,4 +1,4 @@
-"""Tests of the lookup before a refund. It is needed if the provider does not reject a second refund."""
+"""Tests of the lookup before a refund. It is needed at a provider that would also make a second refund of a payment."""
 
 from dataclasses import replace
 

@@ -10,7 +10,10 @@ from random import Random
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 FAULTS_END = 1.5 * DAY
-"""No fault happens later than this number of seconds after the start. Then all accepted requests must reach a final state."""
+"""The number of seconds from the start of a world until the faults end.
+
+After that, all accepted requests must reach a final state.
+"""
 
 MAX_RATES = {
     # processes, at each place where other tasks may run

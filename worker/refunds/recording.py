@@ -33,7 +33,7 @@ class Call:
 
 
 class Recorded(NamedTuple):
-    """The result of ``record()``: the cases that changed or were lost, and the calls to make again."""
+    """The result of ``record()``: the cases that changed, the cases whose lease was lost, and the calls to make again."""
 
     moved: set[UUID]
     """The cases whose transitions were recorded."""

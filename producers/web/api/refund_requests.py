@@ -162,7 +162,7 @@ def create_refund_request(
     response: Response,
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
-    """Accept a refund request. The response does not say whether the purchase exists, because a worker looks it up later."""
+    """Accept a refund request. The response does not show whether the purchase exists: only a worker looks it up."""
     submission = intake.submission(
         request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
     )

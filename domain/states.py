@@ -1,4 +1,4 @@
-"""The states of a case, the events, and the table of transitions."""
+"""The states of a case, the events that change the state, and the table of transitions."""
 
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """An event that happened to a case."""
+    """A domain event: something that happened to a case."""
 
     ACCEPTED = "accepted"
     FOUND_ELIGIBLE = "found_eligible"
@@ -71,19 +71,28 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
-    (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not refunded: try later, with a new operation
-    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # lookups proved that no refund was made: try a new operation
-    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made: ask the provider again later
+    (
+        S.REFUNDING,
+        E.REFUND_DEFERRED,
+    ): S.APPROVED,  # the provider certainly made no refund: later, a new operation is tried
+    (
+        S.REFUNDING,
+        E.CONFIRMED_NOT_REFUNDED,
+    ): S.APPROVED,  # lookups proved that the provider made no refund: a new operation is tried
+    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the provider may have made the refund: a later lookup asks again
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # the payment has an external refund
-    (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try later, with a new operation
+    (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # an external refund was found instead of ours
+    (
+        S.REFUND_PENDING,
+        E.REFUND_DEFERRED,
+    ): S.APPROVED,  # the seller's balance was too low: later, a new operation is tried
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
-    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our operation became known
-    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our operation made no refund, so support may decide
+    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a lookup or a webhook shows that our refund was made
+    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can now decide
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
@@ -93,20 +102,20 @@ MOVES: dict[tuple[State, Event], State] = {
 OPEN_STATES = frozenset(
     {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
 )
-"""States in which a second request for the same purchase is a duplicate. "refunded" is one of them: no second refund starts."""
+"""States in which a second request for the same purchase is a duplicate. "refunded" is included, to prevent a second refund."""
 
 FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
 """States in which no further action is needed."""
 
 WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
-"""States in which the customer or support must act next."""
+"""States in which the customer must act next, or support must act next."""
 
 WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
-"""States in which a worker must act next. If a case stays too long in such a state, the sweep publishes a message again."""
+"""States in which a worker must act next. If a case stays too long in such a state, the sweep publishes a message."""
 
 
 def next_state(from_state: State, event: Event) -> State:
-    """Return the state to which an event leads; raise InvalidTransitionError if the table has no such transition."""
+    """Return the state after ``event``. Raise InvalidTransitionError if ``event`` is not possible in ``from_state``."""
     try:
         return MOVES[from_state, event]
     except KeyError:

@@ -1,4 +1,4 @@
-"""`moneyback sellers`: lists and adds sellers, with their time zone and the limits of their automatic refunds."""
+"""`moneyback sellers`: lists sellers, adds a seller, and changes a seller's settings."""
 
 import re
 from datetime import timedelta
@@ -46,7 +46,7 @@ def list_(*, json: Json = False) -> None:
 
 @app.command()
 def add(
-    seller: Annotated[str, typer.Argument(help="The seller's id: letters, digits, and . _ - between them.")],
+    seller: Annotated[str, typer.Argument(help="The seller's id: letters and digits, with . _ or - between them.")],
     name: Annotated[str, typer.Argument(help="The name that customers read.")],
     support_email: Annotated[str, typer.Argument(help="The address that customers write to.")],
     time_zone: Annotated[str, typer.Option(help="The time zone that decides when a day ends.")] = "UTC",

@@ -1,4 +1,4 @@
-"""Starts the servers, and runs every service as a process. Proxies between services and servers inject faults."""
+"""Starts the servers and Moneyback's services, each as a process. Proxies between services and servers inject faults."""
 
 import os
 import signal
@@ -36,19 +36,19 @@ WORKERS = ("worker1", "worker2")
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation of the product.
+    """One installation of Moneyback.
 
-    Only the workers and the relay connect to the database and the broker through proxies.
+    The workers and the relay connect to the database and the broker through proxies. The other services connect directly.
     """
 
     data_dir: DataDir
     servers: Servers
     processes: Supervisor
     proxies: Mapping[str, Proxy]
-    """The proxies to the database, the broker and the provider."""
+    """The proxies with the names "database", "broker" and "provider"."""
     timers: Mapping[str, str]
     sandbox: tuple[str, ...]
-    """The options of the sandbox provider."""
+    """The command-line options of the sandbox, which is the payment provider."""
     web_port: int
 
     @property
@@ -65,7 +65,7 @@ class Installation:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings with which the test itself connects to the database and the broker, without proxies."""
+        """The settings of the test process. It connects to the database and the broker without proxies."""
         names = {name.removeprefix("MONEYBACK_").lower(): value for name, value in self.env.items()}
         return Settings.model_validate({**names, "sandbox_url": None})
 
@@ -75,12 +75,12 @@ class Installation:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        """A client of the broker, for faults. The client makes no retries, because a retry could inject a fault twice."""
+        """A client of the broker that injects faults. It never retries a command, so no fault is injected twice."""
         return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """The environment variables of every service."""
+        """The environment variables that all services have."""
         return {
             **self.servers.env,
             **self.timers,
@@ -99,7 +99,7 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """Return the pid of a service's main process, or None if it does not run. The process group has the same id."""
+        """Return the pid of a service's main process, or None if the service does not run. The process group has the same id."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
@@ -112,7 +112,7 @@ class Installation:
         return False
 
     def children(self, name: str) -> list[int]:
-        """Return the ids of a service's child processes."""
+        """Return the pids of the child processes of a service's main process."""
         with suppress(psutil.NoSuchProcess):
             if pid := self.pid(name):
                 return [child.pid for child in psutil.Process(pid).children(recursive=True)]
@@ -153,15 +153,17 @@ class Installation:
 
 @contextmanager
 def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
-    """Yield an installation in a temporary data directory. After an error, the directory is not deleted."""
+    """Yield a running installation in a temporary data directory. If the block raises an error, keep the directory."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
-    folder.chmod(0o711)  # if root runs the test, the servers run as another user, who needs access to the folder
+    folder.chmod(
+        0o711
+    )  # if root runs the test, the servers run as another user, and this user needs access to the folder
     data_dir = DataDir(folder / "c")
     try:
         with _started(data_dir, timers, sandbox) as installation:
             yield installation
     except Exception as error:
-        error.add_note(f"The logs are in {data_dir.logs}.")
+        error.add_note(f"The log files are in {data_dir.logs}.")
         raise
     except BaseException:  # Ctrl-C
         _remove(data_dir)
@@ -191,7 +193,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             web_port=free_port(),
         )
         for proxy in installation.proxies.values():
-            # A proxy sends each frame as one packet. Without TCP_NODELAY, a packet waits until the last packet is acknowledged.
+            # A proxy sends each frame as one packet. Without TCP_NODELAY, it waits until the packet before is acknowledged.
             proxy._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:

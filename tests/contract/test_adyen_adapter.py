@@ -31,7 +31,7 @@ from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
-SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
+SHORT_TIMEOUT = 0.4  # seconds; the timeout of calls whose response comes too late
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def spec() -> SpecValidator:
 
 @pytest.fixture
 def server(adyen: FakeAdyen, spec: SpecValidator) -> Iterator[FaultyServer]:
-    """Yield a fake Adyen. All requests, and all responses without a fault, must match Adyen's own API description."""
+    """Yield the server of a fake Adyen. Check each request and correct response with Adyen's own API description."""
     with FaultyServer(spec.wrap(adyen.answer)) as server:
         yield server
     assert spec.errors == []
@@ -78,12 +78,12 @@ def test_a_refund_request_has_the_full_amount_and_our_key(
     }
 
 
-def test_the_same_key_makes_one_refund(provider: PaymentProvider, adyen: FakeAdyen, charge: str) -> None:
+def test_two_calls_with_the_same_key_make_one_refund(provider: PaymentProvider, adyen: FakeAdyen, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
     assert len(adyen.refunds) == 1
 
 
-def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, adyen: FakeAdyen) -> None:
+def test_parallel_calls_return_their_own_refunds(provider: PaymentProvider, adyen: FakeAdyen) -> None:
     charges = [adyen.add_payment(f"99361789490348{number:02}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
@@ -106,7 +106,7 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, ady
         (Money(120_000, "CVE"), 1200),
     ],
 )
-def test_an_amount_is_in_adyens_own_minor_units(
+def test_an_amount_is_sent_in_adyens_own_minor_units(
     provider: PaymentProvider, adyen: FakeAdyen, amount: Money, value: int
 ) -> None:
     charge = adyen.add_payment("993617894903480B", value, amount.currency)
@@ -185,7 +185,7 @@ def test_the_error_examples_of_the_api_description_are_parsed(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_an_error_that_does_not_exclude_a_refund_is_unknown(
+def test_an_error_after_which_a_refund_may_exist_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
     server.fault = responds_with(response)
@@ -193,7 +193,7 @@ def test_an_error_that_does_not_exclude_a_refund_is_unknown(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_retry_after_header_is_returned(
+def test_the_seconds_of_the_retry_after_header_are_returned(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
     server.fault = responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"}))
@@ -221,7 +221,7 @@ def test_a_refund_whose_request_was_lost_is_unknown(
     assert adyen.refunds == []
 
 
-def test_an_unavailable_server_is_unknown(charge: str, adyen: FakeAdyen) -> None:
+def test_the_result_is_unknown_if_the_server_is_unavailable(charge: str, adyen: FakeAdyen) -> None:
     with FaultyServer(adyen.answer) as server:
         provider = adapter(server.url)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
@@ -274,7 +274,9 @@ def test_a_response_with_the_right_fields_is_pending(
     assert provider.refund(charge, PRICE, key=KEY) == Pending("993617894906488A", PRICE)
 
 
-def test_adyen_has_no_lookups_and_no_lists(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_the_adapter_makes_no_lookups_and_lists_no_refunds(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     capabilities = provider.capabilities
     assert (
         capabilities.lookup,

@@ -1,4 +1,4 @@
-"""PayPal's adapter is tested with a fake PayPal, which behaves as PayPal's documents describe, and with faulty responses.
+"""Tests of PayPal's adapter with a fake PayPal, which behaves as PayPal's documentation describes, and with faulty responses.
 
 In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
 """
@@ -56,8 +56,8 @@ from worker.providers.paypal.codes import CODES, DISPUTE_OUTCOMES, REFUND_STATUS
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
 OTHER_KEY = "mb_0e37df36f69811e68dd90242ac120002_1"
-TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
-SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
+TEST_TIMEOUT = 20.0  # seconds; a test waits this long only if it fails
+SHORT_TIMEOUT = 0.4  # seconds; the timeout of calls whose response comes too late
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def spec() -> SpecValidator:
 
 @pytest.fixture
 def server(paypal: FakePayPal, spec: SpecValidator) -> Iterator[FaultyServer]:
-    """Yield a fake PayPal. Requests and responses without a fault must match PayPal's own API description."""
+    """Yield the server of a fake PayPal. Check each request and correct response with PayPal's own API description."""
     with FaultyServer(spec.wrap(paypal.answer)) as server:
         yield server
     for capture in paypal.captures.values():
@@ -97,7 +97,7 @@ def refund_requests(server: FaultyServer) -> list[HttpRequest]:
 
 
 def inject_fault(provider: PaymentProvider, server: FaultyServer, charge: str, fault: Fault) -> None:
-    """Make the adapter fetch an access token, and then inject the fault. So the fault affects only later calls."""
+    """Make the adapter fetch an access token, then inject the fault. So the fault does not affect the call for the token."""
     assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
     server.fault = fault
 
@@ -130,7 +130,7 @@ def test_a_refund_request_has_the_full_amount_and_our_key(
         ("1.234", Money(1234, "KWD")),
     ],
 )
-def test_an_amount_has_the_decimals_that_paypal_accepts(
+def test_an_amount_has_the_number_of_decimals_that_paypal_accepts(
     provider: PaymentProvider, paypal: FakePayPal, value: str, amount: Money
 ) -> None:
     charge = paypal.add_capture("MANY", value, amount.currency)
@@ -149,19 +149,25 @@ def test_an_amount_is_parsed_with_any_number_of_decimals(
     assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, Money(minor, currency))
 
 
-def test_the_same_key_pays_once(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
+def test_two_calls_with_the_same_key_make_one_refund(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
     assert len(paypal.refunds) == 1
 
 
-def test_an_expired_key_does_not_pay_again(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
+def test_a_call_with_an_expired_key_makes_no_second_refund(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
     provider.refund(charge, PRICE, key=KEY)
     paypal.now += timedelta(days=46)
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "DUPLICATE_INVOICE_ID")
     assert len(paypal.refunds) == 1
 
 
-def test_many_callers_get_their_own_refunds_with_one_token(provider: PaymentProvider, paypal: FakePayPal) -> None:
+def test_parallel_calls_use_one_token_and_return_their_own_refunds(
+    provider: PaymentProvider, paypal: FakePayPal
+) -> None:
     charges = [paypal.add_capture(f"C{number}", order=f"O{number}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
@@ -178,11 +184,11 @@ def test_a_token_is_replaced_shortly_before_it_expires(
     paypal.token_seconds = int(MARGIN)
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert len(paypal.tokens) == 2, (
-        "The call for the capture needs a new token, and the call for the order needs another new token."
+        "The call that reads the capture fetches a token. The call that reads the order fetches a second token."
     )
 
 
-def test_a_revoked_token_is_replaced_and_the_refund_is_paid(
+def test_if_a_token_is_revoked_the_adapter_fetches_a_new_token_and_refunds(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     provider.look_up(charge, key=KEY)
@@ -205,7 +211,7 @@ class EveryToken(set[str]):
         return True
 
 
-def test_a_token_is_not_replaced_again_if_the_new_token_is_refused(
+def test_if_the_new_token_is_refused_too_no_third_token_is_fetched(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.revoked_tokens = EveryToken()
@@ -329,7 +335,7 @@ def test_an_error_after_which_a_refund_may_exist_is_unknown(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_retry_after_header_is_returned(
+def test_the_seconds_of_the_retry_after_header_are_returned(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
     inject_fault(provider, server, charge, responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"})))
@@ -337,7 +343,7 @@ def test_the_retry_after_header_is_returned(
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_a_fault_after_the_refund_is_unknown_and_the_lookup_finds_the_refund(
+def test_if_a_fault_follows_the_refund_the_result_is_unknown_and_a_lookup_finds_it(
     server: FaultyServer, paypal: FakePayPal, charge: str, fault: Fault
 ) -> None:
     impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
@@ -350,7 +356,7 @@ def test_a_fault_after_the_refund_is_unknown_and_the_lookup_finds_the_refund(
     assert adapter(server.url).look_up(charge, key=KEY) == Paid(refund["id"], PRICE)
 
 
-def test_a_fault_before_the_refund_is_unknown_and_the_lookup_finds_nothing(
+def test_if_a_fault_prevents_the_refund_the_result_is_unknown_and_no_refund_is_found(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     inject_fault(provider, server, charge, reset_before)
@@ -360,7 +366,7 @@ def test_a_fault_before_the_refund_is_unknown_and_the_lookup_finds_nothing(
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_waiting_for_a_token_ends_at_the_deadline(server: FaultyServer, charge: str) -> None:
+def test_a_refund_ends_at_the_deadline_if_the_token_does_not_arrive(server: FaultyServer, charge: str) -> None:
     server.fault = hang_after
     impatient = adapter(server.url, seconds=SHORT_TIMEOUT)
     before = monotonic()
@@ -370,7 +376,7 @@ def test_waiting_for_a_token_ends_at_the_deadline(server: FaultyServer, charge: 
     assert monotonic() - before < SHORT_TIMEOUT + 2
 
 
-def test_waiting_for_the_token_of_another_thread_ends_at_the_deadline() -> None:
+def test_waiting_for_a_token_that_another_thread_fetches_ends_at_the_deadline() -> None:
     begun, done = Event(), Event()
     numbers = iter("12")
 
@@ -414,7 +420,7 @@ def test_all_calls_of_one_lookup_have_the_same_deadline(server: FaultyServer, ch
     assert server.requests[-1].path == "/v2/checkout/orders/ORDER1"
 
 
-def test_an_unavailable_server_is_unknown(charge: str, paypal: FakePayPal) -> None:
+def test_the_results_are_unknown_if_the_server_is_unavailable(charge: str, paypal: FakePayPal) -> None:
     with paypal.serve() as server:
         provider = adapter(server.url)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
@@ -424,7 +430,7 @@ def test_an_unavailable_server_is_unknown(charge: str, paypal: FakePayPal) -> No
 
 
 def responds_with_bytes(raw: bytes) -> Fault:
-    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the fake PayPal gets no request
+    def fault(connection: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - the fake PayPal does not get the request
         connection._handler.wfile.write(raw)
         connection.close()
 
@@ -445,7 +451,7 @@ def test_an_unreadable_response_is_unknown(
 def test_a_response_cannot_call_python_functions(
     provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Unlike the adapter, PayPal's SDK parses JSON with jsonpickle, which calls every function that the JSON names."""
+    """The adapter must not parse JSON with jsonpickle, as PayPal's SDK does. jsonpickle calls functions that the JSON names."""
     payload = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["called"]}]}'
     for status in (201, 422):
         server.fault = no_fault
@@ -551,7 +557,7 @@ class TestLookup:
         assert provider.look_up(charge, key=KEY) == NotFound()
 
     @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
-    def test_no_refund_is_found_for_a_capture_without_a_payment(
+    def test_no_refund_is_found_for_a_capture_that_is_not_completed(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.captures[charge]["status"] = status
@@ -595,14 +601,14 @@ class TestLookup:
         own_refund = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == own_refund
 
-    def test_a_404_without_paypals_error_body_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
+    def test_a_lookup_is_unknown_after_a_404_without_paypals_error_body(self, paypal: FakePayPal, charge: str) -> None:
         def without_orders(request: HttpRequest) -> HttpResponse:
             return HttpResponse(404, b"{}") if "orders" in request.path else paypal.answer(request)
 
         with FaultyServer(without_orders) as server:
             assert isinstance(adapter(server.url).look_up(charge, key=KEY), Unknown)
 
-    def test_our_failed_refund_is_found_while_an_external_refund_is_not_listed_yet(
+    def test_our_failed_refund_is_found_if_an_external_refund_is_not_listed_yet(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         own_refund = provider.refund(charge, PRICE, key=KEY)
@@ -709,7 +715,7 @@ class TestDisputes:
         won = outcome in {"RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER", "DENIED"}
         assert provider.dispute(charge) == DisputeStatus(Dispute.WON if won else Dispute.LOST, dispute)
 
-    def test_the_newest_lost_dispute_is_preferred_to_won_disputes(
+    def test_of_lost_and_won_disputes_the_newest_lost_dispute_is_returned(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.dispute(charge, "RESOLVED", "ACCEPTED")
@@ -783,7 +789,7 @@ class TestRefundList:
         [listed] = all_pages(provider, paypal.now)
         assert listed.status is REFUND_STATUSES[status]
 
-    def test_refunds_up_to_three_hours_before_the_given_instant_are_listed_too(
+    def test_refunds_of_the_three_hours_before_the_given_instant_are_also_listed(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
         since = paypal.now
@@ -791,7 +797,7 @@ class TestRefundList:
         paypal.refund_by_hand(paypal.add_capture("LATE"))
         assert len(all_pages(provider, since)) == 1
 
-    def test_a_year_of_refunds_is_read_in_time_ranges_and_pages(
+    def test_the_refunds_of_a_year_are_read_in_time_ranges_and_pages(
         self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer
     ) -> None:
         today = paypal.now
@@ -846,7 +852,7 @@ def test_the_request_headers_do_not_describe_this_machine(
     assert {request.headers["accept"] for request in server.requests} == {"application/json"}
 
 
-def test_the_capabilities_match_paypals_documents(provider: PaymentProvider) -> None:
+def test_the_capabilities_match_paypals_documentation(provider: PaymentProvider) -> None:
     capabilities = provider.capabilities
     assert capabilities.idempotency_key_ttl == timedelta(days=45)
     assert capabilities.rejects_over_refund

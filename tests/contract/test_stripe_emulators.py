@@ -1,4 +1,4 @@
-"""Tests of the Stripe adapter with two emulators that others wrote: localstripe and stripe-stateful-mock."""
+"""Tests of the Stripe adapter with two emulators of Stripe by other authors: localstripe and stripe-stateful-mock."""
 
 import subprocess
 import sys
@@ -73,7 +73,7 @@ class Emulator:
 
 @contextmanager
 def run_emulator(command: Sequence[str], **options: Any) -> Iterator[Emulator]:
-    """Run an emulator. The emulator writes its port number as the first line of its output."""
+    """Run an emulator. The first line of the emulator's output is its port number."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
         assert process.stdout
         port = process.stdout.readline().strip()
@@ -93,7 +93,7 @@ def localstripe() -> Iterator[Emulator]:
 
 @pytest.fixture
 def intent(localstripe: Emulator) -> str:
-    """Return the id of a captured payment of five dollars."""
+    """Return the id of a payment intent of five dollars that was paid."""
     card = {"card[number]": "4242424242424242", "card[exp_month]": 12, "card[exp_year]": 2040, "card[cvc]": "123"}
     method = localstripe.post("/v1/payment_methods", type="card", **card)
     payment = localstripe.post(
@@ -188,13 +188,13 @@ def test_two_calls_with_the_same_key_pay_once(mock: Emulator, charge: str, key: 
     assert mock.get(f"/v1/charges/{charge}")["amount_refunded"] == 500
 
 
-def test_a_key_is_used_for_one_refund_only(mock: Emulator, charge: str, key: str) -> None:
+def test_a_used_key_with_another_amount_is_unknown(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
-    assert isinstance(other, Unknown), "The first refund with this key may have been paid."
+    assert isinstance(other, Unknown), "The refund with this key may have been made."
 
 
-def test_another_key_for_the_same_charge_is_declined_and_finds_the_first_refund(
+def test_a_call_with_a_second_key_is_declined_and_its_lookup_finds_the_first_refund(
     mock: Emulator, charge: str, key: str
 ) -> None:
     paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
@@ -224,11 +224,11 @@ def test_an_unknown_charge_is_declined(mock: Emulator, key: str) -> None:
     )
 
 
-def test_a_charge_without_a_refund_is_not_found(mock: Emulator, charge: str, key: str) -> None:
+def test_no_refund_is_found_for_a_charge_without_a_refund(mock: Emulator, charge: str, key: str) -> None:
     assert mock.adapter().look_up(charge, key=key) == NotFound()
 
 
-def test_a_refund_is_in_the_list(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_is_in_the_list_of_refunds(mock: Emulator, charge: str, key: str) -> None:
     paid = mock.adapter().refund(charge, FIVE_DOLLARS, key=key)
     page = mock.adapter().list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)
@@ -244,7 +244,7 @@ def test_a_refund_with_credentials_that_the_mock_refuses_is_unknown(mock: Emulat
 
 
 def test_error_responses_of_the_mock_are_parsed(mock: Emulator, key: str) -> None:
-    """The mock returns these errors only when a charge is created. The adapter creates no charges, so the test calls the SDK."""
+    """The mock returns these errors only if a charge is created. The adapter creates no charges, so the test uses the SDK."""
     client = stripe.StripeClient(
         API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))
     )

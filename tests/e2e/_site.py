@@ -1,4 +1,4 @@
-"""The site under test: a seller with purchases, the web server on a real port, a worker and a relay."""
+"""The site that the browser tests open: a seller with purchases, the web server on a real port, a worker and a relay."""
 
 import json
 import os
@@ -45,7 +45,7 @@ FRONT = Storefront(
 
 @dataclass(frozen=True)
 class Site:
-    """A running web server with its settings and records."""
+    """A running web server, with its URL, settings and records."""
 
     url: str
     settings: Settings
@@ -56,7 +56,7 @@ class Site:
         return Links.of(self.settings)
 
     def add_purchase(self, behaviour: str = "ok", **changes: object) -> Purchase:
-        """Store a purchase made three days ago. `behaviour` selects how the sandbox refunds the charge."""
+        """Store a purchase that was made three days ago. `behaviour` selects how the sandbox refunds the charge."""
         purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
         store_seller_and_purchases(self.records, purchase)
         with self.records.work() as work:
@@ -88,7 +88,7 @@ class Site:
             return sum(work.case_views.counts().values())
 
     def count_refunds(self, purchase: Purchase) -> int:
-        """Return how many refunds of the purchase the sandbox made."""
+        """Return the number of refunds that the sandbox made for the purchase."""
         with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
             return len(json.load(response)["data"])
 
@@ -111,7 +111,7 @@ class Backend:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Pause the relay while the block runs, so that no case changes its state and no page depends on timing."""
+        """Pause the relay while the `with` block runs. So no case changes its state, and the pages do not depend on timing."""
         os.kill(self._relay.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -121,7 +121,7 @@ class Backend:
 
 @contextmanager
 def run_site(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[Site]:
-    """Run the web server with its own database, on a real port. The links in its e-mails contain this port."""
+    """Run the web server with its own database, on a free port. The links in the e-mails contain this port."""
     with fresh_database(servers) as database, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Runs the commands of the README. `NOT_RUN` lists the commands that these tests do not run, each with a reason."""
+"""Runs the commands of README.md. `NOT_RUN` contains the commands that these tests do not run, each with the reason."""
 
 import json
 import os
@@ -28,40 +28,45 @@ BLOCKS = [
 COMMANDS = [command for block in BLOCKS for command in block]
 SET_UP = BLOCKS[-1]
 NOT_RUN = {
-    "make quick": "is a part of make test",
-    "make test": "runs this test",
+    "make quick": "runs only tests that make test also runs",
+    "make test": "runs the tests of this file that are not slow",
     "make test-slow": "runs the slow tests of this file",
     "make check": "runs in the pipeline before the tests",
-    "make simulate": "has a shorter run in tests/simulation",
-    "make chaos": "has a shorter run in tests/chaos",
-    "make pages": "takes minutes; test_pages measures the first page",
-    "make screenshots": "takes minutes; test_pages opens the same pages",
-    "make languages": "test_catalogues checks the collected sentences",
-    "moneyback relay": "runs in test_worker",
-    "moneyback worker -c 4": "runs in test_worker",
-    "moneyback web": "runs in the demo",
-    "moneyback mail": "runs in the demo",
-    "moneyback consume": "runs in the demo",
+    "make simulate": "tests/simulation runs a shorter simulation",
+    "make chaos": "tests/chaos runs a shorter chaos test",
+    "make pages": "takes minutes; the tests in test_pages measure one page",
+    "make screenshots": "takes minutes; the tests in test_pages open the same pages",
+    "make languages": "the tests in test_catalogues check the collected sentences",
+    "moneyback relay": "is run by the tests in test_worker",
+    "moneyback worker -c 4": "is run by the tests in test_worker",
+    "moneyback web": "is started by make demo",
+    "moneyback mail": "is started by make demo",
+    "moneyback consume": "is started by make demo",
     "moneyback desk": "is started by make up",
     "moneyback beat": "is started by make up",
     "moneyback flower": "is started by make up",
-    "moneyback migrate": "runs in test_console",
+    "moneyback migrate": "is run by the tests in test_console",
 }
 RUN = {"make demo", "make up", "make bench"}
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a new data directory, so that the tests do not disturb a demo that runs on this machine.
+    """Yield the path of a new data directory, so that the tests do not use the data directory of a developer.
 
-    The path of the directory is short, because the path of a socket in it has a maximum length.
+    The path is short, because sockets are created in the directory, and the path of a socket has a maximum length.
     """
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"
 
 
-_MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # set by the make that runs the tests
+_MAKE_VARIABLES = {
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+}  # the make that runs the tests sets these variables
 
 
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
@@ -78,7 +83,7 @@ def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
     )
 
 
-def test_every_command_is_run_or_has_a_reason_not_to_run() -> None:
+def test_every_command_of_the_readme_is_run_or_is_in_not_run() -> None:
     unlisted = [
         c for c in COMMANDS if c not in NOT_RUN and c not in RUN and c not in SET_UP and not c.startswith("export ")
     ]
@@ -105,7 +110,7 @@ def test_make_demo_works_twice_in_a_row(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_make_up_prints_addresses_that_answer_and_stops_at_ctrl_c(home: Path) -> None:
+def test_make_up_starts_the_printed_pages_and_ends_them_at_ctrl_c(home: Path) -> None:
     run = make("up", home)
     assert run.stdout
     output = ""

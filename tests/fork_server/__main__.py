@@ -1,6 +1,7 @@
-"""The fork server: imports the modules of Moneyback's services once, and forks a child for each start of a service.
+"""The fork server. It imports the modules of Moneyback's services once. To start a service, it forks a child process.
 
-It imports no module that reads environment variables during its import, because each child has its own environment.
+The fork server imports no module that reads environment variables while it is imported, because each child has its own
+environment.
 """
 
 import gc
@@ -23,11 +24,11 @@ import console.sandbox.server  # noqa: F401
 import producers.web.app  # noqa: F401
 import worker.relay  # noqa: F401
 
-MAX_REQUEST = 1 << 20  # the maximum bytes of a request, which contains the arguments and the environment of a child
+MAX_REQUEST = 1 << 20  # the maximum bytes of a request; a request contains the arguments and the environment of a child
 
 
 class Start(NamedTuple):
-    """A request to start a child. With each request, the tests send the child's three standard streams and a status socket."""
+    """A request to start a child. A test also sends the child's standard streams, and a socket for the exit status."""
 
     arguments: list[str]
     env: dict[str, str]
@@ -35,14 +36,14 @@ class Start(NamedTuple):
 
 
 def _serve(listener: socket.socket) -> Start:
-    """Fork for each request until the tests close the socket. Only a child returns from this function."""
+    """Fork a child for each request until the tests close the socket. Only a child returns from this function."""
     children: dict[int, socket.socket] = {}
     wakeup_read, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_read, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the test process reacts to Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C, only the test process acts
     while True:
         ready, _, _ = select.select([listener.fileno(), wakeup_read], [], [])
         if wakeup_read in ready:
@@ -65,7 +66,7 @@ def _serve(listener: socket.socket) -> Start:
 
 
 def _report(children: dict[int, socket.socket]) -> None:
-    """Report the exit status of ended children to the tests, before the kernel can reuse their pids."""
+    """Send the exit statuses of ended children to the tests. Only after that, let the kernel reuse their pids."""
     for pid in list(children):
         result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if result is not None:
@@ -102,7 +103,7 @@ def _set_up_child(start: Start, streams: Sequence[int]) -> Start:
 
 
 def _run_module(arguments: Sequence[str]) -> None:
-    """Run a module as `python -m` does. If the module calls `os.execv`, run the new module in the same process."""
+    """Run a module as `python -m` does. If it calls `os.execv` to start a second module, run this module in the same process."""
     execv = os.execv
 
     def run_new_module(path: str, argv: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the commands for payment providers, with the sandbox as a child process."""
+"""Tests of the commands `providers`, `reconcile` and `doctor`, with the sandbox as a child process."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def variables(name: str, values: dict[str, str]) -> dict[str, str]:
 
 
 def account(name: str, values: dict[str, str]) -> Account:
-    return ACCOUNTS[name](**values)  # type: ignore[arg-type]  # strings, as in the environment
+    return ACCOUNTS[name](**values)  # type: ignore[arg-type]  # all values are strings, as in environment variables
 
 
 # providers list
@@ -122,7 +122,7 @@ def test_every_provider_package_has_the_same_layout() -> None:
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_each_provider_spec_names_settings_of_its_account(name: str) -> None:
+def test_the_settings_in_each_provider_spec_exist_in_its_account(name: str) -> None:
     spec = PROVIDERS[name]
     assert {spec.test_setting, spec.webhook_setting} <= set(spec.account.model_fields)
 
@@ -142,7 +142,7 @@ def test_a_provider_is_connected_by_its_name(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["stripe", "braintree", "paypal"])
-def test_the_error_names_the_extra_of_a_missing_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_names_the_extra_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
     package = PROVIDERS[name].extra_package
     monkeypatch.setattr(extras, "find_spec", lambda module: None if module == package else module)
@@ -153,10 +153,10 @@ def test_the_error_names_the_extra_of_a_missing_package(name: str, monkeypatch: 
 
 @pytest.mark.parametrize("package", ["stripe", "braintree"])
 def test_an_sdk_is_imported_only_for_its_provider(package: str) -> None:
-    """Without the SDK, all capabilities are readable, and the other providers can be imported."""
+    """If the SDK is not installed, the capabilities of all providers can be read, and the other adapters can be imported."""
     program = f"""
 import sys
-sys.modules["{package}"] = None  # an import of the package fails
+sys.modules["{package}"] = None  # now an import of the package fails
 from config.provider_accounts import PROVIDERS
 from worker.providers import capabilities
 import importlib
@@ -325,7 +325,7 @@ def test_reconciliation_needs_a_provider_that_lists_refunds(settings: Settings) 
 
 
 def test_log_lines_are_not_part_of_the_json_output(settings: Settings) -> None:
-    """The rate limiter's store and the provider are unavailable. Log lines report this on stderr, not in the JSON."""
+    """The broker and the provider are unavailable. Log lines on stderr report this, and stdout contains only JSON."""
     unavailable = variables("mollie", TEST_ACCOUNTS["mollie"]) | {"MONEYBACK_MOLLIE_API_BASE": "http://127.0.0.1:1"}
     run = moneyback(
         settings,
@@ -382,9 +382,9 @@ def test_every_command_has_a_help_text(settings: Settings, arguments: tuple[str,
     assert len(run.stdout) > 400
 
 
-def test_the_sandbox_of_a_stack_sends_webhooks_to_the_web(tmp_path: Path) -> None:
+def test_the_sandbox_of_a_stack_sends_webhooks_to_the_web_server(tmp_path: Path) -> None:
     data_dir: Any = SimpleNamespace(path=tmp_path)
-    stack = Stack(data_dir, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
+    stack = Stack(data_dir, SimpleNamespace(env={}))  # type: ignore[arg-type]  # the test starts no server
     services = stack.services(("sandbox", "web"))
     argv = services["sandbox"].argv
     assert argv[argv.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"

@@ -1,4 +1,4 @@
-"""Tests of the sandbox provider: its HTTP API, its journal after the process was killed, and its ledger of refunds.
+"""Tests of the sandbox provider: its HTTP API, its journal of refunds and disputes, and its ledger of refunds.
 
 The prefix of a charge, such as "pending" in "pending_1", selects the behaviour of the sandbox.
 """
@@ -65,7 +65,7 @@ def a_request(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> Re
 
 
 def a_ledger(folder: Path, clock: Callable[[], float] = lambda: 0.0, *, capped: bool = True) -> Ledger:
-    """Return a ledger. If it is capped, it refuses a second refund of a charge, even with another key."""
+    """Return a ledger. A capped ledger refuses a second refund of a charge, even with another key."""
     return Ledger(folder, TIMES, clock, capped=capped)
 
 
@@ -82,7 +82,7 @@ def error_code(ledger: Ledger, request: RefundRequest) -> str:
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock whose time a test sets."""
 
     now = 1000.0
 
@@ -236,7 +236,7 @@ def test_a_body_that_is_too_large_is_refused(process: SandboxProcess) -> None:
 
 
 def test_an_incomplete_request_pays_nothing(process: SandboxProcess) -> None:
-    """The part of the body that arrives is valid JSON, but it is shorter than the Content-Length header."""
+    """The client sends valid JSON and closes the connection, but Content-Length is larger than the JSON."""
     request = b'{"charge":"ok_half","amount":5,"currency":"EUR"}'
     head = b"POST /v1/refunds HTTP/1.1\r\nHost: sandbox\r\nIdempotency-Key: half\r\nContent-Length: 100\r\n\r\n"
     host, port = process.url.removeprefix("http://").split(":")
@@ -250,7 +250,7 @@ def test_an_incomplete_request_pays_nothing(process: SandboxProcess) -> None:
 
 def test_the_sandbox_can_listen_on_a_unix_socket(tmp_path: Path) -> None:
     socket_path = tmp_path / "s"
-    socket_path.touch()  # after a kill, the file of the old socket still exists
+    socket_path.touch()  # if an earlier sandbox was killed, the file of its socket still exists
     with sandbox_in(tmp_path, unix=socket_path) as process, socket.socket(socket.AF_UNIX) as client:
         assert process.url == f"unix://{socket_path}"
         client.settimeout(TEST_TIMEOUT)
@@ -259,7 +259,7 @@ def test_the_sandbox_can_listen_on_a_unix_socket(tmp_path: Path) -> None:
         assert client.recv(1024).startswith(b"HTTP/1.1 200")
 
 
-# A killed sandbox
+# The sandbox is killed
 
 
 FIRST_CALLS = {
@@ -279,17 +279,17 @@ FIRST_CALLS = {
     "broke": 400,
     "early": 400,
 }
-"""For each behaviour, the HTTP status of the first response. None means that the client gets no correct response."""
+"""The HTTP status of the first response, by behaviour. None: the client gets no response, or an incorrect response."""
 LATER_STATUSES = {"busy": [429, 200], "stored500": [500, 500]}
-"""For some behaviours, the HTTP statuses of the second and the third response.
+"""The HTTP statuses of the second and the third response, for two behaviours.
 
-For every other behaviour, the status of the second response is 400 if the first status was 400, and otherwise 200.
+For every other behaviour, only the second response is tested: 400 if the first status was 400, and otherwise 200.
 """
 
 
 @pytest.mark.parametrize("behaviour", FIRST_CALLS)
 def test_a_restart_between_two_calls_does_not_change_the_later_responses(tmp_path: Path, behaviour: str) -> None:
-    """After the first call, the sandbox is killed and restarted. It still treats the next call as the second call."""
+    """The sandbox is killed and restarted after the first call. It responds to the next call as to a second call."""
     later_statuses = LATER_STATUSES.get(behaviour, [400] if FIRST_CALLS[behaviour] == 400 else [200])
     with sandbox_in(tmp_path) as process:
         response = process.adapter(SHORT_TIMEOUT if behaviour in ("hang", "blind") else TEST_TIMEOUT).refund(
@@ -334,7 +334,7 @@ def test_a_killed_sandbox_keeps_every_refund_that_it_confirmed(tmp_path: Path) -
         summary = process.summary()
         assert summary["duplicates"] == 0
         unanswered = summary["refunds"] - len(paid_by_key)
-        assert 0 <= unanswered <= 8  # each of the 8 threads can have one paid refund without a response
+        assert 0 <= unanswered <= 8  # each of the 8 threads can have at most one paid refund whose response was lost
 
 
 def test_a_pending_refund_succeeds_after_a_restart(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_a_damaged_line_inside_the_journal_is_an_error(tmp_path: Path, damage: s
         ledger.refund(a_request())
     valid_lines = (tmp_path / JOURNAL).read_text()
     (tmp_path / JOURNAL).write_text(f"{valid_lines}{damage}\n{valid_lines}")
-    for _ in range(2):  # the second start finds the damage again, because the first error released the journal's lock
+    for _ in range(2):  # the first start released the lock of the journal, so the second start also finds the damage
         with pytest.raises(JournalDamagedError, match="record"):
             a_ledger(tmp_path)
 
@@ -496,7 +496,7 @@ def test_no_key_pays_twice_and_a_capped_ledger_pays_no_charge_twice(
         assert response.refund == paid.setdefault(request.key, response).refund
         assert (response.refund.charge, response.refund.amount) == (request.charge, request.amount)
     ledger.close()
-    clock.now += 1000  # after this time, the sandbox has made the delayed refunds of all "tardy" charges
+    clock.now += 1000  # now the sandbox has made the delayed refunds of all "tardy" charges
     charges = Counter(result.refund.charge for result in paid.values())
     summary = ledger.store.summary()
     assert summary["refunds"] == len(paid) + len(external_charges)
@@ -541,7 +541,7 @@ def test_a_charge_with_a_won_dispute_is_refunded(process: SandboxProcess) -> Non
     assert refund(process, "disputed_then_won").status == 200
 
 
-def test_a_repeated_key_returns_the_refund_that_was_made_before_the_dispute(process: SandboxProcess) -> None:
+def test_after_a_dispute_the_same_key_returns_the_earlier_refund(process: SandboxProcess) -> None:
     refund_json = refund(process, "ok_before").json()
     dispute(process, "ok_before")
     assert refund(process, "ok_before").json() == refund_json
@@ -601,7 +601,7 @@ def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
 
 
 def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock: Clock) -> None:
-    """The sandbox opens the dispute ``TIMES.turn`` seconds after the refund."""
+    """The sandbox opens a dispute of the charge when ``TIMES.turn`` seconds have passed since the refund."""
     with closing(a_ledger(tmp_path, clock)) as ledger:
         first = refund_result(ledger, a_request("crossing_1"))
         clock.now += TIMES.turn - 0.1
@@ -629,7 +629,7 @@ def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock
         ("stored500", 1, 500, "internal_error"),
     ],
 )
-def test_a_stored_error_is_returned_again_for_its_key_but_a_new_key_pays(
+def test_a_stored_error_is_returned_again_for_the_same_key_but_a_new_key_pays(
     tmp_path: Path, behaviour: str, refusals: int, status: int, code: str
 ) -> None:
     with sandbox_in(tmp_path) as process:
@@ -659,14 +659,14 @@ def listed_refunds(process: SandboxProcess, charge: str) -> list[dict[str, Any]]
     return list(send(process, "GET", f"/v1/refunds?charge={charge}").json()["data"])
 
 
-def test_for_a_tardy_charge_the_sandbox_closes_the_connection_and_refunds_later(process: SandboxProcess) -> None:
+def test_the_refund_of_a_tardy_charge_is_made_after_its_connection_was_closed(process: SandboxProcess) -> None:
     with pytest.raises(urllib3.exceptions.ProtocolError):
         refund(process, "tardy_1")
     (refund_json,) = eventually(lambda: listed_refunds(process, "tardy_1"))
     assert refund(process, "tardy_1").json() == refund_json
 
 
-def test_before_a_tardy_refund_is_made_it_is_invisible_and_its_key_is_in_use(tmp_path: Path, clock: Clock) -> None:
+def test_a_tardy_refund_is_invisible_and_its_key_is_in_use_until_it_is_made(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
         tardy_refund = refund_result(ledger, a_request("tardy_1"))
         clock.now += TIMES.late - 0.1
@@ -678,7 +678,7 @@ def test_before_a_tardy_refund_is_made_it_is_invisible_and_its_key_is_in_use(tmp
         assert error_code(ledger, a_request("tardy_1")) == "idempotency_key_in_use"
         assert error_code(ledger, a_request("tardy_1", "another")) == "charge_already_refunded"
     clock.now += 0.1
-    with closing(a_ledger(tmp_path, clock)) as ledger:  # a restart does not prevent the refund
+    with closing(a_ledger(tmp_path, clock)) as ledger:  # a restart between the call and the refund
         (found,) = ledger.store.find(key="key-1", charge=None)
         assert found["created"] == int(1000 + TIMES.late)
         assert refund_result(ledger, a_request("tardy_1")) == RefundResult(tardy_refund.refund, replayed=True)
@@ -686,13 +686,13 @@ def test_before_a_tardy_refund_is_made_it_is_invisible_and_its_key_is_in_use(tmp
 
 
 def first_page(ledger: Ledger) -> tuple[list[str], bool]:
-    """Return the charge of the first refund in the list, and True if the list has more refunds."""
+    """Return a list with the charge of the first refund, and True if there are more refunds."""
     page = ledger.store.page(1, None)
     assert page
     return [refund["charge"] for refund in page[0]], page[1]
 
 
-def test_the_refund_of_a_blind_charge_is_invisible_at_first(tmp_path: Path, clock: Clock) -> None:
+def test_the_refund_of_a_blind_charge_is_invisible_for_some_seconds(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
         first = refund_result(ledger, a_request("blind_1"))
         ledger.refund(a_request("ok_1", "2"))
@@ -769,14 +769,14 @@ def test_an_expired_key_pays_again_only_if_the_ledger_is_uncapped(tmp_path: Path
 
 
 class UncappedSandbox(SandboxProcess):
-    """A sandbox that pays a charge again for another key, as some providers do."""
+    """A sandbox that refunds a charge again if the key is new. Some providers do this."""
 
     def start(self) -> None:
         self._command.append("--uncapped")
         super().start()
 
 
-def test_an_uncapped_sandbox_pays_a_charge_again_for_another_key(tmp_path: Path) -> None:
+def test_an_uncapped_sandbox_refunds_a_charge_once_for_each_key(tmp_path: Path) -> None:
     process = UncappedSandbox(tmp_path)
     try:
         assert [refund(process, "ok_1", key).status for key in ("a", "b", "c", "a")] == [200] * 4
@@ -793,7 +793,7 @@ def test_an_uncapped_sandbox_pays_a_charge_again_for_another_key(tmp_path: Path)
 
 
 def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
-    """Return the response that the client got, and True if the sandbox carried out the call."""
+    """Refund a charge. Return the status that the client got or "dropped", and True if the sandbox carried out the call."""
     calls = process.summary()["calls"]
     try:
         client_result = str(refund(process, charge).status)
@@ -803,7 +803,7 @@ def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
 
 
 def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> None:
-    """A call that reads the summary or opens a dispute has no fault, because only tests send such calls."""
+    """Calls that read the summary or open a dispute have no faults, because only tests send these calls."""
     with sandbox_in(tmp_path, flaky=1, seed=7) as process:
         outcomes = Counter(outcome(process, f"ok_{number}") for number in range(60))
         assert set(outcomes) == {("500", True), ("dropped", False), ("dropped", True), ("429", False), ("200", True)}
@@ -813,7 +813,7 @@ def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> Non
         assert {*responses, dispute(process, "ok_control")["status"]} == {200, "open"}
 
 
-def test_lookups_in_a_flaky_sandbox_have_faults(tmp_path: Path) -> None:
+def test_lookups_of_a_flaky_sandbox_have_faults(tmp_path: Path) -> None:
     def look_up(flaky_sandbox: SandboxProcess, path: str) -> urllib3.BaseHTTPResponse | None:
         try:
             return send(flaky_sandbox, "GET", path)

@@ -1,4 +1,4 @@
-"""A simulated provider adapter. It simulates the network between a worker and the provider, and the faults of this network."""
+"""A simulated provider adapter. It also simulates the network between a worker and the provider, with faults."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ class Adapter:
         self.on_call: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Send a refund. The call or its response may be lost."""
+        """Ask the provider for a refund. At random, the call or its response is lost."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._preempt("before the call")
         self.on_call(provider, charge, amount, key)
@@ -46,16 +46,16 @@ class Adapter:
         return result
 
     def _rejected(self) -> Unknown | None:
-        """At random, return an error that proves that the provider did not carry out the call. Otherwise, return None."""
+        """At random, return an error for a call that the provider will not carry out. Otherwise, return None."""
         if self._faults.happens("connection_refused"):
             record_connection_failure()
             return Unknown("connection refused")
         return Unknown("401", invalid_credentials=True) if self._faults.happens("unauthorized") else None
 
     def _lost_before(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """At random, return an error after which the outcome is unknown. Otherwise, return None.
+        """At random, return an error that does not show if the provider carries out the call. Otherwise, return None.
 
-        If it returns an error, the provider carries out the call later or never.
+        After such an error, the provider carries out the call later, or never.
         """
         provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
@@ -68,7 +68,7 @@ class Adapter:
         if faults.happens("carried_out_late"):
             delay = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.max_delay
             clock.later(delay, provider.execute, charge, amount, key)
-            if self._random.random() < 0.2:  # a seller makes an external refund before the late call is carried out
+            if self._random.random() < 0.2:  # an external refund is made before the provider carries out the late call
                 clock.later(delay * self._random.random(), provider.refund_externally, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
@@ -114,9 +114,9 @@ class Adapter:
             raise ValueError("The adapter cannot read the response.")
 
     def _crash(self) -> None:
-        """Kill the worker. A poison request crashes the worker that sends it, and a poison response the worker that reads it."""
+        """Kill the worker. A worker that sends a poison request crashes, and a worker that reads a poison response crashes."""
         task = self._clock.current
-        assert task, "only tasks make calls"
+        assert task, "A provider call was made outside a task."
         self._faults.count("poison")
         self._clock.kill(task.process)
         raise Killed

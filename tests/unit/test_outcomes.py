@@ -1,4 +1,4 @@
-"""The decision about a provider's result: a table of cases, operations, results and expected decisions."""
+"""Tests of decide(), which decides what happens to a case after a result of a provider. Each row of TABLE is one test."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -72,7 +72,7 @@ S, E = OperationStatus, Event
 
 
 class Expected(NamedTuple):
-    """The expected decision. Without an event the case stays in its state."""
+    """The expected decision. If ``event`` is None, the state of the case does not change."""
 
     event: Event | None = None
     to_state: State | None = None
@@ -107,7 +107,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
     (
-        "accepted, but the refund waits until the seller's balance is sufficient",
+        "accepted, but pending until the seller's balance is sufficient",
         REFUNDING,
         JUST_SENT,
         Sent(PENDING_WITHOUT_BALANCE),
@@ -124,7 +124,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 5_000),
     ),
     (
-        "already refunded, by us or externally",
+        "declined because the charge is already refunded, by us or externally",
         REFUNDING,
         JUST_SENT,
         Sent(ALREADY_REFUNDED),
@@ -155,7 +155,14 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
     ),
-    ("not sent", REFUNDING, JUST_SENT, Sent(NOT_SENT), PROVIDER, Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
+    (
+        "the call was not sent",
+        REFUNDING,
+        JUST_SENT,
+        Sent(NOT_SENT),
+        PROVIDER,
+        Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
+    ),
     (
         "invalid credentials",
         REFUNDING,
@@ -165,7 +172,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
     ),
     (
-        "low balance after many attempts: the longest delay",
+        "low balance after many attempts: the maximum delay",
         REFUNDING,
         {"attempt": 40},
         Sent(NO_BALANCE),
@@ -180,7 +187,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="insufficient_balance"),
     ),
-    # a lookup that shows a new status
+    # the lookup shows a new status
     ("found paid", REFUNDING, POLLED, LookedUp(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
         "found accepted",
@@ -254,10 +261,10 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    # a lookup that shows nothing new: wait
+    # the lookup shows nothing new: wait
     ("still unknown", REFUNDING, POLLED, LookedUp(TIMEOUT), PROVIDER, waits(160)),
     (
-        "still unknown, after many polls",
+        "still unknown after many polls: the maximum delay",
         REFUNDING,
         {"polls": 40},
         LookedUp(TIMEOUT),
@@ -265,7 +272,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(backoff.MAX_POLL_DELAY),
     ),
     (
-        "the provider names the delay until the next call",
+        "the response contains the delay until the next call",
         REFUNDING,
         POLLED,
         LookedUp(RATE_LIMITED),
@@ -274,7 +281,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ),
     ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), PROVIDER, waits(160)),
     (
-        "still pending: the delay of the provider's plan",
+        "still pending after many polls: the maximum delay of the provider's plan",
         REFUND_PENDING,
         {"polls": 40},
         LookedUp(PENDING),
@@ -290,7 +297,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(1_800),
     ),
     ("recorded as pending, but not found", REFUND_PENDING, POLLED, LookedUp(NOT_FOUND), PROVIDER, waits(160)),
-    ("already recorded as paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), PROVIDER, waits(20)),
+    ("recorded as paid, and found paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), PROVIDER, waits(20)),
     ("recorded as paid, but found pending", REFUNDED, {"status": S.PAID}, LookedUp(PENDING), PROVIDER, waits(20)),
     ("recorded as paid, but not found", REFUNDED, {"status": S.PAID}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
     ("with support, and found pending", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), PROVIDER, waits(20)),
@@ -310,11 +317,11 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         waits(20),
     ),
-    # the lookup finds nothing: send again, or wait
-    ("sent again with its key", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
+    # the lookup finds no refund: send the call again, or wait
+    ("sent again with the same key", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
     ("sent again while the key is valid", REFUNDING, {"first": 19 * HOUR}, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
     (
-        "not sent again in the last hours before the key expires",
+        "not sent again in the last four hours before the key expires",
         REFUNDING,
         {"first": 20 * HOUR},
         LookedUp(NOT_FOUND),
@@ -332,7 +339,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("not sent again to an unconnected provider", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), NOT_CONNECTED, waits(20)),
     ("not sent again after a permanent decline", REFUNDING, {"code": "no"}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
     (
-        "not sent again if the key replays an error",
+        "not sent again if the provider replayed an error for the key",
         REFUNDING,
         {"replayed": True},
         LookedUp(NOT_FOUND),
@@ -340,9 +347,9 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(20),
     ),
     # the result of the repeated call
-    ("paid by the repeat", REFUNDING, POLLED, Repeated(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
+    ("the repeat is paid", REFUNDING, POLLED, Repeated(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
-        "accepted by the repeat",
+        "the repeat is accepted",
         REFUNDING,
         POLLED,
         Repeated(PENDING),
@@ -350,7 +357,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
     (
-        "failed by the repeat",
+        "the repeat fails",
         REFUNDING,
         POLLED,
         Repeated(FAILED),
@@ -362,7 +369,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("a repeat that was not sent", REFUNDING, POLLED, Repeated(NOT_SENT), PROVIDER, waits(160)),
     ("a repeat with invalid credentials", REFUNDING, POLLED, Repeated(INVALID_CREDENTIALS), PROVIDER, waits(160)),
     ("a repeat with a replayed error", REFUNDING, POLLED, Repeated(REPLAYED), PROVIDER, waits(160)),
-    # the provider was polled for long enough: give up
+    # the polling ends
     (
         "an external refund is found, and our refund can no longer be made",
         REFUNDING,
@@ -372,7 +379,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
-        "our refund was declined because of an external refund",
+        "our refund was declined, and the lookup finds an external refund",
         REFUNDING,
         {"code": "already"},
         LookedUp(EXTERNAL),
@@ -380,7 +387,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
-        "an external refund after our refund was accepted",
+        "our refund was accepted, but the lookup finds only an external refund",
         REFUND_PENDING,
         YESTERDAY,
         LookedUp(EXTERNAL),
@@ -420,7 +427,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "too few lookups that found no refund",
+        "too few lookups have found no refund",
         REFUNDING,
         {**REPLAYS, "empty_lookups": 2},
         LookedUp(NOT_FOUND),
@@ -428,7 +435,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(20),
     ),
     (
-        "the call may still be in progress",
+        "the provider may still carry out the call",
         REFUNDING,
         {**REPLAYS, "last": 5 * HOUR},
         LookedUp(NOT_FOUND),
@@ -436,7 +443,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(20),
     ),
     (
-        "declined and not found",
+        "declined, and the lookup finds no refund",
         REFUNDING,
         REFUSED,
         LookedUp(NOT_FOUND),
@@ -478,7 +485,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "an external refund is found after two days, although our refund was sent again an hour ago",
+        "an external refund is found after two days, and our refund was sent again an hour ago",
         REFUNDING,
         {"first": 49 * HOUR, "last": HOUR, "sends": 5},
         LookedUp(EXTERNAL),
@@ -546,7 +553,7 @@ def test_each_result_leads_to_the_decision_in_the_table(
     assert transition is None or transition.due_in == decision.due_in
 
 
-def test_only_an_answer_that_caused_the_transition_is_recorded() -> None:
+def test_the_decision_has_an_answer_only_if_the_provider_caused_the_transition() -> None:
     limits = RefundLimits(Timers(), PROVIDER)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
@@ -556,7 +563,7 @@ def test_only_an_answer_that_caused_the_transition_is_recorded() -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (NO_BALANCE, None), (PAID, None), (NOT_SENT, None)])
-def test_only_the_code_of_a_permanently_declined_repeat_is_recorded(
+def test_the_code_of_a_repeat_is_recorded_only_after_a_permanent_decline(
     answer: RefundResult | NotSent, code: str | None
 ) -> None:
     decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), PROVIDER))
@@ -582,7 +589,7 @@ def test_a_bank_reference_is_recorded_without_an_email() -> None:
 
 
 @pytest.mark.parametrize("decline_reason", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
-def test_every_decline_reason_has_a_sentence_for_support(decline_reason: DeclineReason) -> None:
+def test_each_decline_reason_gives_its_sentence_to_support(decline_reason: DeclineReason) -> None:
     last = an_operation(attempt=MAX_ATTEMPTS)
     decision = decide(
         a_case(REFUNDING), last, Sent(Declined(decline_reason, "no")), NOON, RefundLimits(Timers(), PROVIDER)
@@ -592,7 +599,7 @@ def test_every_decline_reason_has_a_sentence_for_support(decline_reason: Decline
     assert decision.transition.why == SUPPORT_REASONS[decline_reason].support
 
 
-def test_jitter_changes_our_delays_but_no_delay_of_the_provider() -> None:
+def test_jitter_changes_our_delays_but_not_the_delays_of_the_provider() -> None:
     limits = RefundLimits(Timers(), PROVIDER, jitter=0.8)
 
     def due_in(state: State, result: Result) -> float | None:
@@ -618,7 +625,7 @@ def test_jitter_changes_our_delays_but_no_delay_of_the_provider() -> None:
         (NOT_FOUND, None),
     ],
 )
-def test_a_low_balance_and_invalid_credentials_are_reported_once_a_day(
+def test_two_cases_with_the_same_problem_make_one_report_for_the_day(
     result: RefundResult | LookupResult, task_kind: SupportTaskKind | None
 ) -> None:
     case, operation = a_case(REFUNDING), an_operation()
@@ -632,7 +639,7 @@ def test_a_low_balance_and_invalid_credentials_are_reported_once_a_day(
         )
 
 
-def test_an_operation_is_open_if_it_is_paid_or_may_still_be_paid() -> None:
+def test_an_operation_is_closed_if_it_is_declined_failed_or_absent() -> None:
     assert set(OperationStatus) == OPEN_STATUSES | CLOSED_STATUSES
     assert not OPEN_STATUSES & CLOSED_STATUSES
     assert [an_operation(status=status).is_open for status in (S.SENT, S.UNKNOWN, S.PENDING, S.PAID)] == [True] * 4

@@ -75,7 +75,7 @@ class Stack:
         return Service(name, (sys.executable, "-P", "-m", "console", name, *arguments, *options), self.env)
 
     def services(self, names: Sequence[str]) -> dict[str, Service]:
-        """Return these services, each under its name.
+        """Return the services with these names, by name.
 
         If `names` contains `sandbox` and `web`, the sandbox sends its webhooks to the web service.
         """

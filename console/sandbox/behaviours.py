@@ -28,7 +28,7 @@ class Times:
     turn: float = 3.0
     """The time after which a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
     hold: float = 120.0
-    """The time after which the connection of a call without a response is closed. It is longer than the timeout of any client."""
+    """If a call gets no response, the time after which its connection is closed. This time exceeds the timeout of any client."""
     drip: float = 1.0
     """The pause between two bytes of a response in the mode ``DRIPPING``."""
     memory: float = 60.0
@@ -37,7 +37,7 @@ class Times:
     Real providers store keys for one hour to 45 days.
     """
     again: float = 1.0
-    """The first pause before a webhook that did not arrive is sent again. Each further pause is twice as long."""
+    """If a webhook did not arrive, the pause before it is sent again. Each pause is twice as long as the pause before it."""
 
 
 class ResponseMode(Enum):
@@ -78,7 +78,7 @@ class Behaviour:
     stored: bool = False
     """True if ``first_error`` is stored for the key of the call. Then only a call with a new key can succeed."""
     deferred: bool = False
-    """True if the refund is made ``Times.late`` after the call. Until then the refund is invisible, and its key is in use."""
+    """True if the refund is made ``Times.late`` after the call. Before that, the refund is invisible, and its key is in use."""
     hidden: bool = False
     """True if the refund is made immediately, but is invisible until ``Times.turn`` has passed."""
     external: bool = False

@@ -1,4 +1,4 @@
-"""Executes a program that gets a signal when its parent ends, even after kill -9 of the parent.
+"""Executes a program that gets a signal when its parent ends, even if the parent is killed with SIGKILL.
 
 Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
 

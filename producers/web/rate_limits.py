@@ -141,7 +141,7 @@ def _redis_storage(url: str) -> RedisStorage:
 
 
 def _hit_all(storage: RedisStorage, hits: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
-    """Count the hits as MovingWindowRateLimiter.hit() does, but all hits in one round trip."""
+    """Count the hits as MovingWindowRateLimiter.hit() does, but send all hits to the broker in one round trip."""
     try:
         return _hit_all_by_script(storage, hits)
     except redis.exceptions.NoScriptError:  # a broker that was just started does not have the script yet

@@ -289,7 +289,7 @@ def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario)
     assert scenario.query("select status from refund_operations") == "declined"
 
 
-def test_a_decline_as_already_refunded_goes_to_support_if_the_provider_shows_an_external_refund(
+def test_after_the_decline_already_refunded_an_external_refund_sends_the_case_to_support(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [EXTERNAL_REFUND])
@@ -297,7 +297,7 @@ def test_a_decline_as_already_refunded_goes_to_support_if_the_provider_shows_an_
     assert scenario.process_after(minutes=10).state() == "with_support"
 
 
-def test_a_decline_as_already_refunded_becomes_refunded_if_the_provider_shows_our_own_refund(
+def test_after_the_decline_already_refunded_our_own_refund_makes_the_case_refunded(
     start_scenario: StartScenario,
 ) -> None:
     scenario = start_scenario([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
@@ -330,10 +330,10 @@ def test_a_refund_that_is_not_found_is_sent_again_with_its_key(start_scenario: S
     assert scenario.query("select sends from refund_operations") == 2
 
 
-def test_a_repeat_that_cannot_be_sent_waits_longer_each_time(
+def test_if_a_repeat_cannot_be_sent_each_delay_is_longer_than_the_last(
     start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider may allow lookups but no refunds. Without longer delays, each sweep would call this provider."""
+    """A provider may respond to lookups but not to refund calls. Without longer delays, each sweep would call this provider."""
     delay = "select extract(epoch from not_before - now())::float from cases"
     scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()])
     with monkeypatch.context() as patch:
@@ -346,7 +346,7 @@ def test_a_repeat_that_cannot_be_sent_waits_longer_each_time(
     assert len(set(scenario.provider.keys)) == 1
 
 
-def test_a_repeat_that_is_never_sent_goes_to_support_after_two_days(
+def test_if_a_repeat_is_never_sent_the_case_goes_to_support_after_two_days(
     start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario = start_scenario(
@@ -392,7 +392,9 @@ def test_after_a_declined_repeat_a_new_key_is_used_only_if_lookups_prove_that_no
     assert scenario.process_after().state() == "refunded"
 
 
-def test_a_declined_repeat_goes_to_support_if_the_provider_allows_over_refunds(start_scenario: StartScenario) -> None:
+def test_after_a_declined_repeat_the_case_goes_to_support_if_the_provider_allows_over_refunds(
+    start_scenario: StartScenario,
+) -> None:
     """An over-refund pays back more than the customer paid."""
     scenario = start_scenario(
         [LOST_CONNECTION, Declined(DeclineReason.PERMANENT, "closed")],
@@ -425,7 +427,9 @@ def test_lookups_in_quick_succession_do_not_prove_that_no_refund_exists(start_sc
     assert scenario.query("select empty_lookups from refund_operations") <= 2
 
 
-def test_a_stored_error_goes_to_support_if_the_provider_allows_over_refunds(start_scenario: StartScenario) -> None:
+def test_after_a_stored_error_the_case_goes_to_support_if_the_provider_allows_over_refunds(
+    start_scenario: StartScenario,
+) -> None:
     scenario = start_scenario(
         [STORED_ERROR], [NotFound()], capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=False)
     )
@@ -436,7 +440,7 @@ def test_a_stored_error_goes_to_support_if_the_provider_allows_over_refunds(star
 
 
 @pytest.mark.parametrize("key_lifetime", [timedelta(hours=1), timedelta(days=1), timedelta(days=45)])
-def test_an_unknown_result_goes_to_support_after_two_days_for_any_key_lifetime(
+def test_a_case_with_an_unknown_result_goes_to_support_after_two_days_for_any_key_lifetime(
     start_scenario: StartScenario, key_lifetime: timedelta
 ) -> None:
     scenario = start_scenario(

@@ -29,8 +29,8 @@ class DuplexResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         """Send the headers only with the first chunk, after the reading of the body has begun.
 
-        A client may wait for “100 Continue” before it sends the body. The server sends “100 Continue” when the reading begins,
-        but never after the headers.
+        A client may wait for “100 Continue” before it sends the body. The server sends “100 Continue” when the reading begins.
+        It cannot send “100 Continue” after the headers of the response.
         """
         sender, receiver = create_memory_object_stream[bytes](math.inf)
         async with create_task_group() as tasks, receiver:

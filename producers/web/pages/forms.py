@@ -69,7 +69,7 @@ class SubmittedForm:
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form as the browser sent them, with Unix line breaks."""
+    """Return the fields of a submitted form. Replace Windows line breaks by Unix line breaks."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         raise ProblemError(ProblemCode.MALFORMED_BODY, "Please use the form on this site.")
     try:
@@ -94,7 +94,7 @@ async def read_checkbox(request: Request) -> bool:
 
 
 async def require_no_fields(request: Request) -> None:
-    """Check that the browser sent no fields, because the form has only a button."""
+    """Raise a ProblemError if the browser sent a field. The form has only a button."""
     if await request.body():
         _refuse_unknown_fields(await read_fields(request), ())
 

@@ -1,4 +1,4 @@
-"""Storefronts: find the seller that a page is for, and serve the seller's colours."""
+"""Storefronts: find the storefront for a page, and serve the seller's colours."""
 
 from typing import Annotated
 

@@ -135,7 +135,7 @@ def test_a_slow_response_over_tls_times_out(tls: "Tls") -> None:
         get(url, SHORT_TIMEOUT, verify=str(tls.file))
 
 
-def test_the_earlier_of_two_nested_deadlines_counts() -> None:
+def test_the_earlier_of_two_nested_deadlines_applies() -> None:
     with time_limit(1), time_limit(TEST_TIMEOUT):
         assert remaining_seconds() <= 1
     with time_limit(TEST_TIMEOUT), time_limit(1):

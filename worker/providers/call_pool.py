@@ -71,7 +71,7 @@ class CallPool:
     ) -> Iterator[list[tuple[Argument, Result]]]:
         """Remove finished calls from ``running`` and yield their results.
 
-        After ``max_wait`` seconds, stop if the pool may abandon the calls that still run. These calls stay in ``running``.
+        After ``max_wait`` seconds, stop waiting if the calls that still run can be abandoned. These calls stay in ``running``.
         """
         deadline = time.monotonic() + max_wait
         while running:
@@ -84,9 +84,9 @@ class CallPool:
             yield [(running.pop(future), future.result()) for future in finished]
 
     def _try_abandon(self, calls: Sequence[Future[Result]]) -> bool:
-        """Count these calls as abandoned, and return True.
+        """Return whether the caller may stop waiting for these calls. If so, count the calls as abandoned.
 
-        Return False if a call has not begun, or if too few threads would remain for other calls.
+        The caller must wait if a call has not begun, or if too few threads would remain for other calls.
         """
         with self._lock:
             can_abandon = len(calls) <= self._max_abandoned - self.abandoned and all(

@@ -14,7 +14,7 @@ from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, Webho
 from worker.providers.identifiers import is_identifier
 from worker.providers.sandbox.resources import parse_dispute, parse_refund
 
-TOLERANCE = 300  # maximum seconds between signing and now. The clocks may differ, and the delivery takes time
+TOLERANCE = 300  # maximum seconds between signing and receipt. The clocks may differ, and the delivery takes time
 MAX_BYTES = 64 * 1024  # an event has about three hundred bytes
 MAX_CHARGE = 255  # characters, as in the sandbox
 MAX_HEADER = 1000  # characters; two signatures have about 150

@@ -103,7 +103,7 @@ class Settings(FromEnvironment):
     )
     public_url: str = Field(
         "http://127.0.0.1:8000",
-        description="Address that customers open. The links in e-mails start with this address.",
+        description="Address of the pages for customers. The links in e-mails start with this address.",
     )
     secret_key: SecretStr = Field(
         min_length=32,
@@ -120,7 +120,7 @@ class Settings(FromEnvironment):
         0,
         ge=0,
         le=400,
-        description="Days that must pass after the charge before a direct debit is refunded. "
+        description="Number of days that Moneyback waits after the charge of a direct debit until it makes a refund. "
         "A bank can return a direct debit until 56 days after the charge.",
     )
     smtp_url: SecretStr | None = Field(

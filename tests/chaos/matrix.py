@@ -115,7 +115,7 @@ MATRIX = (
         "The messages have no effect.",
         (
             "chaos: repeat and shuffle messages",
-            f"{EXECUTION}test_a_message_delivered_ten_times_refunds_each_case_once",
+            f"{EXECUTION}test_each_case_of_a_message_delivered_ten_times_is_refunded_once",
             f"{WORKER}test_a_message_alone_cannot_cause_a_refund",
             "simulation: message_invented",
         ),
@@ -276,7 +276,7 @@ MATRIX = (
         "The purchase is refunded once. The other requests become duplicates of the refunded case.",
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
-            "integration/test_intake.py::test_fifty_concurrent_requests_with_one_key_are_one_case",
+            "integration/test_intake.py::test_fifty_parallel_requests_with_one_key_create_one_case",
         ),
     ),
     Row(
@@ -293,7 +293,7 @@ MATRIX = (
         (
             "integration/test_clocks.py::test_hosts_with_wrong_clocks_take_no_case_from_each_other",
             "simulation: clock_jump",
-            f"{EXECUTION}test_received_at_is_the_current_time",
+            f"{EXECUTION}test_received_at_is_the_time_at_which_a_request_is_accepted",
         ),
     ),
     Row(

@@ -470,7 +470,7 @@ def test_every_schema_reference_in_the_openapi_document_exists(site: Site) -> No
         assert reference.rpartition("/")[2] in document["components"]["schemas"]
 
 
-def test_the_examples_of_the_documentation_work(site: Site) -> None:
+def test_the_examples_of_the_api_documentation_are_accepted(site: Site) -> None:
     schemas = site.web.get("/openapi.json").json()["components"]["schemas"]
     example = schemas["PurchaseInput"]["examples"][0]
     assert site.web.put("/v1/purchases/MB-1", json=example, headers=site.auth_headers()).status_code == 201

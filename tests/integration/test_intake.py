@@ -48,7 +48,7 @@ def test_the_case_and_its_message_are_saved_together_or_not_at_all(records: Reco
     assert [count_rows(records, table) for table in ("cases", "transitions", "outbox")] == [0, 0, 0]
 
 
-def test_a_request_sent_twice_is_one_case(records: Records) -> None:
+def test_a_request_sent_twice_creates_one_case(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     first = accept_one(records, a_submission(purchase, key="k1"))
@@ -57,7 +57,7 @@ def test_a_request_sent_twice_is_one_case(records: Records) -> None:
     assert [count_rows(records, table) for table in ("cases", "transitions", "outbox")] == [1, 1, 1]
 
 
-def test_fifty_concurrent_requests_with_one_key_are_one_case(records: Records) -> None:
+def test_fifty_parallel_requests_with_one_key_create_one_case(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     with ThreadPoolExecutor(8) as pool:

@@ -111,7 +111,7 @@ def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) ->
     assert stored.refunded == purchase.amount
 
 
-def test_a_message_delivered_ten_times_refunds_each_case_once(context: WorkerContext) -> None:
+def test_each_case_of_a_message_delivered_ten_times_is_refunded_once(context: WorkerContext) -> None:
     purchases = [a_recent_purchase() for _ in range(5)]
     store_seller_and_purchases(context.records, *purchases)
     cases = create_evaluated_cases(context, *purchases)
@@ -277,7 +277,7 @@ def test_a_slow_call_does_not_delay_the_other_results(context: WorkerContext) ->
         assert not execution.done()
 
 
-def test_the_result_of_a_hanging_call_is_recorded_after_its_batch(
+def test_the_result_of_a_hanging_call_is_recorded_after_the_other_results_of_its_batch(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.1)
@@ -353,7 +353,7 @@ def test_a_purchase_that_changed_after_the_evaluation_is_not_refunded(context: W
     assert refunds_at_provider(context, purchase) == []
 
 
-def test_only_one_of_two_purchases_with_the_same_payment_is_refunded(context: WorkerContext) -> None:
+def test_only_one_of_two_purchases_with_the_same_charge_is_refunded(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     second_purchase = a_recent_purchase(charge=purchase.charge)
     store_seller_and_purchases(context.records, purchase, second_purchase)
@@ -495,7 +495,7 @@ def test_no_refund_is_repeated_if_its_key_may_have_expired(
     assert states_of(context, [case]) == ["refunding"]
 
 
-def test_received_at_is_the_current_time(context: WorkerContext) -> None:
+def test_received_at_is_the_time_at_which_a_request_is_accepted(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     before = datetime.now(UTC)

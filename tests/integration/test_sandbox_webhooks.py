@@ -167,6 +167,7 @@ def test_the_sandbox_sends_a_webhook_for_a_changed_status(
 
 
 def test_the_webhook_of_a_tardy_refund_is_sent_when_the_refund_is_made(shared: tuple[SandboxProcess, Receiver]) -> None:
+    """The refund call for a tardy charge gets no response. The sandbox makes the refund some time later."""
     process, receiver = shared
     with pytest.raises(urllib3.exceptions.ProtocolError):
         refund(process.url, "tardy_1")
@@ -193,7 +194,7 @@ def test_webhooks_are_sent_when_a_dispute_opens_and_closes(
 
 
 def test_a_webhook_is_sent_for_the_dispute_of_a_crossing_charge(shared: tuple[SandboxProcess, Receiver]) -> None:
-    """The sandbox opens a dispute about a crossing charge as soon as the charge is refunded."""
+    """The sandbox opens a dispute about a crossing charge some time after the refund."""
     process, receiver = shared
     refund(process.url, "crossing_1")
     eventually(lambda: receiver.types("crossing_1") == ["refund.created", "dispute.opened"])
@@ -201,7 +202,7 @@ def test_a_webhook_is_sent_for_the_dispute_of_a_crossing_charge(shared: tuple[Sa
     assert receiver.webhooks_for("crossing_1")[1].event["data"] == disputes[0]
 
 
-# Faults that the charge selects
+# Faults. The first part of a charge's id, such as ``mute``, selects the behaviour of the sandbox.
 
 
 def test_for_a_dupes_charge_each_webhook_is_sent_three_times(shared: tuple[SandboxProcess, Receiver]) -> None:

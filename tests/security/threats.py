@@ -90,7 +90,7 @@ THREATS = (
         "A purchase has at most one active case, and only one case can claim a payment. Unique indexes enforce both.",
         (
             "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
-            "integration/test_intake.py::test_fifty_concurrent_requests_with_one_key_are_one_case",
+            "integration/test_intake.py::test_fifty_parallel_requests_with_one_key_create_one_case",
             f"{CONFIRM}test_eight_concurrent_confirmations_confirm_once",
         ),
     ),

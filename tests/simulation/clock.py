@@ -26,8 +26,7 @@ class Process:
         self.skew = 0.0
         """The number of seconds that this process adds to the database's clock.
 
-        It is 0 in all runs but one kind. Those runs must find a planted mistake: a process uses its own clock instead of the
-        database's clock.
+        It is 0, except in runs with a planted mistake: a process uses its own clock instead of the database's clock.
         """
         self.runs_previous_version = False
         """True if the process runs the previous version of the product."""

@@ -84,7 +84,7 @@ def test_a_link_with_another_last_character_never_gives_another_case(purpose: Pu
 
 
 @given(purpose=purposes, text=st.text())
-def test_any_other_text_is_refused(purpose: Purpose, text: str) -> None:
+def test_random_text_instead_of_a_link_is_refused(purpose: Purpose, text: str) -> None:
     assert_refused(purpose, text)
 
 

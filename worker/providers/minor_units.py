@@ -8,7 +8,7 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 class MinorUnits:
     """A converter between the minor units of ISO 4217 and the minor units of a provider.
 
-    ``decimals`` contains the currencies for which the provider and ISO 4217 differ, each with the provider's number of decimals.
+    ``decimals`` contains the provider's number of decimals for each currency for which ISO 4217 has another number.
     """
 
     def __init__(self, decimals: Mapping[str, int]) -> None:

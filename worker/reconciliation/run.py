@@ -149,7 +149,7 @@ def reconcile(
 
 
 def batched(operations: Iterator[RefundOperation]) -> Iterator[list[RefundOperation]]:
-    """Yield the operations in lists of a hundred."""
+    """Yield the operations in lists of at most a hundred operations."""
     while batch := list(islice(operations, 100)):
         yield batch
 

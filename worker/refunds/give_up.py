@@ -118,9 +118,9 @@ def _describe(operation: RefundOperation) -> str:
 
 
 def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
-    """Return for how long the provider is polled.
+    """Return the maximum duration of the polling.
 
-    The time is much shorter if it is unknown whether the provider accepted the refund.
+    The duration is much shorter if it is unknown whether the provider accepted the refund.
     """
     return limits.poll.give_up if case.state is State.REFUND_PENDING else limits.poll.give_up_unknown
 

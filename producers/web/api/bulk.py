@@ -29,9 +29,12 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # maximum requests per commit. A commit of 500 takes 0.1 seconds, hardly longer than one of 1
-MAX_REJECTED_LINES: Final = 10_000  # the maximum in one call; a client with more probably sends the wrong data
-MAX_CONCURRENT_BATCHES: Final = 2  # maximum commits at the same time in one process. With more, web forms would wait
+# The maximum number of requests in one commit. A commit of 500 takes 0.1 seconds, hardly longer than a commit of one.
+BATCH_SIZE: Final = 500
+# The maximum number of rejected lines in one call. A client with more rejected lines probably sends the wrong data.
+MAX_REJECTED_LINES: Final = 10_000
+# The maximum number of batches that one process commits at the same time. With more, web forms would wait.
+MAX_CONCURRENT_BATCHES: Final = 2
 
 _DERIVED_KEY_PREFIX = "bulk:"  # begins each idempotency key that Moneyback derives for a line without a key
 _batch_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")

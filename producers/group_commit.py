@@ -1,8 +1,8 @@
 """Accepts refund requests of concurrent threads in shared commits (group commit).
 
 Each commit waits for the disk. If many requests arrive at the same time, one commit stores up to MAX_BATCH requests. If only
-one request arrives, it is committed immediately. Each thread returns after the commit of its request, so no accepted request
-is lost.
+one request arrives, it is committed immediately. ``accept_one`` returns only after the commit of the request, so no
+accepted request is lost.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class GroupCommit:
         self._leader_lock = Lock()
 
     def accept_one(self, submission: Submission) -> Accepted:
-        """Accept a submission as ``intake.accept_one`` does. The submission is committed when this function returns."""
+        """Accept a submission, and return after its commit. Raise KeyReusedError if its key belongs to a different request."""
         pending = _PendingSubmission(submission)
         with self._queue_lock:
             self._queue.append(pending)

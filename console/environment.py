@@ -22,7 +22,7 @@ class NotConfiguredError(Exception):
 
 
 def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Write the environment variables of the running `moneyback up` to a file. Other processes read it in `load_settings()`."""
+    """Write the environment variables of the running `moneyback up` to a file. `load_settings()` of other processes reads it."""
     file = data_dir.path / _FILE
     file.touch(0o600)
     file.write_text(json.dumps(env))

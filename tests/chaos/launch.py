@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.launch COMMAND …`: runs `moneyback COMMAND …` with kill points and shortened constants.
+"""`python -m tests.chaos.launch COMMAND …`: runs `moneyback COMMAND …` with kill points and shorter delays.
 
 A kill point is a place in the product at which a process can kill or freeze itself.
 """
@@ -12,7 +12,7 @@ from tests.chaos.timers import SHORTENED
 
 
 def prepare() -> None:
-    """Install the kill points and the shortened constants in this process."""
+    """Install the kill points in this process, and shorten the delays that are constants of the product."""
     service = Path(os.environ[ARMED_POINTS]).name
     install(service)
     for where, value in SHORTENED.items() if service in PROCESSING else ():

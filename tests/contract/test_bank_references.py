@@ -110,7 +110,7 @@ def test_a_stripe_reference_with_another_status_than_available_is_ignored(status
     assert bank_reference(stripe_refund(ARN, status)) is None
 
 
-def test_a_stripe_reference_of_a_paypal_refund_is_ignored() -> None:
+def test_a_stripe_reference_of_a_paypal_payment_is_ignored() -> None:
     assert bank_reference(stripe_refund(ARN, kind="paypal")) is None
 
 

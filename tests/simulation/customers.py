@@ -33,9 +33,9 @@ class Customers:
         self._rng = world.random
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
-        """The names of the accepted requests, by case id."""
+        """For each case id, the name of the accepted request: its source and its idempotency key."""
         self.case_ids: dict[str, UUID] = {}
-        """The case ids of the accepted requests, by name."""
+        """For each name of an accepted request, the id of its case."""
 
     def set_up(self) -> None:
         """Store the sellers, policies and purchases. Schedule the requests, external refunds and disputes."""

@@ -63,12 +63,12 @@ def test_without_a_purchase_no_rule_is_evaluated() -> None:
     assert decide(an_input(purchase=None, open_case=uuid4())) == Unmatched()
 
 
-def test_a_second_request_joins_the_open_case_whatever_the_rules_return() -> None:
+def test_a_second_request_joins_the_open_case_even_if_a_rule_is_broken() -> None:
     open_case = uuid4()
     assert decide(an_input(open_case=open_case, policy=None)) == Duplicate(open_case)
 
 
-def test_an_old_wire_transfer_reaches_support_with_both_reasons() -> None:
+def test_an_old_wire_transfer_goes_to_support_with_two_reasons() -> None:
     purchase = a_purchase(method="wire_transfer", purchased_at=NOON - timedelta(days=31))
     assert codes(an_input(purchase=purchase)) == {ReasonCode.METHOD_NOT_AUTOMATIC, ReasonCode.OUTSIDE_WINDOW}
 

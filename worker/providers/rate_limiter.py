@@ -18,7 +18,8 @@ from config.settings import Settings
 log = structlog.get_logger()
 
 BURST = 5.0  # the number of calls that need no wait after an idle period
-MIN_WAIT = 0.001  # seconds; a shorter wait counts as no wait, because some clocks cannot measure a shorter time
+MIN_WAIT = 0.001
+"""In seconds. For the bucket of one process, a shorter wait counts as no wait. Some clocks cannot measure a shorter time."""
 UNAVAILABLE = (redis.RedisError, OSError)
 
 _ACQUIRE = """

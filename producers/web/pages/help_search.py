@@ -36,7 +36,7 @@ def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
     """Return the articles that contain all words of the query, the best first.
 
     Customers type whole questions, and often no article contains every word of a question. In this case, return the
-    articles that contain the most keywords, and at least half of them. Words of less than four letters are no keywords.
+    articles that contain the most keywords, and at least half of them. ASCII words of less than four letters are no keywords.
     """
     query_words = words(query)
     articles = [article for topic_articles in topics.values() for article in topic_articles]

@@ -1,11 +1,11 @@
-"""Writes files that survive a power failure, for example into a maildir."""
+"""Writes files, for example into a maildir, that still exist after a power failure."""
 
 import os
 from pathlib import Path
 
 
 def write_new_file(path: Path, content: bytes) -> None:
-    """Write a new file, and return when its content is on the disk. Raise FileExistsError if the file exists."""
+    """Write a new file, and wait until its content is on the disk. Raise FileExistsError if the file already exists."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -13,10 +13,10 @@ def write_new_file(path: Path, content: bytes) -> None:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Rename a file, and return when its new name is on the disk. A reader sees the whole file or no file."""
+    """Rename a file, and wait until the new name is on the disk. A reader of ``target`` never gets a part of the file."""
     source.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # a rename is on the disk only after its folder was flushed
+        os.fsync(folder)  # the new name is on the disk only after this flush of the folder
     finally:
         os.close(folder)

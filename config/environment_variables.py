@@ -1,4 +1,4 @@
-"""Reads settings from environment variables, and from the files that `*_FILE` variables name."""
+"""Reads settings from environment variables, and from files whose paths are in `*_FILE` variables."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ from pydantic_settings import BaseSettings
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from environment variables with one prefix. MONEYBACK_X_FILE names a file with the value of MONEYBACK_X."""
+    """Settings from environment variables with one prefix. MONEYBACK_X_FILE can contain the path of a file with the value."""
 
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """Read the files that the *_FILE variables name. Container platforms provide secrets in such files."""
+        """Read the files whose paths are in *_FILE variables. Container platforms provide secrets in such files."""
         prefix = cls.model_config["env_prefix"]
         variables = {name: f"{prefix}{name.upper()}_FILE" for name in cls.model_fields}
         from_files = {name: _read_file(variable) for name, variable in variables.items() if os.environ.get(variable)}

@@ -1,4 +1,4 @@
-"""The sentences for errors that the user of a command can correct. Every other error is a bug and keeps its traceback."""
+"""The sentences for errors that the user of a command can correct. For any other error, the command prints a traceback."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from pydantic import ValidationError
 from config.provider_accounts import ACCOUNTS
 
 _PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
-"""The prefix of the environment variables by account class. An error from pydantic contains the name of the class."""
+"""The prefix of the environment variables of each account. The keys are class names, because pydantic's errors contain them."""
 
-_OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_column
+_OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL's error codes undefined_table and undefined_column
 
 
 def message_for(error: Exception) -> str | None:
-    """Return the sentence for an error that the user can correct; None for a bug."""
+    """Return the sentence for an error that the user can correct. Return None for any other error."""
     for kinds, describe in _messages():
         if isinstance(error, kinds):
             return describe(error)

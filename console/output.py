@@ -27,17 +27,17 @@ out = Console(soft_wrap=False)
 
 
 def rfc3339(at: datetime) -> str:
-    """Return an instant in UTC in the format of RFC 3339, like 2026-11-29T23:16:07Z."""
+    """Return an instant as text in UTC and in the format of RFC 3339, like 2026-11-29T23:16:07Z."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def minute(at: datetime) -> str:
-    """Return an instant in UTC without seconds, for a table whose column heading contains UTC."""
+    """Return an instant as text in UTC, without seconds and time zone. The heading of the table's column must contain "UTC"."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  # any JSON value
-    """Print one JSON value; instants are written as RFC 3339."""
+    """Print one JSON value. Instants have the format of RFC 3339."""
     typer.echo(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2))
 
 

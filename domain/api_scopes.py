@@ -4,18 +4,18 @@ from enum import StrEnum
 
 
 class ApiScope(StrEnum):
-    """A permission of an API key. The scopes of a key are set when the key is created, and never extended."""
+    """A permission of an API key. An API key gets its scopes when it is created. Later, it gets no further scope."""
 
     REQUESTS_WRITE = "requests:write"
-    """Create refund requests, singly or in bulk."""
+    """Create refund requests: one request or many requests in one call."""
     REQUESTS_READ = "requests:read"
     """Read the status of the seller's own refund requests."""
     PURCHASES_WRITE = "purchases:write"
     """Create and update purchases."""
     TRUSTED = "trusted"
-    """Create requests of customers who are signed in. Eligible refunds are then paid without a confirmation by e-mail."""
+    """Create requests of customers who are signed in at the seller. Eligible requests then need no confirmation by e-mail."""
 
 
 ALL_SCOPES = frozenset(ApiScope)
 DEFAULT_SCOPES = ALL_SCOPES - {ApiScope.TRUSTED}
-"""The scopes of a key that is created without a list of scopes."""
+"""The scopes of an API key if no scopes are given when the key is created."""

@@ -71,28 +71,19 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
-    (
-        S.REFUNDING,
-        E.REFUND_DEFERRED,
-    ): S.APPROVED,  # the provider certainly made no refund: later, a new operation is tried
-    (
-        S.REFUNDING,
-        E.CONFIRMED_NOT_REFUNDED,
-    ): S.APPROVED,  # lookups proved that the provider made no refund: a new operation is tried
-    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the provider may have made the refund: a later lookup asks again
+    (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # no refund was made: try a new operation later
+    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # lookups proved that no refund was made: try a new operation
+    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made: look it up again later
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # an external refund was found instead of ours
-    (
-        S.REFUND_PENDING,
-        E.REFUND_DEFERRED,
-    ): S.APPROVED,  # the seller's balance was too low: later, a new operation is tried
+    (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # a lookup found only an external refund
+    (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try a new operation later
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
-    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a lookup or a webhook shows that our refund was made
-    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can now decide
+    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a later lookup found that our refund was made
+    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can decide
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,

@@ -1,4 +1,4 @@
-"""Read refund operations for reconciliation: the operations that a provider lists, and the operations that it does not list."""
+"""Read refund operations for reconciliation: those that the provider lists, and those that it does not list."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,13 +23,13 @@ _MARK_RECONCILED = "update refund_operations set reconciled_at = now() where key
 
 
 class Reconciliation:
-    """The table ``refund_operations``, as reconciliation reads it."""
+    """The queries of reconciliation on the table ``refund_operations``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def listed(self, provider: str, *, keys: Sequence[str], refund_ids: Sequence[str]) -> list[RefundOperation]:
-        """Return our operations with one of these idempotency keys or refund ids."""
+        """Return our operations that have one of these idempotency keys, or one of these refund ids of ``provider``."""
         rows = self._work.run(_SELECT_LISTED, provider=provider, keys=list(keys), refund_ids=list(refund_ids))
         return [operation_of(row) for row in rows]
 
@@ -40,9 +40,9 @@ class Reconciliation:
     def unlisted(
         self, provider: str, *, since: datetime, until: datetime, begun: datetime
     ) -> Iterator[RefundOperation]:
-        """Yield the paid and pending operations that were sent from ``since`` to ``until``.
+        """Yield the paid and pending operations that no call of mark_reconciled() has marked since ``begun``.
 
-        Operations that were marked as reconciled at ``begun`` or later are left out.
+        The first call of such an operation was sent at ``since`` or later, and its last call before ``until``.
         """
         for row in self._work.stream(_SELECT_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

@@ -1,4 +1,4 @@
-"""A pseudo-language without Latin letters. If a text still has Latin letters, Moneyback did not translate the text."""
+"""A pseudo-language without Latin letters. If a page in it contains Latin letters, their text was not translated."""
 
 import re
 from html.parser import HTMLParser
@@ -13,11 +13,11 @@ _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
 _UNTRANSLATABLE = re.compile(
     r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b"
 )
-"""URLs, e-mail addresses, case ids, time zones and the product's name, which are the same in every language."""
+"""Texts that are the same in every language: URLs, e-mail addresses, case ids, time zones and the name "Moneyback"."""
 
 
 class PseudoTranslator(Translator):
-    """Translates into the pseudo-language, and records the sentences that it translates."""
+    """A translator into the pseudo-language. It also records which sentences it translated."""
 
     def __init__(self) -> None:
         self.language = "xx"
@@ -44,14 +44,14 @@ class _Translations(NullTranslations):
 
 
 def untranslated_words(text: str, *facts: str) -> list[str]:
-    """Return the words in Latin letters, except `facts`, URLs, addresses and other untranslatable texts."""
+    """Return the words in Latin letters. Leave out `facts` and texts that are the same in every language."""
     for fact in facts:
         text = text.replace(fact, "")
     return re.findall(r"[A-Za-z]{2,}", _UNTRANSLATABLE.sub("", text))
 
 
 class PageText(HTMLParser):
-    """The text of a page that is displayed or read aloud. Text that is marked as another language is left out."""
+    """The text of a page that a browser displays or a screen reader reads. Text with another `lang` attribute is left out."""
 
     HIDDEN_ELEMENTS: ClassVar = {"script", "style"}
     VOID_ELEMENTS: ClassVar = {"meta", "link", "img", "input", "br", "hr"}

@@ -22,11 +22,11 @@ def _set_up_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
 
 @signals.worker_process_init.connect
 def _discard_inherited_context(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
-    """Make a forked process open its own connections. Two processes on the same socket would read each other's replies."""
+    """Make a forked process open its own connections. If two processes used one socket, each could read the other's replies."""
     worker_context.cache_clear()
 
 
 @signals.worker_process_shutdown.connect
 def _close_call_pool(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
-    """Wait for the running provider calls, so that their results are recorded before the process exits."""
+    """Wait for the running provider calls before the process exits, so that their results are recorded."""
     worker_context().call_pool.close()

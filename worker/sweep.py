@@ -1,6 +1,6 @@
-"""Finds cases, webhook events, support tasks and e-mails that are overdue, and sends them to their queues again.
+"""Finds cases, webhook events, support tasks and e-mails that no worker processed in time, and sends them to their queues again.
 
-A case that its customer did not confirm in time expires.
+If the customer did not confirm a case in time, the sweep ends the case in the state "expired".
 """
 
 import structlog
@@ -14,18 +14,18 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 
 log = structlog.get_logger()
 
-BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one transaction, to keep transactions short
-MAX_BATCHES = 10  # the maximum number in one sweep, because a relay publishes nothing while it sweeps
+BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one batch, so that its transaction is short
+MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay publishes nothing while it sweeps
 
 
 class Sweep:
-    """A sweep of all overdue rows. Several processes may sweep, because a sweep skips rows that another process locked."""
+    """The loop for overdue rows. Several processes can sweep at the same time: each skips the rows that another has locked."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def run_once(self) -> int:
-        """Sweep until nothing is overdue, or for at most ``MAX_BATCHES`` batches. Return the number of overdue rows."""
+        """Sweep until no row is overdue, but at most ``MAX_BATCHES`` batches. Return the number of rows that were overdue."""
         total = 0
         for _ in range(MAX_BATCHES):
             counts = self._sweep_batch()
@@ -42,9 +42,9 @@ class Sweep:
 
 
 def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
-    """Sweep the cases that are in a state for longer than the timeout of the state.
+    """Sweep the cases that are in their state for longer than the timeout of the state.
 
-    A case expires if it waits for its customer's confirmation. Other cases are sent to a queue again.
+    If such a case waits for the customer's confirmation, it expires. Otherwise it is sent to a queue again.
     """
     overdue = work.cases.overdue(BATCH_SIZE)
     unconfirmed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
@@ -65,7 +65,7 @@ def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
-    """Send e-mails, support tasks and webhook events to their queues again if no worker processed them in time."""
+    """Send overdue e-mails, support tasks and webhook events to their queues again."""
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)

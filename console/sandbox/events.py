@@ -11,7 +11,7 @@ from console.sandbox.refunds import Refund
 
 class Event(NamedTuple):
     at: float
-    """The time of the event, in epoch seconds. It may be in the future."""
+    """The time of the event, in epoch seconds. It may be in the future, because later changes are already known."""
     id: str
     type: str
     charge: str
@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 def of_refund(refund: Refund) -> Iterator[Event]:
-    """Yield the event of a new refund, and the event of its later change of status."""
+    """Yield the event for a new refund. If the refund's status will change, also yield the event for this change."""
     yield _event(refund.created, "refund.created", refund.charge, refund.document(refund.status))
     if refund.becomes:
         yield _event(refund.becomes_at, "refund.updated", refund.charge, refund.document(refund.becomes))
@@ -34,18 +34,18 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
-    """Return an event. Its id is a hash, so that reading the journal again gives an event with the same id."""
+    """Return an event. Its id is a hash, so that the event has the same id when the journal is read again."""
     digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
 
 class Outbox:
-    """The events that the receiver has not acknowledged yet."""
+    """The events that are not finished: the receiver has not acknowledged them, and not all attempts have failed."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, Event] = {}
         self.on_event: Callable[[Event], None] = lambda _: None
-        """The function that is called with every new event."""
+        """A function that add() calls with each new event."""
         self._sent = self._failed = 0
 
     def add(self, event: Event) -> None:
@@ -54,7 +54,7 @@ class Outbox:
             self.on_event(event)
 
     def finish(self, event_id: str, *, arrived: bool) -> None:
-        """Remove an event after the receiver acknowledged it, or after the last attempt failed."""
+        """Remove and count an event that the receiver acknowledged, or whose last attempt failed."""
         self.waiting.pop(event_id, None)
         self._sent += arrived
         self._failed += not arrived

@@ -1,4 +1,4 @@
-"""Runs ``moneyback mail``: reads all configured mail sources at the same time in one process."""
+"""Runs ``moneyback mail``. One process reads all configured mail sources at the same time, or receives mail by LMTP or SMTP."""
 
 import asyncio
 import threading
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 def moneyback_addresses(settings: Settings) -> tuple[str, ...]:
-    """Return the addresses that receive requests and the address that sends e-mails, without duplicates."""
+    """Return Moneyback's own addresses: those that receive requests, and the sender of e-mails. No address is there twice."""
     return tuple(dict.fromkeys((*settings.request_mail_addresses, parseaddr(settings.mail_from)[1])))
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Read the configured maildir and IMAP mailbox until ``stop`` is set."""
+    """Read the maildir and the IMAP mailbox, if they are configured, until ``stop`` is set."""
     addresses = moneyback_addresses(settings)
     sender_authenticator = SenderAuthenticator(authserv_id=settings.mail_authserv_id)
     inboxes: list[MaildirInbox | ImapInbox] = []
@@ -59,7 +59,7 @@ def serve_lmtp(
     lmtp: bool,
     ready: Callable[[Any], None] = lambda address: log.info("lmtp_listening", address=str(address)),
 ) -> None:
-    """Receive mail by LMTP, or by SMTP if ``lmtp`` is False, at ``address`` until ``stop`` is set."""
+    """Receive mail at ``address`` until ``stop`` is set. Use LMTP, or SMTP if ``lmtp`` is False."""
     if settings.incoming_mail_dir is None:
         raise MoneybackError(
             "There is no maildir for mails that support must read. Set MONEYBACK_INCOMING_MAIL_DIR to a maildir."

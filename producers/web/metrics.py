@@ -1,4 +1,4 @@
-"""Prometheus metrics, which are read from the database at each scrape."""
+"""Metrics for Prometheus. Each request of Prometheus reads the metrics from the database."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["operations"])
 
 
 class DatabaseCollector(Collector):
-    """A collector that reads the metrics from the database, so that no process needs counters of its own."""
+    """A collector that reads the metrics from the database. So no process must count in its own memory."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

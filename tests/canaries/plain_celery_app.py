@@ -1,4 +1,4 @@
-"""A Celery application without the product's corrections. The canary tests use it to show Celery's faults."""
+"""A Celery application without Moneyback's corrections. The canary tests use it to show that Celery's faults still exist."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NOTES = Path(os.environ["PLAIN_NOTES"])
 
 @app.task(name="note")
 def note(word: str, seconds: float = 0) -> None:
-    """Write a word to the notes file, then wait."""
+    """Write a word to the file NOTES, then wait ``seconds``."""
     with NOTES.open("a") as notes:
         notes.write(f"{word}\n")
     time.sleep(seconds)
@@ -29,7 +29,7 @@ def note(word: str, seconds: float = 0) -> None:
 
 @app.task(name="close_everything")
 def close_everything(word: str, seconds: float) -> None:
-    """Close all files and then wait, like a process that takes a long time to end."""
+    """Write a word, close all files, and wait. So the process looks like one that has begun to exit but takes long."""
     note(word)
     os.closerange(3, 1024)
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Calls the sandbox provider without a proxy, for example to check which charges were refunded."""
+"""Calls the sandbox, which is the payment provider, without a proxy. A test can so read which charges were refunded."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ class _UnixConnection(HTTPConnection):
 
 
 def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """Send a request to the sandbox provider, and return the JSON of its response. Raise OSError if the response is not JSON."""
+    """Send a request to the sandbox, and return the JSON of the response. Raise OSError if the response is not JSON."""
     connection = _UnixConnection(sandbox)
     try:
         connection.request(method, path, json.dumps(body) if body else None)
@@ -35,7 +35,7 @@ def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = No
 
 
 def refunds(sandbox: Path) -> list[dict[str, Any]]:
-    """Return every refund, oldest first."""
+    """Return all refunds of the sandbox, the oldest first."""
     listed: list[dict[str, Any]] = []
     has_more = True
     while has_more:
@@ -46,10 +46,10 @@ def refunds(sandbox: Path) -> list[dict[str, Any]]:
 
 
 def _page(sandbox: Path, after: str | None) -> dict[str, Any]:
-    """Return one page of refunds. Retry the call, because the sandbox also answers this call with random faults."""
+    """Return one page of refunds. Retry a failed call, because the sandbox makes random faults in this call, too."""
     for _ in range(20):
         with suppress(OSError):
             page = call(sandbox, "GET", f"/v1/refunds?limit=1000{f'&starting_after={after}' if after else ''}")
             if "data" in page:
                 return page
-    raise OSError("The sandbox does not list its refunds.")
+    raise OSError("The sandbox did not list its refunds in 20 calls.")

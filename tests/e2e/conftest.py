@@ -1,8 +1,8 @@
-"""Fixtures of the browser tests: a browser, the site, and a check after each test that the pages of the test had no fault.
+"""Fixtures of the browser tests: a browser, the site, and a check after each test that no page had a fault.
 
-Playwright's event loop runs in the thread of the tests. While this loop runs, no other test can start an event loop.
-Therefore each file of tests opens and closes its own browser. Playwright's pytest plugin is not used, because it would keep one
-browser open for the whole run.
+Playwright's event loop runs in the thread of the tests. While a browser is open, no other test can start an event loop.
+Therefore each test file opens a browser and closes it at the end. Playwright's pytest plugin is not used, because the plugin
+would keep one browser open until all tests have ended.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(servers: Servers, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Yield the site, which runs without a worker and a relay."""
+    """Yield the site. No worker and no relay run with it."""
     with run_site(servers, sandbox_url, tmp_path_factory.mktemp("site")) as site:
         yield site
 
@@ -42,7 +42,7 @@ def backend(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ba
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Yield a function that opens an empty page with the given browser options. Any fault of a page fails the test."""
+    """Yield a function that opens an empty page with the given browser options. If a page has a fault, the test fails."""
     monitors: list[PageMonitor] = []
 
     def open_page(**options: Any) -> Page:

@@ -1,4 +1,4 @@
-"""After the broker loses its data, support tasks that a helpdesk may not have read are published again."""
+"""Tests of broker loss: if the broker loses its data, Moneyback publishes the open support tasks again."""
 
 import threading
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def broker(connection: Connection) -> redis.Redis:
 
 
 def create_support_cases(records: Records, number: int) -> list[UUID]:
-    """Create cases that are with support."""
+    """Create cases in the state "with_support"."""
     purchases = [a_recent_purchase() for _ in range(number)]
     store_seller_and_purchases(records, *purchases)
     case_ids = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
@@ -107,18 +107,18 @@ def running_relay(settings: Settings, records: Records) -> Iterator[None]:
         thread.join()
 
 
-def test_no_task_is_published_again_to_a_broker_with_the_marker(
+def test_support_tasks_are_published_again_only_if_the_broker_has_no_marker(
     records: Records, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
     publish(context, create_support_cases(records, 1))
     detector = BrokerLossDetector(records)
-    assert detector.run_once(connection) == 1, "The new broker has no marker yet."
+    assert detector.run_once(connection) == 1, "The broker has no marker yet, so the support task is published again."
     assert detector.run_once(connection) == 0
     assert broker.keys(f"{MARKER_KEY}*") == [MARKER_KEY.encode()]
 
 
 class RecordsWithBrokerLoss(Records):
-    """Records that delete all data of the broker after each transaction."""
+    """A Records object that deletes all data of the broker after each transaction."""
 
     def __init__(self, records: Records, broker: redis.Redis) -> None:
         super().__init__(records.engine, records.timers)

@@ -1,4 +1,4 @@
-"""Tests every page for customers in a pseudo-language. If a page did not look a text up in the catalogues, it stays English."""
+"""Tests every page for customers in a pseudo-language. A text that a page did not look up in the catalogues stays English."""
 
 import re
 from collections.abc import Iterator
@@ -69,21 +69,21 @@ def _pseudo_language(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _catalogues_contain_all_sentences() -> Iterator[None]:
-    """After all tests, check that the catalogues contain every sentence that a page looked up."""
+    """After all tests of this file, check that the catalogues contain every sentence that a page looked up."""
     yield
     looked_up = {sentence for sentence in PSEUDO_TRANSLATOR.looked_up if re.search("[a-z] ?[a-z]", sentence)}
     assert looked_up - set(collect_sentences()) == set()
 
 
 def assert_translated(answer: httpx.Response, *facts: str) -> None:
-    """Check that a page has no English word except `facts`, such as a search query."""
+    """Check that a page has no word in Latin letters, except the words in `facts`, such as a search query."""
     assert answer.headers["content-language"] == "xx", answer.status_code
     assert untranslated_words(PageText(answer.text).text, *facts) == []
 
 
 @pytest.fixture
 def cyrillic_site(site: Site) -> Site:
-    """Return the site with a second seller whose name is in Cyrillic letters."""
+    """Return the site after a second seller was added. The name of this seller is in Cyrillic letters."""
     seller = a_seller(id="babbage", name="Бэббидж", support_email="help@babbage.example")
     store_seller_and_purchases(site.records, seller=seller, policy=a_policy(seller_id="babbage"))
     return site
@@ -140,7 +140,7 @@ def test_the_pages_of_a_case_are_translated(state: State, cyrillic_site: Site) -
                 assert_translated(answer)
 
 
-def test_every_reason_is_translated(cyrillic_site: Site) -> None:
+def test_every_reason_on_the_status_page_is_translated(cyrillic_site: Site) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
     case = a_case(
         cyrillic_site.records, State.WITH_SUPPORT, purchase=a_cyrillic_purchase(), evidence={"reasons": reasons}

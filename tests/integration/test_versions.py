@@ -1,7 +1,7 @@
-"""Tests of two releases in parallel: an older and a newer worker use a database that a later release has migrated.
+"""Tests of workers of two releases that run at the same time, with a database that was migrated for a third, later release.
 
-No version was released before this version. Therefore, the older worker is a worker of this version that lacks one queue. The
-migration of the later release adds a column and a table.
+There is no earlier release yet. Therefore, the older worker is a worker of this version that does not read one of the queues.
+The migration for the later release adds a column and a table.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.services import ChildProcess, create_settings, environment, eventuall
 LATER_MIGRATION = (
     "alter table cases add column later text not null default ''; create table later_table (id bigint primary key)"
 )
-"""A migration that changes and removes nothing, so workers of an earlier release can continue."""
+"""A migration that only adds a column and a table, so that workers of an earlier release can continue."""
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def records(settings: Settings) -> Iterator[Records]:
 
 
 class OlderWorker(ChildProcess):
-    """A worker of an earlier release."""
+    """A worker that simulates an earlier release: it does not read the queue of inquiry e-mails."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:  # starts Celery, and not the program of ChildProcess
+    def __init__(self, settings: Settings, folder: Path) -> None:  # starts Celery instead of `moneyback worker`
         self.name, self.log = "older", folder / "older.log"
         queues = ",".join(queue for queue in WORK_QUEUES if queue != InquiryEmailsDue.queue)
         options = ["worker", "-c", "1", "-Q", queues, "-n", "older"]
@@ -88,7 +88,7 @@ def is_sent(records: Records, email: UUID) -> bool:
 def test_a_rollback_to_an_older_worker_loses_no_case(
     settings: Settings, records: Records, start: Callable[..., ChildProcess], older_worker: ChildProcess
 ) -> None:
-    """Messages of a new queue wait for a worker that knows the queue. Older workers neither take nor discard them."""
+    """Only newer workers read the queue of inquiry e-mails. While only the older worker runs, a message waits in this queue."""
     start("relay", "relay")
     eventually(lambda: "ready" in older_worker.read_log())
     newer = newer_worker(start)

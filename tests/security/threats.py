@@ -72,7 +72,7 @@ THREATS = (
             f"{RATE_LIMITS}test_spellings_of_one_reference_are_counted_together",
             f"{RATE_LIMITS}test_all_forms_of_a_network_are_counted_together",
             f"{RATE_LIMITS}test_a_rate_limit_does_not_reveal_which_purchases_exist",
-            "unit/test_client_network.py::test_headers_of_unknown_proxies_are_ignored",
+            "unit/test_client_network.py::test_the_headers_of_a_proxy_that_is_not_trusted_are_ignored",
         ),
     ),
     Threat(

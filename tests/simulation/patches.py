@@ -1,4 +1,4 @@
-"""Replaces the product's clock, broker connection, e-mails and random ids while a simulated world runs."""
+"""Replaces Moneyback's clock, broker connection, e-mail texts and random ids while a simulated world runs."""
 
 import logging
 import random
@@ -22,10 +22,10 @@ from worker.webhook_events import processing
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """Patch the product's modules for one world.
+    """Patch Moneyback's modules for one world.
 
-    The log is turned off, because it would have millions of lines. Sweeps that would find no work are omitted. The world
-    determines the maximum number of attempts for a webhook event.
+    Also turn off the log, because it would have millions of lines, and omit sweeps that would find nothing overdue. Use the
+    world's maximum number of attempts to process a webhook event.
     """
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -1,4 +1,4 @@
-"""The network of a client. The headers of a proxy are used only if a setting names the proxy's network."""
+"""Tests of client_network(). It reads a proxy's headers only if the setting `trusted_proxies` contains the proxy's network."""
 
 import pytest
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ def test_an_address_is_reduced_to_its_network(client: str | None, network: str) 
     assert client_network(a_request_from(client), ()) == network
 
 
-def test_headers_of_unknown_proxies_are_ignored() -> None:
+def test_the_headers_of_a_proxy_that_is_not_trusted_are_ignored() -> None:
     spoofed = ("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")
     assert client_network(a_request_from("192.0.2.7", *spoofed), ()) == "192.0.2.0/24"
     assert client_network(a_request_from("192.0.2.7", *spoofed), TRUSTED) == "192.0.2.0/24"
@@ -52,14 +52,14 @@ def test_headers_of_unknown_proxies_are_ignored() -> None:
         [("forwarded", 'host=a;for=192.0.2.7, for="[fd00::1]:80"')],
     ],
 )
-def test_the_nearest_hop_that_is_not_a_trusted_proxy_counts(headers: list[tuple[str, str]]) -> None:
+def test_the_client_is_the_nearest_address_that_is_not_a_trusted_proxy(headers: list[tuple[str, str]]) -> None:
     assert client_network(a_request_from(PROXY, *headers), TRUSTED) == "192.0.2.0/24"
 
 
 @pytest.mark.parametrize(
     "header", ["", "unknown", "_hidden", "192.0.2.7, garbage", "192.0.2.7, ", "192.0.2.7,999.1.1.1"]
 )
-def test_if_the_nearest_hop_is_unreadable_the_network_of_the_proxy_counts(header: str) -> None:
+def test_if_the_nearest_address_is_unreadable_the_proxy_is_the_client(header: str) -> None:
     assert client_network(a_request_from(PROXY, ("x-forwarded-for", header)), TRUSTED) == "10.1.2.0/24"
 
 
@@ -69,11 +69,11 @@ def test_an_ipv6_address_is_read_with_and_without_its_port() -> None:
     assert client_network(a_request_from(PROXY, ("forwarded", 'for="[2001:db8::1]:443"')), TRUSTED) == "2001:db8::/56"
 
 
-def test_if_every_hop_is_a_trusted_proxy_the_farthest_hop_counts() -> None:
+def test_if_every_address_is_a_trusted_proxy_the_farthest_address_is_the_client() -> None:
     assert client_network(a_request_from(PROXY, ("x-forwarded-for", "10.7.7.7, 10.8.8.8")), TRUSTED) == "10.7.7.0/24"
 
 
-def test_settings_refuse_a_proxy_that_is_not_a_network() -> None:
+def test_the_setting_trusted_proxies_refuses_a_value_that_is_not_a_network() -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(
             {"database_url": "x", "broker_url": "x", "secret_key": "x" * 32, "trusted_proxies": "10.0.0.1/8"}

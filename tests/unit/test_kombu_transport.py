@@ -1,4 +1,4 @@
-"""Unreadable messages on a queue are wrapped in an envelope, because kombu parses envelopes outside its error handlers."""
+"""Tests of envelope(). It puts bytes that kombu cannot parse into a valid envelope, because kombu does not handle the error."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ VALID_ENVELOPE = {"body": "e30=", "properties": {"delivery_tag": "1", "body_enco
 
 
 def body_of(raw: bytes) -> bytes:
-    """Return the body of the envelope, as a consumer reads it."""
+    """Return the body that a consumer reads from the envelope of these bytes."""
     parsed = json.loads(envelope(raw))
     assert parsed["properties"]["body_encoding"] == "base64"
     return base64.b64decode(parsed["body"])
@@ -48,7 +48,7 @@ def test_bytes_that_kombu_cannot_parse_become_the_body_of_an_envelope(raw: bytes
 
 
 class OneResponse:
-    """A connection to a broker with one fixed response."""
+    """A connection to a broker that always returns the same response."""
 
     def __init__(self, response: Any) -> None:
         self._response = response

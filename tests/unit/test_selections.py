@@ -1,4 +1,4 @@
-"""Every test runs in `make test` or in `make test-slow`, and `make quick` runs a part of `make test`."""
+"""Tests of the Makefile: `make test` and `make test-slow` together run every test. `make quick` runs a part of `make test`."""
 
 import re
 import tomllib
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 NO_PATHS: list[str] = []
-"""Without paths, pytest collects all of `testpaths`."""
+"""If pytest gets no paths, it collects the tests in all folders of its setting `testpaths`."""
 
 
 def selection(target: str) -> tuple[str, list[str]]:
@@ -36,5 +36,5 @@ def test_no_pytest_setting_excludes_a_test() -> None:
     assert "--strict-markers" in options["addopts"]
 
 
-def test_the_pipeline_runs_both_selections() -> None:
+def test_the_pipeline_runs_make_test_and_make_test_slow() -> None:
     assert "for target in check test test-slow; do" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

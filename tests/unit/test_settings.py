@@ -1,4 +1,4 @@
-"""Settings come from the environment, and secrets also from files. Tracebacks in the log contain no local variables."""
+"""Tests of the settings, which come from environment variables and files, and of tracebacks in the log."""
 
 import json
 import logging
@@ -32,7 +32,9 @@ def test_a_secret_can_be_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert Settings.model_validate({}).database_url.get_secret_value() == "postgresql://from-a-file/moneyback"
 
 
-def test_a_variable_is_preferred_to_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_if_a_setting_has_a_variable_and_a_file_the_variable_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "url"
     file.write_text("postgresql://from-a-file/moneyback")
     monkeypatch.setenv("MONEYBACK_DATABASE_URL_FILE", str(file))
@@ -72,7 +74,7 @@ def test_the_supported_brokers_are_accepted(monkeypatch: pytest.MonkeyPatch, url
     assert Settings().broker_url.get_secret_value() == url
 
 
-def test_the_repr_shows_no_secret() -> None:
+def test_the_repr_of_the_settings_does_not_contain_the_secret_key() -> None:
     assert "thirty-two" not in repr(Settings())
 
 
@@ -98,7 +100,7 @@ def test_a_short_secret_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         {"resend_after_seconds": 0},
     ],
 )
-def test_timers_in_the_wrong_order_or_not_positive_are_refused(wrong: dict[str, float]) -> None:
+def test_timers_that_contradict_each_other_or_are_zero_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Timers.model_validate(wrong)
 

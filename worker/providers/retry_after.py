@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-MAX_SECONDS = 86_400.0  # more than a day is a mistake of the provider
+MAX_SECONDS = 86_400.0  # the maximum that is returned; a header with more than a day is a mistake of the provider
 
 
 def retry_after(text: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds until the next call is allowed. The header has a number or a date. For any other text return None.
+    """Return the seconds until the next call is allowed. If the header is missing, or is not a number or a date, return None.
 
-    ``now`` is the current time, for tests.
+    Only tests give ``now``, the current time.
     """
     text = (text or "").strip()
     if text.isascii() and text.isdecimal():

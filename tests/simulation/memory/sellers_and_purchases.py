@@ -1,6 +1,6 @@
-"""Answers Moneyback's SQL statements about sellers, purchases and the inputs of a decision.
+"""Simulates PostgreSQL for Moneyback's SQL statements about sellers, purchases and the inputs of a decision.
 
-The answers come from the tables in memory.
+The function with the decorator ``@answers(STATEMENT)`` returns the rows of STATEMENT from the tables in memory.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,13 +21,13 @@ _SELLER_COLUMNS = (
 
 
 class CaseAndPurchase(tuple[Any, ...]):
-    """A row with the id of a case and the columns of a purchase."""
+    """A row: the id of a case, then the columns of the purchase of this case."""
 
     __slots__ = ()
 
     @property
     def case_id(self) -> UUID:
-        """The id of the case, from the first column."""
+        """The first column."""
         case_id: UUID = self[0]
         return case_id
 
@@ -39,13 +39,13 @@ class InputRow(tuple[Any, ...]):
 
     @property
     def open_case_id(self) -> UUID | None:
-        """The id of the open case about the purchase, from the column before the last one."""
+        """The id of the open case about the purchase. It is the column before the last column."""
         open_case_id: UUID | None = self[-2]
         return open_case_id
 
     @property
     def refunds(self) -> list[datetime]:
-        """The times of the customer's earlier refunds, from the last column."""
+        """The times of the customer's earlier refunds. They are the last column."""
         refunds: list[datetime] = self[-1]
         return refunds
 

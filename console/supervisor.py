@@ -18,10 +18,8 @@ from console.servers.subprocesses import launch, tail
 __all__ = ["Service", "ServiceError", "Stopped", "Supervisor", "stop_on_signals"]
 
 POLL_INTERVAL = 0.05  # seconds between two checks of the services
-FIRST_PAUSE, MAX_PAUSE = (
-    0.5,
-    10.0,
-)  # seconds; the first and the longest pause before a restart; each crash doubles the pause
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0
+"""Seconds before a crashed service is restarted. Each crash doubles the pause, up to MAX_PAUSE."""
 STEADY = 30.0  # seconds; if a service ran longer than this before a crash, the next pause is FIRST_PAUSE
 
 
@@ -44,7 +42,7 @@ class _Run:
         self.service = service
         self.log = log
         self.crashes = 0
-        self.crashes_before_ready = 0  # the number of crashes when the service was last ready
+        self.crashes_before_ready = 0  # the value of `crashes` when the service was last ready
         self.pause = FIRST_PAUSE
         self.start()
 
@@ -55,7 +53,7 @@ class _Run:
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Return whether the process has ended. Do not reap the process, because reap() can kill its group only before that."""
+        """Return whether the process has ended. Do not reap the process: reap() first kills the other processes of its group."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):

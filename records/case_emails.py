@@ -127,7 +127,7 @@ class CaseEmails:
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the address key of each case. Also count the "not found" e-mails to each address key in the last ``seconds``."""
+        """Return the e-mail key of each case. Also count the "not found" e-mails of each e-mail key in the last ``seconds``."""
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 

@@ -13,7 +13,7 @@ class LeasedQueue:
 
     table: str
     key: Mapping[str, str]
-    """The key columns and their types. The parameter for the column ``id`` is the array ``ids``, and so on."""
+    """The key columns and their types. A statement has an array parameter for each key column, such as ``ids`` for ``id``."""
     done_at: str
     queue: str
     """The name of the queue in the broker. A message contains ids. The worker that receives the message claims the rows."""
@@ -42,7 +42,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that ends the claims on rows in ``seconds`` from now. It does not change rows that are done."""
+        """Return the statement that ends the claims on rows ``seconds`` from now. It does not change rows that are done."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"

@@ -84,7 +84,7 @@ class Outbox:
             self.wake()
 
     def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """Store that messages are due, except those already in the outbox. Each item is (message, bulk, seller id, item id)."""
+        """Store those messages that are not in the outbox yet. Each item is (message, bulk, seller id, item id)."""
         if messages:
             self._work.run(
                 _INSERT_IF_ABSENT,

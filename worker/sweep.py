@@ -19,7 +19,7 @@ MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay 
 
 
 class Sweep:
-    """The loop for overdue rows. Several processes can sweep at the same time: each skips the rows that another has locked."""
+    """A sweep of all overdue rows. Several processes can sweep at the same time: each skips rows that another has locked."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

@@ -155,9 +155,7 @@ class Installation:
 def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
     """Yield a running installation in a temporary data directory. If the block raises an error, keep the directory."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
-    folder.chmod(
-        0o711
-    )  # if root runs the test, the servers run as another user, and this user needs access to the folder
+    folder.chmod(0o711)  # if root runs the test, the servers run as another user, who must have access
     data_dir = DataDir(folder / "c")
     try:
         with _started(data_dir, timers, sandbox) as installation:

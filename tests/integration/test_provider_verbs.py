@@ -60,7 +60,7 @@ TEST_ACCOUNTS: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """Yield a sandbox that only one test uses."""
+    """Yield a sandbox process for one test."""
     with sandbox_in(tmp_path / "sandbox") as process:
         yield process
 
@@ -80,7 +80,7 @@ def json_output(run: subprocess.CompletedProcess[str]) -> Any:
 
 
 def variables(name: str, values: dict[str, str]) -> dict[str, str]:
-    """Return the environment variables of an account's settings."""
+    """Return the environment variables with these settings of a provider account."""
     return {f"MONEYBACK_{name.upper()}_{setting.upper()}": value for setting, value in values.items()}
 
 
@@ -340,7 +340,7 @@ def test_log_lines_are_not_part_of_the_json_output(settings: Settings) -> None:
     assert "provider_rate_limit_store_unavailable" in run.stderr
 
 
-# doctor, and errors about missing settings
+# doctor, errors about missing settings, and help texts
 
 
 @pytest.mark.parametrize(
@@ -363,11 +363,11 @@ def test_the_doctor_names_a_missing_webhook_secret(
 
 
 @pytest.mark.parametrize("name", ["sandbox", "braintree"])
-def test_some_providers_verify_webhooks_without_a_separate_secret(name: str) -> None:
+def test_the_sandbox_and_braintree_verify_webhooks_without_a_separate_secret(name: str) -> None:
     assert PROVIDERS[name].can_verify_webhooks(account(name, TEST_ACCOUNTS[name]))
 
 
-def test_a_missing_setting_is_named_by_its_environment_variable(settings: Settings) -> None:
+def test_the_error_for_a_missing_setting_names_its_environment_variable(settings: Settings) -> None:
     run = moneyback(settings, "doctor", MONEYBACK_PROVIDERS="stripe")
     assert run.returncode == 2
     assert "MONEYBACK_STRIPE_API_KEY" in run.stderr

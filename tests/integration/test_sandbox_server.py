@@ -124,7 +124,7 @@ def test_a_used_key_with_another_amount_is_a_conflict(process: SandboxProcess) -
     assert (response.status, response.json()["error"]["code"]) == (409, "idempotency_key_reuse")
 
 
-def test_the_error_for_a_second_refund_contains_the_id_of_the_first(process: SandboxProcess) -> None:
+def test_the_error_for_a_second_refund_contains_the_id_of_the_first_refund(process: SandboxProcess) -> None:
     first = refund(process, "ok_twice").json()
     response = refund(process, "ok_twice", key="another")
     assert response.status == 400
@@ -138,7 +138,7 @@ def test_a_429_response_has_a_retry_after_header(process: SandboxProcess) -> Non
     assert responses[0].headers["Retry-After"] == "1"
 
 
-def test_a_hanging_call_ends_after_the_hold_time(process: SandboxProcess) -> None:
+def test_the_first_call_for_a_hang_charge_gets_a_504_response(process: SandboxProcess) -> None:
     assert refund(process, "hang_bounded").status == 504
     assert refund(process, "hang_bounded").status == 200
 
@@ -148,7 +148,7 @@ def test_a_charge_with_an_unknown_prefix_is_refunded_normally(process: SandboxPr
     assert refund(process, "wordless").json()["status"] == "succeeded"
 
 
-def test_refunds_are_found_by_key_charge_and_id(process: SandboxProcess) -> None:
+def test_a_refund_is_found_by_its_key_charge_or_id(process: SandboxProcess) -> None:
     refund_json = refund(process, "ok_find", key="the key & more").json()
     assert send(process, "GET", "/v1/refunds?key=the+key+%26+more").json() == {"data": [refund_json]}
     assert send(process, "GET", "/v1/refunds?charge=ok_find").json() == {"data": [refund_json]}
@@ -157,7 +157,7 @@ def test_refunds_are_found_by_key_charge_and_id(process: SandboxProcess) -> None
     assert send(process, "GET", f"/v1/refunds/{refund_json['id']}").json() == refund_json
 
 
-def test_all_refunds_can_be_paged_through(process: SandboxProcess) -> None:
+def test_the_pages_of_the_list_contain_all_refunds(process: SandboxProcess) -> None:
     refunds = [refund(process, f"ok_page{number}").json() for number in range(5)]
     listed: list[dict[str, Any]] = []
     page: dict[str, Any] = {"has_more": True}
@@ -305,7 +305,7 @@ def test_a_restart_between_two_calls_does_not_change_the_later_responses(tmp_pat
         assert process.summary()["duplicates"] == 0
 
 
-def test_a_killed_sandbox_keeps_every_refund_that_it_confirmed(tmp_path: Path) -> None:
+def test_after_a_kill_and_a_restart_every_confirmed_refund_still_exists(tmp_path: Path) -> None:
     paid_by_key: dict[str, Paid] = {}
     enough_paid = Event()
 
@@ -355,7 +355,7 @@ def _with_status(process: SandboxProcess, charge: str, status: str) -> dict[str,
 # The journal
 
 
-def test_an_incomplete_last_line_of_the_journal_is_ignored(tmp_path: Path) -> None:
+def test_the_sandbox_ignores_an_incomplete_last_line_of_the_journal(tmp_path: Path) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
         ledger.refund(a_request("ok_1", "1"))
         complete_size = (tmp_path / JOURNAL).stat().st_size
@@ -380,7 +380,7 @@ def test_an_incomplete_last_line_of_the_journal_is_ignored(tmp_path: Path) -> No
         '{"kind":"made","refund":[1,2,3,4,5,6,7,8,9,10],"webhook":false}',
     ],
 )
-def test_a_damaged_line_inside_the_journal_is_an_error(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_line_before_the_last_line_of_the_journal_is_an_error(tmp_path: Path, damage: str) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
         ledger.refund(a_request())
     valid_lines = (tmp_path / JOURNAL).read_text()
@@ -472,7 +472,7 @@ REQUESTS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(requests=st.lists(REQUESTS | st.just("restart"), max_size=30), capped=st.booleans())
-def test_no_key_pays_twice_and_a_capped_ledger_pays_no_charge_twice(
+def test_a_key_makes_one_refund_and_a_capped_ledger_refunds_a_charge_once(
     tmp_path_factory: pytest.TempPathFactory, requests: list[RefundRequest | str], capped: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("ledger")
@@ -588,7 +588,7 @@ def test_a_dispute_with_a_body_that_is_too_large_is_refused(process: SandboxProc
     assert send(process, "POST", "/v1/disputes/dp_1", b" " * 65_537).status == 413
 
 
-def test_a_killed_sandbox_keeps_its_disputes(tmp_path: Path) -> None:
+def test_after_a_kill_and_a_restart_the_disputes_still_exist(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         dispute(process, "ok_lost", "lost")
         dispute(process, "ok_open")

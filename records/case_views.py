@@ -41,7 +41,7 @@ select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
   from cases c join refund_operations o on o.case_id = c.id and o.status = 'paid'
  where c.state = 'refunded' order by c.received_at desc limit :limit
 """
-"""For each of the newest refunded cases: the milliseconds from its receipt until its refund was recorded as paid."""
+"""For the newest refunded cases: the milliseconds from the receipt of the request until its refund was recorded as paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ class CaseViews:
         return {row.state: row.cases for row in self._work.run(_COUNT_BY_STATE)}
 
     def latencies(self, limit: int) -> list[float]:
-        """Return the milliseconds from receipt to recorded refund, for at most ``limit`` of the newest refunded cases."""
+        """Return, for each of the newest ``limit`` refunded cases, the milliseconds from its request to its recorded refund."""
         return [float(row.ms) for row in self._work.run(_SELECT_LATENCIES, limit=limit)]
 
 

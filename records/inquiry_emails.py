@@ -233,7 +233,7 @@ def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address:
     """Return the purchases with this address. If there are none, return the purchases with the first purchase's address.
 
     Two addresses have the same e-mail key if they differ only in ``ß`` and ``ss``. So ``purchases`` can contain both addresses,
-    but they can belong to two customers. An e-mail shows only the purchases of one address.
+    and these can belong to two customers. An e-mail shows only the purchases of one address.
     """
     mailboxes = {purchase.email.lower() for purchase in purchases}
     first_mailbox = next((purchase.email.lower() for purchase in purchases), None)

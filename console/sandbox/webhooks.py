@@ -81,7 +81,7 @@ class WebhookSender:
         self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)
 
     async def run(self) -> None:
-        """Send events until the task is cancelled. After a restart, unfinished events again get ten attempts."""
+        """Send events until the task is cancelled. After a restart, an unfinished event gets ten attempts again."""
         outbox = self._ledger.store.outbox
         events: asyncio.Queue[Event] = asyncio.Queue()
         outbox.on_event = events.put_nowait

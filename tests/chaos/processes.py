@@ -191,7 +191,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             web_port=free_port(),
         )
         for proxy in installation.proxies.values():
-            # A proxy sends each frame as one packet. Without TCP_NODELAY, it waits until the packet before is acknowledged.
+            # A proxy sends each frame as one packet. Without TCP_NODELAY, each packet waits for the last acknowledgement.
             proxy._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:

@@ -121,7 +121,7 @@ class Backend:
 
 @contextmanager
 def run_site(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[Site]:
-    """Run the web server with its own database, on a free port. The links in the e-mails contain this port."""
+    """Run the web server with a new database, on a free port. The links in the e-mails contain this port."""
     with fresh_database(servers) as database, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -61,12 +61,8 @@ def home() -> Iterator[Path]:
         yield Path(folder) / "h"
 
 
-_MAKE_VARIABLES = {
-    "MAKEFLAGS",
-    "MFLAGS",
-    "MAKELEVEL",
-    "MAKEOVERRIDES",
-}  # the make that runs the tests sets these variables
+_MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+"""The variables that are set because make runs the tests."""
 
 
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:

@@ -100,7 +100,7 @@ class Adapter:
         return self._provider.charges[charge].deciding_dispute
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Return a page of the provider's refunds."""
+        """Return one page of the list of the provider's refunds."""
         self._preempt("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")

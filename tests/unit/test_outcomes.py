@@ -1,4 +1,4 @@
-"""Tests of decide(), which decides what happens to a case after a result of a provider. Each row of TABLE is one test."""
+"""Tests of decide(): it decides what happens to a case after a provider's result. Each row of TABLE is one test."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -28,7 +28,8 @@ class MollieWebhookParser:
     """A parser of classic webhooks if no secret is configured. Otherwise, a parser of signed ("next-generation") webhooks.
 
     A classic webhook needs no signature, because it only makes a worker look the payment up. A signed webhook contains no signed
-    time, so an old webhook is also accepted. If Mollie sends an event again, for at most a day, its event id stays the same.
+    time, so an old webhook is also accepted. If Mollie sends an event again, which it does for at most
+    a day, the event id is the same.
     """
 
     answer = b""

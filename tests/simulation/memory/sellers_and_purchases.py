@@ -21,13 +21,13 @@ _SELLER_COLUMNS = (
 
 
 class CaseAndPurchase(tuple[Any, ...]):
-    """A row: the id of a case, then the columns of the purchase of this case."""
+    """A row: the id of a case, then the columns of a purchase."""
 
     __slots__ = ()
 
     @property
     def case_id(self) -> UUID:
-        """The first column."""
+        """The id of the case. It is the first column."""
         case_id: UUID = self[0]
         return case_id
 

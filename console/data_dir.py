@@ -19,7 +19,7 @@ from console.servers.subprocesses import working_in
 
 MAX_SOCKET_PATH = 103  # the maximum length of a socket's path in bytes: Linux allows 107, macOS only 103
 LONGEST_SOCKET = "run/.s.PGSQL.5432"
-DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and a reboot keeps its files; create() refuses another user's folder
+DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - a short path whose files survive a reboot; create() refuses a folder of another user
 
 
 def _secret() -> str:

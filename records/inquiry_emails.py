@@ -1,7 +1,7 @@
 """Store inquiry e-mails: e-mails that belong to no case, such as an e-mail with a purchase lookup link.
 
-A row records whether the e-mail was claimed and sent, and whether the customer opened its link. A worker looks the purchases
-up, not the web server. Therefore the response time of the web server does not reveal whether an address has purchases.
+A row records whether the e-mail was claimed and sent, and whether the customer opened its link. The worker,
+and not the web server, looks up the purchases. Therefore the response time does not reveal whether an address has purchases.
 """
 
 from collections import Counter
@@ -90,7 +90,7 @@ class InquiryEmail:
     id: UUID
     kind: InquiryEmailKind
     to: str
-    """The address of the purchases. If no purchase was found: the address in the customer's form, or the sender of the mail."""
+    """The e-mail address of the purchases. Without purchases: the address from the form, or the sender of the mail."""
     locale: str
     thread: str | None
     """The Message-ID of the customer's mail. None if the customer used a form."""
@@ -105,7 +105,7 @@ class InquiryLink(NamedTuple):
 
 
 class InquiryEmails:
-    """The table ``inquiry_emails``. The table does not contain the link in the e-mail."""
+    """The table ``inquiry_emails``. The link in an e-mail is not stored, so that readers of the table cannot open it."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -174,7 +174,7 @@ class InquiryEmails:
         return above_limit
 
     def _store_purchases(self, emails: Sequence[InquiryEmail]) -> None:
-        """Store which purchases were found. The page that the link opens shows these purchases later."""
+        """Store which purchases were found. Later, the page behind the link shows these purchases."""
         if emails:
             pairs = [(email.id, purchase.id) for email in emails for purchase in email.purchases]
             self._work.run(
@@ -230,7 +230,7 @@ def _inquiry_email(row: Row[*tuple[Any, ...]], matches: Sequence[PurchaseWithDet
 
 
 def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address: str) -> list[PurchaseWithDetails]:
-    """Return the purchases with this address. If there are none, return the purchases with the first purchase's address.
+    """Return the purchases with this address. If none has it, return the purchases that share the address of the first purchase.
 
     Two addresses have the same e-mail key if they differ only in ``ß`` and ``ss``. So ``purchases`` can contain both addresses,
     and these can belong to two customers. An e-mail shows only the purchases of one address.

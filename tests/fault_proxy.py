@@ -88,8 +88,8 @@ class Proxy:
     def lose(self, *, request: bytes, response: bytes | None = None) -> Loss:
         """Drop the next request that contains ``request``.
 
-        If ``response`` is given, no request is dropped. Instead, drop the next response that contains ``response`` and whose
-        request contains ``request``.
+        If ``response`` is given, forward all requests. Drop the first response with the bytes ``response`` to a request with
+        the bytes ``request``.
         """
         loss = Loss(request, response)
         self._losses.append(loss)

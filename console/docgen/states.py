@@ -37,7 +37,7 @@ _SETS = {
     "worker states: a worker must act next; for an overdue case, the sweep publishes a message": WORKER_STATES,
     "waiting states: the customer or support must act next": WAITING_STATES,
     "final states: no further action is needed": FINAL_STATES,
-    "open states: a second request for the same purchase is a duplicate": OPEN_STATES,
+    "open states: while a case is in such a state, another request for its purchase is a duplicate": OPEN_STATES,
 }
 
 

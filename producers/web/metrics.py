@@ -19,7 +19,7 @@ router = APIRouter(tags=["operations"])
 
 
 class DatabaseCollector(Collector):
-    """A collector that reads the metrics from the database. So no process must count in its own memory."""
+    """A collector that reads the metrics from the database, so that processes need no counters in memory."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

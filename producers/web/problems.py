@@ -22,7 +22,7 @@ _KEY_RETRY_AFTER: Final = "1"  # seconds; the first request with the key is usua
 
 
 class ProblemCode(DescribedEnum):
-    """The codes of problem documents. The cause of a code says what happened. The remedy says what the client must do."""
+    """The codes of problem documents. ``cause`` says what happened, and ``remedy`` says what the client must do."""
 
     status: int
     heading: str  # the title of the problem document; str has a method title(), so this attribute has another name
@@ -97,7 +97,7 @@ class ProblemCode(DescribedEnum):
         "idempotency_key_in_use",
         409,
         "Idempotency key in use",
-        "A request with this Idempotency-Key is still being accepted.",
+        "An earlier request with this Idempotency-Key is still being processed.",
         "Send the same request again in a second.",
     )
     LINK_EXPIRED = (
@@ -177,7 +177,7 @@ _UNREADABLE_FORM: Final = CustomerText(
 )
 CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
-    # A customer sees this text only if the fields of the form were changed. For a wrong value, the form page shows the error.
+    # Only a manipulated form, with missing or additional fields, leads to this text. The form itself shows errors of values.
     ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,
     ProblemCode.CROSS_SITE_REQUEST: CustomerText(
         "This form came from another site",
@@ -206,7 +206,7 @@ CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ),
     ProblemCode.SERVICE_UNAVAILABLE: CustomerText(
         "This isn’t available right now",
-        "Nothing was sent. Please try again in a minute. It counts only once, even if you send it twice.",
+        "Nothing was sent. Please try again in a minute. Your request counts only once, even if you send it twice.",
     ),
 }
 """The texts of the problems that a page can show to a customer. The error page translates the texts."""

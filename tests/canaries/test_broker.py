@@ -17,7 +17,7 @@ from tests.services import ChildProcess, eventually
 
 pytestmark = pytest.mark.slow
 
-WITH_CORRECTION = {"imports": ["config.broker"]}  # this module installs the product's transport
+WITH_CORRECTION = {"imports": ["config.broker"]}  # config.broker installs the product's transport
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
@@ -26,7 +26,8 @@ def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
 ) -> None:
     """The broker restarts during the task, and the worker acknowledges the message after the task.
 
-    If the worker acknowledged the message before the task, only a crash of the child process would show the fault.
+    An acknowledgement after the task shows the fault without a crash. With an acknowledgement before the task, a child process
+    would have to crash.
     """
     worker = start_plain_worker(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
@@ -69,9 +70,9 @@ def test_a_full_broker_loses_the_message_and_ends_the_worker(
     fill_broker()
     os.kill(worker.process.pid, signal.SIGCONT)
     eventually(lambda: has_ended(worker.process) or state_of(records, case) == "refunded")
-    assert worker.process.returncode, "Celery corrected this fault: a worker survives a full broker."
+    assert worker.process.returncode, "Celery has corrected the fault that a full broker ends a worker."
     assert count_messages(broker, RefundRequested.queue) == 0, (
-        "kombu corrected this fault: a full broker loses no message."
+        "kombu has corrected the fault that a full broker loses a message."
     )
     broker.config_set("maxmemory", 0)
     start_product_worker("second worker")

@@ -27,7 +27,7 @@ from tests.chaos.customers import Customer, Keys, PlannedRequest
 
 THREADS = 12
 RETRY_DELAY = 0.5  # seconds before a request without a response is sent again, with the same key
-REPUBLISH_DELAY = 8.0  # seconds after which a seller's form publishes a message again if no case was created from it
+REPUBLISH_DELAY = 8.0  # seconds. If a message of a seller's form led to no case by then, the form publishes it again
 MAIL_INTERVAL = 1.0  # seconds between two checks for new e-mails
 
 _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
@@ -38,7 +38,7 @@ Job = Callable[[], float | None]
 
 
 def planned_name(key: str) -> str:
-    """Return the name of the planned request that an intake key contains, or an empty text if it contains no name."""
+    """Find the name of a planned request in an intake key. Return an empty text if the key contains no name."""
     match = _NAME.search(key)
     return match.group() if match else ""
 
@@ -66,7 +66,7 @@ class Load:
         self._jobs_changed = threading.Condition()
         self._stopped = False
         self.confirming_references = {c.purchase.reference for c in all_customers if c.confirms}
-        """The references of the purchases whose customers confirm."""
+        """The references of the purchases whose customers confirm the refund."""
         self._by_email = {customer.purchase.email: customer for customer in all_customers}
         self._published: set[str] = set()
         self._seen_emails: set[str] = set()
@@ -141,7 +141,10 @@ class Load:
         return lambda: self._publish(customer, planned)
 
     def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
-        """Send the request to the API. Return False if it must be sent again. For one key, all responses must name one case."""
+        """Send the request to the API. Return False if it must be sent again.
+
+        All responses for the same key must contain the same case.
+        """
         keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",

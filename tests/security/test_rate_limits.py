@@ -177,7 +177,7 @@ def test_without_redis_each_process_counts_requests_itself(settings: Settings, u
         assert [send(web, reference=f"MB-{n}").status_code for n in range(3)] == [303, 303, 429]
 
 
-def test_an_unavailable_redis_does_not_delay_every_request(settings: Settings) -> None:
+def test_an_unavailable_redis_delays_only_the_first_request(settings: Settings) -> None:
     rate_limits = RateLimits(
         "redis://127.0.0.1:1/0", "secret", with_limits(settings, rate_limit_email_per_hour=500).limits
     )

@@ -1,4 +1,7 @@
-"""Tests of envelope(). It puts bytes that kombu cannot parse into a valid envelope, because kombu does not handle the error."""
+"""Tests of envelope(). If kombu cannot parse the bytes of a message, envelope() wraps them in a valid envelope.
+
+kombu itself does not handle the parse error.
+"""
 
 import base64
 import json

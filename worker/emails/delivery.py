@@ -42,13 +42,15 @@ def deliver_batch(
 
     ``claim`` gets the ids and the duration of the claim in seconds, and commits the claim before any e-mail is sent.
 
-    If the transport is ``repeatable``, an e-mail that is sent again replaces the first e-mail. Then the whole batch is claimed
-    for the duration of a lease. Otherwise each e-mail is claimed alone and permanently, so that a crash of the worker loses
-    at most one e-mail. An e-mail that may have been sent is not sent again, because the status page shows the customer the
-    same information. A claim is released only if the e-mail certainly was not sent.
+    With a ``repeatable`` transport, an e-mail that is sent again replaces the first e-mail. So the whole batch is claimed for
+    the duration of a lease.
 
-    If the Celery task has no time left for an e-mail, the e-mail is not claimed, or its claim is released. Then the sweep
-    publishes the e-mail again.
+    With another transport, each e-mail is claimed alone and permanently, so that a crash of the worker loses at most one
+    e-mail. An e-mail that may have been sent is not sent again. A lost e-mail does no harm, because the customer's status page
+    shows the same information. A claim is released only if the e-mail certainly was not sent.
+
+    If the Celery task has no time left for an e-mail, the e-mail is not claimed, or its claim is released. The sweep then
+    publishes a new message for the e-mail.
     """
     until = sending_ends(context)
     is_repeatable = context.mail_transport.repeatable

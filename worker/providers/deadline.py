@@ -28,8 +28,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster; the reply gets the time until the deadline
-MAX_BODY_BYTES = 2 * 1024 * 1024  # of a reply; a page of a hundred refunds has only about 200 KB
+CONNECT_SECONDS = 5.0  # a healthy provider accepts a connection much faster. The reply may take until the deadline
+MAX_BODY_BYTES = 2 * 1024 * 1024  # the maximum size of a reply; a page of 100 refunds has only about 200 KB
 # A firewall drops a connection that was idle for minutes. A refund that is sent on such a connection gets no reply.
 # Keep-alive packets prevent this.
 SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
@@ -225,7 +225,10 @@ class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
 
 
 class _DeadlineAdapter(HTTPAdapter):
-    """An adapter that applies the deadline to a whole call. The library ``requests`` limits each connect and each read alone."""
+    """An adapter that applies the deadline to a whole call.
+
+    The library ``requests`` has a separate limit for each connect and each read.
+    """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         """Make the library ``requests`` use the pools of this module."""

@@ -40,7 +40,7 @@ FIELDS: Final = (
 PREFILLED: Final = ("email", "reference", "reason")
 
 DATABASE_DOWN: Final = (
-    "Something went wrong on our side, so your request wasn’t sent. Please try again in a minute. It counts only "
+    "Something went wrong on our side, so your request wasn’t sent. Please try again in a minute. Your request counts only "
     "once, even if you send it twice."
 )
 

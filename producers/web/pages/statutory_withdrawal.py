@@ -34,7 +34,7 @@ STATEMENT: Final = (
 )
 DATABASE_DOWN: Final = (
     "Something went wrong on our side, so your withdrawal hasn’t been submitted yet. Please try again in a minute. "
-    "It counts only once, even if you send it twice."
+    "Your withdrawal counts only once, even if you send it twice."
 )
 
 router = APIRouter(include_in_schema=False)

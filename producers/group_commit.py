@@ -17,7 +17,8 @@ from records.intake import Accepted, Submission
 MAX_BATCH = 100
 """The maximum number of requests in one commit.
 
-A commit takes about as long as the insert of one request, so a larger maximum saves little time.
+A commit takes about as long as the insert of one request. With 100 requests in one commit, the
+commit takes only about 1 % of the time. So a larger maximum saves little time.
 """
 
 
@@ -58,7 +59,7 @@ class GroupCommit:
         return pending.outcome
 
     def _commit(self, batch: Sequence[_PendingSubmission]) -> None:
-        """Commit the whole batch. If that fails, commit each submission alone, so that only the faulty ones fail."""
+        """Commit the whole batch. If that fails, commit each submission alone, so that only the faulty submissions fail."""
         # The submissions are sorted by key, so that two processes with the same submissions do not deadlock.
         ordered = sorted(batch, key=lambda pending: (pending.submission.source, pending.submission.key))
         try:

@@ -88,7 +88,7 @@ class CaseViews:
         self._work = work
 
     def get(self, case: UUID) -> CaseView | None:
-        """Return one case."""
+        """Return the case with this id, or None if there is no such case."""
         return self.get_many([case]).get(case)
 
     def get_many(self, cases: Sequence[UUID]) -> dict[UUID, CaseView]:

@@ -40,7 +40,7 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Write each transition and update its case. Do neither if another worker moved or leased the case after the caller read it."""
+"""Write each transition and update its case. Skip a case that another worker changed or leased after the caller read it."""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
@@ -93,7 +93,7 @@ class History:
     def record(self, transitions: Sequence[Transition]) -> set[UUID]:
         """Record these transitions, and the effects of the new states: messages, e-mails and support tasks.
 
-        Return the ids of the cases whose transition was recorded. If another worker moved or leased a case after the caller
+        Return the ids of the cases whose transition was recorded. If another worker changed or leased a case after the caller
         read the case, nothing is stored for this case. ``transitions`` must contain each case at most once.
         """
         if not transitions:
@@ -127,7 +127,7 @@ class History:
         return [HistoryRow(*row) for row in self._work.run(_SELECT_BY_CASE, case_id=case)]
 
     def with_evidence(self, cases: Sequence[UUID], name: str) -> set[UUID]:
-        """Return the ids of those cases that have a transition with evidence of this name."""
+        """Return the ids of those cases that have a transition whose evidence contains this name."""
         rows = self._work.run(_SELECT_WITH_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id for row in rows}
 

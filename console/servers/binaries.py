@@ -1,4 +1,7 @@
-"""The programs of the servers, from their Python packages. The programs are copied if the servers' user cannot read them."""
+"""Finds the programs of the database and broker servers in Python packages.
+
+The programs can be copied to a folder, because the user account of the servers may be unable to read the packages.
+"""
 
 import shutil
 import tempfile

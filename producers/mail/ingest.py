@@ -31,7 +31,7 @@ No customer needs more answers in a day. The limit also stops two programs that 
 """
 
 INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
-"""The kinds of mail that create no case, but are answered by an inquiry e-mail. The value is the kind of the inquiry e-mail."""
+"""The kinds of mail that create no case, but are answered by an inquiry e-mail. Each value is the kind of this inquiry e-mail."""
 
 log = structlog.get_logger(__name__)
 
@@ -132,8 +132,8 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 class _ThreadMatcher:
     """Creates cases and inquiry e-mails for new mails, in one open transaction.
 
-    A request joins an open case, instead of creating a case, if both are about the same purchase. The request and the case must
-    also have the same thread and sender, or the mail must answer an e-mail of the case.
+    A request joins an open case about the same purchase if its mail answers an e-mail of the case, or if the request and the
+    case have the same thread and sender. Every other request creates a case.
     """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
@@ -146,7 +146,7 @@ class _ThreadMatcher:
         self._kinds = {mail.message_id: mail.kind for mail in mails}
 
     def process(self) -> dict[str, Outcome]:
-        """Process all mails, and return their outcomes by Message-ID."""
+        """Process all mails. Return the outcome of each mail, with its Message-ID as key."""
         previous = self._load_previous_mail()
         for mail in self._mails:
             if mail.bounced_email:

@@ -1,6 +1,6 @@
 """Receives mail from a mail server by LMTP (RFC 2033) or SMTP. A mail is accepted only after the database has committed it.
 
-The mail server keeps no copy. So a mail that support must read is also stored in a maildir, and flagged there.
+The mail server then keeps no copy. So a mail that support must read is also stored in a maildir, and flagged there.
 """
 
 import asyncio

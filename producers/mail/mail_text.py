@@ -117,7 +117,7 @@ def _decode(part: Part) -> str:
 
 
 _ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
-"""For each charset that a mail may declare, the larger charset in which its text really is.
+"""For each charset that a mail may declare, the larger charset in which the mail's text is really encoded.
 
 Mail clients declare the small charset but use the larger one. Browsers read such texts with the same larger charsets.
 """
@@ -126,7 +126,7 @@ Mail clients declare the small charset but use the larger one. Browsers read suc
 _ATTRIBUTION_VERB = (
     r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)(?!\w)[^\n]{0,200}:\s*"
 )
-"""The verb of an attribution and the text after the verb, up to the colon. In ten languages.
+"""The verb of an attribution and the text after the verb, up to the colon, in ten languages.
 
 An attribution is the text above a quotation. It names the quoted author, such as "Ada wrote:".
 """

@@ -139,7 +139,7 @@ def fold(text: str) -> str:
 
 
 def find(text: str) -> list[str]:
-    """Return the references in a text, each once. The first row of ROWS that finds a reference finds all of them."""
+    """Return the references in a text, each once. Use only the first row of ROWS that finds a reference."""
     folded = fold(text)
     unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:

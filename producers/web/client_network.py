@@ -18,8 +18,8 @@ def client_network(request: Request, trusted: Sequence[str]) -> str:
     """Return the network of the client. ``trusted`` contains the networks of the trusted proxies.
 
     Each proxy appends the address of its own client to a header. The addresses in the header are therefore read from right
-    to left, and an address is used only if a trusted proxy appended it. The first address that is not a trusted proxy is the
-    client's address.
+    to left, and an address is used only if a trusted proxy appended it. The first address that does not belong to a
+    trusted proxy is the client's address.
     """
     networks = [ip_network(name) for name in trusted]
     client = _parse_address(request.client.host) if request.client else None

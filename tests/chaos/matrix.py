@@ -64,7 +64,8 @@ MATRIX = (
     ),
     Row(
         "The broker is killed, restarted, stopped, emptied, full, or unavailable for a long time",
-        "No request is lost. After a minute, the relay processes the cases itself. Open support tasks are published again.",
+        "No request is lost. After a minute without the broker, the relay processes the cases itself. Open support tasks are"
+        " published again.",
         (
             "chaos: kill the broker",
             "chaos: freeze the broker",
@@ -137,7 +138,7 @@ MATRIX = (
     ),
     Row(
         "A deadlock, a serialization failure, a statement that takes too long, or no free connection to the database",
-        "No request is accepted and no refund is sent. The work is repeated later. A refund from before the fault is then found.",
+        "No request is accepted and no refund is sent. The work is repeated later, and finds a refund that was already made.",
         (
             f"{DATABASE}test_a_refund_is_found_after_a_deadlock",
             "simulation: serialization_failure",
@@ -152,7 +153,7 @@ MATRIX = (
     ),
     Row(
         "PostgreSQL is restored from a backup that was taken while cases were processed, and that lacks recent refunds",
-        "The same idempotency keys are generated again. If only the provider's list has a refund, it is not paid again.",
+        "The same idempotency keys are generated again. A refund that only the provider's list shows is not paid again.",
         (
             f"{RESTORE}test_reconciliation_after_a_restore_prevents_second_payments",
             f"{RESTORE}test_no_customer_is_paid_twice_even_without_reconciliation_after_a_restore",
@@ -188,8 +189,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "The response is a 500 after the refund, a stored 500 or a 409 for a key in use; or is unreadable, or has a wrong amount",
-        "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider refuses to"
+        "A 500 after the refund, a stored 500, or a 409 for a key in use; an unreadable response; a response with a wrong amount",
+        "The outcome is unknown until a lookup shows it. After a stored error, a new key is used only if the provider refuses to"
         " refund more than was paid.",
         (
             "charge: fail500",
@@ -243,7 +244,7 @@ MATRIX = (
     ),
     Row(
         "Webhooks that are repeated, out of order, early, late, lost, or signed with a wrong or changed secret",
-        "A lookup at the provider decides. A webhook with an invalid signature is refused.",
+        "A lookup at the provider decides the outcome. A webhook with an invalid signature is refused.",
         (
             "charge: dupes",
             "charge: shuffle",
@@ -308,7 +309,7 @@ MATRIX = (
     ),
     Row(
         "Workers of the previous and the current version run together on a migrated database; the new version is rolled back",
-        "Neither version loses data of the other. The current version reads messages of the previous version.",
+        "Neither version loses data of the other version. The current version reads messages of the previous version.",
         (
             f"{VERSIONS}test_a_rollback_to_an_older_worker_loses_no_case",
             "contract/test_messages.py::test_a_golden_message_is_read_without_loss",

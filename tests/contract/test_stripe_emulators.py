@@ -1,4 +1,7 @@
-"""Tests of the Stripe adapter with two emulators of Stripe by other authors: localstripe and stripe-stateful-mock."""
+"""Tests of the Stripe adapter with two emulators of Stripe by other authors: localstripe and stripe-stateful-mock.
+
+In test names, "unknown" means that the adapter returns Unknown, because it cannot know what happened at the provider.
+"""
 
 import subprocess
 import sys
@@ -188,7 +191,7 @@ def test_two_calls_with_the_same_key_pay_once(mock: Emulator, charge: str, key: 
     assert mock.get(f"/v1/charges/{charge}")["amount_refunded"] == 500
 
 
-def test_a_used_key_with_another_amount_is_unknown(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_with_a_used_key_and_another_amount_is_unknown(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
     assert isinstance(other, Unknown), "The refund with this key may have been made."

@@ -1,4 +1,4 @@
-"""A fake of Stripe's API in a thread, with Stripe's formats and errors."""
+"""A fake of Stripe's API, with Stripe's formats and errors. It runs in a thread."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,10 +35,10 @@ class Charge:
 
 @dataclass
 class FakeStripe:
-    """The state of the fake.
+    """The state of the fake API.
 
-    If `instead` contains a response, the fake sends this response and does not carry out the call. If `after` contains a
-    response, the fake carries out the call, and then sends this response. Each response is sent once.
+    If `instead` contains a response, the fake API sends this response and does not carry out the call. If `after` contains a
+    response, the fake API carries out the call, and then sends this response. Each response is sent once.
     """
 
     url: str = ""

@@ -16,7 +16,7 @@ Visit = Callable[..., Page]
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 320, "height": 640}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-MAX_BYTES = 50_000  # the maximum size of the first page with its styles and icon
+MAX_BYTES = 50_000  # the maximum size of the first page, in bytes, with its styles and icon
 
 SMALL_TARGETS = """
 () => [...document.querySelectorAll(
@@ -39,7 +39,7 @@ def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
 
 @pytest.mark.parametrize("name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm", "status-refunded"}))
 def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
-    """The checker axe finds no violation in two widths and two colour schemes.
+    """The accessibility checker axe finds no violation at two widths and in two colour schemes.
 
     The touch targets are large enough, and no page is wider than the screen.
     """

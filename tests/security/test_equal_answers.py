@@ -25,10 +25,10 @@ LOOKUP_SECONDS = 0.002  # seconds; about the time that an index lookup of a purc
 MAX_DIFFERENCE = (
     LOOKUP_SECONDS / 2
 )  # the largest allowed difference between the medians of two kinds of input, in seconds
-MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # the number of requests for each kind of input
+MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # the minimum and maximum number of requests for each kind of input
 MAX_ERROR = (
     MAX_DIFFERENCE / 4
-)  # the largest allowed standard error; MAX_DIFFERENCE is four times as large, so false alarms are rare
+)  # the largest allowed standard error, in seconds; MAX_DIFFERENCE is four times as large, so false alarms are rare
 
 Response = tuple[int, dict[str, str], str]
 
@@ -157,7 +157,7 @@ def test_a_delay_of_two_milliseconds_for_a_known_purchase_is_detected(site: Site
 
 
 class SlowForKnownPurchase:
-    """A web application with a mistake on purpose: requests for one existing purchase take longer."""
+    """A web application with an intentional mistake: requests for one existing purchase take longer."""
 
     def __init__(self, inner: ASGIApp, reference: str) -> None:
         self._inner = inner
@@ -176,10 +176,10 @@ class SlowForKnownPurchase:
 def median_delays(
     send: Callable[[Endpoint, Input], tuple[Response, float]], endpoint: Endpoint, inputs: Mapping[str, Input]
 ) -> dict[str, float]:
-    """Return the median delay of each kind of input in seconds, compared with an unknown purchase.
+    """Return, for each kind of input, by how many seconds its responses are slower than for an unknown purchase (median).
 
     Each round sends every input once, in random order, so a slow machine slows all inputs alike. The rounds end when the
-    delay between two unknown inputs has a standard error of at most `MAX_ERROR`.
+    difference between two unknown purchases has a standard error of at most `MAX_ERROR`.
     """
     rounds: dict[str, list[float]] = {kind: [] for kind in inputs}
     order = list(inputs)

@@ -22,7 +22,10 @@ from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 
 CANARY_WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
-"""Words in the personal data of these tests, in upper or lower case. A word outside the database is a leak."""
+"""Words in the personal data of these tests, in upper or lower case.
+
+If one of these words is found outside the database, personal data has leaked.
+"""
 SERVICES = ("web", "worker", "relay", "mail", "consume")
 
 

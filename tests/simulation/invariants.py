@@ -1,4 +1,4 @@
-"""Checks the invariants of the refund protocol in a simulated world, which is one run of the simulation.
+"""Checks the invariants of the refund protocol in a simulated world. A world is one run of the simulation.
 
 Some invariants are checked before each refund call, some after each commit, and some at the end of the run.
 
@@ -65,7 +65,7 @@ class InvariantChecker:
         self._world = world
         self.violations: list[str] = []
         self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
-        """The task that has the lease, by the id of the case and its fence. The fence is a number that rises with each lease."""
+        """For each case id and fence: the task that has the lease. The fence is a number that rises with each lease."""
         self._signed_disputes: dict[tuple[str, str], dict[str, Dispute]] = {}
         """For each provider and charge: the status of each dispute, by the id of the dispute.
 
@@ -90,26 +90,31 @@ class InvariantChecker:
         world = self._world
         operation = world.records.tables.refund_operations.get(key)
         if operation is None:
-            self.report_violation("I3", f"A refund is sent with {key}, but no operation with this key was committed.")
+            self.report_violation(
+                "I3", f"A refund is sent with the key {key}, but no operation with this key was committed."
+            )
             return
         if provider.calls[key] >= operation.sends:
             self.report_violation(
-                "I3", f"{key} is sent {provider.calls[key] + 1} times, but only {operation.sends} sends were recorded."
+                "I3",
+                f"Operation {key} is sent {provider.calls[key] + 1} times, but only {operation.sends} sends were recorded.",
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
             self.report_violation(
-                "I2", f"{key} is sent for {charge} with {amount}, but the operation has another charge or amount."
+                "I2",
+                f"The call of {key} has the charge {charge} and {amount}. Its operation has another charge or amount.",
             )
         others = [o for o in world.records.tables.refund_operations.values() if o.charge == charge and o.key != key]
         if any(other.code in PERMANENT_DECLINE_CODES for other in others):
             self.report_violation(
-                "I9", f"{key} is sent, although the provider permanently declined an earlier refund of this payment."
+                "I9",
+                f"Operation {key} is sent, although the provider permanently declined another refund of this payment.",
             )
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
         if operation.sends > 1 and age > ttl - 4 * HOUR:  # a call must not be repeated shortly before its key expires
             self.report_violation(
-                "I9", f"{key} is sent again {age / HOUR:.1f} h after the first call, which is too late."
+                "I9", f"{key} is sent again {age / HOUR:.1f} h after its first call. This is too late."
             )
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
@@ -227,7 +232,9 @@ class InvariantChecker:
         recorded = (operation.key, operation.charge, Money(operation.amount, operation.currency))
         is_same = refund is not None and (refund.key, refund.charge, refund.amount) == recorded
         if not is_same or operation.amount != purchase.amount:
-            self.report_violation("I7", f"{case} is refunded, but the provider has another or no refund: {refund}.")
+            self.report_violation(
+                "I7", f"{case} is refunded, but the refund at the provider is missing or different: {refund}."
+            )
 
     # Checks at the end of the run
 
@@ -255,7 +262,9 @@ class InvariantChecker:
     def _check_final_case(self, row: CaseRow) -> None:
         tables = self._world.records.tables
         if row.state not in FINAL_STATES and row.state != State.WITH_SUPPORT:
-            self.report_violation("I4", f"{row.id} is still {row.state}.")
+            self.report_violation(
+                "I4", f"At the end of the run, the case {row.id} is still in the state '{row.state}'."
+            )
         operations = [o for o in tables.refund_operations.values() if o.case_id == row.id]
         refunds = [
             refund
@@ -274,7 +283,7 @@ class InvariantChecker:
             last = tables.transitions[row.id, row.seq]
             if ReasonCode.OUTCOME_UNKNOWN not in last.evidence:
                 self.report_violation(
-                    "I8", f"{row.id} is {row.state} ({last.evidence}), but the provider paid {paid[0].id}."
+                    "I8", f"{row.id} is {row.state} ({last.evidence}), but the provider paid the refund {paid[0].id}."
                 )
 
     def _check_purchase(self, purchase: PurchaseRow) -> None:

@@ -77,8 +77,8 @@ class RateLimiter:
     def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
         """Allow no call to the provider for ``seconds``, because the provider asked for a pause (Retry-After).
 
-        The pause applies to all workers. A provider without a rate limit has no shared bucket, so its pause applies to
-        this process only. Another process pauses when it receives Retry-After from the provider itself.
+        If the provider has a rate limit, the pause applies to all workers. If not, there is no shared bucket, so the pause
+        applies only to this process. Another process then pauses when the provider sends Retry-After to that process.
         """
         interval = _interval(per_second)
         with self._lock:

@@ -25,7 +25,7 @@ from worker.providers.sandbox.client import SandboxClient, SandboxReply
 from worker.providers.sandbox.codes import CAPABILITIES, CODES
 from worker.providers.sandbox.resources import Refund, parse_all, parse_dispute, parse_list_entry, parse_refund
 
-PAGE_SIZE = 100  # refunds
+PAGE_SIZE = 100  # the maximum number of refunds on a page
 
 Resource = TypeVar("Resource")
 
@@ -84,7 +84,7 @@ class SandboxAdapter:
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the oldest first. The sandbox cannot filter by time, so earlier refunds are removed from each page."""
+        """List refunds, the oldest first. The sandbox cannot filter by time, so refunds from before ``since`` are left out."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             reply = self._client.list_refunds(**query)

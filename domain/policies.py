@@ -12,7 +12,7 @@ STATUTORY_DAYS = 14  # Directive 2011/83/EU, Art. 9(1)
 
 
 class Category(StrEnum):
-    """The category of a policy: the refunds that the policy allows without the seller's approval."""
+    """The category of a policy. It determines which refunds the policy allows without the seller's approval."""
 
     NO_RESTRICTIONS = "no_restrictions"
     WITHIN_DAYS = "within_days"

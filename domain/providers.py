@@ -11,7 +11,7 @@ from domain.purchases import Dispute
 
 
 class DeclineReason(StrEnum):
-    """The reasons why a refund was not made. The comment at each reason says what happens next."""
+    """The reasons why a refund was not made. The comment at each reason explains the reason, or says what happens next."""
 
     ALREADY_REFUNDED = "already_refunded"  # look up the refund. If Moneyback made it, the case is paid
     DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
@@ -45,7 +45,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The refund with our idempotency key failed, or its money came back. ``code`` is the provider's code."""
+    """The refund with our idempotency key failed, or its money came back to the seller. ``code`` is the provider's code."""
 
     refund_id: str
     code: str
@@ -62,13 +62,13 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A timeout, a lost connection, a 5xx status or an unreadable response leaves open whether the refund was made."""
+    """The outcome of the call is unknown, because of a timeout, a lost connection, a 5xx status or an unreadable response."""
 
     why: str
     retry_after: float | None = None
     """Seconds after which the provider allows the next call (Retry-After)."""
     replayed: bool = False
-    """True if the provider stored this response, so that every repeat with the same key returns the same response."""
+    """True if the provider stored this response, so that every repeated call with the same key returns the same response."""
     invalid_credentials: bool = False
     """True if the provider rejected our credentials."""
 
@@ -100,7 +100,7 @@ class DisputeStatus:
     dispute: Dispute
     dispute_id: str = ""
     stage: int = field(default=0, compare=False)
-    """A number that rises as the dispute progresses. It shows which event is newer, because events may arrive in any order."""
+    """A number that rises as the dispute progresses. Webhook events may arrive in any order; the highest number is the newest."""
 
 
 class RefundStatus(StrEnum):
@@ -178,7 +178,7 @@ class Capabilities:
     """The rate limit of the provider, which all workers share; None if there is no limit."""
     poll: PollPlan = PollPlan()
     routes: Mapping[str, Route] = field(default_factory=dict)
-    """The route of each payment method. Other methods use ``default_route``."""
+    """The route of each payment method. Payment methods without an entry use ``default_route``."""
     default_route: Route = Route()
 
     @property

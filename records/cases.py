@@ -38,11 +38,11 @@ update cases c
                  and (not_before <= now() or :early) for no key update skip locked)
 returning {_COLUMNS}
 """
-"""Lease cases, and raise the fence of each case. If a worker with an earlier lease writes later, its write is refused.
+"""Lease cases, and raise the fence of each case. From then on, the writes of workers with a previous lease are refused.
 
 If a case has a due time, its new due time is ``not_before`` or the end of the lease, whichever is later. A case without a due
-time gets none. With ``early``, a case can also be leased before ``not_before``. If the worker with an early lease crashes, the
-webhook event that caused the lease is processed again.
+time gets none. With ``early``, a case can also be leased before ``not_before``: a worker does this for a webhook event about the
+case. If the worker crashes, the webhook event is processed again.
 """
 
 _RELEASE = """
@@ -176,7 +176,7 @@ class Cases:
         """Count one more delivery of a message to a worker for each case. Return the number of deliveries by case id.
 
         After each transition, the number of deliveries of the case is 0 again. If a case already has a delivery, another
-        delivery is counted only with ``include_crashed``, and only if the last one began at least ``apart`` seconds ago.
+        delivery is counted only with ``include_crashed``, and only if the last delivery began at least ``apart`` seconds ago.
         """
         self._do_not_wait_for_disk()
         rows = self._work.run(
@@ -203,7 +203,7 @@ class Cases:
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
-        """Lock and return the cases about this payment that wait for support only for this reason, and have no lease."""
+        """Lock and return the cases about this payment that have no lease and wait for support only for this reason."""
         return [_case(row) for row in self._work.run(_LOCK_WITH_SUPPORT, provider=provider, charge=charge, code=code)]
 
     def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
@@ -215,12 +215,12 @@ class Cases:
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
-        """Make these cases due again ``seconds`` from now."""
+        """Set the due time of these cases to ``seconds`` from now."""
         if ids:
             self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
     def _do_not_wait_for_disk(self) -> None:
-        """Commit without waiting for the disk. If the power fails, the database may lose the new number of deliveries."""
+        """At the commit, do not wait for the disk. If the power fails, the database may lose the new number of deliveries."""
         self._work.run("set local synchronous_commit = off")
 
 

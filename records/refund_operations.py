@@ -63,7 +63,10 @@ update refund_operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""Mark an operation only if the worker still has the lease of the case. Without the lease, nothing may be sent again."""
+"""Mark operations as sent again. The query skips an operation if the worker no longer has the lease of the case.
+
+Without the lease, a worker may not send the operation again.
+"""
 
 _COUNT_POLL = """
 update refund_operations o
@@ -202,7 +205,10 @@ class RefundOperations:
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
-        """Store the decline codes of calls that were sent again. A decline is (operation, code). The operations stay open."""
+        """Store the code of each decline of a repeated refund call. The operations stay open.
+
+        A decline is a pair (operation, code).
+        """
         if declines:
             keys = [operation.key for operation, _ in declines]
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])

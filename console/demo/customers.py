@@ -31,7 +31,7 @@ _REASONS = {
 
 
 class CustomerSimulator:
-    """Sends the requests of the scenario to one installation, and confirms or cancels the refunds."""
+    """Sends the customers' refund requests to one installation, and later confirms the refunds or cancels the requests."""
 
     def __init__(self, settings: Settings, keys: Mapping[str, str]) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Sends signed webhooks. If the receiver does not acknowledge a webhook, it is sent again, with at most ten attempts."""
+"""Sends signed webhooks. Repeats each webhook until the receiver acknowledges it, with at most ten attempts."""
 
 import asyncio
 import hmac

@@ -27,7 +27,7 @@ PASSED_VARIABLES = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
 )
-ENVIRONMENT = {  # no other variable, because PGDATA and similar variables would change a server's settings
+ENVIRONMENT = {  # a server gets no other variable, because PGDATA and similar variables would change a server's settings
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",
     **{name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
@@ -104,7 +104,7 @@ class Server(ABC):
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Stop the server's processes that use this folder, the oldest first. The oldest process stops the others."""
+        """Stop the server's processes that still use its folder, the oldest first. The oldest process stops the others."""
         with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)

@@ -1,4 +1,4 @@
-"""Finds in a customer's text whether the customer asks for a refund, and why, for which scope, and in which language.
+"""Finds out from a customer's text: whether the customer asks for a refund, the refund reason and scope, and the language.
 
 The results become fields of the refund request. The results prove nothing, because the customer can write anything.
 """
@@ -130,7 +130,7 @@ _COMMON_WORDS = {
 
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
-_MIN_MATCHES = 2  # common words, or Japanese letters; a single word or letter may be part of a name
+_MIN_MATCHES = 2  # common words or Japanese letters that show a language; a single one may be part of a name
 _MAX_TEXT = 5_000  # characters; the rest of a longer text is not searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 

@@ -49,7 +49,7 @@ class Fault(NamedTuple):
 
 
 def plan(seconds: float, kills: int, rng: Random) -> list[Fault]:
-    """Return ``kills`` SIGKILLs and the same number of other faults, at random times within ``seconds``."""
+    """Return ``kills`` faults of KILLS and the same number of other faults, at random times within ``seconds``."""
     kinds = rng.choices(list(KILLS), list(KILLS.values()), k=kills)
     kinds += rng.choices(list(OTHER_FAULTS), list(OTHER_FAULTS.values()), k=kills)
     faults = [Fault(rng.uniform(0, seconds), kind, Random(rng.getrandbits(64))) for kind in kinds]

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.race --rounds N`: sends fifty concurrent requests for one purchase in each round.
+"""`python -m tests.chaos.race --rounds N`: in each round, sends fifty concurrent requests for one purchase.
 
 Each purchase must be refunded exactly once.
 """
@@ -25,7 +25,7 @@ CHANNELS = {
     "untrusted api": 10,
     "form": 10,
     "mail": 10,
-}  # at most ten mails: support must read the eleventh mail of a customer in 24 hours, so it creates no case
+}  # at most ten mails: a customer's eleventh mail in 24 hours creates no case, because support must read it
 ROUND_SECONDS = 0.5  # from the start of one round to the next start; two cores need this time for 50 requests
 
 

@@ -31,6 +31,7 @@ def names_in(file: Path) -> frozenset[str]:
 
 
 def exists(place: str) -> bool:
+    """Return whether a place exists. A place is a test (``file::test``) or a fault (``kind: name``)."""
     file, separator, test = place.partition("::")
     if separator:
         return test in names_in(TESTS / file)

@@ -96,7 +96,7 @@ def test_a_signature_is_valid_for_five_minutes(seconds: int) -> None:
     assert isinstance(a_parser().read(signed(body, signed_at=too_far), body, NOW), InvalidSignature)
 
 
-def test_both_secrets_are_valid_during_a_change_and_one_valid_signature_is_enough() -> None:
+def test_the_old_and_the_new_secret_are_valid_and_one_valid_signature_is_enough() -> None:
     body = an_event()
     parser = a_parser("new, old")
     for secret in ("new", "old"):

@@ -73,7 +73,7 @@ def test_requests_that_wait_during_a_commit_share_the_next_commit(
     assert count_cases(records) == 12
 
 
-def test_concurrent_requests_with_one_key_create_one_case_and_another_body_is_refused(
+def test_equal_requests_with_the_same_key_create_one_case_and_a_different_one_is_refused(
     records: Records, submissions: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = CommitGate(monkeypatch)

@@ -291,7 +291,7 @@ def test_reconciliation_with_discrepancies_has_exit_code_1_and_a_table(sandbox_s
 
 
 @pytest.mark.slow
-def test_reconciliation_with_an_unreadable_refund_list_has_exit_code_1(
+def test_reconciliation_with_an_unreachable_provider_has_exit_code_1(
     sandbox_settings: Settings, process: SandboxProcess
 ) -> None:
     process.end()

@@ -26,7 +26,7 @@ class Process:
         self.skew = 0.0
         """The number of seconds that this process adds to the database's clock.
 
-        It is 0, except in runs with a planted mistake: a process uses its own clock instead of the database's clock.
+        It is 0, except in runs with one planted mistake. In these runs, processes use their own clocks for leases.
         """
         self.runs_previous_version = False
         """True if the process runs the previous version of the product."""
@@ -182,7 +182,7 @@ class Clock:
             else:
                 task.wait_number += 1
                 task.process.tasks.pop(task.number, None)
-                if task.greenlet:  # false before the greenlet starts; then there is nothing to end
+                if task.greenlet:  # false before the greenlet starts: in this case, there is nothing to end
                     task.greenlet.throw(Killed)
         finally:
             self.current = None

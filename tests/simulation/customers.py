@@ -33,7 +33,7 @@ class Customers:
         self._rng = world.random
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
-        """For each case id, the name of the accepted request: its source and its idempotency key."""
+        """For each case id, the name of the accepted request. The name contains the request's source and idempotency key."""
         self.case_ids: dict[str, UUID] = {}
         """For each name of an accepted request, the id of its case."""
 
@@ -174,7 +174,7 @@ class Customers:
         self.accepted[accepted.id] = name
 
     def read(self, email: Any) -> None:
-        """Simulate a customer who reads an e-mail, and may confirm or cancel the refund request."""
+        """Simulate a customer who reads an e-mail, and who confirms the refund, cancels the request, or does nothing."""
         world, rng = self._world, self._rng
         if email.kind is not EmailKind.START_REFUND or rng.random() < 0.1:
             return

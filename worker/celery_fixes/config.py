@@ -15,8 +15,10 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES
 
 RECONCILED_AT = crontab(hour="3", minute="0")
-"""The time of day, in UTC, at which the reconciliation starts. It is not an interval, because an interval would start
-again whenever beat lost its schedule file."""
+"""The time of day, in UTC, at which the reconciliation starts.
+
+The schedule is not an interval, because an interval starts again whenever Celery beat loses its schedule file.
+"""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "task_soft_time_limit": timers.task_soft_time_limit_seconds,
         "task_time_limit": timers.task_time_limit_seconds,  # shorter than a lease: a slow worker is killed before its lease ends
         "task_publish_retry": False,  # the relay retries, because the row stays in the outbox
-        "task_send_sent_event": True,  # for Flower. These events are few, because one message carries many cases
+        "task_send_sent_event": True,  # for Flower. There are few such events, because one message carries many cases
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,  # a reserved message would wait behind a slow task while another worker is free
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a running refund is finished and recorded
@@ -61,6 +63,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
 def _schedule(task: str, schedule: float | crontab, *, expires: float) -> dict[str, Any]:
     """Return an entry of the beat schedule. ``expires`` is in seconds.
 
-    A task expires when the next task of the schedule is due. If both ran, the second would find nothing to do.
+    A task that has not started expires when the next task of the same entry is due. If both tasks ran, the second task would
+    find nothing to do.
     """
     return {"task": task, "schedule": schedule, "options": {"queue": PERIODIC, "expires": expires}}

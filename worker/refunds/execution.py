@@ -32,7 +32,7 @@ ON_HOLD = "The customer's bank may still return this payment, so the refund wait
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Send the refund of each of these cases, if it is still allowed. Return the ids of the cases that could be locked."""
+    """For each of these cases, send the refund if it is still allowed. Return the ids of the cases that could be locked."""
     until = sending_ends(context)
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.APPROVED)

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 from producers.web.problems import ProblemCode, ProblemError
 
 NDJSON: Final = "application/x-ndjson"
-MAX_LINE_BYTES: Final = 64 * 1024  # the maximum for the body of a call with one refund request, too (MAX_BODY_BYTES)
-MAX_LINES: Final = 100_000  # the maximum in one body
+MAX_LINE_BYTES: Final = 64 * 1024  # the same limit as for the body of a call with one refund request
+MAX_LINES: Final = 100_000  # the maximum number of lines in one body
 
 
 class Line(NamedTuple):

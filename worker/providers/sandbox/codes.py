@@ -19,7 +19,7 @@ CODES: Mapping[str, DeclineReason] = {
 }
 """The decline reason of each error code. Any other code of a 4xx response is PERMANENT, because nothing was paid."""
 
-UNDECIDED_STATUSES = frozenset({408, 425, 429})  # temporary errors and timeouts leave the outcome open
+UNDECIDED_STATUSES = frozenset({408, 425, 429})  # after these statuses, the outcome is unknown
 UNDECIDED_CODES = frozenset(
     {"idempotency_key_in_use"}
 )  # another call with our key is in progress, and may make the refund

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
 
-MAX_IDS = 100  # ids in one message; one message and one commit for many cases save time
+MAX_IDS = 100  # the maximum number of ids in one message; one message and one commit for many cases save time
 
 
 class Message(BaseModel):
@@ -25,7 +25,7 @@ class Message(BaseModel):
 
     @classmethod
     def read(cls, payload: object) -> Self:
-        """Return the message in this payload; raise UnreadableError with the faults if it is invalid."""
+        """Return the message in this payload. If the payload is invalid, raise an UnreadableError that lists the faults."""
         try:
             return cls.model_validate(payload)
         except ValidationError as error:

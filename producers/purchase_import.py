@@ -1,4 +1,4 @@
-"""Imports purchases from CSV and JSON Lines files; stores valid rows and reports invalid rows by line."""
+"""Imports purchases from CSV and JSON Lines files; stores valid rows and reports invalid rows with their line numbers."""
 
 import csv
 import json

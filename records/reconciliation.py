@@ -42,7 +42,7 @@ class Reconciliation:
     ) -> Iterator[RefundOperation]:
         """Yield the paid and pending operations that no call of mark_reconciled() has marked since ``begun``.
 
-        The first call of such an operation was sent at ``since`` or later, and its last call before ``until``.
+        Yield only operations that were first sent to the provider at ``since`` or later, and last sent before ``until``.
         """
         for row in self._work.stream(_SELECT_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

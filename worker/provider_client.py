@@ -40,10 +40,10 @@ class NotSent:
 
 
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send a refund for the first time. If the provider would pay a second refund of a payment, look up the refund first.
+    """Send a refund for the first time. If the provider does not reject a second refund of a payment, first look for a refund.
 
-    There are two reasons why a refund may already exist. A database that was restored from a backup lacks the latest refunds.
-    Or support refunded the payment manually.
+    A refund may already exist for two reasons. The database was restored from a backup, which lacks the latest refunds. Or
+    support refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
@@ -118,7 +118,7 @@ def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> P
 
 
 NO_MATCHING_KEY = "mb_no_matching_key"
-"""An idempotency key that no operation has, so that a lookup with it finds only external refunds."""
+"""An idempotency key that no operation has, so that a lookup with this key finds only external refunds."""
 
 NO_TIME = "The provider was not called, because no time was left after other calls or the wait for the rate limit."
 

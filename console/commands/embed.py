@@ -57,7 +57,7 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences for each category of a refund policy. None: support reviews each request of the seller.
+"""The sentences for each category of a refund policy. The key None is for sellers without automatic refunds.
 
 No sentence promises more than the policy allows.
 """

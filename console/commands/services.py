@@ -1,4 +1,7 @@
-"""The commands that run one process each. `moneyback up` runs all processes; a cluster runs each process in its own container."""
+"""The commands that each run one service, such as the web server. `moneyback up` runs all services.
+
+In a cluster, each service runs in its own container.
+"""
 
 import os
 import signal

@@ -3,8 +3,8 @@
 LocalStackError
 ├── UserError        the servers' operating system user lacks a right
 ├── DataDirError     the folder cannot be used as the data directory now
-├── ServerError      a server did not start or stop
-└── ServiceError     a service did not become ready or did not keep running
+├── ServerError      a server did not start, or did not stop
+└── ServiceError     a service did not become ready, or ended too early
 """
 
 
@@ -21,8 +21,8 @@ class DataDirError(LocalStackError):
 
 
 class ServerError(LocalStackError):
-    """A server did not start or stop."""
+    """A server did not start, or did not stop."""
 
 
 class ServiceError(LocalStackError):
-    """A service did not become ready or did not keep running."""
+    """A service did not become ready, or ended too early."""

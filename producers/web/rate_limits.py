@@ -1,9 +1,9 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-A limit counts requests with the same value, whether a purchase exists or not. So a refusal does not reveal whether a
-purchase exists. The name of a counter contains a keyed hash of the counted value, so the broker stores no e-mail addresses.
-If the broker is unavailable or is neither Redis nor Valkey, each process counts in its own memory. Customers can then still
-send forms.
+A limit counts requests with the same value, such as the same e-mail address. It counts them whether a purchase exists or
+not, so a refusal does not reveal whether a purchase exists. The name of a counter contains a keyed hash of the counted value,
+so the broker stores no e-mail addresses. If the broker is unavailable or is neither Redis nor Valkey, each process counts in
+its own memory, and customers can still send forms.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            # The client must wait for the longest delay. After a shorter delay, the other limit would still refuse the request.
+            # The client must wait for the longest delay. After a shorter delay, another limit would still refuse the request.
             longest = max(reached, key=delays.__getitem__)
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])

@@ -1,4 +1,4 @@
-"""Tests a short chaos run, a short race, and their helpers.
+"""Tests a short chaos run, a short race of concurrent requests, and their helpers.
 
 Longer runs are started with `make chaos` and `python -m tests.chaos.race`.
 """
@@ -71,7 +71,7 @@ def test_every_kill_point_exists_in_the_product(product_env: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_SERVICE])
-def test_an_armed_point_is_triggered_once_at_the_end_of_its_countdown(tmp_path: Path, action: Action) -> None:
+def test_a_kill_point_is_triggered_once_at_the_end_of_its_countdown(tmp_path: Path, action: Action) -> None:
     arm(tmp_path, "service", "a point", 3, action)
     program = "from tests.chaos.kill_points import reach\nfor n in range(9): print(n, flush=True); reach('a point')"
     env = {**os.environ, ARMED_POINTS: str(tmp_path / "service")}

@@ -106,7 +106,7 @@ def test_an_invalid_bank_reference_is_left_out(parse: ParseReference, invalid: o
 
 
 @pytest.mark.parametrize("status", ["pending", "unavailable", ""])
-def test_a_stripe_reference_with_another_status_than_available_is_ignored(status: str) -> None:
+def test_a_stripe_reference_that_is_not_available_is_ignored(status: str) -> None:
     assert bank_reference(stripe_refund(ARN, status)) is None
 
 

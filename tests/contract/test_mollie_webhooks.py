@@ -67,7 +67,7 @@ def test_a_classic_webhook_about_another_resource_is_ignored(body: bytes) -> Non
         an_event(),
     ],
 )
-def test_an_unsigned_body_without_exactly_one_valid_id_is_refused(body: bytes) -> None:
+def test_an_unsigned_body_must_contain_exactly_one_valid_id(body: bytes) -> None:
     assert isinstance(a_parser().read({}, body, NOW), InvalidSignature)
 
 

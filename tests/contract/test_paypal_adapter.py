@@ -72,7 +72,7 @@ def spec() -> SpecValidator:
 
 @pytest.fixture
 def server(paypal: FakePayPal, spec: SpecValidator) -> Iterator[FaultyServer]:
-    """Yield the server of a fake PayPal. Check each request and correct response with PayPal's own API description."""
+    """Yield the server of a fake PayPal. Check the requests and the faultless responses with PayPal's API description."""
     with FaultyServer(spec.wrap(paypal.answer)) as server:
         yield server
     for capture in paypal.captures.values():
@@ -343,7 +343,7 @@ def test_the_seconds_of_the_retry_after_header_are_returned(
 
 
 @pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
-def test_if_a_fault_follows_the_refund_the_result_is_unknown_and_a_lookup_finds_it(
+def test_if_a_fault_follows_the_refund_the_result_is_unknown_and_a_lookup_finds_the_refund(
     server: FaultyServer, paypal: FakePayPal, charge: str, fault: Fault
 ) -> None:
     impatient = adapter(server.url, seconds=SHORT_TIMEOUT)

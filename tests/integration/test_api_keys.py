@@ -306,7 +306,7 @@ def test_a_request_whose_idempotency_key_is_in_use_gets_retry_after(site: Site) 
     assert site.count_cases() == 3
 
 
-def test_twenty_equal_concurrent_requests_with_one_key_are_one_case(site: Site) -> None:
+def test_twenty_equal_concurrent_requests_with_one_idempotency_key_make_one_case(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     barrier = threading.Barrier(20)
 
@@ -325,7 +325,7 @@ def test_twenty_equal_concurrent_requests_with_one_key_are_one_case(site: Site) 
     assert site.count_cases() == 1
 
 
-def test_twenty_different_concurrent_requests_with_one_key_are_one_case(site: Site) -> None:
+def test_twenty_different_concurrent_requests_with_one_idempotency_key_make_one_case(site: Site) -> None:
     headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     barrier = threading.Barrier(20)
 

@@ -98,7 +98,7 @@ def _measure(installation: Installation, path: str, **job: Any) -> dict[str, Any
 
 
 def _percentile(times: list[float], share: int) -> float:
-    """Return a percentile of the sorted times. A request without a response has no time, so it is not included."""
+    """Return a percentile of the sorted times. A request without a response has no response time, so it is not included."""
     return times[min(len(times) - 1, len(times) * share // 100)] if times else float("inf")
 
 

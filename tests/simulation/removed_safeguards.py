@@ -1,4 +1,4 @@
-"""Mistakes that are planted in the product. The simulation must find each mistake.
+"""Deliberate mistakes in the product. The simulation must find each mistake.
 
 Each mistake omits one safeguard: it replaces or wraps a function of the product, or removes a unique index.
 """

@@ -46,7 +46,7 @@ def test_the_result_of_a_hanging_call_is_recorded_when_the_call_ends(gate: Event
 
 
 def test_a_batch_waits_for_slow_calls_if_too_few_threads_would_be_free(gate: Event, call: Callable[[str], str]) -> None:
-    """At most one of three threads may be left with a hanging call, so that the next batch has two threads."""
+    """With three threads, a batch ends only when at most one call hangs. So the next batch has two free threads."""
     pool, results = CallPool(3), list[tuple[str, str]]()
     with ThreadPoolExecutor(1) as executor:
         batch = executor.submit(pool.map_as_completed, call, ["slow 1", "slow 2", "a"], results.extend)
@@ -71,7 +71,7 @@ def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Calla
 
 
 def test_a_thread_becomes_free_even_if_its_late_result_cannot_be_recorded() -> None:
-    """A pool of two threads starts a new call only while at most one call hangs, so each call here must free its thread."""
+    """A pool of two threads starts a new call only while at most one call hangs, so each call must free its thread."""
     pool, recorded = CallPool(2), list[Event]()
 
     def fail_to_record(results: list[tuple[Event, bool]]) -> None:

@@ -281,7 +281,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ),
     ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), PROVIDER, waits(160)),
     (
-        "still pending after many polls: the maximum delay of the provider's plan",
+        "still pending after many polls: the maximum delay",
         REFUND_PENDING,
         {"polls": 40},
         LookedUp(PENDING),
@@ -411,7 +411,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "absence is not certain, because the provider accepts over-refunds",
+        "a refund may exist, because the provider accepts a second full refund",
         REFUNDING,
         REPLAYS,
         LookedUp(NOT_FOUND),
@@ -419,7 +419,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "absence is not certain, because the provider has no lookups",
+        "a refund may exist, because the provider has no lookups",
         REFUNDING,
         REPLAYS,
         LookedUp(NOT_FOUND),

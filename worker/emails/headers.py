@@ -1,7 +1,7 @@
-"""Creates messages with the headers of our e-mails, and cleans text of customers and sellers for e-mails.
+"""Creates messages with the headers of our e-mails, and removes invisible characters from texts of customers and sellers.
 
 Our e-mails are not bulk mail and belong to no mailing list, so they have no List-* headers (RFC 2369, 2919). They have no
-Precedence header, because this header is not standardised. RFC 3834 (3.1.8) recommends none of its values.
+Precedence header, because this header is not standardised. RFC 3834 (3.1.8) recommends no value for it.
 """
 
 import re
@@ -91,7 +91,7 @@ def _parse_recipient(text: str) -> Address:
         if not at or not host or not text.strip().isprintable() or set(user) & set(' "(),:;<>@[\\]'):
             raise UnreadableError("No e-mail can be sent to this address.")
         return Address(username=user, domain=host)
-    except (MessageError, ValueError, IndexError):  # the library raises each of these errors for invalid addresses
+    except (MessageError, ValueError, IndexError):  # for an invalid address, the library may raise any of these errors
         raise UnreadableError("No e-mail can be sent to this address.") from None
 
 

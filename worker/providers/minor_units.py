@@ -8,7 +8,8 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 class MinorUnits:
     """A converter between the minor units of ISO 4217 and the minor units of a provider.
 
-    ``decimals`` contains the provider's number of decimals for each currency for which ISO 4217 has another number.
+    ``decimals`` contains only currencies for which the provider and ISO 4217 have different numbers of decimals. Its values
+    are the provider's numbers of decimals.
     """
 
     def __init__(self, decimals: Mapping[str, int]) -> None:

@@ -25,7 +25,7 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -
     """Apply the status of a dispute to the payment's cases. Return False if another worker has locked one of the cases.
 
     If the dispute is open or lost, and a refund of the payment was or may have been sent, create a support task, because the
-    customer may get the money twice. If the seller won the dispute, the cases that waited for its end continue.
+    customer may get the money twice. If the seller won the dispute, the cases that waited for the dispute continue.
     """
     payment = purchase.provider, purchase.charge
     work.purchases.set_dispute(*payment, status.dispute)

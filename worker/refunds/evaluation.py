@@ -29,7 +29,7 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 DAY = 86_400.0  # seconds
 MAX_EMAILS_PER_DAY = {
     State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
-    State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
+    State.UNMATCHED: 5,  # for each address: enough for a few typing errors, and too few to flood a stranger's mailbox
 }
 """For each state of a case: the maximum number of e-mails per day. Requests above this maximum cause no e-mail."""
 
@@ -175,5 +175,5 @@ def _decision_transition(case: Case, decision: Decision, decision_input: Decisio
         purchase_id=decision_input.purchase.id,
         seller_id=decision_input.seller.id,
         continued=transition.to_state
-        is State.APPROVED,  # the Celery task that evaluates an approved case also executes it
+        is State.APPROVED,  # the Celery task that evaluated the case also executes the refund
     )

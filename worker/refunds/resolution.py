@@ -32,7 +32,7 @@ def lease(
 ) -> list[Call]:
     """Lease these cases if they are in one of these states. Return each case with its newest operation.
 
-    With ``early``, lease also cases that are not due yet.
+    If ``early`` is True, also lease cases that are not due yet.
     """
     cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds, early=early)
     operations = work.refund_operations.for_cases([case.id for case in cases])

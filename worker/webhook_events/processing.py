@@ -59,7 +59,7 @@ class MatchedEvent:
 
 
 def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Process the due events among ``ids``. If the last worker of an event crashed, process the event alone."""
+    """Process the due events among ``ids``. If the last worker that processed an event crashed, process the event alone."""
     lease_seconds = context.settings.timers.lease_seconds
     with context.records.work() as work:
         claimed = work.webhook_events.claim(ids, seconds=lease_seconds)
@@ -77,7 +77,10 @@ def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
-    """Sort the events into three groups: own refunds, known purchases and unknown payments. Resolve each group."""
+    """Resolve the events in three groups.
+
+    The groups are: events about our own refunds, other events about known purchases, and events about unknown payments.
+    """
     until = sending_ends(context)
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]

@@ -119,7 +119,8 @@ def _render_question(
 ) -> Response:
     """Return the page that asks the customer to confirm or cancel.
 
-    If the customer has already answered, redirect to the status page. If the link has expired, return the page that says so.
+    If the customer has already answered, redirect to the status page. If the link has expired, return a page
+    that explains why the action is no longer possible.
     """
     view = _get_view(records, _read_link(links, Purpose.CONFIRM, token))
     if view.state is State.EXPIRED:

@@ -55,7 +55,7 @@ def list_emails(page: PageDep, settings: SettingsDep) -> Response:
 
 @router.api_route("/mailbox/{name}", methods=READ_METHODS)
 def show_email(name: str, page: PageDep, settings: SettingsDep) -> Response:
-    """Show an e-mail. The name in the address is compared with the names of all e-mails, and never used as a file path."""
+    """Show an e-mail. The name in the URL is compared with the names of all e-mails. It is never used as a file path."""
     sent_mail = next((item for item in _read_all(settings.sent_mail_dir) if item.name == name), None)
     if sent_mail is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This email doesn’t exist.")
@@ -70,7 +70,7 @@ def _read_all(folder: Path | None) -> list[SentMail]:
     for name in maildir.keys():  # noqa: SIM118  # iterating over a maildir yields its messages
         try:
             emails.append(_parse(name, maildir.get_bytes(name), maildir[name].get_date()))
-        except (KeyError, FileNotFoundError):  # a mail reader moved the file from new to cur after its name was listed
+        except (KeyError, FileNotFoundError):  # a mail reader moved the file after its name was listed
             continue
     return sorted(emails, key=lambda item: (item.created_at, item.name), reverse=True)
 

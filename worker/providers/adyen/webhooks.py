@@ -17,7 +17,7 @@ from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, Webho
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
 
-MAX_ITEMS = 100  # the maximum in one webhook; Adyen usually sends a few
+MAX_ITEMS = 100  # the maximum number of items in one webhook; Adyen usually sends only a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
 
 RefundParser = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
@@ -98,7 +98,7 @@ class AdyenWebhookParser:
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parse the items of our merchant account. Return InvalidSignature if an item of the webhook is not signed."""
+        """Parse the items of our merchant account. Return InvalidSignature if any item is not signed with our key."""
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:

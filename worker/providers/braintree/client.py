@@ -62,7 +62,7 @@ class RefundReply:
 
 
 class BraintreeClient:
-    """A client of Braintree for one account. Thread-safe, because the SDK creates its mutable objects per call."""
+    """A client of Braintree for one account. Thread-safe, because the SDK creates new mutable objects for each call."""
 
     def __init__(self, gateway: BraintreeGateway) -> None:
         self._transactions: TransactionGateway = gateway.transaction
@@ -72,7 +72,7 @@ class BraintreeClient:
         return self._call(lambda transactions: transactions.find(transaction_id))
 
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
-        """Refund a transaction under this idempotency key. The key is also sent as the refund's order id."""
+        """Refund a transaction with this idempotency key. The key is also sent as the refund's order id."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
         return self._call(lambda transactions: _read_refund_reply(transactions.refund(transaction_id, request)))
 
@@ -110,7 +110,7 @@ class BraintreeClient:
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
-    """Create the SDK's gateway for this account. The gateway calls through a session with a deadline and without retries."""
+    """Create the SDK's gateway for this account. Its calls have a deadline and no retries."""
     return BraintreeGateway(
         Configuration(
             environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,

@@ -25,7 +25,7 @@ from worker.providers.stripe.client import ListPage, Row, StripeClient
 from worker.providers.stripe.codes import CAPABILITIES
 from worker.providers.stripe.resources import CHARGE_FIELD, KEY_FIELD, is_about, parse_dispute, parse_refund
 
-MAX_PAGES = 10  # the maximum for one charge: a thousand refunds or disputes, more than any charge has
+MAX_PAGES = 10  # the maximum for one charge; ten pages contain a thousand refunds or disputes, more than any charge has
 
 Resource = TypeVar("Resource")
 
@@ -80,7 +80,7 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this charge. If the charge has several disputes, return the deciding one."""
+        """Return the dispute status of this charge. If the charge has several disputes, return the most important status."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 

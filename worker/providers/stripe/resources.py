@@ -63,7 +63,7 @@ class Refund(NamedTuple):
         return ExternalRefund(self.id, self.amount)
 
     def list_entries(self) -> list[ListedRefund]:
-        """Return the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
+        """Return the entries of this refund for reconciliation. An external refund has one entry for each payment id."""
         was_requested_by_us = self.requested_charge in self.payment_ids
         payment_ids = [str(self.requested_charge)] if was_requested_by_us else self.payment_ids
         return [

@@ -1,4 +1,4 @@
-"""Writes files, for example into a maildir, that still exist after a power failure."""
+"""Writes files so that they still exist after a power failure, for example e-mails in a maildir."""
 
 import os
 from pathlib import Path

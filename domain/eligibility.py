@@ -30,7 +30,7 @@ class EligibilityInput:
     open_case: UUID | None = None
     """Another open case of the same purchase, if there is one."""
     provider_window: timedelta | None = None
-    """The time after the charge within which the provider allows a refund; None if no limit is known."""
+    """The provider allows a refund only for this long after the charge. None means that no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
     """The instants of the customer's automatic refunds. A refund in progress is listed with the current time.
 
@@ -105,9 +105,9 @@ def self_service_on(facts: _Facts) -> ReasonCode | None:
 
 
 def policy_allows(facts: _Facts) -> ReasonCode | None:
-    """Check that the policy in force at the time of purchase allows the refund without approval (withdrawal: consumers only).
+    """Check that the policy at the time of purchase allows the refund without approval. Withdrawal is only for consumers.
 
-    A policy of statutory withdrawal requires approval for business customers, because only consumers have this right.
+    Under a policy of statutory withdrawal, a refund to a business customer requires approval.
     """
     if facts.policy is None:
         return ReasonCode.NO_POLICY
@@ -123,7 +123,7 @@ def method_is_automatic(facts: _Facts) -> ReasonCode | None:
 def within_window(facts: _Facts) -> ReasonCode | None:
     """Check that the request came on or before the last day of the window, in the seller's time zone. The purchase day is day 0.
 
-    A purchase that is dated after the request does not meet this rule under any policy.
+    If the date of the purchase is later than the request, the request breaks this rule under every policy.
     """
     purchased_at, requested_at = facts.purchase.decisive_at, facts.request.received_at
     if purchased_at > requested_at:

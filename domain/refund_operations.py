@@ -25,7 +25,7 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""The statuses of an operation that sent the money or may have sent it. A new operation could send it a second time."""
+"""The statuses of an operation that sent the money or may have sent it. A new operation could send the money a second time."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 """The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""

@@ -115,7 +115,7 @@ class CaseEmails:
             self._work.run(_MARK_SENT, **_keys(emails))
 
     def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
-        """End the claims on e-mails that were certainly not sent. After ``seconds``, a worker can claim these e-mails again."""
+        """Let a worker claim these e-mails again after ``seconds``. They were certainly not sent."""
         if emails:
             self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
@@ -127,7 +127,10 @@ class CaseEmails:
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the e-mail key of each case. Also count the "not found" e-mails of each e-mail key in the last ``seconds``."""
+        """Return the e-mail key (the customer's normalised address) of each case, and the number of "not found" e-mails for each key.
+
+        Only e-mails that were created in the last ``seconds`` are counted.
+        """
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 

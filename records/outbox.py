@@ -76,7 +76,10 @@ class Outbox:
         self._work = work
 
     def enqueue(self, messages: Sequence[tuple[type[WorkItems], UUID]]) -> None:
-        """Store that messages about these cases are due, and wake the relay after the commit. Each item is (message, case id)."""
+        """Store that messages about these cases are due, and wake the relay after the commit.
+
+        Each item of ``messages`` is the class of a message and the id of the case.
+        """
         if messages:
             self._work.run(
                 _INSERT, queues=[message.queue for message, _ in messages], ids=[case for _, case in messages]
@@ -84,7 +87,10 @@ class Outbox:
             self.wake()
 
     def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """Store those messages that are not in the outbox yet. Each item is (message, bulk, seller id, item id)."""
+        """Store the messages that are not in the outbox yet. Wake the relay after the commit.
+
+        Each item of ``messages`` is (class of the message, bulk, seller id, item id).
+        """
         if messages:
             self._work.run(
                 _INSERT_IF_ABSENT,

@@ -62,7 +62,7 @@ class MaildirTransport:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates these only if it also creates the folder
+        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates these three folders only if ``folder`` is new
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def deliver(self, email: EmailMessage) -> None:
@@ -169,7 +169,7 @@ class SmtpTransport:
 
     @contextmanager
     def _classify_errors(self) -> Iterator[None]:
-        """Replace an error of smtplib by EmailNotSentError, EmailRejectedError or DeliveryUnknownError."""
+        """If smtplib raises an error, raise EmailNotSentError, EmailRejectedError or DeliveryUnknownError instead."""
         try:
             yield
         except smtplib.SMTPRecipientsRefused as error:

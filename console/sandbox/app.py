@@ -144,7 +144,7 @@ async def _body(receive: Receive) -> bytes | ErrorResponse:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return NOT_JSON  # the client did not send the whole body, even if the received part is valid JSON
+            return NOT_JSON  # the client disconnected before it had sent the whole body
         body += cast("bytes", message.get("body", b""))
         if len(body) > MAX_BODY:
             return TOO_LARGE

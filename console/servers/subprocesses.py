@@ -78,7 +78,7 @@ def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
 
 
 def working_in(folder: Path) -> Iterator[psutil.Process]:
-    """Yield the processes whose working directory is in this folder. The servers run in their data folder."""
+    """Yield the processes whose working directory is this folder or a folder in it."""
     data_folder = folder.resolve()
     for process in psutil.process_iter():
         try:

@@ -1,7 +1,7 @@
 r"""Reads refund requests from a mailbox on an IMAP server. A mail is marked ``\Seen`` only after the commit of its cases.
 
 Mails that support must read are also marked ``\Flagged``. No mail is moved or deleted. Each batch begins with a new search for
-unseen mails, because the server may change the UIDs of mails between two connections (UIDVALIDITY).
+unseen mails. No mail is fetched by a UID of an earlier connection, because the server may have changed the UIDs (UIDVALIDITY).
 """
 
 import re
@@ -27,7 +27,9 @@ from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
-IDLE_SECONDS = 300.0  # the longest IDLE command; servers may disconnect after 30 minutes (RFC 2177), routers earlier
+IDLE_SECONDS = (
+    300.0  # the maximum for an IDLE command; servers may disconnect after 30 minutes (RFC 2177), routers earlier
+)
 STOP_CHECK_SECONDS = 1.0  # the pause between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # the pause between two searches if the server does not support IDLE
 MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect
@@ -67,7 +69,7 @@ class ImapAccount(NamedTuple):
         return cls(host, port or (993 if tls else 143), tls, user, password, folder)
 
     def connect(self) -> BaseMailBox:
-        """Return an open connection, still without a login.
+        """Return an open connection. The caller must log in.
 
         A URL with ``imaps://`` means TLS. A URL with ``imap://`` means STARTTLS, or no encryption for a server on this machine.
         """
@@ -144,7 +146,7 @@ class ImapSession:
     def run_once(self, records: Records) -> BatchResult:
         """Ingest up to MAX_BATCH unseen mails.
 
-        If the database is unavailable, raise DatabaseDownError. Then all mails stay unseen.
+        If the database is unavailable, raise DatabaseDownError. In this case, all mails stay unseen.
         """
         mails = dict(self._fetch_unseen())
         result = BatchResult()

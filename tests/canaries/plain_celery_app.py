@@ -29,7 +29,7 @@ def note(word: str, seconds: float = 0) -> None:
 
 @app.task(name="close_everything")
 def close_everything(word: str, seconds: float) -> None:
-    """Write a word, close all files, and wait. So the process looks like one that has begun to exit but takes long."""
+    """Write a word, close all files, and wait. In this way, imitate a process that takes long to exit."""
     note(word)
     os.closerange(3, 1024)
     time.sleep(seconds)

@@ -364,7 +364,7 @@ DECISIVE_DISPUTES = {
 
 
 @pytest.mark.parametrize(("statuses", "expected"), DECISIVE_DISPUTES.values(), ids=DECISIVE_DISPUTES.keys())
-def test_the_dispute_that_decides_the_status_is_returned(
+def test_one_of_several_disputes_decides_the_dispute_status(
     stripe: FakeStripe, adapter: PaymentProvider, statuses: list[str], expected: DisputeStatus
 ) -> None:
     for status in statuses:

@@ -172,7 +172,7 @@ def a_case(
                     transition, purchase_id=purchase.id if is_first else None, seller_id=purchase.seller_id
                 )
             assert work.history.record([transition]) == {case}
-            # the start of a refund leases the case to a worker, but no worker runs in these tests
+            # the start of a refund leases the case to a worker; no worker runs in these tests, so end the lease
             work.run("update cases set lease_until = 'epoch' where id = :case", case=case)
             from_state = transition.to_state
     return case

@@ -289,7 +289,7 @@ For every other behaviour, only the second response is tested: 400 if the first 
 
 @pytest.mark.parametrize("behaviour", FIRST_CALLS)
 def test_a_restart_between_two_calls_does_not_change_the_later_responses(tmp_path: Path, behaviour: str) -> None:
-    """The sandbox is killed and restarted after the first call. It responds to the next call as to a second call."""
+    """After the first call, the sandbox is killed and restarted. It responds to the second call as if it had never stopped."""
     later_statuses = LATER_STATUSES.get(behaviour, [400] if FIRST_CALLS[behaviour] == 400 else [200])
     with sandbox_in(tmp_path) as process:
         response = process.adapter(SHORT_TIMEOUT if behaviour in ("hang", "blind") else TEST_TIMEOUT).refund(
@@ -678,7 +678,7 @@ def test_a_tardy_refund_is_invisible_and_its_key_is_in_use_until_it_is_made(tmp_
         assert error_code(ledger, a_request("tardy_1")) == "idempotency_key_in_use"
         assert error_code(ledger, a_request("tardy_1", "another")) == "charge_already_refunded"
     clock.now += 0.1
-    with closing(a_ledger(tmp_path, clock)) as ledger:  # a restart between the call and the refund
+    with closing(a_ledger(tmp_path, clock)) as ledger:  # a restart after the call, before the refund is made
         (found,) = ledger.store.find(key="key-1", charge=None)
         assert found["created"] == int(1000 + TIMES.late)
         assert refund_result(ledger, a_request("tardy_1")) == RefundResult(tardy_refund.refund, replayed=True)
@@ -803,7 +803,10 @@ def outcome(process: SandboxProcess, charge: str) -> tuple[str, bool]:
 
 
 def test_every_refund_call_to_a_flaky_sandbox_has_a_fault(tmp_path: Path) -> None:
-    """Calls that read the summary or open a dispute have no faults, because only tests send these calls."""
+    """A 200 response comes late, which is also a fault.
+
+    Calls that read the summary or open a dispute have no faults, because only tests send these calls.
+    """
     with sandbox_in(tmp_path, flaky=1, seed=7) as process:
         outcomes = Counter(outcome(process, f"ok_{number}") for number in range(60))
         assert set(outcomes) == {("500", True), ("dropped", False), ("dropped", True), ("429", False), ("200", True)}

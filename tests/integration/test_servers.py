@@ -87,7 +87,7 @@ def own_servers(used_data_dir: DataDir) -> Iterator[Servers]:
 
 
 def copy_data_dir(data_dir: DataDir, target: DataDir) -> DataDir:
-    """Copy a data directory with owners and modes. The copied programs are hard links, because programs do not change."""
+    """Copy a data directory with the owners and modes of its files. Programs are hard links, because they never change."""
     shutil.copytree(data_dir.bin, target.create().bin, copy_function=os.link, dirs_exist_ok=True)
     subprocess.run(["/bin/cp", "-Rp", str(data_dir.postgres / "data"), str(target.postgres)], check=True)
     shutil.copy2(data_dir.path / "secrets.json", target.path)

@@ -106,9 +106,8 @@ def test_the_sweep_ignores_a_leased_case(records: Records) -> None:
 def test_an_unused_confirmation_link_expires(records: Records) -> None:
     create_cases(records, 2, Event.FOUND_ELIGIBLE)
     move_back_in_time(records, hours=2)
-    assert (
-        Sweep(records).run_once() == 2
-    )  # the two links; the e-mails are not published again, because their messages are still in the outbox
+    # Two links expire. No e-mail is published again, because the messages about the e-mails are still in the outbox.
+    assert Sweep(records).run_once() == 2
     with records.work() as work:
         assert work.case_views.counts() == {"expired": 2}
 
@@ -177,7 +176,7 @@ def test_the_sweep_does_not_read_the_rows_of_a_backlog_repeatedly(
         work.run(insert)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    # PostgreSQL collects statistics while the outbox contains no message of this queue. It uses them to plan the query.
+    # PostgreSQL plans the query with statistics. They are collected while the outbox contains no message of this queue.
     migrate.analyze(owner)
     owner.dispose()
     with records.work() as work:

@@ -1,4 +1,4 @@
-"""Tests of the keys with which the references and e-mail addresses that customers type are compared."""
+"""Tests of the keys of references and e-mail addresses. Two spellings mean the same if their keys are equal."""
 
 import pytest
 from hypothesis import given
@@ -42,6 +42,6 @@ def test_addresses_with_tags_dots_or_similar_letters_are_different(other: str) -
 
 
 @given(st.text(max_size=60))
-def test_a_key_is_its_own_key(text: str) -> None:
+def test_the_key_of_a_key_is_the_same_key(text: str) -> None:
     assert reference_key(reference_key(text)) == reference_key(text)
     assert email_key(email_key(text)) == email_key(text)

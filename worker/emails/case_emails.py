@@ -35,7 +35,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
-    """Send an e-mail. If the case has a new state for which the text is not true, send nothing, and count the e-mail as sent."""
+    """Send an e-mail. If its text is no longer true for the new state of the case, send nothing; the e-mail counts as sent."""
     view = views[email.case_id]
     if is_current(email.kind, view.state):
         first_case = views.get(email.joined) if email.joined else None

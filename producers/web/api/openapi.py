@@ -57,7 +57,10 @@ def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def schema_name(holder: Json) -> str | None:
-    """Return the schema name of a request body or a response. If JSON lines have several schemas, return the first name."""
+    """Return the schema name of a request body or a response.
+
+    If the lines of an NDJSON body have several schemas, return the name of the first schema.
+    """
     for content in holder.get("content", {}).values():
         schema = content.get("schema", {})
         schema = schema.get("items", schema)

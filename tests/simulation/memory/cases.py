@@ -150,7 +150,7 @@ def postpone(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
 
 
 class CaseViewRow(NamedTuple):
-    """A row of case_views._SELECT."""
+    """A row of the result of the SQL statement ``_SELECT`` in the module ``records.case_views``."""
 
     id: UUID
     state: str

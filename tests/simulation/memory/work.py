@@ -30,7 +30,7 @@ def answers(*statements: str) -> Callable[[Statement], Statement]:
 
 
 class ResultRows(list[Any]):
-    """The rows of one statement, with the methods of SQLAlchemy's result that the product uses."""
+    """The rows of one statement. The class has only those methods of SQLAlchemy's ``Result`` that the product calls."""
 
     def one(self) -> Any:
         """Return the only row."""

@@ -17,7 +17,7 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""For each status of a failed refund: the field of the transaction that contains the reason."""
+"""For each status of a failed refund: the name of the field in which the transaction contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Refund:
                 return Failed(self.id, self.code, self.decline_reason)
 
     def list_entry(self) -> ListedRefund:
-        """Return the refund as reconciliation reads it."""
+        """Return the refund as an item of the list that reconciliation reads."""
         return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
 
 
@@ -81,7 +81,7 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
 
 
 def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
-    """Return the dispute that decides the transaction's dispute status, or None if a dispute cannot be read."""
+    """Return the transaction's dispute status, or None if a dispute cannot be read. One of its disputes decides the status."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
         disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]

@@ -20,7 +20,7 @@ CAPABILITIES = Capabilities(
         # docs.mollie.com, changelog of the API v2: a PayPal payment can be refunded for 180 days.
         "paypal": Route(window=timedelta(days=180), synchronous=False),
     },
-    # hexdocs.pm/mollie_api, "Cancel payment refund": Mollie carries a refund out two hours after it was created.
+    # hexdocs.pm/mollie_api, "Cancel payment refund": Mollie carries out a refund two hours after its creation.
     default_route=Route(synchronous=False),
 )
 
@@ -29,7 +29,7 @@ CODES: Mapping[str, DeclineReason] = {
     "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
     # Status 422 for the field amount.value: the amount is more than can still be refunded. Either the payment was refunded
     # at Mollie (mollie/magento2#246), or PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup shows which of the
-    # two is true. If Mollie's own balance is too low, the refund is queued.
+    # two is true. If the seller's balance at Mollie is too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason for each text in Mollie's field ``detail``, because Mollie has no error codes. Any other 4xx response is

@@ -12,10 +12,10 @@ from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.codes import FAILURE_REASONS, REFUND_STATUSES
 
-ID = re.compile(r"[A-Z0-9]{1,20}")  # PayPal's Payments API, related_ids
+ID = re.compile(r"[A-Z0-9]{1,20}")  # the format of the ids in the object related_ids of PayPal's Payments API
 
 _CAPTURE_LINK = re.compile(rf".*/captures/({ID.pattern})")
-_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # PayPal's Disputes API, dispute_info
+_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # the format in the object dispute_info of PayPal's Disputes API
 _NOT_REFUNDED = frozenset({"COMPLETED", "DECLINED", "FAILED", "PENDING"})
 _CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
 
@@ -60,7 +60,7 @@ class Capture:
     status: str
     reason: str
     order: str | None
-    """The id of the order. PayPal's order lists the capture's refunds. None for a capture of a subscription."""
+    """The id of the order in which PayPal lists the capture's refunds. A capture of a subscription has no order."""
     updated: datetime
 
     @property

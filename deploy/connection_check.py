@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-ESTABLISHED = "01"  # as /proc/net/tcp writes it
+ESTABLISHED = "01"  # the code in /proc/net/tcp
 DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
 
 
@@ -38,7 +38,7 @@ def connected_ports(proc: Path) -> set[int]:
 
 
 def fault(ports: Iterable[int], proc: Path = Path("/proc")) -> str:
-    """Return what is wrong, for `docker inspect`; an empty text if nothing is wrong."""
+    """Return the faults as text, which `docker inspect` shows. The text is empty if there is no fault."""
     faults = [] if is_running(proc) else ["Process 1 does not run."]
     faults += [f"There is no connection to port {port}." for port in sorted(set(ports) - connected_ports(proc))]
     return "\n".join(faults)

@@ -14,7 +14,7 @@ from records.intake import Accepted, Submission
 from records.statutory_withdrawals import StatutoryWithdrawal
 
 DECLARATIONS_A_DAY = 10
-"""The maximum number of acknowledgements that one address gets in 24 hours without a delay.
+"""The maximum number of statutory withdrawals that are acknowledged to one address in 24 hours without a delay.
 
 No customer withdraws from more contracts in a day. If a stranger enters a customer's address again and again, the limit
 protects the customer's mailbox.
@@ -33,7 +33,7 @@ def submission(
     trusted: bool = False,
     bulk: bool = False,
 ) -> Submission:
-    """Return the submission of a request. If the sender gave no idempotency ``key``, the submission gets its own case."""
+    """Return the submission of a request. If there is no idempotency ``key``, use a random key, so that a new case is created."""
     return Submission(
         id=uuid4(),
         request=request,
@@ -48,7 +48,7 @@ def submission(
 
 
 def accept(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:
-    """Create a case for each submission, or find the case of a repeated submission; commit before returning.
+    """Create a case for each new submission, and find the case of each repeated submission. Commit before returning.
 
     The purchase is not looked up. The response and its timing therefore do not reveal whether the purchase exists.
     """
@@ -57,7 +57,7 @@ def accept(records: Records, submissions: Sequence[Submission]) -> list[Accepted
 
 
 def accept_one(records: Records, submission: Submission) -> Accepted:
-    """Accept one submission as ``accept`` does; raise KeyReusedError if its key belongs to a different request."""
+    """Accept one submission as ``accept`` does; raise KeyReusedError if its key was used for a different request."""
     (accepted,) = accept(records, [submission])
     if not accepted.identical:
         raise KeyReusedError
@@ -80,11 +80,11 @@ def accept_once(records: Records, submission: Submission) -> Accepted:
 
 
 def declare(records: Records, submission: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
-    """Record a statutory withdrawal: the case, the declaration and the e-mail that acknowledges it, in one commit.
+    """Record a statutory withdrawal: the case, the declaration and the acknowledgement e-mail, in one commit.
 
     The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
-    recorded even if no purchase matches. If an address declares more than DECLARATIONS_A_DAY withdrawals in 24 hours, the
-    first e-mail above this limit waits one hour, the second e-mail two hours, and so on.
+    recorded even if no purchase matches. If more than DECLARATIONS_A_DAY withdrawals with the same
+    address arrive in 24 hours, the first e-mail above this limit waits one hour, the second e-mail two hours, and so on.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])

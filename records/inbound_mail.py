@@ -1,4 +1,4 @@
-"""Store inbound mails of every kind. A row also has the ids of the cases and of the inquiry e-mail that the mail led to."""
+"""Store inbound mails of every kind, and the ids of the cases and the inquiry e-mail that each mail led to."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -53,7 +53,7 @@ select sender_key, count(*) as replies from inbound_mails
 """
 
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
-"""States in which a case ended without a decision about the money. A later mail in the same thread is a new request."""
+"""States in which a case ended without a decision about the money. A later mail in the thread of such a case is a new request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,10 @@ class InboundMails:
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """Store the cases and the inquiry e-mail that each mail led to. ``mails`` gives their ids for each Message-ID."""
+        """Store the ids of the cases and of the inquiry e-mail that each mail led to.
+
+        The keys of ``mails`` are Message-IDs. If a mail led to no inquiry e-mail, the id of the inquiry e-mail is None.
+        """
         links = [
             {
                 "message_id": message_id,

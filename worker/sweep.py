@@ -19,7 +19,7 @@ MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay 
 
 
 class Sweep:
-    """A sweep of all overdue rows. Several processes can sweep at the same time: each skips rows that another has locked."""
+    """A sweep of all overdue rows. Several processes can sweep at the same time: each skips rows that are already locked."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -42,7 +42,7 @@ class Sweep:
 
 
 def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
-    """Sweep the cases that are in their state for longer than the timeout of the state.
+    """Sweep the cases that have been in their state for longer than the timeout of the state.
 
     If such a case waits for the customer's confirmation, it expires. Otherwise it is sent to a queue again.
     """

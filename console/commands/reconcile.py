@@ -39,7 +39,7 @@ def reconcile(
 ) -> None:
     """Compare the providers' lists of refunds with our records, in both directions.
 
-    A refund becomes one support task if it is missing from the provider's list, if Moneyback did not make it, or if its
+    Creates a support task for each refund that is missing from the provider's list, that Moneyback did not make, or whose
     amount, currency or status differs. If only our status is out of date, a worker looks the refund up. Exit code 1 if
     there is a discrepancy, or if a list could not be read completely. If a list is incomplete, no refund is reported as
     missing. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with

@@ -80,7 +80,10 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
     records.engine.dispose()
     result = "the refund succeeds, then fails; a webhook reports the failure"
     return [
-        *((bought.reference, bought.email, bought.product, "the seller's policy decides") for bought in purchases),
+        *(
+            (bought.reference, bought.email, bought.product, "refunded if the seller's policy allows it")
+            for bought in purchases
+        ),
         (fails_late.reference, fails_late.email, fails_late.product, result),
     ]
 

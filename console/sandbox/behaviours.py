@@ -26,7 +26,7 @@ class Times:
     late: float = 1.5
     """The delay of the response for a ``slow`` charge, and of the refund of a ``tardy`` charge."""
     turn: float = 3.0
-    """The time after which a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
+    """The time from the refund until its status changes, until it is no longer hidden, or until a dispute opens."""
     hold: float = 120.0
     """If a call gets no response, the time after which its connection is closed. This time exceeds the timeout of any client."""
     drip: float = 1.0
@@ -76,7 +76,7 @@ class Behaviour:
     failing_calls: int = 0
     """The number of calls that get ``first_error``."""
     stored: bool = False
-    """True if ``first_error`` is stored for the key of the call. Then only a call with a new key can succeed."""
+    """True if ``first_error`` is stored for the key of the call. In this case, only a call with a new key can succeed."""
     deferred: bool = False
     """True if the refund is made ``Times.late`` after the call. Before that, the refund is invisible, and its key is in use."""
     hidden: bool = False

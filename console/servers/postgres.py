@@ -129,7 +129,7 @@ class Postgres(Server):
             )
 
     def _answers(self) -> bool:
-        """Return whether the server has written "ready" into postmaster.pid, which pg_ctl also checks."""
+        """Return whether the server has written "ready" into postmaster.pid. The program pg_ctl makes the same check."""
         lines = _lines(self.data / "postmaster.pid")
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].startswith("ready")  # noqa: PLR2004
 

@@ -42,9 +42,10 @@ NEEDS_SUPPORT = frozenset(
 
 
 class BouncedEmail(NamedTuple):
-    """An e-mail of Moneyback that came back.
+    """An e-mail from Moneyback that could not be delivered.
 
-    ``status_code`` is the enhanced status code (RFC 3463) in the bounce report; it is empty if the report has none.
+    ``status_code`` is the enhanced status code (RFC 3463) in the bounce report. It is empty if the report has no such
+    code.
     """
 
     case_id: UUID

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def moneyback_addresses(settings: Settings) -> tuple[str, ...]:
-    """Return Moneyback's own addresses: those that receive requests, and the sender of e-mails. No address is there twice."""
+    """Return Moneyback's own addresses: those that receive requests, and the sender of e-mails. Return each address once."""
     return tuple(dict.fromkeys((*settings.request_mail_addresses, parseaddr(settings.mail_from)[1])))
 
 

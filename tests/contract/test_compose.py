@@ -173,7 +173,7 @@ def check_commands(document: Document) -> Iterator[str]:
 def check_settings(document: Document) -> Iterator[str]:
     """Check that every part with a database URL gets every setting.
 
-    Exception: only `migrate` needs the URL with which the owner of the tables connects.
+    Exception: only `migrate` gets MONEYBACK_DATABASE_OWNER_URL, because only `migrate` may change the tables.
     """
     services: Services = document["services"]
     for name, service in services.items():
@@ -301,7 +301,7 @@ TABLE = "  sl  local_address rem_address   st\n   0: 0100007F:D431 0100007F:{por
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """Return a folder like /proc. Process 1 sleeps. A connection to port 6379 is open, and a connection to port 5432 closes."""
+    """Return a folder like /proc. Process 1 sleeps. A connection to port 6379 is open. A connection to port 5432 is closing."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "stat").write_text("1 (a (nested) name) S 0 1 1")
     (tmp_path / "net").mkdir()

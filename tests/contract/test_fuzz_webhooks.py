@@ -45,7 +45,7 @@ def sign_for_stripe(body: bytes) -> tuple[Headers, bytes]:
 
 
 def sign_for_adyen(body: bytes) -> tuple[Headers, bytes]:
-    """Return a signed item that contains ``body`` in two of its texts. Adyen signs items and not whole bodies."""
+    """Return a webhook with a signed item that contains ``body`` in two text fields. Adyen signs items and not whole bodies."""
     text = body.decode("utf-8", "replace")
     item = test_adyen_webhooks.an_item(reason=text, merchantReference=text[:80])
     return {}, webhook(signed(item))

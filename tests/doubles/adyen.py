@@ -70,7 +70,10 @@ class FakeAdyen:
         return _json_response(201, body | refund)
 
     def outcome(self, refund: str) -> dict[str, Any]:
-        """Return the webhook item with the outcome of a refund. Refunds above the captured amount fail."""
+        """Return the webhook item with the outcome of a refund.
+
+        The refund fails if its amount plus the earlier refunds of the payment exceeds the captured amount.
+        """
         earlier_refunds = [row for row in self.refunds if row["pspReference"] < refund]
         row = next(row for row in self.refunds if row["pspReference"] == refund)
         earlier_amounts = [

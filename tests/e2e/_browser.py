@@ -24,7 +24,7 @@ _STATUS_MESSAGE = "Failed to load resource: the server responded with a status o
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Yield a browser. Raises NotInstalledError if Chromium is missing and cannot be installed."""
+    """Yield a browser. Raise NotInstalledError if Chromium is missing and cannot be installed."""
     path = find_or_install("chromium", "chromium")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=_CHROMIUM_ARGUMENTS)

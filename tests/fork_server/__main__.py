@@ -1,6 +1,6 @@
 """The fork server. It imports the modules of Moneyback's services once. To start a service, it forks a child process.
 
-The fork server imports no module that reads environment variables while it is imported, because each child has its own
+The fork server imports no module that reads environment variables during its import, because each child has its own
 environment.
 """
 
@@ -24,7 +24,7 @@ import console.sandbox.server  # noqa: F401
 import producers.web.app  # noqa: F401
 import worker.relay  # noqa: F401
 
-MAX_REQUEST = 1 << 20  # the maximum bytes of a request; a request contains the arguments and the environment of a child
+MAX_REQUEST = 1 << 20  # bytes, at most; a request contains the arguments and the environment of a child
 
 
 class Start(NamedTuple):
@@ -43,7 +43,7 @@ def _serve(listener: socket.socket) -> Start:
     os.set_blocking(wakeup_read, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C, only the test process acts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the test process handles Ctrl-C
     while True:
         ready, _, _ = select.select([listener.fileno(), wakeup_read], [], [])
         if wakeup_read in ready:
@@ -103,7 +103,7 @@ def _set_up_child(start: Start, streams: Sequence[int]) -> Start:
 
 
 def _run_module(arguments: Sequence[str]) -> None:
-    """Run a module as `python -m` does. If it calls `os.execv` to start a second module, run this module in the same process."""
+    """Run a module as `python -m` does. If it calls `os.execv` to start a second module, run that module in the same process."""
     execv = os.execv
 
     def run_new_module(path: str, argv: list[str]) -> None:

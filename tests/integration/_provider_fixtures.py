@@ -1,4 +1,4 @@
-"""Fixtures for tests of refunds: a worker context that uses the sandbox provider, cases, and signed webhook events."""
+"""Fixtures for tests of refunds: cases, signed webhook events, and a worker context that uses the sandbox provider."""
 
 import json
 import time
@@ -120,7 +120,7 @@ def email_kinds_of(records: Records, case: UUID) -> list[str]:
 
 
 def task_evidence(records: Records, kind: str) -> list[dict[str, Any]]:
-    """Return the evidence of each support task of a kind."""
+    """Return the evidence of each support task of this kind."""
     with records.work() as work:
         return [row.evidence for row in work.run("select evidence from support_tasks where kind = :kind", kind=kind)]
 

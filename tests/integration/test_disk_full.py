@@ -1,4 +1,4 @@
-"""Tests of a full disk of PostgreSQL: nothing is accepted or sent until the disk has free space; then all work continues."""
+"""Tests of PostgreSQL with a full disk: nothing is accepted or sent until the disk has free space; then all work continues."""
 
 import errno
 import os
@@ -97,7 +97,10 @@ class SmallDatabase:
                 assert error.errno == errno.ENOSPC  # noqa: PT017  # the error ends the loop
 
     def exhaust_the_log(self) -> None:
-        """Fill the write-ahead log until PostgreSQL needs a new log file. Then PostgreSQL stops with a PANIC after each start."""
+        """Fill the write-ahead log until PostgreSQL needs a new log file.
+
+        As long as the disk is full, PostgreSQL then stops with a PANIC after each start.
+        """
         with suppress(psycopg.OperationalError), psycopg.connect(self.postgres.superuser_url, autocommit=True) as db:
             while True:
                 db.execute("select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")

@@ -161,7 +161,7 @@ def test_a_link_shows_the_private_details_once(site: Site) -> None:
     assert 'href="/lookup"' in repeated.text
 
 
-def test_a_link_scanner_opens_nothing(site: Site) -> None:
+def test_a_get_or_head_request_does_not_use_up_the_link(site: Site) -> None:
     _, link = create_link(site, store_purchase(site))
     before = all_rows(site)
     for n in range(100):
@@ -271,7 +271,7 @@ def stored_licence_keys(site: Site) -> list[object]:
         return [row.licence_key for row in work.run("select licence_key from purchase_details")]
 
 
-def test_purchase_details_are_kept_if_a_put_has_none_and_otherwise_replaced(site: Site) -> None:
+def test_a_put_without_details_keeps_the_stored_details_and_one_with_details_replaces_them(site: Site) -> None:
     def put(**more: object) -> int:
         return site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY | more, headers=site.auth_headers()).status_code
 

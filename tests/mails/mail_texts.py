@@ -48,7 +48,7 @@ class LanguageTexts(NamedTuple):
     out_of_office: MailText
     """An out-of-office reply."""
     charsets: tuple[str, ...]
-    """The charsets in which mail programs write the language."""
+    """The charsets that mail programs use for this language."""
 
 
 TEXTS = {

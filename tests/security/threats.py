@@ -47,7 +47,7 @@ THREATS = (
         ),
     ),
     Threat(
-        "A refund and a chargeback of one payment: the money leaves twice",
+        "A refund and a chargeback of one payment, so that the customer gets the money twice",
         "Before a worker sends a refund, it asks the provider whether the payment is disputed. A dispute stops the refund.",
         (
             "integration/test_disputes.py::test_a_disputed_payment_goes_to_support_and_is_not_refunded",
@@ -61,7 +61,8 @@ THREATS = (
     ),
     Threat(
         "A stranger tries references and addresses to learn who bought what",
-        "All answers have the same bytes and take the same time. Private data is sent only by e-mail."
+        "The answers for known and unknown purchases are equal byte for byte, and take the same time."
+        " Private data is sent only by e-mail."
         " Requests are rate-limited. Ids cannot be guessed.",
         (
             f"{EQUAL_ANSWERS}test_all_responses_are_equal_byte_for_byte",
@@ -117,7 +118,7 @@ THREATS = (
         (
             f"{CONFIRM}test_opening_a_confirmation_link_changes_nothing",
             f"{CONFIRM}test_a_form_sent_without_the_selected_checkbox_changes_nothing",
-            f"{LOOKUP}test_a_link_scanner_opens_nothing",
+            f"{LOOKUP}test_a_get_or_head_request_does_not_use_up_the_link",
         ),
     ),
     Threat(
@@ -183,7 +184,8 @@ THREATS = (
     ),
     Threat(
         "A request or a mail whose body is too large",
-        "The body is refused because of its Content-Length, or when the first byte above the limit arrives.",
+        "The body is refused if its declared size is above the limit. Otherwise, the body is refused"
+        " when the first byte above the limit arrives.",
         (
             "integration/test_webhook_events.py::test_a_webhook_above_the_maximum_size_is_refused",
             "unit/test_mail_parser.py::test_a_too_large_mail_has_a_sender_and_no_request",
@@ -191,7 +193,7 @@ THREATS = (
     ),
     Threat(
         "An attacker publishes messages to our queues",
-        "A message has no authority: it only makes a worker read the case from the database.",
+        "A message cannot approve a refund. It only makes a worker read the case from the database.",
         ("integration/test_worker.py::test_a_message_alone_cannot_cause_a_refund",),
     ),
     Threat(
@@ -208,7 +210,7 @@ THREATS = (
         "An attacker makes Moneyback send an HTTP call into a private network",
         "We send no webhooks yet. A bounce or an incoming e-mail causes no HTTP call.",
         (f"{CASE_EMAILS}test_no_email_loads_external_content",),
-        later="a webhook follows no redirect and goes to no private address; this comes with webhooks to sellers",
+        later="the webhooks to sellers will follow no redirect, and will go to no private address",
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
@@ -238,7 +240,7 @@ THREATS = (
     ),
     Threat(
         "Card data in our tables",
-        "Only the provider's ids are stored. No column is for card data.",
+        "Only the provider's ids are stored. No table has a column for card data.",
         (f"{HERE}test_no_column_name_suggests_card_data",),
     ),
     Threat(

@@ -79,7 +79,7 @@ def _print_progress(total: Outcome, searches: list[AsyncResult[SearchResult]], b
         sys.stderr.write(
             f"\r{time.monotonic() - began:6.0f} s  {total.requests:,} requests in {total.worlds:,} worlds  "
             f"{total.faults.total():,} faults  {len(total.violations)} violations  "
-            f"{searched}/{len(searches)} mistakes searched "
+            f"{searched}/{len(searches)} searches for mistakes ended "
         )
         sys.stderr.flush()
 

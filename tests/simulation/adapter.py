@@ -53,7 +53,7 @@ class Adapter:
         return Unknown("401", invalid_credentials=True) if self._faults.happens("unauthorized") else None
 
     def _lost_before(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """At random, return an error that does not show if the provider carries out the call. Otherwise, return None.
+        """At random, return an error that does not show whether the provider carries out the call. Otherwise, return None.
 
         After such an error, the provider carries out the call later, or never.
         """
@@ -114,7 +114,7 @@ class Adapter:
             raise ValueError("The adapter cannot read the response.")
 
     def _crash(self) -> None:
-        """Kill the worker. A worker that sends a poison request crashes, and a worker that reads a poison response crashes."""
+        """Kill the worker, because it sent a poison request or read a poison response."""
         task = self._clock.current
         assert task, "A provider call was made outside a task."
         self._faults.count("poison")

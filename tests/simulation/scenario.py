@@ -92,7 +92,7 @@ class World:
     # Time
 
     def database_clock(self) -> datetime:
-        """Return the time of the database's clock. To a process with a skew, this clock is wrong by the skew."""
+        """Return the time of the database's clock. If the current process has a skew, the returned time is wrong by the skew."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 

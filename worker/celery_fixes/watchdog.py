@@ -17,21 +17,21 @@ from kombu.transport import virtual
 log = structlog.get_logger()
 
 CHECK_INTERVAL = 2.0  # seconds
-GRACE = 30.0  # seconds after the default time limit of a task. By then, a healthy worker has polled its queues
-STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
+GRACE = 30.0  # seconds; a healthy worker polls again within the default time limit of a task plus this time
+STDERR = 2  # the file descriptor of standard error, which stays the same when Celery replaces sys.stderr
 
 
 class Watchdog(bootsteps.StartStopStep):
     """A step of Celery's consumer. The step starts when the worker connects to the broker, and stops when the connection ends.
 
-    A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. So a
-    worker hangs if it has not polled for longer than the default time limit plus GRACE. For example, a call blocks the event
-    loop. Then the kernel's alarm (SIGALRM) ends the process. If the worker has polled since the last check, a check resets
-    the alarm.
+    A healthy worker polls its queues every second. If all its credits are in use, it polls again when a task ends. If a
+    worker has not polled for longer than the default time limit plus GRACE, it hangs, for example because a call blocks the
+    event loop. In this case, the kernel's alarm (SIGALRM) ends the process. The supervisor restarts the process, and the log
+    contains the stack of each thread.
 
-    A check also resets the alarm while the worker runs a task with a time limit above the default time limit. During such
-    a task, a worker with one process has no free credit and does not poll. After the alarm, the supervisor restarts the
-    process, and the log contains the stack of each thread.
+    If the worker has polled since the previous check, a check resets the alarm. A check also resets the alarm while the
+    worker runs a task with a time limit above the default time limit. During such a task, a worker with one process has no
+    free credit and does not poll.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -62,8 +62,8 @@ class Watchdog(bootsteps.StartStopStep):
         """Restore lost credits, and reset the alarm if the worker is healthy.
 
         The check runs on the thread of the event loop, so the event loop changes nothing during the check. The check reads
-        private names of kombu. If another version of kombu has other names, the watchdog turns itself off. Otherwise the
-        watchdog would end a healthy worker every two minutes.
+        private names of kombu. If another version of kombu has other names, the watchdog turns itself off. If it
+        stayed on, it would end a healthy worker every two minutes.
         """
         try:
             _restore_credits(channel.qos)
@@ -79,7 +79,7 @@ class Watchdog(bootsteps.StartStopStep):
 
 
 def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a channel
-    """Free the credits of messages that no request uses any more.
+    """Free the credit of each message that no running or waiting task uses any more.
 
     The messages stay unacknowledged, and the broker delivers them again after its visibility timeout. If the task has run, the
     second delivery does no harm. If the message could not be stored as a dead letter because the database was unavailable, the

@@ -77,8 +77,8 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:
     """Choose the texts, and the case whose facts they show.
 
-    After a duplicate request, the e-mail of the first case is sent again, because the customer may not have received it. A
-    customer who made a statutory withdrawal is not asked to send a request again.
+    After a duplicate request, the e-mail of the first case is sent again, because the customer may not have received it. If
+    no purchase matches a statutory withdrawal, the e-mail does not ask the customer to send the request again.
     """
     if due.kind is EmailKind.ALREADY_REQUESTED and first and (repeated := REPEATED_EMAILS.get(first.state)):
         return EMAILS[repeated], first
@@ -95,7 +95,7 @@ def set_content(message: EmailMessage, translator: Translator, **parts: object) 
     )
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
-    # This header comes last, because set_content() and add_alternative() remove the Content-* headers of earlier content.
+    # This header is set last, because set_content() and add_alternative() remove the Content-* headers of earlier content.
     message["Content-Language"] = translator.language
     return message
 

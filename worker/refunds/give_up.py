@@ -11,9 +11,12 @@ from worker.refunds.evaluation import support_reason
 from worker.refunds.provider_limits import RefundLimits
 
 IN_FLIGHT_FOR = timedelta(hours=6)
-"""How long after the last sending a provider may still carry out the refund."""
+"""A provider carries out a refund at most this long after Moneyback last sent the refund."""
 MIN_EMPTY_LOOKUPS = 3
-"""If ``IN_FLIGHT_FOR`` has passed and at least this number of lookups found no refund, the provider made no refund."""
+"""The minimum number of lookups without a refund, before Moneyback concludes that the provider made no refund.
+
+``IN_FLIGHT_FOR`` must also have passed since the last sending.
+"""
 MAX_PROOFS = 3
 """The maximum number of operations for one case if the provider answers each operation with an error and makes no refund.
 
@@ -28,7 +31,7 @@ Ending = tuple[Transition, OperationStatus | None]
 def give_up(
     case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
 ) -> Ending | None:
-    """Return the ending of the polling, or None while the provider may still report a result."""
+    """Return the ending of the polling, or None if the case is not polled or the polling continues."""
     if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
         return None
     is_external = isinstance(found, ExternalRefund)
@@ -86,7 +89,10 @@ def _is_late(operation: RefundOperation, now: datetime) -> bool:
 
 
 def _is_proven_absent(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Return whether a new operation may follow, because this key always gets the same error and no refund was made."""
+    """Return whether it is proven that no refund was made with this key, so that a new operation may follow.
+
+    For this, the provider must repeat an error for the key, and several lookups must find no refund.
+    """
     return (
         limits.absence_can_be_proven
         and operation.replayed

@@ -36,7 +36,7 @@ class RefundLimits:
 
     @property
     def poll(self) -> PollPlan:
-        """The delays between two polls, and the time after which polling ends."""
+        """The delays between the polls, and the time after which polling ends."""
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 

@@ -30,7 +30,7 @@ class Journal:
         """For each change, the function that undoes it, and the function's arguments."""
 
     def insert(self, table: dict[Any, Any], key: object, row: Any, constraint: str) -> None:
-        """Add a row. If the table already contains ``key``, raise the error of ``constraint``."""
+        """Add a row. If the table already contains ``key``, raise the error for the violated ``constraint``."""
         if key in table:
             raise refuse(constraint)
         table[key] = row

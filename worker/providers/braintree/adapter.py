@@ -26,7 +26,8 @@ from worker.providers.braintree.resources import Refund, parse_disputes, parse_r
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
-# The maximum for one transaction. A lookup makes one call for each refund, and all these calls share one time limit.
+# The maximum number of refunds of one transaction that a lookup reads. A lookup makes one call for each refund, and all these
+# calls share one time limit.
 MAX_REFUNDS = 20
 PAGE_SIZE = 50  # transactions; the maximum that Braintree returns in one reply
 MAX_SEARCH_RESULTS = 20_000  # ids; Braintree's search omits further ids without an error
@@ -51,7 +52,7 @@ class BraintreeAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refund the transaction. A request has no currency, so the transaction's currency is looked up first."""
+        """Refund the transaction. A refund call contains no currency, so first check the currency of the transaction."""
         with time_limit(self._seconds):
             sale = self._find_transaction(charge)
             if isinstance(sale, Unknown):
@@ -90,7 +91,7 @@ class BraintreeAdapter:
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """List a page of up to fifty refunds. ``after`` is the last id of the previous page.
 
-        Braintree's search has no pages of ids: each call searches all ids again, and takes the ids that follow ``after``.
+        Braintree's search returns all ids instead of a page. So each call searches again, and uses only the ids after ``after``.
         """
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)

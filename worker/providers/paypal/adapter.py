@@ -90,12 +90,12 @@ class PayPalAdapter:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
-        # This lookup does not find an eCheck refund that no order shows. Moneyback then sends the refund again with the same
-        # key, and PayPal returns the existing refund.
+        # This lookup does not find an eCheck refund that no order shows. In this case, Moneyback sends the refund again with
+        # the same key, and PayPal returns the existing refund.
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this capture. If the capture has several disputes, one dispute decides the status."""
+        """Return the dispute status of this capture. If it has several disputes, select_deciding_dispute() selects one."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
@@ -130,7 +130,7 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of a capture. Read the capture's order first; the search shows a refund up to three hours late."""
+        """List the refunds of a capture. Read its order first, because the search shows a refund up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds
@@ -164,5 +164,5 @@ class PayPalAdapter:
 
 def _map_decline(reply: PayPalReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
-        return Unknown(f"PayPal answered {reply.status}, which does not say whether it refunded.")
+        return Unknown(f"PayPal answered {reply.status}, which does not show whether PayPal made the refund.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -21,8 +21,8 @@ messages silently.
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-Periodic tasks are not sent to a queue of cases, because they would fill that queue while the workers are busy. Then the
-relay would publish no cases, because it publishes nothing to a full queue.
+Periodic tasks are not sent to a queue of cases, because they would fill that queue while the workers are busy. The
+relay publishes nothing to a full queue, so it would then publish no cases.
 """
 
 QUEUES = {
@@ -35,8 +35,8 @@ TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 10,
     # On a half-open connection, a worker receives no message and no error. Without these options, the worker would wait for
     # ever. The worker reads messages with the Redis command BRPOP, which normally returns within 1 second. With these
-    # options, the worker detects within 5 seconds that a BRPOP has not returned. Then the worker waits at most one
-    # timeout for each of its three sockets.
+    # options, the worker detects within 5 seconds that a BRPOP has not returned. After that, the worker waits at most
+    # 2 seconds for each of its three sockets.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,

@@ -8,7 +8,10 @@ from pydantic_settings import BaseSettings
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from environment variables with one prefix. MONEYBACK_X_FILE can contain the path of a file with the value."""
+    """Settings from environment variables whose names have the same prefix.
+
+    Instead of a variable X, a variable X_FILE can be set. It contains the path of a file, and the file contains the value of X.
+    """
 
     @model_validator(mode="before")
     @classmethod

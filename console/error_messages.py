@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from config.provider_accounts import ACCOUNTS
 
 _PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
-"""The prefix of the environment variables of each account. The keys are class names, because pydantic's errors contain them."""
+"""The prefix of the environment variables of each account. The keys are the class names that pydantic's errors contain."""
 
 _OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL's error codes undefined_table and undefined_column
 

@@ -25,7 +25,7 @@ STEADY = 30.0  # seconds; if a service ran longer than this before a crash, the 
 
 @dataclass(frozen=True)
 class Service:
-    """One process. It gets the environment of the supervisor and `env`. If `log` is None, its log is in the data directory."""
+    """One process. It gets the environment of the supervisor and `env`. If `log` is None, the log is in the data directory."""
 
     name: str
     argv: Sequence[str]
@@ -53,7 +53,7 @@ class _Run:
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Return whether the process has ended. Do not reap the process: reap() first kills the other processes of its group."""
+        """Return whether the process has ended. Do not reap the process, because reap() must first kill the rest of its group."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):
@@ -105,7 +105,7 @@ class Supervisor:
             self._runs.append(_Run(service, service.log or self.data_dir.log(service.name)))
 
     def wait_for(self, service: Service | str, ready: Callable[[], bool], seconds: float = 30.0) -> None:
-        """Wait until `ready()` returns True. If `ready()` raises OSError, such as a refused connection, wait longer.
+        """Wait until `ready()` returns True. If `ready()` raises OSError, such as a refused connection, continue to wait.
 
         Raise ServiceError if the service ends, or is not ready after `seconds`.
         """
@@ -164,7 +164,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Restart crashed services until stop() has ended all services.
 
-        This thread must not end earlier: Linux ends a service if the thread that started the service ends.
+        This thread must not end earlier, because Linux ends a service if the thread that started the service ends.
         """
         while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()

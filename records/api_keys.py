@@ -57,7 +57,7 @@ If many calls use a key at the same time, one call records the use, and the othe
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The description of an API key, without the key itself. A key contains this id, so a leaked key can be found and revoked."""
+    """The description of an API key, without the key itself. The key contains ``id``, so that support can revoke a leaked key."""
 
     id: UUID
     seller: str

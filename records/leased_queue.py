@@ -42,7 +42,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that ends the claims on rows ``seconds`` from now. It does not change rows that are done."""
+        """Return the statement that sets the end of claims to ``seconds`` from now. Rows that are done stay unchanged."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"

@@ -1,4 +1,4 @@
-"""A pseudo-language without Latin letters. If a page in it contains Latin letters, their text was not translated."""
+"""A pseudo-language without Latin letters. If a page in this language contains Latin letters, a text was not translated."""
 
 import re
 from html.parser import HTMLParser
@@ -51,7 +51,10 @@ def untranslated_words(text: str, *facts: str) -> list[str]:
 
 
 class PageText(HTMLParser):
-    """The text of a page that a browser displays or a screen reader reads. Text with another `lang` attribute is left out."""
+    """The text of a page, as a browser displays it or a screen reader reads it.
+
+    Elements whose `lang` attribute has a value other than "xx" are left out.
+    """
 
     HIDDEN_ELEMENTS: ClassVar = {"script", "style"}
     VOID_ELEMENTS: ClassVar = {"meta", "link", "img", "input", "br", "hr"}

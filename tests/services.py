@@ -54,7 +54,8 @@ def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
 def running_servers() -> Iterator[Servers]:
     """Yield PostgreSQL and Valkey in a temporary data directory, with a migrated template database."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)  # if root runs the tests, the servers run as another user, who must enter the folder
+        # If root runs the tests, the servers run as another user, who needs access to the folder.
+        Path(folder).chmod(0o711)
         data_dir = DataDir(Path(folder) / "t")
         with data_dir.lock(), Servers(data_dir) as servers:
             # the data of the tests need not survive a power failure

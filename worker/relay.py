@@ -34,7 +34,7 @@ IDLE = 1.0  # seconds; if no notification arrives in this time, the relay checks
 
 
 class RelayResult(NamedTuple):
-    """The number of messages and cases that were published."""
+    """How many messages were published, and how many cases these messages contain."""
 
     messages: int
     cases: int
@@ -142,7 +142,7 @@ class Relay:
         return RelayResult(messages, cases)
 
     def _take_ids(self, outbox: Outbox, queue: str) -> tuple[list[UUID], bool]:
-        """Take a batch of ids from the outbox. Return the ids, and True if the batch is full and more ids may be due.
+        """Take a batch of ids from the outbox. Return the ids, and whether the batch is full. If it is full, more ids may be due.
 
         Interactive cases come before bulk cases. Within each of these groups, the sellers take turns (round robin).
         """

@@ -11,7 +11,7 @@ from console.sandbox.refunds import Refund
 
 class Event(NamedTuple):
     at: float
-    """The time of the event, in epoch seconds. It may be in the future, because later changes are already known."""
+    """The time of the event, in epoch seconds. It may be in the future, because the sandbox plans later changes of a refund."""
     id: str
     type: str
     charge: str

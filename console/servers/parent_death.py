@@ -1,9 +1,12 @@
 """Executes a program that gets a signal when its parent ends, even if the parent is killed with SIGKILL.
 
 Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
+PARENT is the pid of the parent, and SIGNAL is the number of the signal. change_user() explains OWNER.
 
-This is a script and not a preexec_fn: after a fork of a process with threads, Python code can deadlock before exec. The
-kernel sends the signal when the thread that started the child ends. Start a child only from a thread that ends after the child.
+This is a script and not a preexec_fn, because Python code can deadlock between a fork and exec if the process has threads.
+
+The kernel sends the signal when the thread that started the child ends. So start a child only from a thread that ends after
+the child.
 """
 
 import ctypes

@@ -1,6 +1,7 @@
 """Fixtures of the canaries: the broker, workers, and a proxy that injects faults into the workers' connections.
 
-A canary is a test that shows a known fault of Celery or kombu. The test fails when a new version corrects the fault.
+A canary is a test for a known fault of Celery or kombu. The test passes while the fault exists, and fails when a new version
+corrects the fault.
 """
 
 from collections.abc import Callable, Iterator

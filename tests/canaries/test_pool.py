@@ -1,6 +1,6 @@
 """A canary: a child process ends slowly while its Celery worker connects to the broker again.
 
-Then a plain worker, which lacks Moneyback's corrections, ends too.
+In this case, a plain worker, which lacks Moneyback's corrections, ends too.
 """
 
 from collections.abc import Callable
@@ -31,5 +31,5 @@ def test_a_child_that_ends_slowly_ends_only_a_plain_worker(
         assert worker.notes() == ["closed", "next"]
     else:
         assert "file descriptor is None" in worker.read_log(), (
-            "Celery or kombu corrected this fault: remove worker/celery_fixes/pool.py."
+            "Celery or kombu has corrected the fault, so worker/celery_fixes/pool.py can be removed."
         )

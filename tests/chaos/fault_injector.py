@@ -23,7 +23,8 @@ UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, 
 """The errors that occur when a fault needs a server that an earlier fault has stopped."""
 
 
-STOP_TIME = 0.2  # seconds until a process at a triggered point has stopped; SIGCONT before that would have no effect
+STOP_TIME = 0.2
+"""Seconds in which a process stops after it reaches a kill point. An earlier SIGCONT would have no effect."""
 
 
 class FaultInjector:
@@ -92,7 +93,7 @@ class FaultInjector:
         return untriggered
 
     def _remove_loss(self, loss: Loss) -> None:
-        """Remove a loss (a response to drop) from its proxy. Otherwise, the proxy would compare every later frame with it."""
+        """Remove a loss (a response to drop) from the proxy. Otherwise the proxy would compare each later frame with the loss."""
         for proxy in self._installation.proxies.values():
             if loss in proxy._losses:
                 proxy._losses.remove(loss)

@@ -171,7 +171,7 @@ def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, sta
 def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flushed: list[bytes]) -> None:
     """Check that the queue contains every support task and no unknown task.
 
-    A closed task may be missing in the queue if its message is in ``flushed``.
+    A closed task may be missing from the queue if its message is in ``flushed``.
     """
     published, lost = count_tasks(queue), count_tasks(flushed)
     tasks, open_tasks = {row.id for row in work.run("select id from support_tasks")}, open_task_ids(work)

@@ -75,7 +75,7 @@ class Installation:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        """A client of the broker that injects faults. It never retries a command, so no fault is injected twice."""
+        """A client that injects faults into the broker. The client never retries a command, so no fault is injected twice."""
         return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
@@ -155,7 +155,7 @@ class Installation:
 def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
     """Yield a running installation in a temporary data directory. If the block raises an error, keep the directory."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
-    folder.chmod(0o711)  # if root runs the test, the servers run as another user, who must have access
+    folder.chmod(0o711)  # if root runs the test, the servers run as another user, who needs access
     data_dir = DataDir(folder / "c")
     try:
         with _started(data_dir, timers, sandbox) as installation:
@@ -191,7 +191,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             web_port=free_port(),
         )
         for proxy in installation.proxies.values():
-            # A proxy sends each frame as one packet. Without TCP_NODELAY, each packet waits for the last acknowledgement.
+            # A proxy sends each frame as one packet. Without TCP_NODELAY, it waits until the last packet is acknowledged.
             proxy._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:

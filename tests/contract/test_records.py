@@ -39,7 +39,7 @@ UNKNOWN_ID = UUID(int=0)
 
 @pytest.fixture(params=["postgres", "memory"])
 def store(request: pytest.FixtureRequest) -> Iterator[Records]:
-    """Yield empty records. Each test runs twice: in PostgreSQL and in memory."""
+    """Yield records without a row. Each test runs twice: with PostgreSQL, and with the records in memory."""
     if request.param == "memory":
         yield MemoryRecords(SHORT_TIMERS, lambda: datetime.now(UTC))
     else:
@@ -120,7 +120,7 @@ def newest_operation(store: Records, case: UUID) -> RefundOperation:
 
 @contextmanager
 def rolled_back(store: Records) -> Iterator[UnitOfWork]:
-    """Yield a transaction that is rolled back at its end."""
+    """Yield a transaction that is rolled back at the end of the `with` block."""
     with suppress(RuntimeError), store.work() as work:
         yield work
         raise RuntimeError

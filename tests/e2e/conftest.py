@@ -35,7 +35,7 @@ def site(servers: Servers, sandbox_url: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def backend(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """Run a worker and the relay of the site."""
+    """Run a worker and the relay for the site."""
     with Backend(site, tmp_path_factory.mktemp("backend")) as backend:
         yield backend
 

@@ -150,7 +150,7 @@ def count_refunds(settings: Settings, records: Records, case: UUID) -> int:
 
 
 def assert_consistent(settings: Settings, records: Records, cases: list[UUID]) -> None:
-    """Check that the audit finds no fault, and that the provider has one refund for a refunded case and none for another case."""
+    """Check that the audit finds no fault. The provider must have one refund for each refunded case, and none for the others."""
     with records.work() as work:
         assert audit(work).faults == []
     for case, state in zip(cases, states_of(records, cases), strict=True):
@@ -170,7 +170,7 @@ def new_dead_letters(records: Records, act: Callable[[], object]) -> list[DeadLe
 
 
 def refunds_a_new_request(records: Records) -> bool:
-    """Send a request, wait until it is refunded, and return True."""
+    """Send a request, wait until its case is refunded, and return True."""
     cases = request_refunds(records, "ok")
     eventually(lambda: states_of(records, cases) == ["refunded"])
     return True
@@ -190,9 +190,10 @@ def take_tasks(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
 def test_the_sweep_sends_a_lost_message_again(
     records: Records, sandbox_settings: Settings, broker: redis.Redis, services: SharedServices
 ) -> None:
-    """The test removes a message from the queue. A worker that crashes between two steps of kombu has the same effect.
+    """The test removes a message from the queue, as if a worker had crashed while it received the message.
 
-    First, kombu removes a message from the queue. Then, kombu stores the message as unacknowledged.
+    First, kombu removes a message from the queue. Then, kombu stores the message as unacknowledged. If the worker crashes
+    between these two steps, the message is lost.
     """
     cases = request_refunds(records, "ok")
     eventually(lambda: broker.llen(RefundRequested.queue) == 1)

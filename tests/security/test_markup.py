@@ -1,6 +1,6 @@
 """Tests that markup which a customer types stays text.
 
-Each page and e-mail must have the same HTML structure as with a plain word.
+Each page and e-mail must have the same HTML structure as if the customer had typed a plain word.
 """
 
 import html
@@ -42,12 +42,15 @@ CORPUS = [
 ]  # fmt: skip
 WORD = "word"
 HOST = "word.example"
-"""The plain text that is compared with texts that contain `evil.example`. Forms refuse a host name as a customer's name."""
+"""The plain text for comparison, if the typed text contains the host name `evil.example`.
+
+A form refuses a name with a host name, so the plain text must contain one, too.
+"""
 _numbers = count(1)
 
 
 class StructureParser(HTMLParser):
-    """Collects the tags of a page with their attribute names, and the targets of its links."""
+    """Collects the tags of a page, the names of the tags' attributes, and the targets of the page's links."""
 
     def __init__(self) -> None:
         super().__init__()

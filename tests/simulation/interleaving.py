@@ -26,8 +26,8 @@ An example is a row with a permanent claim, which never becomes due.
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The possible durations of a pause, in seconds. During a pause, a process is frozen.
 
-A call may also reach the provider late. In the last hours before an idempotency key expires, the worker repeats no call with
-this key. These hours are longer than the longest delay plus the longest pause.
+A call after a pause must not reach the provider when the idempotency key has expired. So the worker repeats no call in the
+last hours before a key expires. These hours are longer than the longest pause plus the longest delay of a call in the network.
 """
 
 
@@ -71,9 +71,8 @@ class Interleaving(TransactionHooks):
         happens = self._faults.happens
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
-            if (
-                self._random.random() < 0.7
-            ):  # the whole machine is frozen, so the pause does not count for Celery's time limits
+            if self._random.random() < 0.7:
+                # The whole machine is frozen, so the pause does not count for Celery's time limits.
                 task.started += seconds
             self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)

@@ -112,7 +112,7 @@ def test_any_lines_of_a_mail_are_parsed(lines: list[bytes]) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=500))
 def test_a_reference_is_found_whatever_text_follows(customer_text: str) -> None:
-    """The reference after the words “Reference number:” is found. The comment of a request has at most 4,000 characters."""
+    """The parser finds the reference. The comment of each request has at most 4,000 characters."""
     text = f"Reference number: MB-2026-0417\n\n{customer_text}".encode("utf-8", "surrogatepass")
     mail = read(MAIL_TEMPLATE % (b"Content-Type: text/plain; charset=utf-8\n", text))
     assert mail.kind in {MailKind.REQUEST, MailKind.TOO_MANY}

@@ -221,7 +221,7 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 
 
 def _repeat_period(limits: RefundLimits) -> timedelta:
-    """Return how long after its first sending an operation may be sent again.
+    """Return the period in which an operation may be sent again. The period starts when the operation is first sent.
 
     The period ends some hours (``KEY_MARGIN``) before the provider may delete the idempotency key. If the provider stores
     keys for a shorter time than ``KEY_MARGIN``, the operation is never sent again.
@@ -245,7 +245,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
 
 
 def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, limits: RefundLimits) -> float:
-    """Return the seconds until the next poll. For an accepted refund, the provider's poll plan sets the maximum pause."""
+    """Return the seconds until the next poll. For an accepted refund, the provider's poll plan limits this delay."""
     retry_after = (result.retry_after if isinstance(result, Unknown) else None) or 0.0
     if case.state is State.REFUND_PENDING and limits.capabilities is not None:
         return max(plan_delay(limits.timers, operation.polls, limits.poll.max_delay), retry_after)

@@ -12,8 +12,8 @@ from worker.context import WorkerContext
 def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
     """Publish unpublished support tasks. Each id is the id of a support task or of a case.
 
-    A worker may crash after the broker accepted a task and before the commit. Then the task is published again under the same
-    event id. Consumers detect the duplicate by this id.
+    A worker may crash after the broker accepted a task, but before the database records this. Then the task is published again
+    with the same event id. Consumers detect the duplicate by this id.
     """
     with context.records.work() as work:
         tasks = work.support_tasks.claim(ids, seconds=context.settings.timers.lease_seconds)

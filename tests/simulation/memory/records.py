@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from config.settings import Timers
 from records import Records, UnitOfWork
-from tests.simulation.memory import (  # noqa: F401  # these modules register the functions that answer the SQL statements
+from tests.simulation.memory import (  # noqa: F401  # these modules register a Python function for each SQL statement
     cases,
     history,
     inquiry_emails,
@@ -44,7 +44,7 @@ class TransactionHooks:
 
 
 class TransactionScope:
-    """One transaction. The class is not written as a generator, because a generator would make the simulation slower."""
+    """One transaction. This is a class and not a generator, because a generator would make the simulation slower."""
 
     __slots__ = ("_records", "_work")
 
@@ -76,7 +76,7 @@ class TransactionScope:
 
 
 class MemoryRecords(Records):
-    """Records in the memory of the process."""
+    """Records without a database: the tables are in the memory of the process."""
 
     def __init__(self, timers: Timers, clock: Callable[[], datetime], hooks: TransactionHooks | None = None) -> None:
         super().__init__(cast("Engine", None), timers)

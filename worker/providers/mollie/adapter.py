@@ -25,7 +25,7 @@ from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
 from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MAX_PAGES = 8  # the maximum pages of refunds or chargebacks that are read for a payment: enough for 2,000 rows
+MAX_PAGES = 8  # the maximum number of pages that are read for a payment; enough for 2,000 refunds or chargebacks
 
 _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
@@ -39,7 +39,7 @@ def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, c
 
 
 class MollieAdapter:
-    """An adapter that refunds payments through Mollie. It is thread-safe. All calls of one method share one time limit."""
+    """An adapter that refunds payments through Mollie. It is thread-safe. All calls that a method makes share one time limit."""
 
     capabilities = CAPABILITIES
 
@@ -75,7 +75,7 @@ class MollieAdapter:
         return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this payment. If it has several chargebacks, select_deciding_dispute() selects one.
+        """Return the dispute status of this payment. If there are several chargebacks, select_deciding_dispute() selects one.
 
         The status is never open, because Mollie lists a chargeback only after the bank took the money.
         """
@@ -93,7 +93,7 @@ class MollieAdapter:
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """List refunds since ``since``, the newest first.
 
-        Mollie has no filter by time, so there is no next page after a page with a refund that is older than ``since``.
+        Mollie has no filter by time. So the first page that contains a refund older than ``since`` is returned as the last page.
         """
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)

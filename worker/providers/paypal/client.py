@@ -16,8 +16,8 @@ from worker.providers.paypal.access_token import AccessToken
 from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
 from worker.providers.retry_after import retry_after
 
-TRANSACTIONS_PAGE_SIZE = 500  # the maximum that PayPal returns in one reply
-MAX_DISPUTES = 50  # the maximum for one capture, and the maximum that PayPal returns in one reply
+TRANSACTIONS_PAGE_SIZE = 500  # the maximum number of transactions in one reply of PayPal
+MAX_DISPUTES = 50  # the maximum number in one reply of PayPal; the status of a capture with more disputes is unknown
 
 
 class PayPalReply(HttpReply):
@@ -87,7 +87,7 @@ class PayPalClient:
         return self._call("GET", f"/v1/customer/disputes/{dispute}")
 
     def _call(self, method: str, path: str, **request: Mapping[str, Any]) -> PayPalReply | Unknown:
-        """Call PayPal with the current token. If PayPal rejects the token, nothing was done, so call again with a new token."""
+        """Call PayPal with the current token. A call with a rejected token has no effect, so repeat it with a new token."""
         response = self._send_authorized(method, path, **request)
         if isinstance(response, requests.Response) and response.status_code == HTTPStatus.UNAUTHORIZED:
             self._token.discard(response.request.headers["Authorization"].removeprefix("Bearer "))

@@ -26,7 +26,7 @@ class Limits(BaseSettings):
         10,
         ge=1,
         description="Maximum number of forms per hour with one reference number. Also the maximum number of forms per hour on "
-        "the page of one signed link. For each of them, a customer needs at most three forms.",
+        "the page of one signed link. For one reference number or one link, a customer needs at most three forms.",
     )
     rate_limit_network_per_minute: int = Field(
         60,

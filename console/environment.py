@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings, settings
 
-if TYPE_CHECKING:  # imported when a command needs them, so that `moneyback --help` is fast
+if TYPE_CHECKING:  # a command imports these modules only when it needs them, so that `moneyback --help` is fast
     from console.data_dir import DataDir
     from records import Records
 
@@ -22,7 +22,7 @@ class NotConfiguredError(Exception):
 
 
 def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Write the environment variables of the running `moneyback up` to a file. `load_settings()` of other processes reads it."""
+    """Write the environment variables of the running `moneyback up` to a file. Other processes read this file."""
     file = data_dir.path / _FILE
     file.touch(0o600)
     file.write_text(json.dumps(env))
@@ -46,7 +46,7 @@ def load_settings() -> Settings:
 
 
 def records() -> "Records":
-    """Return the records in the database of this process's settings."""
+    """Return the records in the database that `load_settings()` selects."""
     from records import Records
 
     return Records.of(load_settings())

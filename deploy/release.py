@@ -14,7 +14,7 @@ VERSION = re.compile(r'^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 
 
 def changed(project: str, changelog: str, version: str, today: str) -> tuple[str, str]:
-    """Return the new texts of both files, or exit with an error message."""
+    """Return the new texts of pyproject.toml and CHANGELOG.md, or exit with an error message."""
     present, entries = VERSION.search(project), UNRELEASED.search(changelog)
     if present is None or entries is None:
         sys.exit("pyproject.toml has no version, or CHANGELOG.md has no section [Unreleased].")

@@ -11,7 +11,7 @@ from domain.requests import SubmittedRequest
 from domain.states import Event, State, next_state
 
 Evidence = Mapping[str, object]
-"""The facts on which a transition is based, as JSON. Floats are not allowed, because the evidence is hashed."""
+"""The facts on which a transition is based, as JSON. The JSON is hashed. Floats are not allowed, because their text may vary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

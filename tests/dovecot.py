@@ -67,7 +67,7 @@ service lmtp {{
 
 @dataclass
 class Dovecot:
-    """A running Dovecot. Every user name has its own mailbox. Dovecot creates a mailbox when it is first used."""
+    """A running Dovecot. Every user name has its own mailbox. Dovecot creates a mailbox when a user first uses the mailbox."""
 
     folder: Path
     imap: int

@@ -28,7 +28,7 @@ from records.unit_of_work import connect as connect_database
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
-    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, because one sandbox charge never gets a response
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, because the sandbox never responds to the refund of one charge
     "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
     "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
@@ -61,9 +61,10 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if the audit found no fault, and if each case has its result.
+        """True if the audit found no fault, no charge was refunded twice, and the numbers of refunds and support tasks are right.
 
-        Each refunded case has one refund. Each case with support has one support task.
+        There must be one refund for each case in the state `refunded`, and one support task for each case in the state
+        `with_support`.
         """
         count = Counter(view.state for view in self.views)
         return (

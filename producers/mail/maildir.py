@@ -22,7 +22,11 @@ from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-MAX_BATCH = 100  # mails in one commit. A commit takes about as long as the work for one mail, so larger batches save little time
+MAX_BATCH = 100
+"""The maximum number of mails in one commit.
+
+A commit takes about as long as the work for one mail, so larger batches would save little time.
+"""
 RETRY_STUCK_SECONDS = 600.0  # the pause before a failed mail is read again. Operators may have to repair a disk first
 POLL_SECONDS = 2.0  # the pause between two reads of an empty maildir, and the pause if the database is unavailable
 

@@ -33,7 +33,7 @@ from producers.mail.intent import (
 from producers.mail.mail_text import MailText, Part, header, texts
 from producers.mail.parsed_mail import MailKind, ParsedMail
 
-MAX_SIZE = 10_000_000  # bytes of the largest mail that is read; enough for a request with attached pictures
+MAX_SIZE = 10_000_000  # the maximum size of a mail, in bytes. It is enough for a request with attached pictures
 MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
 MAX_HEADER_BYTES = 200_000  # only the first bytes of a mail are searched for headers
 MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
@@ -41,7 +41,7 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 
 If a mail exceeds one of the two limits, its text is not parsed. The standard library is slow for a mail with many parts.
 """
-MAX_REFERENCES = 5  # requests in one mail; each request can cause an answer, and one mail must not cause many answers
+MAX_REFERENCES = 5  # the maximum number of requests in one mail, because each request can cause an answer
 MAX_COMMENT = 4_000  # characters of a comment; the refund form has the same maximum
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000

@@ -4,7 +4,9 @@ from alembic import context
 
 from records.tables import cases, mail, queues
 
-assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata, "all tables share one metadata"
+assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata, (
+    "All tables must share one MetaData object."
+)
 
 context.configure(
     connection=context.config.attributes["connection"],

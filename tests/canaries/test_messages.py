@@ -31,9 +31,9 @@ def test_a_lost_response_loses_the_message(
     loss = proxy.lose(request=b"BRPOP", response=RefundRequested.queue.encode())
     start_relay()
     case = request_refund(records)
-    assert loss.happened.wait(20), "kombu corrected this fault: it no longer uses BRPOP."
+    assert loss.happened.wait(20), "kombu has corrected this fault, because it no longer uses BRPOP."
     assert count_messages(broker, RefundRequested.queue) == 0, (
-        "kombu corrected this fault: the broker keeps a message until its response is read."
+        "kombu has corrected this fault, because the broker still has the message although the response was lost."
     )
     eventually(lambda: state_of(records, case) == "refunded")
     assert not has_ended(worker.process)
@@ -57,7 +57,7 @@ def test_a_kill_of_a_child_during_a_task_loses_the_message(
     for child in children(worker.process):
         os.kill(child, signal.SIGKILL)
     assert count_messages(broker, RefundRequested.queue) == 0, (
-        "Celery corrected this fault: the broker keeps the message of a crashed child."
+        "Celery has corrected this fault, because the broker still has the message of the killed child."
     )
     start_relay()
     eventually(lambda: state_of(records, case) == "refunded")
@@ -73,7 +73,7 @@ def test_a_message_that_is_not_json_ends_a_plain_worker(
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu corrected this fault. If invalid bytes become dead letters without envelope(), "
+        "kombu has corrected this fault. If invalid bytes become dead letters without envelope(), "
         "remove envelope() from config/kombu_transport.py."
     )
     assert worker.process.returncode

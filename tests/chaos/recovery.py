@@ -22,7 +22,7 @@ from tests.chaos.processes import WORKERS, Installation, running
 from tests.chaos.run import Report
 
 POLL_INTERVAL = 0.05  # seconds
-EXTRA_TIME = 60.0  # seconds after the target; then the measurement ends without a result
+EXTRA_TIME = 60.0  # seconds. If the target is exceeded by more than this time, the measurement ends without a result
 
 KILLED_AT = ("delivery counted", "prepared, not sent", "sent, not recorded")
 

@@ -23,7 +23,7 @@ FILES = sorted(GOLDEN.glob("*.json"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_golden_message_is_read_without_loss(file: Path) -> None:
-    """There is one file for each queue and version. The files never change, because other systems still use these versions."""
+    """There is one file for each queue and version. The files never change, because other systems may still use old versions."""
     queue = file.name.rpartition(".v")[0]
     payload = json.loads(file.read_text())
     assert json.loads(KINDS[queue].read(payload).model_dump_json(exclude_unset=True)) == payload

@@ -31,7 +31,7 @@ class FakeBraintree:
     """The transactions by id, oldest first."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     new_refund_fields: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
-    """The fields of new refunds."""
+    """The fields that each new refund gets, in addition to its amount and its order id."""
     _refunds_by_key: dict[str, tuple[datetime, HttpRequest, str]] = field(default_factory=dict)
 
     def serve(self) -> FaultyServer:

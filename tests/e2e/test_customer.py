@@ -20,7 +20,8 @@ from tests.services import eventually
 
 Visit = Callable[..., Page]
 STATUS_URL = re.compile(r"/status/")
-MIN_LENGTH = 12  # characters; a shorter text may be a name or a part of another word
+MIN_LENGTH = 12
+"""Only English sentences with more characters are searched. A shorter text may be a name or a part of another word."""
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 
 pytestmark = pytest.mark.usefixtures("backend")

@@ -4,7 +4,7 @@ A new interpreter needs one to two seconds of CPU to import the product, and the
 server is a process with one thread that imports everything once, and forks to start a service. The child gets its own
 arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
-Tests of the start of a process use `subprocess`, not the fork server. These tests are in tests/e2e and tests/integration.
+Tests that check how a process starts use `subprocess`, not the fork server. These tests are in tests/e2e and tests/integration.
 """
 
 import atexit
@@ -28,7 +28,10 @@ START_VARIABLES = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
 
 
 def needs_new_python(env: Mapping[str, str]) -> bool:
-    """Return True if START_VARIABLES have other values in ``env`` than in this process. A forked process would ignore them."""
+    """Return True if START_VARIABLES have other values in ``env`` than in this process.
+
+    A forked process would ignore the values in ``env``.
+    """
     return any(env.get(name) != os.environ.get(name) for name in START_VARIABLES)
 
 

@@ -324,7 +324,7 @@ def test_lines_with_a_result_are_stored_if_the_client_disconnects(site: Site, cl
 
 
 def test_the_web_server_stops_reading_while_it_cannot_store_lines(site: Site) -> None:
-    """The test runs its own web server. The server of the other tests could still store lines after this test has ended."""
+    """The test runs its own web server, because a shared server could still store lines after the end of this test."""
     line = ndjson_body(request_line(1, comment="x" * 2_000))
     sent = []
 
@@ -368,7 +368,7 @@ def test_a_body_of_fifty_megabytes_does_not_fill_the_memory(site: Site) -> None:
     assert answered == 12_501
     assert site.count_cases() == 12_500
     growth = max(used) - used[len(used) // 10]  # during the first tenth, the web server also loads code
-    assert growth < 12_000_000, f"{growth:,} bytes"
+    assert growth < 12_000_000, f"The memory of the process has grown by {growth:,} bytes."
 
 
 # Database failures

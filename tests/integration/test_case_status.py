@@ -77,7 +77,7 @@ def test_a_product_name_is_shown_as_text(site: Site) -> None:
 # Texts that depend on the last transition
 
 
-def test_if_a_refund_is_deferred_for_the_sellers_balance_the_page_gives_the_reason(site: Site) -> None:
+def test_if_the_sellers_low_balance_defers_a_refund_the_page_gives_the_reason(site: Site) -> None:
     page = site.web.get(
         status_path_after(site, State.REFUNDING, *deferred_because(DeclineReason.INSUFFICIENT_BALANCE))
     ).text

@@ -51,7 +51,7 @@ def states(records: Records, cases: list[UUID]) -> list[str]:
 
 
 def crash_workers_on(monkeypatch: pytest.MonkeyPatch, poison: UUID, state: State) -> list[list[UUID]]:
-    """Crash every worker that processes the case `poison`. Return a list that gets every processed batch."""
+    """Crash every worker that processes the case `poison`. Return a list to which each processed batch is added."""
     message_type = next(message_type for message_type, handler in HANDLERS.items() if state in handler.states)
     process = HANDLERS[message_type].handle
     batches: list[list[UUID]] = []

@@ -1,4 +1,4 @@
-"""Tests of the supervisor: it ends all processes after a signal or a closed terminal, and restarts services that crash.
+"""Tests of the supervisor. If it gets a signal or its terminal is closed, it ends all processes. It restarts crashed services.
 
 The first tests start a `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
 """

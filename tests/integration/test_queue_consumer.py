@@ -90,7 +90,7 @@ def test_an_unreadable_message_is_stored_unchanged(records: Records, body: bytes
     assert why in stored_reason
 
 
-def test_a_message_that_causes_an_error_is_stored_and_the_next_is_read(
+def test_a_message_that_causes_an_error_is_stored_and_the_next_message_is_read(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_seller_and_purchases(records)

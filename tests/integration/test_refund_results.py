@@ -1,6 +1,6 @@
 """Tests of how each result of a provider changes a case.
 
-The tests also cover delays, second operations, external refunds, and results with another amount.
+The tests also cover delays, second operations, external refunds, and results whose amount is not the price.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -257,7 +257,7 @@ def test_a_permanent_decline_goes_to_support_with_its_reason(
 def test_a_failed_refund_goes_to_support_with_its_reason(
     start_scenario: StartScenario, decline_reason: DeclineReason, immediate_code: str, later_code: str
 ) -> None:
-    """Only a refund that the provider accepted before it failed can have the reason "returned by the bank"."""
+    """The reason is "returned by the bank" only if the provider first accepted the refund, and the refund failed later."""
     assert start_scenario([Failed("re_0", "provider_code", decline_reason)]).reason_codes() == [immediate_code]
     assert start_scenario([PENDING], [Failed("re_1", "provider_code", decline_reason)]).process_after(
         hours=1
@@ -305,7 +305,7 @@ def test_after_the_decline_already_refunded_our_own_refund_makes_the_case_refund
 
 
 def test_a_later_bank_reference_is_recorded_once_without_an_email(start_scenario: StartScenario) -> None:
-    """Card networks assign the reference some days later. A webhook starts a lookup, and the state does not change."""
+    """Card networks assign the bank reference some days after the refund. A webhook then starts a lookup."""
     with_reference = replace(PAID, bank_reference="74537604221431003881865")
     references = "select string_agg(event || ' ' || (evidence ->> 'bank_reference'), ', ') from transitions"
     scenario = start_scenario([PAID], [with_reference])
@@ -330,7 +330,7 @@ def test_a_refund_that_is_not_found_is_sent_again_with_its_key(start_scenario: S
     assert scenario.query("select sends from refund_operations") == 2
 
 
-def test_if_a_repeat_cannot_be_sent_each_delay_is_longer_than_the_last(
+def test_if_a_repeat_cannot_be_sent_the_delays_become_longer(
     start_scenario: StartScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provider may respond to lookups but not to refund calls. Without longer delays, each sweep would call this provider."""
@@ -373,7 +373,10 @@ def test_after_a_stored_error_a_new_key_is_used_only_if_lookups_prove_that_no_re
 
 
 def test_a_declined_repeat_does_not_end_the_operation(start_scenario: StartScenario) -> None:
-    """Some providers do not store declines for a key, so the provider may still carry out the first call."""
+    """Some providers do not store declines for a key. So the decline of the repeat proves nothing about the first call.
+
+    The provider may still carry out the first call.
+    """
     scenario = start_scenario([LOST_CONNECTION, INSUFFICIENT_BALANCE], [NotFound(), NotFound(), PAID])
     assert scenario.process_after(hours=1).state() == "refunding"
     assert scenario.process_after(hours=1).state() == "refunding"

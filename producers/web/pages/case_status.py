@@ -38,7 +38,7 @@ AFTER: Mapping[tuple[State, Event], StatusHeadline] = {
         Tone.WAITING,
     ),
 }
-"""The headlines for a state after a certain event. They are more precise than the headlines that depend only on the state."""
+"""The headlines for a state that a certain event caused. They are more precise than HEADLINES, which depend only on the state."""
 
 NO_BALANCE = StatusHeadline(
     "Your refund is waiting for the seller’s funds",

@@ -50,7 +50,7 @@ class Theme(NamedTuple):
     background: Colour
     surface: Colour
     extreme: Colour
-    """Black or white. If this colour is mixed into another colour, the contrast to the background increases."""
+    """Black or white. If this colour is mixed into a seller's colour, the mixture has more contrast to the background."""
     on_accent: Colour
     tint_share: float
     """The share of the seller's colour in the tint of a card."""

@@ -24,7 +24,7 @@ class AdyenReply(HttpReply):
 
     @property
     def code(self) -> str | None:
-        """Adyen's errorCode, or None if there is no code, or if the code leaves the outcome open."""
+        """Adyen's errorCode, or None if there is no code, or if the outcome is unknown with this code."""
         code = self.body.get("errorCode")
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None
 

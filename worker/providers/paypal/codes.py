@@ -26,7 +26,7 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # "Payments", captures.refund: the issues (error codes) of a response with status 422
     "CAPTURE_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,
-    "CAPTURED_AMOUNT_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,  # the older name, from version 1
+    "CAPTURED_AMOUNT_FULLY_REFUNDED": DeclineReason.ALREADY_REFUNDED,  # the older name, from version 1 of the API
     "REFUND_AMOUNT_EXCEEDED": DeclineReason.ALREADY_REFUNDED,  # we refund the whole amount, so a part was refunded before
     "DUPLICATE_INVOICE_ID": DeclineReason.ALREADY_REFUNDED,  # the invoice id is our key, so our own refund used it
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": DeclineReason.DISPUTED,
@@ -58,8 +58,11 @@ CODES: Mapping[str, DeclineReason] = {
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
     "INVALID_RESOURCE_ID": DeclineReason.PERMANENT,
 }
-"""The decline reason for each issue. A reply may have several issues. Any other issue is PERMANENT, because nothing
-was paid. With an issue, PayPal reports that the request "could not be performed" ("Payments", error_400, error_422)."""
+"""The decline reason for each issue. A reply may have several issues.
+
+An issue that is neither in this table nor in UNDECIDED_CODES is PERMANENT. PayPal sends an issue only if the request "could not
+be performed" ("Payments", error_400, error_422), so nothing was paid.
+"""
 
 UNDECIDED_CODES = frozenset(
     {
@@ -67,7 +70,7 @@ UNDECIDED_CODES = frozenset(
         "DUPLICATE_REQUEST_ID",  # our key was used for another request, which may have paid
     }
 )
-UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # temporary errors and timeouts leave the outcome open
+UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # after a temporary error or a timeout, the outcome is unknown
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "COMPLETED": RefundStatus.PAID,

@@ -22,7 +22,7 @@ MARGIN = timedelta(hours=12)
 
 The refund and the update are usually seconds apart.
 """
-MAX_PAGES = 10  # pages of 500 refunds; the search for a capture's refund reads no more pages
+MAX_PAGES = 10  # the search for a capture's refund reads at most this number of pages; a page has up to 500 refunds
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -38,7 +38,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """One page of one time range. Reconciliation passes the cursor on as text."""
+    """One page of one time range. Reconciliation gets the cursor as text, and passes the text to the next call."""
 
     start: datetime
     end: datetime

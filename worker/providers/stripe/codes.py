@@ -55,7 +55,7 @@ UNDECIDED_CODES = {
 UNDECIDED_STATUSES = {
     408,  # a timeout
     409,  # a call with our key is in progress
-    424,  # a system behind Stripe failed: as with a 5xx, the outcome is unknown
+    424,  # a system that Stripe uses has failed. As after a 5xx, the outcome is unknown
     425,
     429,  # too many calls, or another call has locked the charge
 }

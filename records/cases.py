@@ -113,7 +113,7 @@ _WITH_SUPPORT = """
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
 """
-"""The cases about one payment. The cases are in the state "with_support", and their only reason is ``code``."""
+"""The cases that are about one payment, are in the state "with_support", and have ``code`` as their only reason."""
 
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
@@ -161,7 +161,7 @@ class Cases:
         return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release leased cases without a transition. ``cases`` contains each case with the seconds until it is due again."""
+        """Release leased cases without a transition. ``cases`` contains pairs (case, seconds until the case is due)."""
         if cases:
             self._work.run(
                 _RELEASE,

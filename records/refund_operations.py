@@ -205,7 +205,7 @@ class RefundOperations:
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
-        """Store the code of each decline of a repeated refund call. The operations stay open.
+        """Store the codes with which the provider declined repeated refund calls. The operations stay open.
 
         A decline is a pair (operation, code).
         """

@@ -27,9 +27,7 @@ UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 """Two Celery calls that a worker must refuse: an unknown task name, and a payload with an unknown version number."""
 
-MAX_OUTAGE = (
-    12.0  # seconds; the longest time for which a process or a server is frozen or down. It is longer than a lease
-)
+MAX_OUTAGE = 12.0  # seconds; the longest time for which a process or a server is frozen or down. A lease is shorter
 
 
 class FaultActions:

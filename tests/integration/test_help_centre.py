@@ -147,7 +147,7 @@ def test_the_search_ignores_case_and_accents(query: str, first: str) -> None:
     assert first in [hit.article.name for hit in hits[:2]]
 
 
-def test_articles_with_the_word_in_their_question_come_first() -> None:
+def test_articles_with_the_query_in_their_question_come_first() -> None:
     hits = find("download", ArticleStore().topics("en"))
     in_question = ["download" in hit.article.question.lower() for hit in hits]
     assert True in in_question
@@ -170,7 +170,7 @@ def test_without_a_complete_match_the_best_articles_are_found(query: str, name: 
 
 
 @pytest.mark.parametrize("query", ["  ", "zebra", "zebra quagga", "refund zebra quagga okapi"])
-def test_a_query_of_mostly_unknown_words_finds_nothing(query: str) -> None:
+def test_a_blank_query_or_mostly_unknown_words_find_nothing(query: str) -> None:
     assert find(query, ArticleStore().topics("en")) == []
 
 

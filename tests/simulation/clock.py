@@ -18,7 +18,7 @@ class Process:
         self.name = name
         self.alive = True
         self.offset = offset
-        """The number of seconds by which this process's monotonic clock is ahead of the simulated time. It can change."""
+        """The number of seconds by which this process's monotonic clock is ahead of the simulated time. The number can change."""
         self.tasks: dict[int, Task] = {}
         self.context: Any = None
         self.on_killed: Callable[[], object] = lambda: None

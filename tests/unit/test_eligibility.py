@@ -59,11 +59,11 @@ def test_a_signed_in_customer_need_not_confirm() -> None:
     assert isinstance(decide(an_input(request=a_submitted_request(trusted=True))), Approve)
 
 
-def test_without_a_purchase_no_rule_is_evaluated() -> None:
+def test_a_request_without_a_purchase_is_unmatched() -> None:
     assert decide(an_input(purchase=None, open_case=uuid4())) == Unmatched()
 
 
-def test_a_second_request_joins_the_open_case_even_if_a_rule_is_broken() -> None:
+def test_a_second_request_is_a_duplicate_even_if_a_rule_is_broken() -> None:
     open_case = uuid4()
     assert decide(an_input(open_case=open_case, policy=None)) == Duplicate(open_case)
 
@@ -117,7 +117,7 @@ def test_a_policy_is_in_force_from_its_first_instant() -> None:
     assert in_force([new, old], old.in_force_from - timedelta(microseconds=1)) is None
 
 
-def test_a_policy_version_starts_at_an_instant_in_any_time_zone() -> None:
+def test_the_start_of_a_policy_may_have_any_time_zone() -> None:
     east = a_policy(version=2, in_force_from=datetime(2026, 6, 15, 14, 0, tzinfo=BERLIN))
     assert in_force([east], NOON) == east
 

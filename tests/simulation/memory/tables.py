@@ -202,7 +202,7 @@ class Database:
     case_emails: dict[tuple[UUID, str], CaseEmailRow] = field(default_factory=dict)
     dead_letters: list[tuple[Any, ...]] = field(default_factory=list)
     last_outbox_id: int = 0
-    """The last id that an outbox row got. As with a sequence of PostgreSQL, a rollback does not change this id."""
+    """The last id that an outbox row got. A rollback does not reset this id, as with a sequence of PostgreSQL."""
 
 
 def after(start: datetime, seconds: float) -> datetime:

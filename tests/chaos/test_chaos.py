@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_plan() -> None:
 
 @pytest.fixture
 def product_env(tmp_path: Path) -> dict[str, str]:
-    """Return the environment variables that the product's modules need. The servers in these URLs do not exist."""
+    """Return the environment variables that the product's modules need. The database and the broker in the URLs do not exist."""
     settings = {"DATABASE_URL": "postgresql://user@/test", "BROKER_URL": "redis://broker", "SECRET_KEY": "s" * 32}
     variables = {f"MONEYBACK_{name}": value for name, value in settings.items()}
     return {**os.environ, **variables, ARMED_POINTS: str(tmp_path / "worker1")}

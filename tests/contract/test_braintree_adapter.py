@@ -429,7 +429,7 @@ def test_a_response_about_another_transaction_is_unknown(
     assert len(braintree.transactions) == 1
 
 
-def test_a_fault_after_the_first_call_is_unknown(
+def test_if_a_fault_follows_the_first_call_the_result_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     braintree.refund_in_control_panel(charge, order_id=KEY)

@@ -209,7 +209,7 @@ class ProviderContract:
         provider.refund(charge, FIVE_EUROS, key=charge)
         assert _list_all(provider, datetime.now(UTC) + timedelta(hours=1)) == []
 
-    def test_keys_are_valid_for_at_least_an_hour(self, provider: PaymentProvider) -> None:
+    def test_idempotency_keys_are_valid_for_at_least_an_hour(self, provider: PaymentProvider) -> None:
         assert provider.capabilities.idempotency_key_ttl.total_seconds() >= 3600
 
 

@@ -19,7 +19,7 @@ PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of the wheel, by their names."""
+    """Return the name and the contents of each file in the wheel."""
     with zipfile.ZipFile(build_distribution(tmp_path_factory.mktemp("dist"), "wheel")) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -81,7 +81,7 @@ def test_the_wheel_has_the_dependencies_of_the_project(wheel: dict[str, bytes]) 
     "package",
     ["aiosmtpd", "celery", "dkimpy", "imap-tools", "kombu", "limits", "redis", "requests", "urllib3", "uvicorn"],
 )
-def test_a_package_whose_private_names_we_use_has_an_upper_bound(wheel: dict[str, bytes], package: str) -> None:
+def test_a_package_whose_private_names_we_use_has_a_maximum_version(wheel: dict[str, bytes], package: str) -> None:
     requirements = map(Requirement, message_from_bytes(info(wheel, "METADATA")).get_all("Requires-Dist", []))
     specifiers = [requirement.specifier for requirement in requirements if requirement.name == package]
     assert specifiers

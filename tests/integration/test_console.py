@@ -35,7 +35,7 @@ def moneyback(settings: Settings | None, *arguments: str, **env: str) -> subproc
 
 @pytest.fixture
 def case(records: Records) -> UUID:
-    """Store a case in the state with_support, and return its id."""
+    """Store a case in the state ``with_support``, and return the id of the case."""
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     (case_id,) = ids_of(accept(records, [a_submission(purchase)]))

@@ -302,7 +302,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("recorded as paid, but not found", REFUNDED, {"status": S.PAID}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
     ("with support, and found pending", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), PROVIDER, waits(20)),
     (
-        "with support, and found failed as recorded",
+        "with support and recorded as failed, and found failed",
         WITH_SUPPORT,
         {"status": S.FAILED},
         LookedUp(FAILED),
@@ -364,8 +364,22 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         PROVIDER,
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    ("a permanently declined repeat proves nothing", REFUNDING, POLLED, Repeated(DECLINED), PROVIDER, waits(160)),
-    ("a temporarily declined repeat proves nothing", REFUNDING, POLLED, Repeated(NO_BALANCE), PROVIDER, waits(160)),
+    (
+        "a permanently declined repeat leaves the outcome unknown",
+        REFUNDING,
+        POLLED,
+        Repeated(DECLINED),
+        PROVIDER,
+        waits(160),
+    ),
+    (
+        "a temporarily declined repeat leaves the outcome unknown",
+        REFUNDING,
+        POLLED,
+        Repeated(NO_BALANCE),
+        PROVIDER,
+        waits(160),
+    ),
     ("a repeat that was not sent", REFUNDING, POLLED, Repeated(NOT_SENT), PROVIDER, waits(160)),
     ("a repeat with invalid credentials", REFUNDING, POLLED, Repeated(INVALID_CREDENTIALS), PROVIDER, waits(160)),
     ("a repeat with a replayed error", REFUNDING, POLLED, Repeated(REPLAYED), PROVIDER, waits(160)),
@@ -589,7 +603,7 @@ def test_a_bank_reference_is_recorded_without_an_email() -> None:
 
 
 @pytest.mark.parametrize("decline_reason", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
-def test_each_decline_reason_gives_its_sentence_to_support(decline_reason: DeclineReason) -> None:
+def test_support_reads_the_sentence_of_each_decline_reason(decline_reason: DeclineReason) -> None:
     last = an_operation(attempt=MAX_ATTEMPTS)
     decision = decide(
         a_case(REFUNDING), last, Sent(Declined(decline_reason, "no")), NOON, RefundLimits(Timers(), PROVIDER)

@@ -95,7 +95,7 @@ def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> 
 def _remove_recorded_references(
     work: UnitOfWork, lookups: Sequence[tuple[Call, LookupResult]]
 ) -> list[tuple[Call, LookupResult]]:
-    """Remove bank references that are already in the history of the case. They would change nothing."""
+    """Remove bank references that are already in the history of the case. These references would change nothing."""
     refunded = [
         call.case.id
         for call, result in lookups

@@ -80,7 +80,10 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this charge. If the charge has several disputes, return the most important status."""
+        """Return the dispute status of this charge.
+
+        If the charge has several disputes, an open dispute comes before a lost dispute, and a lost dispute before a won dispute.
+        """
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 

@@ -83,8 +83,8 @@ def declare(records: Records, submission: Submission, *, name: str, statement: s
     """Record a statutory withdrawal: the case, the declaration and the acknowledgement e-mail, in one commit.
 
     The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
-    recorded even if no purchase matches. If more than DECLARATIONS_A_DAY withdrawals with the same
-    address arrive in 24 hours, the first e-mail above this limit waits one hour, the second e-mail two hours, and so on.
+    recorded even if no purchase matches. If more than DECLARATIONS_A_DAY withdrawals with the same address arrive in 24
+    hours, the first e-mail above this limit waits one hour, the second e-mail two hours, and so on.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])

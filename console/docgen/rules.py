@@ -15,8 +15,8 @@ def page() -> str:
     ]
     return document(
         "The rules of an automatic refund",
-        f"All {len(RULES)} rules are checked for every request whose purchase is known and has no open case, so support sees all "
-        "reasons together. A refund is automatic if every rule is met; otherwise support decides. The policy that was in "
+        f"All {len(RULES)} rules are checked for a request if its purchase is known and has no other open case. So support sees "
+        "all reasons together. A refund is automatic if every rule is met; otherwise support decides. The policy that was in "
         "force at the time of the purchase applies.",
         table(("rule", "meaning"), rules),
         "## Reason codes",

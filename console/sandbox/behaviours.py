@@ -82,9 +82,9 @@ class Behaviour:
     hidden: bool = False
     """True if the refund is made immediately, but is invisible until ``Times.turn`` has passed."""
     external: bool = False
-    """True if the charge was refunded outside of this API. The first call about the charge finds this refund."""
+    """True if the charge was refunded outside of this API. This refund exists from the first call about the charge on."""
     disputed: bool = False
-    """True if the charge has an open dispute. The first call about the charge finds this dispute."""
+    """True if the charge has an open dispute. This dispute exists from the first call about the charge on."""
     crossed: bool = False
     """True if a dispute opens ``Times.turn`` after the refund was made."""
     expires: bool = False

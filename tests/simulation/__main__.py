@@ -48,10 +48,12 @@ def _parse_options() -> argparse.Namespace:
         type=float,
         metavar="S",
         default=45,
-        help="without --requests: simulate for S seconds (%(default)s)",
+        help="without --requests: simulate for S seconds (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
-    parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (default: %(default)s)")
+    parser.add_argument(
+        "--processes", type=int, default=2, metavar="P", help="number of processes (default: %(default)s)"
+    )
     parser.add_argument(
         "--replay", type=int, metavar="SEED", help="run only the world with this seed, and print its trace"
     )

@@ -91,7 +91,8 @@ def _is_late(operation: RefundOperation, now: datetime) -> bool:
 def _is_proven_absent(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether it is proven that no refund was made with this key, so that a new operation may follow.
 
-    For this, the provider must repeat an error for the key, and several lookups must find no refund.
+    For this, the provider must repeat an error for the key, and several lookups must find no refund. If the case already
+    has ``MAX_PROOFS`` operations, no new operation may follow.
     """
     return (
         limits.absence_can_be_proven

@@ -31,7 +31,7 @@ class RefundLimits:
 
     @property
     def absence_can_be_proven(self) -> bool:
-        """True if lookups can prove that no refund was made. For this, the provider must reject a second refund of a payment."""
+        """True if lookups can prove that no refund was made. For this, the provider must never refund more than was paid."""
         return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property

@@ -17,8 +17,8 @@ from records.intake import Accepted, Submission
 MAX_BATCH = 100
 """The maximum number of requests in one commit.
 
-A commit takes about as long as the insert of one request. With 100 requests in one commit, the
-commit takes only about 1 % of the time. So a larger maximum saves little time.
+A commit takes about as long as the insert of one request. With 100 requests in one commit, the commit takes
+only about 1 % of the time. So a larger maximum saves little time.
 """
 
 
@@ -43,7 +43,7 @@ class GroupCommit:
         self._leader_lock = Lock()
 
     def accept_one(self, submission: Submission) -> Accepted:
-        """Accept a submission, and return after its commit. Raise KeyReusedError if its key belongs to a different request."""
+        """Accept a submission, and return after its commit. Raise KeyReusedError if another request has the same key."""
         pending = _PendingSubmission(submission)
         with self._queue_lock:
             self._queue.append(pending)

@@ -43,7 +43,7 @@ def doctor(*, json: Json = False) -> None:
 
 
 def _extras(settings: Settings) -> list[Check]:
-    """Return a check for each extra (optional packages) that is not installed. The check fails if the settings need the extra."""
+    """Return a check for each missing extra (group of optional packages). The check fails if the settings need the extra."""
     from config.extras import EXTRAS, missing, wanted_by
 
     needed = wanted_by(settings)

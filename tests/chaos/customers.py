@@ -78,7 +78,7 @@ class PlannedRequest:
     name: str
     channel: str
     at: float
-    """The time of the request, in seconds after the start."""
+    """The time of the request, in seconds after the start of the run."""
     times: int
     """The number of times that the customer sends this same request. Requests without a response do not count."""
 

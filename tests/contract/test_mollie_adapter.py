@@ -172,7 +172,7 @@ def test_an_external_refund_prevents_our_refund_and_is_found(
     assert provider.look_up(charge, key=KEY) == ExternalRefund("re_hand", PRICE)
 
 
-def test_an_unknown_error_is_a_permanent_decline(provider: PaymentProvider, mollie: FakeMollie) -> None:
+def test_an_unlisted_error_is_a_permanent_decline(provider: PaymentProvider, mollie: FakeMollie) -> None:
     dollars = mollie.add_payment("tr_dollars", "19.99", "USD")
     assert provider.refund(dollars, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "422 amount.currency")
     assert provider.refund("tr_nobody", PRICE, key="mb_other") == Declined(DeclineReason.PERMANENT, "404")
@@ -219,7 +219,7 @@ def test_an_unavailable_server_is_unknown(mollie: FakeMollie, charge: str) -> No
         assert answer.why.startswith("The connection to Mollie failed")
 
 
-def test_an_unknown_host_and_a_server_without_tls_are_unknown(server: FaultyServer) -> None:
+def test_a_host_that_does_not_exist_and_a_server_without_tls_are_unknown(server: FaultyServer) -> None:
     for base in ("https://mollie.invalid", server.url.replace("http:", "https:")):
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=base)
         for answer in results_of_every_call(

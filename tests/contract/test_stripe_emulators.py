@@ -221,7 +221,7 @@ def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:
     assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeStatus(Dispute.OPEN, dispute)
 
 
-def test_an_unknown_charge_is_declined(mock: Emulator, key: str) -> None:
+def test_a_refund_of_a_charge_that_does_not_exist_is_declined(mock: Emulator, key: str) -> None:
     assert mock.adapter().refund("ch_nobody", FIVE_DOLLARS, key=key) == Declined(
         DeclineReason.PERMANENT, "resource_missing"
     )

@@ -29,8 +29,8 @@ COMMANDS = [command for block in BLOCKS for command in block]
 SET_UP = BLOCKS[-1]
 NOT_RUN = {
     "make quick": "runs only tests that make test also runs",
-    "make test": "runs the tests of this file that are not slow",
-    "make test-slow": "runs the slow tests of this file",
+    "make test": "runs the tests in test_readme that are not slow",
+    "make test-slow": "runs the slow tests in test_readme",
     "make check": "runs in the pipeline before the tests",
     "make simulate": "tests/simulation runs a shorter simulation",
     "make chaos": "tests/chaos runs a shorter chaos test",
@@ -62,7 +62,7 @@ def home() -> Iterator[Path]:
 
 
 _MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-"""The variables that are set because make runs the tests."""
+"""The variables that make sets if it runs these tests. The make processes of the tests must not get these variables."""
 
 
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:

@@ -394,7 +394,7 @@ def test_parallel_batches_for_one_card_stop_at_the_serial_limit(context: WorkerC
     assert sorted(states_of(context, cases)) == ["refunded", "refunded", "with_support", "with_support"]
 
 
-def test_parallel_clicks_confirm_a_case_once(context: WorkerContext) -> None:
+def test_after_parallel_clicks_every_click_reports_an_approved_case(context: WorkerContext) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase, trusted=False)

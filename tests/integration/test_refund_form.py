@@ -71,13 +71,13 @@ def test_the_response_does_not_reveal_if_the_purchase_exists(site: Site) -> None
     assert responses[0] == responses[1] == responses[2]
 
 
-def test_a_double_click_sends_one_request(site: Site) -> None:
+def test_a_double_click_creates_only_one_case(site: Site) -> None:
     form = form_data()
     assert [site.web.post("/refund", data=form).status_code for _ in range(3)] == [303] * 3
     assert site.count_cases() == 1
 
 
-def test_a_changed_form_is_another_request(site: Site) -> None:
+def test_a_changed_form_creates_another_case(site: Site) -> None:
     form = form_data()
     site.web.post("/refund", data=form)
     assert site.web.post("/refund", data=form | {"comment": "one more detail"}).status_code == 303

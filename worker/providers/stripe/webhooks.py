@@ -27,7 +27,7 @@ def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: f
 
 
 class StripeWebhookParser:
-    """A parser that verifies the signature, and reads the event. An event only makes a worker look the refund up."""
+    """A parser that verifies the signature, and reads the event. The event makes a worker look up the refund or dispute."""
 
     answer = b""
 
@@ -54,7 +54,11 @@ class StripeWebhookParser:
 def _is_signed(body: bytes, header: str, secret: str) -> bool:
     try:
         return bool(stripe.WebhookSignature.verify_header(body, header, secret))
-    except (stripe.SignatureVerificationError, ValueError, TypeError):  # not UTF-8, or a signature that is not ASCII
+    except (
+        stripe.SignatureVerificationError,
+        ValueError,
+        TypeError,
+    ):  # the body is not UTF-8, or the signature is not ASCII
         return False
 
 
@@ -84,7 +88,7 @@ def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
 def _create_webhook_events(
     event: dict[str, Any], subject: Subject, *payment_ids: object, refund_id: str | None = None
 ) -> list[WebhookEvent]:
-    """Return one event for each id of the payment, because a purchase has only one of the ids.
+    """Return one event for each id of the payment, because a purchase is stored with only one of the ids.
 
     The ids of a payment are the ids of its charge and of its payment intent. Each event has its own event id.
     """

@@ -540,7 +540,7 @@ def test_overdue_cases_alternate_between_sellers_and_start_with_the_oldest_case(
     assert set(overdue_cases(store)) == set(all_cases) - {all_cases[0], all_cases[1]}
 
 
-def test_overdue_cases_without_a_seller_are_found_with_an_empty_seller_id(store: Records) -> None:
+def test_overdue_cases_without_a_seller_have_an_empty_seller_id(store: Records) -> None:
     unknown = a_case(store, seller_id=None)
     known = a_case(store)
     with store.work() as work:

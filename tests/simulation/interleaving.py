@@ -26,8 +26,8 @@ An example is a row with a permanent claim, which never becomes due.
 PAUSES = (100.0, 400.0, 50 * MINUTE)
 """The possible durations of a pause, in seconds. During a pause, a process is frozen.
 
-A call after a pause must not reach the provider when the idempotency key has expired. So the worker repeats no call in the
-last hours before a key expires. These hours are longer than the longest pause plus the longest delay of a call in the network.
+A paused call must not reach the provider after the idempotency key has expired. So the worker repeats no call in the last
+hours before a key expires. These hours are longer than the longest pause plus the longest delay of a call in the network.
 """
 
 

@@ -275,7 +275,7 @@ def test_the_email_about_a_received_withdrawal_repeats_the_declaration() -> None
     assert "Aurora Photo 4" not in text + html
 
 
-def test_without_a_seller_times_are_in_utc() -> None:
+def test_times_are_in_utc_if_the_time_zone_of_the_seller_is_unknown() -> None:
     assert "15 June 2026, 12:00 UTC" in bodies(an_email(EmailKind.WITHDRAWAL_RECEIVED, time_zone=None))[0]
 
 
@@ -292,7 +292,7 @@ def test_the_arrival_of_a_refund_depends_on_the_payment_method(method: str | Non
     assert arrival in bodies(an_email(EmailKind.REFUNDED, method=method))[0]
 
 
-def test_a_paid_refund_shows_the_refund_id_of_the_provider() -> None:
+def test_the_email_about_a_paid_refund_shows_the_refund_id_of_the_provider() -> None:
     assert "Refund ID: re_417\n" in bodies(an_email(EmailKind.REFUNDED, refund="re_417"))[0]
     assert "Refund ID" not in bodies(an_email(EmailKind.REFUNDED))[0]
 

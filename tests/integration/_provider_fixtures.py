@@ -74,7 +74,7 @@ def with_adapter(context: WorkerContext, adapter: Any) -> WorkerContext:
 
 
 def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
-    """Return a purchase whose charge selects a behaviour of the sandbox, such as `ok` or `declined`."""
+    """Return a purchase. The prefix of its charge id selects the behaviour of the sandbox, such as `ok` or `declined`."""
     return a_recent_purchase(**{"charge": f"{behaviour}_{uuid4().hex}"} | changes)
 
 

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 class QueueConsumer(ConsumerMixin):
     """A consumer that accepts one message at a time, and acknowledges a message after the commit of its case.
 
-    Therefore no message is lost. If the broker delivers a message twice, the idempotency key is the same, so only one case
-    is created.
+    Therefore no message is lost. If the broker delivers a message twice, both deliveries have the same idempotency key,
+    so only one case is created.
     """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:

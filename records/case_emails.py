@@ -127,9 +127,9 @@ class CaseEmails:
         return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Return the e-mail key (the customer's normalised address) of each case, and the number of "not found" e-mails for each key.
+        """Return the e-mail key of each case, and the number of "not found" e-mails for each key.
 
-        Only e-mails that were created in the last ``seconds`` are counted.
+        The e-mail key is the customer's normalised address. Only e-mails that were created in the last ``seconds`` are counted.
         """
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})

@@ -109,7 +109,7 @@ class Outbox:
         """Remove at most ``room`` items of a queue from the outbox. Return the id and the seller of each item.
 
         Sellers take turns. Take only items of sellers whose ids are greater than ``after``. If ``after`` is None, take items
-        of all sellers.
+        of all sellers. If ``bulk`` is True, take only items of bulk requests. If ``bulk`` is False, take only other items.
         """
         rows = self._work.run(_TAKE, queue=queue, room=room, after=after, bulk=bulk)
         return [(row.item_id, row.seller_id) for row in rows]

@@ -67,7 +67,7 @@ class StatutoryWithdrawals:
         return _by_case(self._work.run(_SELECT_BY_CASE, case_ids=list(cases)) if cases else ())
 
     def for_purchases_of(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:
-        """Return, by case id, the earliest declaration about the case's purchase. It may belong to a duplicate request."""
+        """Return, by case id, the earliest declaration about the case's purchase. A duplicate request may contain it."""
         return _by_case(self._work.run(_SELECT_BY_PURCHASE, case_ids=list(cases)) if cases else ())
 
 

@@ -44,7 +44,7 @@ def a_policy(**changes: Any) -> Policy:
 
 
 def a_purchase(**changes: Any) -> Purchase:
-    """Return a licence that Ada bought three days ago by credit card."""
+    """Return a purchase: Ada bought a licence by credit card three days before `NOON`."""
     number = next(_numbers)
     bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
     values: dict[str, Any] = {
@@ -91,7 +91,7 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 
 
 def a_submission(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
-    """Return a request that the seller's site sends to the API. The customer of the purchase is signed in on that site."""
+    """Return a request that the seller's site sends to the API. If `trusted` is True, the customer is signed in on that site."""
     request = a_request(purchase, **changes)
     return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 

@@ -52,7 +52,7 @@ class Ledger:
         self.store = Store(folder, clock)
 
     def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
-        """Make the refund, as the behaviour of the charge requires.
+        """Make or refuse the refund. The prefix of the charge, such as "pending", selects the behaviour of the sandbox.
 
         If the idempotency key is known, ignore the behaviour and return the earlier result again.
         """

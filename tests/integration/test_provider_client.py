@@ -89,7 +89,7 @@ def test_a_closed_connection_means_an_unknown_result(context_for: Callable[[str]
 def test_one_failed_connection_does_not_mean_that_nothing_was_sent(
     context_for: Callable[[str], WorkerContext],
 ) -> None:
-    """The first call may have sent a token request before the second call failed."""
+    """The first connection succeeds, as when an SDK first requests an access token. Only the second connection fails."""
     with raw_server(sends(http_response(200, {"data": []}))) as url, record_network_activity() as activity:
         provider_client.look_up(context_for(url), OPERATION, until=IN_AN_HOUR)
         provider_client.look_up(context_for("http://127.0.0.1:9"), OPERATION, until=IN_AN_HOUR)

@@ -16,7 +16,7 @@ After that, all accepted requests must reach a final state.
 """
 
 MAX_RATES = {
-    # processes, at each place where other tasks may run
+    # processes, at each point where the simulation may switch to another task
     "kill": 0.03,
     "pause": 0.02,
     "kill_at_call": 0.2,  # the rate is high, because calls to providers are the most critical places

@@ -69,7 +69,7 @@ class RefundRequestAccepted(BaseModel):
     id: UUID
     state: State
     status_url: str = Field(
-        description="the status page for the customer; every client with this link can open the page"
+        description="the link to the status page for the customer; everyone who has the link can open the page"
     )
 
 
@@ -162,7 +162,7 @@ def create_refund_request(
     response: Response,
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
-    """Accept a refund request. The response does not show whether the purchase exists: only a worker looks it up."""
+    """Accept a refund request. The response does not show whether the purchase exists. A worker looks it up later."""
     submission = intake.submission(
         request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
     )

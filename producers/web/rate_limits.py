@@ -1,9 +1,9 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-A limit counts requests with the same value, such as the same e-mail address. It counts them whether a purchase exists or
-not, so a refusal does not reveal whether a purchase exists. The name of a counter contains a keyed hash of the counted value,
-so the broker stores no e-mail addresses. If the broker is unavailable or is neither Redis nor Valkey, each process counts in
-its own memory, and customers can still send forms.
+A limit counts requests with the same value, such as the same e-mail address. It counts each request whether a purchase
+exists or not, so a refusal does not reveal whether a purchase exists. The name of a counter contains a keyed hash of the
+counted value, so the broker stores no e-mail addresses. If the broker is unavailable or is neither Redis nor Valkey, each
+process counts in its own memory, and customers can still send forms.
 """
 
 import hashlib

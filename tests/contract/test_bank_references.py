@@ -54,7 +54,7 @@ def braintree_refund(reference: object) -> Paid | Pending | Failed:
         refunded_transaction_id="tr1",
         amount=Decimal("49.00"),
         currency_iso_code="EUR",
-        created_at=datetime(2026, 6, 15),  # noqa: DTZ001 - the SDK returns naive times
+        created_at=datetime(2026, 6, 15),  # noqa: DTZ001 - the SDK returns times without a time zone
         order_id="mb_1",
         acquirer_reference_number=reference,
     )

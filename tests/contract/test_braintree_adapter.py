@@ -130,7 +130,7 @@ def test_an_amount_has_the_decimals_of_its_currency(
     assert provider.look_up(charge, key=KEY) == Pending("r1", amount)
 
 
-def test_the_same_key_pays_once(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
+def test_two_calls_with_the_same_key_pay_once(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
     assert len(braintree.transactions) == 2
 

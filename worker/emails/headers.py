@@ -1,7 +1,7 @@
 """Creates messages with the headers of our e-mails, and removes invisible characters from texts of customers and sellers.
 
 Our e-mails are not bulk mail and belong to no mailing list, so they have no List-* headers (RFC 2369, 2919). They have no
-Precedence header, because this header is not standardised. RFC 3834 (3.1.8) recommends no value for it.
+Precedence header, because this header is not standardised. RFC 3834 (3.1.8) recommends no value for this header.
 """
 
 import re

@@ -8,8 +8,8 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 class MinorUnits:
     """A converter between the minor units of ISO 4217 and the minor units of a provider.
 
-    ``decimals`` contains only currencies for which the provider and ISO 4217 have different numbers of decimals. Its values
-    are the provider's numbers of decimals.
+    ``decimals`` contains only currencies for which the provider and ISO 4217 have different numbers of decimals. The values
+    are the provider's numbers.
     """
 
     def __init__(self, decimals: Mapping[str, int]) -> None:

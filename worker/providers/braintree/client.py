@@ -110,7 +110,7 @@ class BraintreeClient:
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
-    """Create the SDK's gateway for this account. Its calls have a deadline and no retries."""
+    """Create the SDK's gateway for this account. The gateway's calls have a deadline and no retries."""
     return BraintreeGateway(
         Configuration(
             environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,

@@ -149,7 +149,7 @@ def _will_confirm(view: CaseView, unconfirmed: dict[str, DemoCustomer]) -> bool:
 
 
 def _confirmation_links(config: Settings) -> dict[str, str]:
-    """Return the confirmation link of each recipient. The links are read from the confirmation e-mails."""
+    """Return each recipient's address with the confirmation link. The links are read from the sent e-mails."""
     links = {}
     for email in mailbox.Maildir(str(config.sent_mail_dir)):
         body = next(part for part in email.walk() if part.get_content_type() == "text/plain")

@@ -17,7 +17,7 @@ from config.i18n import LANGUAGES, Translator, preferred_language, translator_fo
 
 HERE = Path(__file__).parent
 READ_METHODS = ["GET", "HEAD"]
-"""The HTTP methods that show a page and change nothing."""
+"""The HTTP methods with which a browser reads a page. They change nothing."""
 LANGUAGE_PARAMETER = "lang"
 """The query parameter for the language that the reader chose. Links on a page keep this parameter, so no cookie is needed."""
 KEPT_PARAMETERS = ("seller", "q", "ask", "reference", "reason")

@@ -113,7 +113,7 @@ def arm(folder: Path, service: str, point: str, countdown: int, action: Action) 
 
 
 def take_triggered(folder: Path) -> Iterator[tuple[str, str, Action]]:
-    """Yield the points that were triggered since the last call: service, point and action."""
+    """Yield service, point and action of each point that was triggered since the last call of this function."""
     for file in folder.glob("*/*.triggered"):
         point, _, action, _ = file.name.split(".")
         file.unlink()
@@ -121,7 +121,7 @@ def take_triggered(folder: Path) -> Iterator[tuple[str, str, Action]]:
 
 
 def disarm_all(folder: Path) -> int:
-    """Disarm the points that were not triggered. Return their number."""
+    """Disarm the points that were not triggered, and return the number of these points."""
     armed = [file for file in folder.glob("*/*") if file.suffix != ".triggered"]
     for file in armed:
         file.unlink(missing_ok=True)

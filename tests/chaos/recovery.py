@@ -91,7 +91,7 @@ def recover(report: Report) -> list[Recovery]:
 
 @contextmanager
 def _kill_worker(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
-    """Kill all processes of the worker that reaches the kill point first."""
+    """Kill the first worker that reaches the kill point, with all processes of this worker."""
     for name in WORKERS:
         arm(run.installation.armed_points, name, point, 1, Action.KILL_SERVICE)
     cases = run.send()

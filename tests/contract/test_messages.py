@@ -1,4 +1,4 @@
-"""Every published message version can still be read, and invalid messages are refused with a reason.
+"""Every version of a message can still be read, and invalid messages are refused with a reason.
 
 A golden message is a stored example of one version.
 """

@@ -82,7 +82,7 @@ class FakeMollie:
             if refund["paymentId"] == payment and refund["status"] not in {"failed", "canceled"}
         ]
         if body["amount"]["currency"] != currency:
-            return error_response(422, "The currency is not the payment's", field="amount.currency")
+            return error_response(422, "The currency differs from the currency of the payment", field="amount.currency")
         if any(
             refund["amount"] == body["amount"]
             and self.now - datetime.fromisoformat(refund["createdAt"]) < timedelta(hours=1)

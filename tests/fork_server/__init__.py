@@ -1,7 +1,7 @@
 """Starts services as child processes by forking, without a new Python interpreter for each process.
 
 A new interpreter needs one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
-server is a process with one thread that imports everything once, and forks to start a service. The child gets its own
+server is a process with one thread. It imports the product once, and forks to start a service. The child gets its own
 arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
 Tests that check how a process starts use `subprocess`, not the fork server. These tests are in tests/e2e and tests/integration.

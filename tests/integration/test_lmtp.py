@@ -86,7 +86,9 @@ def test_a_mail_with_a_too_large_declared_size_is_refused(lmtp: smtplib.LMTP, re
 
 
 @pytest.mark.parametrize("text", [b"one\rtwo", b"one\ntwo", b"one\n.\nMAIL FROM:<x@y.example>", b"one\0two"])
-def test_wrong_line_endings_and_nul_are_refused(settings: Settings, records: Records, text: bytes) -> None:
+def test_mails_with_wrong_line_endings_or_nul_bytes_are_refused(
+    settings: Settings, records: Records, text: bytes
+) -> None:
     with running_lmtp_server(settings) as address, socket.create_connection(address) as connection:
         responses = connection.makefile("rb")
         responses.readline()

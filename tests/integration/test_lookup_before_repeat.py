@@ -29,7 +29,7 @@ def a_provider(*lookups: LookupResult, rejects_over_refund: bool = False) -> Scr
     )
 
 
-def test_a_manual_refund_is_found_and_not_repeated(context: WorkerContext) -> None:
+def test_after_a_manual_refund_no_second_refund_is_sent(context: WorkerContext) -> None:
     provider = a_provider(ExternalRefund("re_by_hand", PRICE))
     scripted = with_adapter(context, provider)
     (case,) = create_executed_cases(scripted, a_charged_purchase("ok"))
@@ -55,7 +55,7 @@ def test_a_payment_without_a_refund_is_refunded(context: WorkerContext) -> None:
 
 
 def test_a_refund_is_not_sent_until_a_lookup_succeeds(context: WorkerContext) -> None:
-    provider = a_provider(Unknown("It answered 503."), NotFound())
+    provider = a_provider(Unknown("The provider answered 503."), NotFound())
     scripted = with_adapter(context, provider)
     (case,) = create_executed_cases(scripted, a_charged_purchase("ok"))
     assert (state_of(context.records, case), provider.keys) == (State.APPROVED, [])

@@ -137,14 +137,14 @@ THREATS = (
         ),
     ),
     Threat(
-        "Another site makes the browser of a customer or an agent send a form",
+        "Another site makes the browser of a customer or a support agent send a form",
         "The browser's headers report which site sent a form. A form from another site is refused."
         " There is no cookie that another site could use.",
         (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
         ),
-        later="SameSite=Strict for the session cookies of agents; these cookies come with the sign-in of the desk",
+        later="SameSite=Strict for the session cookies of support agents; the sign-in of the desk will bring these cookies",
     ),
     Threat(
         "Line breaks in a field become headers of an e-mail or a response",
@@ -202,7 +202,7 @@ THREATS = (
         (f"{HERE}test_messages_are_only_json",),
     ),
     Threat(
-        "A stranger opens Flower's pages or uses the workers' remote control",
+        "A stranger opens the pages of Flower (Celery's monitor) or uses the workers' remote control",
         "Flower needs a password and listens on the operators' network only. The broker accepts only our own accounts.",
         ("contract/test_compose.py::test_the_file_has_no_faults",),
     ),

@@ -27,9 +27,9 @@ def render(
     due: DueEmail,
     view: CaseView,
     links: Links,  # noqa: ARG001  # the signature of worker.emails.rendering.render
-    sender: str,  # noqa: ARG001  # as above
+    sender: str,  # noqa: ARG001  # the same signature
     *,
-    first: CaseView | None = None,  # noqa: ARG001  # as above
+    first: CaseView | None = None,  # noqa: ARG001  # the same signature
 ) -> SimulatedEmail:
     """Return an e-mail without text. To render the text would take longer than to simulate a whole refund."""
     return SimulatedEmail(due.kind, view.id)

@@ -97,7 +97,7 @@ def can_request_again(view: CaseView) -> bool:
 
 
 def expected_arrival_day(view: CaseView) -> str | None:
-    """Return when the customer should see the money of a completed refund. Return None if the refund is not completed."""
+    """Return the sentence about the arrival of the money, or None if the refund is not completed."""
     return expected_arrival(view.method) if view.state is State.REFUNDED else None
 
 

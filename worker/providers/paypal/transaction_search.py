@@ -55,7 +55,7 @@ class Cursor:
 
     @classmethod
     def first(cls, start: datetime, now: datetime) -> "Cursor":
-        """Return the first page of a time range that is as long as PayPal allows."""
+        """Return the first page of the longest time range that PayPal allows. The range ends at ``now`` at the latest."""
         return cls(start, min(start + MAX_RANGE, now))
 
     def next_page(self) -> "Cursor":
@@ -141,7 +141,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
 
 
 def _to_list_entry(refund: Refund) -> ListedRefund:
-    assert refund.created, "the listed transaction has no time"
+    assert refund.created, "The listed transaction has no time."
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
     return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created, key)

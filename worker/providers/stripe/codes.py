@@ -47,7 +47,7 @@ Any other code of a 4xx response means PERMANENT: Stripe made no refund, and sup
 """
 
 UNDECIDED_CODES = {
-    "rate_limit",  # temporary, whatever the HTTP status is
+    "rate_limit",  # a temporary error; the HTTP status does not matter
     "lock_timeout",
     "idempotency_key_in_use",
     "idempotency_error",  # an earlier, different request used our key, and may have paid

@@ -36,7 +36,7 @@ from worker.webhook_events.processing import process_webhook_events
 log = structlog.get_logger()
 
 MAX_DELIVERIES = 3
-SMALL_BATCH = 10  # the number of cases; a task that processed 100 cases one by one would exceed its time limit
+SMALL_BATCH = 10  # cases; single cases would be safer, but 100 single cases take too long for one task
 
 Handler = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
 """A function that processes ids. If deliveries are counted, it returns the ids of the cases that it could lock or lease."""
@@ -48,7 +48,7 @@ class QueueHandler:
 
     handle: Handler
     states: tuple[State, ...] = ()
-    """Empty if the ids are not case ids, or if the handler changes no states. If it is empty, no deliveries are counted."""
+    """Empty if the ids are not case ids, or if the handler changes no states. Without states, deliveries are not counted."""
 
 
 def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:

@@ -81,7 +81,7 @@ def test_each_example_of_adyens_api_description_is_parsed(event: str) -> None:
     assert read(signed(item)) == [replace(EXPECTED_EVENTS[event], charge=item.get("originalReference"))]
 
 
-def test_every_event_of_the_description_has_an_expected_result() -> None:
+def test_every_event_of_adyens_api_description_has_an_expected_result() -> None:
     assert {path.removeprefix("/") for path in SPEC.description["webhooks"]} == EXPECTED_EVENTS.keys()
 
 

@@ -126,7 +126,7 @@ def test_the_examples_of_the_queues_match_their_schemas(queues: dict[str, Any], 
         assert not Draft202012Validator(schema).is_valid(example | {"unknown": 1})
 
 
-def test_each_task_uses_the_queue_with_its_name_and_periodic_tasks_share_one_queue() -> None:
+def test_each_work_task_has_its_own_queue_and_periodic_tasks_share_one() -> None:
     configured = celery_options(
         Settings(
             database_url=SecretStr("postgresql://nowhere/none"),

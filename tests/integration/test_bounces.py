@@ -69,7 +69,7 @@ def test_a_bounce_of_an_unsent_email_creates_no_task(records: Records, case: UUI
         assert work.support_tasks.list_open() == []
 
 
-def test_a_bounce_of_an_email_with_unknown_delivery_is_recorded(records: Records, case: UUID) -> None:
+def test_a_bounce_of_an_email_that_may_have_been_sent_is_recorded(records: Records, case: UUID) -> None:
     with records.work() as work:
         work.case_emails.claim([case], seconds=1e9)
     assert bounce(records, case)

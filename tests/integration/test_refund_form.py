@@ -198,7 +198,7 @@ def test_an_invalid_answer_for_another_refund_scope_is_ignored(site: Site) -> No
 
 
 def test_a_request_without_answers_has_no_answers_field() -> None:
-    """Moneyback detects repeated requests by a digest of their JSON. A new version of Moneyback must write the same JSON."""
+    """Moneyback detects a repeated request by a digest of its JSON. So a new version must write the same JSON as an older one."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'

@@ -118,5 +118,5 @@ def _parse_list(
 
 def _map_decline(reply: SandboxReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
-        return Unknown(f"The sandbox answered {reply.status}, which does not say whether it refunded.")
+        return Unknown(f"The sandbox answered {reply.status}, which does not show whether the refund was made.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -1,6 +1,6 @@
 """Webhook events of providers, and the interface of their parsers.
 
-If the provider has a lookup, an event only triggers the lookup.
+If the provider has a lookup API, an event only makes a worker look up the refund or dispute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One event of a webhook. If the provider has a lookup, amounts and payees in the event are not used."""
+    """One event of a webhook. If the provider has a lookup API, amounts and payees in the event are not used."""
 
     event_id: str
     """The provider's id of the event. An event with a known id is a duplicate."""
@@ -30,7 +30,7 @@ class WebhookEvent:
     charge: str | None = None
     refund_id: str | None = None
     reported: Paid | Pending | Failed | DisputeStatus | None = None
-    """The outcome that the signed event reports. It is used only if the provider has no lookup for the outcome."""
+    """The outcome that the signed event reports. It is used only if the provider has no lookup API."""
     reuses_event_id: bool = False
     """True if the provider sends the same id for every change of a payment. Then an event with a known id is no duplicate."""
 

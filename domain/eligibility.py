@@ -23,7 +23,7 @@ class EligibilityInput:
     purchase: Purchase | None
     seller: Seller | None
     policy: Policy | None
-    """The policy version in force at the time of the purchase. For a renewal, the version in force at the time of its charge.
+    """The policy version in force at the time of the purchase. For a renewal, the version in force at the time of the charge.
 
     A newer version has no effect.
     """

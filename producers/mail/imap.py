@@ -27,12 +27,11 @@ from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # the maximum wait for one response of the server
-IDLE_SECONDS = (
-    300.0  # the maximum for an IDLE command; servers may disconnect after 30 minutes (RFC 2177), routers earlier
-)
+IDLE_SECONDS = 300.0
+"""The maximum duration of an IDLE command. Servers may disconnect after 30 minutes (RFC 2177), and routers earlier."""
 STOP_CHECK_SECONDS = 1.0  # the pause between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # the pause between two searches if the server does not support IDLE
-MAX_RECONNECT_SECONDS = 60.0  # the longest pause between two attempts to connect
+MAX_RECONNECT_SECONDS = 60.0  # the maximum pause between two attempts to connect
 MAX_BATCH_BYTES = 20_000_000  # when a batch has this size, no further mail is fetched for it
 
 _BAD_URL = (

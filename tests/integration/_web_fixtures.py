@@ -63,7 +63,7 @@ def web_server(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def site(web_server: "WebServer") -> "Site":
-    """Return the shared web server with an emptied database that contains only two sellers and their API keys."""
+    """Return the shared web server with a database that contains only two sellers, their policies and API keys."""
     empty_database(web_server.servers, web_server.database)
     for email in (web_server.settings.sent_mail_dir or Path()).glob("*/*"):
         email.unlink()
@@ -86,7 +86,7 @@ class WebServer(NamedTuple):
 
 @dataclass
 class Site:
-    """A web server whose database contains only two sellers and their API keys.
+    """A web server whose database contains only two sellers, their policies and API keys.
 
     `web` is an HTTP client of the server. `api_key` belongs to the seller aurora, `other_api_key` to the seller babbage.
     """

@@ -100,7 +100,7 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Verify the signature, or raise NotVerifiedError or CertificateError. Check all headers before any certificate fetch."""
+        """Verify the signature, or raise NotVerifiedError or CertificateError. Check the headers before a certificate is fetched."""
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )

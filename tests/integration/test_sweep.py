@@ -143,9 +143,8 @@ def test_a_statutory_withdrawal_with_an_unused_link_creates_one_task(records: Re
         withdrawal = work.statutory_withdrawals.get(withdrawn)
     assert withdrawal
     assert task.reasons[0]["code"] == SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID
-    assert task.evidence == {
-        "declared_at": withdrawal.declared_at.isoformat()
-    }  # the task has no name of the customer, because the desk shows the name
+    # The task does not contain the customer's name, because the desk shows the name.
+    assert task.evidence == {"declared_at": withdrawal.declared_at.isoformat()}
     assert count_messages(records)[SupportNeeded.queue] == 1
 
 

@@ -61,7 +61,7 @@ _SIGNATURE_HEADERS = ("transmission-id", "transmission-time", "transmission-sig"
 
 
 class NotVerifiedError(Exception):
-    """The webhook's signature is not valid. The message says why."""
+    """The webhook's signature is not valid. The text of the error gives the reason."""
 
 
 def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
@@ -83,7 +83,7 @@ class PayPalWebhookParser:
         self._certificates = certificates
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parse the event, if PayPal signed it for our webhook."""
+        """Parse the event if PayPal signed it for our webhook. Otherwise, return InvalidSignature with the reason."""
         if not self._webhook_ids:
             return InvalidSignature("PayPal's webhook id is not configured, so no webhook can be verified.")
         try:
@@ -100,7 +100,10 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Verify the signature, or raise NotVerifiedError or CertificateError. Check the headers before a certificate is fetched."""
+        """Verify the signature, or raise NotVerifiedError or CertificateError.
+
+        All headers are checked before a certificate is fetched.
+        """
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )

@@ -47,7 +47,7 @@ UNDECIDED_STATUSES = frozenset(
 """After a reply with one of these statuses, the outcome of an earlier refund under this key is still unknown."""
 
 INSUFFICIENT_BALANCE = "queued"
-"""The status of a refund that waits until Mollie's balance is sufficient."""
+"""The status of a refund that waits until the seller's balance at Mollie is sufficient."""
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # docs.mollie.com, "Refunds", "Refund statuses"

@@ -145,7 +145,7 @@ def test_the_states_page_names_the_setting_of_each_timeout(timeout: Timeout) -> 
     timers = Timers.model_validate(seconds)
     state = next(state for state, after in EFFECTS.items() if after.timeout is timeout)
     assert timers.seconds_of(timeout) == seconds[timeout]
-    assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{timeout.upper()}`")
+    assert docgen.states._timeout(state).startswith(f"after `MONEYBACK_{timeout.upper()}`, ")
 
 
 def test_the_settings_page_marks_exactly_the_secrets() -> None:

@@ -214,7 +214,7 @@ def test_the_check_fails_if_the_provider_ignores_idempotency_keys(settings: Sett
         (("nobody", "--charge", "ok_1", *AMOUNT, "--yes"), "not connected"),
         (("stripe", "--charge", "ok_1", *AMOUNT, "--yes"), "not connected"),
         (("sandbox", "--charge", "ok_1", "--amount", "1.999", "--currency", "EUR", "--yes"), "2 decimals"),
-        (("sandbox", "--charge", "ok_1", "--amount", "-1", "--currency", "EUR", "--yes"), "nothing to refund"),
+        (("sandbox", "--charge", "ok_1", "--amount", "-1", "--currency", "EUR", "--yes"), "must be above zero"),
         (("sandbox", "--charge", "ok_1", "--amount", "1", "--currency", "EURO", "--yes"), "ISO 4217"),
         (("sandbox", "--charge", "ok_1", *AMOUNT), "--yes"),
         (("sandbox", *AMOUNT), "--charge"),

@@ -80,5 +80,5 @@ def test_a_kombu_version_with_another_redis_client_is_refused(monkeypatch: pytes
         pass
 
     monkeypatch.setattr(redis_transport.Channel, "_get_client", lambda _: OtherClient)
-    with pytest.raises(Exception, match=r"not with redis\.Redis: change config/kombu_transport\.py"):
+    with pytest.raises(Exception, match=r"not with redis\.Redis\. Adapt Client in config/kombu_transport\.py"):
         Channel._get_client(object.__new__(Channel))

@@ -58,7 +58,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLimit:
-    """A limit: after ``count`` automatic refunds in the time ``within``, support decides the customer's next request.
+    """A limit. If a customer had ``count`` automatic refunds within the time ``within``, support decides the next request.
 
     A count of 0 sends every request to support.
     """
@@ -81,6 +81,6 @@ class Seller:
 
 
 def in_force(policies: Iterable[Policy], at: datetime) -> Policy | None:
-    """Return the latest version that is in force at ``at``; a version is in force from ``in_force_from``, inclusive."""
+    """Return the version in force at the instant ``at``: the version with the latest ``in_force_from`` up to ``at``."""
     started = [policy for policy in policies if policy.in_force_from <= at]
     return max(started, key=lambda policy: (policy.in_force_from, policy.version), default=None)

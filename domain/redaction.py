@@ -7,7 +7,7 @@ from typing import Final
 REMOVED: Final = "[card number removed]"
 
 _LENGTHS: Final = range(13, 20)  # the number of digits of a card number is from 13 to 19 (ISO/IEC 7812)
-# possible first digits: 2 and 5 Mastercard, 3 American Express, Diners and JCB, 4 Visa, 6 Discover, Maestro and UnionPay
+# possible first digits: 2 and 5 (Mastercard), 3 (American Express, Diners, JCB), 4 (Visa), 6 (Discover, Maestro, UnionPay)
 _FIRST_DIGITS: Final = range(2, 7)
 _SEPARATOR = r"[\s.\-_/\u00ad\u2010-\u2015\u2212\u200b-\u200f\u2060\ufeff·]{1,3}"
 _RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")  # matches digits of every script: full width, Arabic, …
@@ -22,7 +22,7 @@ def without_cards(text: str) -> str:
 def _remove_cards(run: str) -> str:
     """Return a run of digits without its card numbers.
 
-    A card number consists of whole groups of digits: in "2026 4111 1111 1111 1111", the year is not part of the card number.
+    A card number starts and ends with a whole group. In "2026 4111 1111 1111 1111", the last four groups are the number.
     """
     parts, position = [], 0
     for start, end in _find_cards(run):

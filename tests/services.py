@@ -38,7 +38,7 @@ SHORT_TIMERS = Timers(
     sweep_interval_seconds=0.3,
     confirmation_ttl_seconds=3_600,
 )
-"""Short timers for tests. Sorted by length, they have the same order as the default timers."""
+"""Short timers for tests. A timer that is longer than another by default is longer here, too."""
 
 
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
@@ -88,7 +88,7 @@ def empty_database(servers: Servers, database: str) -> None:
 
 
 def close_other_connections(servers: Servers, database: str) -> None:
-    """Close all connections to a database except our own, because another client could write during the next test."""
+    """Close the connections of other clients to a database, because a client could write during the next test."""
     _connection(servers, database).execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"

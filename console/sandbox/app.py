@@ -28,7 +28,7 @@ MAX_PAGE_SIZE = 1000
 
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
 
-_NOT_CARRIED_OUT = Reply(200, {})  # a placeholder that no client receives: the fault's response mode replaces it
+_NOT_CARRIED_OUT = Reply(200, {})  # a placeholder: the client gets the response of the fault's response mode instead
 
 
 class App:

@@ -108,7 +108,7 @@ class Postgres(Server):
             stream.write(text)
 
     def _run(self, *command: str) -> None:
-        """Run a short program as the operating system user of the servers."""
+        """Run a program as the servers' operating system user, and wait for its end."""
         with uninterrupted():
             child = self._launch(command)
         try:

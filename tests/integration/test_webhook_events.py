@@ -291,7 +291,7 @@ def test_an_external_refund_is_recorded_and_reported_once(web: httpx.Client, con
     assert unprocessed_event_ids(context.records) == []
 
 
-def test_an_external_refund_after_an_own_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
+def test_support_is_told_of_an_external_refund_after_our_refund(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     create_executed_cases(context, purchase)
     (own_refund,) = refunds_at_provider(context, purchase)
@@ -321,7 +321,7 @@ def test_an_external_refund_is_recorded_for_every_purchase_of_its_payment(
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
-def test_an_event_about_an_unknown_payment_is_not_attempted_forever(web: httpx.Client, context: WorkerContext) -> None:
+def test_processing_of_an_event_about_an_unknown_payment_ends(web: httpx.Client, context: WorkerContext) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")
         assert send_event(web, an_event(kind, data)).status_code == 200
@@ -572,7 +572,7 @@ def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Clien
 
 
 class ExternalRefundFirst(UnknownLookups):
-    """An adapter whose lookup finds an external refund until the own refund exists."""
+    """An adapter whose lookup finds Moneyback's refund if it exists, and otherwise an external refund."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
         super().__init__(sandbox_adapter)
@@ -583,7 +583,9 @@ class ExternalRefundFirst(UnknownLookups):
         return ExternalRefund("by hand", Money(4900, "EUR")) if isinstance(found, NotFound) else found
 
 
-def test_an_external_refund_during_an_own_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
+def test_support_is_told_of_an_external_refund_while_our_refund_is_sent(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     purchase = a_charged_purchase("ok")
     (case,) = create_approved_cases(context, purchase)
     with context.records.work() as work:
@@ -629,7 +631,7 @@ def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
 
 
 class LateOwnRefund(OnlyExternalRefund):
-    """An adapter that finds the failed own refund if `shows_refund` is set, and otherwise the external refund."""
+    """An adapter whose lookup finds Moneyback's failed refund if `shows_refund` is set, and otherwise the external refund."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
         super().__init__(sandbox_adapter)
@@ -639,8 +641,8 @@ class LateOwnRefund(OnlyExternalRefund):
         return Failed("ours", "came_back") if self.shows_refund else super().look_up(charge, key=key)
 
 
-def test_an_external_refund_does_not_complete_an_event_that_names_no_refund(context: WorkerContext) -> None:
-    """Mollie's events contain neither a refund nor a status, so an event may be about the own refund."""
+def test_an_event_without_a_refund_id_is_not_resolved_by_an_external_refund(context: WorkerContext) -> None:
+    """Mollie's events contain neither a refund id nor a status. So the event may be about Moneyback's refund."""
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     expire_leases(context.records)

@@ -32,7 +32,7 @@ img { height: 22rem; border: 1px solid #999; }</style></head><body><h1>Every pag
 def main(names: list[str]) -> None:
     """Take screenshots of the named pages, or of all pages if `names` is empty.
 
-    If the only name is `readme`, take the picture of the README instead.
+    If the only name is `readme`, take the picture that README.md shows.
     """
     if names == ["readme"]:
         _take_for_readme()

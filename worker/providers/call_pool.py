@@ -52,7 +52,7 @@ class CallPool:
     ) -> None:
         """Make a call for each argument, and pass the results to ``record`` in groups.
 
-        After MAX_WAIT_SECONDS, wait for slow calls only if the pool has too few free threads. If a call is still running
+        After MAX_WAIT_SECONDS, stop waiting for slow calls, unless the pool has too few free threads. If a call is still running
         when this method returns, the thread of the call passes the result to ``record`` later.
         """
         running = self._submit(call, arguments)

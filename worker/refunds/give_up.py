@@ -18,7 +18,7 @@ MIN_EMPTY_LOOKUPS = 3
 ``IN_FLIGHT_FOR`` must also have passed since the last sending.
 """
 MAX_PROOFS = 3
-"""The maximum number of operations for one case if the provider answers each operation with an error and makes no refund.
+"""Up to this number of operations are created for a case whose operations end with errors and without refunds.
 
 Such an error leaves the outcome open; only the lookups show that there is no refund. After the last operation, the case goes
 to support.
@@ -75,9 +75,9 @@ def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLi
 
 
 def _is_final(operation: RefundOperation, now: datetime) -> bool:
-    """Return whether an external refund means that our refund will never be made.
+    """Return whether our refund will certainly not be made any more, if the payment has an external refund.
 
-    This is so if the provider declined the only sending, or if no sending can be in flight any more.
+    Our refund was sent once and declined, or the last sending is too old to be in flight.
     """
     return (operation.code is not None and operation.sends == 1) or _is_late(operation, now)
 

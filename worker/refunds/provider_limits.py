@@ -1,4 +1,4 @@
-"""Defines the limits for decisions about a provider's result. The limits come from settings and the provider's capabilities."""
+"""Defines the time limits and retry limits of refunds. They come from the settings and from what the provider can do."""
 
 from dataclasses import dataclass
 from datetime import timedelta

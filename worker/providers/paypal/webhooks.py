@@ -33,8 +33,8 @@ MAX_AGE = timedelta(days=3) + CLOCK_SKEW
 """The maximum age of a signature.
 
 PayPal sends an event up to 25 times within three days (PayPal's documentation: "Webhooks", "Notification messages"). Perhaps
-PayPal signs only the first attempt, so a signature may be three days old. If an attacker sends an old event again, its id
-has not changed. The only effect is that a worker looks up the refund.
+PayPal signs only the first attempt, so a signature may be three days old. If an attacker sends an old
+event again, it has the id of the first event, and at most a worker looks up the refund again.
 """
 SIMULATOR_ID = "WEBHOOK_ID"  # not accepted, because PayPal's public simulator signs any event for this id
 MAX_HEADER = 1_000  # the maximum length of a signature header, in characters

@@ -95,7 +95,7 @@ def faults(case: CaseHistory) -> Iterator[str]:
             row.evidence,
         )
         if head_hash != row.hash:
-            yield f"has a row {number} in its history that was changed later."
+            yield f"has a row {number} in its history that was changed after it was written."
             return
         state = row.to_state
     if (len(case.rows), state, head_hash) != (case.last_seq, case.state, case.head_hash):

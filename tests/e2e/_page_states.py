@@ -16,8 +16,6 @@ from tests.integration._web_fixtures import REASONS, Step, a_case, record_steps
 Route = Callable[[Page, Site, str], None]
 """A function that opens a page in a language, such as `de`."""
 
-PARTIAL = "#refund_scope-partial"
-
 
 def open_path(path: str) -> Route:
     """Return a route to the page with this path."""

@@ -253,7 +253,7 @@ def test_the_audit_command_reports_a_changed_row(
     assert failed.returncode == 1
     (fault,) = json.loads(failed.stdout)["faults"]
     assert fault["case_id"] == str(case)
-    assert "changed later" in fault["message"]
+    assert "changed after it was written" in fault["message"]
 
 
 def test_the_doctor_reports_each_check(settings: Settings) -> None:

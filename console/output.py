@@ -16,6 +16,7 @@ STYLES = {
     "refunded": "green",
     "approved": "cyan",
     "refunding": "cyan",
+    "waiting_for_approval": "cyan",
     "refund_pending": "cyan",
     "awaiting_confirmation": "yellow",
     "received": "yellow",

@@ -140,8 +140,13 @@ def untouched(facts: _Facts) -> ReasonCode | None:
 
 
 def undisputed(facts: _Facts) -> ReasonCode | None:
-    """Check that no dispute or chargeback is open or lost. A dispute that the seller won does not count."""
-    return {Dispute.OPEN: ReasonCode.DISPUTE_OPEN, Dispute.LOST: ReasonCode.DISPUTE_LOST}.get(facts.purchase.dispute)
+    """Check that no dispute, chargeback or inquiry is open, and no dispute is lost. A dispute that the seller won does not count.
+
+    An inquiry is a question of the bank before a dispute. The policy version may allow refunds in spite of an inquiry.
+    """
+    if facts.purchase.dispute is Dispute.INQUIRY and facts.policy is not None and facts.policy.refunds_inquiries:
+        return None
+    return _DISPUTE_REASONS.get(facts.purchase.dispute)
 
 
 def amount_is_sound(facts: _Facts) -> ReasonCode | None:
@@ -193,6 +198,12 @@ def not_serial(facts: _Facts) -> ReasonCode | None:
     recent = sum(facts.request.received_at - at < limit.within for at in facts.refunds_of_customer)
     return ReasonCode.SERIAL_REFUNDS if recent >= limit.count else None
 
+
+_DISPUTE_REASONS = {
+    Dispute.INQUIRY: ReasonCode.INQUIRY_OPEN,
+    Dispute.OPEN: ReasonCode.DISPUTE_OPEN,
+    Dispute.LOST: ReasonCode.DISPUTE_LOST,
+}
 
 _CATEGORY_REASONS = {
     Category.APPROVAL_REQUIRED: ReasonCode.APPROVAL_REQUIRED,

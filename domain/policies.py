@@ -34,6 +34,8 @@ class Policy:
     methods: frozenset[str] = frozenset()
     excluded_products: frozenset[str] = frozenset()
     renewals_excluded: bool = False
+    refunds_inquiries: bool = False
+    """True if a payment is refunded although the customer's bank asks about it. A refund often ends an inquiry."""
 
     def __post_init__(self) -> None:
         if (self.category is Category.WITHIN_DAYS) != (self.days is not None):

@@ -18,6 +18,15 @@ class DeclineReason(StrEnum):
     INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is too low: wait, and create a support task
     REFUND_WINDOW_EXPIRED = "refund_window_expired"  # support must pay the customer in another way
     NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: refund later, with a new operation
+    NOT_CAPTURED = (
+        "not_captured"  # the payment was voided, has failed, or was never captured: there is nothing to refund
+    )
+    PAYMENT_DIFFERS = (
+        "payment_differs"  # the payment has another amount, currency or method than the purchase: support decides
+    )
+    OTHER_SELLER = "other_seller"  # the payment belongs to another seller: the support of both sellers decides
+    INQUIRY = "inquiry"  # the bank asks about the payment, and the seller's policy refunds no payment with an inquiry
+    CANCELLED = "cancelled"  # the seller cancelled the refund at the provider, so the customer's bank did not return it
     PERMANENT = "permanent"  # support handles the case
     INVALID_CREDENTIALS = "invalid_credentials"  # the refund continues after support has corrected the credentials
     NOT_SENT = "not_sent"  # nothing was sent: the provider was unreachable, or its rate limit allowed no call in time
@@ -41,6 +50,18 @@ class Pending:
     amount: Money
     insufficient_balance: bool = False
     """True if the refund waits at the provider until the seller's balance is sufficient. A support task reports the wait."""
+    customer_must_act: bool = False
+    """True if the provider asks the customer by e-mail where to send the money, such as for a bank transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForApproval:
+    """The refund waits until a person approves it at the provider. The provider then makes the refund without another call.
+
+    A second call would create a second approval request. So from now on, the refund is only looked up.
+    """
+
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +107,10 @@ class NotFound:
     """The provider has no refund with this idempotency key and no refund of this charge."""
 
 
-RefundResult = Paid | Pending | Failed | Declined | Unknown
+RefundResult = Paid | Pending | WaitingForApproval | Failed | Declined | Unknown
 """The possible results of a refund call."""
 
-LookupResult = Paid | Pending | Failed | ExternalRefund | NotFound | Unknown
+LookupResult = Paid | Pending | WaitingForApproval | Failed | ExternalRefund | NotFound | Unknown
 """The possible results of a lookup."""
 
 
@@ -101,6 +122,27 @@ class DisputeStatus:
     dispute_id: str = ""
     stage: int = field(default=0, compare=False)
     """A number that rises as the dispute progresses. Webhook events may arrive in any order; the highest number is the newest."""
+    respond_by: datetime | None = field(default=None, compare=False)
+    """The instant until which the seller may respond, if the provider names an instant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentStatus:
+    """The payment as the provider shows it before a refund. A field that the provider does not show is None."""
+
+    captured: Money | None
+    """What the customer paid: the captured amount. None if nothing was captured, because the payment is only authorised,
+    was voided, or has failed."""
+    refunded: int = 0
+    """The sum of the refunds so far, in minor units of the currency of ``captured``. Failed refunds do not count."""
+    dispute: DisputeStatus = DisputeStatus(Dispute.NONE)
+    """The dispute that decides. An adapter that does not get disputes together with the payment asks for them, too."""
+    method: str | None = None
+    """The payment method in the words of ``Method``."""
+    seller: str | None = None
+    """The seller that the payment's metadata names, if the account's setting ``seller_metadata`` names a field."""
+    code: str = ""
+    """The provider's status or code, for support."""
 
 
 class RefundStatus(StrEnum):
@@ -129,6 +171,71 @@ class RefundPage:
 
     refunds: Sequence[ListedRefund]
     next_cursor: str | None = None
+    skipped: int = 0
+    """The number of rows that could not be read and do not carry our key. Other systems use the provider account, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDispute:
+    """A dispute in the provider's list."""
+
+    charge: str
+    status: DisputeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DisputePage:
+    """A page of the provider's list of disputes. ``next_cursor`` is None on the last page."""
+
+    disputes: Sequence[ListedDispute]
+    next_cursor: str | None = None
+    skipped: int = 0
+    """The number of rows that could not be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPurchase:
+    """A payment in the provider's list, with what a purchase needs. The repr omits the customer's address."""
+
+    charge: str
+    """The id with which the payment is refunded."""
+    other_ids: tuple[str, ...] = ()
+    """The other ids of the same payment, because the seller may have reported the purchase with one of them."""
+    amount: Money
+    email: str | None = field(repr=False)
+    """The customer's e-mail address; None if the provider does not know it. Such a payment cannot become a purchase."""
+    references: Mapping[str, str]
+    """The texts that may be the purchase's reference, by field: ``receipt_number``, ``invoice_number``, ``metadata.<name>``."""
+    product: str
+    method: str
+    """The payment method in the words of ``Method``, or the provider's own word if Moneyback has no word for the method."""
+    purchased_at: datetime
+    tax: int | None = None
+    """The tax that ``amount`` includes, in minor units."""
+    refunded: int = 0
+    dispute: Dispute = Dispute.NONE
+    instrument: str | None = None
+    renewal: bool = False
+    seller: str | None = None
+    """The seller that the payment's metadata names, if the account's setting ``seller_metadata`` names a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurchasePage:
+    """A page of the provider's list of payments. ``next_cursor`` is None on the last page."""
+
+    purchases: Sequence[ListedPurchase]
+    next_cursor: str | None = None
+    skipped: int = 0
+    """The number of rows that are no purchase: payments that failed or were not captured, and rows that could not be read."""
+
+
+class AccessRight(StrEnum):
+    """The rights that Moneyback needs at a provider. ``moneyback doctor`` makes one harmless read for each of them."""
+
+    READ_REFUNDS = "read_refunds"
+    READ_DISPUTES = "read_disputes"
+    READ_PAYMENTS = "read_payments"
 
 
 class Lookup(StrEnum):
@@ -165,15 +272,21 @@ class PollPlan:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The capabilities of a provider."""
+    """The capabilities of a provider. The flags ``shows_…`` and ``lists_…`` say which methods give more than Unknown."""
 
     idempotency_key_ttl: timedelta
     """The time for which the provider certainly stores an idempotency key. Later, a call with this key could refund again."""
     rejects_over_refund: bool = False
     """True if the provider never refunds more than was captured, even with a new idempotency key."""
     lookup: Lookup = Lookup.BY_KEY
+    shows_payments: bool = False
+    """True if ``payment()`` shows a payment before it is refunded."""
     lists_refunds: bool = True
     """True if the provider can list its refunds, for the reconciliation."""
+    lists_disputes: bool = False
+    """True if the provider can list its disputes by the date of the dispute."""
+    lists_purchases: bool = False
+    """True if the provider can list its payments, so that purchases are imported from there."""
     calls_per_second: float | None = None
     """The rate limit of the provider, which all workers share; None if there is no limit."""
     poll: PollPlan = PollPlan()
@@ -232,5 +345,28 @@ class PaymentProvider(Protocol):
         ...
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Return a page of the refunds that were made since ``since``. ``after`` is the page's cursor (None: first page)."""
+        """Return a page of the refunds that were made since ``since``. ``after`` is the page's cursor (None: first page).
+
+        A row that cannot be read and carries our key makes the page Unknown. Any other unreadable row is left out and counted.
+        """
+        ...
+
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        """Return the payment as the provider shows it. Declined means that the provider does not know the payment."""
+        ...
+
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:
+        """Return a page of the disputes that were opened since ``since``, whatever the date of the payment."""
+        ...
+
+    def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:
+        """Return a page of the payments that were made since ``since``. ``after`` is the page's cursor (None: first page)."""
+        ...
+
+    def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
+        """Return one payment with what a purchase needs. Declined means that the payment is unknown, or is no purchase yet."""
+        ...
+
+    def check_access(self) -> Mapping[AccessRight, str]:
+        """Make one harmless read for each right. Return the missing rights, each with the provider's code or a sentence."""
         ...

@@ -48,6 +48,7 @@ class Dispute(StrEnum):
     """The status of the dispute or chargeback about a payment."""
 
     NONE = "none"
+    INQUIRY = "inquiry"  # the bank only asks: a retrieval request or an early warning. No money was taken back
     OPEN = "open"
     LOST = "lost"
     WON = "won"

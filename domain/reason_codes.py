@@ -64,6 +64,11 @@ class ReasonCode(DescribedEnum):
         "This purchase has already been refunded.",
         "This purchase has already been refunded.",
     )
+    INQUIRY_OPEN = (
+        "inquiry_open",
+        "The customer's bank asks about this payment (an inquiry or early warning). Answer the inquiry, or refund the payment.",
+        "Your bank has asked us about this payment. Our support team is looking into it.",
+    )
     DISPUTE_OPEN = (
         "dispute_open",
         "This payment has an open dispute or chargeback. If we also make a refund, the customer could get the money twice.",
@@ -157,6 +162,26 @@ class ReasonCode(DescribedEnum):
         "crashed_workers",
         "Processing this case crashed the worker three times. Tell the operators before you decide.",
         "Our support team is looking into your request.",
+    )
+    NOT_CAPTURED = (
+        "not_captured",
+        "The payment provider shows that the payment was voided, failed or never captured, so there is nothing to refund.",
+        "We couldn’t find a completed payment for this purchase. Our support team is looking into it.",
+    )
+    PAYMENT_DIFFERS = (
+        "payment_differs",
+        "The payment provider shows another amount, currency or payment method than the seller reported. Nothing was paid.",
+        "We couldn’t make this refund automatically. Our support team is looking into it.",
+    )
+    OTHER_SELLER = (
+        "other_seller",
+        "The payment belongs to another seller. Nothing was paid. Find out which seller reported a wrong payment.",
+        "We couldn’t make this refund automatically. Our support team is looking into it.",
+    )
+    REFUND_CANCELLED = (
+        "refund_cancelled",
+        "The refund was cancelled at the payment provider, and the money came back to the seller.",
+        "The seller cancelled the refund. Our support team is looking into it.",
     )
     RETURNED_BY_BANK = (
         "returned_by_bank",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
-from domain.providers import Declined, DeclineReason, Failed, Paid, Pending, RefundResult, Unknown
+from domain.providers import Declined, DeclineReason, Failed, Paid, Pending, RefundResult, Unknown, WaitingForApproval
 
 
 class OperationStatus(StrEnum):
@@ -15,6 +15,7 @@ class OperationStatus(StrEnum):
 
     SENT = "sent"
     UNKNOWN = "unknown"
+    WAITING_FOR_APPROVAL = "waiting_for_approval"
     PENDING = "pending"
     PAID = "paid"
     DECLINED = "declined"
@@ -23,7 +24,13 @@ class OperationStatus(StrEnum):
 
 
 OPEN_STATUSES = frozenset(
-    {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
+    {
+        OperationStatus.SENT,
+        OperationStatus.UNKNOWN,
+        OperationStatus.WAITING_FOR_APPROVAL,
+        OperationStatus.PENDING,
+        OperationStatus.PAID,
+    }
 )
 """The statuses of an operation that sent the money or may have sent it. A new operation could send the money a second time."""
 
@@ -75,6 +82,8 @@ def status_of(result: RefundResult) -> OperationStatus:
             return OperationStatus.PAID
         case Pending():
             return OperationStatus.PENDING
+        case WaitingForApproval():
+            return OperationStatus.WAITING_FOR_APPROVAL
         case Failed():
             return OperationStatus.FAILED
         case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # only a lookup shows whether our refund was made

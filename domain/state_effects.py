@@ -50,6 +50,7 @@ EFFECTS: Mapping[State, StateEffects] = {
     State.AWAITING_CONFIRMATION: StateEffects(email=EmailKind.START_REFUND, timeout=Timeout.CONFIRMATION),
     State.APPROVED: StateEffects(message=RefundApproved, timeout=Timeout.RESEND, resend=RefundApproved),
     State.REFUNDING: StateEffects(timeout=Timeout.LEASE, resend=RefundOutcomeUnknown),
+    State.WAITING_FOR_APPROVAL: StateEffects(timeout=Timeout.POLL, resend=RefundOutcomeUnknown),
     State.REFUND_PENDING: StateEffects(email=EmailKind.ACCEPTED, timeout=Timeout.POLL, resend=RefundOutcomeUnknown),
     State.REFUNDED: StateEffects(email=EmailKind.REFUNDED),
     State.WITH_SUPPORT: StateEffects(email=EmailKind.WITH_SUPPORT, support_task=True),

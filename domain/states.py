@@ -12,6 +12,7 @@ class State(StrEnum):
     AWAITING_CONFIRMATION = "awaiting_confirmation"
     APPROVED = "approved"
     REFUNDING = "refunding"
+    WAITING_FOR_APPROVAL = "waiting_for_approval"
     REFUND_PENDING = "refund_pending"
     REFUNDED = "refunded"
     WITH_SUPPORT = "with_support"
@@ -38,6 +39,7 @@ class Event(StrEnum):
     REFUND_STARTED = "refund_started"
     NO_LONGER_ELIGIBLE = "no_longer_eligible"
     PROVIDER_PAID = "provider_paid"
+    PROVIDER_AWAITS_APPROVAL = "provider_awaits_approval"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
     REFUND_DEFERRED = "refund_deferred"
@@ -75,6 +77,14 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # lookups proved that no refund was made: try a new operation
     (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made: look it up again later
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
+    (
+        S.REFUNDING,
+        E.PROVIDER_AWAITS_APPROVAL,
+    ): S.WAITING_FOR_APPROVAL,  # a person must approve the refund at the provider
+    (S.WAITING_FOR_APPROVAL, E.PROVIDER_PAID): S.REFUNDED,
+    (S.WAITING_FOR_APPROVAL, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
+    (S.WAITING_FOR_APPROVAL, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
+    (S.WAITING_FOR_APPROVAL, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # a lookup found only an external refund
@@ -87,11 +97,22 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
-    **{(state, E.CRASHED_WORKERS): S.WITH_SUPPORT for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.REFUND_PENDING)},
+    **{
+        (state, E.CRASHED_WORKERS): S.WITH_SUPPORT
+        for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING)
+    },
 }
 
 OPEN_STATES = frozenset(
-    {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
+    {
+        S.AWAITING_CONFIRMATION,
+        S.APPROVED,
+        S.REFUNDING,
+        S.WAITING_FOR_APPROVAL,
+        S.REFUND_PENDING,
+        S.REFUNDED,
+        S.WITH_SUPPORT,
+    },
 )
 """States in which a second request for the same purchase is a duplicate. "refunded" is included, to prevent a second refund."""
 

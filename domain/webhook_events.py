@@ -17,6 +17,8 @@ class Subject(StrEnum):
 
     REFUND = "refund"
     DISPUTE = "dispute"
+    PAYMENT = "payment"  # refunds and disputes of a payment: the provider does not say which of them changed
+    PURCHASE = "purchase"  # a payment was made, so a purchase may be new
     OTHER = "other"
 
 
@@ -42,13 +44,28 @@ class InvalidSignature:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableWebhook:
+    """A webhook whose signature is valid, but whose content cannot be read.
+
+    If ``ids`` contains an idempotency key of ours or one of our payments, the webhook is refused, so that the provider sends
+    it again. Otherwise it is about a payment of another system: it is logged and answered with 200.
+    """
+
+    why: str
+    ids: frozenset[str]
+    """Every short text in the webhook, because any of them may be an id."""
+
+
 class WebhookParser(Protocol):
     """The interface of a provider's webhook parser. It verifies the sender before it reads the events."""
 
     answer: bytes
     """The body that the provider expects in the response with status 200."""
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
+    def read(
+        self, headers: Mapping[str, str], body: bytes, at: datetime
+    ) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
         """Return the events in this raw body. Header names are in lower case.
 
         ``at`` is the current time. A signature that is too old is invalid, because an attacker may have copied the webhook.

@@ -127,7 +127,9 @@ def _record_choice(records: Records, case_id: UUID, event: Event) -> State:
     raise NotPossibleError(_REFUSALS.get(case.state, _DEFAULT_REFUSAL))
 
 
-_CONFIRMED_STATES = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
+_CONFIRMED_STATES = frozenset(
+    {State.APPROVED, State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING, State.REFUNDED}
+)
 _DEFAULT_REFUSAL = "This request can no longer be changed."
 _REFUSALS = {
     **dict.fromkeys(_CONFIRMED_STATES, "This refund is already confirmed and can’t be cancelled."),

@@ -89,7 +89,7 @@ class DecisionInputs:
             row[0]: DecisionInput(
                 purchase=by_id[row[0]],
                 seller=seller_of(row[1:10]),
-                policy=policy_of(row[1], row[10:17]),
+                policy=policy_of(row[1], row[10:18]),
                 open_case=row.open_case_id,
                 refunds=tuple(row.refunds),
             )

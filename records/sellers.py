@@ -17,7 +17,10 @@ s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.c
 """
 """The columns of a seller, in the order in which seller_of() reads them."""
 
-POLICY_COLUMNS = "y.version, y.in_force_from, y.category, y.days, y.methods, y.excluded_products, y.renewals_excluded"
+POLICY_COLUMNS = (
+    "y.version, y.in_force_from, y.category, y.days, y.methods, y.excluded_products, y.renewals_excluded, "
+    "y.refunds_inquiries"
+)
 """The columns of a policy, in the order in which policy_of() reads them."""
 
 _UPSERT = """
@@ -36,7 +39,7 @@ _SELECT_BY_ID = f"select {SELLER_COLUMNS} from sellers s where s.id = :id"
 _INSERT_POLICY = f"""
 insert into policies as y
 select :seller_id, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()), :category, :days, :methods,
-       :excluded_products, :renewals_excluded
+       :excluded_products, :renewals_excluded, :refunds_inquiries
   from policies where seller_id = :seller_id
 returning {POLICY_COLUMNS}
 """
@@ -72,7 +75,7 @@ def seller_of(values: Sequence[Any]) -> Seller:
 
 def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
     """Return the policy from a row with POLICY_COLUMNS, or None if an outer join left the columns empty."""
-    version, in_force_from, category, days, methods, products, renewals = values
+    version, in_force_from, category, days, methods, products, renewals, inquiries = values
     if version is None:
         return None
     return Policy(
@@ -84,6 +87,7 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
         methods=frozenset(methods),
         excluded_products=frozenset(products),
         renewals_excluded=renewals,
+        refunds_inquiries=inquiries,
     )
 
 
@@ -140,6 +144,7 @@ class Sellers:
         methods: Sequence[str] = (),
         excluded_products: Sequence[str] = (),
         renewals_excluded: bool = False,
+        refunds_inquiries: bool = False,
     ) -> Policy:
         """Add a version of the seller's policy. It is in force from ``in_force_from`` on. None means from now on."""
         row = self._work.run(
@@ -151,6 +156,7 @@ class Sellers:
             methods=list(methods),
             excluded_products=list(excluded_products),
             renewals_excluded=renewals_excluded,
+            refunds_inquiries=refunds_inquiries,
         ).one()
         policy = policy_of(seller, row)
         assert policy, "The new policy has no version."

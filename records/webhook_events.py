@@ -4,7 +4,7 @@ Workers process an event again until it is resolved or given up.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,6 +94,11 @@ select id from webhook_events where next_action_at <= now() and claimed_until <=
  order by next_action_at limit :limit for no key update skip locked
 """
 
+_ARE_OURS = """
+select exists (select from refund_operations where key = any(:ids) or (provider = :provider and refund_id = any(:ids)))
+    or exists (select from purchases where provider = :provider and charge = any(:ids))
+"""
+
 _POSTPONE = "update webhook_events set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)"
 
 
@@ -121,6 +126,10 @@ class WebhookEvents:
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
+
+    def are_ours(self, provider: str, ids: Collection[str]) -> bool:
+        """Return True if one of these ids is an idempotency key, a refund or a payment in our records."""
+        return bool(self._work.run(_ARE_OURS, provider=provider, ids=list(ids)).scalar_one())
 
     def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
         """Store the events of one webhook, and return the number of events that a worker must process.

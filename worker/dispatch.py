@@ -29,6 +29,7 @@ from worker.emails.case_emails import send_case_emails
 from worker.emails.inquiry_emails import send_inquiry_emails
 from worker.refunds.evaluation import evaluate, reasons
 from worker.refunds.execution import execute, sending_ends
+from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.resolution import resolve
 from worker.support_tasks.publishing import publish
 from worker.webhook_events.processing import process_webhook_events
@@ -68,7 +69,7 @@ def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UU
 HANDLERS: dict[type[WorkItems], QueueHandler] = {
     RefundRequested: QueueHandler(evaluate_and_execute, states=(State.RECEIVED,)),
     RefundApproved: QueueHandler(execute, states=(State.APPROVED,)),
-    RefundOutcomeUnknown: QueueHandler(resolve, states=(State.REFUNDING, State.REFUND_PENDING)),
+    RefundOutcomeUnknown: QueueHandler(resolve, states=POLLED_STATES),
     WebhookEventsReceived: QueueHandler(process_webhook_events),
     SupportNeeded: QueueHandler(publish),
     CaseEmailsDue: QueueHandler(send_case_emails),
@@ -134,7 +135,7 @@ def _hand_over_to_support(context: WorkerContext, ids: Sequence[UUID], states: S
 
 def _crash_transition(case: Case) -> Transition:
     codes = [ReasonCode.CRASHED_WORKERS]
-    if case.state in {State.REFUNDING, State.REFUND_PENDING}:
+    if case.state in POLLED_STATES:
         codes.append(ReasonCode.OUTCOME_UNKNOWN)
     transition = case.after(
         Event.CRASHED_WORKERS,

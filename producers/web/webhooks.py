@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from domain.webhook_events import InvalidSignature, WebhookParser
+from domain.webhook_events import InvalidSignature, UnreadableWebhook, WebhookParser
 from producers.web.api.responses import problem_responses
 from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
@@ -95,7 +95,22 @@ def _store(
     events = parser.read(headers, body, datetime.now(UTC))
     if isinstance(events, InvalidSignature):
         return events.why
+    if isinstance(events, UnreadableWebhook):
+        return _check_foreign(records, provider, events)
     with records.work() as work:
         new_events = work.webhook_events.keep(provider, events, body)
     _log.info("webhook_received", provider=provider, events=len(events), news=new_events)
+    return None
+
+
+def _check_foreign(records: Records, provider: str, webhook: UnreadableWebhook) -> str | None:
+    """Return why an unreadable webhook is rejected, or None if it is about a payment of another system.
+
+    Other systems use the same provider account, so a signed webhook with a new format must not stop the webhooks that follow.
+    """
+    with records.work() as work:
+        is_ours = work.webhook_events.are_ours(provider, webhook.ids)
+    if is_ours:
+        return webhook.why
+    _log.warning("webhook_unreadable", provider=provider, why=webhook.why)
     return None

@@ -77,6 +77,7 @@ policies = Table(
     Column("methods", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("excluded_products", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("renewals_excluded", Boolean, nullable=False, server_default=text("false")),
+    Column("refunds_inquiries", Boolean, nullable=False, server_default=text("false")),
 )
 
 purchases = Table(

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from domain.money import Money
 from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
 from domain.purchases import Dispute
+from worker.providers.capability_defaults import CapabilityDefaults
 
 KEYS_FOR_A_DAY = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
 
-class ScriptedProvider:
+class ScriptedProvider(CapabilityDefaults):
     """A provider that returns scripted results in order, and then repeats the last result.
 
     Refund and lookup results are separate lists. Without lookup results, each lookup returns `NotFound`.

@@ -55,13 +55,14 @@ from tests.integration._provider_fixtures import (
 from tests.sample_data import store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.reconciliation.pages import MAX_ATTEMPTS
 from worker.reconciliation.run import MAX_REPORTS, ReconciliationResult, reconcile, reconcile_all
 
 EIGHT_DAYS = timedelta(days=8)
 
 
-class Provider:
+class Provider(CapabilityDefaults):
     """A provider whose list of refunds a test can change. Each page lists at most `page_size` refunds."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))

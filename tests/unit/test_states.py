@@ -51,7 +51,7 @@ def test_a_refund_starts_only_from_approved() -> None:
 
 
 def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made() -> None:
-    paying = {State.REFUNDING, State.REFUND_PENDING, State.REFUNDED}
+    paying = {State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING, State.REFUNDED}
     moves_back = {
         key for key, target in MOVES.items() if key[0] in paying and target not in {*paying, State.WITH_SUPPORT}
     }

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from domain.providers import DisputeStatus
 from domain.purchases import Dispute
 
-_PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
-"""An open dispute takes precedence over a lost dispute, and a lost dispute over a won dispute.
+_PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY, Dispute.WON)
+"""An open dispute takes precedence over a lost dispute, a lost dispute over an inquiry, and an inquiry over a won dispute.
 
 After a lost dispute, the seller has lost the money, even if another dispute was won.
 """

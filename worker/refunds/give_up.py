@@ -24,6 +24,9 @@ Such an error leaves the outcome open; only the lookups show that there is no re
 to support.
 """
 
+POLLED_STATES = (State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING)
+"""The states in which the provider is polled for the outcome of the refund."""
+
 Ending = tuple[Transition, OperationStatus | None]
 """The transition that ends the polling, and the operation's new status. None leaves the status unchanged."""
 
@@ -32,7 +35,7 @@ def give_up(
     case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
 ) -> Ending | None:
     """Return the ending of the polling, or None if the case is not polled or the polling continues."""
-    if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
+    if case.state not in POLLED_STATES:
         return None
     is_external = isinstance(found, ExternalRefund)
     if isinstance(found, ExternalRefund) and _is_final(operation, now):
@@ -129,7 +132,7 @@ def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
 
     The duration is much shorter if it is unknown whether the provider accepted the refund.
     """
-    return limits.poll.give_up if case.state is State.REFUND_PENDING else limits.poll.give_up_unknown
+    return limits.poll.give_up_unknown if case.state is State.REFUNDING else limits.poll.give_up
 
 
 def first_sent_at(operation: RefundOperation) -> datetime:

@@ -19,6 +19,7 @@ from domain.providers import (
     Pending,
     RefundResult,
     Unknown,
+    WaitingForApproval,
 )
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
@@ -28,7 +29,7 @@ from records.support_tasks import NewSupportTask
 from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
 from worker.refunds.evaluation import support_reason
-from worker.refunds.give_up import first_sent_at, give_up
+from worker.refunds.give_up import POLLED_STATES, first_sent_at, give_up
 from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
 
 MAX_ATTEMPTS = 64
@@ -43,6 +44,11 @@ SUPPORT_REASONS = {
     DeclineReason.REFUND_WINDOW_EXPIRED: ReasonCode.PROVIDER_WINDOW_CLOSED,
     DeclineReason.INSUFFICIENT_BALANCE: ReasonCode.INSUFFICIENT_BALANCE,
     DeclineReason.NOT_YET_REFUNDABLE: ReasonCode.NOT_YET_REFUNDABLE,
+    DeclineReason.NOT_CAPTURED: ReasonCode.NOT_CAPTURED,
+    DeclineReason.PAYMENT_DIFFERS: ReasonCode.PAYMENT_DIFFERS,
+    DeclineReason.OTHER_SELLER: ReasonCode.OTHER_SELLER,
+    DeclineReason.INQUIRY: ReasonCode.INQUIRY_OPEN,
+    DeclineReason.CANCELLED: ReasonCode.REFUND_CANCELLED,
     DeclineReason.PERMANENT: ReasonCode.PROVIDER_DECLINED,
     DeclineReason.INVALID_CREDENTIALS: ReasonCode.PROVIDER_UNAVAILABLE,
     DeclineReason.NOT_SENT: ReasonCode.PROVIDER_UNAVAILABLE,
@@ -234,8 +240,10 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
     match found, case.state:
         case Unknown(), _:
             return False
-        case Pending(), state:
+        case WaitingForApproval(), state:
             return state is State.REFUNDING
+        case Pending(), state:
+            return state in {State.REFUNDING, State.WAITING_FOR_APPROVAL}
         case _, State.WITH_SUPPORT:
             return operation.is_open  # support already knows the result of a closed operation
         case Paid(bank_reference=reference), State.REFUNDED:
@@ -247,7 +255,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
 def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, limits: RefundLimits) -> float:
     """Return the seconds until the next poll. For an accepted refund, the provider's poll plan limits this delay."""
     retry_after = (result.retry_after if isinstance(result, Unknown) else None) or 0.0
-    if case.state is State.REFUND_PENDING and limits.capabilities is not None:
+    if case.state is not State.REFUNDING and limits.capabilities is not None:
         return max(plan_delay(limits.timers, operation.polls, limits.poll.max_delay), retry_after)
     return max(poll_delay(limits.timers, operation.polls) * limits.jitter, retry_after)
 
@@ -256,16 +264,8 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
     """Return the transition that this result causes. Call this function only after the refund of the case was started."""
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
-        case Paid(refund_id, _, bank_reference):
-            reference = {"bank_reference": bank_reference} if bank_reference else {}
-            is_refunded = case.state is State.REFUNDED
-            event = Event.BANK_REFERENCE_RECEIVED if is_refunded else Event.PROVIDER_PAID
-            return replace(
-                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), notify=not is_refunded
-            )
-        case Pending(refund_id, _, insufficient_balance):
-            refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}
-            return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence={"refund": refund_id, **refusal})
+        case Paid() | Pending() | WaitingForApproval():
+            return _record_accepted(case, answer)
         case Unknown(why, retry_after):
             return _record_unknown(case, why, max(delay, retry_after or 0.0))
         case Declined(DeclineReason.ALREADY_REFUNDED, code):
@@ -276,8 +276,27 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
             return _hand_over_declined(case, answer, reason, code)
 
 
+def _record_accepted(case: Case, answer: Paid | Pending | WaitingForApproval) -> Transition:
+    """Return the transition for a refund that was made, or that the provider will make without another call."""
+    match answer:
+        case Paid(refund_id, _, bank_reference):
+            reference = {"bank_reference": bank_reference} if bank_reference else {}
+            is_refunded = case.state is State.REFUNDED
+            event = Event.BANK_REFERENCE_RECEIVED if is_refunded else Event.PROVIDER_PAID
+            return replace(
+                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), notify=not is_refunded
+            )
+        case Pending(refund_id, _, insufficient_balance, customer_must_act):
+            refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}
+            action = {"customer_must_act": True} if customer_must_act else {}
+            evidence = {"refund": refund_id, **refusal, **action}
+            return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence=evidence)
+        case WaitingForApproval(code):
+            return case.after(Event.PROVIDER_AWAITS_APPROVAL, actor="provider", evidence={"code": code})
+
+
 def _is_retryable(case: Case, operation: RefundOperation, reason: DeclineReason) -> bool:
-    is_executing = case.state in {State.REFUNDING, State.REFUND_PENDING}
+    is_executing = case.state in POLLED_STATES
     return reason in RETRYABLE and is_executing and operation.attempt < MAX_ATTEMPTS
 
 

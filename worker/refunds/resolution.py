@@ -15,6 +15,7 @@ from worker.context import WorkerContext
 from worker.provider_client import cannot_look_up
 from worker.refunds import recording
 from worker.refunds.execution import sending_ends
+from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.outcomes import LookedUp, Repeated
 from worker.refunds.recording import Call
 
@@ -22,7 +23,7 @@ from worker.refunds.recording import Call
 def resolve(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     """Poll the refunds of these cases. Skip cases that another worker has leased. Return the ids of the polled cases."""
     with context.records.work() as work:
-        calls = lease(work, context, ids, states=[State.REFUNDING, State.REFUND_PENDING])
+        calls = lease(work, context, ids, states=POLLED_STATES)
     poll_refunds(context, calls)
     return [call.case.id for call in calls]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown
+from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown, WaitingForApproval
 from domain.purchases import Dispute
 
 
@@ -14,8 +14,10 @@ class OutcomeCode(StrEnum):
     UNKNOWN_PAYMENT = "unknown_payment"
     REFUND_PAID = "refund_paid"
     REFUND_PENDING = "refund_pending"
+    REFUND_AWAITS_APPROVAL = "refund_awaits_approval"
     REFUND_FAILED = "refund_failed"
     EXTERNAL_REFUND = "external_refund"
+    INQUIRY_OPEN = "inquiry_open"
     DISPUTE_OPEN = "dispute_open"
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
@@ -37,8 +39,10 @@ SENTENCES = {
     OutcomeCode.UNKNOWN_PAYMENT: "The payment belongs to no purchase in our records.",
     OutcomeCode.REFUND_PAID: "The provider shows our refund as paid.",
     OutcomeCode.REFUND_PENDING: "The provider shows our refund as pending.",
+    OutcomeCode.REFUND_AWAITS_APPROVAL: "Our refund waits for an approval at the provider.",
     OutcomeCode.REFUND_FAILED: "The provider shows our refund as failed.",
     OutcomeCode.EXTERNAL_REFUND: "The provider shows a refund that was not made by us.",
+    OutcomeCode.INQUIRY_OPEN: "The bank asks about the payment.",
     OutcomeCode.DISPUTE_OPEN: "The dispute is open.",
     OutcomeCode.DISPUTE_WON: "The dispute was won.",
     OutcomeCode.DISPUTE_LOST: "The dispute was lost.",
@@ -77,12 +81,14 @@ Outcome = Resolved | Retry
 REFUND_CODES: dict[type[LookupResult], OutcomeCode] = {
     Paid: OutcomeCode.REFUND_PAID,
     Pending: OutcomeCode.REFUND_PENDING,
+    WaitingForApproval: OutcomeCode.REFUND_AWAITS_APPROVAL,
     Failed: OutcomeCode.REFUND_FAILED,
     ExternalRefund: OutcomeCode.EXTERNAL_REFUND,
     NotFound: OutcomeCode.NOT_VISIBLE,
     Unknown: OutcomeCode.LOOKUP_FAILED,
 }
 DISPUTE_CODES = {
+    Dispute.INQUIRY: OutcomeCode.INQUIRY_OPEN,
     Dispute.OPEN: OutcomeCode.DISPUTE_OPEN,
     Dispute.WON: OutcomeCode.DISPUTE_WON,
     Dispute.LOST: OutcomeCode.DISPUTE_LOST,

@@ -9,7 +9,17 @@ from uuid import UUID
 
 import structlog
 
-from domain.providers import DisputeStatus, ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown
+from domain.providers import (
+    DisputeStatus,
+    ExternalRefund,
+    Failed,
+    LookupResult,
+    NotFound,
+    Paid,
+    Pending,
+    Unknown,
+    WaitingForApproval,
+)
 from domain.purchases import Dispute, Purchase
 from domain.refund_operations import OperationStatus
 from domain.states import State
@@ -22,6 +32,7 @@ from worker.provider_client import cannot_look_up
 from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, dispute_from_webhooks
 from worker.refunds.execution import sending_ends
+from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.recording import Call
 from worker.refunds.resolution import lease, poll_refunds
 from worker.webhook_events.external_refunds import external_refund_task, report_external_refunds
@@ -30,7 +41,7 @@ from worker.webhook_events.unresolved import report_unresolved
 
 log = structlog.get_logger()
 
-STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
+STATES_WITH_REFUND = (*POLLED_STATES, State.REFUNDED, State.WITH_SUPPORT)
 """If a case is in one of these states, the provider may have made a refund for the case."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
@@ -245,7 +256,7 @@ def _disputes_from_events(
 def _apply_lookup(work: UnitOfWork, match: MatchedEvent, result: LookupResult | DisputeStatus) -> Outcome:
     """Record the refund or the dispute that the provider shows, and return the outcome of the event."""
     match result:
-        case DisputeStatus(Dispute.NONE) | NotFound() | Failed():
+        case DisputeStatus(Dispute.NONE) | NotFound() | Failed() | WaitingForApproval():
             return Retry(OutcomeCode.NOT_VISIBLE)
         case Unknown(why):
             return Retry(OutcomeCode.LOOKUP_FAILED, why)

@@ -54,6 +54,11 @@ HEADLINES: Mapping[State, StatusHeadline] = {
         "We’re asking the payment provider to return your money. It hasn’t confirmed the refund yet.",
         Tone.WAITING,
     ),
+    State.WAITING_FOR_APPROVAL: StatusHeadline(
+        "Your refund is waiting for approval",
+        "The seller has to approve this refund at the payment provider. You don’t need to do anything.",
+        Tone.WAITING,
+    ),
     State.REFUND_PENDING: StatusHeadline(
         "Your refund is on its way",
         "The payment provider has accepted the refund but hasn’t completed it yet. With some payment methods, this "

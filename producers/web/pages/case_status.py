@@ -62,6 +62,7 @@ REFRESH_INTERVALS: Mapping[State, int] = {
     State.AWAITING_CONFIRMATION: 10,
     State.APPROVED: 3,
     State.REFUNDING: 3,
+    State.WAITING_FOR_APPROVAL: 60,
     State.REFUND_PENDING: 60,
 }
 """Seconds between two refreshes of the status page. The page is refreshed only in these states.

@@ -29,6 +29,7 @@ class PolicyRow(NamedTuple):
     methods: list[str]
     excluded_products: list[str]
     renewals_excluded: bool
+    refunds_inquiries: bool
 
 
 @dataclass(slots=True, eq=False)

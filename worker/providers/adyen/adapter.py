@@ -19,6 +19,7 @@ from worker.providers.adyen.amounts import format_amount
 from worker.providers.adyen.client import AdyenClient, AdyenReply
 from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
 from worker.providers.adyen.resources import is_psp_reference, parse_refund_id
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 
 NO_LOOKUP = "Adyen's API shows no refunds and no disputes. Adyen reports both only by webhook."
@@ -30,7 +31,7 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
     return AdyenAdapter(client, account.merchant_account, provider_timeout_seconds=provider_timeout_seconds)
 
 
-class AdyenAdapter:
+class AdyenAdapter(CapabilityDefaults):
     """An adapter that refunds payments through Adyen. The refund's reference at Adyen is the idempotency key."""
 
     capabilities = CAPABILITIES

@@ -23,6 +23,7 @@ from worker.providers.braintree.amounts import format_amount
 from worker.providers.braintree.client import BraintreeClient, MissingTransaction, RefundReply, create_gateway
 from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED_CODES
 from worker.providers.braintree.resources import Refund, parse_disputes, parse_refund
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
@@ -42,7 +43,7 @@ def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float
     return BraintreeAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
 
-class BraintreeAdapter:
+class BraintreeAdapter(CapabilityDefaults):
     """An adapter that refunds transactions through Braintree. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES

@@ -18,6 +18,7 @@ from domain.providers import (
     RefundStatus,
     Unknown,
 )
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.mollie.amounts import format_amount
@@ -38,7 +39,7 @@ def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, c
     )
 
 
-class MollieAdapter:
+class MollieAdapter(CapabilityDefaults):
     """An adapter that refunds payments through Mollie. It is thread-safe. All calls that a method makes share one time limit."""
 
     capabilities = CAPABILITIES

@@ -19,6 +19,7 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.paypal.amounts import format_amount
@@ -46,7 +47,7 @@ def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, c
     )
 
 
-class PayPalAdapter:
+class PayPalAdapter(CapabilityDefaults):
     """An adapter that refunds captures through PayPal. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES

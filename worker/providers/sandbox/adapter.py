@@ -19,6 +19,7 @@ from domain.providers import (
     RefundStatus,
     Unknown,
 )
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.sandbox.client import SandboxClient, SandboxReply
@@ -36,7 +37,7 @@ def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, 
     return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
 
-class SandboxAdapter:
+class SandboxAdapter(CapabilityDefaults):
     """An adapter that refunds charges through the sandbox. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES

@@ -1,0 +1,30 @@
+"""Answers for the methods of a provider that has no such call. An adapter inherits them and replaces what the provider has."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from domain.providers import AccessRight, Declined, DisputePage, ListedPurchase, PaymentStatus, PurchasePage, Unknown
+
+
+class CapabilityDefaults:
+    """The methods that not every provider has. Each returns Unknown, in agreement with the flags in ``Capabilities``."""
+
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        """Return Unknown, because the provider shows no payments."""
+        return Unknown(f"The provider cannot show the payment {charge}.")
+
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:  # noqa: ARG002
+        """Return Unknown, because the provider lists no disputes."""
+        return Unknown("The provider cannot list its disputes.")
+
+    def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:  # noqa: ARG002
+        """Return Unknown, because the provider lists no payments."""
+        return Unknown("The provider cannot list its payments.")
+
+    def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
+        """Return Unknown, because the provider shows no payments."""
+        return Unknown(f"The provider cannot show the payment {charge}.")
+
+    def check_access(self) -> Mapping[AccessRight, str]:
+        """Return no missing right, because nothing can be read."""
+        return {}

@@ -23,12 +23,13 @@ from console.stack import Stack
 from console.supervisor import Supervisor
 from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested
 from domain.policies import Category, Seller
-from domain.purchases import Purchase
+from domain.purchases import Payment, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest
 from producers.intake import accept, submission
 from records import Records, migrate
 from records.intake import Submission
+from records.purchase_reports import store_purchases
 from records.unit_of_work import connect
 
 SELLERS = 20
@@ -145,7 +146,7 @@ class _Bench:
         for first in range(0, number, 1_000):
             purchases = [_purchase(n) for n in numbers[first : first + 1_000]]
             with self._records.work() as work:
-                work.purchases.upsert(purchases)
+                store_purchases(work, purchases)
             accept(self._records, [_submission(purchase) for purchase in purchases])
 
     def _refunded(self) -> int:
@@ -181,13 +182,17 @@ def _purchase(number: int) -> Purchase:
         reference=f"MB-{number:08}",
         email=f"customer{number}@example.com",
         product="A licence",
-        amount=1_000 + number % 9_000,
-        currency="EUR",
-        method="credit_card",
-        provider="sandbox",
-        charge=f"ok_{uuid4().hex}",
         purchased_at=at,
-        charged_at=at,
+        payments=(
+            Payment(
+                provider="sandbox",
+                charge=f"ok_{uuid4().hex}",
+                amount=1_000 + number % 9_000,
+                currency="EUR",
+                method="credit_card",
+                charged_at=at,
+            ),
+        ),
     )
 
 

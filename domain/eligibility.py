@@ -3,16 +3,19 @@
 docs/rules.md is generated from the docstrings of the rules.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.money import CURRENCIES
 from domain.policies import Category, Policy, Seller
-from domain.purchases import AUTOMATIC, Dispute, Purchase
+from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.requests import RefundScope, SubmittedRequest
+
+CLOCK_DIFFERENCE = timedelta(seconds=60)
+"""A purchase that is dated this much later than the request is not in the future, because the clocks of shops differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +30,12 @@ class EligibilityInput:
 
     A newer version has no effect.
     """
+    ambiguous_references: tuple[str, ...] = ()
+    """The references of several purchases that the request may be about. Then ``purchase`` is None."""
     open_case: UUID | None = None
     """Another open case of the same purchase, if there is one."""
-    provider_window: timedelta | None = None
-    """The provider allows a refund only for this long after the charge. None means that no limit is known."""
+    provider_windows: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)
+    """For each payment with a known limit: the provider allows a refund only for this long after the charge."""
     refunds_of_customer: tuple[datetime, ...] = ()
     """The instants of the customer's automatic refunds. A refund in progress is listed with the current time.
 
@@ -68,7 +73,14 @@ class Escalate:
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """No purchase, or more than one purchase, has this reference and this e-mail address."""
+    """No purchase has this reference and this e-mail address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Several purchases of the seller have this reference and this e-mail address, and none has the reference literally."""
+
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class Duplicate:
     case: UUID
 
 
-Decision = Approve | RequireConfirmation | Escalate | Unmatched | Duplicate
+Decision = Approve | RequireConfirmation | Escalate | Unmatched | Ambiguous | Duplicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ class _Facts:
     purchase: Purchase
     seller: Seller
     policy: Policy | None
-    provider_window: timedelta | None
+    provider_windows: Mapping[tuple[str, str], timedelta]
     refunds_of_customer: tuple[datetime, ...]
     paid_at: datetime
 
@@ -115,18 +127,21 @@ def policy_allows(facts: _Facts) -> ReasonCode | None:
 
 
 def method_is_automatic(facts: _Facts) -> ReasonCode | None:
-    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or one that the policy adds."""
+    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or one that the policy adds.
+
+    If an order was paid with several methods, one such method is enough. Support refunds the other payments.
+    """
     policy_methods = facts.policy.methods if facts.policy else frozenset()
-    return None if facts.purchase.method in AUTOMATIC | policy_methods else ReasonCode.METHOD_NOT_AUTOMATIC
+    return None if facts.purchase.automatic_payments(policy_methods) else ReasonCode.METHOD_NOT_AUTOMATIC
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
     """Check that the request came on or before the last day of the window, in the seller's time zone. The purchase day is day 0.
 
-    If the date of the purchase is later than the request, the request breaks this rule under every policy.
+    If the date of the purchase is more than 60 seconds later than the request, the request breaks this rule under every policy.
     """
     purchased_at, requested_at = facts.purchase.decisive_at, facts.request.received_at
-    if purchased_at > requested_at:
+    if purchased_at > requested_at + CLOCK_DIFFERENCE:
         return ReasonCode.PURCHASE_IN_FUTURE
     days = facts.policy.window_days(consumer=facts.purchase.consumer) if facts.policy else None
     zone = facts.seller.time_zone
@@ -135,7 +150,7 @@ def within_window(facts: _Facts) -> ReasonCode | None:
 
 
 def untouched(facts: _Facts) -> ReasonCode | None:
-    """Check that nothing has been refunded yet, not even one minor unit."""
+    """Check that nothing has been refunded yet, not even one minor unit of one payment."""
     return ReasonCode.ALREADY_REFUNDED if facts.purchase.refunded else None
 
 
@@ -150,9 +165,9 @@ def undisputed(facts: _Facts) -> ReasonCode | None:
 
 
 def amount_is_sound(facts: _Facts) -> ReasonCode | None:
-    """Check that the amount is known, above zero, and in whole minor units of a known currency."""
-    amount, currency = facts.purchase.amount, facts.purchase.currency
-    is_sound = type(amount) is int and amount > 0 and currency in CURRENCIES
+    """Check that the amount of each payment is known, above zero, and in whole minor units of one known currency."""
+    amounts = [payment.amount for payment in facts.purchase.payments]
+    is_sound = all(type(amount) is int and amount > 0 for amount in amounts) and facts.purchase.currency in CURRENCIES
     return None if is_sound else ReasonCode.AMOUNT_INVALID
 
 
@@ -182,8 +197,8 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
     """Check that the refund is sent at or before the end of the provider's refund window. The window starts at the charge."""
-    window = facts.provider_window
-    is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
+    windows = ((payment, facts.provider_windows.get(payment.id)) for payment in facts.purchase.payments)
+    is_closed = any(window is not None and facts.paid_at - payment.charged_at > window for payment, window in windows)
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None
 
 
@@ -231,6 +246,8 @@ RULES: tuple[Callable[[_Facts], ReasonCode | None], ...] = (
 
 def decide(inputs: EligibilityInput) -> Decision:
     """Decide about a request. All rules are checked, so that support and the customer see all reasons together."""
+    if inputs.ambiguous_references:
+        return Ambiguous(inputs.ambiguous_references)
     if inputs.purchase is None or inputs.seller is None:
         return Unmatched()
     if inputs.open_case is not None:
@@ -240,7 +257,7 @@ def decide(inputs: EligibilityInput) -> Decision:
         inputs.purchase,
         inputs.seller,
         inputs.policy,
-        inputs.provider_window,
+        inputs.provider_windows,
         inputs.refunds_of_customer,
         inputs.paid_at or inputs.request.received_at,
     )

@@ -18,11 +18,10 @@ class DeclineReason(StrEnum):
     INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is too low: wait, and create a support task
     REFUND_WINDOW_EXPIRED = "refund_window_expired"  # support must pay the customer in another way
     NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: refund later, with a new operation
-    NOT_CAPTURED = (
-        "not_captured"  # the payment was voided, has failed, or was never captured: there is nothing to refund
-    )
+    EXTERNALLY_REFUNDED = "externally_refunded"  # before our refund was sent, the payment already had another refund
+    NOT_CAPTURED = "not_captured"  # the payment was voided, has failed, or was never captured
     PAYMENT_DIFFERS = (
-        "payment_differs"  # the payment has another amount, currency or method than the purchase: support decides
+        "payment_differs"  # the payment has another amount, currency or method than reported: support decides
     )
     OTHER_SELLER = "other_seller"  # the payment belongs to another seller: the support of both sellers decides
     INQUIRY = "inquiry"  # the bank asks about the payment, and the seller's policy refunds no payment with an inquiry
@@ -62,6 +61,17 @@ class WaitingForApproval:
     """
 
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """The provider made the refund with our key, but with another amount or in another currency than requested.
+
+    The worker finds this by comparing the result of an adapter with the operation. No adapter returns this class.
+    """
+
+    refund_id: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +117,10 @@ class NotFound:
     """The provider has no refund with this idempotency key and no refund of this charge."""
 
 
-RefundResult = Paid | Pending | WaitingForApproval | Failed | Declined | Unknown
+RefundResult = Paid | Pending | Mismatched | WaitingForApproval | Failed | Declined | Unknown
 """The possible results of a refund call."""
 
-LookupResult = Paid | Pending | WaitingForApproval | Failed | ExternalRefund | NotFound | Unknown
+LookupResult = Paid | Pending | Mismatched | WaitingForApproval | Failed | ExternalRefund | NotFound | Unknown
 """The possible results of a lookup."""
 
 
@@ -338,6 +348,10 @@ class PaymentProvider(Protocol):
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Return the outcome of the refund with this key. If the provider has no such refund, look for refunds of the charge."""
+        ...
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this payment, with our refunds and with refunds that failed."""
         ...
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:

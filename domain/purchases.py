@@ -1,9 +1,11 @@
 """Purchases as sellers report them, and the keys by which references and e-mail addresses are compared."""
 
+import hashlib
 import re
 import unicodedata
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -54,12 +56,48 @@ class Dispute(StrEnum):
     WON = "won"
 
 
+DISPUTE_PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY, Dispute.WON)
+"""An open dispute takes precedence over a lost dispute, a lost dispute over an inquiry, and an inquiry over a won dispute.
+
+After a lost dispute, the seller has lost the money, even if another dispute was won.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """One charge that a customer paid. A renewal is a separate purchase with its own charge.
+class Payment:
+    """One payment of a purchase at a provider. ``charge`` is the provider's id, with which the payment is refunded.
 
     Amount and currency are stored as the seller reports them, even if they are invalid. So an invalid amount does not
     prevent the import of a purchase. The rule ``amount_is_sound`` checks the amount and the currency when a refund is requested.
+    """
+
+    provider: str
+    charge: str
+    amount: int | None
+    currency: str | None
+    method: str
+    instrument: str | None = None
+    charged_at: datetime
+    duplicate: bool = False
+    """True if the customer was charged twice, and this is the payment that should not have been collected."""
+    refunded: int = 0
+    """The sum of the refunds of this payment that did not fail, in minor units: our refunds, and refunds made elsewhere."""
+    dispute: Dispute = Dispute.NONE
+    """The dispute as the provider reports it."""
+    captured: int | None = field(default=None, compare=False)
+    """The sum that the purchases paid with this payment cost, in minor units. It is more than ``amount`` for a cart."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """The provider and the charge. No two payments have the same pair."""
+        return self.provider, self.charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """What a customer bought. A renewal is a separate purchase with its own payment.
+
+    Usually, a purchase has one payment. It has several if the order was paid in parts, or if the customer was charged twice.
     """
 
     id: UUID
@@ -67,30 +105,81 @@ class Purchase:
     reference: str
     email: str
     product: str
-    amount: int | None
-    currency: str | None
-    refunded: int = 0
-    method: str
-    provider: str
-    charge: str
-    instrument: str | None = None
     purchased_at: datetime
-    charged_at: datetime
     renewal: bool = False
     consumer: bool = True
-    dispute: Dispute = Dispute.NONE
+    payments: tuple[Payment, ...]
+    reported_refunded: int = 0
+    """The sum of the refunds that the seller reports, in minor units."""
+    reported_dispute: Dispute = Dispute.NONE
+    """The dispute that the seller reports. It counts until the provider reports a dispute of one of the payments."""
 
     @property
     def decisive_at(self) -> datetime:
         """The instant that decides which policy applies, and from which the days of the policy are counted.
 
-        For a renewal, it is the instant of the charge; otherwise, it is the instant of the purchase.
+        For a renewal, it is the instant of the first charge; otherwise, it is the instant of the purchase.
         """
-        return self.charged_at if self.renewal else self.purchased_at
+        return min(payment.charged_at for payment in self.payments) if self.renewal else self.purchased_at
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of all payments; None if the payments have different currencies, or none."""
+        currencies = {payment.currency for payment in self.payments}
+        return currencies.pop() if len(currencies) == 1 else None
+
+    @property
+    def amount(self) -> int | None:
+        """The sum of all payments in minor units; None if an amount is unknown, or if the currencies differ."""
+        amounts = [payment.amount for payment in self.payments if payment.amount is not None]
+        return sum(amounts) if self.currency is not None and len(amounts) == len(self.payments) else None
+
+    @property
+    def refunded(self) -> int:
+        """The sum of the known refunds in minor units: what the providers show, or what the seller reports if that is more."""
+        return max(sum(payment.refunded for payment in self.payments), self.reported_refunded)
+
+    @property
+    def dispute(self) -> Dispute:
+        """The dispute that decides. What the provider reports replaces what the seller reports."""
+        disputes = {payment.dispute for payment in self.payments} - {Dispute.NONE}
+        return next((dispute for dispute in DISPUTE_PRECEDENCE if dispute in disputes), self.reported_dispute)
+
+    @property
+    def duplicates(self) -> tuple[Payment, ...]:
+        """The payments that should not have been collected, because the customer was charged twice."""
+        return tuple(payment for payment in self.payments if payment.duplicate)
+
+    @property
+    def snapshot(self) -> dict[str, object]:
+        """What a customer confirms: the payments with their amounts, and a hash of the address that gets the link.
+
+        A refund is made only if the purchase still has the snapshot that was evaluated and confirmed.
+        """
+        return {
+            "payments": [
+                [payment.provider, payment.charge, payment.amount, payment.currency] for payment in self.payments
+            ],
+            "address": hashlib.sha256(email_key(self.email).encode()).hexdigest(),
+        }
+
+    def automatic_payments(self, methods: Collection[str]) -> tuple[Payment, ...]:
+        """Return the payments whose method is refunded automatically. ``methods`` are the methods that the policy adds."""
+        return tuple(payment for payment in self.payments if payment.method in AUTOMATIC or payment.method in methods)
+
+
+def literal_reference(reference: str) -> str:
+    """Return the key that identifies a purchase of a seller: trimmed, NFKC, and case-folded.
+
+    ``2026-1-15`` and ``2026-11-5`` are different purchases, although their ``reference_key`` is the same.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", reference).strip().casefold())
 
 
 def reference_key(reference: str) -> str:
-    """Return the key by which a reference is compared: NFKC and case-folded, without white space, dots, dashes and ``#``.
+    """Return the key by which a reference is found: NFKC and case-folded, without white space, dots, dashes and ``#``.
+
+    The key finds a purchase, but does not identify it: ``literal_reference`` does.
 
     Leading zeros are significant, because no reference is parsed as a number.
     """

@@ -109,7 +109,25 @@ class ReasonCode(DescribedEnum):
         "serial_refunds",
         "This customer has reached the seller's limit for automatic refunds in the set period.",
     )
+    AMBIGUOUS_REFERENCE = (
+        "ambiguous_reference",
+        "Several purchases of this customer have almost the same reference. Find out which purchase the customer means.",
+        "Several of your purchases have almost the same reference number. Our support team will find the right one.",
+    )
     # No rule returns the following reasons, because they arise when the refund is executed.
+    PURCHASE_CHANGED = (
+        "purchase_changed",
+        (
+            "The purchase was changed after the request was checked: its payments, amounts or e-mail address differ. Nothing "
+            "was paid. Compare the purchase with the history, then decide."
+        ),
+        "The details of this purchase changed after your request. Our support team will check them.",
+    )
+    PAYMENT_NOT_AUTOMATIC = (
+        "payment_not_automatic",
+        "A part of the order was paid with a method that is not refunded automatically. The other payments were refunded.",
+        "We refunded part of this order. Our support team will refund the rest, because of how it was paid.",
+    )
     PROVIDER_DECLINED = (
         "provider_declined",
         "The payment provider declined the refund.",
@@ -182,6 +200,11 @@ class ReasonCode(DescribedEnum):
         "refund_cancelled",
         "The refund was cancelled at the payment provider, and the money came back to the seller.",
         "The seller cancelled the refund. Our support team is looking into it.",
+    )
+    REFUND_DIFFERS = (
+        "refund_differs",
+        "The payment provider paid another amount or currency than we requested. Check the refund at the provider.",
+        "Your refund was sent with a different amount. Our support team will check it.",
     )
     RETURNED_BY_BANK = (
         "returned_by_bank",

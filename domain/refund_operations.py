@@ -7,7 +7,17 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
-from domain.providers import Declined, DeclineReason, Failed, Paid, Pending, RefundResult, Unknown, WaitingForApproval
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    Failed,
+    Mismatched,
+    Paid,
+    Pending,
+    RefundResult,
+    Unknown,
+    WaitingForApproval,
+)
 
 
 class OperationStatus(StrEnum):
@@ -58,6 +68,10 @@ class RefundOperation:
     replayed: bool = False
     """True if the provider has stored an error for this key, so that each repeated call with the key returns the error."""
     empty_lookups: int = 0
+    is_last: bool = True
+    """False if the case has further payments to refund after this refund."""
+    refunds_inquiry: bool = False
+    """True if the policy refunds the payment although the customer's bank asks about it."""
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +92,7 @@ def key_of(case: UUID, attempt: int) -> str:
 def status_of(result: RefundResult) -> OperationStatus:
     """Return the status of an operation for which the provider returned this result."""
     match result:
-        case Paid():
+        case Paid() | Mismatched():
             return OperationStatus.PAID
         case Pending():
             return OperationStatus.PENDING

@@ -164,6 +164,8 @@ class SubmittedRequest:
     """The fields that the rules read from a request. ``trusted`` is True if the sender is known to be the customer."""
 
     refund_scope: RefundScope
+    charged_twice: bool = False
+    """True if the customer says that the order was charged twice."""
     received_at: datetime
     channel: Channel
     trusted: bool

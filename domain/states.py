@@ -32,6 +32,9 @@ class Event(StrEnum):
     FOUND_NOT_ELIGIBLE = "found_not_eligible"
     FOUND_NO_PURCHASE = "found_no_purchase"
     FOUND_OPEN_CASE = "found_open_case"
+    FOUND_SEVERAL_PURCHASES = "found_several_purchases"
+    PURCHASE_REPORTED = "purchase_reported"
+    SUPERSEDED = "superseded"
     CUSTOMER_CONFIRMED = "customer_confirmed"
     CUSTOMER_CANCELLED = "customer_cancelled"
     CONFIRMATION_EXPIRED = "confirmation_expired"
@@ -39,6 +42,9 @@ class Event(StrEnum):
     REFUND_STARTED = "refund_started"
     NO_LONGER_ELIGIBLE = "no_longer_eligible"
     PROVIDER_PAID = "provider_paid"
+    PROVIDER_PAID_DIFFERENTLY = "provider_paid_differently"
+    PAYMENT_REFUNDED = "payment_refunded"
+    EXTERNALLY_REFUNDED = "externally_refunded"
     PROVIDER_AWAITS_APPROVAL = "provider_awaits_approval"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
@@ -64,13 +70,19 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.RECEIVED, E.FOUND_NOT_ELIGIBLE): S.WITH_SUPPORT,
     (S.RECEIVED, E.FOUND_NO_PURCHASE): S.UNMATCHED,
     (S.RECEIVED, E.FOUND_OPEN_CASE): S.DUPLICATE,
+    (S.RECEIVED, E.FOUND_SEVERAL_PURCHASES): S.WITH_SUPPORT,
+    (S.UNMATCHED, E.PURCHASE_REPORTED): S.RECEIVED,  # the seller reported the purchase after the request
     (S.AWAITING_CONFIRMATION, E.CUSTOMER_CONFIRMED): S.APPROVED,
     (S.AWAITING_CONFIRMATION, E.CUSTOMER_CANCELLED): S.CANCELLED,
     (S.AWAITING_CONFIRMATION, E.CONFIRMATION_EXPIRED): S.EXPIRED,
     (S.APPROVED, E.PUT_ON_HOLD): S.APPROVED,
     (S.APPROVED, E.REFUND_STARTED): S.REFUNDING,
     (S.APPROVED, E.NO_LONGER_ELIGIBLE): S.WITH_SUPPORT,
+    (S.APPROVED, E.PROVIDER_PAID): S.REFUNDED,  # a lookup found that an earlier operation was made after all
+    (S.APPROVED, E.PAYMENT_REFUNDED): S.APPROVED,
+    (S.APPROVED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
+    (S.REFUNDING, E.PAYMENT_REFUNDED): S.APPROVED,  # the order has further payments to refund
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
     (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # no refund was made: try a new operation later
@@ -82,10 +94,12 @@ MOVES: dict[tuple[State, Event], State] = {
         E.PROVIDER_AWAITS_APPROVAL,
     ): S.WAITING_FOR_APPROVAL,  # a person must approve the refund at the provider
     (S.WAITING_FOR_APPROVAL, E.PROVIDER_PAID): S.REFUNDED,
+    (S.WAITING_FOR_APPROVAL, E.PAYMENT_REFUNDED): S.APPROVED,
     (S.WAITING_FOR_APPROVAL, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.WAITING_FOR_APPROVAL, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
     (S.WAITING_FOR_APPROVAL, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
+    (S.REFUND_PENDING, E.PAYMENT_REFUNDED): S.APPROVED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # a lookup found only an external refund
     (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try a new operation later
@@ -93,10 +107,21 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a later lookup found that our refund was made
+    (S.WITH_SUPPORT, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
+    (S.DECLINED, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,
+    (S.DECLINED, E.PROVIDER_PAID): S.REFUNDED,
+    (S.DECLINED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can decide
+    (S.WITH_SUPPORT, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,  # our refund of one of several payments was made after all
+    (S.WITH_SUPPORT, E.EXTERNALLY_REFUNDED): S.REFUNDED,  # support refunded the payments at the provider
+    (S.WITH_SUPPORT, E.SUPERSEDED): S.DUPLICATE,  # the customer, signed in at the seller, asks for the whole purchase
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
+    **{
+        (state, E.PROVIDER_PAID_DIFFERENTLY): S.WITH_SUPPORT
+        for state in (S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING, S.WITH_SUPPORT, S.DECLINED)
+    },
     **{
         (state, E.CRASHED_WORKERS): S.WITH_SUPPORT
         for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING)

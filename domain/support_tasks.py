@@ -16,6 +16,14 @@ class SupportTaskKind(SentenceEnum):
             "evidence."
         ),
     )
+    INQUIRY = (
+        "inquiry",
+        "The customer's bank asks about this payment. Answer the inquiry before its deadline, or refund the payment.",
+    )
+    PAYMENT_OF_OTHER_SELLER = (
+        "payment_of_other_seller",
+        "Two sellers report a purchase with this payment. The payment belongs to the seller that reported it first.",
+    )
     INSUFFICIENT_BALANCE = (
         "insufficient_balance",
         "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",

@@ -3,8 +3,9 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 
 from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput, Word
-from records import Records
+from records import Records, UnitOfWork
+from records.purchase_reports import store_reports
+from records.purchases import Reported
 
-BATCH_SIZE = 1_000  # the maximum number of purchases in one commit
+BATCH_SIZE = 1_000  # the number of purchases in one statement
 
 _INTEGER_COLUMNS = {"amount", "refunded"}
 _BOOLEAN_COLUMNS = {"renewal", "consumer", "details.subscription"}
@@ -42,9 +45,9 @@ class BadRow:
 class ImportResult:
     """The result of an import."""
 
-    new: int
-    updated: int
-    rejected: list[BadRow]
+    new: int = 0
+    known: int = 0
+    rejected: list[BadRow] = field(default_factory=list)
 
 
 def import_file(records: Records, path: Path) -> ImportResult:
@@ -54,36 +57,58 @@ def import_file(records: Records, path: Path) -> ImportResult:
         return import_rows(records, rows)
 
 
-def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
-    """Store purchases in commits of at most BATCH_SIZE purchases.
+def import_rows(
+    records: Records,
+    rows: Iterable[tuple[int, object]],
+    *,
+    dry_run: bool = False,
+    on_batch: Callable[[ImportResult], None] = lambda _: None,
+) -> ImportResult:
+    """Store purchases in one commit, so that a file is stored with all its valid rows, or not at all.
 
     Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, the item
-    contains a text with the reason instead of the values.
+    contains a text with the reason instead of the values. With ``dry_run``, nothing is stored. ``on_batch`` gets the result
+    so far after each batch.
     """
-    result = ImportResult(new=0, updated=0, rejected=[])
-    with records.work() as work:
+    result = ImportResult()
+    with suppress(_DryRun), records.work() as work:
         sellers = {seller.id for seller in work.sellers.list_all()}
-    pending = iter(rows)
-    while batch := list(islice(pending, BATCH_SIZE)):
-        valid: list[Row] = []
-        for line, values in batch:
-            row = _validate(values, sellers)
-            if isinstance(row, str):
-                result.rejected.append(BadRow(line, row))
-            else:
-                valid.append(row)
-        if valid:
-            with records.work() as work:
-                new = work.purchases.upsert([row.of(row.seller, row.reference) for row in valid])
-                work.purchase_details.put(
-                    [(row.seller, row.reference, row.details.of()) for row in valid if row.details]
-                )
-            result.new += new
-            result.updated += len(valid) - new
+        pending = iter(rows)
+        while batch := list(islice(pending, BATCH_SIZE)):
+            _store_batch(work, batch, sellers, result)
+            on_batch(result)
+        if dry_run:
+            raise _DryRun
     return result
 
 
-def _validate(values: object, sellers: set[str]) -> Row | str:
+class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the transaction back
+    """Rolls back the transaction of a dry run."""
+
+
+def _store_batch(
+    work: UnitOfWork, batch: Sequence[tuple[int, object]], sellers: Collection[str], result: ImportResult
+) -> None:
+    valid: list[tuple[int, Row]] = []
+    for line, values in batch:
+        row = _validate(values, sellers)
+        if isinstance(row, str):
+            result.rejected.append(BadRow(line, row))
+        else:
+            valid.append((line, row))
+    outcomes = store_reports(work, [row.report(row.seller, row.reference) for _, row in valid])
+    stored: list[Row] = []
+    for (line, row), outcome in zip(valid, outcomes, strict=True):
+        if isinstance(outcome, Reported):
+            stored.append(row)
+            result.new += outcome.is_new
+            result.known += not outcome.is_new
+        else:
+            result.rejected.append(BadRow(line, outcome.sentence))
+    work.purchase_details.put([(row.seller, row.reference, row.details.of()) for row in stored if row.details])
+
+
+def _validate(values: object, sellers: Collection[str]) -> Row | str:
     """Return the row, or the reason why it is rejected."""
     if isinstance(values, str):
         return values

@@ -1,8 +1,9 @@
 """The input model of a purchase. A seller sends these fields by API or in a file."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,10 +17,12 @@ from pydantic import (
     StrictBool,
     StringConstraints,
     TypeAdapter,
+    model_validator,
 )
 
 from domain.purchase_details import PurchaseDetails
-from domain.purchases import Dispute, Purchase
+from domain.purchase_reports import PurchaseReport
+from domain.purchases import Dispute
 from domain.requests import Email, OneLine
 
 _MAX_BIGINT = 2**63 - 1  # the largest bigint of PostgreSQL
@@ -63,7 +66,10 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_require_date_and_time), Afte
 Minor = Annotated[int, Field(strict=True, ge=-_MAX_BIGINT, le=_MAX_BIGINT)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
-Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10), OneLine]
+Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10, to_upper=True), OneLine]
+Provider = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, to_lower=True), OneLine
+]
 Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine]
 Url = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(over_https)
@@ -94,8 +100,29 @@ class PurchaseDetailsInput(BaseModel):
         return PurchaseDetails(**self.model_dump())
 
 
+class PaymentInput(BaseModel):
+    """One payment of a purchase that was paid in several parts, or that was charged twice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Provider
+    charge: Text = Field(description="the payment's id at the provider")
+    amount: Minor | None = Field(description="what was paid with this payment, in minor units")
+    currency: Currency | None = Field(None, description="if it differs from the purchase's field")
+    method: Word | None = Field(None, description="if it differs from the purchase's field")
+    instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
+    charged_at: Instant | None = Field(None, description="the time of this payment, if it differs from purchased_at")
+    duplicate: StrictBool = Field(
+        False, description="true if the customer was charged twice, and this payment should not have been collected"
+    )
+
+
 class PurchaseInput(BaseModel):
-    """One charge of one customer. A renewal is a separate purchase with its own charge and reference."""
+    """What a customer bought. A renewal is a separate purchase with its own charge and reference.
+
+    A field that is absent or null keeps the value that was sent before. A new purchase needs email, product, purchased_at, and
+    its payment: amount, currency, method, provider and charge, or payments.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -121,29 +148,66 @@ class PurchaseInput(BaseModel):
         },
     )
 
-    email: Email = Field(description="the e-mail address with which the customer ordered")
-    product: Text
-    amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
-    currency: Currency | None = Field(description="the currency code of ISO 4217")
-    method: Word = Field(description="credit_card, paypal, …; a request for an unknown method goes to support")
-    provider: Word = Field(description="the payment provider of the charge")
-    charge: Text = Field(description="the charge's id at the provider")
-    instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
-    purchased_at: Instant
-    charged_at: Instant | None = Field(None, description="the time of the charge, if it differs from purchased_at")
-    renewal: StrictBool = False
-    consumer: StrictBool = Field(True, description="false if the customer is a business")
-    refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] = Field(
-        0, description="the sum of the earlier refunds, in minor units"
+    email: Email | None = Field(None, description="the e-mail address with which the customer ordered")
+    product: Text | None = None
+    amount: Minor | None = Field(None, description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
+    currency: Currency | None = Field(None, description="the currency code of ISO 4217")
+    method: Word | None = Field(
+        None, description="credit_card, paypal, …; a request for an unknown method goes to support"
     )
-    dispute: Dispute = Dispute.NONE
+    provider: Provider | None = Field(None, description="the payment provider of the charge")
+    charge: Text | None = Field(None, description="the charge's id at the provider")
+    instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
+    purchased_at: Instant | None = None
+    charged_at: Instant | None = Field(None, description="the time of the charge, if it differs from purchased_at")
+    payments: Annotated[tuple[PaymentInput, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="the payments of an order with several payments, instead of amount and charge"
+    )
+    renewal: StrictBool | None = None
+    consumer: StrictBool | None = Field(None, description="false if the customer is a business")
+    refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] | None = Field(
+        None, description="the sum of the earlier refunds, in minor units"
+    )
+    dispute: Dispute | None = None
     details: PurchaseDetailsInput | None = Field(
         None, repr=False, description="replaces the details that were sent before; if this field is absent, they stay unchanged",
     )  # fmt: skip
+    correct: StrictBool = Field(
+        False,
+        description="true if this corrects the e-mail address, charge, amount or currency of a known purchase. Without it, "
+        "another value is refused",
+    )
 
-    def of(self, seller: str, reference: str) -> Purchase:
-        """Return the purchase as the domain object that is stored."""
-        values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
-        return Purchase(
-            id=uuid4(), seller_id=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
+    @model_validator(mode="after")
+    def _name_payments_once(self) -> Self:
+        if self.payments is not None and {"amount", "charge", "charged_at"} & self.model_fields_set:
+            raise ValueError("Send either payments, or amount and charge; a payment in payments has its own.")
+        return self
+
+    def report(self, seller: str, reference: str) -> PurchaseReport:
+        """Return the fields that were sent as a report about this purchase."""
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        fields = {_REPORTED.get(name, name): sent[name] for name in _PURCHASE_FIELDS & sent.keys()}
+        payment = {name: sent[name] for name in _PAYMENT_FIELDS & sent.keys()}
+        payments = [payment] if payment else []
+        if self.payments is not None:
+            payments = [payment | item.model_dump(exclude_unset=True) for item in self.payments]
+        return PurchaseReport(
+            purchase_id=uuid4(),
+            seller_id=seller,
+            reference=reference,
+            fields=_without_null(fields),
+            payments=tuple(_without_null(item, keep={"amount", "currency"}) for item in payments),
+            lists_payments=self.payments is not None,
+            correct=self.correct,
         )
+
+
+_PURCHASE_FIELDS = {"email", "product", "purchased_at", "renewal", "consumer", "refunded", "dispute"}
+_PAYMENT_FIELDS = {"amount", "currency", "method", "provider", "charge", "instrument", "charged_at"}
+_REPORTED = {"refunded": "reported_refunded", "dispute": "reported_dispute"}
+
+
+def _without_null(fields: dict[str, object], *, keep: Collection[str] = ()) -> dict[str, object]:
+    """Return the fields without null, because null is not reported. A null amount or currency is reported as unknown."""
+    return {name: value for name, value in fields.items() if value is not None or name in keep}

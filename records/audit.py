@@ -10,17 +10,21 @@ from records.history import CaseHistory
 from records.unit_of_work import UnitOfWork
 
 _REFUNDED_WITHOUT_PAYMENT = """
-select c.id, 'is refunded, but none of its refund operations was paid in full.' as fault
-  from cases c left join refund_operations o on o.case_id = c.id and o.status = 'paid'
-  left join purchases p on p.id = c.purchase_id
- where c.state = 'refunded'
-   and (o.status is distinct from 'paid' or o.refund_id is null or o.amount is distinct from p.amount
-        or o.currency is distinct from p.currency)
+select c.id, 'is refunded, but its refund operations did not pay all that the customer confirmed.' as fault
+  from cases c
+ where c.state = 'refunded' and not exists (
+   select from transitions t where t.case_id = c.id and t.seq = c.seq and t.event = 'externally_refunded')
+   and (select jsonb_agg(jsonb_build_array(o.provider, o.charge, o.amount, o.currency) order by o.provider, o.charge)
+          from refund_operations o where o.case_id = c.id and o.status = 'paid' and o.refund_id is not null)
+       is distinct from
+       (select jsonb_agg(p order by p ->> 0, p ->> 1) from jsonb_array_elements((
+          select t.evidence -> 'purchase' -> 'payments' from transitions t
+           where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1)) p)
 """
 _PAID_BUT_OPEN = """
 select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
   from refund_operations o join cases c on c.id = o.case_id
- where o.status = 'paid' and c.state not in ('refunded', 'with_support')
+ where o.status = 'paid' and o.is_last and c.state not in ('refunded', 'with_support')
 """
 _SUPPORT_WITHOUT_TASK = """
 select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition instead of 1.' as fault

@@ -16,12 +16,19 @@ _SELECT = """
 select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
        c.locale, c.thread, c.email, c.received_at, c.next_action_at, c.purchase_id as purchase,
        s.name as seller_name, s.support_email, s.time_zone,
-       p.product, p.amount, p.currency, p.method, p.email as purchase_email, p.reference as purchase_reference,
+       p.product, paid.amount, paid.currency, paid.method, p.email as purchase_email, p.reference as purchase_reference,
        p.renewal or coalesce(d.subscription, false) as subscription,
        w.name as declared_by, w.statement, w.declared_at,
        (select t.evidence -> 'reasons' from transitions t
          where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
+  left join lateral (
+    select sum(b.amount)::bigint as amount, min(b.currency) as currency,
+           (array_agg(b.method order by b.position))[1] as method
+      from purchase_payments b where b.purchase_id = p.id
+       and (b.duplicate or c.reason <> 'duplicate_order'
+            or not exists (select from purchase_payments s where s.purchase_id = p.id and s.duplicate))
+  ) paid on true
   left join purchase_details d on d.purchase_id = c.purchase_id left join statutory_withdrawals w on w.case_id = c.id
 """
 

@@ -8,12 +8,15 @@ from sqlalchemy import Row
 
 from domain.cases import Case
 from domain.reason_codes import ReasonCode
+from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundScope, SubmittedRequest
 from domain.states import State
+from records.tables.cases import OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
 _COLUMNS = """
-c.id, c.state, c.seq, c.head_hash, c.fence, c.refund_scope, c.received_at, c.channel, c.trusted, c.purchase_id, c.seller_id
+c.id, c.state, c.seq, c.head_hash, c.fence, c.refund_scope, c.reason, c.received_at, c.channel, c.trusted, c.purchase_id,
+c.seller_id
 """
 
 _LOCK = f"""
@@ -108,7 +111,8 @@ update cases c set deliveries = c.deliveries - 1, next_action_at = now()
 """
 
 _WITH_SUPPORT = """
-  from cases c join purchases p on p.id = c.purchase_id join support_tasks t on t.case_id = c.id and t.seq = c.seq
+  from cases c join purchase_payments p on p.purchase_id = c.purchase_id
+  join support_tasks t on t.case_id = c.id and t.seq = c.seq
  where p.provider = :provider and p.charge = :charge and c.state = 'with_support'
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
@@ -118,6 +122,35 @@ _WITH_SUPPORT = """
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
 _EXISTS_WITH_SUPPORT = f"select exists (select {_WITH_SUPPORT})"
+
+_SELECT_SETTLED = f"""
+select {_COLUMNS} from cases c
+ where c.state = 'with_support' and c.lease_until <= now()
+   and c.purchase_id in (select purchase_id from purchase_payments where provider = :provider and charge = :charge)
+   and not exists (select from refund_operations o
+                    where o.case_id = c.id and o.status in ({OPEN_STATUS_NAMES}) and o.status <> 'paid')
+   and not exists (
+     select from purchase_payments b join payments y using (provider, charge)
+      where b.purchase_id = c.purchase_id and y.refunded + y.refunded_elsewhere < (
+        select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
+   for no key update of c
+"""
+"""The cases that wait for support, whose payments have been refunded in full, and that have no refund of unknown outcome."""
+
+_SELECT_SETTLED_BY = f"""
+select {_COLUMNS} from cases c
+ where c.state = 'refunded' and c.lease_until <= now() and c.purchase_id = any(:purchase_ids) and exists (
+   select from transitions t where t.case_id = c.id and t.event = 'externally_refunded'
+      and t.evidence -> 'refunds' ?| cast(:refund_ids as text[]))
+   for no key update of c
+"""
+
+_SELECT_UNMATCHED = f"""
+select {_COLUMNS} from cases c join purchases p on p.email_key = c.email_key and p.reference_key = c.reference_key
+ where c.state = 'unmatched' and p.id = any(:purchase_ids) and (c.seller_id is null or c.seller_id = p.seller_id)
+   and c.received_at > now() - make_interval(days => :days)
+ order by c.received_at for no key update of c skip locked
+"""
 
 _POSTPONE = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)
@@ -210,6 +243,21 @@ class Cases:
         """Return whether a case about this payment waits for support only for this reason. The case may have a lease."""
         return bool(self._work.run(_EXISTS_WITH_SUPPORT, provider=provider, charge=charge, code=code).scalar_one())
 
+    def settled(self, provider: str, charge: str) -> list[Case]:
+        """Lock and return the cases that wait for support although the payment was refunded in full, and no refund is open."""
+        return [_case(row) for row in self._work.run(_SELECT_SETTLED, provider=provider, charge=charge)]
+
+    def settled_by(self, refund_ids: Sequence[str], purchases: Sequence[UUID]) -> list[Case]:
+        """Lock and return the cases about these purchases that were settled by one of these external refunds."""
+        rows = self._work.run(_SELECT_SETTLED_BY, refund_ids=list(refund_ids), purchase_ids=list(purchases))
+        return [_case(row) for row in rows]
+
+    def unmatched(self, purchases: Sequence[UUID], *, days: int) -> list[Case]:
+        """Lock and return the unmatched cases of the last ``days`` days with the reference and address of these purchases."""
+        if not purchases:
+            return []
+        return [_case(row) for row in self._work.run(_SELECT_UNMATCHED, purchase_ids=list(purchases), days=days)]
+
     def overdue(self, limit: int) -> list[OverdueCase]:
         """Lock and return at most ``limit`` cases whose due time has passed, and which have no lease."""
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
@@ -231,6 +279,7 @@ def _names(states: Sequence[State]) -> list[str]:
 def _case(row: Row[*tuple[Any, ...]]) -> Case:
     request = SubmittedRequest(
         refund_scope=RefundScope(row.refund_scope),
+        charged_twice=row.reason == RefundReason.DUPLICATE_ORDER,
         received_at=row.received_at,
         channel=Channel(row.channel),
         trusted=row.trusted,

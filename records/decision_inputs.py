@@ -6,14 +6,14 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.policies import Policy, Seller
-from domain.purchases import Purchase
+from domain.purchases import Purchase, literal_reference
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import POLICY_COLUMNS, SELLER_COLUMNS, policy_of, seller_of
 from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
 _SELECT_MATCHES = f"""
-select i.case_id, {PURCHASE_COLUMNS}
+select i.case_id, c.reference as case_reference, {PURCHASE_COLUMNS}
   from unnest(cast(:case_ids as uuid[])) as i(case_id)
   join cases c on c.id = i.case_id
   join purchases p on p.reference_key = c.reference_key and p.email_key = c.email_key
@@ -33,14 +33,19 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
            from cases c join purchases q on q.id = c.purchase_id join refund_operations o on o.case_id = c.id
-          where q.seller_id = p.seller_id and (q.email_key = p.email_key or q.instrument = p.instrument)
+          where q.seller_id = p.seller_id
+            and (q.email_key = p.email_key or q.id in (
+                  select b.purchase_id from purchase_payments a join purchase_payments b using (instrument)
+                   where a.purchase_id = p.id))
             and c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUS_NAMES})
             and coalesce(o.paid_at, now()) > now() - make_interval(days => s.serial_days + 1)
        ) end as refunds
   from purchases p join sellers s on s.id = p.seller_id
   left join lateral (
     select * from policies y where y.seller_id = p.seller_id
-       and y.in_force_from <= case when p.renewal then p.charged_at else p.purchased_at end
+       and y.in_force_from <= case
+             when p.renewal then (select min(b.charged_at) from purchase_payments b where b.purchase_id = p.id)
+             else p.purchased_at end
      order by y.in_force_from desc, y.version desc limit 1
   ) y on true
  where p.id = any(:purchase_ids)
@@ -70,11 +75,18 @@ class DecisionInputs:
         self._work = work
 
     def matches(self, cases: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
-        """Lock and return, for each case, the purchases with the case's reference and e-mail address."""
+        """Lock and return, for each case, the purchases with the case's reference and e-mail address.
+
+        If the reference of one of them is literally the case's reference, the others are left out.
+        """
         purchases: dict[UUID, list[Purchase]] = {}
+        literal: dict[UUID, list[Purchase]] = {}
         for row in self._work.run(_SELECT_MATCHES, case_ids=list(cases)):
-            purchases.setdefault(row.case_id, []).append(purchase_of(row[1:]))
-        return purchases
+            purchase = purchase_of(row[2:])
+            purchases.setdefault(row.case_id, []).append(purchase)
+            if literal_reference(purchase.reference) == literal_reference(row.case_reference):
+                literal.setdefault(row.case_id, []).append(purchase)
+        return purchases | literal
 
     def purchases(self, cases: Sequence[UUID]) -> dict[UUID, Purchase]:
         """Lock and return the purchase of each case that has a purchase."""

@@ -12,9 +12,10 @@ from domain.state_effects import EFFECTS, email_for, messages_for
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
 from records.support_tasks import SupportTasks
+from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
-_RECORD = """
+_RECORD = f"""
 with transition as (
   select * from unnest(
     cast(:case_ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:from_states as text[]),
@@ -33,6 +34,8 @@ with transition as (
          purchase_id = coalesce(t.purchase_id, c.purchase_id), seller_id = coalesce(t.seller_id, c.seller_id)
     from transition t
    where c.id = t.case_id and c.fence = t.fence and c.seq = t.seq - 1 and c.state = t.from_state
+     and (c.state <> 'declined' or not exists (
+       select from cases o where o.purchase_id = c.purchase_id and o.state in ({OPEN_STATE_NAMES})))
   returning c.id as case_id
 )
 insert into transitions (case_id, seq, created_at, from_state, event, to_state, actor, why, evidence, hash)
@@ -40,7 +43,10 @@ select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::js
   from transition join moved using (case_id)
 returning case_id
 """
-"""Write each transition and update its case. Skip a case that another worker changed or leased after the caller read it."""
+"""Write each transition and update its case. Skip a case that another worker changed or leased after the caller read it.
+
+A declined case stays as it is if its purchase has another open case, because a purchase has only one.
+"""
 
 _SELECT_BY_CASE = """
 select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
@@ -48,6 +54,11 @@ select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
 """
 
 _SELECT_WITH_EVIDENCE = "select distinct case_id from transitions where case_id = any(:case_ids) and evidence ? :name"
+
+_SELECT_LATEST_EVIDENCE = """
+select distinct on (case_id) case_id, evidence -> :name as value
+  from transitions where case_id = any(:case_ids) and evidence ? :name order by case_id, seq desc
+"""
 
 _SELECT_ALL = """
 select c.id, c.state, c.seq as last_seq, c.head_hash,
@@ -130,6 +141,11 @@ class History:
         """Return the ids of those cases that have a transition whose evidence contains this name."""
         rows = self._work.run(_SELECT_WITH_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id for row in rows}
+
+    def latest_evidence(self, cases: Sequence[UUID], name: str) -> dict[UUID, object]:
+        """Return, for each of these cases, the newest evidence with this name. A case without such evidence is left out."""
+        rows = self._work.run(_SELECT_LATEST_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
+        return {row.case_id: row.value for row in rows}
 
     def stream_all(self) -> Iterator[CaseHistory]:
         """Yield every case with its history. The rows are read in parts, so that memory is sufficient for any number of cases."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from domain.cases import GENESIS, chain_hash
 from domain.messages import RefundRequested
@@ -40,6 +40,28 @@ with created as (
 )
 select id from created
 """
+
+_FORK = """
+with fork as (
+  select * from unnest(cast(:case_ids as uuid[]), cast(:ids as uuid[]), cast(:sellers as text[]), cast(:hashes as bytea[]))
+    as i(case_id, id, seller_id, hash)
+), created as (
+  insert into cases (id, seller_id, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
+                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, received_at,
+                     state, seq, head_hash, next_action_at)
+  select f.id, f.seller_id, c.channel, 'fork:' || f.seller_id, c.id::text, c.intake_digest, c.email, c.email_key, c.reference,
+         c.reference_key, c.reason, c.refund_scope, c.comment, c.answers, c.locale, c.thread, c.trusted, c.bulk, c.received_at,
+         :state, 1, f.hash, :now + make_interval(secs => :resend_after)
+    from fork f join cases c on c.id = f.case_id
+  on conflict (intake_source, intake_key) do nothing
+  returning id, channel, head_hash, bulk, seller_id
+), recorded as (
+  insert into transitions (case_id, seq, created_at, from_state, event, to_state, actor, why, evidence, hash)
+  select id, 1, :now, '', :event, :state, channel, '', '{}', head_hash from created
+)
+insert into outbox (queue, bulk, seller_id, item_id) select :queue, bulk, seller_id, id from created
+"""
+"""Copy a case for another seller. The copy is evaluated on its own. A second copy of the case for this seller is not made."""
 
 _SELECT_EXISTING = """
 select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
@@ -101,6 +123,29 @@ class Intake:
             else existing[submission.source, submission.key, submission.digest]
             for submission in submissions
         ]
+
+    def fork(self, forks: Sequence[tuple[UUID, str, Channel]]) -> None:
+        """Create a copy of each case for another seller. Each fork is a case, the other seller and the case's channel."""
+        if not forks:
+            return
+        now = self._work.now
+        ids = [uuid5(case, seller) for case, seller, _ in forks]
+        self._work.run(
+            _FORK,
+            now=now,
+            event=_EVENT,
+            state=_STATE,
+            resend_after=self._work.timers.resend_after_seconds,
+            queue=RefundRequested.queue,
+            case_ids=[case for case, _, _ in forks],
+            ids=ids,
+            sellers=[seller for _, seller, _ in forks],
+            hashes=[
+                chain_hash(GENESIS, id_, 1, now, "", _EVENT, _STATE, channel, "", {})
+                for id_, (_, _, channel) in zip(ids, forks, strict=True)
+            ],
+        )
+        Outbox(self._work).wake()
 
     def _insert(self, submissions: Sequence[Submission]) -> set[UUID]:
         now = self._work.now

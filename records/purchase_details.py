@@ -11,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.purchase_details import PurchaseDetails
-from domain.purchases import reference_key
+from domain.purchases import literal_reference
 from records.transaction import Transaction
 
 _NAMES = [field.name for field in fields(PurchaseDetails)]
@@ -19,16 +19,26 @@ _NAMES = [field.name for field in fields(PurchaseDetails)]
 _UPSERT = f"""
 insert into purchase_details (purchase_id, {", ".join(_NAMES)})
 select p.id, {", ".join(f"i.{name}" for name in _NAMES)}
-  from unnest(cast(:seller_ids as text[]), cast(:reference_keys as text[]), cast(:licence_key as text[]),
+  from unnest(cast(:seller_ids as text[]), cast(:literal_references as text[]), cast(:licence_key as text[]),
               cast(:activation_code as text[]), cast(:download_url as text[]), cast(:invoice_number as text[]),
               cast(:invoice_url as text[]), cast(:technical_support as text[]), cast(:subscription as bool[]))
-    as i(seller_id, reference_key, {", ".join(_NAMES)})
-  join purchases p on p.seller_id = i.seller_id and p.reference_key = i.reference_key
+    as i(seller_id, literal_reference, {", ".join(_NAMES)})
+  join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference
 on conflict (purchase_id) do update set {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
 """
 
+_IS_RETURNED = """
+  select sum(b.amount) > 0 and (
+           p.reported_refunded >= sum(b.amount)
+           or exists (select from cases c where c.purchase_id = p.id and c.state = 'refunded')
+           or bool_and(y.refunded + y.refunded_elsewhere >= (
+                select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge)))
+    from purchase_payments b join payments y using (provider, charge) where b.purchase_id = p.id
+"""
+"""True if the whole purchase was refunded. A refund of a payment that paid several purchases counts only if it refunds all."""
+
 DETAILED_PURCHASE_COLUMNS = f"""
-p.id, p.reference, p.email, p.product, p.purchased_at, p.amount > 0 and p.refunded >= p.amount as returned,
+p.id, p.reference, p.email, p.product, p.purchased_at, ({_IS_RETURNED}) as returned,
 s.id as seller_id, s.name as seller_name, s.time_zone, s.support_email, f.website,
 coalesce(d.technical_support, f.technical_support) as support_contact,
 {", ".join(f"d.{name}" for name in _NAMES)}
@@ -101,13 +111,13 @@ class DetailedPurchases:
 
         Details of an unknown purchase are ignored. If ``details`` contains a purchase twice, the later details are stored.
         """
-        latest = {(seller, reference_key(reference)): values for seller, reference, values in details}
+        latest = {(seller, literal_reference(reference)): values for seller, reference, values in details}
         if latest:
             columns = zip(_NAMES, zip(*map(astuple, latest.values()), strict=True), strict=True)
             self._work.run(
                 _UPSERT,
                 seller_ids=[seller for seller, _ in latest],
-                reference_keys=[key for _, key in latest],
+                literal_references=[literal for _, literal in latest],
                 **{name: list(values) for name, values in columns},
             )
 

@@ -1,114 +1,305 @@
-"""Store purchases as the sellers report them, with the disputes that the providers report."""
+"""Store purchases and their payments as sellers and providers report them, with the refunds and disputes of each payment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.purchases import Dispute, Purchase, email_key, reference_key
+from domain.providers import ListedRefund
+from domain.purchase_reports import OtherSeller, PurchaseReport, Refusal, merge_reports, new_purchase, updated_purchase
+from domain.purchases import Dispute, Payment, Purchase, email_key, literal_reference, reference_key
+from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
-_NAMES = (
-    "id seller_id reference email product amount currency refunded method provider charge instrument purchased_at "
-    "charged_at renewal consumer dispute"
-).split()
+_NAMES = "id seller_id reference email product purchased_at renewal consumer reported_refunded reported_dispute".split()
+_PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
 PURCHASE_COLUMNS = (
-    ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
+    ", ".join(f"p.{name}" for name in _NAMES)
+    + """, array(
+  select jsonb_build_array(b.provider, b.charge, b.amount, b.currency, b.method, b.instrument, b.charged_at, b.duplicate,
+                           y.refunded + y.refunded_elsewhere, y.dispute,
+                           (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
+    from purchase_payments b join payments y using (provider, charge)
+   where b.purchase_id = p.id order by b.position
+) as payments"""
 )
-"""The columns that purchase_of() reads, in this order. A dispute status from the provider replaces the seller's status."""
+"""The columns that purchase_of() reads, in this order."""
 
-_UPSERT = f"""
-insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
+_CLAIM_FOR_SELLERS = """
+insert into payments as y (provider, charge, seller_id)
+select distinct on (provider, charge) provider, charge, seller_id
+  from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[])) with ordinality
+    as i(provider, charge, seller_id, number)
+ order by provider, charge, number
+on conflict (provider, charge) do update set seller_id = y.seller_id where y.seller_id <> excluded.seller_id
+returning provider, charge, seller_id
+"""
+"""Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
+
+_INSERT = f"""
+insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, email_key)
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
-  cast(:product as text[]), cast(:amount as bigint[]), cast(:currency as text[]), cast(:refunded as bigint[]),
-  cast(:method as text[]), cast(:provider as text[]), cast(:charge as text[]), cast(:instrument as text[]),
-  cast(:purchased_at as timestamptz[]), cast(:charged_at as timestamptz[]), cast(:renewal as bool[]),
-  cast(:consumer as bool[]), cast(:dispute as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
-on conflict (seller_id, reference_key) do update set
-  reference = excluded.reference, email = excluded.email, email_key = excluded.email_key, product = excluded.product,
-  amount = excluded.amount, currency = excluded.currency, refunded = greatest(p.refunded, excluded.refunded),
-  method = excluded.method, provider = excluded.provider, charge = excluded.charge, instrument = excluded.instrument,
-  purchased_at = excluded.purchased_at, charged_at = excluded.charged_at, renewal = excluded.renewal,
-  consumer = excluded.consumer, dispute = excluded.dispute
-returning (xmax = 0) as created
+  cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
+  cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:literal_reference as text[]),
+  cast(:reference_key as text[]), cast(:email_key as text[]))
+on conflict (seller_id, literal_reference) do nothing
+returning id
 """
-"""Insert or update purchases. ``refunded`` never decreases, because the seller's data may be older than the stored data."""
+
+_SELECT_KNOWN = f"""
+select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
+       exists (select from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES})) as is_held,
+       {PURCHASE_COLUMNS}
+  from unnest(cast(:seller_ids as text[]), cast(:literal_references as text[])) with ordinality
+    as i(seller_id, literal_reference, number)
+  join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference
+ order by p.id for no key update of p
+"""
+"""The known purchases of reports. A purchase is fresh if this transaction created it."""
+
+_UPDATE = """
+update purchases p
+   set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
+       consumer = i.consumer, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute
+  from unnest(
+    cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
+    cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:reported_refunded as bigint[]),
+    cast(:reported_dispute as text[]), cast(:email_key as text[]))
+    as i(id, email, product, purchased_at, renewal, consumer, reported_refunded, reported_dispute, email_key)
+ where p.id = i.id
+"""
+
+_DELETE_PAYMENTS = "delete from purchase_payments where purchase_id = any(:ids)"
+
+_INSERT_PAYMENTS = f"""
+insert into purchase_payments (purchase_id, position, {", ".join(_PAYMENT_NAMES)})
+select * from unnest(
+  cast(:purchase_ids as uuid[]), cast(:positions as int[]), cast(:provider as text[]), cast(:charge as text[]),
+  cast(:amount as bigint[]), cast(:currency as text[]), cast(:method as text[]), cast(:instrument as text[]),
+  cast(:charged_at as timestamptz[]), cast(:duplicate as bool[]))
+"""
 
 _SELECT_BY_PAYMENT = f"""
 select {PURCHASE_COLUMNS} from purchases p
-  join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
-    on p.provider = i.provider and p.charge = i.charge
+ where p.id in (select b.purchase_id from purchase_payments b
+                  join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+                    on b.provider = i.provider and b.charge = i.charge)
+ order by p.purchased_at, p.id
 """
 
 _SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
 
-_RAISE_REFUNDED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
-
 _LOCK_PAYMENTS = """
-select id from purchases
+select charge from payments
  where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
- order by id for no key update
+ order by provider, charge for no key update
+"""
+
+_RECORD_EXTERNAL_REFUNDS = """
+with listed as (
+  select * from unnest(cast(:refund_ids as text[]), cast(:charges as text[]), cast(:amounts as bigint[]),
+                       cast(:currencies as text[]), cast(:statuses as text[])) as i(refund_id, charge, amount, currency, status)
+), stored as (
+  insert into external_refunds as e (provider, refund_id, charge, amount, currency, status)
+  select :provider, refund_id, charge, amount, currency, status from listed
+  on conflict (provider, refund_id) do update set status = excluded.status, amount = excluded.amount
+   where (e.status, e.amount) is distinct from (excluded.status, excluded.amount)
+  returning charge, refund_id, amount, status
+), before as (
+  select e.charge, e.refund_id, e.amount, e.status from external_refunds e join listed using (charge, refund_id)
+   where e.provider = :provider
+), changes as (
+  select s.charge, case when s.status = 'failed' then 0 else s.amount end
+                   - case when coalesce(b.status, 'failed') = 'failed' then 0 else b.amount end as change
+    from stored s left join before b using (charge, refund_id)
+)
+update payments y set refunded_elsewhere = greatest(0, y.refunded_elsewhere + c.change)
+  from (select charge, sum(change) as change from changes group by charge) c
+ where y.provider = :provider and y.charge = c.charge and c.change <> 0
+"""
+"""Store each refund as a row, and add the change to the payment's sum. A refund that failed counts no more.
+
+The common table expression ``before`` reads the rows as they were before this statement.
 """
 
 _SELECT_OPEN_DISPUTES = """
-select distinct charge from purchases
- where provider = :provider and provider_dispute = 'open' and charge > :after order by charge limit :limit
+select charge from payments
+ where provider = :provider and dispute in ('open', 'inquiry') and charge > :after order by charge limit :limit
 """
 
-_SET_DISPUTE = "update purchases set provider_dispute = :dispute where provider = :provider and charge = :charge"
+_SELECT_DISPUTES = "select charge, dispute from payments where provider = :provider and charge = any(:charges)"
+
+_SET_DISPUTE = "update payments set dispute = :dispute where provider = :provider and charge = :charge"
 
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
     """Return a purchase from the values of PURCHASE_COLUMNS."""
-    by_name = dict(zip(_NAMES, values, strict=True))
-    by_name["dispute"] = Dispute(by_name["dispute"])
-    return Purchase(**by_name)
+    by_name = dict(zip(_NAMES, values[:-1], strict=True))
+    by_name["reported_dispute"] = Dispute(by_name["reported_dispute"])
+    return Purchase(**by_name, payments=tuple(map(_payment_of, values[-1])))
+
+
+def _payment_of(values: Sequence[Any]) -> Payment:
+    *reported, refunded, dispute, captured = values
+    by_name = dict(zip(_PAYMENT_NAMES, reported, strict=True))
+    by_name["charged_at"] = datetime.fromisoformat(by_name["charged_at"])
+    return Payment(**by_name, refunded=refunded, dispute=Dispute(dispute), captured=captured)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The result of a report: the purchase as it is stored now."""
+
+    purchase: Purchase
+    is_new: bool
+    is_changed: bool = True
+
+
+ReportResult = Reported | Refusal | OtherSeller
 
 
 class Purchases:
-    """The table ``purchases``."""
+    """The tables ``purchases``, ``payments``, ``purchase_payments`` and ``external_refunds``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def upsert(self, purchases: Sequence[Purchase]) -> int:
-        """Insert or update these purchases by seller and reference. Return the number of new purchases.
+    def report(self, reports: Sequence[PurchaseReport]) -> list[ReportResult]:
+        """Store what these reports say about purchases, and return a result for each report, in the same order.
 
-        If ``purchases`` contains a seller's reference twice, the later purchase is stored.
+        Reports about the same purchase are merged. Nothing of a refused report is stored.
         """
-        latest = {(purchase.seller_id, reference_key(purchase.reference)): purchase for purchase in purchases}
-        columns: dict[str, list[Any]] = {
-            name: [getattr(purchase, name) for purchase in latest.values()] for name in _NAMES
+        grouped: dict[tuple[str, str], list[PurchaseReport]] = {}
+        for report in reports:
+            grouped.setdefault(_identity(report), []).append(report)
+        merged = {identity: merge_reports(same) for identity, same in grouped.items()}
+        results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        created = self._insert({key: report for key, report in merged.items() if key not in results})
+        results |= created
+        results |= self._update(
+            {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
+        )
+        return [results[_identity(report)] for report in reports]
+
+    def _refuse_payments_of_others(
+        self, reports: Mapping[tuple[str, str], PurchaseReport]
+    ) -> dict[tuple[str, str], ReportResult]:
+        """Give new payments to their sellers. Refuse the reports that name a payment of another seller."""
+        named = [(*payment, report.seller_id) for report in reports.values() for payment in report.payment_ids]
+        if not named:
+            return {}
+        providers, charges, sellers = map(list, zip(*named, strict=True))
+        rows = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
+        owners = {(row.provider, row.charge): row.seller_id for row in rows}
+        return {
+            key: OtherSeller(*payment, owners[payment])
+            for key, report in reports.items()
+            for payment in report.payment_ids
+            if owners.get(payment, report.seller_id) != report.seller_id
         }
-        columns["reference_key"] = [key for _, key in latest]
-        columns["email_key"] = [email_key(purchase.email) for purchase in latest.values()]
-        return sum(row.created for row in self._work.run(_UPSERT, **columns))
 
-    def paid_by(self, payments: Sequence[tuple[str, str]]) -> list[Purchase]:
-        """Return the purchases that were paid with one of these payments. A payment is a pair of provider and charge."""
-        return [purchase_of(row) for row in self._work.run(_SELECT_BY_PAYMENT, **_columns(payments))]
+    def _insert(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+        """Insert the purchases that do not exist yet. Return them, and a refusal for each report that lacks a field."""
+        candidates = {key: new_purchase(report) for key, report in reports.items()}
+        complete = {key: item for key, item in candidates.items() if isinstance(item, Purchase)}
+        rows = self._work.run(_INSERT, **_purchase_columns(list(complete.values()))) if complete else ()
+        inserted = {row.id for row in rows}
+        new = {key: purchase for key, purchase in complete.items() if purchase.id in inserted}
+        self._insert_payments(list(new.values()))
+        refused: dict[tuple[str, str], ReportResult] = {
+            key: item for key, item in candidates.items() if isinstance(item, Refusal)
+        }
+        return refused | {key: Reported(purchase, is_new=True) for key, purchase in new.items()}
 
-    def add_refunded(self, purchase: UUID, minor: int) -> None:
-        """Store that at least ``minor`` minor units of this purchase were refunded, by Moneyback or outside Moneyback."""
-        self._work.run(_RAISE_REFUNDED, id=purchase, minor=minor)
+    def _update(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+        """Update the purchases that exist. Reports about unknown purchases have no result."""
+        if not reports:
+            return {}
+        keys = list(reports)
+        rows = self._work.run(
+            _SELECT_KNOWN, seller_ids=[seller for seller, _ in keys], literal_references=[text for _, text in keys]
+        )
+        results: dict[tuple[str, str], ReportResult] = {}
+        changed: list[tuple[Purchase, Purchase]] = []
+        for row in rows:
+            key, known = keys[row.number - 1], purchase_of(row[3:])
+            merged = updated_purchase(known, reports[key], is_held=row.is_held, is_fresh=row.is_fresh)
+            if isinstance(merged, Purchase):
+                results[key] = Reported(merged, is_new=False, is_changed=merged != known)
+                changed += [(known, merged)] if merged != known else []
+            else:
+                results[key] = merged
+        self._write_changes(changed)
+        return results
+
+    def _write_changes(self, changed: Sequence[tuple[Purchase, Purchase]]) -> None:
+        if changed:
+            columns = _purchase_columns([merged for _, merged in changed])
+            self._work.run(_UPDATE, **{name: columns[name] for name in _UPDATED})
+        with_payments = [merged for known, merged in changed if known.payments != merged.payments]
+        if with_payments:
+            self._work.run(_DELETE_PAYMENTS, ids=[purchase.id for purchase in with_payments])
+            self._insert_payments(with_payments)
+
+    def _insert_payments(self, purchases: Sequence[Purchase]) -> None:
+        rows = [
+            (purchase.id, number, payment) for purchase in purchases for number, payment in enumerate(purchase.payments)
+        ]
+        if rows:
+            self._work.run(
+                _INSERT_PAYMENTS,
+                purchase_ids=[purchase_id for purchase_id, _, _ in rows],
+                positions=[number for _, number, _ in rows],
+                **{name: [getattr(payment, name) for _, _, payment in rows] for name in _PAYMENT_NAMES},
+            )
+
+    def paid_by(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Purchase]]:
+        """Return, for each of these payments, the purchases that were paid with it. A payment is a provider and a charge."""
+        wanted: dict[tuple[str, str], list[Purchase]] = {payment: [] for payment in payments}
+        if wanted:
+            for row in self._work.run(_SELECT_BY_PAYMENT, **_columns(payments)):
+                purchase = purchase_of(row)
+                for payment in purchase.payments:
+                    wanted.get(payment.id, []).append(purchase)
+        return wanted
+
+    def record_external_refunds(self, provider: str, refunds: Sequence[ListedRefund]) -> None:
+        """Store these refunds, which Moneyback did not make, and their sum per payment. A failed refund counts no more."""
+        if refunds:
+            self._work.run(
+                _RECORD_EXTERNAL_REFUNDS,
+                provider=provider,
+                refund_ids=[refund.refund_id for refund in refunds],
+                charges=[refund.charge for refund in refunds],
+                amounts=[refund.amount.minor for refund in refunds],
+                currencies=[refund.amount.currency for refund in refunds],
+                statuses=[refund.status for refund in refunds],
+            )
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
-        """Lock the purchases of these payments until the commit. A payment is a pair of provider and charge.
+        """Lock these payments until the commit. A payment is a pair of provider and charge.
 
-        Another worker that locks one of these purchases waits for the commit.
+        Another worker that locks one of these payments waits for the commit.
         """
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Return at most ``limit`` charges that have an open dispute at this provider.
+        """Return at most ``limit`` charges that have an open dispute or inquiry at this provider.
 
         Return the charges in ascending order. Begin with the first charge after ``after``.
         """
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
         ]
+
+    def disputes_of(self, provider: str, charges: Sequence[str]) -> dict[str, Dispute]:
+        """Return the dispute status of the payments with these charges. A payment that is not in our records is left out."""
+        rows = self._work.run(_SELECT_DISPUTES, provider=provider, charges=list(charges)) if charges else ()
+        return {row.charge: Dispute(row.dispute) for row in rows}
 
     def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
         """Store the dispute status that the provider reports for this payment."""
@@ -120,5 +311,31 @@ class Purchases:
         return None if row is None else purchase_of(row)
 
 
+_UPDATED = (
+    "id",
+    "email",
+    "product",
+    "purchased_at",
+    "renewal",
+    "consumer",
+    "reported_refunded",
+    "reported_dispute",
+    "email_key",
+)
+
+
+def _identity(report: PurchaseReport) -> tuple[str, str]:
+    return report.seller_id, literal_reference(report.reference)
+
+
+def _purchase_columns(purchases: Sequence[Purchase]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [getattr(purchase, name) for purchase in purchases] for name in _NAMES}
+    columns["literal_reference"] = [literal_reference(purchase.reference) for purchase in purchases]
+    columns["reference_key"] = [reference_key(purchase.reference) for purchase in purchases]
+    columns["email_key"] = [email_key(purchase.email) for purchase in purchases]
+    return columns
+
+
 def _columns(payments: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the payments as two arrays for a statement."""
     return {"providers": [provider for provider, _ in payments], "charges": [charge for _, charge in payments]}

@@ -16,33 +16,37 @@ from records.transaction import Transaction
 
 OPERATION_COLUMNS = """
 case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, polls, status, refund_id, code,
-replayed, empty_lookups
+replayed, empty_lookups, is_last, refunds_inquiry
 """
 
 _CLAIM = """
-with claimed as (
-  insert into payment_claims as p (provider, charge, case_id)
+with wanted as (
   select distinct on (provider, charge) *
     from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:case_ids as uuid[]))
       as i(provider, charge, case_id)
-  on conflict (provider, charge) do update set case_id = p.case_id where p.case_id = excluded.case_id
-  returning case_id
+   order by provider, charge
+), locked as (
+  select y.provider, y.charge, w.case_id from payments y join wanted w using (provider, charge)
+   where y.case_id is null or y.case_id = w.case_id
+   order by y.provider, y.charge for no key update of y
 )
-select case_id from claimed
+update payments y set case_id = l.case_id from locked l
+ where y.provider = l.provider and y.charge = l.charge and (y.case_id is null or y.case_id = l.case_id)
+returning y.case_id
 """
 """Claim each payment for one case, permanently. If two cases claim the same payment, only one of the cases gets the claim."""
 
 _INSERT = """
-insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,
-                               first_sent_at, last_sent_at, status)
+insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, is_last,
+                               refunds_inquiry, first_sent_at, last_sent_at, status)
 select *, now(), now(), 'sent'
   from unnest(cast(:case_ids as uuid[]), cast(:attempts as int[]), cast(:providers as text[]), cast(:charges as text[]),
-              cast(:amounts as bigint[]), cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]))
+              cast(:amounts as bigint[]), cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]),
+              cast(:lasts as bool[]), cast(:inquiries as bool[]))
 """
 
 _SELECT_BY_CASE = f"""
-select distinct on (case_id) {OPERATION_COLUMNS} from refund_operations
- where case_id = any(:case_ids) order by case_id, attempt desc
+select {OPERATION_COLUMNS} from refund_operations where case_id = any(:case_ids) order by case_id, attempt
 """
 
 _SELECT_BY_PAYMENT = f"""
@@ -94,8 +98,7 @@ with result as (
   select * from unnest(cast(:keys as text[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
                        cast(:codes as text[]), cast(:replays as bool[])) as t(key, status, refund_id, code, replayed)
 ), before as (
-  select o.key, o.status, o.amount, c.purchase_id
-    from refund_operations o join result r on r.key = o.key join cases c on c.id = o.case_id
+  select o.key, o.status, o.amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
 ), after as (
   update refund_operations o
      set status = r.status, refund_id = coalesce(r.refund_id, o.refund_id), code = coalesce(r.code, o.code),
@@ -104,14 +107,14 @@ with result as (
     from result r where o.key = r.key
   returning o.key, o.status
 )
-update purchases p
-   set refunded = greatest(0, p.refunded + b.amount * ((a.status = 'paid')::int - (b.status = 'paid')::int))
+update payments y
+   set refunded = y.refunded + b.amount * ((a.status = 'paid')::int - (b.status = 'paid')::int)
   from before b join after a on a.key = b.key
- where p.id = b.purchase_id and (a.status = 'paid') <> (b.status = 'paid')
+ where y.provider = b.provider and y.charge = b.charge and (a.status = 'paid') <> (b.status = 'paid')
 """
 """Store each result in its operation.
 
-If an operation becomes paid, its amount is added to the purchase's ``refunded``. If a paid operation gets another status, its
+If an operation becomes paid, its amount is added to the payment's ``refunded``. If a paid operation gets another status, its
 amount is subtracted.
 """
 
@@ -119,7 +122,7 @@ _SET_STATUS = "update refund_operations set status = :status where key = any(:ke
 
 
 class RefundOperations:
-    """The tables ``refund_operations`` and ``payment_claims``."""
+    """The table ``refund_operations``, and the claims of payments by cases in the table ``payments``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -147,12 +150,16 @@ class RefundOperations:
                 currencies=[operation.amount.currency for operation in operations],
                 keys=[operation.key for operation in operations],
                 hashes=[operation.payload_hash for operation in operations],
+                lasts=[operation.is_last for operation in operations],
+                inquiries=[operation.refunds_inquiry for operation in operations],
             )
 
-    def for_cases(self, cases: Sequence[UUID]) -> dict[UUID, RefundOperation]:
-        """Return the newest operation of each of these cases."""
-        rows = self._work.run(_SELECT_BY_CASE, case_ids=list(cases))
-        return {row.case_id: operation_of(row) for row in rows}
+    def for_cases(self, cases: Sequence[UUID]) -> dict[UUID, list[RefundOperation]]:
+        """Return all operations of each of these cases, the newest operation last. A case without operations is left out."""
+        operations: dict[UUID, list[RefundOperation]] = {}
+        for row in self._work.run(_SELECT_BY_CASE, case_ids=list(cases)):
+            operations.setdefault(row.case_id, []).append(operation_of(row))
+        return operations
 
     def for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
         """Return the newest operation of each payment. A payment is a pair (provider, charge)."""
@@ -230,5 +237,6 @@ def operation_of(row: Any) -> RefundOperation:  # noqa: ANN401  # a row of OPERA
 
 
 _NAMES = (
-    "attempt provider charge key first_sent_at last_sent_at sends polls refund_id code replayed empty_lookups".split()
+    "attempt provider charge key first_sent_at last_sent_at sends polls refund_id code replayed empty_lookups "
+    "is_last refunds_inquiry".split()
 )

@@ -96,7 +96,7 @@ select id from webhook_events where next_action_at <= now() and claimed_until <=
 
 _ARE_OURS = """
 select exists (select from refund_operations where key = any(:ids) or (provider = :provider and refund_id = any(:ids)))
-    or exists (select from purchases where provider = :provider and charge = any(:ids))
+    or exists (select from payments where provider = :provider and charge = any(:ids))
 """
 
 _POSTPONE = "update webhook_events set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)"

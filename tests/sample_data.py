@@ -1,5 +1,6 @@
 """Sample sellers, purchases and requests. Keyword arguments of a function replace values of the sample."""
 
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -7,12 +8,13 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from domain.policies import Category, Policy, Seller
-from domain.purchases import Purchase
+from domain.purchases import Payment, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope, SubmittedRequest
 from producers.intake import submission
 from records import Records
 from records.intake import Accepted, Submission
+from records.purchase_reports import store_purchases
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 """The current time in the tests of the eligibility rules."""
@@ -53,15 +55,40 @@ def a_purchase(**changes: Any) -> Purchase:
         "reference": f"MB-2026-{number:05}",
         "email": f"ada{number}@example.com",
         "product": "Aurora Photo 4",
+        "purchased_at": bought_at,
+    }
+    payment = {name: changes.pop(name) for name in _PAYMENT_FIELDS & changes.keys()}
+    reported = {f"reported_{name}": changes.pop(name) for name in ("refunded", "dispute") if name in changes}
+    values["payments"] = (a_payment(**{"charged_at": bought_at} | payment),)
+    return Purchase(**values | reported | changes)
+
+
+_PAYMENT_FIELDS = {field.name for field in fields(Payment)} - {"refunded", "dispute"}
+
+
+def a_payment(**changes: Any) -> Payment:
+    """Return a payment of 49 euros by credit card three days before `NOON`."""
+    values: dict[str, Any] = {
+        "provider": "sandbox",
+        "charge": f"ok_{uuid4().hex}",
         "amount": 4900,
         "currency": "EUR",
         "method": "credit_card",
-        "provider": "sandbox",
-        "charge": f"ok_{uuid4().hex}",
-        "purchased_at": bought_at,
-        "charged_at": bought_at,
+        "charged_at": NOON - timedelta(days=3),
     }
-    return Purchase(**values | changes)
+    return Payment(**values | changes)
+
+
+def charge_of(purchase: Purchase) -> str:
+    """Return the charge of the only payment of this purchase."""
+    (payment,) = purchase.payments
+    return payment.charge
+
+
+def with_payment(purchase: Purchase, **changes: Any) -> Purchase:
+    """Return the purchase with changes of its only payment."""
+    (payment,) = purchase.payments
+    return replace(purchase, payments=(replace(payment, **changes),))
 
 
 def a_recent_purchase(**changes: Any) -> Purchase:
@@ -113,7 +140,7 @@ def store_seller_and_purchases(
                 excluded_products=sorted(policy.excluded_products),
                 renewals_excluded=policy.renewals_excluded,
             )
-        work.purchases.upsert(purchases)
+        store_purchases(work, purchases)
 
 
 def ids_of(accepted: list[Accepted]) -> list[UUID]:

@@ -3,26 +3,31 @@
 If an adapter raises an error, the result of the call is ``Unknown``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
+from domain.money import Money
 from domain.providers import (
     Capabilities,
     Declined,
     DeclineReason,
     DisputeStatus,
     ExternalRefund,
+    ListedRefund,
     LookupResult,
+    Mismatched,
     NotFound,
     Paid,
     PaymentProvider,
+    PaymentStatus,
     Pending,
     RefundResult,
     Unknown,
 )
+from domain.purchases import AUTOMATIC, Dispute
 from domain.refund_operations import RefundOperation
 from worker.context import WorkerContext
 from worker.providers.deadline import record_network_activity
@@ -39,21 +44,81 @@ class NotSent:
     why: str
 
 
-def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send a refund for the first time. If the provider does not reject a second refund of a payment, first look for a refund.
+@dataclass(frozen=True, slots=True)
+class ExpectedPayment:
+    """The payment as the seller reports it. The provider must show the same before a refund is sent."""
+
+    captured: Money
+    """What the customer paid with this payment, for all purchases that it paid."""
+    method: str
+    seller_id: str
+
+
+def send_refund(
+    context: WorkerContext, operation: RefundOperation, expected: ExpectedPayment, *, until: float
+) -> RefundResult | NotSent:
+    """Send a refund for the first time, if the provider shows the payment as the seller reports it, without any refund.
 
     A refund may already exist for two reasons. The database was restored from a backup, which lacks the latest refunds. Or
     support refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
-    if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
+    if adapter is None or not adapter.capabilities.can_look_up:
         return refund(context, operation, until=until)
+    must_look_up = not adapter.capabilities.rejects_over_refund
+    if adapter.capabilities.shows_payments:
+        shown = show_payment(context, operation.provider, operation.charge, until=until)
+        if objection := _object_to(shown, operation, expected):
+            return objection
+        must_look_up = isinstance(shown, PaymentStatus) and shown.refunded > 0
+    return _look_up_first(context, operation, until=until) if must_look_up else refund(context, operation, until=until)
+
+
+def _look_up_first(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
+    """Send the refund if the payment has no refund. Otherwise, return our refund, or a decline because of the other refund."""
     result = look_up(context, operation, until=until)
-    if isinstance(result, NotFound):
-        return refund(context, operation, until=until)
-    if isinstance(result, ExternalRefund):
-        return Declined(DeclineReason.ALREADY_REFUNDED, result.refund_id)
-    return NotSent(result.why) if isinstance(result, Unknown) and not result.invalid_credentials else result
+    match result:
+        case NotFound():
+            return refund(context, operation, until=until)
+        case ExternalRefund(refund_id, amount):
+            return Declined(DeclineReason.EXTERNALLY_REFUNDED, f"{refund_id}, {amount}")
+        case Unknown(why, invalid_credentials=False):
+            return NotSent(why)
+        case _:
+            return result
+
+
+def _object_to(
+    shown: PaymentStatus | Declined | Unknown, operation: RefundOperation, expected: ExpectedPayment
+) -> RefundResult | NotSent | None:
+    """Return why the refund is not sent, or None if the provider shows the payment as the seller reports it."""
+    match shown:
+        case Unknown(why, invalid_credentials=False):
+            return NotSent(why)
+        case Unknown() | Declined():
+            return shown
+        case PaymentStatus(captured=None, code=code):
+            return Declined(DeclineReason.NOT_CAPTURED, code)
+        case PaymentStatus():
+            return _object_to_payment(shown, expected) or _object_to_dispute(shown.dispute, operation)
+
+
+def _object_to_payment(shown: PaymentStatus, expected: ExpectedPayment) -> Declined | None:
+    if shown.captured != expected.captured:
+        return Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown.captured} instead of {expected.captured}")
+    if shown.seller not in {None, expected.seller_id}:
+        return Declined(DeclineReason.OTHER_SELLER, str(shown.seller))
+    if shown.method not in AUTOMATIC | {None, expected.method}:
+        return Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown.method} instead of {expected.method}")
+    return None
+
+
+def _object_to_dispute(status: DisputeStatus, operation: RefundOperation) -> Declined | None:
+    if status.dispute in {Dispute.OPEN, Dispute.LOST}:
+        return Declined(DeclineReason.DISPUTED, status.dispute_id)
+    if status.dispute is Dispute.INQUIRY and not operation.refunds_inquiry:
+        return Declined(DeclineReason.INQUIRY, status.dispute_id)
+    return None
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
@@ -86,15 +151,18 @@ def look_up(context: WorkerContext, operation: RefundOperation, *, until: float)
     return _check_amount(result, operation)
 
 
-def find_external_refund(context: WorkerContext, provider: str, charge: str, *, until: float) -> LookupResult:
-    """Look up a refund of this payment that Moneyback did not make."""
-    return _call(
-        context,
-        provider,
-        lambda adapter: adapter.look_up(charge, key=NO_MATCHING_KEY),
-        until=until,
-        no_time=Unknown(NO_TIME),
-    )
+def show_payment(
+    context: WorkerContext, provider: str, charge: str, *, until: float
+) -> PaymentStatus | Declined | Unknown:
+    """Ask the provider what it knows about this payment."""
+    return _call(context, provider, lambda adapter: adapter.payment(charge), until=until, no_time=Unknown(NO_TIME))
+
+
+def list_refunds_of(
+    context: WorkerContext, provider: str, charge: str, *, until: float
+) -> Sequence[ListedRefund] | Unknown:
+    """Return all refunds of this payment, also the refunds that Moneyback did not make."""
+    return _call(context, provider, lambda adapter: adapter.refunds(charge), until=until, no_time=Unknown(NO_TIME))
 
 
 def dispute(context: WorkerContext, provider: str, charge: str, *, until: float) -> DisputeStatus | Unknown:
@@ -116,9 +184,6 @@ def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> P
         log.exception("provider_adapter_error", provider=provider)
         return Unknown(f"The provider's adapter raised {type(error).__name__}.")
 
-
-NO_MATCHING_KEY = "mb_no_matching_key"
-"""An idempotency key that no operation has, so that a lookup with this key finds only external refunds."""
 
 NO_TIME = "The provider was not called, because no time was left after other calls or the wait for the rate limit."
 
@@ -156,8 +221,8 @@ def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Ca
     )
 
 
-def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Unknown:
-    """Return the result, or ``Unknown`` if the provider reports another amount than the requested amount."""
+def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Mismatched:
+    """Return the result, or ``Mismatched`` if the provider made the refund with another amount than the requested amount."""
     if isinstance(result, Paid | Pending) and result.amount != operation.amount:
-        return Unknown(f"The provider reports a refund of {result.amount}, but {operation.amount} was requested.")
+        return Mismatched(result.refund_id, result.amount)
     return result

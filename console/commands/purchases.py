@@ -46,5 +46,5 @@ def import_(
     else:
         if imported.rejected:
             table("Left out", ("line", "why"), [(row.line, row.why) for row in imported.rejected])
-        typer.echo(f"{imported.new} new purchases, {imported.updated} updated, {len(imported.rejected)} left out.")
+        typer.echo(f"{imported.new} new purchases, {imported.known} known, {len(imported.rejected)} left out.")
     raise typer.Exit(1 if imported.rejected else 0)

@@ -68,15 +68,17 @@ def up() -> None:
 def _seed(records: "Records") -> list[tuple[str, ...]]:
     """Return example purchases. If the database has no seller, first store the sellers and purchases of the demo."""
     from console.demo.scenario import build_scenario, seed
+    from records.purchase_reports import store_purchases
 
     now = datetime.now(UTC)
     customers = list(build_scenario(now))
     purchases = [customer.purchase for customer in customers[:4]]
-    fails_late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
+    payment = replace(purchases[0].payments[0], charge=f"latefail_{uuid4().hex[:16]}")
+    fails_late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", payments=(payment,))
     with records.work() as work:
         if not work.sellers.list_all():
             seed(work, customers, now)
-            work.purchases.upsert([fails_late])
+            store_purchases(work, [fails_late])
     records.engine.dispose()
     result = "the refund succeeds, then fails; a webhook reports the failure"
     return [

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from domain.money import Money
 from domain.policies import Category, Seller
 from domain.purchase_details import PurchaseDetails
-from domain.purchases import Dispute, Purchase
+from domain.purchases import Dispute, Payment, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel
 from records import UnitOfWork
+from records.purchase_reports import store_purchases
 from records.storefronts import Storefront
 
 SELLERS = (
@@ -138,15 +139,19 @@ def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
                 reference=f"MB-{now:%Y}-{4000 + 37 * number}",
                 email=f"{purchase.customer}@example.com",
                 product=purchase.product,
-                amount=purchase.amount,
-                currency=purchase.currency,
-                refunded=purchase.refunded,
-                method=purchase.method,
-                provider="sandbox",
-                charge=f"{purchase.charge}_{uuid4().hex[:16]}",
                 purchased_at=at,
-                charged_at=at,
-                dispute=purchase.dispute,
+                payments=(
+                    Payment(
+                        provider="sandbox",
+                        charge=f"{purchase.charge}_{uuid4().hex[:16]}",
+                        amount=purchase.amount,
+                        currency=purchase.currency,
+                        method=purchase.method,
+                        charged_at=at,
+                    ),
+                ),
+                reported_refunded=purchase.refunded,
+                reported_dispute=purchase.dispute,
             ),
         )
 
@@ -158,7 +163,7 @@ def seed(work: UnitOfWork, customers: list[DemoCustomer], now: datetime) -> None
         category, days = POLICIES[seller.id]
         work.sellers.new_policy(seller.id, category, days=days, in_force_from=now - timedelta(days=1_000))
         work.storefronts.upsert(_storefront(seller))
-    work.purchases.upsert([customer.purchase for customer in customers])
+    store_purchases(work, [customer.purchase for customer in customers])
     work.purchase_details.put(
         [
             (customer.purchase.seller_id, customer.purchase.reference, _purchase_details(customer.purchase))

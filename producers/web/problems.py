@@ -107,6 +107,13 @@ class ProblemCode(DescribedEnum):
         "The link has expired.",
         "Send the form again to get a new link.",
     )
+    PURCHASE_DIFFERS = (
+        "purchase_differs",
+        409,
+        "Purchase differs",
+        "The purchase is known with another e-mail address, charge, amount or currency. Nothing was stored.",
+        "If the known value is wrong, send the purchase with “correct”: true.",
+    )
     CONTENT_TOO_LARGE = (
         "content_too_large",
         413,

@@ -1,4 +1,4 @@
-"""Define the tables of sellers and purchases, and of cases with their history and refund operations.
+"""Define the tables of sellers and policies, and of cases with their history and refund operations.
 
 The migrations create these tables. A test compares the migrations with these definitions.
 """
@@ -80,49 +80,6 @@ policies = Table(
     Column("refunds_inquiries", Boolean, nullable=False, server_default=text("false")),
 )
 
-purchases = Table(
-    "purchases",
-    metadata,
-    Column("id", UUID, primary_key=True),
-    Column("seller_id", Text, ForeignKey("sellers.id"), nullable=False),
-    Column("reference", Text, nullable=False),
-    Column("reference_key", Text, nullable=False),
-    Column("email", Text, nullable=False),
-    Column("email_key", Text, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("amount", BigInteger),
-    Column("currency", Text),
-    Column("refunded", BigInteger, nullable=False, server_default=text("0")),
-    Column("method", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("charge", Text, nullable=False),
-    Column("instrument", Text),
-    Column("purchased_at", INSTANT, nullable=False),
-    Column("charged_at", INSTANT, nullable=False),
-    Column("renewal", Boolean, nullable=False, server_default=text("false")),
-    Column("consumer", Boolean, nullable=False, server_default=text("true")),
-    Column("dispute", Text, nullable=False, server_default=text("'none'")),
-    Column("provider_dispute", Text),
-    UniqueConstraint("seller_id", "reference_key"),
-    Index(None, "reference_key", "email_key"),
-    Index(None, "seller_id", "email_key"),
-    Index(None, "email_key"),
-    Index(None, "provider", "charge"),
-)
-
-purchase_details = Table(
-    "purchase_details",
-    metadata,
-    Column("purchase_id", UUID, ForeignKey("purchases.id"), primary_key=True),
-    Column("licence_key", Text),
-    Column("activation_code", Text),
-    Column("download_url", Text),
-    Column("invoice_number", Text),
-    Column("invoice_url", Text),
-    Column("technical_support", Text),
-    Column("subscription", Boolean, nullable=False, server_default=text("false")),
-)
-
 cases = Table(
     "cases",
     metadata,
@@ -189,14 +146,6 @@ transitions = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
-payment_claims = Table(
-    "payment_claims",
-    metadata,
-    Column("provider", Text, primary_key=True),
-    Column("charge", Text, primary_key=True),
-    Column("case_id", UUID, ForeignKey("cases.id"), nullable=False),
-)
-
 refund_operations = Table(
     "refund_operations",
     metadata,
@@ -220,6 +169,8 @@ refund_operations = Table(
     Column("empty_lookups", Integer, nullable=False, server_default=text("0")),
     Column("looked_up_at", INSTANT),
     Column("reconciled_at", INSTANT),
+    Column("is_last", Boolean, nullable=False, server_default=text("true")),
+    Column("refunds_inquiry", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("provider", "refund_id"),
     Index(
         "refund_operations_one_open_per_payment",

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 
 from domain.api_scopes import ALL_SCOPES
 from domain.policies import Category, Seller
-from domain.purchases import Purchase
+from domain.purchases import Payment, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest
 from records import Records
+from records.purchase_reports import store_purchases
 
 SELLERS = ("aurora", "kumo", "paperboat")
 CONFIRM_RATE = 0.8  # the share of customers who confirm after an e-mail of the kind start_refund
@@ -109,13 +110,17 @@ def customers(number: int, seconds: float, rng: Random) -> Iterator[Customer]:
             reference=f"MB-{n:08}",
             email=f"customer{n}@example.com",
             product="A licence",
-            amount=rng.randint(100, 20_000),
-            currency="EUR",
-            method="credit_card",
-            provider="sandbox",
-            charge=f"{behaviour}_{rng.getrandbits(64):016x}",
             purchased_at=bought,
-            charged_at=bought,
+            payments=(
+                Payment(
+                    provider="sandbox",
+                    charge=f"{behaviour}_{rng.getrandbits(64):016x}",
+                    amount=rng.randint(100, 20_000),
+                    currency="EUR",
+                    method="credit_card",
+                    charged_at=bought,
+                ),
+            ),
         )
         customer = Customer(purchase, confirms=rng.random() < CONFIRM_RATE)
         at = rng.uniform(0, seconds)
@@ -145,5 +150,5 @@ def seed_records(records: Records, all_customers: list[Customer]) -> dict[str, K
         keys = {s: Keys(work.api_keys.create(s, ALL_SCOPES)[1], work.api_keys.create(s)[1]) for s in SELLERS}
     for first in range(0, len(all_customers), 1_000):
         with records.work() as work:
-            work.purchases.upsert([customer.purchase for customer in all_customers[first : first + 1_000]])
+            store_purchases(work, [customer.purchase for customer in all_customers[first : first + 1_000]])
     return keys

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from console.supervisor import stop_on_signals
@@ -18,6 +18,7 @@ from tests.chaos.load import Load
 from tests.chaos.processes import running
 from tests.chaos.run import wait_until_idle
 from tests.chaos.timers import DRAIN_LIMIT, SANDBOX, environment
+from tests.sample_data import with_payment
 
 CONCURRENCY = 50
 CHANNELS = {
@@ -74,7 +75,7 @@ def _requests_of_round(customer: Customer, number: int, rng: Random) -> Customer
     requests = [
         PlannedRequest(f"{rng.getrandbits(128):032x}", channel, number * ROUND_SECONDS, 1) for channel in channels
     ]
-    purchase = replace(customer.purchase, charge=f"ok_{rng.getrandbits(64):016x}")
+    purchase = with_payment(customer.purchase, charge=f"ok_{rng.getrandbits(64):016x}")
     return Customer(purchase, confirms=True, requests=requests)
 
 

@@ -20,6 +20,7 @@ from tests.chaos.customers import Customer, customers, seed_records
 from tests.chaos.kill_points import Action, arm, disarm_all, take_triggered
 from tests.chaos.processes import WORKERS, Installation, running
 from tests.chaos.run import Report
+from tests.sample_data import charge_of
 
 POLL_INTERVAL = 0.05  # seconds
 EXTRA_TIME = 60.0  # seconds. If the target is exceeded by more than this time, the measurement ends without a result
@@ -70,7 +71,7 @@ class RecoveryRun:
 
 def recover(report: Report) -> list[Recovery]:
     """Measure every recovery time, one after the other."""
-    all_customers = [c for c in customers(400, 0, Random(1)) if c.purchase.charge.startswith("ok_")]
+    all_customers = [c for c in customers(400, 0, Random(1)) if charge_of(c.purchase).startswith("ok_")]
     recoveries: list[Recovery] = []
     timers = {f"MONEYBACK_{name.upper()}": str(value) for name, value in Timers().model_dump().items()}
     with running(timers, ("--uncapped",)) as installation:

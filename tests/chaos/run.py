@@ -17,6 +17,7 @@ from tests.chaos.load import Load
 from tests.chaos.plan import plan
 from tests.chaos.processes import Installation, running
 from tests.chaos.timers import CASES_PER_SECOND, DRAIN_LIMIT, RESTART, SANDBOX, SHORTENED, TIMERS, environment
+from tests.sample_data import charge_of
 from worker.context import create_context
 from worker.reconciliation.run import reconcile
 
@@ -127,7 +128,7 @@ def run(options: RunOptions, report: Report) -> Outcome:
     times = tuple(f"--{name}={value}" for name, value in SANDBOX.items())
     with running(environment(), (*sandbox_options, *times)) as installation:
         keys = seed_records(installation.records, all_customers)
-        charges = [customer.purchase.charge for customer in all_customers]
+        charges = [charge_of(customer.purchase) for customer in all_customers]
         with Load(installation.settings, installation.records, keys, all_customers) as load:
             fault_injector = FaultInjector(installation, faults, charges)
             _run_faults(options, fault_injector, load, report)

@@ -48,7 +48,7 @@ def cases(context: WorkerContext, records: Records) -> list[UUID]:
 def refund(records: Records, cases: list[UUID]) -> Refund:
     """Return the refund of the refunded case, as the provider lists it."""
     with records.work() as work:
-        operation = work.refund_operations.for_cases(cases)[cases[0]]
+        operation = work.refund_operations.for_cases(cases)[cases[0]][-1]
     return {
         "id": operation.refund_id,
         "key": operation.key,

@@ -14,7 +14,7 @@ from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.cli import app
-from records.tables import cases, mail, queues
+from records.tables import cases, mail, purchases, queues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

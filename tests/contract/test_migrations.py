@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from config.settings import Settings
 from records import migrate
-from records.tables import cases, mail, queues
+from records.tables import cases, mail, purchases, queues
 from records.unit_of_work import connect
 
 NEXT = """

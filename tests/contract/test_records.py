@@ -15,7 +15,18 @@ from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
 from domain.policies import Category, SerialLimit
-from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    DisputeStatus,
+    Failed,
+    ListedRefund,
+    Paid,
+    Pending,
+    RefundStatus,
+    Unknown,
+)
+from domain.purchase_reports import PurchaseReport
 from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
@@ -25,8 +36,10 @@ from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults
 from records.case_emails import DueEmail
+from records.purchase_reports import store_purchases
+from records.purchases import Reported
 from records.support_tasks import NewSupportTask
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, a_submission, store_seller_and_purchases
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, a_submission, charge_of, store_seller_and_purchases
 from tests.services import SHORT_TIMERS
 from tests.simulation.memory.records import MemoryRecords
 
@@ -115,7 +128,7 @@ def create_operation(store: Records, case: UUID, **changes: Any) -> RefundOperat
 
 def newest_operation(store: Records, case: UUID) -> RefundOperation:
     with store.work() as work:
-        return work.refund_operations.for_cases([case])[case]
+        return work.refund_operations.for_cases([case])[case][-1]
 
 
 @contextmanager
@@ -195,9 +208,10 @@ def test_an_error_rolls_the_transaction_back(store: Records) -> None:
     take_messages(store, RefundRequested)
     take_messages(store, RefundApproved)
     operation = create_operation(store, case)
+    store_seller_and_purchases(store, a_recent_purchase(charge=operation.charge))
     purchase = a_recent_purchase()
     with rolled_back(store) as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
         work.refund_operations.claim([operation])
         work.refund_operations.record_results([(operation, Paid("re_1", operation.amount))])
         work.history.record([get_case(work, case).after(E.PROVIDER_PAID, actor="test")])
@@ -647,6 +661,8 @@ def test_enqueue_again_adds_no_duplicate(store: Records) -> None:
 
 def test_a_payment_is_claimed_only_once(store: Records) -> None:
     case_1, case_2, case_3 = (a_case(store) for _ in range(3))
+    payments = [{"charge": "ch_1"}, {"charge": "ch_3"}, {"charge": "ch_1", "provider": "other"}]
+    store_seller_and_purchases(store, *(a_recent_purchase(**payment) for payment in payments))
     operation_1, operation_2 = an_operation(case_1, charge="ch_1"), an_operation(case_2, charge="ch_1")
     with store.work() as work:
         assert len(work.refund_operations.claim([operation_1, operation_2, an_operation(case_3, charge="ch_3")])) == 2
@@ -680,7 +696,7 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
         work.refund_operations.close([first], OperationStatus.ABSENT)
         work.refund_operations.close([], OperationStatus.ABSENT)
         work.refund_operations.create([an_operation(case, 2, charge="ch_1")])
-        assert work.refund_operations.for_cases([case])[case].attempt == 2
+        assert work.refund_operations.for_cases([case])[case][-1].attempt == 2
         assert (
             work.refund_operations.for_payments([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt
             == 2
@@ -747,7 +763,7 @@ def test_a_refund_id_belongs_to_one_operation(store: Records) -> None:
 def test_only_a_paid_refund_counts_in_the_refunded_amount(store: Records) -> None:
     purchase = a_recent_purchase(amount=4900)
     case = a_case(store, *REFUNDING, purchase=purchase)
-    operation = create_operation(store, case)
+    operation = create_operation(store, case, charge=charge_of(purchase))
 
     def refunded_after(result: Any) -> int:
         with store.work() as work:
@@ -816,7 +832,7 @@ def test_lookups_that_find_no_refund_are_counted_only_after_a_minimum_interval(s
 
 def test_a_case_matches_the_purchases_with_its_reference_and_address(store: Records) -> None:
     original = a_recent_purchase(reference="MB-77", email="ada@example.com")
-    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller_id="borealis")
+    twin = a_recent_purchase(reference="mb-77", email="ADA@example.com", seller_id="borealis")
     other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller_id="corona")
     cases = [a_case(store, purchase=purchase) for purchase in (original, twin, other)]
     without_seller = a_case(store, purchase=original, seller_id=None)
@@ -831,6 +847,19 @@ def test_a_case_matches_the_purchases_with_its_reference_and_address(store: Reco
     assert found[cases[0]] == [original]
 
 
+def test_the_literal_reference_decides_between_purchases_that_fold_to_one_reference(store: Records) -> None:
+    first = a_recent_purchase(reference="2026-1-15", email="ada@example.com")
+    second = a_recent_purchase(reference="2026-11-5", email="ada@example.com")
+    third = a_recent_purchase(reference="2026.115", email="ada@example.com")
+    cases = [a_case(store, purchase=purchase) for purchase in (first, second, third)]
+    with store.work() as work:
+        (accepted,) = work.intake.accept([a_submission(replace(first, reference="2026 115"))])
+        ambiguous = accepted.id
+        found = work.decision_inputs.matches([*cases, ambiguous])
+    assert [found[case] for case in cases] == [[first], [second], [third]]
+    assert {purchase.id for purchase in found[ambiguous]} == {first.id, second.id, third.id}
+
+
 def test_the_purchase_that_a_transition_set_is_loaded(store: Records) -> None:
     purchase = a_recent_purchase()
     case = a_case(store, *ELIGIBLE, purchase=purchase)
@@ -841,7 +870,7 @@ def test_the_purchase_that_a_transition_set_is_loaded(store: Records) -> None:
 def test_the_policy_in_force_at_the_purchase_or_its_renewal_is_loaded(store: Records) -> None:
     now = datetime.now(UTC)
     purchase = a_recent_purchase(purchased_at=now - timedelta(days=3))
-    renewed = replace(a_recent_purchase(), purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
+    renewed = a_recent_purchase(purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
     early = a_recent_purchase(purchased_at=now - timedelta(days=3_000))
     store_seller_and_purchases(store, purchase, renewed, early)
     with store.work() as work:
@@ -905,29 +934,45 @@ def test_refunds_to_the_same_address_or_card_are_loaded_if_the_seller_limits_ref
 # Purchases
 
 
-def test_an_upsert_keeps_the_purchase_id_and_never_reduces_the_refunded_amount(store: Records) -> None:
-    purchase = a_recent_purchase(refunded=100)
+def test_a_repeated_report_keeps_the_purchase_id_and_changes_only_what_it_reports(store: Records) -> None:
+    purchase = a_recent_purchase(refunded=100, dispute=Dispute.OPEN)
     store_seller_and_purchases(store, purchase)
+    report = PurchaseReport(
+        purchase_id=uuid4(),
+        seller_id=purchase.seller_id,
+        reference=purchase.reference.lower(),
+        fields={"product": "Photo 5"},
+    )
     with store.work() as work:
-        changed = replace(purchase, id=uuid4(), reference=purchase.reference.lower(), refunded=0, product="Photo 5")
-        assert work.purchases.upsert([changed, a_recent_purchase()]) == 1
-        assert work.purchases.get(purchase.id) == replace(changed, id=purchase.id, refunded=100)
-        assert work.purchases.get(changed.id) is None
-        work.purchases.add_refunded(purchase.id, 50)
-        work.purchases.add_refunded(UNKNOWN_ID, 50)
-        assert work.purchases.paid_by([("sandbox", purchase.charge)])[0].refunded == 100
-        work.purchases.add_refunded(purchase.id, 4900)
-        assert work.purchases.paid_by([("sandbox", purchase.charge), ("sandbox", "x")])[0].refunded == 4900
-        assert work.purchases.paid_by([("other", purchase.charge)]) == []
-        assert work.purchases.paid_by([]) == []
+        (result,) = work.purchases.report([report])
+        assert work.purchases.get(purchase.id) == replace(purchase, product="Photo 5")
+        assert result == Reported(replace(purchase, product="Photo 5"), is_new=False)
+
+
+def test_external_refunds_add_up_and_a_failed_refund_counts_no_more(store: Records) -> None:
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(store, purchase)
+    payment = ("sandbox", charge_of(purchase))
+
+    def refund(refund_id: str, minor: int, status: RefundStatus = RefundStatus.PAID) -> ListedRefund:
+        return ListedRefund(refund_id, payment[1], Money(minor, "EUR"), status, purchase.purchased_at)
+
+    with store.work() as work:
+        work.purchases.record_external_refunds("sandbox", [refund("re_1", 2000), refund("re_2", 2900)])
+        work.purchases.record_external_refunds("sandbox", [refund("re_1", 2000)])
+        assert work.purchases.paid_by([payment])[payment][0].refunded == 4900
+        work.purchases.record_external_refunds("sandbox", [refund("re_2", 2900, RefundStatus.FAILED)])
+        assert work.purchases.paid_by([payment, ("sandbox", "x")])[payment][0].refunded == 2000
+        assert work.purchases.paid_by([("other", payment[1])]) == {("other", payment[1]): []}
+        assert work.purchases.paid_by([]) == {}
 
 
 def test_an_upsert_does_not_overwrite_the_dispute_status_from_the_provider(store: Records) -> None:
     purchase = a_recent_purchase(dispute=Dispute.OPEN)
     store_seller_and_purchases(store, purchase)
     with store.work() as work:
-        work.purchases.set_dispute("sandbox", purchase.charge, Dispute.WON)
-        work.purchases.upsert([purchase])
+        work.purchases.set_dispute("sandbox", charge_of(purchase), Dispute.WON)
+        store_purchases(work, [purchase])
         found = work.purchases.get(purchase.id)
     assert found
     assert found.dispute is Dispute.WON

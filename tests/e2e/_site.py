@@ -24,7 +24,7 @@ from producers.web.app import app
 from records import Records
 from records.storefronts import Storefront
 from tests.integration._web_fixtures import serve
-from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, charge_of, store_seller_and_purchases
 from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database
 
 DETAILS = PurchaseDetails(
@@ -89,7 +89,7 @@ class Site:
 
     def count_refunds(self, purchase: Purchase) -> int:
         """Return the number of refunds that the sandbox made for the purchase."""
-        with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+        with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={charge_of(purchase)}") as response:
             return len(json.load(response)["data"])
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from config.settings import Settings
 from tests import fork_server
-from tests.sample_data import a_recent_purchase
+from tests.sample_data import a_recent_purchase, charge_of
 from tests.services import environment, eventually
 
 ROOT = Path(__file__).parent.parent.parent
@@ -155,9 +155,9 @@ def test_the_set_up_commands_create_a_seller_with_purchases(settings: Settings, 
         "product": purchase.product,
         "amount": purchase.amount,
         "currency": purchase.currency,
-        "method": purchase.method,
-        "provider": purchase.provider,
-        "charge": purchase.charge,
+        "method": purchase.payments[0].method,
+        "provider": purchase.payments[0].provider,
+        "charge": charge_of(purchase),
         "purchased_at": purchase.purchased_at.isoformat(),
     }
     (tmp_path / "purchases.jsonl").write_text(json.dumps(row))

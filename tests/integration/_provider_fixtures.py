@@ -22,7 +22,7 @@ from domain.states import State
 from producers.intake import accept
 from records import Records
 from records.audit import audit
-from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, a_submission, charge_of, ids_of, store_seller_and_purchases
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 from worker.refunds.evaluation import evaluate
@@ -173,14 +173,16 @@ def assert_audit_is_clean(records: Records) -> None:
 
 def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """Return all refunds that the sandbox lists for the purchase's charge."""
-    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={charge_of(purchase)}") as response:
         refunds: list[dict[str, Any]] = json.load(response)["data"]
         return refunds
 
 
 def refund_manually(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
     """Refund the purchase directly at the provider, without Moneyback, and return the refund."""
-    result = context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
+    result = context.providers["sandbox"].refund(
+        charge_of(purchase), Money(4900, "EUR"), key=f"by hand {charge_of(purchase)}"
+    )
     assert isinstance(result, Paid), result
     (refund,) = refunds_at_provider(context, purchase)
     return refund

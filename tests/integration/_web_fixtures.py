@@ -28,6 +28,7 @@ from domain.states import INITIAL, MOVES, Event, State
 from producers import intake
 from producers.web.app import app
 from records import Records
+from records.purchase_reports import store_purchases
 from tests.sample_data import a_policy, a_recent_purchase, a_request, a_seller, store_seller_and_purchases
 from tests.services import create_settings, empty_database, fresh_database
 
@@ -159,7 +160,7 @@ def a_case(
     purchase = purchase or a_recent_purchase()
     case = intake.accept_one(records, intake.submission(a_request(purchase), Channel.WEB)).id
     with records.work() as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
         from_state = State.RECEIVED
         for event in shortest_path_to(state):
             reasons = {"reasons": REASONS} if MOVES[from_state, event] is State.WITH_SUPPORT else {}

@@ -21,6 +21,7 @@ from producers.web.app import app
 from producers.web.middleware import HEADERS
 from producers.web.problems import ProblemCode, problem_type
 from records import migrate
+from records.purchase_reports import store_purchases
 from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 from tests.services import create_settings, fresh_database, tamper
@@ -92,7 +93,7 @@ def test_the_location_header_of_an_accepted_request_leads_to_its_case(site: Site
 def test_the_response_does_not_show_whether_the_purchase_exists(site: Site) -> None:
     purchase = a_recent_purchase()
     with site.records.work() as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
     known, unknown = (
         site.web.post(
             REQUESTS_PATH,

@@ -31,7 +31,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import serve
 from tests.integration.test_api import REQUESTS_PATH, problem_document
-from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, charge_of, store_seller_and_purchases
 from tests.services import eventually, with_database
 from worker.context import WorkerContext
 from worker.refunds.execution import execute, prepare
@@ -146,7 +146,7 @@ def refund_without_recording(context: WorkerContext, purchase: Purchase) -> tupl
     cases = create_approved_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock(cases, state=State.APPROVED))
-    answer = context.providers["sandbox"].refund(purchase.charge, call.operation.amount, key=call.operation.key)
+    answer = context.providers["sandbox"].refund(charge_of(purchase), call.operation.amount, key=call.operation.key)
     assert isinstance(answer, Paid)
     return call, answer
 

@@ -37,7 +37,7 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import serve
-from tests.sample_data import store_seller_and_purchases
+from tests.sample_data import charge_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
@@ -92,7 +92,7 @@ def refund_and_dispute_tasks(context: WorkerContext) -> list[ContactSupport]:
 def test_a_disputed_payment_goes_to_support_and_is_not_refunded(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     (case,) = create_approved_cases(context, purchase)
-    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "open"))
     execute(context, [case])
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
@@ -105,8 +105,8 @@ def test_a_disputed_payment_goes_to_support_and_is_not_refunded(web: httpx.Clien
 def test_the_sellers_data_does_not_overwrite_the_providers_dispute(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
-    store_seller_and_purchases(context.records, replace(purchase, dispute=Dispute.NONE))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "open"))
+    store_seller_and_purchases(context.records, replace(purchase, reported_dispute=Dispute.NONE))
     (case,) = create_executed_cases(context, purchase)
     assert reason_codes_of(context.records, case) == ["dispute_open"]
 
@@ -117,7 +117,7 @@ def test_a_dispute_that_opens_after_the_refund_creates_one_task_with_the_evidenc
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     (refund,) = refunds_at_provider(context, purchase)
-    opened = set_dispute(context, purchase.charge, "open")
+    opened = set_dispute(context, charge_of(purchase), "open")
     for _ in range(3):
         report_dispute(web, context, opened)
     (task,) = refund_and_dispute_tasks(context)
@@ -127,7 +127,7 @@ def test_a_dispute_that_opens_after_the_refund_creates_one_task_with_the_evidenc
         name: evidence[name] for name in ("provider", "charge", "dispute", "dispute_is", "refund", "refund_is")
     } == {
         "provider": "sandbox",
-        "charge": purchase.charge,
+        "charge": charge_of(purchase),
         "dispute": opened["id"],
         "dispute_is": "open",
         "refund": refund["id"],
@@ -136,7 +136,7 @@ def test_a_dispute_that_opens_after_the_refund_creates_one_task_with_the_evidenc
     assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", refund["key"])
     assert evidence["first_sent_at"]
     assert state_of(context.records, case) is State.REFUNDED
-    report_dispute(web, context, set_dispute(context, purchase.charge, "lost", opened["id"]))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "lost", opened["id"]))
     assert refund_and_dispute_tasks(context) == []  # support got a task when the dispute opened
     assert stored_dispute(context.records, purchase) is Dispute.LOST
     assert_audit_is_clean(context.records)
@@ -146,7 +146,7 @@ def test_a_dispute_during_a_refund_is_reported(web: httpx.Client, context: Worke
     purchase = a_charged_purchase("hang")
     (case,) = create_executed_cases(context, purchase)
     assert state_of(context.records, case) is State.REFUNDING
-    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "open"))
     (task,) = refund_and_dispute_tasks(context)
     assert task.data.case_id == case
     # The sandbox does not answer the refund call, so the call may still be running.
@@ -158,17 +158,17 @@ def test_the_next_dispute_about_the_same_payment_creates_another_task(
 ) -> None:
     purchase = a_charged_purchase("ok")
     create_executed_cases(context, purchase)
-    first = set_dispute(context, purchase.charge, "open")
+    first = set_dispute(context, charge_of(purchase), "open")
     report_dispute(web, context, first)
-    report_dispute(web, context, set_dispute(context, purchase.charge, "won", first["id"]))
-    second = set_dispute(context, purchase.charge, "open")
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "won", first["id"]))
+    second = set_dispute(context, charge_of(purchase), "open")
     report_dispute(web, context, second)
     assert {task.data.evidence["dispute"] for task in refund_and_dispute_tasks(context)} == {first["id"], second["id"]}
 
 
 def provider_disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """Return the sandbox's disputes about the purchase."""
-    response = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
+    response = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": charge_of(purchase)})
     return list(response.json()["data"])
 
 
@@ -187,7 +187,7 @@ def test_a_case_that_waits_only_for_a_dispute_is_refunded_after_the_dispute_is_w
         ["dispute_open"],
     )
     report_dispute(
-        web, context, won := set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
+        web, context, won := set_dispute(context, charge_of(purchase), "won", provider_dispute(context, purchase)["id"])
     )
     assert state_of(context.records, case) is State.RECEIVED
     evaluate_and_execute(context, [case])
@@ -204,12 +204,12 @@ def test_a_case_with_another_reason_stays_with_support_after_a_won_dispute(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     purchase = a_charged_purchase("ok", method="cash")
-    opened = set_dispute(context, purchase.charge, "open")
+    opened = set_dispute(context, charge_of(purchase), "open")
     store_seller_and_purchases(context.records, purchase)
     report_dispute(web, context, opened)
     (case,) = create_approved_cases(context, purchase)
     assert sorted(reason_codes_of(context.records, case)) == ["dispute_open", "method_not_automatic"]
-    report_dispute(web, context, set_dispute(context, purchase.charge, "won", opened["id"]))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "won", opened["id"]))
     assert state_of(context.records, case) is State.WITH_SUPPORT
 
 
@@ -221,7 +221,7 @@ def test_a_won_dispute_of_a_leased_case_is_processed_after_the_lease_ends(
     with context.records.work() as work:
         assert lease(work, context, [case], states=[State.WITH_SUPPORT])
     report_dispute(
-        web, context, set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
+        web, context, set_dispute(context, charge_of(purchase), "won", provider_dispute(context, purchase)["id"])
     )
     assert (state_of(context.records, case), len(unprocessed_event_ids(context.records))) == (State.WITH_SUPPORT, 1)
     with context.records.work() as work:
@@ -235,7 +235,7 @@ def test_a_lost_dispute_leaves_the_case_with_support(web: httpx.Client, context:
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     report_dispute(
-        web, context, set_dispute(context, purchase.charge, "lost", provider_dispute(context, purchase)["id"])
+        web, context, set_dispute(context, charge_of(purchase), "lost", provider_dispute(context, purchase)["id"])
     )
     assert state_of(context.records, case) is State.WITH_SUPPORT
     assert stored_dispute(context.records, purchase) is Dispute.LOST
@@ -247,7 +247,7 @@ def test_an_opened_event_that_arrives_after_the_won_event_changes_nothing(
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     opened = provider_dispute(context, purchase)
-    report_dispute(web, context, set_dispute(context, purchase.charge, "won", opened["id"]))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "won", opened["id"]))
     report_dispute(web, context, opened)
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
     assert unprocessed_event_ids(context.records) == []
@@ -284,7 +284,7 @@ def test_an_event_that_the_provider_does_not_confirm_yet_stays_unprocessed(
     )
     assert state_of(context.records, case) is State.WITH_SUPPORT
     assert len(unprocessed_event_ids(context.records)) == 1
-    set_dispute(context, purchase.charge, "won", opened["id"])
+    set_dispute(context, charge_of(purchase), "won", opened["id"])
     expire_leases(context.records)
     process_all_events(context)
     assert state_of(context.records, case) is State.RECEIVED
@@ -343,14 +343,14 @@ def test_without_lookups_the_order_of_signed_events_does_not_change_the_result(
 ) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, *statuses)
+    report_states(with_adapter(context, WebhookOnlyProvider()), charge_of(purchase), *statuses)
     assert stored_dispute(context.records, purchase) is result
 
 
 def test_after_a_won_dispute_no_refund_is_sent_while_another_dispute_is_open(context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    report_states(with_adapter(context, WebhookOnlyProvider()), purchase.charge, OPENED, SECOND_OPENED, WON)
+    report_states(with_adapter(context, WebhookOnlyProvider()), charge_of(purchase), OPENED, SECOND_OPENED, WON)
     (case,) = create_executed_cases(context, purchase)
     assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
         State.WITH_SUPPORT,
@@ -374,7 +374,7 @@ def test_an_open_dispute_is_polled_and_a_won_dispute_is_not(context: WorkerConte
     purchase = a_charged_purchase("disputed")
     (case,) = create_executed_cases(context, purchase)
     process_all_events(context)
-    set_dispute(context, purchase.charge, "won", provider_dispute(context, purchase)["id"])
+    set_dispute(context, charge_of(purchase), "won", provider_dispute(context, purchase)["id"])
     assert poll_open_disputes(context, "sandbox") == 1
     process_all_events(context)
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
@@ -387,7 +387,7 @@ def test_open_disputes_are_polled_in_batches(context: WorkerContext, monkeypatch
     store_seller_and_purchases(context.records, *purchases)
     with context.records.work() as work:
         for purchase in purchases:
-            work.purchases.set_dispute(purchase.provider, purchase.charge, Dispute.OPEN)
+            work.purchases.set_dispute("sandbox", charge_of(purchase), Dispute.OPEN)
     assert poll_open_disputes(context, "sandbox") == 5
     assert poll_open_disputes(context, "sandbox") == 5  # a second poll on the same day creates no new event
     with context.records.work() as work:
@@ -398,7 +398,7 @@ def test_a_dispute_event_that_arrives_before_its_purchase_is_processed_later(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     purchase = a_charged_purchase("ok")
-    report_dispute(web, context, set_dispute(context, purchase.charge, "open"))
+    report_dispute(web, context, set_dispute(context, charge_of(purchase), "open"))
     assert len(unprocessed_event_ids(context.records)) == 1
     store_seller_and_purchases(context.records, purchase)
     process_all_events(context)

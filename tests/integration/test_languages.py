@@ -15,6 +15,7 @@ from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from domain.states import State
 from producers.web import templating
+from records.purchase_reports import store_purchases
 from tests.catalogues import collect_sentences
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Site, a_case
@@ -110,7 +111,7 @@ def test_the_page_with_the_private_details_of_a_purchase_is_translated(cyrillic_
         subscription=True,
     )
     with cyrillic_site.records.work() as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
         work.purchase_details.put([("babbage", purchase.reference, details)])
         email_id = work.inquiry_emails.enqueue(
             kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx"

@@ -13,6 +13,7 @@ from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from records.inquiry_emails import InquiryEmail
+from records.purchase_reports import store_purchases
 from tests.integration._web_fixtures import Site
 from tests.sample_data import a_recent_purchase
 
@@ -30,7 +31,7 @@ PRIVATE_DETAILS = PurchaseDetails(
 def store_purchase(site: Site, details: PurchaseDetails = PRIVATE_DETAILS, **changes: object) -> Purchase:
     purchase = a_recent_purchase(**changes)
     with site.records.work() as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
         work.purchase_details.put([(purchase.seller_id, purchase.reference, details)])
     return purchase
 

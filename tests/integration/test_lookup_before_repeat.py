@@ -75,7 +75,8 @@ def test_without_time_for_a_lookup_no_refund_is_sent(context: WorkerContext) -> 
                 _provider_fixtures.create_approved_cases(scripted, a_charged_purchase("ok")), state=State.APPROVED
             ),
         )
-    assert isinstance(send_refund(scripted, call.operation, until=context.monotonic() - 1), NotSent)
+    assert call.expected
+    assert isinstance(send_refund(scripted, call.operation, call.expected, until=context.monotonic() - 1), NotSent)
     assert (provider.keys, provider.lookups) == ([], 0)
 
 

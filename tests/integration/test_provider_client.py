@@ -44,7 +44,7 @@ def test_no_call_starts_after_the_deadline_of_its_task(late_context: WorkerConte
     )
     results = [
         provider_client.look_up(late_context, operation, until=99.0),
-        provider_client.find_external_refund(late_context, "sandbox", "ok_1", until=99.0),
+        provider_client.list_refunds_of(late_context, "sandbox", "ok_1", until=99.0),
         provider_client.dispute(late_context, "sandbox", "ok_1", until=99.0),
     ]
     assert results == [Unknown(provider_client.NO_TIME)] * 3

@@ -29,7 +29,7 @@ from tests.integration._provider_fixtures import (
     refund_manually,
     with_long_timeouts,
 )
-from tests.sample_data import store_seller_and_purchases
+from tests.sample_data import charge_of, store_seller_and_purchases
 from tests.services import environment
 from worker.context import create_context
 from worker.providers import capabilities, connect_providers, create_webhook_parsers
@@ -282,7 +282,7 @@ def test_reconciliation_with_discrepancies_has_exit_code_1_and_a_table(sandbox_s
     close_context(context)
     run = moneyback(sandbox_settings, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
     assert run.returncode == 1
-    assert purchase.charge in run.stdout.replace("\n", "")
+    assert charge_of(purchase) in run.stdout.replace("\n", "")
     assert run.stdout.count("unexpected_refund") == 2
     second_run = moneyback(sandbox_settings, "reconcile", "--since", "2026-01-01T00:00:00+02:00", "--json")
     assert second_run.returncode == 1

@@ -52,7 +52,7 @@ from tests.integration._provider_fixtures import (
     unprocessed_event_ids,
     with_long_timeouts,
 )
-from tests.sample_data import store_seller_and_purchases
+from tests.sample_data import charge_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.providers.capability_defaults import CapabilityDefaults
@@ -68,7 +68,7 @@ class Provider(CapabilityDefaults):
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
     def __init__(self, *, page_size: int = 3) -> None:
-        self.refunds: list[ListedRefund] = []
+        self.listed: list[ListedRefund] = []
         self.next_errors: list[Unknown | Exception] = []
         """Each error replaces the page of one call: list_refunds() returns the error, or raises it if it is an exception."""
         self.pages = 0
@@ -82,12 +82,15 @@ class Provider(CapabilityDefaults):
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         if own_refund := self.find(key):
             return self._result(own_refund)
-        external_refunds = [refund for refund in self.refunds if refund.charge == charge]
+        external_refunds = [refund for refund in self.listed if refund.charge == charge]
         return (
             ExternalRefund(external_refunds[0].refund_id, external_refunds[0].amount)
             if external_refunds
             else NotFound()
         )
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        return [refund for refund in self.listed if refund.charge == charge]
 
     def dispute(self, charge: str) -> DisputeStatus:
         assert charge
@@ -100,7 +103,7 @@ class Provider(CapabilityDefaults):
             if isinstance(error, Exception):
                 raise error
             return error
-        refunds = [refund for refund in self.refunds if refund.created_at >= since]
+        refunds = [refund for refund in self.listed if refund.created_at >= since]
         start = int(after or 0)
         end = start + self._page_size
         return RefundPage(refunds[start:end], str(end) if end < len(refunds) else None)
@@ -111,14 +114,14 @@ class Provider(CapabilityDefaults):
         pending = charge.startswith("pending")
         at = datetime.now(UTC) - timedelta(days=1)
         added = ListedRefund(f"re_{uuid4().hex}", charge, amount, RefundStatus.PENDING if pending else status, at, key)
-        self.refunds.append(added)
+        self.listed.append(added)
         return added
 
     def change_refund(self, charge: str, **fields: Any) -> None:
-        self.refunds = [replace(refund, **fields) if refund.charge == charge else refund for refund in self.refunds]
+        self.listed = [replace(refund, **fields) if refund.charge == charge else refund for refund in self.listed]
 
     def find(self, key: str | None) -> ListedRefund | None:
-        return next((refund for refund in self.refunds if refund.key == key), None)
+        return next((refund for refund in self.listed if refund.key == key), None)
 
     def _result(self, refund: ListedRefund) -> Paid | Pending | Failed:
         if refund.status is RefundStatus.FAILED:
@@ -185,11 +188,11 @@ def test_a_refund_that_the_provider_does_not_list_is_reported_as_missing(
 ) -> None:
     missing, present = a_charged_purchase("ok"), a_charged_purchase("ok")
     (case, _) = create_old_refunds(context, missing, present)
-    provider.refunds = [refund for refund in provider.refunds if refund.charge == present.charge]
+    provider.listed = [refund for refund in provider.listed if refund.charge == charge_of(present)]
     result = run_reconciliation(context)
     assert result.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
     ((kind, evidence),) = payment_tasks(context.records)
-    assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", missing.charge, 4900)
+    assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", charge_of(missing), 4900)
     assert result.reports[0].case_id == case
 
 
@@ -206,7 +209,7 @@ def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provi
                 attempt=copy + 2,
                 copy=f"/{copy}",
             )
-    provider.refunds = []
+    provider.listed = []
     result = run_reconciliation(context)
     assert result.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
     assert len(result.reports) == MAX_REPORTS
@@ -216,7 +219,7 @@ def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provi
 def test_a_refund_sent_just_now_is_not_reported_as_missing(context: WorkerContext, provider: Provider) -> None:
     """A provider may list a refund some hours late."""
     create_executed_cases(context, a_charged_purchase("ok"))
-    provider.refunds = []
+    provider.listed = []
     assert run_reconciliation(context).discrepancies == Counter()
 
 
@@ -224,7 +227,7 @@ def test_a_refund_sent_before_the_list_starts_is_not_reported_as_missing(
     context: WorkerContext, provider: Provider
 ) -> None:
     create_old_refunds(context, a_charged_purchase("ok"))
-    provider.refunds = []
+    provider.listed = []
     assert reconcile(context, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
 
 
@@ -234,7 +237,7 @@ def test_an_external_refund_of_a_known_purchase_is_unexpected_unless_it_failed(
 ) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    added = provider.add_refund(purchase.charge, Money(100, "EUR"), None, status)
+    added = provider.add_refund(charge_of(purchase), Money(100, "EUR"), None, status)
     result = run_reconciliation(context)
     if status is RefundStatus.FAILED:  # a failed refund moves no money
         assert (result.discrepancies, payment_tasks(context.records)) == (Counter(), [])
@@ -259,22 +262,22 @@ def test_a_refund_that_a_restored_database_lacks_is_not_paid_again(context: Work
     """The backup does not contain the first case, so the customer's second request is a new case with a new key."""
     fully_refunded, partly_refunded = a_charged_purchase("ok"), a_charged_purchase("ok")
     store_seller_and_purchases(context.records, fully_refunded, partly_refunded)
-    first_refund = provider.add_refund(fully_refunded.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
-    provider.add_refund(partly_refunded.charge, Money(100, "EUR"), "by hand")
+    first_refund = provider.add_refund(charge_of(fully_refunded), Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
+    provider.add_refund(charge_of(partly_refunded), Money(100, "EUR"), "by hand")
     assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
     assert [refunded_amount(context.records, purchase) for purchase in (fully_refunded, partly_refunded)] == [4900, 100]
     for purchase in (fully_refunded, partly_refunded):
         (case,) = create_executed_cases(context, purchase)
         assert reason_codes_of(context.records, case) == ["already_refunded"]
-    assert [refund for refund in provider.refunds if refund.charge == fully_refunded.charge] == [first_refund]
+    assert [refund for refund in provider.listed if refund.charge == charge_of(fully_refunded)] == [first_refund]
 
 
 def test_a_second_refund_with_the_same_key_is_unexpected(context: WorkerContext, provider: Provider) -> None:
     """The provider lost the idempotency key and paid again."""
     purchase = a_charged_purchase("ok")
     create_old_refunds(context, purchase)
-    (first,) = provider.refunds
-    second = provider.add_refund(purchase.charge, first.amount, first.key)
+    (first,) = provider.listed
+    second = provider.add_refund(charge_of(purchase), first.amount, first.key)
     for _ in range(2):
         assert run_reconciliation(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = payment_tasks(context.records)
@@ -306,7 +309,7 @@ def test_a_different_amount_or_currency_is_reported(
 ) -> None:
     purchase = a_charged_purchase("ok")
     create_old_refunds(context, purchase)
-    provider.change_refund(purchase.charge, amount=amount)
+    provider.change_refund(charge_of(purchase), amount=amount)
     assert run_reconciliation(context).discrepancies == {task_kind: 1}
     ((kind, evidence),) = payment_tasks(context.records)
     assert (kind, evidence["amount"], evidence["currency"]) == (task_kind, amount.minor, amount.currency)
@@ -317,7 +320,7 @@ def test_a_returned_refund_is_reported_and_its_case_goes_to_support(context: Wor
     """The bank returned the money, but no webhook reported this. Only the provider's list shows it."""
     purchase = a_charged_purchase("ok")
     (case,) = create_old_refunds(context, purchase)
-    provider.change_refund(purchase.charge, status=RefundStatus.FAILED)
+    provider.change_refund(charge_of(purchase), status=RefundStatus.FAILED)
     result = run_reconciliation(context)
     assert (result.discrepancies, result.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     process_all_events(context)
@@ -335,7 +338,7 @@ def test_a_declined_refund_that_the_provider_lists_is_reported(context: WorkerCo
     create_old_refunds(context, purchase)
     with context.records.work() as work:
         key = work.run("select key from refund_operations").scalar_one()
-    provider.add_refund(purchase.charge, Money(4900, "EUR"), key)
+    provider.add_refund(charge_of(purchase), Money(4900, "EUR"), key)
     assert run_reconciliation(context).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
 
 
@@ -346,7 +349,7 @@ def test_a_newer_status_at_the_provider_is_looked_up_and_not_reported(
     purchase = a_charged_purchase("pending")
     (case,) = create_old_refunds(context, purchase)
     assert state_of(context.records, case) is State.REFUND_PENDING
-    provider.change_refund(purchase.charge, status=RefundStatus.PAID)
+    provider.change_refund(charge_of(purchase), status=RefundStatus.PAID)
     result = run_reconciliation(context)
     assert (result.discrepancies, result.lookups_requested) == (Counter(), 1)
     process_all_events(context)
@@ -359,8 +362,8 @@ def test_a_newer_status_at_the_provider_is_looked_up_and_not_reported(
 def test_a_second_run_creates_no_second_support_task(context: WorkerContext, provider: Provider) -> None:
     missing, different = a_charged_purchase("ok"), a_charged_purchase("ok")
     create_old_refunds(context, missing, different)
-    provider.refunds = [refund for refund in provider.refunds if refund.charge == different.charge]
-    provider.change_refund(different.charge, amount=Money(5, "EUR"))
+    provider.listed = [refund for refund in provider.listed if refund.charge == charge_of(different)]
+    provider.change_refund(charge_of(different), amount=Money(5, "EUR"))
     provider.add_refund("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     first, second = run_reconciliation(context), run_reconciliation(context)
     assert first.discrepancies == second.discrepancies
@@ -379,7 +382,7 @@ def test_no_refund_is_reported_as_missing_if_the_list_is_incomplete(
 ) -> None:
     missing = a_charged_purchase("ok")
     create_old_refunds(context, missing, *(a_charged_purchase("ok") for _ in range(7)))
-    provider.refunds = [refund for refund in provider.refunds if refund.charge != missing.charge]
+    provider.listed = [refund for refund in provider.listed if refund.charge != charge_of(missing)]
 
     def on_progress(result: ReconciliationResult) -> None:
         if result.listed == 3 * pages_before:
@@ -538,8 +541,8 @@ def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_pat
         assert {
             evidence["charge"] for kind, evidence in payment_tasks(context.records) if kind == "unexpected_refund"
         } == {
-            manually_refunded.charge,
-            purchases["elsewhere"].charge,
+            charge_of(manually_refunded),
+            charge_of(purchases["elsewhere"]),
         }
         process_all_events(context)
         assert state_of(context.records, cases["latefail"]) is State.WITH_SUPPORT

@@ -15,6 +15,7 @@ from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest
 from producers.web.app import app
 from producers.web.pages.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
+from records.purchase_reports import store_purchases
 from tests.integration._web_fixtures import Site, serve
 from tests.sample_data import a_recent_purchase
 
@@ -60,7 +61,7 @@ def test_the_page_after_a_request_contains_no_case_id_and_no_nonce(site: Site) -
 def test_the_response_does_not_reveal_if_the_purchase_exists(site: Site) -> None:
     own_purchase, other_purchase = a_recent_purchase(), a_recent_purchase(email="somebody@else.example")
     with site.records.work() as work:
-        work.purchases.upsert([own_purchase, other_purchase])
+        store_purchases(work, [own_purchase, other_purchase])
     responses = []
     for reference in (own_purchase.reference, other_purchase.reference, "MB-unknown"):
         response = site.web.post("/refund", data=form_data(reference=reference))

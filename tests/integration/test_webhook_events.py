@@ -64,7 +64,7 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import serve
-from tests.sample_data import a_submission, ids_of, store_seller_and_purchases
+from tests.sample_data import a_submission, charge_of, ids_of, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle
@@ -286,7 +286,7 @@ def test_an_external_refund_is_recorded_and_reported_once(web: httpx.Client, con
         send_event(web, event)
         process_all_events(context)
     (evidence,) = task_evidence(context.records, "unexpected_refund")
-    assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (purchase.charge, refund["id"], 4900)
+    assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (charge_of(purchase), refund["id"], 4900)
     assert refunded_amount(context.records, purchase) == 4900
     assert unprocessed_event_ids(context.records) == []
 
@@ -298,11 +298,11 @@ def test_support_is_told_of_an_external_refund_after_our_refund(web: httpx.Clien
     send_event(web, an_event("refund.created", own_refund))
     process_all_events(context)
     assert task_evidence(context.records, "unexpected_refund") == []
-    external_refund = a_refund(purchase.charge)
+    external_refund = a_refund(charge_of(purchase))
     send_event(web, an_event("refund.created", external_refund))
     process_all_events(context)
     (evidence,) = task_evidence(context.records, "unexpected_refund")
-    assert (evidence["charge"], evidence["refund"]) == (purchase.charge, external_refund["id"])
+    assert (evidence["charge"], evidence["refund"]) == (charge_of(purchase), external_refund["id"])
     assert unprocessed_event_ids(context.records) == []
 
 
@@ -310,7 +310,7 @@ def test_an_external_refund_is_recorded_for_every_purchase_of_its_payment(
     web: httpx.Client, context: WorkerContext
 ) -> None:
     first_purchase = a_charged_purchase("ok")
-    second_purchase = a_charged_purchase("ok", charge=first_purchase.charge)
+    second_purchase = a_charged_purchase("ok", charge=charge_of(first_purchase))
     store_seller_and_purchases(context.records, first_purchase, second_purchase)
     send_event(web, an_event("refund.created", refund_manually(context, first_purchase)))
     process_all_events(context)
@@ -444,7 +444,7 @@ def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, cont
     (case,) = create_approved_cases(context, purchase)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
-    context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=call.operation.key)
+    context.providers["sandbox"].refund(charge_of(purchase), Money(4900, "EUR"), key=call.operation.key)
     (refund,) = refunds_at_provider(context, purchase)
     send_event(web, event := an_event("refund.created", refund))
     process_all_events(context)
@@ -563,7 +563,7 @@ def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Clien
     declining = with_adapter(context, DecliningAdapter(context.providers["sandbox"]))
     (case,) = create_executed_cases(declining, purchase)
     assert (state_of(context.records, case), refunded_amount(context.records, purchase)) == (State.WITH_SUPPORT, 0)
-    send_event(web, an_event("refund.created", a_refund(purchase.charge, id="by hand")))
+    send_event(web, an_event("refund.created", a_refund(charge_of(purchase), id="by hand")))
     process_all_events(declining)
     assert unprocessed_event_ids(context.records) == []
     assert refunded_amount(context.records, purchase) == 4900
@@ -592,11 +592,11 @@ def test_support_is_told_of_an_external_refund_while_our_refund_is_sent(
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
     expire_leases(context.records)
     external_first = with_adapter(context, ExternalRefundFirst(context.providers["sandbox"]))
-    send_event(web, an_event("refund.created", a_refund(purchase.charge, id="by hand")))
+    send_event(web, an_event("refund.created", a_refund(charge_of(purchase), id="by hand")))
     process_all_events(external_first)
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUNDING, [])
     context.providers["sandbox"].refund(
-        purchase.charge, Money(4900, "EUR"), key=call.operation.key
+        charge_of(purchase), Money(4900, "EUR"), key=call.operation.key
     )  # the provider receives the delayed call
     expire_leases(context.records)
     resolve(external_first, [case])
@@ -619,8 +619,8 @@ def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
     purchase = a_charged_purchase("ok")
     (case,) = create_executed_cases(context, purchase)
     with context.records.work() as work:
-        own_refund = work.refund_operations.for_cases([case])[case].refund_id
-    send_event(web, event := an_event("refund.updated", a_refund(purchase.charge, "failed", id=own_refund)))
+        own_refund = work.refund_operations.for_cases([case])[case][-1].refund_id
+    send_event(web, event := an_event("refund.updated", a_refund(charge_of(purchase), "failed", id=own_refund)))
     expire_leases(context.records)
     process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
     assert progress_of(context.records, event.id) == (True, 1)
@@ -648,7 +648,7 @@ def test_an_event_without_a_refund_id_is_not_resolved_by_an_external_refund(cont
     expire_leases(context.records)
     with context.records.work() as work:
         work.webhook_events.keep(
-            "sandbox", [WebhookEvent("any", Subject.REFUND, purchase.charge, reuses_event_id=True)], b""
+            "sandbox", [WebhookEvent("any", Subject.REFUND, charge_of(purchase), reuses_event_id=True)], b""
         )
     late_own_refund = LateOwnRefund(context.providers["sandbox"])
     process_all_events(with_adapter(context, late_own_refund))
@@ -724,13 +724,13 @@ def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
                 post_webhook(web, charge.encode())
                 return ExternalRefund(refund["id"], Money(4900, "EUR"))
 
-        post_webhook(web, purchase.charge.encode())
+        post_webhook(web, charge_of(purchase).encode())
         process_all_events(with_adapter(context, RepeatingAdapter(context.providers["sandbox"])))
-        assert progress_of(context.records, purchase.charge) == (True, 0)
+        assert progress_of(context.records, charge_of(purchase)) == (True, 0)
         process_all_events(context)
-        assert progress_of(context.records, purchase.charge) == (False, 1)
-        post_webhook(web, purchase.charge.encode())
-        assert progress_of(context.records, purchase.charge) == (True, 0)
+        assert progress_of(context.records, charge_of(purchase)) == (False, 1)
+        post_webhook(web, charge_of(purchase).encode())
+        assert progress_of(context.records, charge_of(purchase)) == (True, 0)
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
@@ -748,7 +748,7 @@ def test_an_unresolved_event_becomes_a_support_task_after_many_attempts(
 ) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    send_event(web, event := an_event("refund.created", refund := a_refund(purchase.charge)))
+    send_event(web, event := an_event("refund.created", refund := a_refund(charge_of(purchase))))
     make_next_attempt_the_last(context.records)
     with capture_logs() as logs:
         process_all_events(context)
@@ -757,7 +757,7 @@ def test_an_unresolved_event_becomes_a_support_task_after_many_attempts(
     process_all_events(context)
     assert progress_of(context.records, event.id) == (False, MAX_ATTEMPTS)
     (evidence,) = task_evidence(context.records, "webhook_event_unresolved")
-    assert (evidence["charge"], evidence["refund"], evidence["reported"]) == (purchase.charge, refund["id"], "paid")
+    assert (evidence["charge"], evidence["refund"], evidence["reported"]) == (charge_of(purchase), refund["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
     assert [event.outcome for event in stored_events(context.records)] == ["not_visible"]
 
@@ -785,7 +785,7 @@ def test_two_events_about_an_unconfirmed_late_failure_create_one_task(
 def test_an_unconfirmed_dispute_becomes_a_task(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     create_executed_cases(context, purchase)
-    send_event(web, an_event("dispute.opened", refund := a_refund(purchase.charge, "open")))
+    send_event(web, an_event("dispute.opened", refund := a_refund(charge_of(purchase), "open")))
     make_next_attempt_the_last(context.records)
     process_all_events(context)
     (evidence,) = task_evidence(context.records, "webhook_event_unresolved")
@@ -797,7 +797,7 @@ def test_an_event_whose_last_attempt_crashed_the_worker_becomes_a_task(
 ) -> None:
     purchase = a_charged_purchase("ok")
     store_seller_and_purchases(context.records, purchase)
-    send_event(web, event := an_event("refund.created", a_refund(purchase.charge)))
+    send_event(web, event := an_event("refund.created", a_refund(charge_of(purchase))))
     make_next_attempt_the_last(context.records)
     with context.records.work() as work:
         (crashing,) = (row.id for row in work.run("select id from webhook_events"))
@@ -834,9 +834,9 @@ def test_an_event_that_crashes_three_workers_does_not_stop_other_events(
 ) -> None:
     crashing, other = a_charged_purchase("ok"), a_charged_purchase("ok")
     store_seller_and_purchases(context.records, crashing, other)
-    crashing_context = with_adapter(context, CrashingAdapter(context.provider("sandbox"), crashing.charge))
-    send_event(web, crashing_event := an_event("refund.created", a_refund(crashing.charge)))
-    send_event(web, other_event := an_event("refund.created", a_refund(other.charge)))
+    crashing_context = with_adapter(context, CrashingAdapter(context.provider("sandbox"), charge_of(crashing)))
+    send_event(web, crashing_event := an_event("refund.created", a_refund(charge_of(crashing))))
+    send_event(web, other_event := an_event("refund.created", a_refund(charge_of(other))))
     for _ in range(3):
         with pytest.raises(WorkerCrash):
             process_all_events(crashing_context)
@@ -894,7 +894,7 @@ def test_the_known_failure_of_an_earlier_refund_creates_no_task(web: httpx.Clien
             f" select {values}, 'failed', 're_earlier' from refund_operations where case_id = :case",
             case=case,
         )
-    send_event(web, an_event("refund.updated", a_refund(purchase.charge, "failed", id="re_earlier")))
+    send_event(web, an_event("refund.updated", a_refund(charge_of(purchase), "failed", id="re_earlier")))
     make_next_attempt_the_last(context.records)
     process_all_events(context)
     assert (unprocessed_event_ids(context.records), task_evidence(context.records, "webhook_event_unresolved")) == (

@@ -24,7 +24,7 @@ from producers.intake import accept
 from records import Records
 from records.audit import audit
 from records.dead_letters import DeadLetter
-from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, a_submission, charge_of, ids_of, store_seller_and_purchases
 from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database
 from worker.celery_fixes.config import celery_options
 
@@ -145,7 +145,7 @@ def count_refunds(settings: Settings, records: Records, case: UUID) -> int:
         assert view.purchase
         purchase = work.purchases.get(view.purchase)
     assert purchase
-    with urllib.request.urlopen(f"{settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+    with urllib.request.urlopen(f"{settings.sandbox_url}/v1/refunds?charge={charge_of(purchase)}") as response:
         return len(json.load(response)["data"])
 
 
@@ -317,7 +317,7 @@ def test_a_stopping_worker_records_the_result_of_a_hanging_call(
     worker.process.terminate()
     worker.process.wait(30)
     with records.work() as work:
-        (operation,) = work.refund_operations.for_cases(cases[:1]).values()
+        ((operation,),) = work.refund_operations.for_cases(cases[:1]).values()
     assert operation.status == "unknown"
     assert count_refunds(sandbox_settings, records, cases[0]) == 1
 

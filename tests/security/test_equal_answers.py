@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.states import State
 from producers.web.app import app
+from records.purchase_reports import store_purchases
 from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 
@@ -82,7 +83,7 @@ def inputs(site: Site) -> dict[str, Input]:
     )
     of_other_seller = a_recent_purchase(email="eeee@example.com", seller_id="babbage")
     with site.records.work() as work:
-        work.purchases.upsert([known, of_other_customer, of_other_seller])
+        store_purchases(work, [known, of_other_customer, of_other_seller])
     a_case(site.records, State.REFUNDED, purchase=refunded)
     a_case(site.records, State.AWAITING_CONFIRMATION, purchase=live)
     return {

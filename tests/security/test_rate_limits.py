@@ -17,6 +17,7 @@ from domain.requests import Channel
 from producers.web.app import app
 from producers.web.rate_limits import KEY_PREFIX, STORE_RETRY_DELAY, RateLimit, RateLimitedError, RateLimits
 from records import Records
+from records.purchase_reports import store_purchases
 from tests.integration._web_fixtures import serve
 from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
@@ -137,7 +138,7 @@ def test_a_rate_limit_does_not_reveal_which_purchases_exist(settings: Settings, 
     store_seller_and_purchases(records)
     purchase = a_recent_purchase(email="ada@example.com")
     with records.work() as work:
-        work.purchases.upsert([purchase])
+        store_purchases(work, [purchase])
     with limited_web(settings, rate_limit_email_per_hour=1) as web:
         refusals = []
         for email, reference in ((purchase.email, purchase.reference), ("nobody@example.com", "MB-none")):

@@ -67,7 +67,7 @@ SHORT_KEY_TTL = replace(PROVIDER, idempotency_key_ttl=4 * HOUR)
 NOT_CONNECTED = None
 
 REFUNDING, REFUND_PENDING, REFUNDED = State.REFUNDING, State.REFUND_PENDING, State.REFUNDED
-WITH_SUPPORT, APPROVED = State.WITH_SUPPORT, State.APPROVED
+WITH_SUPPORT, APPROVED, SUPPORT_DECLINED = State.WITH_SUPPORT, State.APPROVED, State.DECLINED
 S, E = OperationStatus, Event
 
 
@@ -300,7 +300,46 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
     ("recorded as paid, and found paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), PROVIDER, waits(20)),
     ("recorded as paid, but found pending", REFUNDED, {"status": S.PAID}, LookedUp(PENDING), PROVIDER, waits(20)),
     ("recorded as paid, but not found", REFUNDED, {"status": S.PAID}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
-    ("with support, and found pending", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), PROVIDER, waits(20)),
+    (
+        "with support, and found pending",
+        WITH_SUPPORT,
+        {"status": S.UNKNOWN},
+        LookedUp(PENDING),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
+    ),
+    (
+        "with support after a decline, and found paid under our key",
+        WITH_SUPPORT,
+        {"status": S.DECLINED},
+        LookedUp(PAID),
+        PROVIDER,
+        Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
+    ),
+    (
+        "approved again after a failure, and found paid under the earlier key",
+        APPROVED,
+        {"status": S.DECLINED},
+        LookedUp(PAID),
+        PROVIDER,
+        Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
+    ),
+    (
+        "declined by support, and found paid under our key",
+        SUPPORT_DECLINED,
+        {"status": S.DECLINED},
+        LookedUp(PAID),
+        PROVIDER,
+        Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
+    ),
+    (
+        "declined by support, and found pending under our key",
+        SUPPORT_DECLINED,
+        {"status": S.FAILED},
+        LookedUp(PENDING),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
+    ),
     (
         "with support and recorded as failed, and found failed",
         WITH_SUPPORT,
@@ -329,9 +368,17 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         waits(20),
     ),
     (
-        "not sent again if the provider keeps keys for only four hours",
+        "sent again while a short key is valid",
         REFUNDING,
-        JUST_SENT,
+        {"first": 3 * HOUR},
+        LookedUp(NOT_FOUND),
+        SHORT_KEY_TTL,
+        REPEATS,
+    ),
+    (
+        "not sent again in the last sixth of a short key's lifetime",
+        REFUNDING,
+        {"first": 3.4 * HOUR},
         LookedUp(NOT_FOUND),
         SHORT_KEY_TTL,
         waits(20),

@@ -40,9 +40,14 @@ def test_a_state_belongs_to_the_workers_or_waits_or_is_final() -> None:
     assert not (WORKER_STATES | WAITING_STATES) & FINAL_STATES
 
 
-def test_only_a_late_failure_of_a_refund_moves_a_case_out_of_a_final_state() -> None:
+def test_only_late_news_of_the_provider_or_the_seller_moves_a_case_out_of_a_final_state() -> None:
     moves_out = {key for key, target in MOVES.items() if key[0] in FINAL_STATES and target is not key[0]}
-    assert moves_out == {(State.REFUNDED, Event.PROVIDER_FAILED_LATE)}
+    late_news = {Event.PROVIDER_PAID, Event.PROVIDER_ACCEPTED, Event.PAYMENT_REFUNDED, Event.PROVIDER_PAID_DIFFERENTLY}
+    assert moves_out == {
+        (State.REFUNDED, Event.PROVIDER_FAILED_LATE),
+        (State.UNMATCHED, Event.PURCHASE_REPORTED),
+        *((State.DECLINED, event) for event in late_news),
+    }
 
 
 def test_a_refund_starts_only_from_approved() -> None:
@@ -50,12 +55,13 @@ def test_a_refund_starts_only_from_approved() -> None:
     assert sources - {State.REFUNDING} == {State.APPROVED}
 
 
-def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made() -> None:
+def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made_or_more_payments_remain() -> None:
     paying = {State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING, State.REFUNDED}
     moves_back = {
         key for key, target in MOVES.items() if key[0] in paying and target not in {*paying, State.WITH_SUPPORT}
     }
     assert moves_back == {
+        *((state, Event.PAYMENT_REFUNDED) for state in paying - {State.REFUNDED}),
         (State.REFUNDING, Event.REFUND_DEFERRED),
         (State.REFUNDING, Event.CONFIRMED_NOT_REFUNDED),
         (State.REFUND_PENDING, Event.REFUND_DEFERRED),

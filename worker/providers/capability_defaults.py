@@ -1,9 +1,18 @@
 """Answers for the methods of a provider that has no such call. An adapter inherits them and replaces what the provider has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from domain.providers import AccessRight, Declined, DisputePage, ListedPurchase, PaymentStatus, PurchasePage, Unknown
+from domain.providers import (
+    AccessRight,
+    Declined,
+    DisputePage,
+    ListedPurchase,
+    ListedRefund,
+    PaymentStatus,
+    PurchasePage,
+    Unknown,
+)
 
 
 class CapabilityDefaults:
@@ -12,6 +21,10 @@ class CapabilityDefaults:
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
         """Return Unknown, because the provider shows no payments."""
         return Unknown(f"The provider cannot show the payment {charge}.")
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return Unknown, because the provider shows no refunds."""
+        return Unknown(f"The provider cannot show the refunds of the payment {charge}.")
 
     def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:  # noqa: ARG002
         """Return Unknown, because the provider lists no disputes."""

@@ -3,13 +3,7 @@
 from collections.abc import Sequence
 
 from domain.providers import DisputeStatus
-from domain.purchases import Dispute
-
-_PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY, Dispute.WON)
-"""An open dispute takes precedence over a lost dispute, a lost dispute over an inquiry, and an inquiry over a won dispute.
-
-After a lost dispute, the seller has lost the money, even if another dispute was won.
-"""
+from domain.purchases import DISPUTE_PRECEDENCE, Dispute
 
 
 def select_latest_reports(reports: Sequence[DisputeStatus]) -> list[DisputeStatus]:
@@ -24,7 +18,7 @@ def select_latest_reports(reports: Sequence[DisputeStatus]) -> list[DisputeStatu
 
 def select_deciding_dispute(disputes: Sequence[DisputeStatus]) -> DisputeStatus:
     """Return the dispute that decides the status of the charge. ``disputes`` has the newest dispute first."""
-    for status in _PRECEDENCE:
+    for status in DISPUTE_PRECEDENCE:
         for dispute in disputes:
             if dispute.dispute is status:
                 return dispute

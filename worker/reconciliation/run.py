@@ -13,15 +13,16 @@ from itertools import islice
 import structlog
 
 from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
-from domain.purchases import Purchase
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
+from worker.reconciliation.disputes import compare_disputes
 from worker.reconciliation.pages import list_refund_pages
 from worker.refunds.disputes import can_look_up_disputes, poll_open_disputes
+from worker.refunds.external_refunds import record_external_refunds
 
 log = structlog.get_logger()
 
@@ -57,6 +58,8 @@ class ReconciliationResult:
     unknown_payments: int = 0
     """The number of refunds whose payment is not in our records. Other systems may use the same provider account."""
     lookups_requested: int = 0
+    skipped: int = 0
+    """The number of rows that could not be read and do not carry our key."""
     discrepancies: Counter[SupportTaskKind] = field(default_factory=Counter)
     reports: list[NewSupportTask] = field(default_factory=list)
     """The first discrepancies, at most ``MAX_REPORTS``. Every discrepancy becomes a support task."""
@@ -89,6 +92,7 @@ def reconcile_all(context: WorkerContext, period: timedelta) -> int:
                 "reconciled",
                 provider=name,
                 listed=result.listed,
+                skipped=result.skipped,
                 discrepancies=result.discrepancies.total(),
                 incomplete=result.incomplete,
             )
@@ -97,6 +101,8 @@ def reconcile_all(context: WorkerContext, period: timedelta) -> int:
                 _report_incomplete_list(context, result)
         if can_look_up_disputes(context, name):
             log.info("disputes_polled", provider=name, open=poll_open_disputes(context, name))
+        if adapter.capabilities.lists_disputes:
+            compare_disputes(context, name, since)
     return discrepancies
 
 
@@ -158,6 +164,7 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
     """Compare each listed refund with our operation that has the same refund id or the same idempotency key."""
     refunds = page.refunds
     result.listed += len(refunds)
+    result.skipped += page.skipped
     operations = work.reconciliation.listed(
         result.provider,
         keys=[refund.key for refund in refunds if refund.key],
@@ -211,26 +218,22 @@ def _report_differences(provider: str, refund: ListedRefund, operation: RefundOp
 def _report_external_refunds(
     work: UnitOfWork, result: ReconciliationResult, refunds: list[ListedRefund]
 ) -> Iterator[NewSupportTask]:
-    """Report refunds that have no operation, but belong to a known purchase or have a key of Moneyback.
+    """Record and report refunds that have no operation, but belong to a known purchase or have a key of Moneyback.
 
-    A refund with our key lacks its operation if the database was restored from an older backup. A purchase with a reported
-    refund counts as refunded from now on, so that only support can refund the purchase again.
+    A refund with our key lacks its operation if the database was restored from an older backup. A payment with such a refund
+    counts as refunded from now on, so that only support can refund the purchase again.
     """
-    live_refunds = [refund for refund in refunds if refund.status is not RefundStatus.FAILED]
-    purchases_by_charge: dict[str, list[Purchase]] = {refund.charge: [] for refund in live_refunds}
-    for purchase in work.purchases.paid_by([(result.provider, charge) for charge in purchases_by_charge]):
-        purchases_by_charge[purchase.charge].append(purchase)
-    for refund in live_refunds:
-        purchases = purchases_by_charge[refund.charge]
-        for purchase in purchases:
-            work.purchases.add_refunded(purchase.id, refund.amount.minor)
-        if purchases or (refund.key or "").startswith(KEY_PREFIX):
-            seller_id = purchases[0].seller_id if purchases else None
-            yield _create_report(
-                SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller_id
-            )
-        else:
-            result.unknown_payments += 1
+    by_charge: dict[str, list[ListedRefund]] = {}
+    for refund in refunds:
+        by_charge.setdefault(refund.charge, []).append(refund)
+    purchases = work.purchases.paid_by([(result.provider, charge) for charge in by_charge])
+    for charge, of_payment in by_charge.items():
+        known = purchases[result.provider, charge]
+        reported = (
+            of_payment if known else [refund for refund in of_payment if (refund.key or "").startswith(KEY_PREFIX)]
+        )
+        result.unknown_payments += 0 if known else len(of_payment) - len(reported)
+        yield from record_external_refunds(work, result.provider, known, reported)
 
 
 def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:

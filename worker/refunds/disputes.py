@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, RefundResult
-from domain.purchases import Dispute, Purchase
+from domain.purchases import Dispute
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import RefundOperation
 from domain.states import Event
@@ -17,26 +17,37 @@ from worker.providers.disputes import select_deciding_dispute, select_latest_rep
 
 BATCH_SIZE = 500  # the maximum number of payments in one transaction
 
+WAITS_FOR_DISPUTE = (ReasonCode.DISPUTE_OPEN, ReasonCode.INQUIRY_OPEN)
+"""The reasons that no longer hold when the seller has won a dispute or an inquiry was closed."""
+
 Payment = tuple[str, str]
 """The provider, and the provider's id of the charge."""
 
 
-def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -> bool:
+def apply_dispute(work: UnitOfWork, payment: Payment, seller_id: str, status: DisputeStatus) -> bool:
     """Apply the status of a dispute to the payment's cases. Return False if another worker has locked one of the cases.
 
     If the dispute is open or lost, and a refund of the payment was or may have been sent, create a support task, because the
-    customer may get the money twice. If the seller won the dispute, the cases that waited for the dispute continue.
+    customer may get the money twice. If the seller won the dispute, the cases that waited for the dispute continue. An
+    inquiry without a refund becomes a support task with the deadline.
     """
-    payment = purchase.provider, purchase.charge
     work.purchases.set_dispute(*payment, status.dispute)
     if status.dispute is Dispute.WON:
-        waiting = work.cases.with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
-        work.history.record([_resume_case(case, status) for case in waiting])
-        return not work.cases.still_with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
+        resumed = [_resume_cases(work, payment, status, code) for code in WAITS_FOR_DISPUTE]
+        return all(resumed)
     operation = work.refund_operations.for_payments([payment]).get(payment)
-    if operation and operation.is_open:
-        work.support_tasks.create([_create_task(operation, status, purchase.seller_id)])
+    has_refund = operation is not None and operation.is_open
+    if operation and has_refund and status.dispute is not Dispute.INQUIRY:
+        work.support_tasks.create([_create_task(operation, status, seller_id)])
+    if status.dispute is Dispute.INQUIRY and not has_refund:
+        work.support_tasks.create([_create_inquiry_task(payment, status, seller_id)])
     return True
+
+
+def _resume_cases(work: UnitOfWork, payment: Payment, status: DisputeStatus, code: ReasonCode) -> bool:
+    waiting = work.cases.with_support_for(*payment, code)
+    work.history.record([_resume_case(case, status) for case in waiting])
+    return not work.cases.still_with_support_for(*payment, code)
 
 
 def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
@@ -60,12 +71,20 @@ def check_dispute_after_decline(
     declined = [
         operation
         for operation, result in results
-        if isinstance(result, Declined | Failed) and result.reason is DeclineReason.DISPUTED
+        if isinstance(result, Declined | Failed) and result.reason in {DeclineReason.DISPUTED, DeclineReason.INQUIRY}
     ]
     for provider in {operation.provider for operation in declined}:
         if can_look_up_disputes(context, provider):
             charges = [operation.charge for operation in declined if operation.provider == provider]
             work.webhook_events.keep(provider, _create_own_events(charges, "refused"), b"")
+
+
+def request_refresh(work: UnitOfWork, operation: RefundOperation, trigger: str) -> None:
+    """Request a lookup of all refunds and disputes of a payment, because the provider shows something that we did not do."""
+    event = WebhookEvent(
+        event_id=f"ours: {trigger} {operation.charge}", subject=Subject.PAYMENT, charge=operation.charge
+    )
+    work.webhook_events.keep(operation.provider, [event], b"")
 
 
 def poll_open_disputes(context: WorkerContext, provider: str) -> int:
@@ -124,5 +143,20 @@ def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: s
             "currency": operation.amount.currency,
             "key": operation.key,
             "first_sent_at": operation.first_sent_at.isoformat(),
+        },
+    )
+
+
+def _create_inquiry_task(payment: Payment, status: DisputeStatus, seller_id: str) -> NewSupportTask:
+    provider, charge = payment
+    return NewSupportTask(
+        kind=SupportTaskKind.INQUIRY,
+        subject=f"{provider} {charge} {status.dispute_id}",
+        seller_id=seller_id,
+        evidence={
+            "provider": provider,
+            "charge": charge,
+            "dispute": status.dispute_id,
+            "respond_by": status.respond_by.isoformat() if status.respond_by else None,
         },
     )

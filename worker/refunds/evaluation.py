@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.cases import Case, Transition
 from domain.eligibility import (
+    Ambiguous,
     Approve,
     Decision,
     Duplicate,
@@ -18,12 +19,14 @@ from domain.eligibility import (
     decide,
 )
 from domain.providers import refund_window
+from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
+from worker.refunds.matching import NO_MATCH, Match, find_purchases, join_trusted_requests
 from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 
 DAY = 86_400.0  # seconds
@@ -45,17 +48,17 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
     """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases."""
     if not cases:
         return []
-    matches = work.decision_inputs.matches([case.id for case in cases])
-    purchases = {case_id: matching[0] for case_id, matching in matches.items() if len(matching) == 1}
-    inputs = work.decision_inputs.load(list(purchases.values())) if purchases else {}
-    open_cases: dict[UUID, UUID] = {}  # by purchase id: the case of this batch that is open for the purchase
+    matches = find_purchases(work, cases)
+    inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
+    open_cases = join_trusted_requests(work, cases, matches, inputs)  # by purchase id: the open case of the purchase
     transitions = []
     for case in cases:
-        decision_input = inputs[purchases[case.id].id] if case.id in purchases else None
-        if decision_input and decision_input.purchase.id in open_cases:
-            decision_input = replace(decision_input, open_case=open_cases[decision_input.purchase.id])
-        decision = decide(eligibility_input(case, decision_input, context))
-        transitions.append(_decision_transition(case, decision, decision_input))
+        match = matches.get(case.id, NO_MATCH)
+        decision_input = inputs[match.purchase.id] if match.purchase else None
+        if decision_input:
+            decision_input = replace(decision_input, open_case=open_cases.get(decision_input.purchase.id))
+        decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
+        transitions.append(_decision_transition(case, decision, decision_input, match))
         if decision_input and not isinstance(decision, Duplicate):
             open_cases[decision_input.purchase.id] = case.id
     recorded = work.history.record(limit_emails(work, transitions))
@@ -109,26 +112,56 @@ def _limit_email(
 
 
 def eligibility_input(
-    case: Case, decision_input: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
+    case: Case,
+    decision_input: DecisionInput | None,
+    context: WorkerContext,
+    *,
+    at: datetime | None = None,
+    ambiguous: tuple[Purchase, ...] = (),
 ) -> EligibilityInput:
     """Return the input of the decision about this case.
 
-    ``at`` is the instant at which the refund would be sent. None means the time of the request.
+    ``at`` is the instant at which the refund would be sent. None means the time of the request. ``ambiguous`` contains the
+    purchases that the case may be about, if there are several.
     """
     if decision_input is None:
-        return EligibilityInput(request=case.request, purchase=None, seller=None, policy=None)
-    purchase = decision_input.purchase
-    adapter = context.provider(purchase.provider)
+        references = tuple(purchase.reference for purchase in ambiguous)
+        return EligibilityInput(
+            request=case.request, purchase=None, seller=None, policy=None, ambiguous_references=references
+        )
+    purchase = refundable_purchase(case, decision_input.purchase)
     return EligibilityInput(
         request=case.request,
         purchase=purchase,
         seller=decision_input.seller,
         policy=decision_input.policy,
         open_case=decision_input.open_case,
-        provider_window=refund_window(adapter.capabilities if adapter else None, purchase.provider, purchase.method),
+        provider_windows=_refund_windows(context, purchase),
         refunds_of_customer=decision_input.refunds,
         paid_at=at,
     )
+
+
+def refundable_purchase(case: Case, purchase: Purchase) -> Purchase:
+    """Return the purchase with the payments that this case is about.
+
+    If the customer says that the order was charged twice, and the seller reports which payments are duplicates, the case is
+    about these payments. Otherwise, it is about all payments.
+    """
+    if case.request.charged_twice and purchase.duplicates:
+        return replace(purchase, payments=purchase.duplicates)
+    return purchase
+
+
+def _refund_windows(context: WorkerContext, purchase: Purchase) -> dict[tuple[str, str], timedelta]:
+    """Return the refund window of each payment for which a limit is known."""
+    windows = {}
+    for payment in purchase.payments:
+        adapter = context.provider(payment.provider)
+        window = refund_window(adapter.capabilities if adapter else None, payment.provider, payment.method)
+        if window is not None:
+            windows[payment.id] = window
+    return windows
 
 
 def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
@@ -150,11 +183,14 @@ _EVENTS: dict[type[Decision], Event] = {
     RequireConfirmation: Event.FOUND_ELIGIBLE,
     Escalate: Event.FOUND_NOT_ELIGIBLE,
     Duplicate: Event.FOUND_OPEN_CASE,
+    Ambiguous: Event.FOUND_SEVERAL_PURCHASES,
     Unmatched: Event.FOUND_NO_PURCHASE,
 }
 
 
-def _decision_transition(case: Case, decision: Decision, decision_input: DecisionInput | None) -> Transition:
+def _decision_transition(
+    case: Case, decision: Decision, decision_input: DecisionInput | None, match: Match
+) -> Transition:
     """Return the transition that this decision causes, with the evidence for the history."""
     evidence: dict[str, object] = {}
     why = ""
@@ -162,14 +198,18 @@ def _decision_transition(case: Case, decision: Decision, decision_input: Decisio
         policy = decision_input.policy if decision_input else None
         evidence["rules"] = {finding.rule: finding.code or "kept" for finding in decision.findings}
         evidence["policy_version"] = policy.version if policy else None
+        evidence["purchase"] = refundable_purchase(case, decision_input.purchase).snapshot if decision_input else None
     if isinstance(decision, Escalate):
         evidence["reasons"] = reasons(decision.findings)
         why = " ".join(finding.code.support for finding in decision.reasons if finding.code)
     if isinstance(decision, Duplicate):
         evidence["joins"] = str(decision.case)
+    if isinstance(decision, Ambiguous):
+        evidence |= support_reason(ReasonCode.AMBIGUOUS_REFERENCE, ", ".join(decision.references))
+        why = ReasonCode.AMBIGUOUS_REFERENCE.support
     transition = case.after(_EVENTS[type(decision)], actor="rules", why=why, evidence=evidence)
     if decision_input is None:
-        return transition
+        return replace(transition, seller_id=match.seller_id)
     return replace(
         transition,
         purchase_id=decision_input.purchase.id,

@@ -14,6 +14,7 @@ from domain.providers import (
     ExternalRefund,
     Failed,
     LookupResult,
+    Mismatched,
     NotFound,
     Paid,
     Pending,
@@ -30,7 +31,7 @@ from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
 from worker.refunds.evaluation import support_reason
 from worker.refunds.give_up import POLLED_STATES, first_sent_at, give_up
-from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
+from worker.refunds.provider_limits import MAX_KEY_MARGIN, RefundLimits
 
 MAX_ATTEMPTS = 64
 """The maximum number of operations of one case.
@@ -44,6 +45,7 @@ SUPPORT_REASONS = {
     DeclineReason.REFUND_WINDOW_EXPIRED: ReasonCode.PROVIDER_WINDOW_CLOSED,
     DeclineReason.INSUFFICIENT_BALANCE: ReasonCode.INSUFFICIENT_BALANCE,
     DeclineReason.NOT_YET_REFUNDABLE: ReasonCode.NOT_YET_REFUNDABLE,
+    DeclineReason.EXTERNALLY_REFUNDED: ReasonCode.REFUNDED_ELSEWHERE,
     DeclineReason.NOT_CAPTURED: ReasonCode.NOT_CAPTURED,
     DeclineReason.PAYMENT_DIFFERS: ReasonCode.PAYMENT_DIFFERS,
     DeclineReason.OTHER_SELLER: ReasonCode.OTHER_SELLER,
@@ -229,27 +231,30 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 def _repeat_period(limits: RefundLimits) -> timedelta:
     """Return the period in which an operation may be sent again. The period starts when the operation is first sent.
 
-    The period ends some hours (``KEY_MARGIN``) before the provider may delete the idempotency key. If the provider stores
-    keys for a shorter time than ``KEY_MARGIN``, the operation is never sent again.
+    The period ends some time before the provider may delete the idempotency key: a sixth of the key's lifetime, and at most
+    ``MAX_KEY_MARGIN``.
     """
-    return limits.capabilities.idempotency_key_ttl - KEY_MARGIN if limits.capabilities else timedelta(0)
+    if limits.capabilities is None:
+        return timedelta(0)
+    lifetime = limits.capabilities.idempotency_key_ttl
+    return lifetime - min(MAX_KEY_MARGIN, lifetime / 6)
 
 
 def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
-    """Return whether the result of a poll causes a transition. ``Unknown`` and a second ``Pending`` cause no transition."""
-    match found, case.state:
-        case Unknown(), _:
-            return False
-        case WaitingForApproval(), state:
-            return state is State.REFUNDING
-        case Pending(), state:
-            return state in {State.REFUNDING, State.WAITING_FOR_APPROVAL}
-        case _, State.WITH_SUPPORT:
-            return operation.is_open  # support already knows the result of a closed operation
-        case Paid(bank_reference=reference), State.REFUNDED:
-            return reference is not None
-        case _:
-            return True
+    """Return whether the result of a poll causes a transition, because it is news about the operation or for the case."""
+    if isinstance(found, Unknown):
+        return False
+    if isinstance(found, WaitingForApproval):
+        return case.state is State.REFUNDING
+    if case.state in POLLED_STATES:
+        return not isinstance(found, Pending) or case.state is not State.REFUND_PENDING
+    if case.state is State.REFUNDED:
+        return isinstance(found, Failed) or (isinstance(found, Paid) and found.bank_reference is not None)
+    # A refund that the provider shows under our key counts in every state. Support already knows the other results.
+    is_news = status_of(found) is not operation.status
+    if isinstance(found, Failed | Declined):
+        return is_news and operation.is_open and case.state is State.WITH_SUPPORT
+    return is_news
 
 
 def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, limits: RefundLimits) -> float:
@@ -265,7 +270,11 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
         case Paid() | Pending() | WaitingForApproval():
-            return _record_accepted(case, answer)
+            return _record_accepted(case, operation, answer)
+        case Mismatched(refund_id, amount):
+            evidence = {"refund": refund_id, **support_reason(ReasonCode.REFUND_DIFFERS, f"{refund_id}, {amount}")}
+            why = ReasonCode.REFUND_DIFFERS.support
+            return case.after(Event.PROVIDER_PAID_DIFFERENTLY, actor="provider", why=why, evidence=evidence)
         case Unknown(why, retry_after):
             return _record_unknown(case, why, max(delay, retry_after or 0.0))
         case Declined(DeclineReason.ALREADY_REFUNDED, code):
@@ -276,15 +285,20 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
             return _hand_over_declined(case, answer, reason, code)
 
 
-def _record_accepted(case: Case, answer: Paid | Pending | WaitingForApproval) -> Transition:
+def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pending | WaitingForApproval) -> Transition:
     """Return the transition for a refund that was made, or that the provider will make without another call."""
     match answer:
         case Paid(refund_id, _, bank_reference):
             reference = {"bank_reference": bank_reference} if bank_reference else {}
             is_refunded = case.state is State.REFUNDED
-            event = Event.BANK_REFERENCE_RECEIVED if is_refunded else Event.PROVIDER_PAID
+            event = Event.PROVIDER_PAID if operation.is_last else Event.PAYMENT_REFUNDED
             return replace(
-                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), notify=not is_refunded
+                case.after(
+                    Event.BANK_REFERENCE_RECEIVED if is_refunded else event,
+                    actor="provider",
+                    evidence={"refund": refund_id, **reference},
+                ),
+                notify=not is_refunded,
             )
         case Pending(refund_id, _, insufficient_balance, customer_must_act):
             refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}

@@ -8,8 +8,8 @@ from domain.providers import Capabilities, PollPlan
 from worker.context import WorkerContext
 from worker.refunds.backoff import jitter
 
-KEY_MARGIN = timedelta(hours=4)
-"""An idempotency key is not sent again in the last four hours of its lifetime.
+MAX_KEY_MARGIN = timedelta(hours=4)
+"""An idempotency key is not sent again in the last four hours of its lifetime. A key that lives for an hour has ten minutes.
 
 A process may pause just before it sends the key, and the key may expire during the pause.
 """

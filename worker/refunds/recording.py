@@ -14,7 +14,8 @@ from domain.providers import ExternalRefund, NotFound, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation
 from records import UnitOfWork
 from worker.context import WorkerContext
-from worker.refunds.disputes import check_dispute_after_decline
+from worker.provider_client import ExpectedPayment
+from worker.refunds.disputes import check_dispute_after_decline, request_refresh
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
 from worker.refunds.provider_limits import limits_for
 
@@ -30,6 +31,8 @@ class Call:
 
     case: Case
     operation: RefundOperation
+    expected: ExpectedPayment | None = None
+    """The payment as the seller reports it, if the refund is sent for the first time."""
 
 
 class Recorded(NamedTuple):
@@ -83,8 +86,8 @@ def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]
         closed = [call.operation for call, decision in decided if decision.status is status and not decision.answer]
         work.refund_operations.close(closed, status)
     for call, decision in decided:
-        if isinstance(decision.result, ExternalRefund) and call.case.purchase_id:
-            work.purchases.add_refunded(call.case.purchase_id, decision.result.amount.minor)
+        if isinstance(decision.result, ExternalRefund):
+            request_refresh(work, call.operation, decision.result.refund_id)
 
 
 def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from domain.providers import LookupResult, NotFound, Paid
+from domain.refund_operations import RefundOperation
 from domain.states import State
 from records import UnitOfWork
 from worker import provider_client
@@ -28,30 +29,37 @@ def resolve(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     return [call.case.id for call in calls]
 
 
-def lease(
-    work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, states: Sequence[State], early: bool = False
-) -> list[Call]:
-    """Lease these cases if they are in one of these states. Return each case with its newest operation.
-
-    If ``early`` is True, also lease cases that are not due yet.
-    """
-    cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds, early=early)
+def lease(work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, states: Sequence[State]) -> list[Call]:
+    """Lease these cases if they are in one of these states. Return each case with its newest operation."""
+    cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds)
     operations = work.refund_operations.for_cases([case.id for case in cases])
-    return [Call(case, operations[case.id]) for case in cases]
+    return [Call(case, operations[case.id][-1]) for case in cases]
 
 
-def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[UUID, LookupResult]:
+def lease_for_operations(
+    work: UnitOfWork, context: WorkerContext, operations: Sequence[RefundOperation], *, states: Sequence[State]
+) -> list[Call]:
+    """Lease the cases of these operations, even if the cases are not due yet. Return each leased case with one operation."""
+    by_case = {operation.case_id: operation for operation in operations}
+    seconds = context.settings.timers.lease_seconds
+    return [
+        Call(case, by_case[case.id])
+        for case in work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
+    ]
+
+
+def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[str, LookupResult]:
     """Look up these refunds, and record the changes. Send a refund again if the provider certainly does not have it.
 
-    Return the lookup result of each case. Leave out a case whose lease was lost, because nothing was recorded for that case.
+    Return the lookup result of each idempotency key. Leave out a case whose lease was lost, because nothing was recorded for
+    that case.
     """
     until = sending_ends(context)
-    lookups: dict[UUID, LookupResult] = {}
+    lookups: dict[str, LookupResult] = {}
     for batch in _look_up(context, calls, until):
-        lookups |= {call.case.id: result for call, result in batch}
         with context.records.work() as work:
             lost, repeat = _record_lookups(work, context, batch)
-        lookups = {case_id: result for case_id, result in lookups.items() if case_id not in lost}
+        lookups |= {call.operation.key: result for call, result in batch if call.case.id not in lost}
         _send_again(context, repeat, until)
     return lookups
 

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown, WaitingForApproval
+from domain.providers import (
+    ExternalRefund,
+    Failed,
+    LookupResult,
+    Mismatched,
+    NotFound,
+    Paid,
+    Pending,
+    Unknown,
+    WaitingForApproval,
+)
 from domain.purchases import Dispute
 
 
@@ -21,6 +31,7 @@ class OutcomeCode(StrEnum):
     DISPUTE_OPEN = "dispute_open"
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
+    NOTHING_NEW = "nothing_new"
     NOT_VISIBLE = "not_visible"
     LOOKUP_FAILED = "lookup_failed"
     LOOKUP_LAGS = "lookup_lags"
@@ -46,6 +57,7 @@ SENTENCES = {
     OutcomeCode.DISPUTE_OPEN: "The dispute is open.",
     OutcomeCode.DISPUTE_WON: "The dispute was won.",
     OutcomeCode.DISPUTE_LOST: "The dispute was lost.",
+    OutcomeCode.NOTHING_NEW: "The provider shows no refund of others and no dispute.",
     OutcomeCode.NOT_VISIBLE: "The provider does not show what the event reports.",
     OutcomeCode.LOOKUP_FAILED: "The provider could not be called, or its reply did not show the result.",
     OutcomeCode.LOOKUP_LAGS: "The provider made our refund, but shows only a refund that was not made by us.",
@@ -78,9 +90,16 @@ class Retry:
 
 Outcome = Resolved | Retry
 
+
+def first_retry(*outcomes: Outcome) -> Outcome:
+    """Return the first outcome that is not resolved, or else the first outcome."""
+    return next((outcome for outcome in outcomes if isinstance(outcome, Retry)), outcomes[0])
+
+
 REFUND_CODES: dict[type[LookupResult], OutcomeCode] = {
     Paid: OutcomeCode.REFUND_PAID,
     Pending: OutcomeCode.REFUND_PENDING,
+    Mismatched: OutcomeCode.REFUND_PAID,
     WaitingForApproval: OutcomeCode.REFUND_AWAITS_APPROVAL,
     Failed: OutcomeCode.REFUND_FAILED,
     ExternalRefund: OutcomeCode.EXTERNAL_REFUND,

@@ -3,7 +3,7 @@
 Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -13,15 +13,16 @@ from domain.providers import (
     DisputeStatus,
     ExternalRefund,
     Failed,
+    ListedRefund,
     LookupResult,
     NotFound,
     Paid,
     Pending,
+    RefundStatus,
     Unknown,
-    WaitingForApproval,
 )
 from domain.purchases import Dispute, Purchase
-from domain.refund_operations import OperationStatus
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import State
 from domain.webhook_events import Subject
 from records import UnitOfWork
@@ -32,16 +33,24 @@ from worker.provider_client import cannot_look_up
 from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, dispute_from_webhooks
 from worker.refunds.execution import sending_ends
+from worker.refunds.external_refunds import record_external_refunds
 from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.recording import Call
-from worker.refunds.resolution import lease, poll_refunds
-from worker.webhook_events.external_refunds import external_refund_task, report_external_refunds
-from worker.webhook_events.outcomes import DISPUTE_CODES, REFUND_CODES, Outcome, OutcomeCode, Resolved, Retry
+from worker.refunds.resolution import lease_for_operations, poll_refunds
+from worker.webhook_events.outcomes import (
+    DISPUTE_CODES,
+    REFUND_CODES,
+    Outcome,
+    OutcomeCode,
+    Resolved,
+    Retry,
+    first_retry,
+)
 from worker.webhook_events.unresolved import report_unresolved
 
 log = structlog.get_logger()
 
-STATES_WITH_REFUND = (*POLLED_STATES, State.REFUNDED, State.WITH_SUPPORT)
+STATES_WITH_REFUND = (*POLLED_STATES, State.APPROVED, State.REFUNDED, State.WITH_SUPPORT, State.DECLINED)
 """If a case is in one of these states, the provider may have made a refund for the case."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
@@ -63,10 +72,15 @@ class MatchedEvent:
     """A claimed event, with our records about its payment."""
 
     event: ClaimedEvent
-    own_case: UUID | None
-    """The case that refunded the payment. None if no case refunded the payment, or if the event is about a dispute."""
+    operation: RefundOperation | None
+    """The newest operation of the payment, if the event may be about it. None if the event is about a dispute."""
     purchases: Sequence[Purchase]
     """The purchases that were paid with the payment. One payment may pay several purchases."""
+
+    @property
+    def shows_payment(self) -> bool:
+        """True if the provider must show the payment's disputes, or refunds that Moneyback did not make."""
+        return bool(self.purchases) and (self.operation is None or self.event.event.subject is Subject.PAYMENT)
 
 
 def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
@@ -90,45 +104,47 @@ def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
 def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
     """Resolve the events in three groups.
 
-    The groups are: events about our own refunds, other events about known purchases, and events about unknown payments.
+    The groups are: events about our own refunds, other events about known purchases, and events about unknown payments. An
+    event about all that happened to a payment may be in the first two groups.
     """
     until = sending_ends(context)
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         matched = _match_events(work, events)
-        own_matches = [match for match in matched if match.own_case]
-        cases = {match.own_case for match in own_matches if match.own_case}
-        calls = lease(work, context, list(cases), states=STATES_WITH_REFUND, early=True) if cases else []
-    external_matches = [match for match in matched if not match.own_case and match.purchases]
-    unknown_events = [match.event for match in matched if not match.own_case and not match.purchases]
-    outcomes = (
-        _resolve_own(context, own_matches, calls)
-        | _resolve_external(context, external_matches, until)
-        | _resolve_unknown(unknown_events)
-    )
+        operations = [match.operation for match in matched if match.operation]
+        calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
+    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
+    shown_outcomes = _resolve_shown(context, [match for match in matched if match.shows_payment], until)
+    unknown = [match.event for match in matched if not match.operation and not match.purchases]
+    outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
+    outcomes |= {
+        event_id: first_retry(own_outcomes[event_id], shown_outcomes[event_id])
+        for event_id in own_outcomes.keys() & shown_outcomes.keys()
+    }
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
         _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
 
 
 def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
-    """Find the case and the purchases that each event is about."""
+    """Find the operation and the purchases that each event is about."""
     events = _fill_in_charges(work, events)
-    payments = [event.payment for event in events if event.event.charge]
+    payments = list({event.payment for event in events if event.event.charge})
     operations = work.refund_operations.for_payments(payments) if payments else {}
-    purchases: dict[tuple[str, str], list[Purchase]] = {}
-    for purchase in work.purchases.paid_by(payments):
-        purchases.setdefault((purchase.provider, purchase.charge), []).append(purchase)
+    purchases = work.purchases.paid_by(payments)
     return [
-        MatchedEvent(
-            event,
-            own_case=operations[event.payment].case_id
-            if event.payment in operations and event.event.subject is not Subject.DISPUTE
-            else None,
-            purchases=purchases.get(event.payment, []),
-        )
+        MatchedEvent(event, _own_operation(event, operations.get(event.payment)), purchases.get(event.payment, []))
         for event in events
     ]
+
+
+def _own_operation(event: ClaimedEvent, operation: RefundOperation | None) -> RefundOperation | None:
+    """Return the operation if the event may be about it. An event that names another refund is about an external refund."""
+    is_about_refund = event.event.subject in {Subject.REFUND, Subject.PAYMENT}
+    if operation is None or not is_about_refund:
+        return None
+    names_other = {event.event.refund_id, operation.refund_id} - {None}
+    return operation if len(names_other) < 2 else None  # noqa: PLR2004 - the event and the operation name two refunds
 
 
 def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[ClaimedEvent]:
@@ -150,54 +166,16 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
-    A refund that we did not make is reported to support. An event that names no refund may be about our own refund. Such an
-    event stays unresolved if our refund was already paid and the lookup shows an external refund.
+    An event that names no refund may be about our own refund. Such an event stays unresolved if our refund was already paid
+    and the lookup shows an external refund.
     """
     lookups = poll_refunds(context, calls)
-    paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
-    results = {match.event.id: lookups.get(match.own_case) for match in matched if match.own_case}
-    outcomes = {
-        match.event.id: _own_outcome(match.event, results[match.event.id], was_paid=match.own_case in paid_cases)
-        for match in matched
-    }
-    _report_other_refunds(context, matched, outcomes, lookups)
-    _record_external_refunds(context, matched, results)
+    outcomes: dict[UUID, Outcome] = {}
+    for match in matched:
+        assert match.operation, "the caller passes only events about our own refunds"
+        was_paid = match.operation.status is OperationStatus.PAID
+        outcomes[match.event.id] = _own_outcome(match.event, lookups.get(match.operation.key), was_paid=was_paid)
     return outcomes
-
-
-def _report_other_refunds(
-    context: WorkerContext,
-    matched: Sequence[MatchedEvent],
-    outcomes: Mapping[UUID, Outcome],
-    lookups: Mapping[UUID, LookupResult],
-) -> None:
-    """If a resolved event names a refund that no lookup showed, report the refund to support. The refund may be external."""
-    shown_refunds = {
-        result.refund_id for result in lookups.values() if isinstance(result, Paid | Pending | Failed | ExternalRefund)
-    }
-    other_matches = [
-        match
-        for match in matched
-        if isinstance(outcomes[match.event.id], Resolved) and match.event.event.refund_id not in shown_refunds | {None}
-    ]
-    if other_matches:
-        purchases = {match.event.payment: match.purchases for match in other_matches}
-        report_external_refunds(context, [match.event for match in other_matches], purchases)
-
-
-def _record_external_refunds(
-    context: WorkerContext, matched: Sequence[MatchedEvent], results: Mapping[UUID, LookupResult | None]
-) -> None:
-    """If a lookup of our own refund showed an external refund, and the purchase is known, record the external refund."""
-    external = [
-        (match, result)
-        for match in matched
-        if match.purchases and isinstance(result := results[match.event.id], ExternalRefund)
-    ]
-    if external:
-        with context.records.work() as work:
-            for match, result in external:
-                _record_external_refund(work, match, result)
 
 
 def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: bool) -> Outcome:
@@ -219,25 +197,50 @@ def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: b
     return Resolved(REFUND_CODES[type(found)])
 
 
-def _resolve_external(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
-    """Resolve events about known purchases. Each event is about a dispute, or about a payment that we did not refund."""
+def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
+    """Resolve events about known purchases by what the provider shows: refunds that we did not make, and disputes."""
     outcomes: dict[UUID, Outcome] = {}
-    for batch in context.call_pool.map_all(lambda match: _look_up(context, match.event, until), matched):
+    for batch in context.call_pool.map_all(lambda match: _look_at(context, match.event, until), matched):
         with context.records.work() as work:
             disputes = _disputes_from_events(work, context, [match.event for match, _ in batch])
-            for match, result in batch:
-                outcomes[match.event.id] = _apply_lookup(work, match, disputes.get(match.event.id, result))
+            for match, shown in batch:
+                dispute = disputes.get(match.event.id, shown.dispute)
+                outcomes[match.event.id] = _apply_shown(work, match, replace(shown, dispute=dispute))
     return outcomes
 
 
-def _look_up(context: WorkerContext, event: ClaimedEvent, until: float) -> LookupResult | DisputeStatus:
-    """Look up the refund or the dispute. If the provider has no lookup API, return what the signed event reports."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the provider shows of a payment. None means that the event is not about it."""
+
+    refunds: Sequence[ListedRefund] | Unknown | None = None
+    dispute: DisputeStatus | Unknown | None = None
+
+
+def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown:
+    """Look up the refunds or the dispute. If the provider has no lookup API, return what the signed event reports."""
     provider, charge = event.payment
     if cannot_look_up(context, provider):
-        return event.event.reported or NotFound()
-    if event.event.subject is Subject.DISPUTE:
-        return provider_client.dispute(context, provider, charge, until=until)
-    return provider_client.find_external_refund(context, provider, charge, until=until)
+        return _reported(event)
+    subject = event.event.subject
+    refunds = dispute = None
+    if subject is not Subject.DISPUTE:
+        refunds = provider_client.list_refunds_of(context, provider, charge, until=until)
+    if subject is not Subject.REFUND:
+        dispute = provider_client.dispute(context, provider, charge, until=until)
+    return Shown(refunds, dispute)
+
+
+def _reported(event: ClaimedEvent) -> Shown:
+    """Return what the signed event reports, as if the provider showed it."""
+    reported, refund_id = event.event.reported, event.event.refund_id
+    if isinstance(reported, DisputeStatus) or event.event.subject is Subject.DISPUTE:
+        return Shown(dispute=reported if isinstance(reported, DisputeStatus) else DisputeStatus(Dispute.NONE))
+    if isinstance(reported, Paid | Pending):
+        status = RefundStatus.PAID if isinstance(reported, Paid) else RefundStatus.PENDING
+        refund = ListedRefund(reported.refund_id, event.payment[1], reported.amount, status, event.received_at)
+        return Shown(refunds=[refund])
+    return Shown(refunds=Unknown(f"The event about the refund {refund_id} reports no amount."))
 
 
 def _disputes_from_events(
@@ -253,38 +256,49 @@ def _disputes_from_events(
     return {event_id: statuses[payment] for event_id, payment in disputed.items() if payment in statuses}
 
 
-def _apply_lookup(work: UnitOfWork, match: MatchedEvent, result: LookupResult | DisputeStatus) -> Outcome:
-    """Record the refund or the dispute that the provider shows, and return the outcome of the event."""
-    match result:
-        case DisputeStatus(Dispute.NONE) | NotFound() | Failed() | WaitingForApproval():
-            return Retry(OutcomeCode.NOT_VISIBLE)
-        case Unknown(why):
-            return Retry(OutcomeCode.LOOKUP_FAILED, why)
-        case DisputeStatus():
-            return _apply_dispute(work, match, result)
-        case Paid() | Pending() | ExternalRefund():
-            _record_external_refund(work, match, result)
-            return Resolved(OutcomeCode.EXTERNAL_REFUND)
+def _apply_shown(work: UnitOfWork, match: MatchedEvent, shown: Shown) -> Outcome:
+    """Record the refunds and the dispute that the provider shows, and return the outcome of the event."""
+    outcomes = []
+    if shown.refunds is not None:
+        outcomes.append(_apply_refunds(work, match, shown.refunds))
+    if shown.dispute is not None:
+        outcomes.append(_apply_dispute(work, match, shown.dispute))
+    return first_retry(*outcomes)
 
 
-def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus) -> Outcome:
+def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[ListedRefund] | Unknown) -> Outcome:
+    """Record the external refunds of a payment, and return the outcome of the event.
+
+    An event that names a refund is not resolved while the provider does not show the refund, or shows it with another status.
+    """
+    if isinstance(refunds, Unknown):
+        return Retry(OutcomeCode.LOOKUP_FAILED, refunds.why)
+    event = match.event.event
+    work.support_tasks.create(record_external_refunds(work, match.event.provider, match.purchases, refunds))
+    named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
+    if event.subject is Subject.REFUND and named is None:
+        return Retry(OutcomeCode.NOT_VISIBLE)
+    if isinstance(event.reported, Failed) and named and named.status is not RefundStatus.FAILED:
+        return Retry(OutcomeCode.CONTRADICTED)
+    return Resolved(OutcomeCode.EXTERNAL_REFUND if refunds else OutcomeCode.NOTHING_NEW)
+
+
+def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus | Unknown) -> Outcome:
     """Record the dispute as the provider shows it, and return the outcome of the event.
 
     An event that reports the end of a dispute is not resolved while the provider shows the dispute as open.
     """
-    if not apply_dispute(work, match.purchases[0], status):
+    if isinstance(status, Unknown):
+        return Retry(OutcomeCode.LOOKUP_FAILED, status.why)
+    event = match.event.event
+    if status.dispute is Dispute.NONE:
+        return Resolved(OutcomeCode.NOTHING_NEW) if event.subject is Subject.PAYMENT else Retry(OutcomeCode.NOT_VISIBLE)
+    if not apply_dispute(work, match.event.payment, match.purchases[0].seller_id, status):
         return Retry(OutcomeCode.CASE_LOCKED)
     ends = {DisputeStatus(end, status.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
-    if status.dispute is Dispute.OPEN and match.event.event.reported in ends:
+    if status.dispute in {Dispute.OPEN, Dispute.INQUIRY} and event.reported in ends:
         return Retry(OutcomeCode.CONTRADICTED)
     return Resolved(DISPUTE_CODES[status.dispute])
-
-
-def _record_external_refund(work: UnitOfWork, match: MatchedEvent, result: Paid | Pending | ExternalRefund) -> None:
-    """Store the refunded amount of the purchases, and create a support task for the external refund."""
-    for purchase in match.purchases:
-        work.purchases.add_refunded(purchase.id, result.amount.minor)
-    work.support_tasks.create([external_refund_task(match.event.provider, match.purchases[0], result)])
 
 
 def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:

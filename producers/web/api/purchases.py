@@ -5,12 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict
 
+from domain.purchase_reports import Refusal, RefusalCode
 from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput
 from producers.web.api.responses import problem_responses
 from producers.web.auth import PurchaseWriter
 from producers.web.dependencies import RecordsDep
-from producers.web.problems import ProblemCode
+from producers.web.problems import ProblemCode, ProblemError
+from records.purchase_reports import store_reports
+from records.purchases import Reported
 
 router = APIRouter(prefix="/v1/purchases", tags=["purchases"])
 
@@ -35,6 +38,7 @@ class PurchaseUpserted(BaseModel):
             ProblemCode.MALFORMED_BODY,
             ProblemCode.API_KEY_MISSING,
             ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.PURCHASE_DIFFERS,
             ProblemCode.CONTENT_TOO_LARGE,
             ProblemCode.VALIDATION_FAILED,
             ProblemCode.SERVICE_UNAVAILABLE,
@@ -48,11 +52,19 @@ def upsert_purchase(
     records: RecordsDep,
     response: Response,
 ) -> PurchaseUpserted:
-    """Store a purchase under its reference. A repeated call changes nothing. The field ``refunded`` never decreases."""
+    """Store a purchase under its reference. A repeated call changes nothing. An absent field keeps its value.
+
+    Another e-mail address, charge, amount or currency is refused with 409, unless `correct` is true and no refund request is
+    open. Send all payments of an order in `payments`.
+    """
     with records.work() as work:
-        created = work.purchases.upsert([purchase.of(caller.seller_id, reference)]) == 1
-        if purchase.details:
+        (result,) = store_reports(work, [purchase.report(caller.seller_id, reference)])
+        if isinstance(result, Reported) and purchase.details:
             work.purchase_details.put([(caller.seller_id, reference, purchase.details.of())])
-    if created:
+    if isinstance(result, Refusal) and result.code is RefusalCode.INCOMPLETE:
+        raise ProblemError(ProblemCode.VALIDATION_FAILED, result.sentence)
+    if not isinstance(result, Reported):
+        raise ProblemError(ProblemCode.PURCHASE_DIFFERS, result.sentence)
+    if result.is_new:
         response.status_code = status.HTTP_201_CREATED
-    return PurchaseUpserted(reference=reference, created=created)
+    return PurchaseUpserted(reference=reference, created=result.is_new)

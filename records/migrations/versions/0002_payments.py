@@ -1,4 +1,6 @@
-"""Give refunds that wait for an approval their own state, and policies a rule about inquiries.
+"""Give a purchase several payments, and a payment one seller; keep refunds that were made elsewhere as rows.
+
+A refund that waits for an approval gets its own state. Policies get a rule about inquiries.
 
 Revision ID: 0002
 Revises: 0001
@@ -6,12 +8,14 @@ Revises: 0001
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+INSTANT = postgresql.TIMESTAMP(timezone=True)
 _OPEN_STATES = (
     "state in ('approved', 'awaiting_confirmation', 'refund_pending', 'refunded', 'refunding', 'waiting_for_approval', "
     "'with_support')"
@@ -38,6 +42,119 @@ def upgrade() -> None:
     )
     op.add_column(
         "policies", sa.Column("refunds_inquiries", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
+    op.add_column(
+        "refund_operations", sa.Column("is_last", sa.Boolean(), server_default=sa.text("true"), nullable=False)
+    )
+    op.add_column(
+        "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
+    _create_payments()
+    _move_payments()
+    _identify_purchases_literally()
+
+
+def _create_payments() -> None:
+    op.create_table(
+        "payments",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("charge", sa.Text(), nullable=False),
+        sa.Column("seller_id", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.UUID()),
+        sa.Column("refunded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("refunded_elsewhere", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("dispute", sa.Text(), server_default=sa.text("'none'"), nullable=False),
+        sa.CheckConstraint("refunded >= 0 and refunded_elsewhere >= 0", name=op.f("payments_no_negative_refund_check")),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name=op.f("payments_case_id_fkey")),
+        sa.ForeignKeyConstraint(["seller_id"], ["sellers.id"], name=op.f("payments_seller_id_fkey")),
+        sa.PrimaryKeyConstraint("provider", "charge", name=op.f("payments_pkey")),
+    )
+    op.create_index(
+        "payments_disputed",
+        "payments",
+        ["provider", "charge"],
+        unique=False,
+        postgresql_where=sa.text("dispute in ('open', 'inquiry')"),
+    )
+    op.create_table(
+        "purchase_payments",
+        sa.Column("purchase_id", sa.UUID(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("charge", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger()),
+        sa.Column("currency", sa.Text()),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text()),
+        sa.Column("charged_at", INSTANT, nullable=False),
+        sa.Column("duplicate", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["provider", "charge"],
+            ["payments.provider", "payments.charge"],
+            name=op.f("purchase_payments_provider_charge_fkey"),
+        ),
+        sa.ForeignKeyConstraint(["purchase_id"], ["purchases.id"], name=op.f("purchase_payments_purchase_id_fkey")),
+        sa.PrimaryKeyConstraint("purchase_id", "position", name=op.f("purchase_payments_pkey")),
+        sa.UniqueConstraint(
+            "provider", "charge", "purchase_id", name=op.f("purchase_payments_provider_charge_purchase_id_key")
+        ),
+    )
+    op.create_index(
+        op.f("purchase_payments_instrument_idx"),
+        "purchase_payments",
+        ["instrument"],
+        unique=False,
+        postgresql_where=sa.text("instrument is not null"),
+    )
+    op.create_table(
+        "external_refunds",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("refund_id", sa.Text(), nullable=False),
+        sa.Column("charge", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("recorded_at", INSTANT, server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("amount > 0", name=op.f("external_refunds_positive_amount_check")),
+        sa.PrimaryKeyConstraint("provider", "refund_id", name=op.f("external_refunds_pkey")),
+    )
+    op.create_index(
+        op.f("external_refunds_provider_charge_idx"), "external_refunds", ["provider", "charge"], unique=False
+    )
+    for table in ("payments", "purchase_payments", "external_refunds"):
+        op.execute(f"grant select, insert, update, delete on {table} to moneyback_app")
+
+
+def _move_payments() -> None:
+    """Give each purchase its payment. A charge that several sellers report belongs to the seller of the oldest purchase."""
+    op.execute("""
+        insert into payments (provider, charge, seller_id, case_id, refunded, dispute)
+        select distinct on (p.provider, p.charge) p.provider, p.charge, p.seller_id, c.case_id,
+               coalesce((select sum(o.amount) from refund_operations o
+                          where o.provider = p.provider and o.charge = p.charge and o.status = 'paid'), 0),
+               coalesce(p.provider_dispute, 'none')
+          from purchases p left join payment_claims c on c.provider = p.provider and c.charge = p.charge
+         order by p.provider, p.charge, p.purchased_at, p.id
+    """)
+    op.execute("""
+        insert into purchase_payments (purchase_id, position, provider, charge, amount, currency, method, instrument, charged_at)
+        select id, 1, provider, charge, amount, currency, method, instrument, charged_at from purchases
+    """)
+    op.drop_table("payment_claims")
+    op.drop_index("purchases_provider_charge_idx", "purchases")
+    for column in ("amount", "currency", "method", "provider", "charge", "instrument", "charged_at", "provider_dispute"):
+        op.drop_column("purchases", column)
+    op.alter_column("purchases", "refunded", new_column_name="reported_refunded")
+    op.alter_column("purchases", "dispute", new_column_name="reported_dispute")
+
+
+def _identify_purchases_literally() -> None:
+    op.add_column("purchases", sa.Column("literal_reference", sa.Text()))
+    op.execute("update purchases set literal_reference = normalize(lower(trim(normalize(reference, nfkc))), nfkc)")
+    op.alter_column("purchases", "literal_reference", nullable=False)
+    op.drop_constraint("purchases_seller_id_reference_key_key", "purchases")
+    op.create_unique_constraint(
+        op.f("purchases_seller_id_literal_reference_key"), "purchases", ["seller_id", "literal_reference"]
     )
 
 

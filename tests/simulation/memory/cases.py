@@ -1,5 +1,6 @@
 """Answers the product's SQL statements about cases. The answers come from the tables in memory."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from records import cases
+from tests.simulation.memory.journal import OPEN
+from tests.simulation.memory.purchases import captured, payments_of
 from tests.simulation.memory.queued_work import codes
 from tests.simulation.memory.tables import EPOCH, CaseRow, after
 from tests.simulation.memory.work import MemoryWork, answers
@@ -132,7 +135,7 @@ def exists_with_support(work: MemoryWork, provider: str, charge: str, code: str)
 
 def _with_support(work: MemoryWork, provider: str, charge: str, code: str) -> list[CaseRow]:
     tables = work.tables
-    purchases = {row.id for row in tables.purchases.values() if row.provider == provider and row.charge == charge}
+    purchases = _paid_by(work, provider, charge)
     codes_of = {(task.case_id, task.seq): codes(task) for task in tables.support_tasks.values() if task.seq is not None}
     return [
         row
@@ -141,6 +144,70 @@ def _with_support(work: MemoryWork, provider: str, charge: str, code: str) -> li
         and row.state == "with_support"
         and set(codes_of.get((row.id, row.seq), ())) == {code}
     ]
+
+
+def _paid_by(work: MemoryWork, provider: str, charge: str) -> set[UUID]:
+    rows = work.tables.purchase_payments.values()
+    return {row.purchase_id for row in rows if (row.provider, row.charge) == (provider, charge)}
+
+
+@answers(cases._SELECT_SETTLED)
+def settled(work: MemoryWork, provider: str, charge: str) -> Iterable[CaseRow]:
+    purchases = _paid_by(work, provider, charge)
+    open_refunds = {
+        row.case_id for row in work.tables.refund_operations.values() if row.status in OPEN and row.status != "paid"
+    }
+    return [
+        row
+        for row in work.tables.cases.values()
+        if row.state == "with_support"
+        and row.lease_until <= work.now
+        and row.purchase_id in purchases
+        and row.id not in open_refunds
+        and _is_refunded_in_full(work, row.purchase_id)
+    ]
+
+
+def _is_refunded_in_full(work: MemoryWork, purchase_id: UUID | None) -> bool:
+    for item in payments_of(work, purchase_id) if purchase_id else ():
+        payment = work.tables.payments[item.provider, item.charge]
+        total = captured(work, item.provider, item.charge)
+        if total is not None and payment.refunded + payment.refunded_elsewhere < total:
+            return False
+    return True
+
+
+@answers(cases._SELECT_SETTLED_BY)
+def settled_by(work: MemoryWork, refund_ids: Sequence[str], purchase_ids: Sequence[UUID]) -> Iterable[CaseRow]:
+    def was_settled(case: UUID) -> bool:
+        rows = (row for (case_id, _), row in work.tables.transitions.items() if case_id == case)
+        settlements = [json.loads(row.evidence) for row in rows if row.event == "externally_refunded"]
+        return any(set(evidence["refunds"]) & set(refund_ids) for evidence in settlements)
+
+    return [
+        row
+        for row in work.tables.cases.values()
+        if row.state == "refunded"
+        and row.lease_until <= work.now
+        and row.purchase_id in purchase_ids
+        and was_settled(row.id)
+    ]
+
+
+@answers(cases._SELECT_UNMATCHED)
+def unmatched(work: MemoryWork, purchase_ids: Sequence[UUID], days: int) -> Iterable[CaseRow]:
+    since = after(work.now, -days * 86_400)
+    rows = [
+        row
+        for id_ in dict.fromkeys(purchase_ids)
+        if (purchase := work.tables.purchases.get(id_))
+        for row in work.tables.cases.values()
+        if row.state == "unmatched"
+        and (row.email_key, row.reference_key) == (purchase.email_key, purchase.reference_key)
+        and row.seller_id in {None, purchase.seller_id}
+        and row.received_at > since
+    ]
+    return sorted(rows, key=lambda row: row.received_at)
 
 
 @answers(cases._POSTPONE)

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from domain.states import OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
+from tests.simulation.memory.purchases import payments_of
+from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, PurchaseRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -60,6 +63,10 @@ def record(
         row = work.tables.cases.get(case)
         if row is None or (row.fence, row.seq, row.state) != (fences[n], seqs[n] - 1, from_states[n]):
             continue
+        if row.state == "declined" and any(
+            other.purchase_id == row.purchase_id and other.state in OPEN_STATES for other in work.tables.cases.values()
+        ):
+            continue
         due, pause, lease = due_ins[n], pauses[n], leases[n]
         work.journal.change(
             row,
@@ -102,6 +109,21 @@ def _rows(work: MemoryWork, case: UUID) -> Iterator[TransitionRow]:
 @answers(history._SELECT_BY_CASE)
 def for_case(work: MemoryWork, case_id: UUID) -> Iterable[tuple[Any, ...]]:
     return [(*row[1:8], json.loads(row.evidence), row.hash) for row in _rows(work, case_id)]
+
+
+class EvidenceRow(NamedTuple):
+    case_id: UUID
+    value: Any
+
+
+@answers(history._SELECT_LATEST_EVIDENCE)
+def latest_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iterable[EvidenceRow]:
+    newest = {}
+    for case in case_ids:
+        for row in _rows(work, case):
+            if name in (evidence := json.loads(row.evidence)):
+                newest[case] = EvidenceRow(case, evidence[name])
+    return newest.values()
 
 
 @answers(history._SELECT_ALL)
@@ -174,6 +196,37 @@ def insert(
     return created
 
 
+@answers(intake._FORK)
+def fork(
+    work: MemoryWork,
+    now: datetime,
+    event: str,
+    state: str,
+    resend_after: float,
+    queue: str,
+    case_ids: Sequence[UUID],
+    ids: Sequence[UUID],
+    sellers: Sequence[str],
+    hashes: Sequence[bytes],
+) -> None:
+    tables = work.tables
+    for case, id_, seller, head_hash in zip(case_ids, ids, sellers, hashes, strict=True):
+        if id_ in tables.cases:
+            continue
+        original = tables.cases[case]
+        row = replace(
+            original, id=id_, seller_id=seller, intake_source=f"fork:{seller}", intake_key=str(case), state=str(state),
+            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, fence=0,
+            lease_until=EPOCH, not_before=EPOCH, deliveries=0, delivered_at=EPOCH,
+        )  # fmt: skip
+        work.journal.insert(tables.cases, id_, row, "cases_pkey")
+        transition = TransitionRow(id_, 1, now, "", str(event), str(state), row.channel, "", "{}", head_hash)
+        work.journal.insert(tables.transitions, (id_, 1), transition, "transitions_pkey")
+        tables.last_outbox_id += 1
+        message = OutboxRow(tables.last_outbox_id, queue, row.bulk, seller, id_, now)
+        work.journal.insert(tables.outbox, message.id, message, "outbox_pkey")
+
+
 class ExistingRow(NamedTuple):
     id: UUID
     intake_source: str
@@ -208,6 +261,14 @@ def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
     return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
+def _paid(work: MemoryWork, case: CaseRow, purchase: PurchaseRow) -> tuple[int, str | None, str]:
+    """Return the amount, the currency and the method of the payments that the case is about."""
+    payments = payments_of(work, purchase.id)
+    if case.reason == "duplicate_order":
+        payments = [payment for payment in payments if payment.duplicate] or payments
+    return sum(payment.amount or 0 for payment in payments), payments[0].currency, payments[0].method
+
+
 def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     seller = work.tables.sellers.get(case.seller_id or "")
     purchase = work.tables.purchases.get(case.purchase_id) if case.purchase_id else None
@@ -217,9 +278,7 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     purchase_columns = (
         (
             purchase.product,
-            purchase.amount,
-            purchase.currency,
-            purchase.method,
+            *_paid(work, case, purchase),
             purchase.email,
             purchase.reference,
             purchase.renewal,

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from domain.states import OPEN_STATES, WORKER_STATES
 from tests.simulation.memory.tables import CaseRow, Database, RefundOperationRow
 
-OPEN = frozenset({"sent", "unknown", "pending", "paid"})
+OPEN = frozenset({"sent", "unknown", "waiting_for_approval", "pending", "paid"})
 """The statuses of an open refund operation. A contract test compares them with ``domain.refund_operations``."""
 
 

@@ -11,11 +11,13 @@ from config.settings import Timers
 from records import Records, UnitOfWork
 from tests.simulation.memory import (  # noqa: F401  # these modules register a Python function for each SQL statement
     cases,
+    decision_inputs,
     history,
     inquiry_emails,
+    purchases,
     queued_work,
     refund_operations,
-    sellers_and_purchases,
+    sellers,
     webhook_events,
 )
 from tests.simulation.memory.journal import Journal

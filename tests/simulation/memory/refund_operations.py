@@ -1,4 +1,4 @@
-"""Simulates the SQL statements about refund operations, payment claims and reconciliation.
+"""Simulates the SQL statements about refund operations, the claims of payments and reconciliation.
 
 For each statement of the product, a function returns the result from the tables in memory, or changes these tables.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from records import reconciliation, refund_operations
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.tables import PaymentClaimRow, RefundOperationRow, after
+from tests.simulation.memory.tables import RefundOperationRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -31,23 +31,14 @@ def claim(
         if (provider, charge) in payments:
             continue
         payments.add((provider, charge))
-        row = work.tables.payment_claims.get((provider, charge))
-        if row is None:
-            if case not in work.tables.cases:
-                raise refuse("payment_claims_case_id_fkey")
-            row = PaymentClaimRow(provider, charge, case)
-            work.journal.insert(work.tables.payment_claims, (provider, charge), row, "payment_claims_pkey")
-        if row.case_id == case:
-            claimed.append(CaseIdRow(case))
+        row = work.tables.payments.get((provider, charge))
+        if row is None or row.case_id not in {None, case}:
+            continue
+        if case not in work.tables.cases:
+            raise refuse("payments_case_id_fkey")
+        work.journal.change(row, case_id=case)
+        claimed.append(CaseIdRow(case))
     return claimed
-
-
-def _newest(work: MemoryWork, cases: Sequence[UUID]) -> dict[UUID, RefundOperationRow]:
-    newest: dict[UUID, RefundOperationRow] = {}
-    for row in work.tables.refund_operations.values():
-        if row.case_id in cases and (row.case_id not in newest or newest[row.case_id].attempt < row.attempt):
-            newest[row.case_id] = row
-    return newest
 
 
 @answers(refund_operations._INSERT)
@@ -61,6 +52,8 @@ def insert(
     currencies: Sequence[str],
     keys: Sequence[str],
     hashes: Sequence[bytes],
+    lasts: Sequence[bool],
+    inquiries: Sequence[bool],
 ) -> None:
     for n, case in enumerate(case_ids):
         row = RefundOperationRow(
@@ -72,6 +65,8 @@ def insert(
             currencies[n],
             keys[n],
             hashes[n],
+            lasts[n],
+            inquiries[n],
             work.now,
             work.now,
         )
@@ -87,7 +82,8 @@ def insert(
 
 @answers(refund_operations._SELECT_BY_CASE)
 def for_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[RefundOperationRow]:
-    return _newest(work, case_ids).values()
+    rows = (row for row in work.tables.refund_operations.values() if row.case_id in case_ids)
+    return sorted(rows, key=lambda row: (row.case_id, row.attempt))
 
 
 @answers(refund_operations._SELECT_BY_PAYMENT)
@@ -161,11 +157,10 @@ def record_result(
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
-        purchase_id = work.tables.cases[row.case_id].purchase_id
-        purchase = work.tables.purchases.get(purchase_id) if purchase_id else None
-        if purchase and (status == "paid") != (status_before == "paid"):
+        payment = work.tables.payments.get((row.provider, row.charge))
+        if payment and (status == "paid") != (status_before == "paid"):
             sign = (status == "paid") - (status_before == "paid")
-            work.journal.change(purchase, refunded=max(0, purchase.refunded + row.amount * sign))
+            work.journal.change(payment, refunded=payment.refunded + row.amount * sign)
 
 
 @answers(refund_operations._RECORD_DECLINE)

@@ -39,21 +39,52 @@ class PurchaseRow:
     reference: str
     email: str
     product: str
-    amount: int | None
-    currency: str | None
-    refunded: int
-    method: str
-    provider: str
-    charge: str
-    instrument: str | None
     purchased_at: datetime
-    charged_at: datetime
     renewal: bool
     consumer: bool
-    dispute: str
+    reported_refunded: int
+    reported_dispute: str
+    literal_reference: str
     reference_key: str
     email_key: str
-    provider_dispute: str | None = None
+    transaction: int
+    """The identity of the transaction that created the row, as PostgreSQL's xmin."""
+
+
+@dataclass(slots=True, eq=False)
+class PaymentRow:
+    provider: str
+    charge: str
+    seller_id: str
+    case_id: UUID | None = None
+    refunded: int = 0
+    refunded_elsewhere: int = 0
+    dispute: str = "none"
+
+
+@dataclass(slots=True, eq=False)
+class PurchasePaymentRow:
+    purchase_id: UUID
+    position: int
+    provider: str
+    charge: str
+    amount: int | None
+    currency: str | None
+    method: str
+    instrument: str | None
+    charged_at: datetime
+    duplicate: bool
+
+
+@dataclass(slots=True, eq=False)
+class ExternalRefundRow:
+    provider: str
+    refund_id: str
+    charge: str
+    amount: int
+    currency: str
+    status: str
+    recorded_at: datetime
 
 
 @dataclass(slots=True, eq=False)
@@ -103,13 +134,6 @@ class TransitionRow(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class PaymentClaimRow:
-    provider: str
-    charge: str
-    case_id: UUID
-
-
-@dataclass(slots=True, eq=False)
 class RefundOperationRow:
     case_id: UUID
     attempt: int
@@ -119,6 +143,8 @@ class RefundOperationRow:
     currency: str
     key: str
     payload_hash: bytes
+    is_last: bool
+    refunds_inquiry: bool
     first_sent_at: datetime
     last_sent_at: datetime
     status: str = "sent"
@@ -195,7 +221,9 @@ class Database:
     purchases: dict[UUID, PurchaseRow] = field(default_factory=dict)
     cases: dict[UUID, CaseRow] = field(default_factory=dict)
     transitions: dict[tuple[UUID, int], TransitionRow] = field(default_factory=dict)
-    payment_claims: dict[tuple[str, str], PaymentClaimRow] = field(default_factory=dict)
+    payments: dict[tuple[str, str], PaymentRow] = field(default_factory=dict)
+    purchase_payments: dict[tuple[UUID, int], PurchasePaymentRow] = field(default_factory=dict)
+    external_refunds: dict[tuple[str, str], ExternalRefundRow] = field(default_factory=dict)
     refund_operations: dict[str, RefundOperationRow] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     support_tasks: dict[UUID, SupportTaskRow] = field(default_factory=dict)

@@ -1,0 +1,228 @@
+"""Simulates PostgreSQL for Moneyback's SQL statements about purchases, their payments and external refunds."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from domain.states import OPEN_STATES
+from records import purchases
+from tests.simulation.memory.journal import refuse
+from tests.simulation.memory.tables import ExternalRefundRow, PaymentRow, PurchasePaymentRow, PurchaseRow
+from tests.simulation.memory.work import MemoryWork, answers
+
+
+class ChargeRow(NamedTuple):
+    """A row with a charge, and with the dispute status of the payment if the statement returns the status."""
+
+    charge: str
+    dispute: str = ""
+
+
+class IdRow(NamedTuple):
+    id: UUID
+
+
+class OwnerRow(NamedTuple):
+    provider: str
+    charge: str
+    seller_id: str
+
+
+class KnownRow(tuple[Any, ...]):
+    """A row of purchases._SELECT_KNOWN: the number of the report, two flags, and the columns of the purchase."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        """The number of the report, starting at 1."""
+        number: int = self[0]
+        return number
+
+    @property
+    def is_fresh(self) -> bool:
+        """True if this transaction created the purchase."""
+        return bool(self[1])
+
+    @property
+    def is_held(self) -> bool:
+        """True if the purchase has an open case."""
+        return bool(self[2])
+
+
+def payments_of(work: MemoryWork, purchase_id: UUID) -> list[PurchasePaymentRow]:
+    """Return the payments of a purchase in their order."""
+    rows = work.tables.purchase_payments.values()
+    return sorted((row for row in rows if row.purchase_id == purchase_id), key=lambda row: row.position)
+
+
+def captured(work: MemoryWork, provider: str, charge: str) -> int | None:
+    """Return the sum of what the purchases paid with a payment cost."""
+    rows = work.tables.purchase_payments.values()
+    amounts = [
+        row.amount for row in rows if (row.provider, row.charge) == (provider, charge) and row.amount is not None
+    ]
+    return sum(amounts) if amounts else None
+
+
+def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
+    """Return the values of PURCHASE_COLUMNS."""
+    payments = []
+    for item in payments_of(work, row.id):
+        payment = work.tables.payments[item.provider, item.charge]
+        payments.append(
+            [item.provider, item.charge, item.amount, item.currency, item.method, item.instrument,
+             item.charged_at.isoformat(), item.duplicate, payment.refunded + payment.refunded_elsewhere, payment.dispute,
+             captured(work, item.provider, item.charge)]
+        )  # fmt: skip
+    return (
+        row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer,
+        row.reported_refunded, row.reported_dispute, payments,
+    )  # fmt: skip
+
+
+@answers(purchases._CLAIM_FOR_SELLERS)
+def claim_for_sellers(
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], seller_ids: Sequence[str]
+) -> Iterable[OwnerRow]:
+    returned = {}
+    for provider, charge, seller in zip(providers, charges, seller_ids, strict=True):
+        if (provider, charge) in returned:
+            continue
+        row = work.tables.payments.get((provider, charge))
+        if row is None:
+            if seller not in work.tables.sellers:
+                raise refuse("payments_seller_id_fkey")
+            row = PaymentRow(provider, charge, seller)
+            work.journal.insert(work.tables.payments, (provider, charge), row, "payments_pkey")
+            returned[provider, charge] = OwnerRow(provider, charge, seller)
+        elif row.seller_id != seller:
+            returned[provider, charge] = OwnerRow(provider, charge, row.seller_id)
+    return returned.values()
+
+
+@answers(purchases._INSERT)
+def insert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[IdRow]:
+    inserted = []
+    for n, purchase_id in enumerate(columns["id"]):
+        values = {name: column[n] for name, column in columns.items()}
+        values["reported_dispute"] = str(values["reported_dispute"])
+        if values["seller_id"] not in work.tables.sellers:
+            raise refuse("purchases_seller_id_fkey")
+        if _by_literal(work, values["seller_id"], values["literal_reference"]) is None:
+            row = PurchaseRow(**values, transaction=id(work))
+            work.journal.insert(work.tables.purchases, purchase_id, row, "purchases_pkey")
+            inserted.append(IdRow(purchase_id))
+    return inserted
+
+
+def _by_literal(work: MemoryWork, seller: str, literal: str) -> PurchaseRow | None:
+    rows = work.tables.purchases.values()
+    return next((row for row in rows if (row.seller_id, row.literal_reference) == (seller, literal)), None)
+
+
+@answers(purchases._SELECT_KNOWN)
+def known(work: MemoryWork, seller_ids: Sequence[str], literal_references: Sequence[str]) -> Iterable[KnownRow]:
+    rows = []
+    for number, (seller, literal) in enumerate(zip(seller_ids, literal_references, strict=True), start=1):
+        if row := _by_literal(work, seller, literal):
+            is_held = any(
+                case.purchase_id == row.id and case.state in OPEN_STATES for case in work.tables.cases.values()
+            )
+            rows.append(KnownRow((number, row.transaction == id(work), is_held, *purchase_columns(work, row))))
+    return rows
+
+
+@answers(purchases._UPDATE)
+def update(work: MemoryWork, **columns: Sequence[Any]) -> None:
+    for n, purchase_id in enumerate(columns["id"]):
+        values = {name: column[n] for name, column in columns.items() if name != "id"}
+        values["reported_dispute"] = str(values["reported_dispute"])
+        work.journal.change(work.tables.purchases[purchase_id], **values)
+
+
+@answers(purchases._DELETE_PAYMENTS)
+def delete_payments(work: MemoryWork, ids: Sequence[UUID]) -> None:
+    for key in [key for key in work.tables.purchase_payments if key[0] in ids]:
+        work.journal.delete(work.tables.purchase_payments, key)
+
+
+@answers(purchases._INSERT_PAYMENTS)
+def insert_payments(
+    work: MemoryWork, purchase_ids: Sequence[UUID], positions: Sequence[int], **columns: Sequence[Any]
+) -> None:
+    for n, (purchase_id, position) in enumerate(zip(purchase_ids, positions, strict=True)):
+        row = PurchasePaymentRow(purchase_id, position, **{name: column[n] for name, column in columns.items()})
+        if (row.provider, row.charge) not in work.tables.payments:
+            raise refuse("purchase_payments_provider_charge_fkey")
+        if any(
+            (other.provider, other.charge) == (row.provider, row.charge) for other in payments_of(work, purchase_id)
+        ):
+            raise refuse("purchase_payments_provider_charge_purchase_id_key")
+        work.journal.insert(work.tables.purchase_payments, (purchase_id, position), row, "purchase_payments_pkey")
+
+
+@answers(purchases._SELECT_BY_PAYMENT)
+def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+    payments = set(zip(providers, charges, strict=True))
+    ids = {row.purchase_id for row in work.tables.purchase_payments.values() if (row.provider, row.charge) in payments}
+    rows = sorted((work.tables.purchases[id_] for id_ in ids), key=lambda row: (row.purchased_at, row.id))
+    return [purchase_columns(work, row) for row in rows]
+
+
+@answers(purchases._LOCK_PAYMENTS)
+def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
+    """Do nothing, because only one transaction runs at a time in the simulation."""
+
+
+@answers(purchases._RECORD_EXTERNAL_REFUNDS)
+def record_external_refunds(
+    work: MemoryWork,
+    provider: str,
+    refund_ids: Sequence[str],
+    charges: Sequence[str],
+    amounts: Sequence[int],
+    currencies: Sequence[str],
+    statuses: Sequence[str],
+) -> None:
+    for refund_id, charge, amount, currency, status in zip(
+        refund_ids, charges, amounts, currencies, statuses, strict=True
+    ):
+        row = work.tables.external_refunds.get((provider, refund_id))
+        before = row.amount if row and row.status != "failed" else 0
+        if row is None:
+            row = ExternalRefundRow(provider, refund_id, charge, amount, currency, str(status), work.now)
+            work.journal.insert(work.tables.external_refunds, (provider, refund_id), row, "external_refunds_pkey")
+        else:
+            work.journal.change(row, status=str(status), amount=amount)
+        counted = row.amount if row.status != "failed" else 0
+        if payment := work.tables.payments.get((provider, charge)):
+            total = max(0, payment.refunded_elsewhere + counted - before)
+            work.journal.change(payment, refunded_elsewhere=total)
+
+
+@answers(purchases._SELECT_OPEN_DISPUTES)
+def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[ChargeRow]:
+    charges = [
+        row.charge
+        for row in work.tables.payments.values()
+        if row.provider == provider and row.dispute in {"open", "inquiry"} and row.charge > after
+    ]
+    return [ChargeRow(charge) for charge in sorted(charges)][:limit]
+
+
+@answers(purchases._SELECT_DISPUTES)
+def disputes_of(work: MemoryWork, provider: str, charges: Sequence[str]) -> Iterable[ChargeRow]:
+    rows = (work.tables.payments.get((provider, charge)) for charge in dict.fromkeys(charges))
+    return [ChargeRow(row.charge, row.dispute) for row in rows if row]
+
+
+@answers(purchases._SET_DISPUTE)
+def set_dispute(work: MemoryWork, provider: str, charge: str, dispute: str) -> None:
+    if row := work.tables.payments.get((provider, charge)):
+        work.journal.change(row, dispute=str(dispute))
+
+
+@answers(purchases._SELECT_BY_ID)
+def get(work: MemoryWork, id: UUID) -> Iterable[tuple[Any, ...]]:  # noqa: A002  # the name of the bound value
+    return [purchase_columns(work, row)] if (row := work.tables.purchases.get(id)) else []

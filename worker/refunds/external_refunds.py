@@ -1,0 +1,83 @@
+"""Records external refunds, which Moneyback did not make, and applies them to the cases that they settle."""
+
+from collections.abc import Sequence
+
+from domain.cases import Case, Transition
+from domain.providers import ListedRefund, RefundStatus
+from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
+from domain.states import Event
+from domain.support_tasks import SupportTaskKind
+from records import UnitOfWork
+from records.support_tasks import NewSupportTask
+from worker.refunds.evaluation import support_reason
+
+
+def record_external_refunds(
+    work: UnitOfWork, provider: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
+) -> list[NewSupportTask]:
+    """Record the refunds of one payment that Moneyback did not make. Return the support tasks to create.
+
+    A refund that support made at the provider settles the case that waits with support, and needs no task. If that refund
+    fails later, the case goes back to support.
+    """
+    external = _without_own(work, provider, refunds)
+    if not external:
+        return []
+    work.purchases.record_external_refunds(provider, external)
+    live = [refund for refund in external if refund.status is not RefundStatus.FAILED]
+    failed = [refund.refund_id for refund in external if refund.status is RefundStatus.FAILED]
+    settled = [_settle(case, live) for case in work.cases.settled(provider, external[0].charge)] if live else []
+    reopened = (
+        [_reopen(case, failed) for case in work.cases.settled_by(failed, [purchase.id for purchase in purchases])]
+        if failed
+        else []
+    )
+    work.history.record([*settled, *reopened])
+    if settled:
+        return []
+    seller_id = purchases[0].seller_id if purchases else None
+    return [_create_task(provider, seller_id, refund) for refund in live]
+
+
+def _without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:
+    """Return the refunds that no operation made."""
+    operations = work.reconciliation.listed(
+        provider,
+        keys=[refund.key for refund in refunds if refund.key],
+        refund_ids=[refund.refund_id for refund in refunds],
+    )
+    keys = {operation.key for operation in operations}
+    ids = {operation.refund_id for operation in operations}
+    return [refund for refund in refunds if refund.key not in keys and refund.refund_id not in ids]
+
+
+def _settle(case: Case, refunds: Sequence[ListedRefund]) -> Transition:
+    why = "Support refunded the payment at the payment provider."
+    ids = [refund.refund_id for refund in refunds]
+    return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence={"refunds": ids, "refund": ids[0]})
+
+
+def _reopen(case: Case, refund_ids: Sequence[str]) -> Transition:
+    evidence = support_reason(ReasonCode.RETURNED_BY_BANK, ", ".join(refund_ids))
+    return case.after(
+        Event.PROVIDER_FAILED_LATE, actor="provider", why=ReasonCode.RETURNED_BY_BANK.support, evidence=evidence
+    )
+
+
+def _create_task(provider: str, seller_id: str | None, refund: ListedRefund) -> NewSupportTask:
+    """Return the support task for a refund that the provider shows and that we did not make."""
+    return NewSupportTask(
+        kind=SupportTaskKind.UNEXPECTED_REFUND,
+        subject=f"{provider} {refund.refund_id}",
+        seller_id=seller_id,
+        evidence={
+            "provider": provider,
+            "charge": refund.charge,
+            "refund": refund.refund_id,
+            "status": refund.status,
+            "amount": refund.amount.minor,
+            "currency": refund.amount.currency,
+            "made_at": refund.created_at.isoformat(),
+        },
+    )

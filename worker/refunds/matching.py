@@ -1,0 +1,93 @@
+"""Finds the purchase that a request is about, and joins requests that are about the same purchase."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from domain.cases import Case
+from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
+from domain.requests import Channel
+from domain.states import Event, State
+from records import UnitOfWork
+from records.decision_inputs import DecisionInput
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The purchase that a request is about, or the purchases that it may be about."""
+
+    purchase: Purchase | None = None
+    ambiguous: tuple[Purchase, ...] = ()
+
+    @property
+    def seller_id(self) -> str | None:
+        """The seller of the purchases."""
+        purchases = [self.purchase] if self.purchase else self.ambiguous
+        return purchases[0].seller_id if purchases else None
+
+
+NO_MATCH = Match()
+
+
+def find_purchases(work: UnitOfWork, cases: Sequence[Case]) -> dict[UUID, Match]:
+    """Return the match of each case that has one. The purchases are locked.
+
+    A request that names no seller may match purchases of several sellers. Then the case is about the purchase of one seller,
+    and each other seller gets a case of its own with the same request. Each confirmation e-mail names its seller.
+    """
+    matches = {}
+    channels = {case.id: case.request.channel for case in cases}
+    forks: list[tuple[UUID, str, Channel]] = []
+    for case_id, purchases in work.decision_inputs.matches([case.id for case in cases]).items():
+        by_seller: dict[str, list[Purchase]] = {}
+        for purchase in purchases:
+            by_seller.setdefault(purchase.seller_id, []).append(purchase)
+        first, *others = by_seller
+        forks += [(case_id, seller, channels[case_id]) for seller in others]
+        matches[case_id] = _match(by_seller[first])
+    work.intake.fork(forks)
+    return matches
+
+
+def _match(purchases: Sequence[Purchase]) -> Match:
+    return Match(purchases[0]) if len(purchases) == 1 else Match(ambiguous=tuple(purchases))
+
+
+def join_trusted_requests(
+    work: UnitOfWork, cases: Sequence[Case], matches: Mapping[UUID, Match], inputs: Mapping[UUID, DecisionInput]
+) -> dict[UUID, UUID]:
+    """Return the open case of each purchase that has one, after the trusted requests have had their effect.
+
+    A trusted request confirms an open case that waits for the customer. It supersedes an open case that waits for support
+    only because an anonymous form asked for a part: anyone can send such a form, so it must not hold up the customer.
+    """
+    open_cases = {purchase_id: item.open_case for purchase_id, item in inputs.items() if item.open_case}
+    for case in cases:
+        purchase = matches.get(case.id, NO_MATCH).purchase
+        if not case.request.trusted or purchase is None or purchase.id not in open_cases:
+            continue
+        open_case = work.cases.lock_one(open_cases[purchase.id])
+        if open_case is None or open_case.request.trusted:
+            continue
+        evidence = {"joined_by": str(case.id)}
+        if open_case.state is State.AWAITING_CONFIRMATION:
+            why = "The customer sent the same request while signed in at the seller."
+            work.history.record([open_case.after(Event.CUSTOMER_CONFIRMED, actor="rules", why=why, evidence=evidence)])
+        elif _waits_for_a_part_only(work, open_case):
+            why = "The customer, signed in at the seller, asks for the whole purchase."
+            superseded = open_case.after(Event.SUPERSEDED, actor="rules", why=why, evidence=evidence)
+            if work.history.record([replace(superseded, notify=False)]):
+                del open_cases[purchase.id]
+    return open_cases
+
+
+def _waits_for_a_part_only(work: UnitOfWork, case: Case) -> bool:
+    """Return True if support only has to decide about a part, and nothing was sent to a provider."""
+    view = work.case_views.get(case.id)
+    codes = {reason["code"] for reason in view.reasons} if view else set()
+    return (
+        case.state is State.WITH_SUPPORT
+        and codes == {ReasonCode.FULL_REFUND_ONLY}
+        and not work.refund_operations.for_cases([case.id])
+    )

@@ -1,0 +1,151 @@
+"""Decides which payment of an approved case is refunded next, or why none is. This module has no access to the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from domain.cases import Case, Transition
+from domain.eligibility import Escalate, decide
+from domain.money import Money
+from domain.purchases import Method, Payment, Purchase
+from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus, RefundOperation, key_of
+from domain.states import Event
+from records.decision_inputs import DecisionInput
+from worker.context import WorkerContext
+from worker.provider_client import ExpectedPayment
+from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, support_reason
+
+NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
+ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An approved case with its purchase, its operations so far, and the purchase as it was when the case was evaluated."""
+
+    case: Case
+    decision_input: DecisionInput
+    operations: Sequence[RefundOperation]
+    snapshot: object
+
+    @property
+    def purchase(self) -> Purchase:
+        """The purchase with the payments that the case is about."""
+        return refundable_purchase(self.case, self.decision_input.purchase)
+
+    @property
+    def refunded(self) -> dict[tuple[str, str], int]:
+        """The payments that this case has already refunded, with the amounts in minor units."""
+        return {
+            (operation.provider, operation.charge): operation.amount.minor
+            for operation in self.operations
+            if operation.status is OperationStatus.PAID
+        }
+
+    @property
+    def remaining(self) -> Purchase:
+        """The purchase with the payments that are still to be refunded."""
+        refunded = self.refunded
+        return replace(
+            self.purchase,
+            payments=tuple(payment for payment in self.purchase.payments if payment.id not in refunded),
+            reported_refunded=max(0, self.purchase.reported_refunded - sum(refunded.values())),
+        )
+
+    def payments_to_send(self, context: WorkerContext) -> list[Payment]:
+        """Return the remaining payments that are refunded automatically, in the order in which they are refunded.
+
+        A payment whose refund is usually final at once comes first, because the next payment waits for its result.
+        """
+        policy = self.decision_input.policy
+        automatic = self.remaining.automatic_payments(policy.methods if policy else ())
+        connected = [payment for payment in automatic if context.provider(payment.provider)]
+        return sorted(connected, key=lambda payment: not _is_synchronous(context, payment))
+
+    def next_operation(self, context: WorkerContext) -> RefundOperation:
+        """Return the operation that refunds the next payment."""
+        payment = self.payments_to_send(context)[0]
+        assert payment.amount is not None, "every payment that the rule amount_is_sound approves has an amount"
+        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
+        attempt = self.operations[-1].attempt + 1 if self.operations else 1
+        policy = self.decision_input.policy
+        return RefundOperation(
+            case_id=self.case.id,
+            attempt=attempt,
+            provider=payment.provider,
+            charge=payment.charge,
+            amount=Money(payment.amount, payment.currency),
+            key=key_of(self.case.id, attempt),
+            is_last=len(self.remaining.payments) == 1,
+            refunds_inquiry=policy is not None and policy.refunds_inquiries,
+        )
+
+    def expected_payment(self, context: WorkerContext) -> ExpectedPayment:
+        """Return the next payment as the seller reports it."""
+        payment = self.payments_to_send(context)[0]
+        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
+        return ExpectedPayment(
+            Money(payment.captured or 0, payment.currency), payment.method, self.decision_input.seller.id
+        )
+
+
+def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
+    """Return the transition of a case that cannot be refunded now, or None if its next payment can be refunded."""
+    if evidence := _find_obstacle(context, order) or _find_broken_rules(context, order, now):
+        return no_longer_eligible(order.case, evidence)
+    sendable = order.payments_to_send(context)
+    if not sendable:
+        evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, _describe_remaining(order))
+        return no_longer_eligible(order.case, evidence)
+    hold = max(_remaining_hold(context, payment, now) for payment in sendable)
+    if hold > timedelta(0):
+        on_hold = order.case.after(Event.PUT_ON_HOLD, actor="rules", why=ON_HOLD)
+        return replace(on_hold, due_in=hold.total_seconds())
+    return None
+
+
+def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | None:
+    """Return the evidence if the purchase changed, an earlier refund is unresolved, or only other payments remain."""
+    if order.purchase.snapshot != order.snapshot:
+        return support_reason(ReasonCode.PURCHASE_CHANGED)
+    last = order.operations[-1] if order.operations else None
+    if last and last.is_open and last.status is not OperationStatus.PAID:
+        return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
+    if order.refunded and not order.payments_to_send(context):
+        return support_reason(ReasonCode.PAYMENT_NOT_AUTOMATIC, _describe_remaining(order))
+    return None
+
+
+def _find_broken_rules(context: WorkerContext, order: Order, now: datetime) -> dict[str, object] | None:
+    """Return the evidence if the purchase breaks a rule now."""
+    remaining = replace(order.decision_input, purchase=order.remaining)
+    decision = decide(eligibility_input(order.case, remaining, context, at=now))
+    return {"reasons": reasons(decision.findings)} if isinstance(decision, Escalate) else None
+
+
+def no_longer_eligible(case: Case, evidence: dict[str, object]) -> Transition:
+    """Return the transition that hands an approved case over to support."""
+    return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=NO_LONGER_ALLOWED, evidence=evidence)
+
+
+def _describe_remaining(order: Order) -> str:
+    return ", ".join(
+        f"{payment.charge} at {payment.provider} ({payment.method})" for payment in order.remaining.payments
+    )
+
+
+def _is_synchronous(context: WorkerContext, payment: Payment) -> bool:
+    adapter = context.provider(payment.provider)
+    return adapter is not None and adapter.capabilities.route(payment.method).synchronous
+
+
+def _remaining_hold(context: WorkerContext, payment: Payment, now: datetime) -> timedelta:
+    """Return how long the refund of this payment must still wait.
+
+    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies.
+    """
+    adapter = context.provider(payment.provider)
+    delay = adapter.capabilities.route(payment.method).minimum_delay if adapter else timedelta(0)
+    hold = timedelta(days=context.settings.sepa_hold_days if payment.method == Method.DIRECT_DEBIT else 0)
+    return payment.charged_at + max(delay, hold) - now

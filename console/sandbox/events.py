@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from console.sandbox.behaviours import WebhookMode, behaviour_of
 from console.sandbox.disputes import Dispute
+from console.sandbox.payments import Payment
 from console.sandbox.refunds import Refund
 
 
@@ -33,9 +34,13 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
     return _event(at, f"dispute.{change}", dispute.charge, dispute.document())
 
 
+def of_payment(payment: Payment, at: float) -> Event:
+    return _event(at, "payment.succeeded", payment.charge, payment.shown()._asdict())
+
+
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
     """Return an event. Its id is a hash, so that the event has the same id when the journal is read again."""
-    digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
+    digest = sha256(f"{kind} {data.get('id', charge)}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
 

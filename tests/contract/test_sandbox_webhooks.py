@@ -15,7 +15,7 @@ from config.provider_accounts import SandboxAccount
 from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.sandbox.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
@@ -169,8 +169,11 @@ def test_without_a_secret_every_webhook_is_refused() -> None:
         an_event("dispute.opened", charge=7),
     ],
 )
-def test_an_unreadable_signed_webhook_is_refused(body: bytes) -> None:
-    assert isinstance(a_parser().read(signed(body), body, NOW), InvalidSignature)
+def test_an_unreadable_signed_webhook_is_reported_with_its_texts(body: bytes) -> None:
+    unreadable = a_parser().read(signed(body), body, NOW)
+    assert isinstance(unreadable, UnreadableWebhook)
+    assert unreadable.why.endswith(".")
+    assert all(0 < len(text) <= 100 for text in unreadable.ids)
 
 
 def test_a_too_large_webhook_is_refused() -> None:
@@ -196,7 +199,8 @@ def test_random_unsigned_webhooks_are_refused(body: bytes, header: str) -> None:
 def test_random_signed_webhooks_are_parsed_or_refused(body: bytes) -> None:
     """The parser raises no exception, and the event ids contain only printable characters."""
     result = a_parser().read(signed(body), body, NOW)
-    assert isinstance(result, InvalidSignature) or all(event.event_id.isprintable() for event in result)
+    assert not isinstance(result, InvalidSignature)
+    assert isinstance(result, UnreadableWebhook) or all(event.event_id.isprintable() for event in result)
 
 
 @settings(deadline=None)
@@ -206,4 +210,5 @@ def test_random_signed_webhooks_are_parsed_or_refused(body: bytes) -> None:
 def test_events_with_random_fields_are_parsed_or_refused(changes: dict[str, Any], kind: str) -> None:
     body = an_event(kind, **changes)
     result = a_parser().read(signed(body), body, NOW)
-    assert isinstance(result, InvalidSignature) or all((event.charge or "").isprintable() for event in result)
+    assert not isinstance(result, InvalidSignature)
+    assert isinstance(result, UnreadableWebhook) or all((event.charge or "").isprintable() for event in result)

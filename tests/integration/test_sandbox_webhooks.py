@@ -24,7 +24,7 @@ from console.sandbox.webhooks import PAUSES
 from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
-from domain.webhook_events import InvalidSignature, WebhookEvent
+from domain.webhook_events import InvalidSignature, UnreadableWebhook, WebhookEvent
 from tests.doubles.sandbox import TEST_TIMEOUT, SandboxProcess, sandbox_in
 from tests.services import ChildProcess, eventually
 from worker.providers.sandbox.webhooks import create_webhook_parser
@@ -42,13 +42,13 @@ class Received(NamedTuple):
     def event(self) -> dict[str, Any]:
         return dict(json.loads(self.body))
 
-    def parse(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature:
+    def parse(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature | UnreadableWebhook:
         """Parse the webhook with the parser of Moneyback."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
         parsed = create_webhook_parser(account, provider_timeout_seconds=1).read(
             self.headers, self.body, datetime.now(UTC)
         )
-        return parsed if isinstance(parsed, InvalidSignature) else parsed[0]
+        return parsed if isinstance(parsed, InvalidSignature | UnreadableWebhook) else parsed[0]
 
 
 class Receiver:

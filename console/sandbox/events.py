@@ -35,12 +35,12 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
 
 
 def of_payment(payment: Payment, at: float) -> Event:
-    return _event(at, "payment.succeeded", payment.charge, payment.shown()._asdict())
+    return _event(at, "payment.succeeded", payment.charge, payment.document())
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
     """Return an event. Its id is a hash, so that the event has the same id when the journal is read again."""
-    digest = sha256(f"{kind} {data.get('id', charge)}".encode()).hexdigest()
+    digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
 

@@ -82,11 +82,11 @@ class Ledger:
 
     def register(self, payment: Payment) -> Payment | ErrorResponse:
         """Register a payment. The same payment may be registered again; another payment with the same charge is refused."""
+        now = self._clock()
         known = self.store.registered_payment(payment.charge)
         if known is None:
-            self.store.write(
-                {"kind": "payment", "payment": payment, "at": self._clock(), "webhook": self._sends_webhooks}
-            )
+            self.store.write({"kind": "payment", "payment": payment, "at": now, "webhook": self._sends_webhooks})
+            self._record_earlier_events(payment, now)
             known = payment
         return known if known._replace(created=payment.created) == payment else PAYMENT_EXISTS
 
@@ -99,8 +99,7 @@ class Ledger:
 
     def show_disputes(self, charge: str) -> list[dict[str, Any]]:
         """Return the disputes of a charge, the oldest first."""
-        payment = self.store.registered_payment(charge) or Payment(charge)
-        self._record_earlier_events(payment, self._clock())
+        self._record_earlier_events(self.store.payment(charge), self._clock())
         return self.store.disputes_of(charge)
 
     def open_dispute(self, charge: str, status: DisputeStatus = "open") -> Dispute | ErrorResponse:
@@ -156,7 +155,7 @@ class Ledger:
         """Return why the payment cannot be refunded with this amount, or None if it can be refunded."""
         if not behaviour_of(request.charge).exists:
             return NO_SUCH_CHARGE
-        if self.store.payment(request.charge).status != "captured":
+        if self.store.payment(request.charge).shown().status != "captured":
             return NOT_CAPTURED
         if self.store.disputes.block(request.charge, now):
             return DISPUTED

@@ -30,6 +30,10 @@ class Payment(NamedTuple):
         """Return the payment as the behaviour of its charge shows it."""
         return self._replace(**behaviour_of(self.charge).payment)  # type: ignore[arg-type]  # the table names our fields
 
+    def document(self) -> dict[str, Any]:
+        """Return the payment as the API shows it. The id of a payment is its charge."""
+        return {"id": self.charge, **self.shown()._asdict()}
+
 
 def _is_text(value: object) -> bool:
     return value is None or is_charge(value)

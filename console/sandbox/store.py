@@ -92,15 +92,15 @@ class Store:
         return self._payments.get(charge)
 
     def payment(self, charge: str) -> Payment:
-        """Return the payment as the behaviour of the charge shows it. A payment that is not registered has no amount."""
-        return (self._payments.get(charge) or Payment(charge)).shown()
+        """Return the payment. If it is not registered, it has no amount."""
+        return self._payments.get(charge) or Payment(charge)
 
     def payment_document(self, charge: str) -> dict[str, Any]:
         """Return the payment as the API shows it, with the sum of its refunds and with its disputes."""
         now = self._clock()
         refunds = self.by_charge.get(charge, ())
         return {
-            **self.payment(charge)._asdict(),
+            **self.payment(charge).document(),
             "refunded": sum(refund.amount for refund in refunds if refund.shown_at <= now and refund.moves_money(now)),
             "disputes": self.disputes_of(charge),
         }

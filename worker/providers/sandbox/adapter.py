@@ -25,10 +25,11 @@ from domain.providers import (
     Unknown,
     WaitingForApproval,
 )
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.sandbox.client import SandboxClient, SandboxReply
-from worker.providers.sandbox.codes import APPROVAL_REQUIRED, CAPABILITIES, CODES
+from worker.providers.sandbox.codes import APPROVAL_REQUIRED, CAPABILITIES, CODES, NO_SUCH_CHARGE
 from worker.providers.sandbox.resources import (
     Payment,
     Refund,
@@ -50,7 +51,8 @@ Resource = TypeVar("Resource")
 def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Create the adapter for this account. Raise SandboxUrlError if the URL is not valid."""
     client = SandboxClient(account, provider_timeout_seconds=provider_timeout_seconds, connections=connections)
-    return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
+    seller_metadata = getattr(account, "seller_metadata", None)
+    return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds, seller_metadata=seller_metadata)
 
 
 class _Page(NamedTuple):
@@ -60,7 +62,7 @@ class _Page(NamedTuple):
     next_cursor: str | None
 
 
-class SandboxAdapter:
+class SandboxAdapter(CapabilityDefaults):
     """An adapter that refunds charges through the sandbox. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
@@ -114,16 +116,14 @@ class SandboxAdapter:
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the oldest first. The sandbox cannot filter by time, so refunds from before ``since`` are left out."""
-        page = self._page(self._client.list_refunds, "id", None, after)
+        """List refunds, the oldest first. A refund without a key was made by hand; if it cannot be read, it is only counted."""
+        page = self._page(self._client.list_refunds, since, after)
         if isinstance(page, Unknown):
             return page
         refunds = parse_readable(page.rows, parse_list_entry)
         if sum(map(carries_key, page.rows)) > sum(refund.key is not None for refund in refunds):
             return Unknown("The sandbox's list has a refund with an idempotency key that cannot be read.")
-        whole_second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
-        recent = [refund for refund in refunds if refund.created_at >= whole_second]
-        return RefundPage(recent, page.next_cursor, len(page.rows) - len(refunds))
+        return RefundPage(refunds, page.next_cursor, len(page.rows) - len(refunds))
 
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
         """Return the payment. If the payment is not registered, its amount is not shown."""
@@ -132,7 +132,7 @@ class SandboxAdapter:
 
     def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:
         """List disputes, the oldest first. A dispute that cannot be read is left out and counted."""
-        page = self._page(self._client.list_disputes, "id", since, after)
+        page = self._page(self._client.list_disputes, since, after)
         if isinstance(page, Unknown):
             return page
         disputes = parse_readable(page.rows, parse_listed_dispute)
@@ -140,7 +140,7 @@ class SandboxAdapter:
 
     def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:
         """List the captured payments that are registered, the oldest first."""
-        page = self._page(self._client.list_payments, "charge", since, after)
+        page = self._page(self._client.list_payments, since, after)
         if isinstance(page, Unknown):
             return page
         payments = [payment.to_purchase(self._seller_metadata) for payment in parse_readable(page.rows, parse_payment)]
@@ -160,7 +160,7 @@ class SandboxAdapter:
             AccessRight.READ_PAYMENTS: self._client.list_payments,
         }
         with time_limit(self._seconds):
-            lists = {right: _parse_page(read(limit="1"), "id") for right, read in reads.items()}
+            lists = {right: _parse_page(read(limit="1")) for right, read in reads.items()}
         return {right: rows.why for right, rows in lists.items() if isinstance(rows, Unknown)}
 
     def _show_payment(self, charge: str) -> Payment | Declined | Unknown:
@@ -168,21 +168,18 @@ class SandboxAdapter:
             reply = self._client.show_payment(charge)
         if isinstance(reply, Unknown):
             return reply
-        if reply.status != HTTPStatus.OK:
-            return _map_decline(reply)
+        if reply.code == NO_SUCH_CHARGE:
+            return Declined(CODES[NO_SUCH_CHARGE], NO_SUCH_CHARGE)
         payment = parse_payment(reply.body)
-        if payment is None or payment.charge != charge:
+        if reply.status != HTTPStatus.OK or payment is None or payment.charge != charge:
             return Unknown("The sandbox's reply is not about the requested payment.")
         return payment
 
-    def _page(
-        self, read: Callable[..., SandboxReply | Unknown], cursor: str, since: datetime | None, after: str | None
-    ) -> _Page | Unknown:
-        query = {"limit": str(PAGE_SIZE)}
-        query |= {"since": str(int(since.timestamp()))} if since else {}
+    def _page(self, read: Callable[..., SandboxReply | Unknown], since: datetime, after: str | None) -> _Page | Unknown:
+        query = {"limit": str(PAGE_SIZE), "since": str(int(since.timestamp()))}  # the sandbox's times are whole seconds
         query |= {"starting_after": after} if after else {}
         with time_limit(self._seconds):
-            return _parse_page(read(**query), cursor)
+            return _parse_page(read(**query))
 
     def _list_refunds(self, **query: str) -> list[Refund] | Unknown:
         return _parse_list(self._client.list_refunds(**query), parse_refund)
@@ -199,15 +196,15 @@ def _parse_list(
     return Unknown("The sandbox's list cannot be read.") if rows is None else rows
 
 
-def _parse_page(reply: SandboxReply | Unknown, cursor: str) -> _Page | Unknown:
-    """Return the rows of a page. The field ``cursor`` of the last row is the cursor of the next page."""
+def _parse_page(reply: SandboxReply | Unknown) -> _Page | Unknown:
+    """Return the rows of a page. The id of the last row is the cursor of the next page."""
     if isinstance(reply, Unknown):
         return reply
     rows, has_more = reply.body.get("data"), reply.body.get("has_more")
     if reply.status != HTTPStatus.OK or type(rows) is not list or type(has_more) is not bool:
         return Unknown(f"The sandbox answered {reply.status}, without a page of a list.")
     last_row = rows[-1] if rows else None
-    next_cursor = last_row.get(cursor) if type(last_row) is dict else None
+    next_cursor = last_row.get("id") if type(last_row) is dict else None
     if has_more and not (type(next_cursor) is str and next_cursor):
         return Unknown("The last row on the page of the sandbox has no id, so the next page cannot be read.")
     return _Page(rows, next_cursor if has_more else None)

@@ -15,6 +15,9 @@ CAPABILITIES = Capabilities(
     lists_purchases=True,
 )
 
+NO_SUCH_CHARGE = "no_such_charge"
+"""The error code of a payment that the sandbox does not know."""
+
 CODES: Mapping[str, DeclineReason] = {
     "charge_already_refunded": DeclineReason.ALREADY_REFUNDED,
     "amount_exceeds_unrefunded": DeclineReason.ALREADY_REFUNDED,  # a lookup shows the earlier refund
@@ -24,7 +27,7 @@ CODES: Mapping[str, DeclineReason] = {
     "charge_not_settled": DeclineReason.NOT_YET_REFUNDABLE,
     "charge_not_captured": DeclineReason.NOT_CAPTURED,
     "currency_differs": DeclineReason.PAYMENT_DIFFERS,
-    "no_such_charge": DeclineReason.PERMANENT,
+    NO_SUCH_CHARGE: DeclineReason.PERMANENT,
     "refund_declined": DeclineReason.PERMANENT,
 }
 """The decline reason of each error code. Any other code of a 4xx response is PERMANENT, because nothing was paid."""

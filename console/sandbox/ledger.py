@@ -94,7 +94,7 @@ class Ledger:
         """Return the payment as the API shows it."""
         if not behaviour_of(charge).exists:
             return NO_SUCH_CHARGE
-        self.show_disputes(charge)
+        self._record_earlier_events(self.store.payment(charge), self._clock())
         return self.store.payment_document(charge)
 
     def show_disputes(self, charge: str) -> list[dict[str, Any]]:

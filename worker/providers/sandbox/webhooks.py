@@ -67,11 +67,12 @@ def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
     return times[0] if is_valid else None, signatures
 
 
-def _parse_event(body: bytes) -> Sequence[WebhookEvent] | UnreadableWebhook:
+def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
+    """Return the events. A body that is not JSON is refused, because nothing shows that it is not about a payment of ours."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        document = None
+        return InvalidSignature("The webhook is signed, but is not JSON.")
     match document:
         case {"id": event_id, "type": str(kind), "data": dict(data)} if is_identifier(event_id):
             parse = PARSERS.get(kind, _ignore)

@@ -143,6 +143,9 @@ class PaymentStatus:
     captured: Money | None
     """What the customer paid: the captured amount. None if nothing was captured, because the payment is only authorised,
     was voided, or has failed."""
+    shows_amount: bool = True
+    """False if the provider does not show what the customer paid, although the payment may be captured. Then ``captured`` is
+    None, and the amount and the currency are not compared with the purchase. Only the sandbox has such payments."""
     refunded: int = 0
     """The sum of the refunds so far, in minor units of the currency of ``captured``. Failed refunds do not count."""
     dispute: DisputeStatus = DisputeStatus(Dispute.NONE)

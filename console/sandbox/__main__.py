@@ -5,6 +5,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from console.sandbox.app import PERMISSIONS
 from console.sandbox.behaviours import Times
 from console.sandbox.fault_injection import FaultInjector
 from console.sandbox.server import serve
@@ -26,6 +27,13 @@ def main() -> None:
     )
     parser.add_argument(
         "--flaky", type=float, default=0.0, metavar="P", help="probability that a call gets a fault, 0 to 1"
+    )
+    parser.add_argument(
+        "--missing-permissions",
+        nargs="+",
+        default=(),
+        choices=sorted({*PERMISSIONS.values()}),
+        help="answer calls that need one of these permissions with a 403",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
     options = vars(parser.parse_args())

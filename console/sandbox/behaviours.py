@@ -1,6 +1,7 @@
 """The behaviours of charges in the sandbox. The prefix of a charge's id, up to the first underscore, selects the behaviour."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -14,7 +15,11 @@ from console.sandbox.errors import (
     ErrorResponse,
 )
 
-Status = Literal["succeeded", "pending", "failed"]
+Status = Literal["succeeded", "pending", "failed", "canceled", "requires_action", "requires_approval"]
+"""The statuses of a refund, in Stripe's words. With ``requires_approval``, no refund is made until a person approves it."""
+
+DisputeStatus = Literal["inquiry", "open", "won", "lost"]
+"""The statuses of a dispute. ``won`` and ``lost`` are from the seller's point of view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +86,26 @@ class Behaviour:
     """True if the refund is made ``Times.late`` after the call. Before that, the refund is invisible, and its key is in use."""
     hidden: bool = False
     """True if the refund is made immediately, but is invisible until ``Times.turn`` has passed."""
-    external: bool = False
-    """True if the charge was refunded outside of this API. This refund exists from the first call about the charge on."""
+    external_percent: int = 0
+    """The share of the payment that was refunded outside of this API. This refund exists from the first call about the charge on.
+
+    If the payment is not registered, its amount is unknown. Then the refund exists from the first refund call on.
+    """
+    dispute: DisputeStatus | None = None
+    """The status of the dispute that the charge has from the first call about the charge on."""
     disputed: bool = False
-    """True if the charge has an open dispute. This dispute exists from the first call about the charge on."""
+    """True if a dispute opens with the first refund call, that is, after the payment was shown without a dispute."""
     crossed: bool = False
     """True if a dispute opens ``Times.turn`` after the refund was made."""
     expires: bool = False
     """True if the key expires after ``Times.memory``."""
     webhook_mode: WebhookMode = WebhookMode.ONCE
+    exists: bool = True
+    """False if the sandbox knows no payment with this charge."""
+    payment: Mapping[str, object] = field(default_factory=dict)
+    """The fields of the payment that are shown with another value than the registered value."""
+    row: Mapping[str, object] = field(default_factory=dict)
+    """The fields of each refund of the charge that are shown with another value, as real lists contain such rows."""
 
 
 BEHAVIOURS = {
@@ -102,7 +118,12 @@ BEHAVIOURS = {
     "disputed": Behaviour(disputed=True),
     "crossing": Behaviour(crossed=True),
     "closed": Behaviour(refusal=CLOSED),
-    "elsewhere": Behaviour(external=True),
+    "chargeback": Behaviour(dispute="open"),
+    "lost": Behaviour(dispute="lost"),
+    "won": Behaviour(dispute="won"),
+    "inquiry": Behaviour(dispute="inquiry"),
+    "elsewhere": Behaviour(external_percent=100),
+    "part": Behaviour(external_percent=20),
     "hang": Behaviour(response_mode=ResponseMode.NEVER),
     "blind": Behaviour(response_mode=ResponseMode.NEVER, hidden=True),
     "tardy": Behaviour(response_mode=ResponseMode.DROPPED, deferred=True),
@@ -120,6 +141,20 @@ BEHAVIOURS = {
     "shuffle": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.LAST_FIRST),
     "mute": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.NEVER),
     "forge": Behaviour(webhook_mode=WebhookMode.INVALID_SIGNATURE),
+    "approval": Behaviour(status="requires_approval", becomes="succeeded"),
+    "denied": Behaviour(status="requires_approval", becomes="canceled"),
+    "canceled": Behaviour(status="pending", becomes="canceled"),
+    "action": Behaviour(status="requires_action", becomes="succeeded"),
+    "missing": Behaviour(exists=False),
+    "authorized": Behaviour(payment={"status": "authorized"}),
+    "voided": Behaviour(payment={"status": "voided"}),
+    "unpaid": Behaviour(payment={"status": "failed"}),
+    "otheramount": Behaviour(payment={"amount": 99_999_999, "currency": "EUR"}),
+    "othercurrency": Behaviour(payment={"amount": 4_900, "currency": "ISK"}, row={"currency": "ISK"}),
+    "otherseller": Behaviour(payment={"metadata": {"seller": "another-seller"}}),
+    "nullcharge": Behaviour(row={"charge": None}),
+    "nullstatus": Behaviour(row={"status": None}),
+    "oldcurrency": Behaviour(row={"currency": "bgn"}),
 }
 ORDINARY = BEHAVIOURS["ok"]
 

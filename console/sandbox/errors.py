@@ -36,6 +36,17 @@ CLOSED = ErrorResponse(400, "refund_window_closed", "This charge is too old to b
 INSUFFICIENT_BALANCE = ErrorResponse(400, "insufficient_balance", "The seller's balance does not cover this refund.")
 NOT_SETTLED = ErrorResponse(400, "charge_not_settled", "This charge is not settled yet; it cannot be refunded yet.")
 ALREADY_REFUNDED = ErrorResponse(400, "charge_already_refunded", "This charge was already refunded, with another key.")
+EXCEEDS_UNREFUNDED = ErrorResponse(
+    400, "amount_exceeds_unrefunded", "The amount is more than what is left of the payment after earlier refunds."
+)
+OTHER_CURRENCY = ErrorResponse(400, "currency_differs", "The payment was made in another currency.")
+NOT_CAPTURED = ErrorResponse(
+    400, "charge_not_captured", "This payment was not captured; there is nothing that can be refunded."
+)
+NO_SUCH_CHARGE = ErrorResponse(404, "no_such_charge", "The sandbox knows no payment with this charge.")
+APPROVAL_REQUIRED = ErrorResponse(
+    400, "approval_required", "A second person must approve this refund; it is made as soon as it is approved."
+)
 KEY_REUSED = ErrorResponse(
     409, "idempotency_key_reuse", "This key belongs to another refund; a new refund needs a new key."
 )
@@ -57,16 +68,31 @@ INVALID_REFUND_REQUEST = ErrorResponse(
     'The body must be {"charge": text, "amount": a positive whole number of minor units, "currency": like "EUR"}.',
 )
 INVALID_PAGE = ErrorResponse(
-    400, "invalid_page", "The limit is a number from 1 to 1000; starting_after is a refund's id."
+    400, "invalid_page", "The limit is a number from 1 to 1000; starting_after is an id; since is in epoch seconds."
 )
 INVALID_DISPUTE = ErrorResponse(
     400,
     "invalid_dispute",
-    'A dispute is opened with {"charge": text, "status": "open"} and closed with {"status": "won" or "lost"}.',
+    'A dispute is opened with {"charge": text, "status": "open" or "inquiry"}. '
+    'It is changed with {"status": "open", "won" or "lost"}.',
 )
-DISPUTE_OPEN = ErrorResponse(409, "dispute_open", "This charge has an open dispute already.")
-DISPUTE_CLOSED = ErrorResponse(409, "dispute_closed", "This dispute is closed; it cannot change.")
-CHARGE_MISSING = ErrorResponse(400, "charge_missing", "The parameter charge is missing: /v1/disputes?charge=...")
+DISPUTE_OPEN = ErrorResponse(409, "dispute_open", "This charge has an open dispute or an inquiry already.")
+DISPUTE_CLOSED = ErrorResponse(
+    409, "dispute_closed", "This dispute cannot get this status; a closed dispute never changes."
+)
+INVALID_PAYMENT = ErrorResponse(
+    400,
+    "invalid_payment",
+    'The body must be {"charge": text, "amount": a positive whole number of minor units, "currency": like "EUR"}. '
+    "It may also contain method, email, reference, product, tax, metadata, status and created.",
+)
+PAYMENT_EXISTS = ErrorResponse(409, "payment_exists", "Another payment with this charge is registered already.")
+INVALID_DASHBOARD_REFUND = ErrorResponse(
+    400,
+    "invalid_dashboard_refund",
+    'The body must be {"charge": text, "amount": number, "currency": text}, and may contain "becomes": "failed".',
+)
+PERMISSION_MISSING = ErrorResponse(403, "permission_missing", "The key does not have the permission for this call.")
 NOT_FOUND = ErrorResponse(404, "not_found", "This path or object does not exist.")
 METHOD_NOT_ALLOWED = ErrorResponse(405, "method_not_allowed", "This path does not support this method.")
 TOO_LARGE = ErrorResponse(413, "too_large", "The body is larger than 64 KB.")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from console.sandbox.behaviours import WebhookMode, behaviour_of
 from console.sandbox.disputes import Dispute
+from console.sandbox.payments import Payment
 from console.sandbox.refunds import Refund
 
 
@@ -31,6 +32,10 @@ def of_refund(refund: Refund) -> Iterator[Event]:
 def of_dispute(dispute: Dispute, at: float) -> Event:
     change = "opened" if dispute.status == "open" else dispute.status
     return _event(at, f"dispute.{change}", dispute.charge, dispute.document())
+
+
+def of_payment(payment: Payment, at: float) -> Event:
+    return _event(at, "payment.succeeded", payment.charge, payment.document())
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:

@@ -3,7 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
-from console.sandbox.behaviours import Behaviour, Status, Times
+from console.sandbox.behaviours import Behaviour, Status, Times, behaviour_of
 from console.sandbox.refund_requests import RefundRequest
 
 
@@ -14,7 +14,8 @@ class Refund(NamedTuple):
     charge: str
     amount: int
     currency: str
-    key: str
+    key: str | None
+    """The idempotency key of the call. None if a person made the refund by hand."""
     created: float
     """The time at which the refund is made, which is in the future for a deferred refund. All times are epoch seconds."""
     shown_at: float
@@ -29,7 +30,16 @@ class Refund(NamedTuple):
     def status_at(self, now: float) -> Status:
         return self.becomes if self.becomes is not None and now >= self.becomes_at else self.status
 
+    def is_approved(self, now: float) -> bool:
+        """Return whether no approval was necessary, or a person has approved the refund."""
+        return self.status != "requires_approval" or self.status_at(now) == "succeeded"
+
+    def moves_money(self, now: float) -> bool:
+        """Return whether the customer has the money or gets it, so that the amount is no longer refundable."""
+        return self.status_at(now) in {"succeeded", "pending", "requires_action"}
+
     def document(self, status: Status) -> dict[str, Any]:
+        """Return the refund as the API shows it."""
         return {
             "id": self.id,
             "charge": self.charge,
@@ -39,6 +49,7 @@ class Refund(NamedTuple):
             "key": self.key,
             "created": int(self.created),
             "bank_reference": self.bank_reference if status == "succeeded" else None,
+            **behaviour_of(self.charge).row,
         }
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from asyncio import Transport
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def serve(
     webhooks: Webhooks | None = None,
     capped: bool = True,
     fault_injector: FaultInjector | None = None,
+    missing_permissions: Collection[str] = (),
     announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes any free port; ``announce`` is called with the address."""
@@ -46,7 +47,7 @@ def serve(
     ledger = Ledger(folder, times, capped=capped, sends_webhooks=webhooks is not None)
     with closing(ledger), _listening(host, port, unix) as listener:
         config = uvicorn.Config(
-            App(ledger, times, fault_injector or FaultInjector()),
+            App(ledger, times, fault_injector or FaultInjector(), missing_permissions),
             http=Protocol,
             ws="none",
             lifespan="off",

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ from console.sandbox.disputes import Dispute, Disputes
 from console.sandbox.errors import ErrorResponse
 from console.sandbox.events import Outbox
 from console.sandbox.journal import Journal, JournalDamagedError, Record
+from console.sandbox.payments import Payment
 from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
+from console.sandbox.rows import Page, PageQuery, Rows
 
 _CALLS = frozenset({"made", "replayed", "refused", "failed"})
 """The kinds of journal records that a refund call causes."""
@@ -33,8 +34,8 @@ class Store:
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
         """For each idempotency key, a request and its error response. A repeated request gets the same error response."""
         self._clock = clock
-        self._refunds: list[Refund] = []
-        self._index_by_id: dict[str, int] = {}
+        self._refunds = Rows[Refund]()
+        self._payments = Rows[Payment]()
         self._calls = self._replays = 0
         self._handlers = {
             "made": self._record_refund,
@@ -43,6 +44,7 @@ class Store:
             "refused": self._record_refusal,
             "failed": self._record_failed_call,
             "disputed": self._record_dispute,
+            "payment": self._record_payment,
             "webhook": self._record_webhook,
         }
         self._journal = Journal(folder / "journal.jsonl")
@@ -63,22 +65,45 @@ class Store:
 
     def get(self, refund_id: str) -> dict[str, Any] | None:
         now = self._clock()
-        index = self._index_by_id.get(refund_id)
-        refund = None if index is None else self._refunds[index]
+        refund = self._refunds.get(refund_id)
         return _document(refund, now) if refund and refund.shown_at <= now else None
 
-    def page(self, limit: int, starting_after: str | None) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return a page of refunds, the oldest first, and True if more refunds follow.
+    def page(self, query: PageQuery) -> Page | None:
+        """Return a page of refunds. Return None if the query's last refund does not exist.
 
-        Return None if the refund ``starting_after`` does not exist.
+        A refund that waits for an approval, or whose approval was denied, is found by its key, but it is not in this list.
         """
-        start = 0 if starting_after is None else self._index_by_id.get(starting_after, -1) + 1
-        if starting_after is not None and start == 0:
-            return None
         now = self._clock()
-        visible = (refund for refund in islice(self._refunds, start, None) if refund.shown_at <= now)
-        refunds = list(islice(visible, limit + 1))
-        return [_document(refund, now) for refund in refunds[:limit]], len(refunds) > limit
+        page = self._refunds.page(
+            query, lambda refund: query.since <= refund.created and refund.shown_at <= now and refund.is_approved(now)
+        )
+        return page and page.map(lambda refund: _document(refund, now))
+
+    def dispute_page(self, query: PageQuery) -> Page | None:
+        """Return a page of disputes. Return None if the query's last dispute does not exist."""
+        return self.disputes.page(query, self._clock())
+
+    def payment_page(self, query: PageQuery) -> Page | None:
+        """Return a page of the registered payments. Return None if the query's last payment does not exist."""
+        page = self._payments.page(query, lambda payment: query.since <= (payment.created or 0))
+        return page and page.map(lambda payment: self.payment_document(payment.charge))
+
+    def registered_payment(self, charge: str) -> Payment | None:
+        return self._payments.get(charge)
+
+    def payment(self, charge: str) -> Payment:
+        """Return the payment. If it is not registered, it has no amount."""
+        return self._payments.get(charge) or Payment(charge)
+
+    def payment_document(self, charge: str) -> dict[str, Any]:
+        """Return the payment as the API shows it, with the sum of its refunds and with its disputes."""
+        now = self._clock()
+        refunds = self.by_charge.get(charge, ())
+        return {
+            **self.payment(charge).document(),
+            "refunded": sum(refund.amount for refund in refunds if refund.shown_at <= now and refund.moves_money(now)),
+            "disputes": self.disputes_of(charge),
+        }
 
     def disputes_of(self, charge: str) -> list[dict[str, Any]]:
         """Return the disputes of a charge, oldest first."""
@@ -87,18 +112,22 @@ class Store:
     def summary(self) -> dict[str, Any]:
         """Return the totals for tests. ``refunds`` and ``amounts`` include the refunds that failed later.
 
-        ``duplicates`` is the number of charges that were refunded more than once.
+        ``duplicates`` is the number of charges that were refunded more than once. A registered payment counts only if the
+        refunds are more than the payment.
         """
         now = self._clock()
-        refunds = [refund for refund in self._refunds if refund.created <= now]
+        refunds = [refund for refund in self._refunds if refund.created <= now and refund.is_approved(now)]
         amounts: Counter[str] = Counter()
         for refund in refunds:
             amounts[refund.currency] += refund.amount
         refunds_by_charge = Counter(refund.charge for refund in refunds)
         return {
             "refunds": len(refunds),
-            "failed": sum(refund.status_at(now) == "failed" for refund in refunds),
-            "duplicates": sum(count > 1 for count in refunds_by_charge.values()),
+            "failed": sum(refund.status_at(now) in {"failed", "canceled"} for refund in refunds),
+            "duplicates": sum(
+                count > 1 and self._is_over_refunded(charge, now) for charge, count in refunds_by_charge.items()
+            ),
+            "approval_requests": sum(refund.status == "requires_approval" for refund in self._refunds),
             "calls": self._calls,
             "replays": self._replays,
             "amounts": dict(amounts),
@@ -129,9 +158,9 @@ class Store:
 
     def _record_refund(self, record: Record) -> None:
         refund = Refund(*record["refund"])
-        self._index_by_id[refund.id] = len(self._refunds)
-        self._refunds.append(refund)
-        self.by_key[refund.key].append(refund)
+        self._refunds.put(refund.id, refund)
+        if refund.key is not None:
+            self.by_key[refund.key].append(refund)
         self.by_charge[refund.charge].append(refund)
         if record["webhook"]:
             for event in events.of_refund(refund):
@@ -150,7 +179,7 @@ class Store:
         request = RefundRequest(*record["request"])
         behaviour = behaviour_of(request.charge)
         self.failed_calls[request.charge] += 1
-        if behaviour.stored and behaviour.first_error:
+        if behaviour.stored and behaviour.first_error and request.key:
             self.stored[request.key] = request, behaviour.first_error
 
     def _record_dispute(self, record: Record) -> None:
@@ -159,8 +188,19 @@ class Store:
         if record["webhook"]:
             self.outbox.add(events.of_dispute(dispute, record["at"]))
 
+    def _record_payment(self, record: Record) -> None:
+        payment = Payment(*record["payment"])
+        self._payments.put(payment.charge, payment)
+        if record["webhook"] and payment.shown().status == "captured":
+            self.outbox.add(events.of_payment(payment, record["at"]))
+
     def _record_webhook(self, record: Record) -> None:
         self.outbox.finish(record["event"], arrived=record["arrived"])
+
+    def _is_over_refunded(self, charge: str, now: float) -> bool:
+        payment = self._payments.get(charge)
+        refunded = sum(refund.amount for refund in self.by_charge[charge] if refund.moves_money(now))
+        return payment is None or refunded > (payment.amount or 0)
 
 
 def _document(refund: Refund, now: float) -> dict[str, Any]:

@@ -33,8 +33,12 @@ TIMEOUT = 5.0  # seconds; if the receiver does not respond in this time, the att
 CONCURRENCY = 32  # the maximum number of webhooks sent at the same time; asyncio runs at most 32 threads
 DAY = 86_400
 
-_FIRST_EVENTS = ("refund.created", "dispute.opened")
-_FALSE_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.won", "won")}
+_FIRST_EVENTS = ("refund.created", "dispute.opened", "dispute.inquiry")
+_FALSE_STATUS = {
+    "refund": ("refund.updated", "failed"),
+    "dispute": ("dispute.won", "won"),
+    "payment": ("payment.succeeded", "failed"),
+}
 
 
 class SignedWebhook(NamedTuple):

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from config.provider_accounts import SandboxAccount
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Paid, Pending
+from domain.providers import DeclineReason, DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.sandbox.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
@@ -58,11 +58,14 @@ def signed(body: bytes, secret: str = "secret", signed_at: datetime = NOW) -> Ma
         ("succeeded", Paid("re_1", FIVE_EUROS)),
         ("pending", Pending("re_1", FIVE_EUROS)),
         ("failed", Failed("re_1", "failed")),
+        ("canceled", Failed("re_1", "canceled", DeclineReason.CANCELLED)),
+        ("requires_action", Pending("re_1", FIVE_EUROS, customer_must_act=True)),
+        ("requires_approval", None),
     ],
 )
 @pytest.mark.parametrize("kind", ["refund.created", "refund.updated"])
 def test_a_refund_event_reports_the_refund_and_its_status(
-    kind: str, status: str, reported: Paid | Pending | Failed
+    kind: str, status: str, reported: Paid | Pending | Failed | None
 ) -> None:
     body = an_event(kind, status=status)
     assert a_parser().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.REFUND, "ok_1", "re_1", reported)]
@@ -71,6 +74,7 @@ def test_a_refund_event_reports_the_refund_and_its_status(
 @pytest.mark.parametrize(
     ("kind", "status", "dispute"),
     [
+        ("dispute.inquiry", "inquiry", Dispute.INQUIRY),
         ("dispute.opened", "open", Dispute.OPEN),
         ("dispute.won", "won", Dispute.WON),
         ("dispute.lost", "lost", Dispute.LOST),
@@ -80,6 +84,12 @@ def test_a_dispute_event_reports_the_dispute_and_its_status(kind: str, status: s
     body = an_event(kind, status=status)
     reported = DisputeStatus(dispute, "dp_1")
     assert a_parser().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.DISPUTE, "ok_1", None, reported)]
+
+
+@pytest.mark.parametrize("charge", ["ok_1", "a charge with blanks", "x" * 255])
+def test_a_payment_event_is_about_a_purchase(charge: str) -> None:
+    body = an_event("payment.succeeded", charge=charge)
+    assert a_parser().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.PURCHASE, charge)]
 
 
 def test_an_event_of_an_unknown_type_is_ignored() -> None:
@@ -143,10 +153,6 @@ def test_without_a_secret_every_webhook_is_refused() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"hm?",
-        b"\xff",
-        b"[" * 60_000,
         b"[]",
         b'"text"',
         b"{}",
@@ -167,9 +173,34 @@ def test_without_a_secret_every_webhook_is_refused() -> None:
         an_event("dispute.opened", status=["open"]),
         an_event("dispute.opened", id="x\n"),
         an_event("dispute.opened", charge=7),
+        an_event("dispute.opened", respond_by="soon"),
+        an_event("payment.succeeded", charge=None),
     ],
 )
-def test_an_unreadable_signed_webhook_is_refused(body: bytes) -> None:
+def test_an_unreadable_signed_webhook_is_reported_with_its_texts(body: bytes) -> None:
+    unreadable = a_parser().read(signed(body), body, NOW)
+    assert isinstance(unreadable, UnreadableWebhook)
+    assert unreadable.why.endswith(".")
+    assert all(0 < len(text) <= 100 for text in unreadable.ids)
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        (an_event(charge=None), {"ev_1", "refund.created", "re_1", "EUR", "succeeded", "case-1"}),
+        (an_event("dispute.opened", status="new"), {"ev_1", "dispute.opened", "dp_1", "ok_1", "new"}),
+        (b'["re_1",{"data":["case-1",7,null]}]', {"re_1", "case-1"}),
+        (json.dumps({"id": "ev_1", "note": "x" * 101}).encode(), {"ev_1"}),
+    ],
+)
+def test_an_unreadable_webhook_names_every_short_text(body: bytes, ids: set[str]) -> None:
+    unreadable = a_parser().read(signed(body), body, NOW)
+    assert isinstance(unreadable, UnreadableWebhook)
+    assert unreadable.ids == ids
+
+
+@pytest.mark.parametrize("body", [b"", b"hm?", b"\xff", b"[" * 60_000, an_event()[:-5]])
+def test_a_signed_webhook_that_is_not_json_is_refused(body: bytes) -> None:
     assert isinstance(a_parser().read(signed(body), body, NOW), InvalidSignature)
 
 
@@ -196,7 +227,9 @@ def test_random_unsigned_webhooks_are_refused(body: bytes, header: str) -> None:
 def test_random_signed_webhooks_are_parsed_or_refused(body: bytes) -> None:
     """The parser raises no exception, and the event ids contain only printable characters."""
     result = a_parser().read(signed(body), body, NOW)
-    assert isinstance(result, InvalidSignature) or all(event.event_id.isprintable() for event in result)
+    assert isinstance(result, InvalidSignature | UnreadableWebhook) or all(
+        event.event_id.isprintable() for event in result
+    )
 
 
 @settings(deadline=None)
@@ -206,4 +239,5 @@ def test_random_signed_webhooks_are_parsed_or_refused(body: bytes) -> None:
 def test_events_with_random_fields_are_parsed_or_refused(changes: dict[str, Any], kind: str) -> None:
     body = an_event(kind, **changes)
     result = a_parser().read(signed(body), body, NOW)
-    assert isinstance(result, InvalidSignature) or all((event.charge or "").isprintable() for event in result)
+    assert not isinstance(result, InvalidSignature)
+    assert isinstance(result, UnreadableWebhook) or all((event.charge or "").isprintable() for event in result)

@@ -44,6 +44,25 @@ class SandboxProcess:
     def summary(self) -> dict[str, Any]:
         return dict(urllib3.request("GET", f"{self.url}/v1/summary", retries=False).json())
 
+    def register(self, charge: str, amount: int = 4900, currency: str = "EUR", **fields: Any) -> dict[str, Any]:
+        """Register a payment, so that the sandbox knows its amount."""
+        return self.post("/v1/payments", {"charge": charge, "amount": amount, "currency": currency, **fields})
+
+    def refund_by_hand(self, charge: str, amount: int, currency: str = "EUR", **fields: Any) -> dict[str, Any]:
+        """Refund a part of a payment as a person does it in the provider's dashboard."""
+        return self.post("/v1/dashboard/refunds", {"charge": charge, "amount": amount, "currency": currency, **fields})
+
+    def open_dispute(self, charge: str, status: str = "open") -> dict[str, Any]:
+        return self.post("/v1/disputes", {"charge": charge, "status": status})
+
+    def change_dispute(self, dispute_id: str, status: str) -> dict[str, Any]:
+        return self.post(f"/v1/disputes/{dispute_id}", {"status": status})
+
+    def post(self, path: str, document: object) -> dict[str, Any]:
+        response = urllib3.request("POST", f"{self.url}{path}", json=document, retries=False)
+        assert response.status == 200, response.data
+        return dict(response.json())
+
 
 @contextmanager
 def sandbox_in(folder: Path, **options: float | str | Path) -> Iterator[SandboxProcess]:

@@ -30,6 +30,7 @@ from console.sandbox.fault_injection import FAULTS, FaultInjector
 from console.sandbox.journal import JournalDamagedError, JournalInUseError
 from console.sandbox.ledger import Ledger, RefundResult
 from console.sandbox.refund_requests import RefundRequest
+from console.sandbox.rows import PageQuery
 from domain.money import Money
 from domain.providers import Declined, Paid, PaymentProvider, Unknown
 from tests.doubles.sandbox import SHORT_TIMEOUT, TEST_TIMEOUT, SandboxProcess, sandbox_in
@@ -38,6 +39,7 @@ from tests.services import eventually
 JOURNAL = "journal.jsonl"
 FIVE_EUROS = Money(500, "EUR")
 TIMES = Times()
+ONE_ROW = PageQuery(limit=1, starting_after=None, since=0)
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +223,16 @@ def test_a_refund_request_without_a_valid_key_is_refused(process: SandboxProcess
         ("GET", "/v1/refunds?limit=many", 400),
         ("GET", "/v1/refunds?limit=²", 400),
         ("GET", "/v1/refunds?starting_after=re_nobody", 400),
-        ("GET", "/v1/disputes", 400),
+        ("GET", "/v1/refunds?since=yesterday", 400),
+        ("GET", "/v1/disputes?limit=0", 400),
+        ("GET", "/v1/disputes?starting_after=dp_nobody", 400),
         ("GET", "/v1/disputes/dp_nobody", 405),
+        ("GET", "/v1/payments?starting_after=ok_nobody", 400),
+        ("GET", "/v1/payments?since=-1", 400),
+        ("GET", "/v1/payments/", 404),
+        ("GET", "/v1/payments/missing_1", 404),
+        ("DELETE", "/v1/payments/ok_1", 405),
+        ("GET", "/v1/dashboard/refunds", 405),
     ],
 )
 def test_an_invalid_query_gets_an_error_message(process: SandboxProcess, method: str, path: str, status: int) -> None:
@@ -480,6 +490,7 @@ def test_a_key_makes_one_refund_and_a_capped_ledger_refunds_a_charge_once(
     ledger = a_ledger(folder, clock, capped=capped)
     paid: dict[str, RefundResult] = {}
     external_charges: set[str] = set()
+    approvals: set[tuple[str, str | None]] = set()  # a capped sandbox approves one refund of a charge
     for request in requests:
         if isinstance(request, str):
             before = ledger.store.summary()
@@ -489,17 +500,19 @@ def test_a_key_makes_one_refund_and_a_capped_ledger_refunds_a_charge_once(
             continue
         response = ledger.refund(request)
         if isinstance(response, ErrorResponse):
-            if response.code == "charge_already_refunded" and request.charge.startswith("elsewhere"):
+            if response.code == "approval_required" and request.charge.startswith("approval"):
+                approvals.add((request.charge, None if capped else request.key))
+            if response.code == "charge_already_refunded" and request.charge.startswith(("elsewhere", "part")):
                 external_charges.add(request.charge)
             continue
         assert response.replayed == (request.key in paid)
-        assert response.refund == paid.setdefault(request.key, response).refund
+        assert response.refund == paid.setdefault(str(request.key), response).refund
         assert (response.refund.charge, response.refund.amount) == (request.charge, request.amount)
     ledger.close()
-    clock.now += 1000  # now the sandbox has made the delayed refunds of all "tardy" charges
-    charges = Counter(result.refund.charge for result in paid.values())
+    clock.now += 1000  # now the sandbox has made all delayed and all approved refunds
+    charges = Counter([*(result.refund.charge for result in paid.values()), *(charge for charge, _ in approvals)])
     summary = ledger.store.summary()
-    assert summary["refunds"] == len(paid) + len(external_charges)
+    assert summary["refunds"] == len(paid) + len(external_charges) + len(approvals)
     assert summary["duplicates"] == sum(count > 1 for count in charges.values())
     assert summary["duplicates"] == 0 or not capped
     assert summary["calls"] == sum(isinstance(request, RefundRequest) for request in requests)
@@ -525,7 +538,15 @@ def dispute(process: SandboxProcess, charge: str, status: str = "open") -> dict[
 def test_a_charge_with_an_open_or_lost_dispute_is_not_refunded(process: SandboxProcess, status: str) -> None:
     charge = f"ok_disputed_{status}"
     disputed = dispute(process, charge, status)
-    assert disputed == {"id": disputed["id"], "charge": charge, "status": status, "created": disputed["created"]}
+    created = disputed["created"]
+    respond_by = created + 7 * 86_400 if status == "open" else None
+    assert disputed == {
+        "id": disputed["id"],
+        "charge": charge,
+        "status": status,
+        "created": created,
+        "respond_by": respond_by,
+    }
     assert 0 <= time.time() - disputed["created"] < TEST_TIMEOUT
     response = refund(process, charge)
     assert (response.status, response.json()["error"]["code"]) == (400, "charge_disputed")
@@ -573,14 +594,15 @@ def test_a_charge_has_at_most_one_open_dispute_and_a_dispute_is_closed_once(proc
     open_dispute = dispute(process, "ok_closing")
     assert send(process, "POST", "/v1/disputes", {"charge": "ok_closing", "status": "open"}).status == 409
     path = f"/v1/disputes/{open_dispute['id']}"
-    for invalid in ({"status": "open"}, {"status": ["won"]}, {"status": "won", "why": "luck"}, {}):
+    assert send(process, "POST", path, {"status": "open"}).status == 409
+    for invalid in ({"status": "inquiry"}, {"status": ["won"]}, {"status": "won", "why": "luck"}, {}):
         assert send(process, "POST", path, invalid).status == 400
     assert send(process, "POST", "/v1/disputes/dp_nobody", {"status": "won"}).status == 404
     assert send(process, "POST", path, {"status": "won"}).status == 200
     assert send(process, "POST", path, {"status": "lost"}).status == 409
     second = dispute(process, "ok_closing")
     disputes = send(process, "GET", "/v1/disputes?charge=ok_closing").json()["data"]
-    assert disputes == [open_dispute | {"status": "won"}, second]
+    assert disputes == [open_dispute | {"status": "won", "respond_by": None}, second]
 
 
 def test_a_dispute_with_a_body_that_is_too_large_is_refused(process: SandboxProcess) -> None:
@@ -593,7 +615,7 @@ def test_after_a_kill_and_a_restart_the_disputes_still_exist(tmp_path: Path) -> 
         dispute(process, "ok_lost", "lost")
         dispute(process, "ok_open")
         before = process.summary()
-        assert before["disputes"] == {"open": 1, "won": 0, "lost": 1}
+        assert before["disputes"] == {"inquiry": 0, "open": 1, "won": 0, "lost": 1}
         process.end()
         process.start()
         assert process.summary() == before
@@ -613,9 +635,9 @@ def test_a_crossing_charge_gets_a_dispute_after_its_refund(tmp_path: Path, clock
         assert (open_dispute["status"], open_dispute["created"]) == ("open", int(1000 + TIMES.turn))
         assert error_code(ledger, a_request("crossing_1", "another")) == "charge_disputed"
         assert refund_result(ledger, a_request("crossing_1")) == RefundResult(first.refund, replayed=True)
-        assert isinstance(ledger.close_dispute(open_dispute["id"], "lost"), Dispute)
+        assert isinstance(ledger.change_dispute(open_dispute["id"], "lost"), Dispute)
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        assert ledger.store.disputes_of("crossing_1") == [open_dispute | {"status": "lost"}]
+        assert ledger.store.disputes_of("crossing_1") == [open_dispute | {"status": "lost", "respond_by": None}]
 
 
 # Stored errors
@@ -672,7 +694,7 @@ def test_a_tardy_refund_is_invisible_and_its_key_is_in_use_until_it_is_made(tmp_
         clock.now += TIMES.late - 0.1
         assert ledger.store.find(key="key-1", charge=None) == []
         assert ledger.store.get(tardy_refund.refund.id) is None
-        assert ledger.store.page(1, None) == ([], False)
+        assert ledger.store.page(ONE_ROW) == ([], False)
         assert ledger.store.summary()["refunds"] == 0
         assert ledger.store.summary()["amounts"] == {}
         assert error_code(ledger, a_request("tardy_1")) == "idempotency_key_in_use"
@@ -687,7 +709,7 @@ def test_a_tardy_refund_is_invisible_and_its_key_is_in_use_until_it_is_made(tmp_
 
 def first_page(ledger: Ledger) -> tuple[list[str], bool]:
     """Return a list with the charge of the first refund, and True if there are more refunds."""
-    page = ledger.store.page(1, None)
+    page = ledger.store.page(ONE_ROW)
     assert page
     return [refund["charge"] for refund in page[0]], page[1]
 

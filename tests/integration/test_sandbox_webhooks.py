@@ -22,9 +22,9 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.webhooks import PAUSES
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Paid, Pending
+from domain.providers import DisputeStatus, Failed, Paid, Pending, WaitingForApproval
 from domain.purchases import Dispute
-from domain.webhook_events import InvalidSignature, WebhookEvent
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent
 from tests.doubles.sandbox import TEST_TIMEOUT, SandboxProcess, sandbox_in
 from tests.services import ChildProcess, eventually
 from worker.providers.sandbox.webhooks import create_webhook_parser
@@ -42,13 +42,13 @@ class Received(NamedTuple):
     def event(self) -> dict[str, Any]:
         return dict(json.loads(self.body))
 
-    def parse(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature:
+    def parse(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature | UnreadableWebhook:
         """Parse the webhook with the parser of Moneyback."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
         parsed = create_webhook_parser(account, provider_timeout_seconds=1).read(
             self.headers, self.body, datetime.now(UTC)
         )
-        return parsed if isinstance(parsed, InvalidSignature) else parsed[0]
+        return parsed if isinstance(parsed, InvalidSignature | UnreadableWebhook) else parsed[0]
 
 
 class Receiver:
@@ -200,6 +200,72 @@ def test_a_webhook_is_sent_for_the_dispute_of_a_crossing_charge(shared: tuple[Sa
     eventually(lambda: receiver.types("crossing_1") == ["refund.created", "dispute.opened"])
     disputes = urllib3.request("GET", f"{process.url}/v1/disputes?charge=crossing_1", retries=False).json()["data"]
     assert receiver.webhooks_for("crossing_1")[1].event["data"] == disputes[0]
+
+
+@pytest.mark.parametrize("charge", ["ok_bought", "pending_bought", "dupes_bought"])
+def test_a_webhook_is_sent_for_a_registered_payment(shared: tuple[SandboxProcess, Receiver], charge: str) -> None:
+    process, receiver = shared
+    payment = process.register(charge, email="ada@example.com")
+    process.register(charge, email="ada@example.com")
+    eventually(lambda: receiver.webhooks_for(charge))
+    eventually(lambda: finished_summary(process))
+    webhooks = receiver.webhooks_for(charge)
+    assert webhooks[0].event["data"] | {"refunded": 0, "disputes": []} == payment
+    assert {received.event["type"] for received in webhooks} == {"payment.succeeded"}
+    assert len({received.event["id"] for received in webhooks}) == 1
+    event = webhooks[0].parse()
+    assert isinstance(event, WebhookEvent)
+    assert (event.subject, event.charge) == (Subject.PURCHASE, charge)
+
+
+def test_no_webhook_is_sent_for_a_payment_that_was_not_captured(shared: tuple[SandboxProcess, Receiver]) -> None:
+    process, receiver = shared
+    for behaviour in ("authorized", "voided", "unpaid"):
+        process.register(f"{behaviour}_1")
+    process.register("ok_after_voided")
+    eventually(lambda: receiver.webhooks_for("ok_after_voided"))
+    eventually(lambda: finished_summary(process))
+    assert not [received for received in receiver.received if received.event["data"].get("status") == "voided"]
+
+
+def test_webhooks_are_sent_for_an_inquiry_and_the_dispute_that_follows(
+    shared: tuple[SandboxProcess, Receiver],
+) -> None:
+    process, receiver = shared
+    inquiry = process.open_dispute("ok_inquiry", "inquiry")
+    eventually(lambda: len(receiver.webhooks_for("ok_inquiry")) == 1)
+    process.change_dispute(inquiry["id"], "open")
+    eventually(lambda: len(receiver.webhooks_for("ok_inquiry")) == 2)
+    assert receiver.types("ok_inquiry") == ["dispute.inquiry", "dispute.opened"]
+
+
+def test_the_webhooks_of_an_approval_report_nothing_before_the_approval(
+    shared: tuple[SandboxProcess, Receiver],
+) -> None:
+    process, receiver = shared
+    adapter = process.adapter()
+    assert adapter.refund("approval_1", FIVE_EUROS, key="approval") == WaitingForApproval("approval_required")
+    eventually(lambda: receiver.types("approval_1") == ["refund.created", "refund.updated"])
+    events = [received.parse() for received in receiver.webhooks_for("approval_1")]
+    reported = [event.reported for event in events if isinstance(event, WebhookEvent)]
+    assert reported[0] is None
+    assert isinstance(reported[1], Paid)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "field", "value"),
+    [("nullcharge", "charge", None), ("nullstatus", "status", None), ("oldcurrency", "currency", "bgn")],
+)
+def test_the_webhook_of_an_unreadable_refund_by_hand_names_no_payment_of_ours(
+    tmp_path: Path, receiver: Receiver, behaviour: str, field: str, value: object
+) -> None:
+    with sandbox_in(tmp_path, webhooks=receiver.url) as process:
+        refund_json = process.refund_by_hand(f"{behaviour}_1", 500)
+        eventually(lambda: receiver.received)
+        assert (refund_json["key"], refund_json[field]) == (None, value)
+        unreadable = receiver.received[0].parse()
+        assert isinstance(unreadable, UnreadableWebhook)
+        assert refund_json["id"] in unreadable.ids
 
 
 # Faults. The first part of a charge's id, such as ``mute``, selects the behaviour of the sandbox.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
@@ -58,6 +58,14 @@ class SandboxClient:
     def list_disputes(self, **query: str) -> SandboxReply | Unknown:
         """List disputes, the oldest first."""
         return self._call("GET", f"/v1/disputes?{urlencode(query)}")
+
+    def list_payments(self, **query: str) -> SandboxReply | Unknown:
+        """List the registered payments, the oldest first."""
+        return self._call("GET", f"/v1/payments?{urlencode(query)}")
+
+    def show_payment(self, charge: str) -> SandboxReply | Unknown:
+        """Show one payment, even if it is not registered."""
+        return self._call("GET", f"/v1/payments/{quote(charge, safe='')}")
 
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

@@ -5,28 +5,21 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import SecretStr
 
 from config.provider_accounts import SandboxAccount
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.providers import WaitingForApproval
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.sandbox.resources import parse_dispute, parse_refund
+from worker.providers.short_texts import short_texts
 
 TOLERANCE = 300  # maximum seconds between signing and receipt. The clocks may differ, and the delivery takes time
 MAX_BYTES = 64 * 1024  # an event has about three hundred bytes
 MAX_CHARGE = 255  # characters, as in the sandbox
 MAX_HEADER = 1000  # characters; two signatures have about 150
-
-SUBJECTS = {
-    "refund.created": Subject.REFUND,
-    "refund.updated": Subject.REFUND,
-    "dispute.opened": Subject.DISPUTE,
-    "dispute.won": Subject.DISPUTE,
-    "dispute.lost": Subject.DISPUTE,
-}
-_UNREADABLE = InvalidSignature("The webhook is signed, but cannot be read.")
 
 
 def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
@@ -43,7 +36,9 @@ class SandboxWebhookParser:
         """Take the secret. While a new secret replaces an old secret, ``secret`` contains both, separated by a comma."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
+    def read(
+        self, headers: Mapping[str, str], body: bytes, at: datetime
+    ) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
         """Parse the event, if it was signed recently with one of our secrets."""
         if len(body) > MAX_BYTES:
             return InvalidSignature("The webhook is too large for an event of the sandbox.")
@@ -72,33 +67,57 @@ def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
     return times[0] if is_valid else None, signatures
 
 
-def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
+def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
+    """Return the events. A body that is not JSON is refused, because nothing shows that it is not about a payment of ours."""
     try:
-        event = json.loads(body)
-        subject, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return _UNREADABLE
-    if not is_identifier(event_id) or type(data) is not dict:
-        return _UNREADABLE
-    if subject is None:
-        return []
-    if not _is_charge(data.get("charge")):
-        return _UNREADABLE
-    webhook_event = (
-        _parse_refund_event(event_id, data) if subject is Subject.REFUND else _parse_dispute_event(event_id, data)
-    )
-    return [webhook_event] if webhook_event else _UNREADABLE
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return InvalidSignature("The webhook is signed, but is not JSON.")
+    match document:
+        case {"id": event_id, "type": str(kind), "data": dict(data)} if is_identifier(event_id):
+            parse = PARSERS.get(kind, _ignore)
+            events = parse(event_id, data)
+            if events is not None:
+                return events
+    return UnreadableWebhook("The webhook is signed, but cannot be read.", short_texts(document))
 
 
-def _parse_refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
+def _parse_refund_event(event_id: str, data: dict[str, Any]) -> list[WebhookEvent] | None:
     refund = parse_refund(data)
-    return refund and WebhookEvent(event_id, Subject.REFUND, refund.charge, refund.id, refund.result())
+    if refund is None or not _is_charge(refund.charge):
+        return None
+    result = refund.result()
+    reported = None if isinstance(result, WaitingForApproval) else result
+    return [WebhookEvent(event_id, Subject.REFUND, refund.charge, refund.id, reported)]
 
 
-def _parse_dispute_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
-    dispute = parse_dispute(data)
-    return WebhookEvent(event_id, Subject.DISPUTE, data["charge"], reported=dispute) if dispute else None
+def _parse_dispute_event(event_id: str, data: dict[str, Any]) -> list[WebhookEvent] | None:
+    dispute, charge = parse_dispute(data), data.get("charge")
+    if dispute is None or not _is_charge(charge):
+        return None
+    return [WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)]
 
 
-def _is_charge(value: object) -> bool:
+def _parse_payment_event(event_id: str, data: dict[str, Any]) -> list[WebhookEvent] | None:
+    charge = data.get("charge")
+    return [WebhookEvent(event_id, Subject.PURCHASE, charge)] if _is_charge(charge) else None
+
+
+def _ignore(_: str, __: dict[str, Any]) -> list[WebhookEvent]:
+    return []
+
+
+PARSERS = {
+    "refund.created": _parse_refund_event,
+    "refund.updated": _parse_refund_event,
+    "dispute.inquiry": _parse_dispute_event,
+    "dispute.opened": _parse_dispute_event,
+    "dispute.won": _parse_dispute_event,
+    "dispute.lost": _parse_dispute_event,
+    "payment.succeeded": _parse_payment_event,
+}
+"""The parser of each type of event. An event of any other type is ignored."""
+
+
+def _is_charge(value: object) -> TypeGuard[str]:
     return type(value) is str and 0 < len(value) <= MAX_CHARGE and value.isprintable()

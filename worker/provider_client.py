@@ -97,14 +97,14 @@ def _object_to(
             return NotSent(why)
         case Unknown() | Declined():
             return shown
-        case PaymentStatus(captured=None, code=code):
+        case PaymentStatus(captured=None, shows_amount=True, code=code):
             return Declined(DeclineReason.NOT_CAPTURED, code)
         case PaymentStatus():
             return _object_to_payment(shown, expected) or _object_to_dispute(shown.dispute, operation)
 
 
 def _object_to_payment(shown: PaymentStatus, expected: ExpectedPayment) -> Declined | None:
-    if shown.captured != expected.captured:
+    if shown.shows_amount and shown.captured != expected.captured:
         return Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown.captured} instead of {expected.captured}")
     if shown.seller not in {None, expected.seller_id}:
         return Declined(DeclineReason.OTHER_SELLER, str(shown.seller))

@@ -4,7 +4,7 @@ from alembic import context
 
 from records.tables import cases, mail, purchases, queues
 
-assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata, (
+assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata, (
     "All tables must share one MetaData object."
 )
 

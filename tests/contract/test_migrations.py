@@ -50,7 +50,7 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 def test_migrations_create_the_tables(owner: Engine) -> None:
     metadata = cases.cases.metadata
-    assert queues.outbox.metadata is mail.inquiry_emails.metadata is metadata
+    assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is metadata
     with owner.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []

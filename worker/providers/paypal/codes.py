@@ -94,14 +94,12 @@ TRANSACTION_STATUSES: Mapping[str, str] = {
 }
 """For each status of a refund in PayPal's transaction search, the status of the refund in PayPal's Payments API."""
 
-FAILURE_REASONS: Mapping[str, DeclineReason] = {
+FAILURES: Mapping[str, DeclineReason] = {
     "ECHECK": DeclineReason.INSUFFICIENT_BALANCE,  # the seller's bank did not pay the eCheck for the refund
+    "CANCELLED": DeclineReason.CANCELLED,
 }
-"""The decline reason of a failed refund (refund_status_details). A failure without a known reason has the decline reason of its
-status."""
-
-FAILURE_STATUSES: Mapping[str, DeclineReason] = {"CANCELLED": DeclineReason.CANCELLED}
-"""The decline reason by status. A failure whose status is not in this table is PERMANENT."""
+"""The decline reason of a failed refund, by the reason in refund_status_details or by the status. Any other failure is
+PERMANENT."""
 
 CAPTURED: Mapping[str, bool] = {
     # "Payments", capture_status

@@ -10,7 +10,7 @@ from domain.money import Money
 from domain.providers import DeclineReason, Failed, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
-from worker.providers.paypal.codes import CAPTURED, FAILURE_REASONS, FAILURE_STATUSES, REFUND_STATUSES
+from worker.providers.paypal.codes import CAPTURED, FAILURES, REFUND_STATUSES
 
 ID = re.compile(r"[A-Z0-9]{1,20}")  # the format of the ids in the object related_ids of PayPal's Payments API
 
@@ -48,8 +48,8 @@ class Refund:
             case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
             case RefundStatus.FAILED:
-                by_status = FAILURE_STATUSES.get(self.status, DeclineReason.PERMANENT)
-                return Failed(self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, by_status))
+                code = self.reason if self.reason and self.status == "FAILED" else self.status
+                return Failed(self.id, code, FAILURES.get(code, DeclineReason.PERMANENT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Paid, Pending
@@ -284,10 +285,9 @@ def test_items_of_another_merchant_account_are_ignored() -> None:
     assert read(other_item, item) == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
-def test_a_webhook_with_a_forged_item_or_a_wrong_number_of_items_is_refused() -> None:
+def test_a_webhook_without_a_signed_item_or_with_a_wrong_number_of_items_is_refused() -> None:
     valid, invalid = signed(an_item()), signed(an_item(), OTHER_KEY)
-    assert isinstance(read(valid, invalid), InvalidSignature)
-    assert isinstance(read(invalid, valid), InvalidSignature)
+    assert isinstance(read(invalid, invalid), InvalidSignature)
     assert isinstance(read(), InvalidSignature)
     assert isinstance(read(*[valid] * 101), InvalidSignature)
 
@@ -297,10 +297,15 @@ STRANGE_ITEMS: dict[str, object] = {
     "of an unused type without a signature": an_item("REPORT_AVAILABLE"),
     "of an unused type with another key": signed(an_item("PAYOUT_THIRDPARTY"), OTHER_KEY),
     "of another merchant account without a signature": an_item(merchantAccountCode="MoneybackUS"),
-    "without an amount": an_item("ORDER_CLOSED", amount=None),
-    "with a text as amount": an_item("RECURRING_CONTRACT", amount="0"),
+    "of an unused type without an amount": an_item("ORDER_CLOSED", amount=None),
+    "of an unused type with a text as amount": an_item("RECURRING_CONTRACT", amount="0"),
     "with a list as event code": an_item() | {"eventCode": ["REFUND"]},
     "with an undocumented success": signed(an_item(success="maybe")),
+    "signed with another key": signed(an_item("REFUND_FAILED"), OTHER_KEY),
+    "without a signature": an_item("REFUND_FAILED"),
+    "with a changed event code": signed(an_item()) | {"eventCode": "REFUND_FAILED"},
+    "without an amount": signed(an_item("REFUND_FAILED")) | {"amount": None},
+    "with a boolean success": signed(an_item("CHARGEBACK")) | {"success": True},
     "without fields": {},
     "that is a number": 7,
     "that is null": None,
@@ -315,6 +320,12 @@ def test_a_strange_item_does_not_stop_the_items_beside_it(strange: str) -> None:
     assert len(expected) == 2
     for items in ([item, refund, dispute], [refund, item, dispute], [refund, dispute, item]):
         assert AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, webhook(*items), NOON) == expected
+
+
+def test_an_item_that_is_left_out_is_logged_without_its_content() -> None:
+    with capture_logs() as logs:
+        read(signed(an_item()), signed(an_item(), OTHER_KEY), an_item())
+    assert logs == [{"event": "webhook_items_left_out", "log_level": "warning", "provider": "adyen", "items": 2}]
 
 
 @pytest.mark.parametrize("row", [7, None, [], {}, "row", {"notificationRequestItem": {}}])

@@ -1359,6 +1359,14 @@ class TestPurchases:
         assert {query["page"] for query in searches} == {"1", "2", "3"}
         assert {query["fields"] for query in searches} == {"transaction_info,payer_info,cart_info"}
 
+    @pytest.mark.parametrize("years", [4, 12, 50])
+    def test_a_list_is_at_most_three_years_long(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, years: int
+    ) -> None:
+        """PayPal refuses to list older payments."""
+        [purchase] = all_purchases(provider, paypal.now - timedelta(days=365 * years))
+        assert purchase.charge == charge
+
     def test_a_time_range_with_too_many_payments_is_split(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         today = paypal.now
         for days in range(20):

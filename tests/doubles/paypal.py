@@ -277,7 +277,7 @@ class FakePayPal:
 
     def _search(self, request: HttpRequest) -> HttpResponse:
         start, end = (datetime.fromisoformat(request.query[name]) for name in ("start_date", "end_date"))
-        if end - start > timedelta(days=31):
+        if end - start > timedelta(days=31) or self.now - start > timedelta(days=3 * 366):
             return error_response(400, "INVALID_PARAMETER_VALUE")
         until = min(end, self.now - self.search_delay)
         listed = [*map(_refund_transaction, self.refunds), *map(self._payment_transaction, self.captures.values())]

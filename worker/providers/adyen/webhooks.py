@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from config.provider_accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
@@ -16,6 +18,8 @@ from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
+
+log = structlog.get_logger()
 
 MAX_ITEMS = 100  # the maximum number of items in one webhook; Adyen usually sends only a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
@@ -82,8 +86,6 @@ If events of two flows are possible, an event that may follow the other event co
 may precede a won pre-arbitration, but never follows it.
 """
 
-USED_EVENTS = DISPUTES.keys() | {event for event, _ in REFUNDS}
-
 
 class AdyenHmacKeyError(RefusedError):
     """MONEYBACK_ADYEN_HMAC_KEY is not hexadecimal. Copy the key as Adyen's Customer Area shows it."""
@@ -115,11 +117,11 @@ class AdyenWebhookParser:
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parse the items of our merchant account. Return InvalidSignature if an item that is used is not signed with our key.
+        """Parse the signed items of our merchant account. Return InvalidSignature if no item is signed with our key.
 
-        Any other item is left out, whatever it contains, so that it does not stop the items beside it. An event without
-        ``originalReference`` names no payment: in Adyen's Customer Area, the seller must enable the setting "Include the
-        originalReference for CHARGEBACK_REVERSED events".
+        Each item has its own signature. So an item that is not signed, or that cannot be read, does not stop the items beside
+        it: it is left out. An event without ``originalReference`` names no payment: in Adyen's Customer Area, the seller must
+        enable the setting "Include the originalReference for CHARGEBACK_REVERSED events".
         """
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
@@ -130,13 +132,12 @@ class AdyenWebhookParser:
         if not 0 < len(items) <= MAX_ITEMS:
             return InvalidSignature("The webhook has no items, or too many.")
         signed_items = [item for item in items if self._is_signed(item)]
-        if not signed_items or any(self._is_used(item) and item not in signed_items for item in items):
-            return InvalidSignature("An item of the webhook is not signed with our key.")
-        return [event for item in signed_items if self._is_used(item) and (event := _parse_event(item))]
-
-    def _is_used(self, item: Mapping[str, Any]) -> bool:
-        event = item.get("eventCode")
-        return item.get("merchantAccountCode") == self._merchant and type(event) is str and event in USED_EVENTS
+        if not signed_items:
+            return InvalidSignature("No item of the webhook is signed with our key.")
+        if len(signed_items) < len(items):
+            log.warning("webhook_items_left_out", provider="adyen", items=len(items) - len(signed_items))
+        own_items = [item for item in signed_items if item["merchantAccountCode"] == self._merchant]
+        return [event for item in own_items if (event := _parse_event(item))]
 
     def _is_signed(self, item: Mapping[str, Any]) -> bool:
         try:

@@ -27,10 +27,10 @@ from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access import find_missing_rights
 from worker.providers.paypal.amounts import format_amount
-from worker.providers.paypal.captures import find_refunds, get_capture, sum_refunds
 from worker.providers.paypal.client import PayPalClient, PayPalReply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_CAPTURE
 from worker.providers.paypal.disputes import find_dispute, list_disputes
+from worker.providers.paypal.payments import find_refunds, get_capture, sum_refunds
 from worker.providers.paypal.purchases import find_purchase, list_purchases
 from worker.providers.paypal.refund_list import list_refunds
 from worker.providers.paypal.resources import ID, is_live, parse_refund

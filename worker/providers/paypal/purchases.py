@@ -10,9 +10,9 @@ from domain.money import Money
 from domain.providers import Declined, DeclineReason, ListedPurchase, PurchasePage, Unknown
 from domain.purchases import Method
 from worker.providers.paypal.amounts import parse_amount
-from worker.providers.paypal.captures import get_order, sum_refunds
 from worker.providers.paypal.client import PayPalClient
 from worker.providers.paypal.codes import METHODS, PURCHASE_EVENTS
+from worker.providers.paypal.payments import get_order, sum_refunds
 from worker.providers.paypal.resources import ID, Capture, parse_time, read_texts
 from worker.providers.paypal.transaction_search import Cursor, search
 

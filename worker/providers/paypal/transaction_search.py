@@ -10,6 +10,7 @@ from worker.providers.paypal.client import PayPalClient
 from worker.providers.paypal.resources import format_time, parse_time
 
 LISTING_DELAY = timedelta(hours=3)  # PayPal: "It takes a maximum of three hours for executed transactions to appear"
+MAX_AGE = timedelta(days=3 * 365)  # PayPal: "This call lists transaction for the previous three years."
 MAX_RANGE = timedelta(days=31)  # PayPal: "The maximum supported range is 31 days."
 MIN_RANGE = timedelta(minutes=1)
 TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions; a shorter time range has fewer transactions
@@ -38,7 +39,7 @@ class Cursor:
 
         The list starts three hours earlier, because PayPal lists a transaction up to three hours late.
         """
-        return cls.parse(after) if after else cls.first(since - LISTING_DELAY, now)
+        return cls.parse(after) if after else cls.first(max(since - LISTING_DELAY, now - MAX_AGE), now)
 
     @classmethod
     def first(cls, start: datetime, now: datetime) -> "Cursor":

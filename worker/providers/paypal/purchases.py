@@ -25,13 +25,20 @@ MARGIN = timedelta(hours=12)
 """The search for one payment covers this time before and after the creation of the capture."""
 MAX_TEXT = 300  # characters; the longest product or address that a purchase may have
 
+_REFERENCES = {"custom_id": "custom_field", "invoice_id": "invoice_id"}
+"""For each field of a capture, the name of the same field in PayPal's transaction search. References have the latter names, and
+the setting ``seller_metadata`` the former."""
+
 _PAID, _REVERSED = "S", "V"  # the statuses of a transaction whose money has reached the seller
 
 
 def list_purchases(
     client: PayPalClient, account: PayPalAccount, since: datetime, after: str | None
 ) -> PurchasePage | Unknown:
-    """Return one page of the payments since ``since``. The cursor ``after`` selects the page."""
+    """Return one page of the payments since ``since``. The cursor ``after`` selects the page.
+
+    PayPal's search shows a full refund of a payment, but no partial refund and no dispute. Both are found before a refund.
+    """
     now = datetime.now(UTC)
     cursor = Cursor.begin(since, after, now)
     page = search(client, cursor, QUERY)
@@ -79,13 +86,13 @@ def parse_transaction(row: Any, account: PayPalAccount) -> ListedPurchase | None
         is_purchase = info["transaction_event_code"] in PURCHASE_EVENTS and status in {_PAID, _REVERSED}
         if not is_purchase or not amount.minor or not ID.fullmatch(info["transaction_id"]):
             return None
-        metadata = read_texts(info, ("custom_field", "invoice_id"))
+        references = read_texts(info, _REFERENCES.values())
         return ListedPurchase(
             charge=info["transaction_id"],
             other_ids=_read_order(info),
             amount=amount,
             email=_find_email([payer]),
-            references=metadata,
+            references=references,
             product=_find_product(
                 _read_names(row.get("cart_info"), "item_details", "item_name"), info, "transaction_subject"
             ),
@@ -93,7 +100,7 @@ def parse_transaction(row: Any, account: PayPalAccount) -> ListedPurchase | None
             purchased_at=parse_time(info["transaction_initiation_date"]),
             tax=_parse_tax(info.get("sales_tax_amount"), amount),
             refunded=amount.minor if status == _REVERSED else 0,
-            seller=account.seller_in({**metadata, "custom_id": metadata.get("custom_field")}),
+            seller=account.seller_in({name: references.get(listed_name) for name, listed_name in _REFERENCES.items()}),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
@@ -106,7 +113,7 @@ def parse_order(order: Mapping[str, Any], account: PayPalAccount, capture: Captu
         sources = order.get("payment_source") or {}
         [source] = sources or ["paypal"]
         email = _find_email([order.get("payer"), sources.get(source)])
-        texts = read_texts(unit, ("custom_id", "invoice_id")) | dict(capture.metadata)
+        texts = read_texts(unit, _REFERENCES) | dict(capture.metadata)
         amount = unit.get("amount") or {}
         is_whole = amount and parse_amount(amount) == capture.amount
         tax = (amount.get("breakdown") or {}).get("tax_total") if is_whole else None
@@ -127,10 +134,6 @@ def parse_order(order: Mapping[str, Any], account: PayPalAccount, capture: Captu
         tax=_parse_tax(tax, capture.amount),
         seller=account.seller_in(texts),
     )
-
-
-_REFERENCES = {"custom_id": "custom_field", "invoice_id": "invoice_id"}
-"""The name of each reference in PayPal's transaction search, so that a reference has one name."""
 
 
 def _read_captures(unit: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The registry of the payment providers, and the settings of our accounts with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -30,6 +31,17 @@ class Account(FromEnvironment):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
+    seller_metadata: str | None = Field(
+        None,
+        min_length=1,
+        description="name of the field in a payment's metadata that contains the id of the payment's seller",
+    )
+
+    def seller_in(self, metadata: object) -> str | None:
+        """Return the seller that a payment's metadata names. None if ``seller_metadata`` is not set or the field has no text."""
+        seller = metadata.get(self.seller_metadata) if isinstance(metadata, Mapping) else None
+        return seller.strip() or None if isinstance(seller, str) else None
+
 
 class StripeAccount(Account):
     """Stripe. A restricted key that may write refunds and read charges and disputes is enough."""
@@ -55,6 +67,11 @@ class PayPalAccount(Account):
     api_base: BaseUrl = Field("https://api-m.paypal.com", description="URL of the API")
     webhook_id: str | None = Field(
         None, description="id of the webhook; PayPal's signatures of webhooks include this id"
+    )
+    auth_assertion_payer_id: str | None = Field(
+        None,
+        min_length=1,
+        description="for partners: PayPal account id of the seller for whom the partner's REST app acts",
     )
 
 

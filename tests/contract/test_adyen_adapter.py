@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from domain.money import Money
-from domain.providers import Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
+from domain.providers import AccessRight, Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
 from tests.contract.specs.validator import SpecValidator
 from tests.doubles.adyen import API_PATH, MERCHANT, FakeAdyen, adapter, error_response
 from tests.doubles.faulty_server import (
@@ -27,7 +27,7 @@ from tests.doubles.faulty_server import (
 )
 from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.adyen.adapter import NO_LOOKUP
-from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
+from worker.providers.adyen.codes import ACCESS_PROBLEMS, ACCOUNT_CODES, CODES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
@@ -136,6 +136,16 @@ def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> 
     assert answer == Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Adyen refuses our credentials: 403.", invalid_credentials=True)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("code", sorted(ACCOUNT_CODES))
+def test_a_code_about_our_account_is_the_fault_of_the_account(
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str, status: int
+) -> None:
+    server.fault = responds_with(error_response(status, code))
+    answer = provider.refund(charge, PRICE, key=KEY)
+    assert answer == Unknown(f"Adyen refuses our account: {code}.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -274,6 +284,35 @@ def test_a_response_with_the_right_fields_is_pending(
     assert provider.refund(charge, PRICE, key=KEY) == Pending("993617894906488A", PRICE)
 
 
+def test_the_access_is_checked_without_a_change(provider: PaymentProvider, server: FaultyServer) -> None:
+    assert provider.check_access() == {}
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", "/checkout/v72/paymentMethods")
+    assert json.loads(request.body) == {"merchantAccount": MERCHANT}
+
+
+def test_the_access_check_says_what_the_account_lacks(server: FaultyServer, adyen: FakeAdyen) -> None:
+    wrong_key, wrong_account = adapter(server.url, api_key="expired"), adapter(server.url, merchant="Somebody")
+    assert wrong_key.check_access() == {AccessRight.READ_PAYMENTS: ACCESS_PROBLEMS[401]}
+    assert wrong_account.check_access() == {AccessRight.READ_PAYMENTS: ACCESS_PROBLEMS[403]}
+    adyen.roles.clear()
+    assert adapter(server.url).check_access() == {AccessRight.READ_PAYMENTS: ACCESS_PROBLEMS[403]}
+
+
+@pytest.mark.parametrize("status", [302, 404, 422, 500, 503])
+def test_the_access_check_shows_an_unexpected_status(
+    provider: PaymentProvider, server: FaultyServer, status: int
+) -> None:
+    server.fault = responds_with(HttpResponse(status))
+    assert provider.check_access() == {AccessRight.READ_PAYMENTS: f"Adyen answered {status}."}
+
+
+def test_the_access_check_says_that_adyen_cannot_be_reached(adyen: FakeAdyen) -> None:
+    with FaultyServer(adyen.answer) as server:
+        provider = adapter(server.url)
+    assert provider.check_access()[AccessRight.READ_PAYMENTS].startswith("The connection to Adyen failed")
+
+
 def test_the_adapter_makes_no_lookups_and_lists_no_refunds(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
@@ -290,10 +329,21 @@ def test_the_adapter_makes_no_lookups_and_lists_no_refunds(
         timedelta(days=31),
     )
     assert not capabilities.route("credit_card").synchronous
-    results = [
-        provider.look_up(charge, key=KEY),
-        provider.dispute(charge),
-        provider.list_refunds(datetime(2026, 11, 22, tzinfo=UTC), None),
-    ]
+    since = datetime(2026, 11, 22, tzinfo=UTC)
+    results = [provider.look_up(charge, key=KEY), provider.dispute(charge), provider.list_refunds(since, None)]
     assert results == [Unknown(NO_LOOKUP)] * 3
+    assert server.requests == []
+
+
+def test_adyen_shows_and_lists_nothing(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    capabilities, since = provider.capabilities, datetime(2026, 11, 22, tzinfo=UTC)
+    flags = {capabilities.shows_payments, capabilities.lists_disputes, capabilities.lists_purchases}
+    assert flags == {False}
+    answers = [
+        provider.payment(charge),
+        provider.purchase(charge),
+        provider.list_disputes(since, None),
+        provider.purchases(since, None),
+    ]
+    assert {type(answer) for answer in answers} == {Unknown}
     assert server.requests == []

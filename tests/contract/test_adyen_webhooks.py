@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Paid, Pending
@@ -27,6 +29,7 @@ from worker.providers.adyen.webhooks import (
     AdyenWebhookParser,
     create_webhook_parser,
 )
+from worker.providers.disputes import select_latest_reports
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OTHER_KEY = "00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF"
@@ -65,7 +68,7 @@ EXPECTED_EVENTS: dict[str, WebhookEvent] = {
     **{
         event: WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(dispute, REFUND))
         for event, dispute in (
-            ("REQUEST_FOR_INFORMATION", Dispute.OPEN),
+            ("REQUEST_FOR_INFORMATION", Dispute.INQUIRY),
             ("NOTIFICATION_OF_CHARGEBACK", Dispute.OPEN),
             ("CHARGEBACK", Dispute.LOST),
             ("CHARGEBACK_REVERSED", Dispute.OPEN),
@@ -108,22 +111,117 @@ def test_every_refund_event_reports_the_status_of_the_refund(event: str, success
     )
 
 
-@pytest.mark.parametrize("event", DISPUTES)
-def test_every_dispute_event_reports_the_status_of_the_dispute(event: str) -> None:
-    expected = {
-        "CHARGEBACK": Dispute.LOST,
-        "SECOND_CHARGEBACK": Dispute.LOST,
-        "PREARBITRATION_LOST": Dispute.LOST,
-        "PREARBITRATION_WON": Dispute.WON,
-    }.get(event, Dispute.OPEN)
+DISPUTE_EVENTS = {
+    Dispute.INQUIRY: ["NOTIFICATION_OF_FRAUD", "REQUEST_FOR_INFORMATION"],
+    Dispute.OPEN: [
+        "ISSUER_COMMENTS",
+        "INFORMATION_SUPPLIED",
+        "NOTIFICATION_OF_CHARGEBACK",
+        "CHARGEBACK_REVERSED",
+        "PREARBITRATION_OPEN",
+        "PREARBITRATION_DECLINED",
+        "PREARBITRATION_ISSUER_WITHDRAWN",
+        "SCHEME_ARBITRATION",
+    ],
+    Dispute.LOST: [
+        "CHARGEBACK",
+        "DISPUTE_DEFENSE_PERIOD_ENDED",
+        "PREARBITRATION_ACCEPTED",
+        "SECOND_CHARGEBACK",
+        "PREARBITRATION_LOST",
+        "SCHEME_ARBITRATION_LOST",
+    ],
+    Dispute.WON: ["ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "PREARBITRATION_WON", "SCHEME_ARBITRATION_WON"],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "event"), [(status, event) for status, events in DISPUTE_EVENTS.items() for event in events]
+)
+def test_every_dispute_event_reports_the_status_of_the_dispute(status: Dispute, event: str) -> None:
     [webhook_event] = read_events(signed(an_item(event)))
     assert webhook_event == WebhookEvent(
-        f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(expected, REFUND)
+        f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(status, REFUND)
     )
     assert read(signed(an_item(event, "false"))) == []
 
 
-@pytest.mark.parametrize("event", ["NOTIFICATION_OF_FRAUD", "AUTHORISATION", "CAPTURE", "REFUND_WITH_DATA", "NEW"])
+def test_no_dispute_event_is_without_an_expected_status() -> None:
+    assert {event for events in DISPUTE_EVENTS.values() for event in events} == DISPUTES.keys()
+
+
+FLOWS: dict[Dispute, list[list[str]]] = {
+    Dispute.INQUIRY: [
+        ["NOTIFICATION_OF_FRAUD"],
+        ["REQUEST_FOR_INFORMATION", "INFORMATION_SUPPLIED"],
+        ["NOTIFICATION_OF_FRAUD", "REQUEST_FOR_INFORMATION", "ISSUER_COMMENTS"],
+    ],
+    Dispute.OPEN: [
+        ["INFORMATION_SUPPLIED"],
+        ["REQUEST_FOR_INFORMATION", "NOTIFICATION_OF_CHARGEBACK"],
+        ["NOTIFICATION_OF_CHARGEBACK", "INFORMATION_SUPPLIED", "CHARGEBACK", "CHARGEBACK_REVERSED"],
+        ["CHARGEBACK", "CHARGEBACK_REVERSED", "PREARBITRATION_OPEN", "PREARBITRATION_ISSUER_WITHDRAWN"],
+        ["CHARGEBACK", "CHARGEBACK_REVERSED", "PREARBITRATION_OPEN", "PREARBITRATION_DECLINED", "SCHEME_ARBITRATION"],
+    ],
+    Dispute.LOST: [
+        ["NOTIFICATION_OF_CHARGEBACK", "DISPUTE_DEFENSE_PERIOD_ENDED", "CHARGEBACK"],
+        ["CHARGEBACK", "INFORMATION_SUPPLIED"],
+        ["CHARGEBACK", "CHARGEBACK_REVERSED", "SECOND_CHARGEBACK"],
+        ["CHARGEBACK_REVERSED", "PREARBITRATION_OPEN", "PREARBITRATION_ACCEPTED", "SECOND_CHARGEBACK"],
+        ["CHARGEBACK_REVERSED", "SECOND_CHARGEBACK", "PREARBITRATION_LOST"],
+        ["PREARBITRATION_DECLINED", "SCHEME_ARBITRATION", "SCHEME_ARBITRATION_LOST", "SECOND_CHARGEBACK"],
+    ],
+    Dispute.WON: [
+        ["CHARGEBACK", "INFORMATION_SUPPLIED", "CHARGEBACK_REVERSED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED"],
+        ["CHARGEBACK_REVERSED", "SECOND_CHARGEBACK", "PREARBITRATION_WON"],
+        ["CHARGEBACK_REVERSED", "PREARBITRATION_OPEN", "PREARBITRATION_DECLINED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED"],
+        ["PREARBITRATION_OPEN", "PREARBITRATION_DECLINED", "SCHEME_ARBITRATION", "SCHEME_ARBITRATION_WON"],
+    ],
+}
+
+
+@pytest.mark.parametrize(("status", "flow"), [(status, flow) for status, flows in FLOWS.items() for flow in flows])
+def test_a_dispute_has_the_status_of_its_flow_whatever_the_order_of_the_webhooks(
+    status: Dispute, flow: list[str]
+) -> None:
+    events = read_events(*(signed(an_item(event)) for event in flow))
+    reports = [event.reported for event in events if isinstance(event.reported, DisputeStatus)]
+    for order in permutations(reports):
+        assert select_latest_reports(order) == [DisputeStatus(status, REFUND)]
+
+
+@pytest.mark.parametrize(
+    ("text", "deadline"),
+    [
+        ("2021-07-31T03:03:07+02:00", datetime(2021, 7, 31, 1, 3, 7, tzinfo=UTC)),
+        ("2026-12-24T00:00:00Z", datetime(2026, 12, 24, tzinfo=UTC)),
+        ("2021-07-31T03:03:07", None),
+        ("soon", None),
+        ("", None),
+        (7, None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("event", ["REQUEST_FOR_INFORMATION", "NOTIFICATION_OF_CHARGEBACK"])
+def test_a_dispute_event_reports_the_end_of_the_defense_period(
+    event: str, text: object, deadline: datetime | None
+) -> None:
+    [webhook_event] = read_events(signed(an_item(event, additionalData={"defensePeriodEndsAt": text})))
+    assert isinstance(webhook_event.reported, DisputeStatus)
+    assert webhook_event.reported.respond_by == deadline
+
+
+UNUSED_EVENTS = [
+    "AUTHORISATION",
+    "CAPTURE",
+    "REFUND_WITH_DATA",
+    "REFUND_NOT_CLEARED",
+    "PREARBITRATION_POSTPONED",
+    "refund",
+]
+
+
+@pytest.mark.parametrize("event", UNUSED_EVENTS)
 def test_an_event_of_an_unused_type_is_ignored(event: str) -> None:
     assert read(signed(an_item(event))) == []
 
@@ -187,12 +285,55 @@ def test_items_of_another_merchant_account_are_ignored() -> None:
     assert read(other_item, item) == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
-def test_a_webhook_with_an_invalid_item_or_a_wrong_number_of_items_is_refused() -> None:
+def test_a_webhook_without_a_signed_item_or_with_a_wrong_number_of_items_is_refused() -> None:
     valid, invalid = signed(an_item()), signed(an_item(), OTHER_KEY)
-    assert isinstance(read(valid, invalid), InvalidSignature)
-    assert isinstance(read(invalid, valid), InvalidSignature)
+    assert isinstance(read(invalid, invalid), InvalidSignature)
     assert isinstance(read(), InvalidSignature)
     assert isinstance(read(*[valid] * 101), InvalidSignature)
+
+
+STRANGE_ITEMS: dict[str, object] = {
+    **{f"of the type {event}": signed(an_item(event)) for event in UNUSED_EVENTS},
+    "of an unused type without a signature": an_item("REPORT_AVAILABLE"),
+    "of an unused type with another key": signed(an_item("PAYOUT_THIRDPARTY"), OTHER_KEY),
+    "of another merchant account without a signature": an_item(merchantAccountCode="MoneybackUS"),
+    "of an unused type without an amount": an_item("ORDER_CLOSED", amount=None),
+    "of an unused type with a text as amount": an_item("RECURRING_CONTRACT", amount="0"),
+    "with a list as event code": an_item() | {"eventCode": ["REFUND"]},
+    "with an undocumented success": signed(an_item(success="maybe")),
+    "signed with another key": signed(an_item("REFUND_FAILED"), OTHER_KEY),
+    "without a signature": an_item("REFUND_FAILED"),
+    "with a changed event code": signed(an_item()) | {"eventCode": "REFUND_FAILED"},
+    "without an amount": signed(an_item("REFUND_FAILED")) | {"amount": None},
+    "with a boolean success": signed(an_item("CHARGEBACK")) | {"success": True},
+    "without fields": {},
+    "that is a number": 7,
+    "that is null": None,
+    "that is a list": [],
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE_ITEMS)
+def test_a_strange_item_does_not_stop_the_items_beside_it(strange: str) -> None:
+    refund, dispute, item = signed(an_item()), signed(an_item("CHARGEBACK")), STRANGE_ITEMS[strange]
+    expected = read_events(refund, dispute)
+    assert len(expected) == 2
+    for items in ([item, refund, dispute], [refund, item, dispute], [refund, dispute, item]):
+        assert AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, webhook(*items), NOON) == expected
+
+
+def test_an_item_that_is_left_out_is_logged_without_its_content() -> None:
+    with capture_logs() as logs:
+        read(signed(an_item()), signed(an_item(), OTHER_KEY), an_item())
+    assert logs == [{"event": "webhook_items_left_out", "log_level": "warning", "provider": "adyen", "items": 2}]
+
+
+@pytest.mark.parametrize("row", [7, None, [], {}, "row", {"notificationRequestItem": {}}])
+def test_a_row_without_an_item_does_not_stop_the_items_beside_it(row: object) -> None:
+    body = json.loads(webhook(signed(an_item())))
+    body["notificationItems"].insert(0, row)
+    answer = AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, json.dumps(body).encode(), NOON)
+    assert answer == [refund_event("REFUND", "true", Paid(REFUND, TEN_EUROS))]
 
 
 def test_a_signature_with_either_of_two_configured_keys_is_valid() -> None:

@@ -4,7 +4,7 @@ In test names, "unknown" means that the adapter returns Unknown, because it cann
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -17,21 +17,27 @@ from pydantic import SecretStr
 from config.provider_accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
+    AccessRight,
     Declined,
     DeclineReason,
+    DisputePage,
     DisputeStatus,
     ExternalRefund,
     Failed,
+    ListedDispute,
+    ListedPurchase,
     ListedRefund,
     NotFound,
     Paid,
     PaymentProvider,
+    PaymentStatus,
     Pending,
+    PurchasePage,
     RefundPage,
     RefundStatus,
     Unknown,
 )
-from domain.purchases import Dispute
+from domain.purchases import Dispute, Method
 from tests.contract.specs.validator import SpecValidator
 from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
@@ -51,7 +57,17 @@ from tests.doubles.raw_server import UNREADABLE
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access_token import MARGIN, AccessToken
 from worker.providers.paypal.adapter import create_adapter
-from worker.providers.paypal.codes import CODES, DISPUTE_OUTCOMES, REFUND_STATUSES, UNDECIDED_CODES
+from worker.providers.paypal.auth_assertion import build_auth_assertion
+from worker.providers.paypal.codes import (
+    CAPTURED,
+    CODES,
+    DISPUTE_OUTCOMES,
+    DISPUTE_STAGES,
+    FAILURES,
+    PURCHASE_EVENTS,
+    REFUND_STATUSES,
+    UNDECIDED_CODES,
+)
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
@@ -259,9 +275,23 @@ def test_every_refund_status_is_paid_pending_or_failed(
     expected = {
         RefundStatus.PAID: Paid(id_, PRICE),
         RefundStatus.PENDING: Pending(id_, PRICE),
-        RefundStatus.FAILED: Failed(id_, status, DeclineReason.PERMANENT),
+        RefundStatus.FAILED: Failed(id_, status, FAILURES.get(status, DeclineReason.PERMANENT)),
     }
     assert answer == provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
+
+
+@pytest.mark.parametrize("order", ["ORDER1", None])
+def test_a_refund_that_was_cancelled_at_paypal_is_not_returned_by_the_bank(
+    provider: PaymentProvider, paypal: FakePayPal, order: str | None
+) -> None:
+    charge = paypal.add_capture("CANCELLED", order=order)
+    paypal.new_refund_status = "PENDING"
+    pending = provider.refund(charge, PRICE, key=KEY)
+    assert isinstance(pending, Pending)
+    paypal.fail(pending.refund_id, "CANCELLED")
+    paypal.captures[charge]["status"] = "PARTIALLY_REFUNDED"  # otherwise, no refund is searched
+    cancelled = Failed(pending.refund_id, "CANCELLED", DeclineReason.CANCELLED)
+    assert provider.look_up(charge, key=KEY) == cancelled
 
 
 def test_the_failure_reason_echeck_is_mapped_to_insufficient_balance(
@@ -826,8 +856,6 @@ class TestRefundList:
         [
             {},
             {"total_pages": 1, "transaction_details": 7},
-            {"total_pages": 1, "transaction_details": [7]},
-            {"total_pages": 1, "transaction_details": [{"transaction_info": {}}]},
             {"total_pages": "1", "transaction_details": []},
         ],
     )
@@ -836,6 +864,601 @@ class TestRefundList:
     ) -> None:
         inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
         assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
+
+    STRANGE_ROWS: tuple[Any, ...] = (
+        7,
+        None,
+        {},
+        {"transaction_info": {}},
+        {"transaction_info": {"paypal_reference_id": None}},
+        {"transaction_info": {"transaction_amount": {"currency_code": "BGN", "value": "-1.00"}}},
+        {"transaction_info": {"transaction_status": None}},
+        {"transaction_info": {"transaction_initiation_date": "yesterday"}},
+        {"transaction_info": {"custom_field": ["SHOP-1"], "invoice_id": {"order": 7}}},
+    )
+
+    @pytest.mark.parametrize("strange", STRANGE_ROWS)
+    def test_a_row_of_another_system_that_cannot_be_read_is_left_out(
+        self, paypal: FakePayPal, charge: str, strange: Any
+    ) -> None:
+        paypal.refund_by_hand(charge)
+
+        with FaultyServer(with_strange_rows(paypal, [strange])) as server:
+            page = adapter(server.url).list_refunds(paypal.now, None)
+        assert isinstance(page, RefundPage)
+        assert [refund.charge for refund in page.refunds] == [charge]
+        assert page.skipped == 1
+
+    @pytest.mark.parametrize("field", ["custom_field", "invoice_id"])
+    def test_a_row_with_our_key_that_cannot_be_read_makes_the_page_unknown(
+        self, paypal: FakePayPal, charge: str, field: str
+    ) -> None:
+        paypal.refund_by_hand(charge)
+        strange = {"transaction_info": {field: KEY, "transaction_status": "X"}}
+        with FaultyServer(with_strange_rows(paypal, [strange])) as server:
+            assert isinstance(adapter(server.url).list_refunds(paypal.now, None), Unknown)
+
+    @pytest.mark.parametrize("strange", STRANGE_ROWS)
+    def test_a_strange_row_does_not_hide_the_refund_of_a_capture(self, paypal: FakePayPal, strange: Any) -> None:
+        charge = paypal.add_capture("RENEWAL", order=None)
+        refund = paypal.refund_by_hand(charge)
+        with FaultyServer(with_strange_rows(paypal, [strange])) as server:
+            assert adapter(server.url).look_up(charge, key=KEY) == ExternalRefund(refund, PRICE)
+
+    def test_a_strange_row_about_the_capture_makes_the_lookup_unknown(self, paypal: FakePayPal) -> None:
+        charge = paypal.add_capture("RENEWAL", order=None)
+        paypal.refund_by_hand(charge)
+        strange = {"transaction_info": {"paypal_reference_id": charge, "transaction_status": "X"}}
+        with FaultyServer(with_strange_rows(paypal, [strange])) as server:
+            assert isinstance(adapter(server.url).look_up(charge, key=KEY), Unknown)
+
+
+def with_strange_rows(paypal: FakePayPal, rows: list[Any]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return an ``answer`` function whose transaction search also lists ``rows``."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = paypal.answer(request)
+        if request.path != "/v1/reporting/transactions":
+            return response
+        document = json.loads(response.body)
+        document["transaction_details"] = [*rows, *document["transaction_details"]]
+        return HttpResponse(200, json.dumps(document).encode())
+
+    return answer
+
+
+class TestPayment:
+    def test_a_payment_shows_its_amount(self, provider: PaymentProvider, charge: str) -> None:
+        assert provider.payment(charge) == PaymentStatus(captured=PRICE, code="COMPLETED")
+
+    @pytest.mark.parametrize(
+        ("status", "is_captured"), [(status, paid) for status, paid in CAPTURED.items() if status != "DENIED"]
+    )
+    def test_only_a_payment_that_the_customer_paid_has_an_amount(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str, *, is_captured: bool
+    ) -> None:
+        paypal.refund_by_hand(charge, "5.00")
+        paypal.captures[charge]["status"] = status
+        payment = provider.payment(charge)
+        assert isinstance(payment, PaymentStatus)
+        assert payment.captured == (PRICE if is_captured else None)
+        assert payment.refunded == {"REFUNDED": 1999, "PARTIALLY_REFUNDED": 500}.get(status, 0)
+
+    @pytest.mark.parametrize(
+        ("value", "amount"),
+        [("1000", Money(1000, "JPY")), ("4900.00", Money(490_000, "USD")), ("0.01", Money(1, "EUR"))],
+    )
+    def test_the_amount_and_currency_are_those_of_paypal(
+        self, provider: PaymentProvider, paypal: FakePayPal, value: str, amount: Money
+    ) -> None:
+        payment = provider.payment(paypal.add_capture("OTHER", value, amount.currency))
+        assert isinstance(payment, PaymentStatus)
+        assert payment.captured == amount
+
+    @pytest.mark.parametrize("order", ["ORDER1", "GONE", None])
+    @pytest.mark.parametrize(("parts", "refunded"), [(["5.00"], 500), (["5.00", "4.99"], 999), (["1.00"] * 3, 300)])
+    def test_several_refunds_are_added(
+        self, provider: PaymentProvider, paypal: FakePayPal, order: str | None, parts: list[str], refunded: int
+    ) -> None:
+        paypal.now -= timedelta(days=1)
+        charge = paypal.add_capture("PARTS", order=order)
+        paypal.orders_exist = order != "GONE"
+        for part in parts:
+            paypal.refund_by_hand(charge, part)
+            paypal.now += timedelta(hours=13)  # the search for the last refund does not find the earlier refunds
+        payment = provider.payment(charge)
+        assert isinstance(payment, PaymentStatus)
+        assert payment.refunded == refunded
+
+    def test_a_refund_that_failed_does_not_count(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.refund_by_hand(charge, "5.00")
+        paypal.fail(paypal.refund_by_hand(charge, "4.00"))
+        payment = provider.payment(charge)
+        assert isinstance(payment, PaymentStatus)
+        assert payment.refunded == 500
+
+    def test_a_payment_whose_partial_refund_is_not_listed_yet_is_unknown(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
+        charge = paypal.add_capture("RENEWAL", order=None)
+        paypal.search_delay = timedelta(hours=3)
+        paypal.refund_by_hand(charge, "5.00")
+        assert isinstance(provider.payment(charge), Unknown)
+
+    @pytest.mark.parametrize("stage", DISPUTE_STAGES)
+    def test_a_payment_shows_its_dispute(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, stage: str
+    ) -> None:
+        dispute = paypal.dispute(charge, "WAITING_FOR_SELLER_RESPONSE", stage=stage)
+        payment = provider.payment(charge)
+        assert isinstance(payment, PaymentStatus)
+        assert payment.dispute == DisputeStatus(DISPUTE_STAGES[stage], dispute)
+
+    @pytest.mark.parametrize(
+        ("field", "texts", "seller"),
+        [
+            ("custom_id", {"custom_id": "aurora"}, "aurora"),
+            ("invoice_id", {"custom_id": "aurora", "invoice_id": " borealis "}, "borealis"),
+            ("custom_id", {"invoice_id": "aurora"}, None),
+            ("seller", {"custom_id": "aurora"}, None),
+            (None, {"custom_id": "aurora"}, None),
+        ],
+    )
+    def test_a_payment_names_the_seller_in_the_configured_field(
+        self, server: FaultyServer, paypal: FakePayPal, field: str | None, texts: dict[str, str], seller: str | None
+    ) -> None:
+        provider = adapter(server.url, seller_metadata=field)
+        paypal.captures[paypal.add_capture("SHARED")] |= texts
+        payment = provider.payment("SHARED")
+        purchase = provider.purchase("SHARED")
+        [listed] = all_purchases(provider, paypal.now - timedelta(days=3))
+        assert isinstance(payment, PaymentStatus)
+        assert isinstance(purchase, ListedPurchase)
+        assert payment.seller == purchase.seller == listed.seller == seller
+
+    @pytest.mark.parametrize("charge", ["NOBODYS", "ch_1", "", "../disputes"])
+    def test_a_payment_that_paypal_does_not_know_is_declined(self, provider: PaymentProvider, charge: str) -> None:
+        declined = Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
+        assert provider.payment(charge) == provider.purchase(charge) == declined
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"id": "OTHER"},
+            {"status": "NEW"},
+            {"amount": None},
+            {"amount": {"currency_code": "XXX", "value": "1"}},
+            {"create_time": "today"},
+        ],
+    )
+    def test_a_payment_that_cannot_be_read_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str, changes: dict[str, Any]
+    ) -> None:
+        capture = paypal.captures[charge] | changes
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture).encode())))
+        assert isinstance(provider.payment(charge), Unknown)
+        assert isinstance(provider.purchase(charge), Unknown)
+
+    @pytest.mark.parametrize("path", ["/v2/payments/captures", "/v2/checkout/orders", "/v1/customer/disputes"])
+    def test_a_payment_is_unknown_if_one_call_fails(self, paypal: FakePayPal, charge: str, path: str) -> None:
+        paypal.refund_by_hand(charge, "5.00")
+        with FaultyServer(without(paypal, path)) as server:
+            assert adapter(server.url).payment(charge) == Unknown("PayPal answered 503.")
+
+    def test_without_the_right_to_read_disputes_the_account_is_at_fault(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.features.remove("Disputes")
+        assert provider.payment(charge) == Unknown("PayPal refuses our credentials: 403.", invalid_credentials=True)
+
+
+def without(paypal: FakePayPal, path: str) -> Callable[[HttpRequest], HttpResponse]:
+    """Return an ``answer`` function that answers 503 to every request below ``path``."""
+    return lambda request: error_response(503) if request.path.startswith(path) else paypal.answer(request)
+
+
+class TestInquiries:
+    DEADLINE = datetime(2026, 12, 24, 12, tzinfo=UTC)
+
+    @pytest.mark.parametrize("status", ["OPEN", "WAITING_FOR_SELLER_RESPONSE", "WAITING_FOR_BUYER_RESPONSE", "OTHER"])
+    def test_an_inquiry_is_no_dispute_and_has_a_deadline(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        name = paypal.dispute(charge, status, stage="INQUIRY", respond_by=self.DEADLINE)
+        dispute = provider.dispute(charge)
+        assert dispute == DisputeStatus(Dispute.INQUIRY, name)
+        assert isinstance(dispute, DisputeStatus)
+        assert dispute.respond_by == self.DEADLINE
+
+    @pytest.mark.parametrize("stage", ["CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION", "A_NEW_STAGE", None])
+    def test_every_other_stage_is_a_dispute(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, stage: str | None
+    ) -> None:
+        dispute = paypal.dispute(charge, "UNDER_REVIEW", stage=stage)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.OPEN, dispute)
+
+    def test_an_open_dispute_decides_beside_an_inquiry(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        dispute = paypal.dispute(charge, "OPEN", stage="CHARGEBACK")
+        inquiry = paypal.dispute(charge, "OPEN", stage="INQUIRY")
+        assert provider.dispute(charge) == DisputeStatus(Dispute.OPEN, dispute)
+        paypal.settle(dispute, "RESOLVED_SELLER_FAVOUR")
+        assert provider.dispute(charge) == DisputeStatus(Dispute.INQUIRY, inquiry)
+        paypal.settle(inquiry, "CANCELED_BY_BUYER")
+        assert provider.dispute(charge) == DisputeStatus(Dispute.WON, inquiry)
+
+    @pytest.mark.parametrize("text", ["soon", "2026-12-24T12:00:00", 7, None])
+    def test_a_deadline_that_cannot_be_read_is_left_out(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, text: object
+    ) -> None:
+        paypal.dispute(charge, "OPEN", stage="INQUIRY")
+        paypal.disputes[0]["seller_response_due_date"] = text
+        dispute = provider.dispute(charge)
+        assert isinstance(dispute, DisputeStatus)
+        assert (dispute.dispute, dispute.respond_by) == (Dispute.INQUIRY, None)
+
+
+def all_disputes(provider: PaymentProvider, since: datetime) -> list[ListedDispute]:
+    listed: list[ListedDispute] = []
+    cursor = None
+    for _ in range(50):
+        page = provider.list_disputes(since, cursor)
+        assert isinstance(page, DisputePage)
+        listed += page.disputes
+        cursor = page.next_cursor
+        if cursor is None:
+            return listed
+    raise AssertionError("The list of disputes has more than 50 pages.")
+
+
+class TestDisputeList:
+    def test_the_disputes_since_an_instant_are_listed(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.now -= timedelta(days=2)
+        paypal.dispute(paypal.add_capture("EARLIER"), "OPEN")
+        paypal.now += timedelta(days=2)
+        inquiry = paypal.dispute(charge, "OPEN", stage="INQUIRY")
+        lost = paypal.dispute(paypal.add_capture("LOST"), "RESOLVED", "RESOLVED_BUYER_FAVOUR")
+        assert all_disputes(provider, paypal.now - timedelta(days=1)) == [
+            ListedDispute("LOST", DisputeStatus(Dispute.LOST, lost)),
+            ListedDispute(charge, DisputeStatus(Dispute.INQUIRY, inquiry)),
+        ]
+
+    @pytest.mark.parametrize("count", [9, 10, 11, 37])
+    def test_every_page_is_read(self, provider: PaymentProvider, paypal: FakePayPal, count: int) -> None:
+        names = [paypal.dispute(paypal.add_capture(f"C{number}"), "OPEN") for number in range(count)]
+        listed = all_disputes(provider, paypal.now - timedelta(days=1))
+        assert {dispute.status.dispute_id for dispute in listed} == {*names}
+        assert len(listed) == count
+
+    def test_a_list_is_at_most_180_days_long(self, provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
+        """PayPal refuses to list older disputes."""
+        paypal.dispute(charge, "OPEN")
+        assert len(all_disputes(provider, paypal.now - timedelta(days=1000))) == 1
+
+    def test_a_dispute_about_several_captures_is_listed_for_each(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.dispute(charge, "OPEN")
+        paypal.disputes[0]["disputed_transactions"] += [
+            {"seller_transaction_id": "SECOND"},
+            {"buyer_transaction_id": "B"},
+        ]
+        assert [dispute.charge for dispute in all_disputes(provider, paypal.now)] == [charge, "SECOND"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"disputed_transactions": []},
+            {"disputed_transactions": 7},
+            {"disputed_transactions": [{"seller_transaction_id": "../1"}]},
+            {"disputed_transactions": [{"buyer_transaction_id": "B"}]},
+            {"status": []},
+            {"status": "RESOLVED", "dispute_outcome": None},
+        ],
+    )
+    def test_a_dispute_that_cannot_be_read_is_left_out(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, changes: dict[str, Any]
+    ) -> None:
+        paypal.dispute(charge, "OPEN")
+        paypal.dispute(paypal.add_capture("STRANGE"), "OPEN")
+        paypal.disputes[0] |= changes
+        page = provider.list_disputes(paypal.now, None)
+        assert isinstance(page, DisputePage)
+        assert [dispute.charge for dispute in page.disputes] == [charge]
+        assert page.skipped == 1
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {},
+            {"items": 7},
+            {"items": [], "links": [7]},
+            {"items": [], "links": [{"rel": "next"}]},
+            {"items": [], "links": [{"rel": "next", "href": "https://api-m.paypal.com/v1/customer/disputes"}]},
+        ],
+    )
+    def test_an_unreadable_list_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, document: dict[str, Any]
+    ) -> None:
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
+        assert isinstance(provider.list_disputes(datetime.now(UTC), None), Unknown)
+
+    def test_a_list_is_unknown_if_a_dispute_is_unavailable(self, paypal: FakePayPal, charge: str) -> None:
+        dispute = paypal.dispute(charge, "OPEN")
+        with FaultyServer(without(paypal, f"/v1/customer/disputes/{dispute}")) as server:
+            assert adapter(server.url).list_disputes(paypal.now, None) == Unknown("PayPal answered 503.")
+
+    def test_the_next_page_is_always_read_from_paypal(
+        self, provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
+    ) -> None:
+        """Only the query of the link is used, so a strange link cannot name another host."""
+        link = {"rel": "next", "href": "https://elsewhere.example/v1/x?page=2&page_size=10"}
+        document = {"items": [], "links": [link]}
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
+        page = provider.list_disputes(paypal.now, None)
+        assert page == DisputePage([], "page=2&page_size=10")
+        server.fault = no_fault
+        provider.list_disputes(paypal.now, "page=2&page_size=10")
+        assert server.requests[-1].path == "/v1/customer/disputes"
+        assert server.requests[-1].query == {"page": "2", "page_size": "10"}
+
+
+def all_purchases(provider: PaymentProvider, since: datetime) -> list[ListedPurchase]:
+    listed: list[ListedPurchase] = []
+    cursor = None
+    for _ in range(50):
+        page = provider.purchases(since, cursor)
+        assert isinstance(page, PurchasePage)
+        listed += page.purchases
+        cursor = page.next_cursor
+        if cursor is None:
+            return listed
+    raise AssertionError("The list of payments has more than 50 pages.")
+
+
+class TestPurchases:
+    def test_the_order_and_the_search_show_the_same_purchase(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
+        payer = {
+            "items": ["Photo Editor", "Sticker"],
+            "tax": {"currency_code": "EUR", "value": "3.19"},
+            "instrument": "PAYPAL",
+        }
+        charge = paypal.add_capture("2GG279541U471931P", payer=payer, custom_id="shop-7", invoice_id="INV-2026-1")
+        expected = ListedPurchase(
+            charge=charge,
+            other_ids=("ORDER1",),
+            amount=PRICE,
+            email="ada@example.org",
+            references={"custom_field": "shop-7", "invoice_id": "INV-2026-1"},
+            product="Photo Editor, Sticker",
+            method=Method.PAYPAL,
+            purchased_at=paypal.now - timedelta(days=2),
+            tax=319,
+        )
+        assert all_purchases(provider, paypal.now - timedelta(days=3)) == [expected]
+        assert provider.purchase(charge) == expected
+        paypal.orders_exist = False
+        assert provider.purchase(charge) == expected
+
+    def test_a_new_purchase_is_shown_before_the_search_lists_it(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
+        paypal.search_delay = timedelta(days=3)
+        assert isinstance(provider.purchase(paypal.add_capture("NEW")), ListedPurchase)
+        assert isinstance(provider.purchase(paypal.add_capture("RENEWAL", order=None)), Unknown)
+
+    @pytest.mark.parametrize("event", sorted(PURCHASE_EVENTS))
+    def test_every_event_that_is_a_payment_is_listed(
+        self, provider: PaymentProvider, paypal: FakePayPal, event: str
+    ) -> None:
+        paypal.add_capture("PAID", payer={"event": event})
+        assert len(all_purchases(provider, paypal.now - timedelta(days=3))) == 1
+
+    @pytest.mark.parametrize(
+        ("payer", "value"),
+        [
+            ({"event": "T0001"}, "19.99"),  # a mass payment
+            ({"event": "T1300"}, "19.99"),  # an authorization
+            ({"event": "T0400"}, "19.99"),  # a withdrawal to the bank
+            ({"event": ["T0006"]}, "19.99"),
+            ({}, "-19.99"),  # a payment that the account made
+            ({}, "0.00"),
+            ({}, "19.999"),
+        ],
+    )
+    def test_another_transaction_is_skipped(
+        self, paypal: FakePayPal, charge: str, payer: dict[str, Any], value: str
+    ) -> None:
+        paypal.add_capture("NO-PURCHASE", value, payer=payer)
+        paypal.refund_by_hand(charge, "5.00")
+        with paypal.serve() as server:
+            page = adapter(server.url).purchases(paypal.now - timedelta(days=3), None)
+        assert isinstance(page, PurchasePage)
+        assert [purchase.charge for purchase in page.purchases] == [charge]
+        assert page.skipped == 2, "The refund is skipped, too."
+
+    @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
+    def test_a_payment_that_the_seller_has_not_received_is_no_purchase(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        paypal.captures[charge]["status"] = status
+        assert all_purchases(provider, paypal.now - timedelta(days=3)) == []
+        assert provider.purchase(charge) == Declined(DeclineReason.NOT_CAPTURED, status)
+
+    @pytest.mark.parametrize(
+        ("word", "method"),
+        [
+            ("PAYPAL", Method.PAYPAL),
+            ("BANK", Method.PAYPAL),
+            ("CREDIT_CARD", Method.CREDIT_CARD),
+            ("DEBIT_CARD", Method.CREDIT_CARD),
+            ("APPLE_PAY", Method.APPLE_PAY),
+            ("Google Pay", Method.GOOGLE_PAY),
+            ("VENMO", "VENMO"),
+            ("Pay Later", "Pay Later"),
+            (None, Method.PAYPAL),
+        ],
+    )
+    def test_the_method_is_moneybacks_word_or_paypals_word(
+        self, provider: PaymentProvider, paypal: FakePayPal, word: str | None, method: str
+    ) -> None:
+        paypal.add_capture("PAID", payer={"instrument": word})
+        [purchase] = all_purchases(provider, paypal.now - timedelta(days=3))
+        assert purchase.method == method
+
+    @pytest.mark.parametrize(
+        "source", [{"card": {"last_digits": "4242"}}, {"paypal": {}}, {"paypal": 7}, {"card": {}, "paypal": {}}, 7]
+    )
+    def test_an_order_without_an_address_is_searched(
+        self, provider: PaymentProvider, paypal: FakePayPal, source: object
+    ) -> None:
+        charge = paypal.add_capture("GUEST", payer={"order_source": source, "instrument": "CREDIT_CARD"})
+        purchase = provider.purchase(charge)
+        assert isinstance(purchase, ListedPurchase)
+        assert (purchase.email, purchase.method) == ("ada@example.org", Method.CREDIT_CARD)
+
+    def test_a_payment_without_an_address_is_listed_without_an_address(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
+        charge = paypal.add_capture("GUEST", payer={"email": None, "items": []})
+        [listed] = all_purchases(provider, paypal.now - timedelta(days=3))
+        assert listed == provider.purchase(charge)
+        assert (listed.email, listed.product, listed.references, listed.tax) == (None, "", {}, None)
+        assert "ada@" not in repr(listed)
+
+    def test_a_refunded_payment_shows_the_refunded_amount(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.refund_by_hand(charge, "5.00")
+        purchase = provider.purchase(charge)
+        assert isinstance(purchase, ListedPurchase)
+        assert purchase.refunded == 500
+        paypal.refund_by_hand(charge, "14.99")
+        [listed] = all_purchases(provider, paypal.now - timedelta(days=3))
+        assert listed.refunded == 1999
+
+    def test_payments_of_a_year_are_read_in_time_ranges_and_pages(
+        self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer
+    ) -> None:
+        today = paypal.now
+        for days in range(365):
+            paypal.now = today - timedelta(days=days)
+            for number in range(8 if days < 31 else 1):
+                paypal.add_capture(f"C{days}X{number}")
+        paypal.now = today
+        listed = all_purchases(provider, today - timedelta(days=370))
+        assert {purchase.charge for purchase in listed} == paypal.captures.keys()
+        searches = [request.query for request in server.requests if request.path == "/v1/reporting/transactions"]
+        assert {query["page"] for query in searches} == {"1", "2", "3"}
+        assert {query["fields"] for query in searches} == {"transaction_info,payer_info,cart_info"}
+
+    @pytest.mark.parametrize("years", [4, 12, 50])
+    def test_a_list_is_at_most_three_years_long(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, years: int
+    ) -> None:
+        """PayPal refuses to list older payments."""
+        [purchase] = all_purchases(provider, paypal.now - timedelta(days=365 * years))
+        assert purchase.charge == charge
+
+    def test_a_time_range_with_too_many_payments_is_split(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        today = paypal.now
+        for days in range(20):
+            paypal.now = today - timedelta(days=days)
+            paypal.add_capture(f"C{days}")
+        paypal.now, paypal.max_search_results = today, 6
+        listed = all_purchases(provider, today - timedelta(days=25))
+        assert {purchase.charge for purchase in listed} == paypal.captures.keys()
+
+    @pytest.mark.parametrize("document", [{}, {"total_pages": 1, "transaction_details": 7}, {"total_pages": "1"}])
+    def test_an_unreadable_list_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, document: dict[str, Any]
+    ) -> None:
+        inject_fault(provider, server, charge, responds_with(HttpResponse(200, json.dumps(document).encode())))
+        assert isinstance(provider.purchases(datetime.now(UTC), None), Unknown)
+
+    @pytest.mark.parametrize("path", ["/v2/payments/captures", "/v2/checkout/orders", "/v1/reporting"])
+    def test_a_purchase_is_unknown_if_one_call_fails(self, paypal: FakePayPal, path: str) -> None:
+        charge = paypal.add_capture("RENEWAL", order=None if "reporting" in path else "ORDER1")
+        with FaultyServer(without(paypal, path)) as server:
+            assert adapter(server.url).purchase(charge) == Unknown("PayPal answered 503.")
+
+
+class TestAccess:
+    def test_an_app_with_all_features_lacks_no_right(self, provider: PaymentProvider, server: FaultyServer) -> None:
+        assert provider.check_access() == {}
+        assert {request.method for request in server.requests if "oauth2" not in request.path} == {"GET"}
+
+    @pytest.mark.parametrize(
+        ("feature", "rights"),
+        [
+            ("Transaction search", {AccessRight.READ_REFUNDS, AccessRight.READ_PAYMENTS}),
+            ("Disputes", {AccessRight.READ_DISPUTES}),
+        ],
+    )
+    def test_a_missing_feature_is_named(
+        self, provider: PaymentProvider, paypal: FakePayPal, feature: str, rights: set[AccessRight]
+    ) -> None:
+        paypal.features.remove(feature)
+        missing = provider.check_access()
+        assert missing.keys() == rights
+        assert all(f'Enable the feature "{feature}"' in sentence for sentence in missing.values())
+
+    def test_a_wrong_secret_is_named(self, server: FaultyServer) -> None:
+        missing = adapter(server.url, secret="expired").check_access()
+        assert missing.keys() == {*AccessRight}
+        assert all("MONEYBACK_PAYPAL_CLIENT_ID" in sentence for sentence in missing.values())
+
+    def test_an_unavailable_provider_is_named(self, paypal: FakePayPal) -> None:
+        with FaultyServer(without(paypal, "/v1/reporting")) as server:
+            missing = adapter(server.url).check_access()
+        assert {*missing.values()} == {"PayPal answered 503."}
+
+
+class TestAuthAssertion:
+    SELLER = "2J6QB8YJQSJRJ"
+
+    def test_a_partner_names_the_seller_in_every_call(
+        self, server: FaultyServer, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.seller = self.SELLER
+        provider = adapter(server.url, auth_assertion_payer_id=self.SELLER)
+        paid = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(paid, Paid)
+        assert provider.look_up(charge, key=KEY) == paid
+        assert isinstance(provider.payment(charge), PaymentStatus)
+        assert len(all_purchases(provider, paypal.now - timedelta(days=3))) == 1
+        assert provider.check_access() == {}
+        token_requests = [request for request in server.requests if "oauth2" in request.path]
+        assert all("paypal-auth-assertion" not in request.headers for request in token_requests)
+
+    @pytest.mark.parametrize("named", [None, "2J6QB8YJQSJRK"])
+    def test_a_partner_that_names_no_seller_or_another_seller_is_refused(
+        self, server: FaultyServer, paypal: FakePayPal, charge: str, named: str | None
+    ) -> None:
+        paypal.seller = self.SELLER
+        refused = Unknown("PayPal refuses our credentials: 403.", invalid_credentials=True)
+        provider = adapter(server.url, auth_assertion_payer_id=named)
+        assert provider.refund(charge, PRICE, key=KEY) == refused
+        assert paypal.refunds == []
+
+    def test_a_seller_with_an_own_app_sends_no_assertion(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str
+    ) -> None:
+        provider.refund(charge, PRICE, key=KEY)
+        assert all("paypal-auth-assertion" not in request.headers for request in server.requests)
+
+    def test_the_assertion_is_an_unsigned_json_web_token(self) -> None:
+        """The header and the first part of the claims are as in PayPal's documentation, "API requests"."""
+        assert build_auth_assertion("client_id", "payer_id") == (
+            "eyJhbGciOiJub25lIn0.eyJpc3MiOiJjbGllbnRfaWQiLCJwYXllcl9pZCI6InBheWVyX2lkIn0."
+        )
 
 
 def test_the_default_url_is_paypals_url() -> None:

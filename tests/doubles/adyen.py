@@ -39,6 +39,8 @@ class FakeAdyen:
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The captured amount of each payment. The key is the payment's pspReference."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
+    roles: set[str] = field(default_factory=lambda: {"Checkout webservice role"})
+    """The roles of the API credential."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     _responses: dict[str, tuple[datetime, HttpResponse]] = field(default_factory=dict)
 
@@ -50,6 +52,10 @@ class FakeAdyen:
         match = _PATH.fullmatch(request.path)
         if request.headers.get("x-api-key") != API_KEY:
             return error_response(401, "000", "HTTP Status Response - Unauthorized", kind="security")
+        if "Checkout webservice role" not in self.roles:
+            return error_response(403, "010", "Not allowed", kind="security")
+        if (request.method, request.path) == ("POST", f"{API_PATH}/paymentMethods"):
+            return self._list_payment_methods(json.loads(request.body))
         if request.method != "POST" or not match:
             return HttpResponse(404, b"<html>Not found.</html>")
         key = request.headers["idempotency-key"]
@@ -59,6 +65,11 @@ class FakeAdyen:
         response = self._create_refund(match[1], json.loads(request.body))
         self._responses[key] = (self.now, response)
         return response
+
+    def _list_payment_methods(self, body: dict[str, Any]) -> HttpResponse:
+        if body["merchantAccount"] != MERCHANT:
+            return error_response(403, "901", "Invalid Merchant Account", kind="security")
+        return _json_response(200, {"paymentMethods": [{"name": "Cards", "type": "scheme"}]})
 
     def _create_refund(self, payment: str, body: dict[str, Any]) -> HttpResponse:
         if body["merchantAccount"] != MERCHANT:

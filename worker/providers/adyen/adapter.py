@@ -1,10 +1,13 @@
 """Implements the payment provider Adyen."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 
 from config.provider_accounts import AdyenAccount
 from domain.money import Money, UnknownMoneyError
 from domain.providers import (
+    AccessRight,
     Declined,
     DeclineReason,
     DisputeStatus,
@@ -17,7 +20,7 @@ from domain.providers import (
 )
 from worker.providers.adyen.amounts import format_amount
 from worker.providers.adyen.client import AdyenClient, AdyenReply
-from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
+from worker.providers.adyen.codes import ACCESS_PROBLEMS, CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
 from worker.providers.adyen.resources import is_psp_reference, parse_refund_id
 from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
@@ -32,7 +35,12 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
 
 
 class AdyenAdapter(CapabilityDefaults):
-    """An adapter that refunds payments through Adyen. The refund's reference at Adyen is the idempotency key."""
+    """An adapter that refunds payments through Adyen. The refund's reference at Adyen is the idempotency key.
+
+    Adyen shows no payment before its refund. Instead, Adyen itself checks each refund: the webhook REFUND reports a failure if
+    the refund exceeds the captured amount, or if the payment was not captured (docs.adyen.com, "Refund"). A dispute is known
+    only from its webhooks.
+    """
 
     capabilities = CAPABILITIES
 
@@ -74,6 +82,15 @@ class AdyenAdapter(CapabilityDefaults):
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
         """Return Unknown, because Adyen has no call that lists refunds."""
         return Unknown(NO_LOOKUP)
+
+    def check_access(self) -> Mapping[AccessRight, str]:
+        """Ask for the payment methods of the merchant account, because a refund needs the same key, role and account."""
+        with time_limit(self._seconds):
+            status = self._client.list_payment_methods(self._merchant)
+        if status == HTTPStatus.OK:
+            return {}
+        why = status.why if isinstance(status, Unknown) else ACCESS_PROBLEMS.get(status, f"Adyen answered {status}.")
+        return {AccessRight.READ_PAYMENTS: why}
 
 
 def _map_decline(reply: AdyenReply) -> Declined | Unknown:

@@ -40,15 +40,29 @@ PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 UNDECIDED_CODES = frozenset(
     {
         "000",  # an unspecific error, such as a wrong API key or a message that cannot be parsed
-        "010",  # Not allowed: our API credential lacks a role. Support adds the role
         "701",  # Server could not process request
         "704",  # request already processed or in progress, under our idempotency key (docs.adyen.com, "API idempotency")
-        "901",  # Invalid Merchant Account
         "903",  # Internal error
         "904",  # Unable to process
     }
 )
 """After a reply with one of these codes, it is unknown whether the refund was carried out."""
+
+ACCOUNT_CODES = frozenset(
+    {
+        "010",  # Not allowed: our API credential lacks a role
+        "901",  # Invalid Merchant Account
+    }
+)
+"""With one of these codes, Adyen rejects our account. The refund is sent again after support has corrected the account."""
+
+ACCESS_PROBLEMS: Mapping[int, str] = {
+    # docs.adyen.com, "API credentials" and "Roles"
+    401: "Adyen refuses the API key: 401. Set MONEYBACK_ADYEN_API_KEY to a key of the environment in MONEYBACK_ADYEN_API_BASE.",
+    403: 'Adyen refuses the merchant account: 403. Give the API credential the role "Checkout webservice role", and access to'
+    " the account in MONEYBACK_ADYEN_MERCHANT_ACCOUNT.",
+}
+"""What to do, by the HTTP status with which Adyen refuses a harmless read."""
 
 DECIDED_STATUSES = frozenset({400, 422})
 """The HTTP statuses with which Adyen rejects a refund, if the errorCode is not in UNDECIDED_CODES."""

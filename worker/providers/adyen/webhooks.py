@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from config.provider_accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
@@ -16,6 +18,8 @@ from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
+
+log = structlog.get_logger()
 
 MAX_ITEMS = 100  # the maximum number of items in one webhook; Adyen usually sends only a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
@@ -51,21 +55,36 @@ REFUNDS: Mapping[tuple[str, str], RefundParser] = {
 """For each kind of event, the function that reads the refund's status. The event's pspReference is the id of the refund."""
 
 DISPUTES: Mapping[str, Dispute] = {
-    # Source: docs.adyen.com, "Dispute webhooks".
-    "REQUEST_FOR_INFORMATION": Dispute.OPEN,
+    # Source: docs.adyen.com, "Dispute webhooks" and "Dispute flow".
+    "ISSUER_COMMENTS": Dispute.OPEN,  # the bank explains a dispute: this event counts only until another event arrives
+    "INFORMATION_SUPPLIED": Dispute.OPEN,  # the seller defends: this event counts only until another event arrives
+    "NOTIFICATION_OF_FRAUD": Dispute.INQUIRY,  # an early warning of the bank, without a dispute
+    "REQUEST_FOR_INFORMATION": Dispute.INQUIRY,
     "NOTIFICATION_OF_CHARGEBACK": Dispute.OPEN,
     "CHARGEBACK": Dispute.LOST,  # the bank took the money, although the seller may still object
+    "DISPUTE_DEFENSE_PERIOD_ENDED": Dispute.LOST,  # the seller did not object, or accepted the chargeback
     "CHARGEBACK_REVERSED": Dispute.OPEN,  # the seller has the money again, but a second chargeback may follow
-    "SECOND_CHARGEBACK": Dispute.LOST,
     "PREARBITRATION_OPEN": Dispute.OPEN,
-    "PREARBITRATION_WON": Dispute.WON,
+    "PREARBITRATION_DECLINED": Dispute.OPEN,  # the seller declined, so the bank may ask the card scheme to decide
+    "PREARBITRATION_ISSUER_WITHDRAWN": Dispute.OPEN,  # the bank may open the case again
+    "ISSUER_RESPONSE_TIMEFRAME_EXPIRED": Dispute.WON,  # the bank accepted the defense, or did not answer it in time
+    "PREARBITRATION_ACCEPTED": Dispute.LOST,  # the seller accepted, so a second chargeback follows
+    "SECOND_CHARGEBACK": Dispute.LOST,
     "PREARBITRATION_LOST": Dispute.LOST,
+    "PREARBITRATION_WON": Dispute.WON,
+    "SCHEME_ARBITRATION": Dispute.OPEN,
+    "SCHEME_ARBITRATION_LOST": Dispute.LOST,
+    "SCHEME_ARBITRATION_WON": Dispute.WON,
 }
 """For each kind of event, the status of the dispute. The event's pspReference is the id of the dispute. The field
-``disputeStatus`` is ignored, because Adyen does not sign it. NOTIFICATION_OF_FRAUD is left out, because it is no dispute."""
+``disputeStatus`` is ignored, because Adyen does not sign it."""
 
 STAGES = (*DISPUTES,)
-"""The events of a dispute, in their usual order. The order replaces the time of an event, which Adyen does not sign."""
+"""The events of a dispute, in their usual order. The order replaces the time of an event, which Adyen does not sign.
+
+If events of two flows are possible, an event that may follow the other event comes later. For example, a second chargeback
+may precede a won pre-arbitration, but never follows it.
+"""
 
 
 class AdyenHmacKeyError(RefusedError):
@@ -98,20 +117,29 @@ class AdyenWebhookParser:
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parse the items of our merchant account. Return InvalidSignature if any item is not signed with our key."""
+        """Parse the signed items of our merchant account. Return InvalidSignature if no item is signed with our key.
+
+        Each item has its own signature. So an item that is not signed, or that cannot be read, does not stop the items beside
+        it: it is left out. An event without ``originalReference`` names no payment: in Adyen's Customer Area, the seller must
+        enable the setting "Include the originalReference for CHARGEBACK_REVERSED events".
+        """
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:
-            rows = json.loads(body.decode())["notificationItems"]
-            items = [row["NotificationRequestItem"] for row in rows]
+            items = [_parse_row(row) for row in json.loads(body.decode())["notificationItems"]]
         except (ValueError, RecursionError, KeyError, TypeError):
             return InvalidSignature("The webhook cannot be read.")
-        if not 0 < len(items) <= MAX_ITEMS or not all(self._is_signed(item) for item in items):
-            return InvalidSignature("An item of the webhook is not signed with our key.")
-        own_items = [item for item in items if item["merchantAccountCode"] == self._merchant]
+        if not 0 < len(items) <= MAX_ITEMS:
+            return InvalidSignature("The webhook has no items, or too many.")
+        signed_items = [item for item in items if self._is_signed(item)]
+        if not signed_items:
+            return InvalidSignature("No item of the webhook is signed with our key.")
+        if len(signed_items) < len(items):
+            log.warning("webhook_items_left_out", provider="adyen", items=len(items) - len(signed_items))
+        own_items = [item for item in signed_items if item["merchantAccountCode"] == self._merchant]
         return [event for item in own_items if (event := _parse_event(item))]
 
-    def _is_signed(self, item: Any) -> bool:  # noqa: ANN401 - Adyen's JSON may be anything
+    def _is_signed(self, item: Mapping[str, Any]) -> bool:
         try:
             text, signature = _build_signed_text(item), item["additionalData"]["hmacSignature"]
         except (KeyError, TypeError):
@@ -119,6 +147,12 @@ class AdyenWebhookParser:
         if text is None or not is_identifier(signature) or not signature.isascii():
             return False
         return any(hmac.compare_digest(compute_signature(text, key), signature) for key in self._keys)
+
+
+def _parse_row(row: Any) -> Mapping[str, Any]:  # noqa: ANN401 - Adyen's JSON may be anything
+    """Return the item, or an empty item if ``row`` contains no item."""
+    item = row.get("NotificationRequestItem") if type(row) is dict else None
+    return item if type(item) is dict else {}
 
 
 def compute_signature(text: str, key: bytes) -> str:
@@ -146,7 +180,7 @@ def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
     event, success, psp_reference = item["eventCode"], item["success"], item["pspReference"]
     charge, event_id = item.get("originalReference") or None, f"{psp_reference} {event} {success}"
     if event in DISPUTES and success == "true":
-        dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event))
+        dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event), _parse_deadline(item))
         return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
     if parse := REFUNDS.get((event, success)):
         return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(parse, item))
@@ -158,3 +192,13 @@ def _parse_reported(parse: RefundParser, item: Mapping[str, Any]) -> Paid | Pend
         return parse(item)
     except UnknownMoneyError:
         return None
+
+
+def _parse_deadline(item: Mapping[str, Any]) -> datetime | None:
+    """Return the end of the defense period. The instant is shown but decides nothing, because Adyen does not sign it."""
+    text = item["additionalData"].get("defensePeriodEndsAt")
+    try:
+        deadline = datetime.fromisoformat(text) if type(text) is str else None
+    except ValueError:
+        return None
+    return deadline if deadline and deadline.tzinfo else None

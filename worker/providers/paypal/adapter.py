@@ -1,50 +1,47 @@
 """Implements the payment provider PayPal."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from config.provider_accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
+    AccessRight,
     Declined,
     DeclineReason,
+    DisputePage,
     DisputeStatus,
     ExternalRefund,
+    ListedPurchase,
     LookupResult,
     NotFound,
     PaymentProvider,
+    PaymentStatus,
+    PurchasePage,
     RefundPage,
     RefundResult,
-    RefundStatus,
     Unknown,
 )
-from domain.purchases import Dispute
 from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import select_deciding_dispute
+from worker.providers.paypal.access import find_missing_rights
 from worker.providers.paypal.amounts import format_amount
 from worker.providers.paypal.client import PayPalClient, PayPalReply
-from worker.providers.paypal.codes import CAPABILITIES, CODES, DISPUTE_OUTCOMES
-from worker.providers.paypal.resources import (
-    ID,
-    Capture,
-    Refund,
-    parse_capture,
-    parse_disputes,
-    parse_order_refunds,
-    parse_refund,
-)
-from worker.providers.paypal.transaction_search import list_refunds, list_refunds_of
+from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_CAPTURE
+from worker.providers.paypal.disputes import find_dispute, list_disputes
+from worker.providers.paypal.payments import find_refunds, get_capture, sum_refunds
+from worker.providers.paypal.purchases import find_purchase, list_purchases
+from worker.providers.paypal.refund_list import list_refunds
+from worker.providers.paypal.resources import ID, is_live, parse_refund
 
-INVALID_CAPTURE = "INVALID_RESOURCE_ID"  # PayPal's own code
 NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so nothing was looked up.")
 
 
 def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Create the adapter for this account."""
-    return PayPalAdapter(
-        PayPalClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
-    )
+    client = PayPalClient(account, connections=connections)
+    return PayPalAdapter(client, account, provider_timeout_seconds=provider_timeout_seconds)
 
 
 class PayPalAdapter(CapabilityDefaults):
@@ -52,8 +49,9 @@ class PayPalAdapter(CapabilityDefaults):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: PayPalClient, *, provider_timeout_seconds: float) -> None:
+    def __init__(self, client: PayPalClient, account: PayPalAccount, *, provider_timeout_seconds: float) -> None:
         self._client = client
+        self._account = account
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
@@ -77,13 +75,13 @@ class PayPalAdapter(CapabilityDefaults):
         The capture shows whether a refund exists. The refunds come from the capture's order or PayPal's transaction search.
         """
         with time_limit(self._seconds):
-            capture = self._get_capture(charge)
-            if isinstance(capture, Unknown):
-                return capture
-            refunds = self._list_refunds_of(capture)
+            capture = get_capture(self._client, charge)
+            if isinstance(capture, Declined | Unknown):
+                return Unknown("PayPal knows no capture with this id.") if isinstance(capture, Declined) else capture
+            refunds = find_refunds(self._client, capture)
         if isinstance(refunds, Unknown):
             return refunds
-        live_refunds = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
+        live_refunds = [refund for refund in refunds if is_live(refund)]
         for refund in [*live_refunds, *refunds]:
             if key in refund.keys:
                 return refund.result()
@@ -96,71 +94,59 @@ class PayPalAdapter(CapabilityDefaults):
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this capture. If it has several disputes, select_deciding_dispute() selects one."""
+        """Return the dispute status of this capture."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
-            reply = self._client.list_disputes(charge)
-            if isinstance(reply, Unknown):
-                return reply
-            rows = parse_disputes(reply.body) if reply.is_success else None
-            if rows is None:
-                return Unknown("PayPal's list of disputes cannot be read, or has several pages.")
-            disputes = []
-            for dispute_id, is_resolved in rows:
-                dispute = self._get_outcome(dispute_id) if is_resolved else DisputeStatus(Dispute.OPEN, dispute_id)
-                if isinstance(dispute, Unknown):
-                    return dispute
-                disputes.append(dispute)
-        return select_deciding_dispute(disputes)
+            return find_dispute(self._client, charge)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """List refunds. The list starts three hours before ``since``, because PayPal lists a refund up to three hours late."""
         with time_limit(self._seconds):
             return list_refunds(self._client, since, after)
 
-    def _get_capture(self, charge: str) -> Capture | Unknown:
-        if not ID.fullmatch(charge):
-            return NOT_A_CAPTURE
-        reply = self._client.get_capture(charge)
-        if isinstance(reply, Unknown):
-            return reply
-        capture = parse_capture(reply.body) if reply.is_success else None
-        if capture is None or capture.id != charge:
-            return Unknown(f"PayPal answered {reply.status}, without a capture that can be read.")
-        return capture
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        """Return the capture with its dispute and the sum of its refunds. PayPal does not show the payment method."""
+        with time_limit(self._seconds):
+            capture = get_capture(self._client, charge)
+            if isinstance(capture, Declined | Unknown):
+                return capture
+            refunded = sum_refunds(self._client, capture)
+            dispute = find_dispute(self._client, charge)
+        if isinstance(refunded, Unknown):
+            return refunded
+        if isinstance(dispute, Unknown):
+            return dispute
+        return PaymentStatus(
+            captured=capture.captured,
+            refunded=refunded,
+            dispute=dispute,
+            seller=self._account.seller_in(capture.metadata),
+            code=capture.status,
+        )
 
-    def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of a capture. Read its order first, because the search shows a refund up to three hours late."""
-        refunds = self._list_order_refunds(capture)
-        if isinstance(refunds, Unknown) or capture.is_unrefunded:
-            return refunds
-        if any(refund.refund_status is not RefundStatus.FAILED for refund in refunds):
-            return refunds
-        found_refunds = list_refunds_of(self._client, capture.id, capture.updated)
-        return found_refunds if isinstance(found_refunds, Unknown) else refunds + found_refunds
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:
+        """List the disputes that were opened since ``since``, but at most 180 days ago."""
+        with time_limit(self._seconds):
+            return list_disputes(self._client, since, after)
 
-    def _list_order_refunds(self, capture: Capture) -> list[Refund] | Unknown:
-        """List the refunds of the capture's order. The list is empty if there is no order, or if PayPal has deleted it."""
-        if capture.order is None:
-            return []
-        reply = self._client.get_order(capture.order)
-        if isinstance(reply, Unknown):
-            return reply
-        if reply.status == HTTPStatus.NOT_FOUND and reply.code:
-            return []
-        refunds = parse_order_refunds(reply.body, capture.id) if reply.is_success else None
-        return refunds if refunds is not None else Unknown("PayPal's order cannot be read.")
+    def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:
+        """List payments. The list starts three hours before ``since``, because PayPal lists a payment up to three hours late."""
+        with time_limit(self._seconds):
+            return list_purchases(self._client, self._account, since, after)
 
-    def _get_outcome(self, dispute_id: str) -> DisputeStatus | Unknown:
-        reply = self._client.get_dispute(dispute_id)
-        if isinstance(reply, Unknown):
-            return reply
-        outcome = reply.body.get("dispute_outcome") if reply.is_success else None
-        code = outcome.get("outcome_code") if type(outcome) is dict else None
-        if reply.body.get("dispute_id") != dispute_id or type(code) is not str:
-            return Unknown("PayPal's dispute cannot be read.")
-        return DisputeStatus(DISPUTE_OUTCOMES.get(code, Dispute.LOST), dispute_id)
+    def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
+        """Return the payment of this capture, from its order or from PayPal's transaction search."""
+        with time_limit(self._seconds):
+            capture = get_capture(self._client, charge)
+            if isinstance(capture, Declined | Unknown):
+                return capture
+            return find_purchase(self._client, self._account, capture)
+
+    def check_access(self) -> Mapping[AccessRight, str]:
+        """Search the transactions and list the disputes of the last minutes. Return the missing rights."""
+        with time_limit(self._seconds):
+            return find_missing_rights(self._client, datetime.now(UTC))
 
 
 def _map_decline(reply: PayPalReply) -> Declined | Unknown:

@@ -13,11 +13,9 @@ from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.access_token import AccessToken
+from worker.providers.paypal.auth_assertion import build_auth_assertion
 from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
 from worker.providers.retry_after import retry_after
-
-TRANSACTIONS_PAGE_SIZE = 500  # the maximum number of transactions in one reply of PayPal
-MAX_DISPUTES = 50  # the maximum number in one reply of PayPal; the status of a capture with more disputes is unknown
 
 
 class PayPalReply(HttpReply):
@@ -43,7 +41,9 @@ class PayPalClient:
     def __init__(self, account: PayPalAccount, *, connections: int) -> None:
         self._session = create_session(connections)
         self._base_url = account.api_base
-        id_and_secret = f"{account.client_id.get_secret_value()}:{account.client_secret.get_secret_value()}"
+        client_id, payer_id = account.client_id.get_secret_value(), account.auth_assertion_payer_id
+        self._seller = {"PayPal-Auth-Assertion": build_auth_assertion(client_id, payer_id)} if payer_id else {}
+        id_and_secret = f"{client_id}:{account.client_secret.get_secret_value()}"
         self._basic = f"Basic {b64encode(id_and_secret.encode()).decode()}"
         self._token = AccessToken(self._fetch_token)
 
@@ -64,22 +64,16 @@ class PayPalClient:
         """Fetch an order with its captures and refunds."""
         return self._call("GET", f"/v2/checkout/orders/{order}")
 
-    def search_transactions(self, event_code: str, start: str, end: str, page: int) -> PayPalReply | Unknown:
-        """Fetch one page of the transactions with ``event_code`` between ``start`` and ``end``."""
-        query = {
-            "start_date": start,
-            "end_date": end,
-            "transaction_type": event_code,
-            "fields": "transaction_info",
-            "balance_affecting_records_only": "N",  # a pending refund has not changed the balance yet
-            "page_size": str(TRANSACTIONS_PAGE_SIZE),
-            "page": str(page),
-        }
+    def get_refund(self, refund: str) -> PayPalReply | Unknown:
+        """Fetch a refund with the sum of the capture's refunds."""
+        return self._call("GET", f"/v2/payments/refunds/{refund}")
+
+    def search_transactions(self, query: Mapping[str, str]) -> PayPalReply | Unknown:
+        """Fetch one page of the transactions that match the query."""
         return self._call("GET", "/v1/reporting/transactions", query=query)
 
-    def list_disputes(self, capture: str) -> PayPalReply | Unknown:
-        """List the disputes of a capture, the newest first."""
-        query = {"disputed_transaction_id": capture, "page_size": str(MAX_DISPUTES)}
+    def list_disputes(self, query: Mapping[str, str]) -> PayPalReply | Unknown:
+        """List the disputes that match the query, the newest first."""
         return self._call("GET", "/v1/customer/disputes", query=query)
 
     def get_dispute(self, dispute: str) -> PayPalReply | Unknown:
@@ -100,7 +94,7 @@ class PayPalClient:
         token = self._token.current()
         if isinstance(token, Unknown):
             return token
-        authorized = {"Authorization": f"Bearer {token}"} | dict(headers or {})
+        authorized = {"Authorization": f"Bearer {token}"} | self._seller | dict(headers or {})
         return send(self._session, "PayPal", method, f"{self._base_url}{path}", headers=authorized, **request)
 
     def _fetch_token(self) -> tuple[str, float] | Unknown:

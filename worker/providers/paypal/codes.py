@@ -1,20 +1,23 @@
 """Maps PayPal's codes to the types of Moneyback, and declares what PayPal can do.
 
 In the comments, "Payments" is PayPal's description of its Payments API, version 2. "Disputes" is the description of its
-Disputes API, version 1.
+Disputes API, version 1, and "Transactions" that of its Transaction Search API, version 1.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
-from domain.purchases import Dispute
+from domain.providers import AccessRight, Capabilities, DeclineReason, RefundStatus, Route
+from domain.purchases import Dispute, Method
 
 CAPABILITIES = Capabilities(
     # "Payments", header PayPal-Request-Id: "The server stores keys for 45 days."
     idempotency_key_ttl=timedelta(days=45),
     # "Payments", REFUND_AMOUNT_EXCEEDED: a refund cannot be more than the part of the capture that is not refunded yet.
     rejects_over_refund=True,
+    shows_payments=True,
+    lists_disputes=True,
+    lists_purchases=True,
     # PayPal does not publish its rate limit, and may change the limit (PayPal's page "Rate limiting"). We chose 10 calls
     # per second. PayPal responds with status 429 to too many calls.
     calls_per_second=10.0,
@@ -64,6 +67,8 @@ An issue that is neither in this table nor in UNDECIDED_CODES is PERMANENT. PayP
 be performed" ("Payments", error_400, error_422), so nothing was paid.
 """
 
+INVALID_CAPTURE = "INVALID_RESOURCE_ID"
+
 UNDECIDED_CODES = frozenset(
     {
         "PREVIOUS_REQUEST_IN_PROGRESS",  # another call with our key is in progress, and may pay
@@ -80,15 +85,91 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
 }
 """Maps PayPal's status of a refund to ours. If a status is not in this table, the refund's result is Unknown."""
 
-FAILURE_REASONS: Mapping[str, DeclineReason] = {
-    "ECHECK": DeclineReason.INSUFFICIENT_BALANCE,  # the seller's bank did not pay the eCheck for the refund
+TRANSACTION_STATUSES: Mapping[str, str] = {
+    # "Transactions", transaction_status
+    "S": "COMPLETED",
+    "P": "PENDING",
+    "D": "FAILED",
+    "V": "CANCELLED",  # reversed: the money came back to the seller
 }
-"""The decline reason of a failed refund (refund_status_details). A failure without a known reason is PERMANENT."""
+"""For each status of a refund in PayPal's transaction search, the status of the refund in PayPal's Payments API."""
+
+FAILURES: Mapping[str, DeclineReason] = {
+    "ECHECK": DeclineReason.INSUFFICIENT_BALANCE,  # the seller's bank did not pay the eCheck for the refund
+    "CANCELLED": DeclineReason.CANCELLED,
+}
+"""The decline reason of a failed refund, by the reason in refund_status_details or by the status. Any other failure is
+PERMANENT."""
+
+CAPTURED: Mapping[str, bool] = {
+    # "Payments", capture_status
+    "COMPLETED": True,
+    "PARTIALLY_REFUNDED": True,
+    "REFUNDED": True,
+    "PENDING": True,  # PayPal has not credited the payment to the seller yet. PayPal itself declines a refund until then
+    "DECLINED": False,
+    "DENIED": False,  # only the description of capture_status_details names this status
+    "FAILED": False,
+}
+"""For each status of a capture, whether the customer paid. A capture with another status cannot be read."""
+
+DISPUTE_STAGES: Mapping[str, Dispute] = {
+    # "Disputes", dispute_lifecycle_stage
+    "INQUIRY": Dispute.INQUIRY,  # the customer reported a problem. PayPal decides nothing until somebody escalates the inquiry
+    "CHARGEBACK": Dispute.OPEN,
+    "PRE_ARBITRATION": Dispute.OPEN,  # the seller's first appeal
+    "ARBITRATION": Dispute.OPEN,  # the seller's second appeal
+}
+"""The status of a dispute that is not resolved, by its stage. Any other stage counts as open."""
 
 DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
+    # "Disputes", dispute_outcome
     "RESOLVED_SELLER_FAVOUR": Dispute.WON,
     "CANCELED_BY_BUYER": Dispute.WON,
     "DENIED": Dispute.WON,
+    "RESOLVED_BUYER_FAVOUR": Dispute.LOST,
+    "RESOLVED_WITH_PAYOUT": Dispute.LOST,  # PayPal paid the customer, although the seller keeps the money
+    "ACCEPTED": Dispute.LOST,  # the seller accepted the claim
+    "NONE": Dispute.LOST,  # PayPal does not show who has the money
 }
-"""The outcomes in the seller's favour ("Disputes", dispute_outcome). Any other outcome counts as lost, because the
-customer may have got the money back."""
+"""The status of a resolved dispute, by its outcome. Any other outcome counts as lost, because the customer may have got the
+money back."""
+
+PURCHASE_EVENTS = frozenset(
+    {
+        # PayPal's page "Transaction event codes", T00nn: the payments that a customer makes to a seller
+        "T0000",  # payment of no other category
+        "T0002",  # payment of a subscription
+        "T0003",  # pre-approved payment
+        "T0004",  # eBay auction
+        "T0005",  # direct payment by card
+        "T0006",  # PayPal Checkout
+        "T0007",  # Website Payments Standard
+        "T0009",  # purchase of a gift certificate
+        "T0010",  # third-party auction
+        "T0011",  # mobile payment
+        "T0012",  # virtual terminal
+        "T0013",  # donation
+    }
+)
+"""The events that are payments. They are purchases if the seller received the amount."""
+
+METHODS: Mapping[str, Method] = {
+    # "Transactions", instrument_type, and PayPal's description of its Orders API, version 2, payment_source
+    "PAYPAL": Method.PAYPAL,
+    "BANK": Method.PAYPAL,  # the customer's PayPal account is debited from a bank account
+    "CARD": Method.CREDIT_CARD,
+    "CREDIT_CARD": Method.CREDIT_CARD,
+    "DEBIT_CARD": Method.CREDIT_CARD,
+    "APPLE_PAY": Method.APPLE_PAY,
+    "GOOGLE_PAY": Method.GOOGLE_PAY,
+}
+"""The payment method by PayPal's word in upper case. For any other word, Moneyback keeps PayPal's word."""
+
+SEARCH_FEATURE, DISPUTES_FEATURE = "Transaction search", "Disputes"
+FEATURES: Mapping[AccessRight, str] = {
+    AccessRight.READ_REFUNDS: SEARCH_FEATURE,
+    AccessRight.READ_PAYMENTS: SEARCH_FEATURE,
+    AccessRight.READ_DISPUTES: DISPUTES_FEATURE,
+}
+"""The feature of the REST app that gives each right. The seller enables it in PayPal's developer dashboard."""

@@ -1,23 +1,24 @@
-"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never mistaken for our refund."""
+"""Parses PayPal's captures, refunds and orders strictly, so that another refund is never mistaken for our refund."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from domain.money import Money
 from domain.providers import DeclineReason, Failed, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
-from worker.providers.paypal.codes import FAILURE_REASONS, REFUND_STATUSES
+from worker.providers.paypal.codes import CAPTURED, FAILURES, REFUND_STATUSES
 
 ID = re.compile(r"[A-Z0-9]{1,20}")  # the format of the ids in the object related_ids of PayPal's Payments API
 
 _CAPTURE_LINK = re.compile(rf".*/captures/({ID.pattern})")
-_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # the format in the object dispute_info of PayPal's Disputes API
-_NOT_REFUNDED = frozenset({"COMPLETED", "DECLINED", "FAILED", "PENDING"})
-_CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
+PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+_REFUNDED = frozenset({"REFUNDED", PARTIALLY_REFUNDED})
+METADATA = ("custom_id", "invoice_id")
+"""The fields of a capture in which the seller's system stores texts of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,8 @@ class Refund:
             case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
             case RefundStatus.FAILED:
-                return Failed(
-                    self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, DeclineReason.PERMANENT)
-                )
+                code = self.reason if self.reason and self.status == "FAILED" else self.status
+                return Failed(self.id, code, FAILURES.get(code, DeclineReason.PERMANENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,34 @@ class Capture:
     """One capture: a payment that can be refunded."""
 
     id: str
+    amount: Money
     status: str
     reason: str
     order: str | None
     """The id of the order in which PayPal lists the capture's refunds. A capture of a subscription has no order."""
+    created: datetime
     updated: datetime
+    metadata: Mapping[str, str]
+
+    @property
+    def captured(self) -> Money | None:
+        """The amount that the customer paid, or None if the payment failed."""
+        return self.amount if CAPTURED[self.status] else None
+
+    @property
+    def is_paid(self) -> bool:
+        """True if the seller has received the payment."""
+        return CAPTURED[self.status] and self.status != "PENDING"
 
     @property
     def is_unrefunded(self) -> bool:
         """True if PayPal reports that no part of the capture was refunded."""
-        return self.status in _NOT_REFUNDED and self.reason != "REFUNDED"
+        return self.status not in _REFUNDED and self.reason != "REFUNDED"
+
+
+def is_live(refund: Refund) -> bool:
+    """Return whether the refund has not failed."""
+    return refund.refund_status is not RefundStatus.FAILED
 
 
 def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may be anything
@@ -91,8 +109,17 @@ def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON m
     """Return the capture, or None if a field is missing or wrong."""
     try:
         order = ((row.get("supplementary_data") or {}).get("related_ids") or {}).get("order_id")
-        capture = Capture(row["id"], row["status"], _parse_reason(row), order, parse_time(row["update_time"]))
-        is_valid = capture.status in _CAPTURE_STATUSES and (order is None or ID.fullmatch(order))
+        capture = Capture(
+            id=row["id"],
+            amount=parse_amount(row["amount"]),
+            status=row["status"],
+            reason=_parse_reason(row),
+            order=order,
+            created=parse_time(row["create_time"]),
+            updated=parse_time(row["update_time"]),
+            metadata=read_texts(row, METADATA),
+        )
+        is_valid = capture.status in CAPTURED and (order is None or ID.fullmatch(order))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return capture if is_valid else None
@@ -112,20 +139,12 @@ def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] 
     return [refund for refund in refunds if refund.charge == capture]
 
 
-def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
-    """Return the id of each dispute, with True if the dispute is resolved.
-
-    Return None if the list cannot be read, or if another page follows.
-    """
-    rows, links = body.get("items", []), body.get("links")
+def parse_total_refunded(refund: Mapping[str, Any]) -> Money | None:
+    """Return the sum of all refunds of the capture up to this refund, or None if PayPal does not show the sum."""
     try:
-        disputes = [(row["dispute_id"], row["status"] == "RESOLVED") for row in rows]
-        are_ids = all(_DISPUTE_ID.fullmatch(dispute_id) for dispute_id, _ in disputes)
-        is_last_page = not any(link["rel"] == "next" for link in links or [])
-    except (KeyError, TypeError, AttributeError):
+        return parse_amount(refund["seller_payable_breakdown"]["total_refunded_amount"])
+    except (KeyError, TypeError, ValueError):
         return None
-    is_list = links is not None or "items" in body
-    return disputes if are_ids and is_last_page and is_list else None
 
 
 def parse_capture_link(refund: Mapping[str, Any]) -> str:
@@ -141,6 +160,17 @@ def parse_time(text: str) -> datetime:
     if time.tzinfo is None:
         raise ValueError("The time has no time zone.")
     return time
+
+
+def format_time(at: datetime) -> str:
+    """Return the time as PayPal's API expects it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_texts(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return the fields with these names that contain a text that may be an identifier."""
+    texts = {name: row.get(name) for name in names}
+    return {name: text.strip() for name, text in texts.items() if is_identifier(text) and text.strip()}
 
 
 def _parse_reason(row: Mapping[str, Any]) -> str:

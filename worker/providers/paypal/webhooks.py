@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from config.provider_accounts import PayPalAccount
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.resources import ID, parse_capture_link, parse_time
 from worker.providers.paypal.webhook_certificates import (
@@ -26,6 +26,7 @@ from worker.providers.paypal.webhook_certificates import (
     create_fetcher,
     load_trusted_roots,
 )
+from worker.providers.short_texts import short_texts
 
 ALGORITHM = "SHA256withRSA"
 CLOCK_SKEW = timedelta(minutes=5)
@@ -40,6 +41,8 @@ SIMULATOR_ID = "WEBHOOK_ID"  # not accepted, because PayPal's public simulator s
 MAX_HEADER = 1_000  # the maximum length of a signature header, in characters
 
 SUBJECTS: Mapping[str, Subject] = {
+    "PAYMENT.CAPTURE.COMPLETED": Subject.PURCHASE,
+    "PAYMENT.SALE.COMPLETED": Subject.PURCHASE,
     "PAYMENT.CAPTURE.REFUNDED": Subject.REFUND,
     "PAYMENT.CAPTURE.REVERSED": Subject.DISPUTE,  # PayPal took the money back: the seller lost a dispute or a chargeback
     "PAYMENT.SALE.REFUNDED": Subject.REFUND,  # for a subscription; subscriptions still use the names of API version 1
@@ -82,7 +85,9 @@ class PayPalWebhookParser:
         self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
+    def read(
+        self, headers: Mapping[str, str], body: bytes, at: datetime
+    ) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
         """Parse the event if PayPal signed it for our webhook. Otherwise, return InvalidSignature with the reason."""
         if not self._webhook_ids:
             return InvalidSignature("PayPal's webhook id is not configured, so no webhook can be verified.")
@@ -97,7 +102,7 @@ class PayPalWebhookParser:
         try:
             return _parse_event(event)
         except (KeyError, TypeError, ValueError, AttributeError):
-            return InvalidSignature("The event cannot be read.")
+            return UnreadableWebhook("PayPal signed the event, but the event cannot be read.", short_texts(event))
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
         """Verify the signature, or raise NotVerifiedError or CertificateError.
@@ -145,8 +150,16 @@ def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's J
         return [
             WebhookEvent(f"{event_id}/{capture}", subject, capture) for capture in dict.fromkeys(captures) if capture
         ]
+    if subject is Subject.PURCHASE:
+        return [WebhookEvent(event_id, subject, _check_id(resource["id"]))]
     capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
     return [WebhookEvent(event_id, subject, capture, _parse_id(resource["id"]))]
+
+
+def _check_id(value: object) -> str:
+    if capture := _parse_id(value):
+        return capture
+    raise ValueError("The event names no payment.")
 
 
 def _parse_id(value: object) -> str | None:

@@ -190,7 +190,9 @@ def drawn_tables() -> dict[str, set[str]]:
 
 
 def test_the_diagram_shows_every_table_and_only_existing_columns() -> None:
-    assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata
+    assert (
+        queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata
+    )
     drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"

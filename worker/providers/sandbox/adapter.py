@@ -1,6 +1,6 @@
 """Implements the adapter of the sandbox provider."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from domain.providers import (
     DisputePage,
     DisputeStatus,
     ListedPurchase,
+    ListedRefund,
     LookupResult,
     NotFound,
     PaymentProvider,
@@ -104,6 +105,11 @@ class SandboxAdapter(CapabilityDefaults):
             refund.to_external_refund() for refund in refunds if refund.refund_status is not RefundStatus.FAILED
         ]
         return next(iter(own_refunds or external_refunds), NotFound())
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this charge. Return Unknown if one of them cannot be read, because it may be ours."""
+        with time_limit(self._seconds):
+            return _parse_list(self._client.list_refunds(charge=charge), parse_list_entry)
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the dispute status of this charge. An open dispute takes precedence over a closed one."""

@@ -70,7 +70,7 @@ def test_a_repeated_import_updates_the_purchase(records: Records) -> None:
     assert import_rows(records, [(1, VALID_ROW)]).new == 1
     with_dispute = import_rows(records, [(1, VALID_ROW | {"dispute": "open", "refunded": 10})])
     without_dispute = import_rows(records, [(1, VALID_ROW)])
-    assert (with_dispute.new, with_dispute.updated, without_dispute.updated) == (0, 1, 1)
+    assert (with_dispute.new, with_dispute.known, without_dispute.known) == (0, 1, 1)
     with records.work() as work:
         row = work.run("select dispute, refunded from purchases").one()
     assert tuple(row) == ("none", 10)  # the refunded amount never decreases

@@ -346,7 +346,7 @@ def test_a_purchase_that_changed_after_the_evaluation_is_not_refunded(context: W
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase)
     with context.records.work() as work:
-        work.run("update purchases set dispute = 'open', refunded = 5")
+        work.run("update purchases set reported_dispute = 'open', reported_refunded = 5")
     execute(context, [case])
     assert (states_of(context, [case]), reason_codes_of(context, case)) == (
         ["with_support"],

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from domain.providers import (
     DeclineReason,
     ExternalRefund,
     Failed,
+    ListedRefund,
     LookupResult,
     NotFound,
     RefundResult,
+    RefundStatus,
     Unknown,
 )
 from domain.states import State
@@ -69,6 +72,7 @@ from tests.services import ChildProcess, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle
 from worker.providers import create_webhook_parsers
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.refunds.execution import prepare
 from worker.refunds.resolution import resolve
 from worker.webhook_events.outcomes import OutcomeCode
@@ -298,9 +302,9 @@ def test_support_is_told_of_an_external_refund_after_our_refund(web: httpx.Clien
     send_event(web, an_event("refund.created", own_refund))
     process_all_events(context)
     assert task_evidence(context.records, "unexpected_refund") == []
-    external_refund = a_refund(charge_of(purchase))
+    external_refund = a_refund(charge_of(purchase), id="by hand")
     send_event(web, an_event("refund.created", external_refund))
-    process_all_events(context)
+    process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
     (evidence,) = task_evidence(context.records, "unexpected_refund")
     assert (evidence["charge"], evidence["refund"]) == (charge_of(purchase), external_refund["id"])
     assert unprocessed_event_ids(context.records) == []
@@ -457,11 +461,11 @@ def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, cont
     assert progress_of(context.records, event.id) == (False, 2)
 
 
-class UnknownLookups:
+class UnknownLookups(CapabilityDefaults):
     """An adapter whose lookups have unknown results."""
 
     def __init__(self, sandbox_adapter: Any) -> None:
-        self.capabilities = sandbox_adapter.capabilities
+        self.capabilities = replace(sandbox_adapter.capabilities, shows_payments=False)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         return Unknown(f"No answer about {charge} {key}.")
@@ -500,6 +504,10 @@ class LateLookups(UnknownLookups):
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         found: LookupResult = self._sandbox_adapter.look_up(charge, key=key) if self.shows_refund else NotFound()
+        return found
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        found: Sequence[ListedRefund] | Unknown = self._sandbox_adapter.refunds(charge) if self.shows_refund else []
         return found
 
 
@@ -557,8 +565,16 @@ class DecliningAdapter(UnknownLookups):
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         return ExternalRefund(f"by hand, not {key}"[:7], Money(4900, "EUR")) if charge else NotFound()
 
+    def refunds(self, charge: str) -> Sequence[ListedRefund]:
+        return [by_hand(charge)]
 
-def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Client, context: WorkerContext) -> None:
+
+def by_hand(charge: str, minor: int = 4900, status: RefundStatus = RefundStatus.PAID) -> ListedRefund:
+    """Return a refund that support made in the provider's dashboard."""
+    return ListedRefund("by hand", charge, Money(minor, "EUR"), status, datetime.now(UTC))
+
+
+def test_a_refund_by_hand_after_a_declined_refund_settles_the_case(web: httpx.Client, context: WorkerContext) -> None:
     purchase = a_charged_purchase("ok")
     declining = with_adapter(context, DecliningAdapter(context.providers["sandbox"]))
     (case,) = create_executed_cases(declining, purchase)
@@ -567,8 +583,9 @@ def test_an_external_refund_after_a_declined_refund_is_reported(web: httpx.Clien
     process_all_events(declining)
     assert unprocessed_event_ids(context.records) == []
     assert refunded_amount(context.records, purchase) == 4900
-    assert [evidence["refund"] for evidence in task_evidence(context.records, "unexpected_refund")] == ["by hand"]
-    assert state_of(context.records, case) is State.WITH_SUPPORT
+    assert task_evidence(context.records, "unexpected_refund") == []
+    assert state_of(context.records, case) is State.REFUNDED
+    assert_audit_is_clean(context.records)
 
 
 class ExternalRefundFirst(UnknownLookups):
@@ -582,6 +599,9 @@ class ExternalRefundFirst(UnknownLookups):
         found: LookupResult = self._sandbox_adapter.look_up(charge, key=key)
         return ExternalRefund("by hand", Money(4900, "EUR")) if isinstance(found, NotFound) else found
 
+    def refunds(self, charge: str) -> Sequence[ListedRefund]:
+        return [by_hand(charge), *self._sandbox_adapter.refunds(charge)]
+
 
 def test_support_is_told_of_an_external_refund_while_our_refund_is_sent(
     web: httpx.Client, context: WorkerContext
@@ -593,6 +613,7 @@ def test_support_is_told_of_an_external_refund_while_our_refund_is_sent(
     expire_leases(context.records)
     external_first = with_adapter(context, ExternalRefundFirst(context.providers["sandbox"]))
     send_event(web, an_event("refund.created", a_refund(charge_of(purchase), id="by hand")))
+    process_all_events(external_first)
     process_all_events(external_first)
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUNDING, [])
     context.providers["sandbox"].refund(
@@ -611,6 +632,9 @@ class OnlyExternalRefund(UnknownLookups):
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         return ExternalRefund("by hand", Money(4900, "EUR")) if charge and key else NotFound()
 
+    def refunds(self, charge: str) -> Sequence[ListedRefund]:
+        return [by_hand(charge)]
+
 
 def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
     web: httpx.Client, context: WorkerContext
@@ -624,6 +648,7 @@ def test_an_external_refund_does_not_confirm_the_failure_of_an_own_refund(
     expire_leases(context.records)
     process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
     assert progress_of(context.records, event.id) == (True, 1)
+    process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
     assert [evidence["refund"] for evidence in task_evidence(context.records, "unexpected_refund")] == ["by hand"]
     make_next_attempt_the_last(context.records)
     process_all_events(with_adapter(context, OnlyExternalRefund(context.providers["sandbox"])))
@@ -653,6 +678,7 @@ def test_an_event_without_a_refund_id_is_not_resolved_by_an_external_refund(cont
     late_own_refund = LateOwnRefund(context.providers["sandbox"])
     process_all_events(with_adapter(context, late_own_refund))
     assert (state_of(context.records, case), progress_of(context.records, "any")) == (State.REFUNDED, (True, 1))
+    process_all_events(with_adapter(context, late_own_refund))
     assert [evidence["refund"] for evidence in task_evidence(context.records, "unexpected_refund")] == ["by hand"]
     late_own_refund.shows_refund = True
     expire_leases(context.records)
@@ -719,10 +745,9 @@ def test_an_event_that_is_repeated_during_its_lookup_is_processed_again(
         class RepeatingAdapter(UnknownLookups):
             """An adapter whose lookup sends the event again."""
 
-            def look_up(self, charge: str, *, key: str) -> LookupResult:
-                assert key
+            def refunds(self, charge: str) -> Sequence[ListedRefund]:
                 post_webhook(web, charge.encode())
-                return ExternalRefund(refund["id"], Money(4900, "EUR"))
+                return [replace(by_hand(charge), refund_id=refund["id"])]
 
         post_webhook(web, charge_of(purchase).encode())
         process_all_events(with_adapter(context, RepeatingAdapter(context.providers["sandbox"])))
@@ -813,7 +838,7 @@ class WorkerCrash(BaseException):
 
 
 class CrashingAdapter:
-    """An adapter of the sandbox whose lookup of one charge crashes the worker."""
+    """An adapter of the sandbox whose list of the refunds of one charge crashes the worker."""
 
     def __init__(self, adapter: Any, charge: str) -> None:
         self._adapter = adapter
@@ -822,10 +847,10 @@ class CrashingAdapter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    def look_up(self, charge: str, **options: Any) -> LookupResult:
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
         if charge == self._charge:
             raise WorkerCrash
-        found: LookupResult = self._adapter.look_up(charge, **options)
+        found: Sequence[ListedRefund] | Unknown = self._adapter.refunds(charge)
         return found
 
 

@@ -223,17 +223,14 @@ def _report_external_refunds(
     A refund with our key lacks its operation if the database was restored from an older backup. A payment with such a refund
     counts as refunded from now on, so that only support can refund the purchase again.
     """
-    by_charge: dict[str, list[ListedRefund]] = {}
-    for refund in refunds:
-        by_charge.setdefault(refund.charge, []).append(refund)
-    purchases = work.purchases.paid_by([(result.provider, charge) for charge in by_charge])
-    for charge, of_payment in by_charge.items():
-        known = purchases[result.provider, charge]
-        reported = (
-            of_payment if known else [refund for refund in of_payment if (refund.key or "").startswith(KEY_PREFIX)]
-        )
-        result.unknown_payments += 0 if known else len(of_payment) - len(reported)
-        yield from record_external_refunds(work, result.provider, known, reported)
+    purchases = work.purchases.paid_by([(result.provider, refund.charge) for refund in refunds])
+    reported = [
+        refund
+        for refund in refunds
+        if purchases[result.provider, refund.charge] or (refund.key or "").startswith(KEY_PREFIX)
+    ]
+    result.unknown_payments += len(refunds) - len(reported)
+    yield from record_external_refunds(work, result.provider, reported, purchases)
 
 
 def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:

@@ -1,6 +1,6 @@
 """Records external refunds, which Moneyback did not make, and applies them to the cases that they settle."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.cases import Case, Transition
 from domain.providers import ListedRefund, RefundStatus
@@ -14,33 +14,45 @@ from worker.refunds.evaluation import support_reason
 
 
 def record_external_refunds(
-    work: UnitOfWork, provider: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
+    work: UnitOfWork,
+    provider: str,
+    refunds: Sequence[ListedRefund],
+    purchases: Mapping[tuple[str, str], Sequence[Purchase]],
 ) -> list[NewSupportTask]:
-    """Record the refunds of one payment that Moneyback did not make. Return the support tasks to create.
+    """Record these refunds, which Moneyback did not make. Return the support tasks to create.
 
-    A refund that support made at the provider settles the case that waits with support, and needs no task. If that refund
-    fails later, the case goes back to support.
+    ``purchases`` contains the purchases of each payment. A refund that support made at the provider settles the case that
+    waits with support, and needs no task. If that refund fails later, the case goes back to support.
     """
-    external = _without_own(work, provider, refunds)
-    if not external:
-        return []
-    work.purchases.record_external_refunds(provider, external)
-    live = [refund for refund in external if refund.status is not RefundStatus.FAILED]
-    failed = [refund.refund_id for refund in external if refund.status is RefundStatus.FAILED]
-    settled = [_settle(case, live) for case in work.cases.settled(provider, external[0].charge)] if live else []
-    reopened = (
-        [_reopen(case, failed) for case in work.cases.settled_by(failed, [purchase.id for purchase in purchases])]
-        if failed
-        else []
-    )
+    work.purchases.record_external_refunds(provider, refunds)
+    tasks = []
+    by_charge: dict[str, list[ListedRefund]] = {}
+    for refund in refunds:
+        by_charge.setdefault(refund.charge, []).append(refund)
+    for charge, of_payment in by_charge.items():
+        paid = purchases.get((provider, charge), ())
+        live = [refund for refund in of_payment if refund.status is not RefundStatus.FAILED]
+        if not (paid and _apply_to_cases(work, provider, charge, paid, of_payment)):
+            seller_id = paid[0].seller_id if paid else None
+            tasks += [_create_task(provider, seller_id, refund) for refund in live]
+    return tasks
+
+
+def _apply_to_cases(
+    work: UnitOfWork, provider: str, charge: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
+) -> bool:
+    """Settle or reopen the cases about this payment. Return True if the refunds settled a case."""
+    live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
+    failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
+    settled = [_settle(case, live) for case in work.cases.settled(provider, charge)] if live else []
+    reopened = []
+    if failed:
+        reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
     work.history.record([*settled, *reopened])
-    if settled:
-        return []
-    seller_id = purchases[0].seller_id if purchases else None
-    return [_create_task(provider, seller_id, refund) for refund in live]
+    return bool(settled)
 
 
-def _without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:
+def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:
     """Return the refunds that no operation made."""
     operations = work.reconciliation.listed(
         provider,
@@ -52,10 +64,14 @@ def _without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund
     return [refund for refund in refunds if refund.key not in keys and refund.refund_id not in ids]
 
 
-def _settle(case: Case, refunds: Sequence[ListedRefund]) -> Transition:
+def _settle(case: Case, refund_ids: Sequence[str]) -> Transition:
     why = "Support refunded the payment at the payment provider."
-    ids = [refund.refund_id for refund in refunds]
-    return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence={"refunds": ids, "refund": ids[0]})
+    return case.after(
+        Event.EXTERNALLY_REFUNDED,
+        actor="provider",
+        why=why,
+        evidence={"refunds": list(refund_ids), "refund": refund_ids[0]},
+    )
 
 
 def _reopen(case: Case, refund_ids: Sequence[str]) -> Transition:

@@ -33,7 +33,7 @@ from worker.provider_client import cannot_look_up
 from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, dispute_from_webhooks
 from worker.refunds.execution import sending_ends
-from worker.refunds.external_refunds import record_external_refunds
+from worker.refunds.external_refunds import record_external_refunds, without_own
 from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.recording import Call
 from worker.refunds.resolution import lease_for_operations, poll_refunds
@@ -274,13 +274,16 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     if isinstance(refunds, Unknown):
         return Retry(OutcomeCode.LOOKUP_FAILED, refunds.why)
     event = match.event.event
-    work.support_tasks.create(record_external_refunds(work, match.event.provider, match.purchases, refunds))
+    provider = match.event.provider
+    external = without_own(work, provider, refunds)
+    purchases = {match.event.payment: match.purchases}
+    work.support_tasks.create(record_external_refunds(work, provider, external, purchases))
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
         return Retry(OutcomeCode.NOT_VISIBLE)
     if isinstance(event.reported, Failed) and named and named.status is not RefundStatus.FAILED:
         return Retry(OutcomeCode.CONTRADICTED)
-    return Resolved(OutcomeCode.EXTERNAL_REFUND if refunds else OutcomeCode.NOTHING_NEW)
+    return Resolved(OutcomeCode.EXTERNAL_REFUND if external else OutcomeCode.NOTHING_NEW)
 
 
 def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus | Unknown) -> Outcome:

@@ -1,5 +1,6 @@
 """The registry of the payment providers, and the settings of our accounts with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -29,6 +30,17 @@ class Account(FromEnvironment):
     """The settings of our account with a payment provider. The environment variables of each provider have their own prefix."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    seller_metadata: str | None = Field(
+        None,
+        min_length=1,
+        description="name of the field in a payment's metadata that contains the id of the payment's seller",
+    )
+
+    def seller_in(self, metadata: object) -> str | None:
+        """Return the seller that a payment's metadata names. None if ``seller_metadata`` is not set or the field has no text."""
+        seller = metadata.get(self.seller_metadata) if isinstance(metadata, Mapping) else None
+        return seller.strip() or None if isinstance(seller, str) else None
 
 
 class StripeAccount(Account):

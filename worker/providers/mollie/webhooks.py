@@ -121,7 +121,7 @@ def _find_charge(event: dict[str, Any]) -> Any:  # noqa: ANN401 - Mollie's JSON 
     """
     entity = (event.get("_embedded") or {}).get("entity") or {}
     linked_payment = _LINKED_PAYMENT.search(json.dumps([event.get("_links"), entity.get("_links")]))
-    return entity.get("paymentId", linked_payment and linked_payment[1])
+    return entity.get("paymentId") or (linked_payment and linked_payment[1])
 
 
 def _describe_unreadable(body: bytes) -> UnreadableWebhook:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.provider_accounts import MollieAccount
+from domain.providers import DisputeStatus
+from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.mollie.webhooks import create_webhook_parser
 
@@ -108,9 +110,14 @@ DISPUTES = ["dispute.created", "dispute.updated", "dispute.resolved", "chargebac
 @pytest.mark.parametrize("kind", DISPUTES)
 def test_a_dispute_event_names_the_payment_and_the_dispute(kind: str) -> None:
     body = an_event(type=kind, entityId="dsp_1")
-    assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == [
-        WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.DISPUTE, charge="tr_5B8cwPMGnU", dispute_id="dsp_1")
-    ]
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert event == WebhookEvent(
+        event_id="whe_gQMMaGqAVA",
+        subject=Subject.DISPUTE,
+        charge="tr_5B8cwPMGnU",
+        dispute_id="dsp_1",
+        reported=event.reported,
+    )
 
 
 @pytest.mark.parametrize("kind", DISPUTES)
@@ -125,9 +132,39 @@ def test_a_dispute_event_names_the_payment_and_the_dispute(kind: str) -> None:
 )
 def test_a_dispute_event_with_the_simple_payload_names_the_dispute(kind: str, simple: dict[str, object]) -> None:
     body = an_event(type=kind, entityId="chb_1", **simple)
-    assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == [
-        WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.DISPUTE, dispute_id="chb_1")
-    ]
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert (event.subject, event.charge, event.dispute_id) == (Subject.DISPUTE, None, "chb_1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reported"),
+    [
+        ("dispute.created", "open", DisputeStatus(Dispute.OPEN, "dsp_1")),
+        ("dispute.updated", "under_review", DisputeStatus(Dispute.OPEN, "dsp_1")),
+        ("dispute.resolved", "won", DisputeStatus(Dispute.WON, "dsp_1")),
+        ("dispute.resolved", "lost", DisputeStatus(Dispute.LOST, "dsp_1")),
+        ("dispute.resolved", "a_later_status", None),
+        ("dispute.resolved", None, None),
+        ("chargeback.received", None, None),
+        ("refund.failed", "failed", None),
+    ],
+)
+def test_an_event_reports_a_dispute_that_is_no_chargeback_yet(
+    kind: str, status: str | None, reported: DisputeStatus | None
+) -> None:
+    body = an_event(type=kind, entityId="dsp_1", _embedded={"entity": {"id": "dsp_1", "status": status}})
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert event.reported == reported
+
+
+def test_a_later_report_about_a_dispute_has_a_higher_stage() -> None:
+    stages = []
+    for kind in ("dispute.created", "dispute.updated", "dispute.resolved"):
+        body = an_event(type=kind, entityId="dsp_1", _embedded={"entity": {"status": "won"}})
+        [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+        assert isinstance(event.reported, DisputeStatus)
+        stages.append(event.reported.stage)
+    assert stages == sorted(set(stages))
 
 
 @pytest.mark.parametrize(

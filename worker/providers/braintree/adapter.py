@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,14 +98,17 @@ class BraintreeAdapter(CapabilityDefaults):
         return _NOT_FOUND if isinstance(reply, MissingTransaction) else _map_reply(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the order id. A refund with another order id is external. Failed external refunds are ignored."""
+        """Find our refund by the order id. A refund with another order id is external. Failed external refunds are ignored.
+
+        A refund without our key that cannot be read does not hide the refunds that can be read. But it may have taken the whole
+        amount, so only a list without such a refund shows that the transaction has no refund.
+        """
         with time_limit(self._seconds):
-            sale = self._find_transaction(charge)
-            transactions = self._find_refunds_of(sale)
-        refunds = transactions if isinstance(transactions, Unknown) else parse_refunds(transactions)
-        if isinstance(refunds, Unknown):
-            return refunds
-        if any(refund.charge != charge for refund in refunds):
+            transactions = self._find_refunds_of(self._find_transaction(charge))
+        if isinstance(transactions, Unknown):
+            return transactions
+        refunds = parse_refunds(transactions)
+        if isinstance(refunds, Unknown) or any(refund.charge != charge for refund in refunds):
             return Unknown("A refund of this transaction cannot be read.")
         live_refunds = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         own_refunds = [refund for refund in [*live_refunds, *refunds] if refund.key == key]
@@ -112,7 +116,7 @@ class BraintreeAdapter(CapabilityDefaults):
             return own_refunds[0].result()
         if live_refunds:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
-        is_complete = not isinstance(transactions, Unknown) and len(refunds) == len(transactions)
+        is_complete = len(refunds) == len(transactions)
         return NotFound() if is_complete else Unknown("A refund of this transaction cannot be read.")
 
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
@@ -264,15 +268,14 @@ def _read_charge(found: Any, read: Callable[[], object]) -> str | Declined | Unk
         return found
     if isinstance(found, MissingTransaction):
         return _NOT_FOUND
-    try:
+    charge: object = ""
+    with suppress(AttributeError):
         charge = read()
-    except AttributeError:
-        charge = ""
     if charge is None:
         return Declined(DeclineReason.PERMANENT, "not_a_refund")
-    return (
-        charge if is_identifier(charge) else Unknown("Braintree's reply is not about the requested refund or dispute.")
-    )
+    if not is_identifier(charge):
+        return Unknown("Braintree's reply is not about the requested refund or dispute.")
+    return charge
 
 
 def _map_reply(reply: RefundReply, charge: str, amount: Money, key: str) -> RefundResult:

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from config.provider_accounts import MollieAccount
+from domain.providers import DisputeStatus
+from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.identifiers import find_identifiers, is_identifier
 
@@ -21,6 +23,9 @@ _SUBJECTS = {
     "chargeback.": Subject.DISPUTE,
     "payment.paid": Subject.PURCHASE,
 }
+_REPORTS = {"dispute.created": (Dispute.OPEN, 0), "dispute.updated": (Dispute.OPEN, 1)}  # the status and its stage
+_RESULTS = {"won": Dispute.WON, "lost": Dispute.LOST}  # help.mollie.com, "How do I respond to a dispute?"
+_RESULT_STAGE = 2
 _LINKED_PAYMENT = re.compile(r"/payments/(tr_\w{1,60})", re.ASCII)
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
@@ -92,7 +97,9 @@ def _parse_event(body: bytes) -> Sequence[WebhookEvent] | UnreadableWebhook:
         if subject is None:
             return []
         event_id, resource_id = event["id"], event["entityId"]
-        charge = resource_id if subject is Subject.PURCHASE else _find_charge(event)
+        entity = (event.get("_embedded") or {}).get("entity") or {}
+        charge = resource_id if subject is Subject.PURCHASE else _find_charge(event, entity)
+        reported = _read_report(event["type"], resource_id, entity)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return _describe_unreadable(body)
     identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
@@ -105,6 +112,7 @@ def _parse_event(body: bytes) -> Sequence[WebhookEvent] | UnreadableWebhook:
             charge=charge,
             refund_id=resource_id if subject is Subject.REFUND else None,
             dispute_id=resource_id if subject is Subject.DISPUTE else None,
+            reported=reported,
         )
     ]
 
@@ -113,15 +121,22 @@ def _find_subject(event_type: str) -> Subject | None:
     return next((subject for prefix, subject in _SUBJECTS.items() if event_type.startswith(prefix)), None)
 
 
-def _find_charge(event: dict[str, Any]) -> Any:  # noqa: ANN401 - Mollie's JSON may be anything
+def _find_charge(event: dict[str, Any], entity: dict[str, Any]) -> Any:  # noqa: ANN401 - Mollie's JSON may be anything
     """Return the payment of the refund, chargeback or dispute.
 
     An event with the simple payload has no entity. But the link to the entity contains the payment's id, if the entity belongs to
     a payment. Return None if there is no such link either. Then the payment is found by the entity's own id.
     """
-    entity = (event.get("_embedded") or {}).get("entity") or {}
     linked_payment = _LINKED_PAYMENT.search(json.dumps([event.get("_links"), entity.get("_links")]))
     return entity.get("paymentId") or (linked_payment and linked_payment[1])
+
+
+def _read_report(event_type: str, dispute_id: str, entity: dict[str, Any]) -> DisputeStatus | None:
+    """Return the status of a dispute, because Mollie's API shows a dispute only after it has become a chargeback."""
+    if event_type == "dispute.resolved" and (result := _RESULTS.get(entity.get("status", ""))):
+        return DisputeStatus(result, dispute_id, _RESULT_STAGE)
+    status, stage = _REPORTS.get(event_type, (Dispute.NONE, 0))
+    return None if status is Dispute.NONE else DisputeStatus(status, dispute_id, stage)
 
 
 def _describe_unreadable(body: bytes) -> UnreadableWebhook:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.money import Money
 from domain.providers import (
@@ -25,6 +27,8 @@ from domain.purchases import Dispute
 from tests.doubles.faulty_server import FaultyServer, HttpResponse, responds_with
 from tests.doubles.mollie import FakeMollie, adapter
 from worker.providers.mollie.codes import PAYMENT_STATUSES, REFUND_STATUSES
+from worker.providers.mollie.payments import Payment, parse_payment
+from worker.providers.mollie.purchases import parse_purchase
 
 PRICE = Money(1999, "EUR")
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -412,3 +416,38 @@ def test_every_missing_right_is_named(provider: PaymentProvider, mollie: FakeMol
         AccessRight.READ_DISPUTES,
         AccessRight.READ_PAYMENTS,
     }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["email", "wallet", "value", "currency", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+FIELDS = [
+    *(
+        "id",
+        "status",
+        "amount",
+        "amountCaptured",
+        "amountRefunded",
+        "amountChargedBack",
+        "method",
+        "details",
+        "metadata",
+    ),
+    *("billingAddress", "lines", "description", "orderId", "paidAt", "createdAt", "sequenceType", "_embedded"),
+]
+
+
+@settings(deadline=None)
+@given(changes=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
+def test_a_payment_with_random_fields_is_parsed_or_unreadable(changes: dict[str, Any]) -> None:
+    mollie = FakeMollie()
+    mollie.add_payment("tr_1")
+    payment = parse_payment(mollie.payments["tr_1"] | changes)
+    assert payment is None or isinstance(payment, Payment)
+    if payment:
+        purchase = parse_purchase(payment, seller=None)
+        assert purchase is None or isinstance(purchase, ListedPurchase)

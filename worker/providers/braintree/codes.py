@@ -133,7 +133,7 @@ METHODS: Mapping[str, str] = {
 """Moneyback's word for each payment instrument of Braintree. Other instruments keep Braintree's word."""
 
 RETRIEVAL = "retrieval"
-"""The kind of a dispute with which the bank only asks (Braintree's documentation, "Dispute"). No money was taken back."""
+"""The kind of a dispute with which the bank or PayPal only asks about the sale (braintree.Dispute.Kind)."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # braintree.Dispute.Status

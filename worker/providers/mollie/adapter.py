@@ -46,8 +46,8 @@ MAX_PAGES = 8  # the maximum number of pages that are read for a payment; enough
 PAYMENTS_PAGE_SIZE = 100  # payments; 250 payments with many lines could be larger than the largest reply that is read
 
 MAX_PAYMENT_TIME = timedelta(days=14)
-"""The time in which a customer usually pays. Mollie sorts payments by their creation, but a bank transfer is paid up to twelve
-days later (docs.mollie.com, "Handling payment status")."""
+"""The time in which customers usually pay; our choice. Mollie sorts payments by their creation, but a customer may pay a bank
+transfer days later (docs.mollie.com, "Handling payment status")."""
 
 _LISTS = {
     AccessRight.READ_REFUNDS: "refunds",

@@ -178,6 +178,13 @@ def test_an_unlisted_error_is_a_permanent_decline(provider: PaymentProvider, mol
     assert provider.refund("tr_nobody", PRICE, key="mb_other") == Declined(DeclineReason.PERMANENT, "404")
 
 
+@pytest.mark.parametrize("status", ["open", "authorized", "canceled", "expired"])
+def test_a_payment_that_is_not_paid_is_not_refunded(provider: PaymentProvider, mollie: FakeMollie, status: str) -> None:
+    charge = mollie.add_payment("tr_unpaid", status=status)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "422")
+    assert mollie.refunds == []
+
+
 @pytest.mark.parametrize("charge", ["", "re_1", "tr_", "tr_1/refunds", "../tr_1", "tr_1?x=1", "tr_é", "tr_" + "x" * 99])
 def test_an_invalid_payment_id_is_not_sent(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not a payment's id")

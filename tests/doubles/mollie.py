@@ -145,6 +145,8 @@ class FakeMollie:
 
     def _refund(self, payment: str, body: Row) -> HttpResponse:
         paid = self.payments[payment]["amount"]
+        if self.payments[payment]["status"] != "paid":
+            return error_response(422, "The payment is not paid, so it cannot be refunded")
         live_refunds = [
             refund for refund in self.refunds if refund["paymentId"] == payment and refund["status"] not in _FAILED
         ]

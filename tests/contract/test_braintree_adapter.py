@@ -99,6 +99,7 @@ def results_of_every_call(provider: PaymentProvider, charge: str) -> list[object
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
         provider.list_refunds(NOON, None),
+        provider.refunds(charge),
         provider.payment(charge),
         provider.list_disputes(NOON, None),
         provider.refunded_charge(charge),
@@ -598,6 +599,30 @@ def test_an_unreadable_refund_of_the_sale_hides_no_other_refund_but_may_have_tak
     assert provider.look_up(charge, key=KEY) == Paid("r3", PRICE)
     strange["order_id"] = KEY
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+
+def test_all_refunds_of_a_sale_are_shown(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
+    provider.refund(charge, Money(500, "EUR"), key=KEY)
+    braintree.refund_in_control_panel(charge, amount="4.00")
+    braintree.refund_in_control_panel(charge, amount="3.00", status="voided")
+    refunds = provider.refunds(charge)
+    assert not isinstance(refunds, Unknown)
+    assert [(refund.amount.minor, refund.status, refund.key) for refund in refunds] == [
+        (500, RefundStatus.PENDING, KEY),
+        (400, RefundStatus.PAID, None),
+        (300, RefundStatus.FAILED, None),
+    ]
+    assert provider.refunds(braintree.add_sale("other")) == []
+    assert isinstance(provider.refunds("nobody"), Unknown)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_the_refunds_of_a_sale_are_unknown_if_one_cannot_be_read(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, fields: dict[str, object]
+) -> None:
+    braintree.refund_in_control_panel(charge)
+    braintree.refund_in_control_panel(charge).update(fields)
+    assert isinstance(provider.refunds(charge), Unknown)
 
 
 def test_a_refund_that_the_seller_voided_was_cancelled(

@@ -496,6 +496,30 @@ def test_an_unreadable_refund_of_the_payment_hides_no_other_refund_but_may_have_
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
 
+def test_all_refunds_of_a_payment_are_shown(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
+    mollie.page = 2
+    provider.refund(charge, Money(500, "EUR"), key=KEY)
+    mollie.refund_in_dashboard(charge, "4.00", status="refunded")
+    mollie.refund_in_dashboard(charge, "3.00", status="canceled")
+    mollie.refund_in_dashboard(mollie.add_payment("tr_other"), "2.00")
+    refunds = provider.refunds(charge)
+    assert not isinstance(refunds, Unknown)
+    assert [(refund.amount.minor, refund.status, refund.key) for refund in refunds] == [
+        (300, RefundStatus.FAILED, None),
+        (400, RefundStatus.PAID, None),
+        (500, RefundStatus.PENDING, KEY),
+    ]
+    assert provider.refunds("tr_none_yet") == Unknown("Mollie refused to list refunds: 404.")
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_the_refunds_of_a_payment_are_unknown_if_one_cannot_be_read(
+    provider: PaymentProvider, server: FaultyServer, charge: str, fields: dict[str, object]
+) -> None:
+    server.fault = responds_with(a_list("refunds", [a_refund(charge), a_refund(charge, metadata=None) | fields]))
+    assert isinstance(provider.refunds(charge), Unknown)
+
+
 @pytest.mark.parametrize("status", ["canceled", "failed"])
 def test_only_a_canceled_refund_was_cancelled_by_the_seller(
     provider: PaymentProvider, mollie: FakeMollie, charge: str, status: str
@@ -534,6 +558,7 @@ def results_of_every_call(provider: PaymentProvider, charge: str) -> list[object
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
         provider.list_refunds(NOON, None),
+        provider.refunds(charge),
         provider.payment(charge),
         provider.purchase(charge),
         provider.list_disputes(NOON, None),

@@ -1,7 +1,7 @@
 """Implements the payment provider Braintree. A lookup finds our refund by its order id, which is the idempotency key."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from domain.providers import (
     DisputePage,
     DisputeStatus,
     ExternalRefund,
+    ListedRefund,
     LookupResult,
     NotFound,
     PaymentProvider,
@@ -118,6 +119,17 @@ class BraintreeAdapter(CapabilityDefaults):
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         is_complete = len(refunds) == len(transactions)
         return NotFound() if is_complete else Unknown("A refund of this transaction cannot be read.")
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this transaction. Return Unknown if a refund cannot be read, because it may be paid."""
+        with time_limit(self._seconds):
+            transactions = self._find_refunds_of(self._find_transaction(charge))
+        if isinstance(transactions, Unknown):
+            return transactions
+        refunds = [refund.list_entry() for transaction in transactions if (refund := parse_refund(transaction))]
+        if len(refunds) != len(transactions) or any(refund.charge != charge for refund in refunds):
+            return Unknown("A refund of this transaction cannot be read.")
+        return refunds
 
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
         """Return the sale, which has its disputes. There is one more call for each of its refunds."""

@@ -1,7 +1,7 @@
 """Implements the payment provider Mollie. A lookup finds our refund by the idempotency key in the refund's metadata."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from config.provider_accounts import MollieAccount
@@ -14,6 +14,7 @@ from domain.providers import (
     DisputeStatus,
     ExternalRefund,
     ListedPurchase,
+    ListedRefund,
     LookupResult,
     NotFound,
     PaymentProvider,
@@ -122,6 +123,16 @@ class MollieAdapter(CapabilityDefaults):
         if live_refunds:
             return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         return NotFound() if len(refunds) == len(rows) else Unknown("A refund of the payment cannot be read.")
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this payment. Return Unknown if a refund cannot be read, because it may be paid."""
+        rows = self._all_rows(charge, "refunds")
+        if isinstance(rows, Unknown):
+            return rows
+        refunds = [refund.list_entry() for row in rows if (refund := parse_refund(row))]
+        if len(refunds) != len(rows) or any(refund.charge != charge for refund in refunds):
+            return Unknown("Mollie's list of refunds cannot be read, or is not about this payment.")
+        return refunds
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the dispute status of this payment. If there are several chargebacks, select_deciding_dispute() selects one.

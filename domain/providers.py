@@ -249,6 +249,7 @@ class AccessRight(StrEnum):
     READ_REFUNDS = "read_refunds"
     READ_DISPUTES = "read_disputes"
     READ_PAYMENTS = "read_payments"
+    IDEMPOTENCY_KEYS = "idempotency_keys"  # without this right, a repeated refund call could refund again
 
 
 class Lookup(StrEnum):
@@ -300,6 +301,8 @@ class Capabilities:
     """True if the provider can list its disputes by the date of the dispute."""
     lists_purchases: bool = False
     """True if the provider can list its payments, so that purchases are imported from there."""
+    finds_charges: bool = False
+    """True if ``refunded_charge()`` and ``disputed_charge()`` find the payment of a webhook event that names no payment."""
     calls_per_second: float | None = None
     """The rate limit of the provider, which all workers share; None if there is no limit."""
     poll: PollPlan = PollPlan()
@@ -382,6 +385,14 @@ class PaymentProvider(Protocol):
 
     def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
         """Return one payment with what a purchase needs. Declined means that the payment is unknown, or is no purchase yet."""
+        ...
+
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        """Return the charge of the refund with this id. Declined means that the provider does not know the refund."""
+        ...
+
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        """Return the charge of the dispute with this id. Declined means that the provider does not know the dispute."""
         ...
 
     def check_access(self) -> Mapping[AccessRight, str]:

@@ -35,6 +35,10 @@ class WebhookEvent:
     """The outcome that the signed event reports. It is used only if the provider has no lookup API."""
     reuses_event_id: bool = False
     """True if the provider sends the same id for every change of a payment. Then an event with a known id is no duplicate."""
+    dispute_id: str | None = None
+    """The provider's id of the dispute. If ``charge`` is None, ``disputed_charge()`` of the provider finds the charge."""
+    anonymous: bool = False
+    """True if the webhook is not signed, so that anybody can send the event."""
 
 
 @dataclass(frozen=True, slots=True)

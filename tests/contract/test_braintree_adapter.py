@@ -52,7 +52,7 @@ from tests.doubles.faulty_server import (
 )
 from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.braintree.adapter import create_adapter
-from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES, UNDECIDED_CODES
+from worker.providers.braintree.codes import CODES, DISPUTES, PAYMENT_STATUSES, REFUND_STATUSES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -99,6 +99,11 @@ def results_of_every_call(provider: PaymentProvider, charge: str) -> list[object
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
         provider.list_refunds(NOON, None),
+        provider.refunds(charge),
+        provider.payment(charge),
+        provider.list_disputes(NOON, None),
+        provider.refunded_charge(charge),
+        provider.disputed_charge("d1"),
     ]
 
 
@@ -152,7 +157,12 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, bra
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [("transaction.Transaction", REFUND_STATUSES), ("dispute.Dispute", DISPUTES)]
+    ("name", "known"),
+    [
+        ("transaction.Transaction", REFUND_STATUSES),
+        ("transaction.Transaction", PAYMENT_STATUSES),
+        ("dispute.Dispute", DISPUTES),
+    ],
 )
 def test_every_status_in_the_sdk_is_known(name: str, known: dict[str, object]) -> None:
     module, _, class_name = name.partition(".")
@@ -168,13 +178,13 @@ def test_every_refund_status_is_paid_pending_or_failed(
     expected = {
         RefundStatus.PAID: Paid("r1", PRICE),
         RefundStatus.PENDING: Pending("r1", PRICE),
-        RefundStatus.FAILED: Failed("r1", status),
+        RefundStatus.FAILED: Failed("r1", status, CODES.get(status, DeclineReason.PERMANENT)),
     }
     assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
 def test_every_error_code_is_tested() -> None:
-    assert {*VALIDATION, *PROCESSOR, *SETTLEMENT, "duplicate"} == {*CODES}
+    assert {*VALIDATION, *PROCESSOR, *SETTLEMENT, "duplicate", "voided"} == {*CODES}
 
 
 @pytest.mark.parametrize("code", VALIDATION)
@@ -535,9 +545,6 @@ def test_an_incomplete_list_is_unknown(
     server.fault = responds_with(HttpResponse(404))
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
     server.fault = no_fault
-    braintree.transactions["r1"] = row | {"status": "unknown_status"}
-    assert isinstance(provider.list_refunds(NOON, None), Unknown)
-    braintree.transactions["r1"] = row
     other_details = responds_with(
         xml_response(200, credit_card_transactions={"transaction": Elements([row | {"id": "another"}])})
     )
@@ -550,10 +557,150 @@ def test_an_incomplete_list_is_unknown(
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
+UNREADABLE_FIELDS: list[dict[str, object]] = [
+    {"status": "a_later_status"},
+    {"status": None},
+    {"currency_iso_code": "XXX"},
+    {"amount": "19.999"},
+    {"refunded_transaction_id": "x" * 101},
+]
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+@pytest.mark.parametrize("order_id", [None, "another_system", "4711"])
+def test_an_unreadable_refund_of_another_system_is_left_out_of_the_list_and_counted(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, fields: dict[str, object], order_id: str | None
+) -> None:
+    braintree.refund_in_control_panel(charge, order_id=order_id).update(fields)
+    braintree.refund_in_control_panel(charge, order_id=KEY)
+    page = provider.list_refunds(NOON, None)
+    assert isinstance(page, RefundPage)
+    assert ([refund.refund_id for refund in page.refunds], page.skipped) == (["r2"], 1)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_a_list_with_an_unreadable_refund_of_ours_is_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, fields: dict[str, object]
+) -> None:
+    braintree.refund_in_control_panel(charge, order_id=KEY).update(fields)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_an_unreadable_refund_of_the_sale_hides_no_other_refund_but_may_have_taken_the_money(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, fields: dict[str, object]
+) -> None:
+    strange = braintree.refund_in_control_panel(charge, amount="5.00", order_id="another_system")
+    strange.update(fields)
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    external = braintree.refund_in_control_panel(charge, amount="1.00")
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(external["id"], Money(100, "EUR"))
+    braintree.refund_in_control_panel(charge, order_id=KEY)
+    assert provider.look_up(charge, key=KEY) == Paid("r3", PRICE)
+    strange["order_id"] = KEY
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+
+def test_all_refunds_of_a_sale_are_shown(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
+    provider.refund(charge, Money(500, "EUR"), key=KEY)
+    braintree.refund_in_control_panel(charge, amount="4.00")
+    braintree.refund_in_control_panel(charge, amount="3.00", status="voided")
+    refunds = provider.refunds(charge)
+    assert not isinstance(refunds, Unknown)
+    assert [(refund.amount.minor, refund.status, refund.key) for refund in refunds] == [
+        (500, RefundStatus.PENDING, KEY),
+        (400, RefundStatus.PAID, None),
+        (300, RefundStatus.FAILED, None),
+    ]
+    assert provider.refunds(braintree.add_sale("other")) == []
+    assert isinstance(provider.refunds("nobody"), Unknown)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_the_refunds_of_a_sale_are_unknown_if_one_cannot_be_read(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, fields: dict[str, object]
+) -> None:
+    braintree.refund_in_control_panel(charge)
+    braintree.refund_in_control_panel(charge).update(fields)
+    assert isinstance(provider.refunds(charge), Unknown)
+
+
+def test_a_refund_that_the_seller_voided_was_cancelled(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    provider.refund(charge, PRICE, key=KEY)
+    braintree.transactions["r1"]["status"] = "voided"
+    assert provider.look_up(charge, key=KEY) == Failed("r1", "voided", DeclineReason.CANCELLED)
+
+
+NEVER_CAPTURED = [status for status, is_captured in PAYMENT_STATUSES.items() if not is_captured]
+
+
+@pytest.mark.parametrize("status", NEVER_CAPTURED)
+def test_a_sale_that_captured_nothing_is_declined_before_the_refund(
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, status: str
+) -> None:
+    charge = braintree.add_sale("never", status=status)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.NOT_CAPTURED, status)
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("status", ["submitted_for_settlement", "settlement_pending", "settlement_confirmed"])
+def test_a_sale_that_will_be_settled_is_refunded_later(
+    provider: PaymentProvider, braintree: FakeBraintree, status: str
+) -> None:
+    charge = braintree.add_sale("young", status=status)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.NOT_YET_REFUNDABLE, "91506")
+    braintree.transactions[charge]["status"] = "settled"
+    assert provider.refund(charge, PRICE, key="mb_later") == Pending("r1", PRICE)
+
+
+@pytest.mark.parametrize("status", DISPUTES)
+@pytest.mark.parametrize("kind", ["chargeback", "pre_arbitration", "retrieval"])
+def test_no_refund_is_sent_beside_a_dispute_in_which_the_bank_took_the_money(
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str, status: str, kind: str
+) -> None:
+    braintree.add_dispute(charge, status, kind=kind)
+    answer = provider.refund(charge, PRICE, key=KEY)
+    is_inquiry = kind == "retrieval" and DISPUTES[status] is Dispute.OPEN
+    if DISPUTES[status] is Dispute.WON or is_inquiry:
+        assert answer == Pending("r1", PRICE)
+    else:
+        assert answer == Declined(DeclineReason.DISPUTED, f"dispute {DISPUTES[status]}")
+        assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_no_refund_is_sent_if_the_disputes_cannot_be_read(
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
+) -> None:
+    for disputes in (None, [{"id": "d1"}], [{"id": "d1", "status": "a_later_status", "received_date": "2026-11-01"}]):
+        braintree.transactions[charge]["disputes"] = disputes
+        assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+        assert isinstance(provider.payment(charge), Unknown)
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("code", ["915231", "91538", "91559"])
+def test_a_fault_of_the_account_waits_until_the_account_is_corrected(
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str
+) -> None:
+    server.fault = on_post(responds_with(error_response(code)))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.INVALID_CREDENTIALS, code)
+
+
+def test_an_account_without_idempotency_keys_pays_nothing_until_it_has_keys(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    braintree.has_idempotency_keys = False
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.INVALID_CREDENTIALS, "915231")
+    braintree.has_idempotency_keys = True
+    assert provider.refund(charge, PRICE, key="mb_later") == Pending("r1", PRICE)
+
+
 def test_the_default_url_is_braintrees_url() -> None:
     account = account_of("http://127.0.0.1:1").model_copy(update={"api_base": None})
     provider: Any = create_adapter(account, provider_timeout_seconds=1.0, connections=1)
-    config = provider._client._transactions.config
+    config = provider._client._gateway.config
     assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
     assert re.search(r"\.crt$", config.environment.ssl_certificate)
 

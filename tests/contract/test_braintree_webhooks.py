@@ -1,6 +1,7 @@
 """Braintree's webhooks. Each webhook is a signed form. Some of the forms in these tests are made by Braintree's SDK."""
 
 from base64 import encodebytes
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import import_module
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from tests.doubles.braintree import account_of, xml
 from worker.providers.braintree.client import create_gateway
 from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
@@ -50,6 +51,11 @@ def a_notification(kind: str, at: datetime = NOW, **subject: object) -> bytes:
     return xml("notification", {"timestamp": at, "kind": kind, "subject": subject}).encode()
 
 
+def events_in(webhook: Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook) -> Sequence[WebhookEvent]:
+    assert not isinstance(webhook, InvalidSignature | UnreadableWebhook)
+    return webhook
+
+
 DISPUTES = [
     "dispute_opened",
     "dispute_under_review",
@@ -63,12 +69,17 @@ DISPUTES = [
 
 
 @pytest.mark.parametrize("kind", DISPUTES)
-def test_a_dispute_event_names_the_charge(kind: str) -> None:
-    events = a_parser().read({}, a_sample(kind), datetime.now(UTC))
-    assert not isinstance(events, InvalidSignature)
-    [event] = events
-    assert event == WebhookEvent(event_id=event.event_id, subject=Subject.DISPUTE, charge="abc123")
+def test_a_dispute_event_names_the_charge_and_the_dispute(kind: str) -> None:
+    [event] = events_in(a_parser().read({}, a_sample(kind), datetime.now(UTC)))
+    assert event == WebhookEvent(event_id=event.event_id, subject=Subject.DISPUTE, charge="abc123", dispute_id="abc123")
     assert event.event_id.startswith(f"{kind} abc123 20")
+
+
+@pytest.mark.parametrize("kind", DISPUTES)
+@pytest.mark.parametrize("dispute", [{"id": "d1"}, {"id": "d1", "transaction": None}])
+def test_a_dispute_event_without_a_transaction_names_the_dispute(kind: str, dispute: dict[str, object]) -> None:
+    [event] = events_in(a_parser().read({}, a_form(a_notification(kind, dispute=dispute)), NOW))
+    assert event == WebhookEvent(event_id=f"{kind} d1 2026-11-22T12:00:00Z", subject=Subject.DISPUTE, dispute_id="d1")
 
 
 @pytest.mark.parametrize("kind", ["transaction_settled", "transaction_settlement_declined", "refund_failed"])
@@ -81,9 +92,7 @@ def test_a_refund_event_names_the_refund_and_its_charge(kind: str) -> None:
 
 
 def test_a_refund_event_without_a_charge_names_the_refund() -> None:
-    events = a_parser().read({}, a_sample("refund_failed", "r1"), datetime.now(UTC))
-    assert not isinstance(events, InvalidSignature)
-    [event] = events
+    [event] = events_in(a_parser().read({}, a_sample("refund_failed", "r1"), datetime.now(UTC)))
     assert event == WebhookEvent(event_id=event.event_id, subject=Subject.REFUND, refund_id="r1")
 
 
@@ -164,13 +173,12 @@ def test_an_incomplete_form_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        b"",
         b"<",
         b"\xff",
         b"<notification/>",
         b"<other><kind>check</kind></other>",
         b"<a>" * 5000 + b"</a>" * 5000,
-        a_notification("dispute_opened", dispute={"id": "d1"}),
+        a_notification("dispute_opened", dispute={"status": "open"}),
         a_notification("dispute_opened", transaction={"id": "d1", "amount": "1"}),
         a_notification("dispute_opened", dispute={"id": "d" * 100, "transaction": {"id": "abc"}}),
         a_notification("dispute_opened", dispute={"id": "d1", "transaction": {"id": ["abc"]}}),
@@ -181,8 +189,29 @@ def test_an_incomplete_form_is_refused(body: bytes) -> None:
         xml("notification", {"kind": "check", "subject": {"check": "x"}}).encode(),
     ],
 )
-def test_an_unreadable_signed_webhook_is_refused(document: bytes) -> None:
-    assert isinstance(a_parser().read({}, a_form(document), NOW), InvalidSignature)
+def test_a_signed_webhook_that_cannot_be_read_is_unreadable(document: bytes) -> None:
+    assert isinstance(a_parser().read({}, a_form(document), NOW), UnreadableWebhook)
+    assert isinstance(a_parser().read({}, a_form(document, f"{ACCOUNT.public_key}|{'0' * 40}"), NOW), InvalidSignature)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        a_notification("refund_failed", transaction={"id": "r1", "amount": "much", "order_id": "mb_2f1c"}),
+        a_notification("transaction_settled", transaction={"id": "r1", "order_id": "mb_2f1c"}, dispute={}),
+        b"<notification><id>r1</id><order-id>mb_2f1c</order-id>",
+    ],
+)
+def test_an_unreadable_webhook_contains_every_possible_id(document: bytes) -> None:
+    webhook = a_parser().read({}, a_form(document), NOW)
+    assert isinstance(webhook, UnreadableWebhook)
+    assert webhook.ids >= {"r1", "mb_2f1c"}
+
+
+def test_a_signed_payload_that_is_not_base64_is_unreadable() -> None:
+    for payload in ("mb_2f1c", "a", "%%%"):
+        body = urlencode({"bt_signature": sign(payload.encode()), "bt_payload": payload}).encode()
+        assert isinstance(a_parser().read({}, body, NOW), UnreadableWebhook)
 
 
 @settings(deadline=None)
@@ -200,7 +229,8 @@ def test_a_form_with_random_fields_is_refused(signature: str, payload: str | byt
 
 @settings(deadline=None)
 @given(
-    document=st.binary() | st.text().map(lambda text: f"<notification>{text}</notification>".encode(errors="replace"))
+    document=st.binary(min_size=1)
+    | st.text().map(lambda text: f"<notification>{text}</notification>".encode(errors="replace"))
 )
-def test_a_random_signed_document_is_refused(document: bytes) -> None:
-    assert isinstance(a_parser().read({}, a_form(document), NOW), InvalidSignature)
+def test_a_random_signed_document_is_unreadable(document: bytes) -> None:
+    assert isinstance(a_parser().read({}, a_form(document), NOW), UnreadableWebhook)

@@ -44,7 +44,7 @@ from tests.doubles.mollie import FakeMollie, adapter, error_response
 from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.mollie.adapter import create_adapter
 from worker.providers.mollie.client import MollieKeyError
-from worker.providers.mollie.codes import CODES, INSUFFICIENT_BALANCE, REFUND_STATUSES
+from worker.providers.mollie.codes import CODES, FAILURE_REASONS, INSUFFICIENT_BALANCE, REFUND_STATUSES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -138,7 +138,7 @@ def test_every_refund_status_is_paid_pending_or_failed(
     expected = {
         RefundStatus.PAID: Paid("re_0", PRICE),
         RefundStatus.PENDING: Pending("re_0", PRICE, insufficient_balance=status == INSUFFICIENT_BALANCE),
-        RefundStatus.FAILED: Failed("re_0", status),
+        RefundStatus.FAILED: Failed("re_0", status, FAILURE_REASONS.get(status, DeclineReason.PERMANENT)),
     }
     assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
@@ -176,6 +176,13 @@ def test_an_unlisted_error_is_a_permanent_decline(provider: PaymentProvider, mol
     dollars = mollie.add_payment("tr_dollars", "19.99", "USD")
     assert provider.refund(dollars, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "422 amount.currency")
     assert provider.refund("tr_nobody", PRICE, key="mb_other") == Declined(DeclineReason.PERMANENT, "404")
+
+
+@pytest.mark.parametrize("status", ["open", "authorized", "canceled", "expired"])
+def test_a_payment_that_is_not_paid_is_not_refunded(provider: PaymentProvider, mollie: FakeMollie, status: str) -> None:
+    charge = mollie.add_payment("tr_unpaid", status=status)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "422")
+    assert mollie.refunds == []
 
 
 @pytest.mark.parametrize("charge", ["", "re_1", "tr_", "tr_1/refunds", "../tr_1", "tr_1?x=1", "tr_é", "tr_" + "x" * 99])
@@ -267,6 +274,32 @@ def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> 
     assert isinstance(answer, Unknown)
     assert answer.why == "Mollie refuses our credentials: 401."
     assert answer.invalid_credentials
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_without_rights_is_the_accounts_fault(
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
+) -> None:
+    server.fault = responds_with(error_response(status, "The API key has expired"))
+    for answer in results_of_every_call(provider, charge):
+        assert isinstance(answer, Unknown)
+        assert answer.invalid_credentials
+
+
+def test_a_test_key_for_a_live_payment_is_the_accounts_fault(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str
+) -> None:
+    mollie.payments_of_other_mode.add(charge)
+    answers = (
+        provider.refund(charge, PRICE, key=KEY),
+        provider.look_up(charge, key=KEY),
+        provider.dispute(charge),
+        provider.payment(charge),
+        provider.purchase(charge),
+    )
+    for answer in answers:
+        assert isinstance(answer, Unknown)
+        assert answer.invalid_credentials
 
 
 def test_the_error_about_an_invalid_api_key_does_not_contain_the_key(server: FaultyServer) -> None:
@@ -405,15 +438,103 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
     assert second.next_cursor is None
 
 
-def test_a_list_with_an_unreadable_refund_is_unknown(provider: PaymentProvider, server: FaultyServer) -> None:
-    server.fault = responds_with(a_list("refunds", [a_refund("tr_1"), {"id": "re_2"}]))
+UNREADABLE_FIELDS: list[dict[str, object]] = [
+    {"amount": {"currency": "XXX", "value": "19.99"}},
+    {"status": None},
+    {"status": "a_later_status"},
+    {"paymentId": None},
+    {"createdAt": "yesterday"},
+    {"id": ""},
+]
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_an_unreadable_refund_of_another_system_is_left_out_of_the_list_and_counted(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str, fields: dict[str, object]
+) -> None:
+    ours = mollie.refund_in_dashboard(charge, "19.99", metadata={"moneyback_key": KEY})
+    mollie.refund_in_dashboard(charge, "5.00", **fields)
+    page = provider.list_refunds(NOON, None)
+    assert isinstance(page, RefundPage)
+    assert [refund.refund_id for refund in page.refunds] == [ours["id"]]
+    assert page.skipped == 1
+
+
+def test_a_row_that_is_no_refund_is_left_out_of_the_list(provider: PaymentProvider, server: FaultyServer) -> None:
+    strange_rows: list[Any] = [
+        None,
+        "re_2",
+        {},
+        {"id": "re_2", "metadata": "mb_1"},
+        {"id": "re_3", "metadata": ["mb_1"]},
+    ]
+    server.fault = responds_with(a_list("refunds", [a_refund("tr_1"), *strange_rows]))
+    page = provider.list_refunds(NOON, None)
+    assert isinstance(page, RefundPage)
+    assert (len(page.refunds), page.skipped) == (1, len(strange_rows))
+
+
+@pytest.mark.parametrize("fields", [*UNREADABLE_FIELDS, {"metadata": {"moneyback_key": None}, "status": None}])
+def test_a_list_with_an_unreadable_refund_of_ours_is_unknown(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str, fields: dict[str, object]
+) -> None:
+    mollie.refund_in_dashboard(charge, "19.99", **{"metadata": {"moneyback_key": KEY}, **fields})
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
+
+
+@pytest.mark.parametrize("fields", [{"status": None}, {"amount": None}, {"createdAt": None}])
+def test_an_unreadable_refund_of_the_payment_hides_no_other_refund_but_may_have_taken_the_money(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str, fields: dict[str, object]
+) -> None:
+    mollie.refund_in_dashboard(charge, "5.00", **fields)
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    external = mollie.refund_in_dashboard(charge, "14.99")
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(external["id"], Money(1499, "EUR"))
+    ours = mollie.refund_in_dashboard(charge, "19.99", metadata={"moneyback_key": KEY})
+    assert provider.look_up(charge, key=KEY) == Pending(ours["id"], PRICE)
+    mollie.refunds[0]["metadata"] = {"moneyback_key": KEY}
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+
+def test_all_refunds_of_a_payment_are_shown(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
+    mollie.page = 2
+    provider.refund(charge, Money(500, "EUR"), key=KEY)
+    mollie.refund_in_dashboard(charge, "4.00", status="refunded")
+    mollie.refund_in_dashboard(charge, "3.00", status="canceled")
+    mollie.refund_in_dashboard(mollie.add_payment("tr_other"), "2.00")
+    refunds = provider.refunds(charge)
+    assert not isinstance(refunds, Unknown)
+    assert [(refund.amount.minor, refund.status, refund.key) for refund in refunds] == [
+        (300, RefundStatus.FAILED, None),
+        (400, RefundStatus.PAID, None),
+        (500, RefundStatus.PENDING, KEY),
+    ]
+    assert provider.refunds("tr_none_yet") == Unknown("Mollie refused to list refunds: 404.")
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_FIELDS)
+def test_the_refunds_of_a_payment_are_unknown_if_one_cannot_be_read(
+    provider: PaymentProvider, server: FaultyServer, charge: str, fields: dict[str, object]
+) -> None:
+    server.fault = responds_with(a_list("refunds", [a_refund(charge), a_refund(charge, metadata=None) | fields]))
+    assert isinstance(provider.refunds(charge), Unknown)
+
+
+@pytest.mark.parametrize("status", ["canceled", "failed"])
+def test_only_a_canceled_refund_was_cancelled_by_the_seller(
+    provider: PaymentProvider, mollie: FakeMollie, charge: str, status: str
+) -> None:
+    provider.refund(charge, PRICE, key=KEY)
+    mollie.refunds[0]["status"] = status
+    found = provider.look_up(charge, key=KEY)
+    assert isinstance(found, Failed)
+    assert (found.reason is DeclineReason.CANCELLED) == (status == "canceled")
 
 
 def test_an_idempotency_key_is_valid_for_one_hour(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
     """The payment of 25.00 allows two refunds of 10.00. After one hour, the same key does not prevent a second refund."""
     part = Money(1000, "EUR")
-    mollie.payments[charge] = ("25.00", "EUR")
+    mollie.add_payment(charge, "25.00")
     provider.refund(charge, part, key=KEY)
     mollie.now += provider.capabilities.idempotency_key_ttl - timedelta(seconds=1)
     provider.refund(charge, part, key=KEY)
@@ -437,6 +558,13 @@ def results_of_every_call(provider: PaymentProvider, charge: str) -> list[object
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
         provider.list_refunds(NOON, None),
+        provider.refunds(charge),
+        provider.payment(charge),
+        provider.purchase(charge),
+        provider.list_disputes(NOON, None),
+        provider.purchases(NOON, None),
+        provider.refunded_charge("re_1"),
+        provider.disputed_charge("chb_1"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.provider_accounts import MollieAccount
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from domain.providers import DisputeStatus
+from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
 from worker.providers.mollie.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -40,10 +43,17 @@ def an_event(**changes: Any) -> bytes:
     return json.dumps(event | changes).encode()
 
 
+def events_in(webhook: Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook) -> Sequence[WebhookEvent]:
+    assert not isinstance(webhook, InvalidSignature | UnreadableWebhook)
+    return webhook
+
+
 def test_a_classic_webhook_names_a_payment_to_look_up() -> None:
     events = a_parser().read({}, b"id=tr_5B8cwPMGnU6qLbRvo7qEZo", NOW)
     payment = "tr_5B8cwPMGnU6qLbRvo7qEZo"
-    assert events == [WebhookEvent(event_id=payment, subject=Subject.REFUND, charge=payment, reuses_event_id=True)]
+    assert events == [
+        WebhookEvent(event_id=payment, subject=Subject.PAYMENT, charge=payment, reuses_event_id=True, anonymous=True)
+    ]
 
 
 @pytest.mark.parametrize("body", [b"id=ord_pbjz8x", b"id=sub_rVKGtNd6s3"])
@@ -94,15 +104,100 @@ def test_an_event_without_embedded_data_names_only_the_refund(embedded: dict[str
     ]
 
 
-@pytest.mark.parametrize("kind", ["dispute.created", "dispute.resolved", "chargeback.received", "chargeback.reversed"])
-def test_a_dispute_event_names_the_payment(kind: str) -> None:
+DISPUTES = ["dispute.created", "dispute.updated", "dispute.resolved", "chargeback.received", "chargeback.reversed"]
+
+
+@pytest.mark.parametrize("kind", DISPUTES)
+def test_a_dispute_event_names_the_payment_and_the_dispute(kind: str) -> None:
     body = an_event(type=kind, entityId="dsp_1")
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert event == WebhookEvent(
+        event_id="whe_gQMMaGqAVA",
+        subject=Subject.DISPUTE,
+        charge="tr_5B8cwPMGnU",
+        dispute_id="dsp_1",
+        reported=event.reported,
+    )
+
+
+@pytest.mark.parametrize("kind", DISPUTES)
+@pytest.mark.parametrize(
+    "simple",
+    [
+        {"_embedded": None},
+        {"_embedded": {"entity": {}}},
+        {"_embedded": None, "_links": {"entity": {"href": "https://api.mollie.com/v2/disputes/dsp_1"}}},
+        {"_embedded": None, "_links": None},
+    ],
+)
+def test_a_dispute_event_with_the_simple_payload_names_the_dispute(kind: str, simple: dict[str, object]) -> None:
+    body = an_event(type=kind, entityId="chb_1", **simple)
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert (event.subject, event.charge, event.dispute_id) == (Subject.DISPUTE, None, "chb_1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reported"),
+    [
+        ("dispute.created", "open", DisputeStatus(Dispute.OPEN, "dsp_1")),
+        ("dispute.updated", "under_review", DisputeStatus(Dispute.OPEN, "dsp_1")),
+        ("dispute.resolved", "won", DisputeStatus(Dispute.WON, "dsp_1")),
+        ("dispute.resolved", "lost", DisputeStatus(Dispute.LOST, "dsp_1")),
+        ("dispute.resolved", "a_later_status", None),
+        ("dispute.resolved", None, None),
+        ("chargeback.received", None, None),
+        ("refund.failed", "failed", None),
+    ],
+)
+def test_an_event_reports_a_dispute_that_is_no_chargeback_yet(
+    kind: str, status: str | None, reported: DisputeStatus | None
+) -> None:
+    body = an_event(type=kind, entityId="dsp_1", _embedded={"entity": {"id": "dsp_1", "status": status}})
+    [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+    assert event.reported == reported
+
+
+def test_a_later_report_about_a_dispute_has_a_higher_stage() -> None:
+    stages = []
+    for kind in ("dispute.created", "dispute.updated", "dispute.resolved"):
+        body = an_event(type=kind, entityId="dsp_1", _embedded={"entity": {"status": "won"}})
+        [event] = events_in(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW))
+        assert isinstance(event.reported, DisputeStatus)
+        stages.append(event.reported.stage)
+    assert stages == sorted(set(stages))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("refund.failed", "payments/tr_5B8cwPMGnU/refunds/re_1"),
+        ("chargeback.received", "payments/tr_5B8cwPMGnU/chargebacks/chb_1"),
+        ("chargeback.reversed", "payments/tr_5B8cwPMGnU/chargebacks/chb_1?testmode=true"),
+        ("dispute.created", "payments/tr_5B8cwPMGnU/disputes/dsp_1"),
+    ],
+)
+def test_the_link_of_a_simple_payload_names_the_payment(kind: str, path: str) -> None:
+    links = {
+        "entity": {"href": f"https://api.mollie.com/v2/{path}"},
+        "documentation": {"href": "https://docs.mollie.com"},
+    }
+    for changes in ({"_embedded": None, "_links": links}, {"_embedded": {"entity": {"id": "x", "_links": links}}}):
+        body = an_event(type=kind, **changes)
+        events = a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW)
+        assert [event.charge for event in events_in(events)] == ["tr_5B8cwPMGnU"]
+
+
+@pytest.mark.parametrize("embedded", [None, {}, {"entity": {"id": "tr_5B8cwPMGnU", "status": "paid"}}])
+def test_a_paid_payment_may_be_a_new_purchase(embedded: dict[str, object] | None) -> None:
+    body = an_event(type="payment.paid", entityId="tr_5B8cwPMGnU", _embedded=embedded)
     assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == [
-        WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.DISPUTE, charge="tr_5B8cwPMGnU")
+        WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.PURCHASE, charge="tr_5B8cwPMGnU")
     ]
 
 
-@pytest.mark.parametrize("kind", ["payment.paid", "payment-link.paid", "refunds", "hook.ping"])
+@pytest.mark.parametrize(
+    "kind", ["payment.failed", "payment.authorized", "payment-link.paid", "refunds", "hook.ping", "capture.succeeded"]
+)
 def test_an_event_about_another_resource_is_ignored(kind: str) -> None:
     for body in (an_event(type=kind), an_event(type=kind, entityId=None)):
         assert a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW) == []
@@ -152,10 +247,28 @@ def test_an_invalid_signature_is_refused(header: str) -> None:
         an_event(_embedded={"entity": "re_1"}),
         an_event(_embedded={"entity": {"paymentId": 7}}),
         an_event(_embedded={"entity": {"paymentId": "tr_\n"}}),
+        an_event(type="dispute.created", entityId=None),
+        an_event(type="payment.paid", entityId={}),
+        an_event(_links=[1], _embedded={"entity": [1]}),
     ],
 )
-def test_an_unreadable_signed_webhook_is_refused(body: bytes) -> None:
-    assert isinstance(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW), InvalidSignature)
+def test_a_signed_webhook_that_cannot_be_read_is_unreadable(body: bytes) -> None:
+    assert isinstance(a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW), UnreadableWebhook)
+    assert isinstance(a_parser(NEW_SECRET).read(signed(body, OLD_SECRET), body, NOW), InvalidSignature)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        an_event(id=None, note={"our": ["mb_2f1c", 7]}),
+        an_event(type=None, note="Refund of tr_1 (mb_2f1c)"),
+        b'{"key": "mb_2f1c", "id": "re_4qqhO89gsT", "paymentId": "tr_5B8cwPMGnU", broken',
+    ],
+)
+def test_an_unreadable_webhook_contains_every_possible_id(body: bytes) -> None:
+    webhook = a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW)
+    assert isinstance(webhook, UnreadableWebhook)
+    assert webhook.ids >= {"mb_2f1c", "re_4qqhO89gsT", "tr_5B8cwPMGnU"}
 
 
 @settings(deadline=None)
@@ -173,8 +286,10 @@ JSON = st.recursive(
 
 
 @settings(deadline=None)
-@given(changes=st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "type", "entityId", "_embedded"], JSON)))
-def test_random_signed_events_are_parsed_or_refused(changes: dict[str, Any]) -> None:
+@given(
+    changes=st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "type", "entityId", "_embedded", "_links"], JSON))
+)
+def test_random_signed_events_are_parsed_or_unreadable(changes: dict[str, Any]) -> None:
     body = an_event(**changes)
     result = a_parser(NEW_SECRET).read(signed(body, NEW_SECRET), body, NOW)
-    assert isinstance(result, InvalidSignature) or all(isinstance(event, WebhookEvent) for event in result)
+    assert isinstance(result, UnreadableWebhook) or all(isinstance(event, WebhookEvent) for event in events_in(result))

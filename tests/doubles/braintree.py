@@ -1,10 +1,13 @@
-"""A fake of Braintree's XML API that follows Braintree's documentation. Idempotency keys expire after 30 days."""
+"""A fake of Braintree's XML API that follows Braintree's documentation. Idempotency keys expire after 30 days.
+
+Sales have statuses and disputes. Transactions and disputes can be searched.
+"""
 
 import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -19,6 +22,8 @@ from worker.providers.braintree.adapter import create_adapter
 
 PUBLIC_KEY, PRIVATE_KEY, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
 _PATH = re.compile(rf"/merchants/{MERCHANT}/transactions/(?P<name>\w+)(?P<refund>/refund)?")
+_DISPUTE = re.compile(rf"/merchants/{MERCHANT}/disputes/(?P<name>\w+)")
+_NEW_TRANSACTION = f"/merchants/{MERCHANT}/transactions"
 _UNPAID_STATUSES = {"processor_declined", "gateway_rejected", "settlement_declined", "failed", "voided"}
 Row = dict[str, Any]
 
@@ -32,6 +37,11 @@ class FakeBraintree:
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     new_refund_fields: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
     """The fields that each new refund gets, in addition to its amount and its order id."""
+    has_idempotency_keys: bool = True
+    """False if Braintree has not enabled idempotency keys for the account."""
+    refused_paths: tuple[str, ...] = ()
+    """Parts of the paths that the API keys may not use."""
+    dispute_page_size: int = 50
     _refunds_by_key: dict[str, tuple[datetime, HttpRequest, str]] = field(default_factory=dict)
 
     def serve(self) -> FaultyServer:
@@ -51,10 +61,36 @@ class FakeBraintree:
         sale["refund_ids"].append(name)
         return row
 
+    def add_dispute(self, charge: str, status: str = "open", **extra: object) -> str:
+        """Add a dispute about a sale. The newest dispute is added last."""
+        sale = self.transactions[charge]
+        name = f"d{sum(len(row['disputes']) for row in self.transactions.values()) + 1}"
+        sale["disputes"] += [
+            {
+                "id": name,
+                "status": status,
+                "kind": "chargeback",
+                "amount": sale["amount"],
+                "currency_iso_code": sale["currency_iso_code"],
+                "received_date": self.now.date(),
+                "reply_by_date": None,
+                "transaction": {"id": charge, "amount": sale["amount"]},
+                **extra,
+            }
+        ]
+        return name
+
     def answer(self, request: HttpRequest) -> HttpResponse:
         credentials = b64encode(f"{PUBLIC_KEY}:{PRIVATE_KEY}".encode()).decode()
         if request.headers.get("authorization") != f"Basic {credentials}":
             return HttpResponse(401)
+        if any(part in request.path for part in self.refused_paths):
+            return HttpResponse(403)
+        if match := _DISPUTE.fullmatch(request.path):
+            return self._answer_dispute(request, match["name"])
+        return self._refuse_sale(request) if request.path == _NEW_TRANSACTION else self._answer_transaction(request)
+
+    def _answer_transaction(self, request: HttpRequest) -> HttpResponse:
         match = _PATH.fullmatch(request.path)
         if match and match["name"].startswith("advanced_search"):
             return self._search(request, with_all=match["name"] == "advanced_search")
@@ -62,6 +98,27 @@ class FakeBraintree:
             return HttpResponse(404)
         sale = self.transactions[match["name"]]
         return self._refund_once(request, sale) if match["refund"] else xml_response(200, transaction=sale)
+
+    def _refuse_sale(self, request: HttpRequest) -> HttpResponse:
+        """Refuse a new transaction, because tests need no new sales. Braintree lists all validation errors together."""
+        assert {*parse_xml(request.body)} == {"type", "api_request_key"}, "The sale must not be chargeable."
+        return error_response("81502", "91508", *([] if self.has_idempotency_keys else ["915231"]))
+
+    def _answer_dispute(self, request: HttpRequest, name: str) -> HttpResponse:
+        disputes = [dispute for row in self.transactions.values() for dispute in row["disputes"]]
+        if name == "advanced_search":
+            since = datetime.fromisoformat(parse_xml(request.body)["received_date"]["min"]).date()
+            return self._dispute_page(
+                [row for row in disputes if row["received_date"] >= since], int(request.query["page"])
+            )
+        found = [dispute for dispute in disputes if dispute["id"] == name]
+        return xml_response(200, dispute=found[0]) if found else HttpResponse(404)
+
+    def _dispute_page(self, disputes: list[Row], page: int) -> HttpResponse:
+        start = (page - 1) * self.dispute_page_size
+        rows = Elements(disputes[start : start + self.dispute_page_size])
+        sizes = {"current_page_number": page, "page_size": self.dispute_page_size, "total_items": len(disputes)}
+        return xml_response(200, disputes={**sizes, "dispute": rows})
 
     def _row(self, name: str, kind: str, amount: str, currency: str) -> Row:
         return {
@@ -75,6 +132,8 @@ class FakeBraintree:
             "refunded_transaction_id": None,
             "refund_ids": [],
             "disputes": [],
+            "payment_instrument_type": "credit_card",
+            "custom_fields": "",
             "processor_response_code": "1002",
             "processor_settlement_response_code": None,
             "gateway_rejection_reason": None,
@@ -90,6 +149,8 @@ class FakeBraintree:
             if (first_request.path, first_request.body) != (request.path, request.body):
                 return error_response("915232")
             return self._outcome(self.transactions[name])
+        if not self.has_idempotency_keys:
+            return error_response("915231")
         if sale["status"] not in {"settled", "settling"}:
             return error_response("91506")
         live_refunds = [
@@ -98,10 +159,8 @@ class FakeBraintree:
             if (refund := self.transactions[name])["status"] not in _UNPAID_STATUSES
         ]
         refundable = Decimal(sale["amount"]) - sum(Decimal(refund["amount"]) for refund in live_refunds)
-        if refundable <= 0:
-            return error_response("91512")
         if Decimal(body["amount"]) > refundable:
-            return error_response("91521")
+            return error_response("91521" if refundable > 0 else "91512")
         refund = self.refund_in_control_panel(
             sale["id"], amount=body["amount"], order_id=body["order_id"], **self.new_refund_fields
         )
@@ -175,13 +234,12 @@ def _attributes_and_content(name: str, value: object) -> tuple[str, str]:
             return ' type="array"', "".join(xml(_ITEMS.get(name, "item"), item) for item in value)
         case None:
             return ' nil="true"', ""
-        case datetime():
-            return ' type="datetime"', f"{value:%Y-%m-%dT%H:%M:%SZ}"
-        case int():
-            return ' type="integer"', str(value)
-    return "", escape(str(value))
+    kind = next((kind for python_type, kind in _KINDS.items() if isinstance(value, python_type)), None)
+    text = f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+    return f' type="{kind}"' if kind else "", escape(text)
 
 
+_KINDS = {datetime: "datetime", date: "date", int: "integer"}
 _ITEMS = {"errors": "error", "disputes": "dispute"}
 
 
@@ -191,5 +249,8 @@ def account_of(url: str, *, private: str = PRIVATE_KEY) -> BraintreeAccount:
     )
 
 
-def adapter(server: FaultyServer, *, seconds: float = 20.0, private: str = PRIVATE_KEY) -> PaymentProvider:
-    return create_adapter(account_of(server.url, private=private), provider_timeout_seconds=seconds, connections=10)
+def adapter(
+    server: FaultyServer, *, seconds: float = 20.0, private: str = PRIVATE_KEY, seller_metadata: str | None = None
+) -> PaymentProvider:
+    account = account_of(server.url, private=private).model_copy(update={"seller_metadata": seller_metadata})
+    return create_adapter(account, provider_timeout_seconds=seconds, connections=10)

@@ -38,6 +38,14 @@ class CapabilityDefaults:
         """Return Unknown, because the provider shows no payments."""
         return Unknown(f"The provider cannot show the payment {charge}.")
 
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        """Return Unknown, because the provider finds no refund by its id alone."""
+        return Unknown(f"The provider cannot find the payment of the refund {refund_id}.")
+
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        """Return Unknown, because the provider finds no dispute by its id alone."""
+        return Unknown(f"The provider cannot find the payment of the dispute {dispute_id}.")
+
     def check_access(self) -> Mapping[AccessRight, str]:
         """Return no missing right, because nothing can be read."""
         return {}

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -23,12 +23,14 @@ with warnings.catch_warnings():  # the SDK itself uses a deprecated class when i
     warnings.simplefilter("ignore", DeprecationWarning)
     from braintree.braintree_gateway import BraintreeGateway
     from braintree.configuration import Configuration
+    from braintree.dispute import Dispute
+    from braintree.dispute_search import DisputeSearch
     from braintree.environment import Environment
     from braintree.error_result import ErrorResult
     from braintree.exceptions.braintree_error import BraintreeError
     from braintree.exceptions.not_found_error import NotFoundError
-    from braintree.transaction_gateway import TransactionGateway
     from braintree.transaction_search import TransactionSearch
+    from braintree.util.crypto import Crypto
     from braintree.util.http import Http
 
 Result = TypeVar("Result")
@@ -45,11 +47,17 @@ PARSE_ERRORS = (
 )
 """The errors that the SDK and its objects raise for an unexpected reply."""
 
+KEY_NOT_ALLOWED = "915231"  # ApiRequestKeyNotAllowed
+_NO_KEYS = (
+    f"Braintree has not enabled idempotency keys (api_request_key) for this account ({KEY_NOT_ALLOWED}). "
+    "Ask Braintree's support to enable them."
+)
+
 _READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class MissingTransaction:
-    """The result of a call if Braintree does not know the transaction."""
+    """The result of a call if Braintree does not know the transaction or the dispute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +69,32 @@ class RefundReply:
     """None if Braintree did not refuse the refund."""
 
 
+@dataclass(frozen=True, slots=True)
+class DisputesFound:
+    """One page of the disputes that a search found."""
+
+    disputes: list[Any]
+    is_last: bool
+
+
 class BraintreeClient:
     """A client of Braintree for one account. Thread-safe, because the SDK creates new mutable objects for each call."""
 
     def __init__(self, gateway: BraintreeGateway) -> None:
-        self._transactions: TransactionGateway = gateway.transaction
+        self._gateway = gateway
 
     def find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
         """Return the SDK's transaction, MissingTransaction or Unknown."""
-        return self._call(lambda transactions: transactions.find(transaction_id))
+        return _call(lambda: self._gateway.transaction.find(transaction_id))
+
+    def find_dispute(self, dispute_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
+        """Return the SDK's dispute, MissingTransaction or Unknown."""
+        return _call(lambda: self._gateway.dispute.find(dispute_id))
 
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
         """Refund a transaction with this idempotency key. The key is also sent as the refund's order id."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
-        return self._call(lambda transactions: _read_refund_reply(transactions.refund(transaction_id, request)))
+        return _call(lambda: _read_refund_reply(self._gateway.transaction.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
         """Return the ids of all refunds since ``since``. For Braintree, a refund is a transaction of the type “credit”."""
@@ -82,31 +102,59 @@ class BraintreeClient:
             TransactionSearch.type.in_list(["credit"]),
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
         )
-        ids = self._call(lambda transactions: list(transactions.search(*criteria).ids))
+        ids = _call(lambda: list(self._gateway.transaction.search(*criteria).ids))
         return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, MissingTransaction) else ids
 
     def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
         """Return the transactions with these ids."""
         criterion = TransactionSearch.ids.in_list(ids)
-        result = self._call(lambda transactions: list(transactions.search(criterion)))
+        result = _call(lambda: list(self._gateway.transaction.search(criterion)))
         return (
             Unknown("Braintree's transactions cannot be searched.")
             if isinstance(result, MissingTransaction)
             else result
         )
 
-    def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
-        """Make one call without retries, within the current time limit."""
-        try:
-            return call(self._transactions)
-        except NotFoundError:
-            return MissingTransaction()
-        except _UndecidedError as error:
-            return error.unknown
-        except requests.RequestException as error:
-            return connection_failure("Braintree", error)
-        except PARSE_ERRORS:
-            return Unknown("Braintree's answer cannot be read.")
+    def search_disputes(self, since: date, page: int) -> DisputesFound | Unknown:
+        """Return a page of the disputes that were received since ``since``. The first page has the number 1."""
+        result = _call(lambda: self._read_disputes(since, page))
+        return Unknown("Braintree's disputes cannot be searched.") if isinstance(result, MissingTransaction) else result
+
+    def check_key(self, key: str) -> Unknown | None:
+        """Send an idempotency key with a sale that Braintree always refuses. Return None if the account accepts keys.
+
+        Nothing is charged, because the sale has no amount and no payment method. Braintree lists all validation errors of a new
+        transaction together. The calls that read take no key, so they do not show whether the account accepts keys.
+        """
+        reply = _call(lambda: _read_refund_reply(self._gateway.transaction.sale({"api_request_key": key})))
+        if isinstance(reply, Unknown):
+            return reply
+        if isinstance(reply, MissingTransaction) or reply.error_codes is None:
+            return Unknown("Braintree did not refuse a sale without an amount.")
+        return Unknown(_NO_KEYS) if KEY_NOT_ALLOWED in reply.error_codes else None
+
+    def _read_disputes(self, since: date, page: int) -> DisputesFound:
+        """Search without the SDK's own method, which keeps the criteria in an object that all threads share."""
+        config, criterion = self._gateway.config, DisputeSearch.received_date.greater_than_or_equal_to(since)  # type: ignore[no-untyped-call]
+        path = f"{config.base_merchant_path()}/disputes/advanced_search?page={page}"
+        reply = config.http().post(path, {"search": {criterion.name: criterion.to_param()}})["disputes"]
+        rows = reply.get("dispute", [])
+        disputes = [Dispute(row) for row in (rows if isinstance(rows, list) else [rows])]
+        return DisputesFound(disputes, is_last=page * reply["page_size"] >= reply["total_items"])
+
+
+def _call(call: Callable[[], Result]) -> Result | MissingTransaction | Unknown:
+    """Make one call without retries, within the current time limit."""
+    try:
+        return call()
+    except NotFoundError:
+        return MissingTransaction()
+    except _UndecidedError as error:
+        return error.unknown
+    except requests.RequestException as error:
+        return connection_failure("Braintree", error)
+    except PARSE_ERRORS:
+        return Unknown("Braintree's answer cannot be read.")
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
@@ -120,6 +168,12 @@ def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeG
             http_strategy=partial(_SessionHttp, create_session(connections)),
         )
     )
+
+
+def sign_webhook(gateway: BraintreeGateway, payload: str) -> str:
+    """Return the signature with which Braintree signs this payload of a webhook. The payload must be ASCII."""
+    config = gateway.config
+    return f"{config.public_key}|{Crypto.sha1_hmac_hash(config.private_key, payload)}"  # type: ignore[arg-type]
 
 
 class _UndecidedError(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
-from domain.purchases import Dispute
+from domain.purchases import Dispute, Method
 
 _WALLET = Route(window=timedelta(days=180), synchronous=False)
 
@@ -15,6 +15,11 @@ CAPABILITIES = Capabilities(
     # Braintree's documentation, "Transaction: Refund": a refund cannot be more than its transaction. But settlement response
     # 4026 mentions PayPal and Venmo accounts that may refund more than was settled.
     rejects_over_refund=False,
+    shows_payments=True,
+    lists_disputes=True,
+    finds_charges=True,
+    # Braintree's search returns the ids of all transactions instead of a page, so a list of all sales would be too large.
+    lists_purchases=False,
     # Braintree publishes no rate limit, so this limit is our choice. Braintree answers 429 or 503 to too many calls.
     calls_per_second=10.0,
     # Braintree's documentation, "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days.
@@ -27,16 +32,19 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # Validation errors: braintree.error_codes.ErrorCodes.Transaction, and "Validation Errors" of the API's reference
     "91505": DeclineReason.PERMANENT,  # CannotRefundCredit
-    "91506": DeclineReason.NOT_YET_REFUNDABLE,  # CannotRefundUnlessSettled; a void is possible, but it is not a refund
+    # CannotRefundUnlessSettled. A void is possible, but it is not a refund. A sale that will never be settled is declined before
+    # the call (PAYMENT_STATUSES).
+    "91506": DeclineReason.NOT_YET_REFUNDABLE,
     "91574": DeclineReason.NOT_YET_REFUNDABLE,  # CannotRefundSettlingTransaction
     "91512": DeclineReason.ALREADY_REFUNDED,  # HasAlreadyBeenRefunded
     "91521": DeclineReason.ALREADY_REFUNDED,  # RefundAmountIsTooLarge: a part was refunded before
-    "91538": DeclineReason.PERMANENT,  # CannotRefundWithSuspendedMerchantAccount
+    "91538": DeclineReason.INVALID_CREDENTIALS,  # CannotRefundWithSuspendedMerchantAccount: refund after it is active again
     "91547": DeclineReason.PERMANENT,  # MerchantAccountDoesNotSupportRefunds
-    "91559": DeclineReason.PERMANENT,  # CannotRefundWithPendingMerchantAccount
+    "91559": DeclineReason.INVALID_CREDENTIALS,  # CannotRefundWithPendingMerchantAccount: refund after it is active
     "915200": DeclineReason.PERMANENT,  # RefundAuthHardDeclined
     "915201": DeclineReason.NOT_YET_REFUNDABLE,  # RefundAuthSoftDeclined: "try again at a later time"
-    "915231": DeclineReason.PERMANENT,  # ApiRequestKeyNotAllowed: without keys a refund could be paid twice
+    # ApiRequestKeyNotAllowed: without keys a refund could be paid twice. Refund after Braintree has enabled keys for the account
+    "915231": DeclineReason.INVALID_CREDENTIALS,
     # Braintree's documentation, "Settlement" processor responses
     "4001": DeclineReason.PERMANENT,  # Settlement Declined
     "4004": DeclineReason.ALREADY_REFUNDED,  # Already Refunded
@@ -59,6 +67,8 @@ CODES: Mapping[str, DeclineReason] = {
     # Transaction.GatewayRejectionReason: a refund with the same amount and the same order id was made seconds before
     # (Braintree's documentation, "Duplicate Transaction Checking"). The order id is our key, so it was our refund.
     "duplicate": DeclineReason.ALREADY_REFUNDED,
+    # Transaction.Status: the seller voided the refund before it was settled
+    "voided": DeclineReason.CANCELLED,
 }
 """The decline reason by code. Any other code is PERMANENT: nothing was paid, and support reviews the case."""
 
@@ -88,6 +98,42 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "voided": RefundStatus.FAILED,
 }
 """Our status of a refund for each of Braintree's statuses. A reply with a status that is not listed here is Unknown."""
+
+PAYMENT_STATUSES: Mapping[str, bool] = {
+    # Braintree's documentation, "Statuses", "Transaction"
+    "submitted_for_settlement": True,  # until the sale is settled, the refund call answers 91506, and is repeated later
+    "settlement_pending": True,
+    "settling": True,
+    "settlement_confirmed": True,
+    "settled": True,
+    "authorizing": False,
+    "authorized": False,  # nothing is captured until the seller submits the sale for settlement
+    "authorization_expired": False,
+    "voided": False,
+    "failed": False,
+    "gateway_rejected": False,
+    "processor_declined": False,
+    "settlement_declined": False,
+    "settlement_failed": False,
+}
+"""True for each status in which the customer has paid or will pay. A sale with any other status than these cannot be read."""
+
+METHODS: Mapping[str, str] = {
+    # braintree.PaymentInstrumentType
+    "credit_card": Method.CREDIT_CARD,
+    "paypal_account": Method.PAYPAL,
+    "paypal_here": Method.PAYPAL,
+    "apple_pay_card": Method.APPLE_PAY,
+    "android_pay_card": Method.GOOGLE_PAY,
+    "sepa_debit_account": Method.DIRECT_DEBIT,
+    "us_bank_account": Method.DIRECT_DEBIT,
+    "europe_bank_account": Method.DIRECT_DEBIT,
+    "venmo_account": "venmo",
+}
+"""Moneyback's word for each payment instrument of Braintree. Other instruments keep Braintree's word."""
+
+RETRIEVAL = "retrieval"
+"""The kind of a dispute with which the bank or PayPal only asks about the sale (braintree.Dispute.Kind)."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # braintree.Dispute.Status

@@ -1,16 +1,31 @@
 """Parses the transactions of Braintree's SDK strictly, so that another refund is never mistaken for our refund."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from domain.money import Money
-from domain.providers import DeclineReason, DisputeStatus, Failed, ListedRefund, Paid, Pending, RefundStatus
+from domain.providers import (
+    DeclineReason,
+    DisputeStatus,
+    Failed,
+    ListedDispute,
+    ListedRefund,
+    Paid,
+    PaymentStatus,
+    Pending,
+    RefundStatus,
+    Unknown,
+)
+from domain.purchases import Dispute
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
-from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES
+from worker.providers.braintree.codes import CODES, DISPUTES, METHODS, PAYMENT_STATUSES, REFUND_STATUSES, RETRIEVAL
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
+
+KEY_PREFIX = "mb_"  # the beginning of our idempotency keys, because a refund's order id may also be another system's id
 
 _REASON_FIELDS = {
     "gateway_rejected": "gateway_rejection_reason",
@@ -80,11 +95,71 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
     return refund if is_valid and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
+def parse_refunds(transactions: Sequence[Any]) -> list[Refund] | Unknown:
+    """Return the refunds of a list. Leave out the refunds of other systems that cannot be read.
+
+    If a refund with our key cannot be read, the list is Unknown.
+    """
+    parsed = [(transaction, parse_refund(transaction)) for transaction in transactions]
+    if any(refund is None and _carries_key(transaction) for transaction, refund in parsed):
+        return Unknown("A refund with our key in Braintree's list cannot be read.")
+    return [refund for _, refund in parsed if refund]
+
+
+def parse_payment(sale: Any, refunds: Sequence[Any], *, seller: str | None) -> PaymentStatus | None:  # noqa: ANN401 - the SDK has no types
+    """Return the sale as a worker compares it with the order, or None if a field is missing or wrong.
+
+    A refund with an unknown status counts as refunded, because it may be paid. A transaction that is no sale captured nothing.
+    """
+    dispute = parse_disputes(sale)
+    if dispute is None:
+        return None
+    try:
+        live_refunds = [refund for refund in refunds if REFUND_STATUSES.get(refund.status) is not RefundStatus.FAILED]
+        amount = parse_amount(sale.amount, sale.currency_iso_code)
+        is_captured = PAYMENT_STATUSES[sale.status] and sale.type == "sale"
+        refunded = sum(parse_amount(refund.amount, amount.currency).minor for refund in live_refunds)
+    except PARSE_ERRORS:
+        return None
+    instrument = getattr(sale, "payment_instrument_type", None)
+    return PaymentStatus(
+        captured=amount if is_captured else None,
+        refunded=refunded,
+        dispute=dispute,
+        method=METHODS.get(instrument, instrument) if is_identifier(instrument) else None,
+        seller=seller,
+        code=sale.status if sale.type == "sale" else sale.type,
+    )
+
+
 def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
     """Return the transaction's dispute status, or None if a dispute cannot be read. One of its disputes decides the status."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
-        disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
+        disputes = [_read_dispute(dispute) for dispute in newest_first]
     except PARSE_ERRORS:
         return None
     return select_deciding_dispute(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None
+
+
+def parse_listed_dispute(dispute: Any) -> ListedDispute | None:  # noqa: ANN401 - the SDK has no types
+    """Return the dispute as an entry of the list of disputes, or None if a field is missing or wrong."""
+    try:
+        entry = ListedDispute(dispute.transaction.id, _read_dispute(dispute))
+    except PARSE_ERRORS:
+        return None
+    return entry if is_identifier(entry.charge) and is_identifier(entry.status.dispute_id) else None
+
+
+def _read_dispute(dispute: Any) -> DisputeStatus:  # noqa: ANN401 - the SDK has no types
+    """Return the status of one dispute. Raise an error of PARSE_ERRORS if the dispute cannot be read."""
+    status = DISPUTES[dispute.status]
+    if status is Dispute.OPEN and getattr(dispute, "kind", None) == RETRIEVAL:
+        status = Dispute.INQUIRY
+    last_day = getattr(dispute, "reply_by_date", None)
+    respond_by = datetime.combine(last_day, time.max, UTC) if type(last_day) is date else None
+    return DisputeStatus(status, dispute.id, respond_by=respond_by)
+
+
+def _carries_key(transaction: Any) -> bool:  # noqa: ANN401 - the SDK has no types
+    return str(getattr(transaction, "order_id", "")).startswith(KEY_PREFIX)

@@ -11,18 +11,22 @@ import requests
 
 from config.provider_accounts import MollieAccount
 from domain.errors import RefusedError
-from domain.providers import Unknown
+from domain.providers import Declined, DeclineReason, Unknown
 from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send
 from worker.providers.identifiers import is_identifier
-from worker.providers.mollie.codes import CODES, UNDECIDED_STATUSES
+from worker.providers.mollie.codes import CODES, UNDECIDED_STATUSES, WRONG_MODE
 from worker.providers.retry_after import retry_after
 
 PAGE_SIZE = (
-    250  # refunds; Mollie's maximum for one reply. A full reply has about 250 kB, because a refund has about 1 kB
+    250  # rows; Mollie's maximum for one reply. A refund has about 1 kB, and a payment with many lines about 5 kB
 )
+NOT_FOUND = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})  # Mollie does not know the resource, or it was deleted
 
 _API_KEY = re.compile(r"(live|test)_\w+", re.ASCII)
+
+
+Row = dict[str, Any]
 
 
 class MollieKeyError(RefusedError):
@@ -73,16 +77,43 @@ class MollieClient:
         """Refund a payment under this idempotency key."""
         return self._call("POST", f"payments/{payment}/refunds", json=request, headers={"Idempotency-Key": key})
 
-    def list_page(self, path: str, kind: str, from_id: str | None = None) -> ListPage | Unknown:
-        """Return one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
-        reply = self._call("GET", path, query={"limit": str(PAGE_SIZE)} | ({"from": from_id} if from_id else {}))
+    def get_row(self, path: str, query: Mapping[str, str] | None = None) -> Row | Declined | Unknown:
+        """Return one resource. Declined means that Mollie does not know the resource."""
+        reply = self._call("GET", path, query=query)
         if isinstance(reply, Unknown):
             return reply
-        if not reply.is_success:
-            return Unknown(f"Mollie refused to list {kind}: {reply.code}.")
+        if reply.status in NOT_FOUND:
+            return Declined(DeclineReason.PERMANENT, reply.code)
+        return reply.body if reply.is_success else Unknown(f"Mollie refused to show {path}: {reply.code}.")
+
+    def list_page(
+        self, path: str, kind: str, from_id: str | None = None, *, limit: int = PAGE_SIZE
+    ) -> ListPage | Unknown:
+        """Return one page of a list, the newest row first. ``kind`` is refunds, chargebacks or payments."""
+        page = self._get_page(path, kind, {"limit": str(limit)} | ({"from": from_id} if from_id else {}))
+        return Unknown(f"Mollie refused to list {kind}: {page.code}.") if isinstance(page, Declined) else page
+
+    def find_row(self, kind: str, row_id: str) -> Row | Declined | Unknown:
+        """Return the refund or chargeback with this id. Declined means that Mollie does not know the id.
+
+        Mollie shows a refund or chargeback by its id only together with the payment's id. But a list of the account starts
+        with the row that the parameter ``from`` names (docs.mollie.com, "List all refunds" and "List all chargebacks").
+        """
+        page = self._get_page(kind, kind, {"limit": "1", "from": row_id})
+        if isinstance(page, Declined | Unknown):
+            return page
+        first = page.rows[0] if page.rows else None
+        return (
+            first if isinstance(first, dict) else Unknown(f"Mollie's list of {kind} does not contain the requested id.")
+        )
+
+    def _get_page(self, path: str, kind: str, query: Mapping[str, str]) -> ListPage | Declined | Unknown:
+        body = self.get_row(path, query)
+        if isinstance(body, Declined | Unknown):
+            return body
         try:
-            rows, next_link = reply.body["_embedded"][kind], reply.body["_links"].get("next")
-            if type(rows) is not list or reply.body["count"] != len(rows):
+            rows, next_link = body["_embedded"][kind], body["_links"].get("next")
+            if type(rows) is not list or body["count"] != len(rows):
                 return Unknown(f"Mollie's list of {kind} is incomplete.")
             return ListPage(rows, parse_qs(urlsplit(next_link["href"]).query)["from"][0] if next_link else None)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -106,6 +137,10 @@ class MollieClient:
 def _read_reply(response: requests.Response) -> MollieReply | Unknown:
     status = response.status_code
     reply = MollieReply.parse(status, response.content)
+    if reply and WRONG_MODE in reply.detail:
+        return Unknown(
+            "Mollie's API key is a test key, but the payment is live, or the reverse.", invalid_credentials=True
+        )
     if reply and status >= HTTPStatus.OK and (reply.is_success or _is_declined(reply)):
         return reply
     if status in CREDENTIALS_REFUSED:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
+from domain.purchases import Method
 
 CAPABILITIES = Capabilities(
     # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour. After that, the same key is a new request.
@@ -11,6 +12,10 @@ CAPABILITIES = Capabilities(
     # docs.mollie.com, "Create payment refund": except for cards and PayPal, the refunds may be up to 25.00 EUR more than
     # the payment. A payment of less than 25.00 EUR could therefore be refunded twice.
     rejects_over_refund=False,
+    shows_payments=True,
+    lists_disputes=True,
+    lists_purchases=True,
+    finds_charges=True,
     # Mollie publishes no rate limit; we chose 10 calls per second. Mollie responds with status 429 to too many calls, and
     # with status 503 to many concurrent refunds (docs.mollie.com, "Refunds", "Possible errors").
     calls_per_second=10.0,
@@ -46,6 +51,10 @@ UNDECIDED_STATUSES = frozenset(
 )
 """After a reply with one of these statuses, the outcome of an earlier refund under this key is still unknown."""
 
+WRONG_MODE = "the wrong mode is used"
+"""A part of Mollie's sentence with status 404, if a test key is used for a live payment, or a live key for a test payment
+(mollie/mollie-api-php#595). The payment exists, so the API key must be corrected."""
+
 INSUFFICIENT_BALANCE = "queued"
 """The status of a refund that waits until the seller's balance at Mollie is sufficient."""
 
@@ -59,3 +68,33 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "canceled": RefundStatus.FAILED,
 }
 """The RefundStatus for each status of Mollie. A reply with any other status is Unknown."""
+
+FAILURE_REASONS: Mapping[str, DeclineReason] = {
+    "failed": DeclineReason.PERMANENT,
+    "canceled": DeclineReason.CANCELLED,  # the seller canceled the refund before Mollie carried it out
+}
+"""The decline reason for each status of a failed refund."""
+
+PAYMENT_STATUSES: Mapping[str, bool] = {
+    # docs.mollie.com, "Handling payment status"
+    "paid": True,
+    "open": False,
+    "pending": False,
+    "authorized": False,  # the amount is reserved; Mollie refunds it only after it was captured
+    "canceled": False,
+    "expired": False,
+    "failed": False,
+}
+"""True for the status in which the customer has paid. A payment with any other status than these cannot be read."""
+
+METHODS: Mapping[str, str] = {
+    # docs.mollie.com, "Get payment", fields method and details.wallet
+    "creditcard": Method.CREDIT_CARD,
+    "applepay": Method.APPLE_PAY,
+    "googlepay": Method.GOOGLE_PAY,
+    "paypal": Method.PAYPAL,
+    "directdebit": Method.DIRECT_DEBIT,
+    "bacs": Method.DIRECT_DEBIT,
+    "banktransfer": Method.WIRE_TRANSFER,
+}
+"""Moneyback's word for each payment method and wallet of Mollie. Other payment methods keep Mollie's word, such as ``ideal``."""

@@ -9,12 +9,24 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from config.provider_accounts import MollieAccount
-from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
-from worker.providers.identifiers import is_identifier
+from domain.providers import DisputeStatus
+from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent, WebhookParser
+from worker.providers.identifiers import find_identifiers, is_identifier
 
-# The keys are the first part of an event's type. All other events are ignored. Sources: docs.mollie.com, "Webhooks for the
-# Refunds API" and "Webhooks for the Chargebacks API". For "dispute": the repository mollie-api-php, src/Webhooks/Events.
-_SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback": Subject.DISPUTE}
+# The keys are the beginning of an event's type. All other events are ignored. Sources: docs.mollie.com, "Webhooks for the
+# Refunds API", "Webhooks for the Chargebacks API" and "Get a Webhook Event". For "dispute.": the repository mollie-api-php,
+# src/Webhooks/Events.
+_SUBJECTS = {
+    "refund.": Subject.REFUND,
+    "dispute.": Subject.DISPUTE,
+    "chargeback.": Subject.DISPUTE,
+    "payment.paid": Subject.PURCHASE,
+}
+_REPORTS = {"dispute.created": (Dispute.OPEN, 0), "dispute.updated": (Dispute.OPEN, 1)}  # the status and its stage
+_RESULTS = {"won": Dispute.WON, "lost": Dispute.LOST}  # help.mollie.com, "How do I respond to a dispute?"
+_RESULT_STAGE = 2
+_LINKED_PAYMENT = re.compile(r"/payments/(tr_\w{1,60})", re.ASCII)
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
@@ -38,7 +50,12 @@ class MollieWebhookParser:
         """Take one secret, or several secrets separated by commas. An empty string means that no secret is configured."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
+    def read(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        at: datetime,  # noqa: ARG002
+    ) -> Sequence[WebhookEvent] | InvalidSignature | UnreadableWebhook:
         """Parse a classic webhook if no secret is configured. Otherwise, verify and parse a signed webhook."""
         if not self._secrets:
             return _parse_classic(body)
@@ -59,7 +76,7 @@ class MollieWebhookParser:
 
 
 def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Parse the body ``id=tr_…``. It reports that the payment with this id changed, for example by a refund."""
+    """Parse the body ``id=tr_…``. It reports that the payment with this id changed, by a refund or by a chargeback."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
@@ -70,22 +87,57 @@ def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
         )
     if not ids[0].startswith("tr_"):
         return []  # the id is not a payment's id: it belongs to an order, a subscription or a payment link
-    return [WebhookEvent(event_id=ids[0], subject=Subject.REFUND, charge=ids[0], reuses_event_id=True)]
+    return [WebhookEvent(event_id=ids[0], subject=Subject.PAYMENT, charge=ids[0], reuses_event_id=True, anonymous=True)]
 
 
-def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
+def _parse_event(body: bytes) -> Sequence[WebhookEvent] | UnreadableWebhook:
     try:
         event: dict[str, Any] = json.loads(body)
-        subject = _SUBJECTS.get(event["type"].partition(".")[0])
+        subject = _find_subject(event["type"])
         if subject is None:
             return []
         event_id, resource_id = event["id"], event["entityId"]
-        resource = (event.get("_embedded") or {}).get("entity") or {}  # an event in Mollie's short form has no entity
-        charge = resource.get("paymentId")
+        entity = (event.get("_embedded") or {}).get("entity") or {}
+        charge = resource_id if subject is Subject.PURCHASE else _find_charge(event, entity)
+        reported = _read_report(event["type"], resource_id, entity)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return InvalidSignature("The webhook is signed, but cannot be read.")
+        return _describe_unreadable(body)
     identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
     if not all(map(is_identifier, identifiers)):
-        return InvalidSignature("The webhook is signed, but cannot be read.")
-    refund_id = resource_id if subject is Subject.REFUND else None
-    return [WebhookEvent(event_id=event_id, subject=subject, charge=charge, refund_id=refund_id)]
+        return _describe_unreadable(body)
+    return [
+        WebhookEvent(
+            event_id=event_id,
+            subject=subject,
+            charge=charge,
+            refund_id=resource_id if subject is Subject.REFUND else None,
+            dispute_id=resource_id if subject is Subject.DISPUTE else None,
+            reported=reported,
+        )
+    ]
+
+
+def _find_subject(event_type: str) -> Subject | None:
+    return next((subject for prefix, subject in _SUBJECTS.items() if event_type.startswith(prefix)), None)
+
+
+def _find_charge(event: dict[str, Any], entity: dict[str, Any]) -> Any:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Return the payment of the refund, chargeback or dispute.
+
+    An event with the simple payload has no entity. But the link to the entity contains the payment's id, if the entity belongs to
+    a payment. Return None if there is no such link either. Then the payment is found by the entity's own id.
+    """
+    linked_payment = _LINKED_PAYMENT.search(json.dumps([event.get("_links"), entity.get("_links")]))
+    return entity.get("paymentId") or (linked_payment and linked_payment[1])
+
+
+def _read_report(event_type: str, dispute_id: str, entity: dict[str, Any]) -> DisputeStatus | None:
+    """Return the status of a dispute, because Mollie's API shows a dispute only after it has become a chargeback."""
+    if event_type == "dispute.resolved" and (result := _RESULTS.get(entity.get("status", ""))):
+        return DisputeStatus(result, dispute_id, _RESULT_STAGE)
+    status, stage = _REPORTS.get(event_type, (Dispute.NONE, 0))
+    return None if status is Dispute.NONE else DisputeStatus(status, dispute_id, stage)
+
+
+def _describe_unreadable(body: bytes) -> UnreadableWebhook:
+    return UnreadableWebhook("Mollie's event cannot be read.", find_identifiers(body.decode(errors="replace")))

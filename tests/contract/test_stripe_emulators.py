@@ -40,7 +40,7 @@ from tests.services import eventually
 from tests.stripe_emulators.node_packages import HERE, find_program, install_packages
 from worker.providers.deadline import create_session, time_limit
 from worker.providers.stripe.adapter import create_adapter
-from worker.providers.stripe.client import result_of_error
+from worker.providers.stripe.errors import ErrorResult, result_of_error
 from worker.providers.stripe.resources import parse_dispute
 from worker.providers.stripe.webhooks import StripeWebhookParser
 
@@ -208,10 +208,10 @@ def test_a_call_with_a_second_key_is_declined_and_its_lookup_finds_the_first_ref
     assert mock.adapter().look_up(charge, key=key) == paid
 
 
-def test_a_refund_above_the_remaining_amount_is_declined(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_above_the_remaining_amount_must_be_looked_up(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     declined = mock.adapter().refund(charge, FIVE_DOLLARS, key=f"{key}-again")
-    assert declined == Declined(DeclineReason.PERMANENT, "invalid_request_error")
+    assert declined == Declined(DeclineReason.ALREADY_REFUNDED, "invalid_request_error")
 
 
 def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:
@@ -252,7 +252,7 @@ def test_error_responses_of_the_mock_are_parsed(mock: Emulator, key: str) -> Non
         API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))
     )
 
-    def result_of_charge(token: str) -> Declined | Unknown:
+    def result_of_charge(token: str) -> ErrorResult:
         with time_limit(TEST_TIMEOUT), pytest.raises(stripe.StripeError) as raised:
             client.v1.charges.create(
                 {"amount": 500, "currency": "usd", "source": token}, {"idempotency_key": f"{key}{token}"}

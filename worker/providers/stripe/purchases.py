@@ -1,5 +1,7 @@
 """Parses Stripe's payments as purchases. Each charge is expanded by the fields in ``EXPAND``."""
 
+from typing import Any
+
 from domain.money import UnknownMoneyError
 from domain.providers import DisputeStatus, ListedPurchase
 from worker.providers.identifiers import is_identifier
@@ -45,7 +47,7 @@ def _read_ids(payment: Payment) -> list[str]:
     """Return the id of the payment intent, if there is one, and the id of the charge. Return no id if an id is not valid."""
     charge_id, intent = payment.charge.get("id"), payment.charge.get("payment_intent")
     intent_id = payment.intent.get("id", intent)
-    ids = [charge_id] if intent_id is None else [intent_id, charge_id]
+    ids: list[Any] = [charge_id] if intent_id is None else [intent_id, charge_id]
     return ids if all(map(is_identifier, ids)) else []
 
 

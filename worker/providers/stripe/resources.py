@@ -108,7 +108,9 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Stripe's JSON may
     is_valid = (
         row.get("object") == "refund"
         and refund.payment_ids
-        and all(map(is_identifier, (refund.id, refund.failure_reason or "none", *refund.payment_ids)))
+        and all(
+            map(is_identifier, (refund.id, refund.stripe_status, refund.failure_reason or "none", *refund.payment_ids))
+        )
         and refund.stripe_status in REFUND_STATUSES
         and type(refund.key) in {str, type(None)}
     )
@@ -123,7 +125,7 @@ def has_our_key(row: Any) -> bool:  # noqa: ANN401 - Stripe's JSON may be anythi
 def parse_dispute(row: Any) -> DisputeStatus | None:  # noqa: ANN401 - Stripe's JSON may be anything
     """Return the dispute, or None if its id or its status is not valid."""
     status, dispute_id = as_row(row).get("status"), as_row(row).get("id")
-    if not is_identifier(status) or not is_identifier(dispute_id):
+    if as_row(row).get("object") != "dispute" or not is_identifier(status) or not is_identifier(dispute_id):
         return None
     return DisputeStatus(DISPUTES.get(status, Dispute.OPEN), dispute_id, respond_by=_parse_respond_by(row))
 

@@ -290,7 +290,7 @@ class FakeStripe:
             rows = [self._charge_row(charge, expanded, headers) for charge in self._newest_charges(headers)]
         for name in ("charge", "payment_intent"):
             rows = [row for row in rows if parameters.get(name) in (None, row.get(name))]
-        rows = [row for row in rows if int(parameters.get("created[gte]", 0)) <= (row.get("created") or 0)]
+        rows = [row for row in rows if int(parameters.get("created[gte]", 0)) <= (row.get("created") or self.clock)]
         if "starting_after" in parameters:
             ids = [row["id"] for row in rows]
             if parameters["starting_after"] not in ids:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,9 +28,11 @@ from domain.providers import (
     DeclineReason,
     DisputeStatus,
     ExternalRefund,
+    ListedPurchase,
     NotFound,
     Paid,
     PaymentProvider,
+    PaymentStatus,
     RefundPage,
     RefundStatus,
     Unknown,
@@ -123,6 +126,23 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
     assert adapter.look_up(charge, key="key-1") == paid
 
 
+def test_a_payment_is_shown_by_both_of_its_ids(localstripe: Emulator, intent: str) -> None:
+    adapter = localstripe.adapter()
+    charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
+    for refunded in (0, 200):
+        shown = PaymentStatus(captured=FIVE_DOLLARS, refunded=refunded, code="succeeded")
+        assert adapter.payment(intent) == adapter.payment(charge) == shown
+        assert isinstance(adapter.refund(charge, Money(200, "USD"), key="key-1"), Paid)
+
+
+def test_a_payment_is_a_purchase_with_both_of_its_ids(localstripe: Emulator, intent: str) -> None:
+    charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
+    for payment in (intent, charge):
+        purchase = localstripe.adapter().purchase(payment)
+        assert isinstance(purchase, ListedPurchase)
+        assert (purchase.charge, purchase.other_ids, purchase.amount) == (intent, (charge,), FIVE_DOLLARS)
+
+
 def test_a_refund_with_credentials_that_localstripe_refuses_is_unknown(localstripe: Emulator, intent: str) -> None:
     unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE_DOLLARS, key="key-1")
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
@@ -212,6 +232,31 @@ def test_a_refund_above_the_remaining_amount_must_be_looked_up(mock: Emulator, c
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     declined = mock.adapter().refund(charge, FIVE_DOLLARS, key=f"{key}-again")
     assert declined == Declined(DeclineReason.ALREADY_REFUNDED, "invalid_request_error")
+
+
+def test_a_charge_is_shown_with_its_refunds(mock: Emulator, charge: str, key: str) -> None:
+    shown = PaymentStatus(captured=FIVE_DOLLARS, method="credit_card", code="succeeded")
+    assert mock.adapter().payment(charge) == shown
+    mock.adapter().refund(charge, Money(100, "USD"), key=key)
+    assert mock.adapter().payment(charge) == replace(shown, refunded=100)
+    assert mock.adapter().payment("ch_nobody") == Declined(DeclineReason.PERMANENT, "resource_missing")
+
+
+def test_an_authorised_charge_captured_nothing(mock: Emulator) -> None:
+    charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa", capture="false")["id"]
+    status = mock.adapter().payment(charge)
+    assert isinstance(status, PaymentStatus)
+    assert (status.captured, status.code) == (None, "uncaptured")
+    assert mock.adapter().purchase(charge) == Declined(DeclineReason.NOT_CAPTURED, "uncaptured")
+
+
+def test_a_charge_is_a_purchase(mock: Emulator) -> None:
+    fields = {"metadata[order]": "1001", "description": "A poster", "receipt_email": "ada@example.com"}
+    charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa", **fields)["id"]
+    purchase = mock.adapter().purchase(charge)
+    assert isinstance(purchase, ListedPurchase)
+    assert (purchase.charge, purchase.product, purchase.email) == (charge, "A poster", "ada@example.com")
+    assert purchase.references == {"metadata.order": "1001"}
 
 
 def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:

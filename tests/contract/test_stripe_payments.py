@@ -365,6 +365,20 @@ def test_the_setting_decides_whether_the_application_fee_is_returned(
     assert stripe.refund_calls[0].get("refund_application_fee") == sent
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("1", True), (None, None)])
+def test_the_settings_for_connect_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, value: bool | None
+) -> None:
+    monkeypatch.setenv("MONEYBACK_STRIPE_API_KEY", "rk_test_1")
+    for name in ("REVERSE_TRANSFER", "REFUND_APPLICATION_FEE"):
+        monkeypatch.delenv(f"MONEYBACK_STRIPE_{name}", raising=False)
+        if text:
+            monkeypatch.setenv(f"MONEYBACK_STRIPE_{name}", text)
+    account = StripeAccount()
+    assert (account.reverse_transfer, account.refund_application_fee) == (value, value)
+    assert account.connected_account is None
+
+
 @BOTH_IDS
 def test_a_direct_charge_is_found_and_refunded_only_in_its_connected_account(
     stripe: FakeStripe, adapter: PaymentProvider, payment: str

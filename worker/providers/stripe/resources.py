@@ -1,7 +1,7 @@
 """Parses Stripe's refunds and disputes strictly, so that another refund is never mistaken for our refund."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.money import Money, UnknownMoneyError
 from domain.providers import (
@@ -51,6 +51,11 @@ class Refund(NamedTuple):
         return REFUND_STATUSES[self.stripe_status]
 
     @property
+    def code(self) -> str:
+        """The reason if the refund failed, otherwise Stripe's status."""
+        return self.failure_reason or self.stripe_status
+
+    @property
     def payment_ids(self) -> list[str]:
         """The ids of the payment."""
         return [payment_id for payment_id in (self.charge, self.payment_intent) if payment_id is not None]
@@ -81,67 +86,67 @@ class Refund(NamedTuple):
 
     def _failure(self) -> Failed:
         """Return the failure with Stripe's reason. A cancelled refund without a known reason was cancelled by the seller."""
-        code = self.failure_reason or self.stripe_status
         without_reason = CODES.get(self.stripe_status, DeclineReason.PERMANENT)
-        return Failed(self.id, code, CODES.get(code, without_reason))
+        return Failed(self.id, self.code, CODES.get(self.code, without_reason))
 
 
-def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Stripe's JSON may be anything
+def parse_refund(row: object) -> Refund | None:
     """Return the refund, or None if a field is missing or wrong."""
+    fields = as_row(row)
     try:
-        metadata = row.get("metadata") or {}
+        metadata = fields.get("metadata") or {}
         refund = Refund(
-            id=row["id"],
-            charge=row.get("charge"),
-            payment_intent=row.get("payment_intent"),
-            amount=parse_amount(row["amount"], row["currency"]),
-            stripe_status=row["status"],
-            failure_reason=row.get("failure_reason"),
+            id=fields["id"],
+            charge=fields.get("charge"),
+            payment_intent=fields.get("payment_intent"),
+            amount=parse_amount(fields["amount"], fields["currency"]),
+            stripe_status=fields["status"],
+            failure_reason=fields.get("failure_reason"),
             key=metadata.get(KEY_FIELD),
             requested_charge=metadata.get(CHARGE_FIELD),
-            created=parse_time(row["created"]),
-            insufficient_balance=row.get("pending_reason") == "insufficient_funds",
-            bank_reference=_parse_bank_reference(row.get("destination_details")),
+            created=parse_time(fields["created"]),
+            insufficient_balance=fields.get("pending_reason") == "insufficient_funds",
+            bank_reference=_parse_bank_reference(fields.get("destination_details")),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None
     is_valid = (
-        row.get("object") == "refund"
+        fields.get("object") == "refund"
         and refund.payment_ids
-        and all(
-            map(is_identifier, (refund.id, refund.stripe_status, refund.failure_reason or "none", *refund.payment_ids))
-        )
+        and all(map(is_identifier, (refund.id, refund.stripe_status, refund.code, *refund.payment_ids)))
         and refund.stripe_status in REFUND_STATUSES
         and type(refund.key) in {str, type(None)}
     )
     return refund if is_valid else None
 
 
-def has_our_key(row: Any) -> bool:  # noqa: ANN401 - Stripe's JSON may be anything
+def has_our_key(row: object) -> bool:
     """Return whether the refund ``row`` has an idempotency key of Moneyback in its metadata."""
     return KEY_FIELD in as_row(as_row(row).get("metadata"))
 
 
-def parse_dispute(row: Any) -> DisputeStatus | None:  # noqa: ANN401 - Stripe's JSON may be anything
+def parse_dispute(row: object) -> DisputeStatus | None:
     """Return the dispute, or None if its id or its status is not valid."""
-    status, dispute_id = as_row(row).get("status"), as_row(row).get("id")
-    if as_row(row).get("object") != "dispute" or not is_identifier(status) or not is_identifier(dispute_id):
+    fields = as_row(row)
+    status, dispute_id = fields.get("status"), fields.get("id")
+    if fields.get("object") != "dispute" or not is_identifier(status) or not is_identifier(dispute_id):
         return None
-    return DisputeStatus(DISPUTES.get(status, Dispute.OPEN), dispute_id, respond_by=_parse_respond_by(row))
+    return DisputeStatus(DISPUTES.get(status, Dispute.OPEN), dispute_id, respond_by=_parse_respond_by(fields))
 
 
-def parse_listed_dispute(row: Any) -> list[ListedDispute] | None:  # noqa: ANN401 - Stripe's JSON may be anything
+def parse_listed_dispute(row: object) -> list[ListedDispute] | None:
     """Return an entry for each id of the payment, because a purchase is stored with only one of the ids.
 
     Return None if the dispute or an id cannot be read.
     """
-    status = parse_dispute(row)
-    ids = [payment_id for name in ("charge", "payment_intent") if (payment_id := as_row(row).get(name)) is not None]
-    is_valid = status is not None and ids and all(map(is_identifier, ids))
-    return [ListedDispute(payment_id, status) for payment_id in ids] if status and is_valid else None
+    status, fields = parse_dispute(row), as_row(row)
+    ids = [payment_id for name in ("charge", "payment_intent") if (payment_id := fields.get(name)) is not None]
+    if status is None or not ids or not all(map(is_identifier, ids)):
+        return None
+    return [ListedDispute(payment_id, status) for payment_id in ids]
 
 
-def is_about(row: Any, charge: str) -> bool:  # noqa: ANN401 - Stripe's JSON may be anything
+def is_about(row: object, charge: str) -> bool:
     """Return whether the refund or dispute ``row`` is about the payment with the id ``charge``."""
     return charge in (as_row(row).get("charge"), as_row(row).get("payment_intent"))
 

@@ -750,6 +750,8 @@ A_CHARGE = {
     "object": "charge",
     "payment_intent": None,
     "amount": 500,
+    "amount_captured": 500,
+    "amount_refunded": 0,
     "currency": "eur",
     "status": "succeeded",
 }

@@ -13,6 +13,7 @@ from domain.providers import (
     Declined,
     DeclineReason,
     DisputeStatus,
+    ListedPurchase,
     NotFound,
     Paid,
     PaymentProvider,
@@ -122,6 +123,9 @@ def test_a_payment_without_captured_money_says_why(
         status = adapter.payment(payment)
         assert isinstance(status, PaymentStatus)
         assert (status.captured, status.refunded, status.code) == (None, 0, expected)
+        declined = adapter.refund(payment, FIVE_EUROS, key="key-1")
+        assert declined == Declined(DeclineReason.NOT_CAPTURED, expected)
+    assert stripe.refund_calls == []
 
 
 @pytest.mark.parametrize("status", ["requires_payment_method", "requires_confirmation", "requires_action", "canceled"])
@@ -179,9 +183,10 @@ def test_a_payment_names_its_method(stripe: FakeStripe, details: Any, method: st
 
 
 class AccountOfSellers(StripeAccount):
-    """An account that names the field of the metadata with the seller."""
+    """An account whose payments name their seller in the field `shop` of the metadata."""
 
-    seller_metadata: str | None = None
+    def seller_in(self, metadata: object) -> str | None:
+        return metadata.get("shop") if isinstance(metadata, dict) else None
 
 
 SELLERS: dict[str, tuple[dict[str, Any], str | None]] = {
@@ -198,13 +203,12 @@ SELLERS: dict[str, tuple[dict[str, Any], str | None]] = {
 @pytest.mark.parametrize(("charge", "seller"), SELLERS.values(), ids=SELLERS.keys())
 def test_the_metadata_names_the_seller(stripe: FakeStripe, charge: dict[str, Any], seller: str | None) -> None:
     stripe.add_charge("ch_1", payment_intent="pi_1", **charge)
-    for field, expected in (("shop", seller), (None, None)):
-        account = AccountOfSellers.model_validate(
-            {"api_key": API_KEY, "api_base": stripe.url, "seller_metadata": field}
-        )
-        status = create_adapter(account, provider_timeout_seconds=20, connections=1).payment("pi_1")
-        assert isinstance(status, PaymentStatus)
-        assert status.seller == expected
+    account = AccountOfSellers.model_validate({"api_key": API_KEY, "api_base": stripe.url})
+    adapter = create_adapter(account, provider_timeout_seconds=20, connections=1)
+    status, purchase = adapter.payment("pi_1"), adapter.purchase("ch_1")
+    assert isinstance(status, PaymentStatus)
+    assert isinstance(purchase, ListedPurchase)
+    assert (status.seller, purchase.seller) == (seller, seller)
 
 
 @BOTH_IDS
@@ -296,6 +300,8 @@ def test_a_payment_that_cannot_be_read_is_unknown(
     stripe.add_charge("ch_1", payment_intent="pi_1", fields=fields)
     assert isinstance(adapter.payment(payment), Unknown)
     assert isinstance(adapter.purchase(payment), Unknown | Declined)
+    assert isinstance(adapter.refund(payment, FIVE_EUROS, key="key-1"), Unknown)
+    assert stripe.refund_calls == []
 
 
 @pytest.mark.parametrize("response", UNREADABLE.values(), ids=UNREADABLE.keys())

@@ -30,7 +30,7 @@ from worker.providers.stripe.client import Resource, StripeClient, is_payment_in
 from worker.providers.stripe.codes import CAPABILITIES, INVOICE_VERSION
 from worker.providers.stripe.connect import split_refund
 from worker.providers.stripe.lookups import find_refund
-from worker.providers.stripe.payments import Payment, parse_payment
+from worker.providers.stripe.payments import Payment, SellerReader, parse_payment
 from worker.providers.stripe.resources import (
     CHARGE_FIELD,
     KEY_FIELD,
@@ -70,11 +70,11 @@ class StripeAdapter:
     def __init__(self, client: StripeClient, account: StripeAccount, *, provider_timeout_seconds: float) -> None:
         self._client = client
         self._account = account
-        self._seller_field: str | None = getattr(account, "seller_metadata", None)
+        self._read_seller: SellerReader = getattr(account, "seller_in", lambda _metadata: None)
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Create the refund. First read the payment, because a destination charge must not be refunded without a decision.
+        """Create the refund, after a look at the payment.
 
         The request contains no currency, so the result has the amount and the currency of Stripe's reply.
         """
@@ -84,9 +84,8 @@ class StripeAdapter:
             return Declined(DeclineReason.PERMANENT, "amount_not_in_whole_units")
         metadata = {KEY_FIELD: key, CHARGE_FIELD: charge}
         with time_limit(self._seconds):
-            payment = self._client.retrieve_payment(charge)
-            shares = split_refund(payment, self._account) if isinstance(payment, Payment) else payment
-            if isinstance(shares, Declined | Unknown):
+            shares = self._prepare_refund(charge)
+            if not isinstance(shares, dict):
                 return shares
             request = _filter_by(charge) | {"amount": minor, "metadata": metadata} | shares
             row = self._client.create_refund(request, key=key)
@@ -146,8 +145,7 @@ class StripeAdapter:
             dispute = self._dispute_of(payment, charge)
         if isinstance(dispute, Unknown):
             return dispute
-        status = parse_payment(payment, dispute, seller_field=self._seller_field)
-        return status or Unknown("Stripe's payment cannot be read.")
+        return self._parse_payment(payment, dispute)
 
     def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:
         """List payments, the newest first."""
@@ -182,12 +180,31 @@ class StripeAdapter:
                     missing[right] = " ".join(failures)
         return missing
 
+    def _prepare_refund(self, charge: str) -> dict[str, bool] | Declined | Unknown:
+        """Read the payment, and return the parameters of the refund that say who pays. Otherwise, nothing was ordered.
+
+        Without this look, Stripe would void an authorised payment, and the platform would pay a destination charge alone.
+        """
+        payment = self._client.retrieve_payment(charge)
+        if not isinstance(payment, Payment):
+            return payment
+        status = self._parse_payment(payment, DisputeStatus(Dispute.NONE))
+        if isinstance(status, Unknown):
+            return status
+        if status.captured is None:
+            return Declined(DeclineReason.NOT_CAPTURED, status.code)
+        return split_refund(payment, self._account)
+
+    def _parse_payment(self, payment: Payment, dispute: DisputeStatus) -> PaymentStatus | Unknown:
+        status = parse_payment(payment, dispute, read_seller=self._read_seller)
+        return status or Unknown("Stripe's payment cannot be read.")
+
     def _read_purchase(self, payment: Payment) -> ListedPurchase | Unknown | None:
         """Return the payment as a purchase, or None if it is no purchase. Few payments are disputed and need another call."""
         dispute = self._dispute_of(payment, str(payment.charge.get("id")))
         if isinstance(dispute, Unknown):
             return dispute
-        return purchases.parse_purchase(payment, dispute, seller_field=self._seller_field)
+        return purchases.parse_purchase(payment, dispute, read_seller=self._read_seller)
 
     def _dispute_of(self, payment: Payment, charge: str) -> DisputeStatus | Unknown:
         return self.dispute(charge) if payment.is_disputed else DisputeStatus(Dispute.NONE)

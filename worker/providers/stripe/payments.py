@@ -1,5 +1,6 @@
 """Parses Stripe's payments: a charge, with or without a payment intent."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
@@ -13,6 +14,10 @@ _CAPTURED_STATUSES = {
     "succeeded",
     "pending",  # a bank debit on its way. Stripe decides whether the charge can be refunded already (``charge_pending``)
 }
+
+
+SellerReader = Callable[[Mapping[str, str]], str | None]
+"""A function that returns the seller that the metadata names, if the account's settings say where."""
 
 
 class Payment(NamedTuple):
@@ -104,8 +109,8 @@ class Payment(NamedTuple):
         return as_row(self.charge.get("payment_method_details"))
 
 
-def parse_payment(payment: Payment, dispute: DisputeStatus, *, seller_field: str | None) -> PaymentStatus | None:
-    """Return the payment, or None if an amount cannot be read. ``seller_field`` is the field of the metadata with the seller."""
+def parse_payment(payment: Payment, dispute: DisputeStatus, *, read_seller: SellerReader) -> PaymentStatus | None:
+    """Return the payment, or None if an amount cannot be read."""
     try:
         captured = payment.captured()
         refunded = payment.refunded() if captured else 0
@@ -116,6 +121,6 @@ def parse_payment(payment: Payment, dispute: DisputeStatus, *, seller_field: str
         refunded=refunded,
         dispute=dispute,
         method=payment.method,
-        seller=payment.metadata.get(seller_field or ""),
+        seller=read_seller(payment.metadata),
         code=payment.code,
     )

@@ -6,7 +6,7 @@ from domain.money import UnknownMoneyError
 from domain.providers import DisputeStatus, ListedPurchase
 from worker.providers.identifiers import is_identifier
 from worker.providers.stripe.amounts import UNITS
-from worker.providers.stripe.payments import Payment
+from worker.providers.stripe.payments import Payment, SellerReader
 from worker.providers.stripe.rows import Row, as_row, parse_time, read_metadata, read_text
 
 EXPAND = ("customer", "invoice", "payment_intent")
@@ -14,7 +14,7 @@ EXPAND = ("customer", "invoice", "payment_intent")
 PAGE_SIZE = 25  # rows; an expanded charge may have 40 KB, and a reply at most 2 MB
 
 
-def parse_purchase(payment: Payment, dispute: DisputeStatus, *, seller_field: str | None) -> ListedPurchase | None:
+def parse_purchase(payment: Payment, dispute: DisputeStatus, *, read_seller: SellerReader) -> ListedPurchase | None:
     """Return the purchase, or None if nothing was captured or a field cannot be read."""
     charge, invoice = payment.charge, as_row(payment.charge.get("invoice"))
     ids = _read_ids(payment)
@@ -37,7 +37,7 @@ def parse_purchase(payment: Payment, dispute: DisputeStatus, *, seller_field: st
             dispute=dispute.dispute,
             instrument=payment.instrument,
             renewal=invoice.get("billing_reason") == "subscription_cycle",
-            seller=metadata.get(seller_field or ""),
+            seller=read_seller(metadata),
         )
     except (UnknownMoneyError, TypeError, ValueError, OverflowError, OSError):
         return None

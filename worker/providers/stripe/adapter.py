@@ -102,9 +102,9 @@ class StripeAdapter:
         return rows if isinstance(rows, Unknown) else find_refund(rows, key)
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this charge.
+        """Return the status of the dispute that decides, if the charge has several disputes and inquiries.
 
-        If the charge has several disputes, an open dispute comes before a lost dispute, and a lost dispute before a won dispute.
+        A dispute that cannot be read may be open, so the status is Unknown.
         """
         rows = self._list_all(charge, Resource.DISPUTES)
         if isinstance(rows, Unknown):
@@ -148,7 +148,7 @@ class StripeAdapter:
         return self._parse_payment(payment, dispute)
 
     def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:
-        """List payments, the newest first."""
+        """List payments, the newest first. A disputed payment needs one more call. If that call fails, the page is Unknown."""
         query = _page_query(since, after) | {"expand": [f"data.{field}" for field in purchases.EXPAND]}
         with time_limit(self._seconds):
             page = self._client.list_page(Resource.CHARGES, query, limit=purchases.PAGE_SIZE, version=INVOICE_VERSION)
@@ -200,7 +200,7 @@ class StripeAdapter:
         return status or Unknown("Stripe's payment cannot be read.")
 
     def _read_purchase(self, payment: Payment) -> ListedPurchase | Unknown | None:
-        """Return the payment as a purchase, or None if it is no purchase. Few payments are disputed and need another call."""
+        """Return the payment as a purchase, or None if the payment is no purchase."""
         dispute = self._dispute_of(payment, str(payment.charge.get("id")))
         if isinstance(dispute, Unknown):
             return dispute

@@ -295,6 +295,16 @@ def test_a_payment_that_exists_in_the_other_mode_is_a_fault_of_our_key(
     )
 
 
+@pytest.mark.parametrize("code", ["api_key_expired", "more_permissions_required", "account_invalid"])
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_servers_error_is_no_fault_of_our_account(
+    stripe: FakeStripe, adapter: PaymentProvider, status: int, code: str
+) -> None:
+    """A fault of our account proves that nothing was done. After a server's error, the refund may have been made."""
+    stripe.instead = [error_response(status, code, message="a similar object exists in test mode")]
+    assert refund(adapter) == Unknown(f"Stripe answered {status}.")
+
+
 def test_a_wrong_api_key_refunds_nothing(stripe: FakeStripe) -> None:
     unknown = refund(stripe.adapter(api_key="rk_wrong"))
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)

@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 
 from config import extras
-from config.provider_accounts import ACCOUNTS, PROVIDERS, Account
+from config.provider_accounts import ACCOUNTS, PROVIDERS
+from config.provider_plugins import Account
 from config.settings import Settings
 from console.stack import Stack
 from domain.errors import RefusedError

@@ -1,4 +1,4 @@
-"""The wheel of a release contains exactly the files of the six packages."""
+"""The wheel of a release contains exactly the files of the seven packages."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from tests.wheel_installs import ROOT, build_distribution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def info(wheel: dict[str, bytes], name: str) -> bytes:
     return wheel[f"{PROJECT['project']['name']}-{PROJECT['project']['version']}.dist-info/{name}"]
 
 
-def test_the_wheel_has_exactly_the_files_of_the_six_packages(wheel: dict[str, bytes]) -> None:
+def test_the_wheel_has_exactly_the_files_of_the_seven_packages(wheel: dict[str, bytes]) -> None:
     inside = {name for name in wheel if ".dist-info/" not in name}
     assert inside == tracked(*PACKAGES)
 

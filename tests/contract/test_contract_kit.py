@@ -44,7 +44,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
-from moneyback.testing import (
+from moneyback_plugin.testing import (
     AdapterContract,
     CredentialsContract,
     Fault,

@@ -31,6 +31,9 @@ COMMANDS: Any = typer.main.get_command(app)
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 NOT_IN_SETTINGS = {
+    "MONEYBACK_GOCARDLESS_ACCESS_TOKEN",  # the settings of docs/examples/moneyback-gocardless
+    "MONEYBACK_GOCARDLESS_API_BASE",
+    "MONEYBACK_GOCARDLESS_WEBHOOK_SECRET",
     "MONEYBACK_FLOWER_LOGIN",  # an option of `moneyback flower`
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from config.provider_accounts import OWN
+from config.provider_plugins import GROUP
 from tests.wheel_installs import ROOT, build_distribution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback")
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback_plugin")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,12 @@ def test_the_wheel_installs_the_command(wheel: dict[str, bytes]) -> None:
     entries = ConfigParser()
     entries.read_string(info(wheel, "entry_points.txt").decode())
     assert dict(entries["console_scripts"]) == {"moneyback": "console.cli:main"}
+
+
+def test_the_wheel_provides_our_own_payment_providers(wheel: dict[str, bytes]) -> None:
+    entries = ConfigParser()
+    entries.read_string(info(wheel, "entry_points.txt").decode())
+    assert {*entries[GROUP]} == {*OWN}
 
 
 def test_the_wheel_has_the_dependencies_of_the_project(wheel: dict[str, bytes]) -> None:

@@ -19,7 +19,7 @@ from worker.providers import capabilities
 
 ROOT = Path(__file__).parents[2]
 SPEC = """
-from moneyback.plugins import Account, ProviderSpec
+from moneyback_plugin.spec import Account, ProviderSpec
 
 class SquareAccount(Account):
     access_token: str
@@ -34,7 +34,7 @@ SQUARE = ProviderSpec(
 """
 CODES = """
 from datetime import timedelta
-from moneyback.providers import Capabilities
+from moneyback_plugin.adapter import Capabilities
 
 CAPABILITIES = Capabilities(idempotency_key_ttl=timedelta(days=45))
 """

@@ -11,7 +11,7 @@ A test module of such a package has a class for each contract, which names the f
 
 A double is a small server that behaves as the provider's documents say, and keeps its state between calls. No test is skipped:
 if the provider cannot do something, the test checks that the adapter says so. ``pytest.register_assert_rewrite`` with
-"moneyback.testing" in ``conftest.py`` makes failed assertions readable. These tests need pytest, and nothing else.
+"moneyback_plugin.testing" in ``conftest.py`` makes failed assertions readable. These tests need pytest, and nothing else.
 """
 
 import time

@@ -20,6 +20,7 @@ from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
+from domain.purchases import AUTOMATIC
 from domain.requests import RefundRequest
 from domain.state_effects import EFFECTS, Timeout
 from producers.purchase_schema import PurchaseInput
@@ -199,3 +200,11 @@ def test_a_linked_page_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= SETTINGS | EXAMPLE_SETTINGS
+
+
+def test_the_providers_page_names_a_provider_for_every_automatic_method() -> None:
+    page = (DOCS / "providers.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| [\w ]+ \| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert set(rows) == AUTOMATIC
+    ours = {account.__name__.removesuffix("Account") for account in ACCOUNTS.values()}
+    assert all(re.split(r"[,;]", providers)[0] in ours for providers in rows.values())

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.environment_variables import FromEnvironment
-from config.provider_accounts import PROVIDERS
+from config.connected_providers import ProviderSettings
+from config.environment_variables import split_names
 from config.rate_limits import Limits
 from domain.state_effects import Timeout
 
@@ -81,7 +81,7 @@ class Timers(BaseSettings):
         return self
 
 
-class Settings(FromEnvironment):
+class Settings(ProviderSettings):
     """The settings of one process. The value of a setting is in an environment variable or in a file.
 
     If it is in a file, the path of the file is in an environment variable whose name ends with _FILE.
@@ -108,13 +108,6 @@ class Settings(FromEnvironment):
     secret_key: SecretStr = Field(
         min_length=32,
         description="Key that signs the links in e-mails, 32 characters or more. A new key makes all earlier links invalid.",
-    )
-    providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Payment providers to connect, separated by commas: stripe, paypal, adyen, braintree, mollie."
-    )
-    sandbox_url: str | None = Field(
-        None,
-        description="Address of the sandbox provider, which moves no money. If the address is set, the sandbox is connected.",
     )
     sepa_hold_days: int = Field(
         0,
@@ -187,17 +180,10 @@ class Settings(FromEnvironment):
             )
         return url
 
-    @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
+    @field_validator("request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
-        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
-
-    @field_validator("providers")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(names) - PROVIDERS.keys()):
-            raise ValueError(f"There is no provider {', '.join(unknown)}. The providers are {', '.join(PROVIDERS)}.")
-        return names
+        return split_names(value)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -1,9 +1,13 @@
-"""Loads the settings of a command: from environment variables, or from the running `moneyback up` of this checkout."""
+"""Loads the settings of a command: from environment variables, or from the running `moneyback up` of this checkout.
+
+A variable that is set for the command itself has precedence over a variable of `moneyback up`.
+"""
 
 import json
 import os
 from typing import TYPE_CHECKING
 
+from config.connected_providers import ProviderSettings
 from config.settings import Settings, settings
 
 if TYPE_CHECKING:  # a command imports these modules only when it needs them, so that `moneyback --help` is fast
@@ -22,10 +26,15 @@ class NotConfiguredError(Exception):
 
 
 def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Write the environment variables of the running `moneyback up` to a file. Other processes read this file."""
+    """Write the environment variables of the running `moneyback up` to a file. Other processes read this file.
+
+    ``env`` contains the variables that `moneyback up` created. The variables with which it was started are written, too,
+    because they name the connected provider accounts and contain their keys.
+    """
+    given = {name: value for name, value in os.environ.items() if name.upper().startswith("MONEYBACK_")}
     file = data_dir.path / _FILE
     file.touch(0o600)
-    file.write_text(json.dumps(env))
+    file.write_text(json.dumps(given | env))
 
 
 def unpublish(data_dir: "DataDir") -> None:
@@ -35,14 +44,32 @@ def unpublish(data_dir: "DataDir") -> None:
 
 def load_settings() -> Settings:
     """Return the settings of this process. Without MONEYBACK_DATABASE_URL, return the settings of the running `moneyback up`."""
-    if not {"MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_URL_FILE"} & os.environ.keys():
-        from console.data_dir import DataDir
-
-        file = DataDir.default(UP).path / _FILE
-        if not file.exists():
-            raise NotConfiguredError
-        os.environ.update(json.loads(file.read_text()))
+    if not _has_database() and not _load_published():
+        raise NotConfiguredError
     return settings()
+
+
+def load_provider_settings() -> ProviderSettings:
+    """Return the settings that name the connected provider accounts. They need no database and no broker."""
+    if not _has_database():
+        _load_published()
+    return ProviderSettings()
+
+
+def _has_database() -> bool:
+    return bool({"MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_URL_FILE"} & os.environ.keys())
+
+
+def _load_published() -> bool:
+    """Set the variables of the running `moneyback up` that are not set yet. Return False if `moneyback up` does not run."""
+    from console.data_dir import DataDir
+
+    file = DataDir.default(UP).path / _FILE
+    if not file.exists():
+        return False
+    for name, value in json.loads(file.read_text()).items():
+        os.environ.setdefault(name, value)
+    return True
 
 
 def records() -> "Records":

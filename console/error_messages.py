@@ -4,10 +4,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from config.provider_accounts import ACCOUNTS
-
-_PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
-"""The prefix of the environment variables of each account. The keys are the class names that pydantic's errors contain."""
+_PREFIX = "MONEYBACK_"
 
 _OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL's error codes undefined_table and undefined_column
 
@@ -40,7 +37,9 @@ def first_line(error: BaseException) -> str:
 
 def _invalid_settings(error: Exception) -> str:
     assert isinstance(error, ValidationError)
-    prefix = _PREFIXES.get(error.title, "MONEYBACK_")
+    prefix = (
+        error.title if error.title.startswith(_PREFIX) else _PREFIX
+    )  # an account's prefix is the title of its class
     return "; ".join(_invalid_setting(prefix, list(detail["loc"]), detail["msg"]) for detail in error.errors())
 
 

@@ -102,13 +102,14 @@ def _broker(settings: Settings) -> list[Check]:
 
 
 def _webhooks(settings: Settings) -> list[Check]:
-    from config.connected_providers import connected_accounts
+    from config.connected_providers import account_variables, connected_accounts
     from config.provider_accounts import PROVIDERS
+    from domain.providers import provider_of
 
     checks = []
     for name, account in connected_accounts(settings).items():
-        spec = PROVIDERS[name]
-        variable = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
+        spec = PROVIDERS[provider_of(name)]
+        variable = account_variables(name)[spec.webhook_setting]
         verified = spec.can_verify_webhooks(account)
         message = (
             f"Webhooks are verified with {variable}."

@@ -1,6 +1,6 @@
 """Implements the payment provider Stripe. A lookup finds our refund by the idempotency key in the refund's metadata."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from domain.providers import (
     DisputePage,
     DisputeStatus,
     ListedPurchase,
+    ListedRefund,
     LookupResult,
     PaymentProvider,
     PaymentStatus,
@@ -70,7 +71,7 @@ class StripeAdapter:
     def __init__(self, client: StripeClient, account: StripeAccount, *, provider_timeout_seconds: float) -> None:
         self._client = client
         self._account = account
-        self._read_seller: SellerReader = getattr(account, "seller_in", lambda _metadata: None)
+        self._read_seller: SellerReader = account.seller_in
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
@@ -100,6 +101,19 @@ class StripeAdapter:
         """Find our refund by the metadata. A refund without our key is external. Failed external refunds are ignored."""
         rows = self._list_all(charge, Resource.REFUNDS)
         return rows if isinstance(rows, Unknown) else find_refund(rows, key)
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this charge. A refund that cannot be read may be paid, so the list is then Unknown."""
+        rows = self._list_all(charge, Resource.REFUNDS)
+        if isinstance(rows, Unknown):
+            return rows
+        refunds = [refund for row in rows if (refund := parse_refund(row))]
+        if len(refunds) < len(rows):
+            return Unknown("Stripe's list contains a refund that cannot be read.")
+        return [
+            ListedRefund(refund.id, charge, refund.amount, refund.refund_status, refund.created, refund.key)
+            for refund in refunds
+        ]
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the status of the dispute that decides, if the charge has several disputes and inquiries.

@@ -83,7 +83,7 @@ class Relay:
                             unavailable_since = None if result.messages else unavailable_since
                     except is_unavailable(connection) as error:
                         unavailable_since = unavailable_since or time.monotonic()
-                        log.warning("broker_unavailable", error=type(error).__name__)
+                        log.warning("broker_unavailable", error=type(error).__name__, why=str(error))
                 brokerless_after = self._settings.timers.brokerless_after_seconds
                 if unavailable_since and time.monotonic() - unavailable_since >= brokerless_after:
                     self._process_without_broker(stop)

@@ -21,6 +21,7 @@ from records.outbox import CHANNEL, Outbox
 from worker.broker_loss import BrokerLossDetector
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
+from worker.support_tasks.lost_tasks import LostTaskDetector
 from worker.sweep import Sweep
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Relay:
         self._sweep_interval = settings.timers.sweep_interval_seconds
         self._sweep = Sweep(records)
         self._broker_loss_detector = BrokerLossDetector(records)
+        self._lost_task_detector = LostTaskDetector(records)
         self._swept_at = 0.0
         self._eviction_checked = False
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
@@ -117,6 +119,7 @@ class Relay:
                 warn_of_eviction(channel)
                 self._eviction_checked = True
         self._broker_loss_detector.run_once(connection)
+        self._lost_task_detector.run_once(connection)
 
     def _process_without_broker(self, stop: threading.Event) -> None:
         """Process one batch of each due queue, as a worker would.

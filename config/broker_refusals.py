@@ -1,7 +1,8 @@
 """Raises a connection error if Redis refuses commands for a while, for example during a failover.
 
 Source: "Redis error messages" in the documentation of Redis. The first word of an error message is its prefix. redis-py raises a
-ResponseError for most prefixes. Celery takes a ResponseError for a mistake in the program, and ends the worker.
+ResponseError for most prefixes, and a connection error for LOADING only. Celery takes a ResponseError for a mistake in the
+program, and ends the worker.
 """
 
 from typing import Any
@@ -12,7 +13,6 @@ from redis.exceptions import ResponseError
 REFUSALS = {
     "BUSY": "a script runs",
     "CLUSTERDOWN": "a part of the cluster is down",
-    "LOADING": "the server loads its data",
     "MASTERDOWN": "a replica has lost its primary",
     "MISCONF": "the server cannot write to its disk",
     "NOREPLICAS": "too few replicas are connected",

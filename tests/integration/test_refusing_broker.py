@@ -225,6 +225,20 @@ def test_the_services_wait_while_the_broker_refuses_commands(
     assert [name for name, child in services.items() if child.process.poll() is not None] == []
 
 
+def test_a_request_is_accepted_although_the_memory_of_the_broker_is_full(
+    records: Records, broker: redis.Redis, services: dict[str, ChildProcess]
+) -> None:
+    """A full broker delivers a message, but cannot store it as unacknowledged. kombu would lose such a message."""
+    cases = count_cases(records)
+    log = log_reader(services["consume"])
+    with configured(broker, maxmemory="256mb"), broker.pipeline(transaction=True) as pipeline:
+        publish_request(pipeline, records)
+        pipeline.config_set("maxmemory", 1)
+        pipeline.execute()
+        eventually(lambda: count_cases(records) == cases + 1)
+    assert "delivery_not_stored" in log()
+
+
 def is_refused(log: Callable[[], str]) -> bool:
     return "refuses commands" in log()
 

@@ -90,15 +90,22 @@ def _check(name: str, ok: bool, finding: str, advice: str) -> Check:
 
 
 def _broker(settings: Settings) -> list[Check]:
-    from config.broker import QUEUES, connect, is_unavailable, queue_length
+    """Return the checks of the broker: whether it accepts messages, and whether it keeps them."""
+    from config.broker import QUEUES, check_writable, connect, is_unavailable, queue_length
+    from config.eviction import check_eviction
 
     with connect(settings) as connection:
         try:
             with connection.channel() as channel:
+                check_writable(channel)
                 lengths = {name: queue_length(channel, name) for name in QUEUES}
+                eviction = check_eviction(channel)
         except is_unavailable(connection) as error:
-            return [Check("broker", False, f"The broker does not answer: {error}")]
-    return [Check("broker", True, ", ".join(f"{name} {length}" for name, length in lengths.items()))]
+            return [Check("broker", False, f"The broker is unavailable: {error}")]
+    return [
+        Check("broker", True, ", ".join(f"{name} {length}" for name, length in lengths.items())),
+        Check("broker memory", *eviction),
+    ]
 
 
 def _webhooks(settings: Settings) -> list[Check]:

@@ -57,7 +57,7 @@ def up() -> None:
         supervisor.wait_for(services["web"], lambda: stack.answers("web", "/readyz"))
         supervisor.wait_for(services["desk"], lambda: stack.answers("desk"))
         supervisor.wait_for(services["flower"], stack.flower_listens)
-        environment.publish(data_dir, stack.env)
+        environment.publish(data_dir)
         try:
             _print_addresses(stack, examples)
             supervisor.wait(servers.revive)

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from domain.providers import AccessRight, Capabilities, PaymentProvider
+from worker.providers.capability_defaults import CapabilityDefaults
 
 READS: Mapping[AccessRight, tuple[str, Callable[[Capabilities], bool]]] = {
     AccessRight.READ_REFUNDS: ("refunds", lambda capabilities: capabilities.lists_refunds),
@@ -39,21 +40,21 @@ def check_access(adapters: Mapping[str, PaymentProvider], *, seconds: float) -> 
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return [
-        _describe(name, adapter.capabilities, missing_rights.get(name), seconds) for name, adapter in adapters.items()
-    ]
+    return [_describe(name, adapter, missing_rights.get(name), seconds) for name, adapter in adapters.items()]
 
 
-def _describe(
-    name: str, capabilities: Capabilities, missing: Mapping[AccessRight, str] | None, seconds: float
-) -> Access:
+def _describe(name: str, adapter: PaymentProvider, missing: Mapping[AccessRight, str] | None, seconds: float) -> Access:
+    if type(adapter).check_access is CapabilityDefaults.check_access:
+        return Access(name, True, "Not checked, because the provider has no harmless read.")
     if missing is None:
         return Access(name, False, f"The provider has not answered within {seconds:g} seconds.")
     if missing:
         faults = ", ".join(f"{READS[right][0]} ({why.rstrip('.')})" for right, why in missing.items())
         return Access(name, False, f"Cannot read {faults}. docs/providers.md lists the rights that the key needs.")
     sentences = {True: "Could read {}.", False: "The provider has no call that reads {}."}
-    nouns = {can: [noun for noun, can_read in READS.values() if can_read(capabilities) is can] for can in sentences}
+    nouns = {
+        can: [noun for noun, can_read in READS.values() if can_read(adapter.capabilities) is can] for can in sentences
+    }
     return Access(name, True, " ".join(sentences[can].format(_joined(nouns[can])) for can in sentences if nouns[can]))
 
 

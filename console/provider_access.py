@@ -6,7 +6,6 @@ from threading import Thread
 from typing import NamedTuple
 
 from domain.providers import AccessRight, Capabilities, PaymentProvider
-from worker.providers.capability_defaults import CapabilityDefaults
 
 READS: Mapping[AccessRight, tuple[str, Callable[[Capabilities], bool]]] = {
     AccessRight.READ_REFUNDS: ("refunds", lambda capabilities: capabilities.lists_refunds),
@@ -44,8 +43,6 @@ def check_access(adapters: Mapping[str, PaymentProvider], *, seconds: float) -> 
 
 
 def _describe(name: str, adapter: PaymentProvider, missing: Mapping[AccessRight, str] | None, seconds: float) -> Access:
-    if type(adapter).check_access is CapabilityDefaults.check_access:
-        return Access(name, True, "Not checked, because the provider has no harmless read.")
     if missing is None:
         return Access(name, False, f"The provider has not answered within {seconds:g} seconds.")
     if missing:

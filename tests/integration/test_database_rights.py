@@ -30,12 +30,12 @@ class Operator:
     def execute(self, statement: str, *names: str, database: str = "postgres") -> None:
         url = with_database(self.servers.postgres.superuser_url, database)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
-    def add_user(self, name: str, rights: str = "") -> str:
+    def add_user(self, name: str) -> str:
         """Create a user that may log in. Return the name of the user, which no other test uses."""
         user = f"{name}_{uuid4().hex[:8]}"
-        self.execute(f"create role {{}} login {rights} password '{PASSWORD}'", user)
+        self.execute(f"create role {{}} login password '{PASSWORD}'", user)
         self.users.append(user)
         return user
 

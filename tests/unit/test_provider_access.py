@@ -81,8 +81,9 @@ def test_the_check_says_what_was_read(capabilities: Capabilities, message: str) 
     assert message_for(Account(capabilities)) == (True, message)
 
 
-def test_a_provider_without_a_harmless_read_is_said_to_be_unchecked() -> None:
-    assert message_for(SilentAccount()) == (True, "Not checked, because the provider has no harmless read.")
+def test_a_provider_that_cannot_be_read_is_said_to_have_no_such_call() -> None:
+    message = "The provider has no call that reads refunds, disputes and payments."
+    assert message_for(SilentAccount()) == (True, message)
 
 
 def test_a_provider_that_does_not_answer_delays_no_other_provider() -> None:

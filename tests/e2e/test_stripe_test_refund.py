@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 import pytest
 import stripe as sdk
 
-from producers.purchase_schema import PurchaseInput
+from producers.purchase_import import Row
 from tests.doubles.stripe_test_mode import RESTRICTED_KEY, SECRET_KEY, StripeTestMode, event, run_stripe_test_mode
 from tests.e2e._readme import ROOT, blocks, section
 from tests.services import eventually
@@ -191,7 +191,7 @@ def test_a_payment_with_curl_and_with_the_cli_is_the_same_payment(reader: Reader
 
 def test_the_row_of_the_section_is_a_purchase() -> None:
     assert "\n" not in ROW.strip(), "A row of JSON Lines is one line."
-    row = PurchaseInput.model_validate_json(ROW)
+    row = Row.model_validate_json(ROW)
     assert (row.reference, row.amount, row.provider) == ("AU-2026-0815", 4900, "stripe")
 
 

@@ -70,9 +70,9 @@ def _use_running_environment() -> None:
     for name in own:
         del os.environ[name]
     os.environ.update(running)
-    _say(f"This command uses the running `moneyback up` at {running['MONEYBACK_PUBLIC_URL']}.")
+    _report(f"This command uses the running `moneyback up` at {running['MONEYBACK_PUBLIC_URL']}.")
     if ignored := sorted(name for name, value in own.items() if running.get(name) != value):
-        _say(
+        _report(
             f"{', '.join(ignored)} of this terminal {'is' if len(ignored) == 1 else 'are'} ignored. "
             "Set the same variables where `moneyback up` runs, and start it again."
         )
@@ -84,6 +84,6 @@ def _settings_in_environment() -> dict[str, str]:
     }
 
 
-def _say(sentence: str) -> None:
+def _report(sentence: str) -> None:
     """Print a sentence on standard error, because standard output may be read by a program."""
     sys.stderr.write(f"{as_typed(sentence)}\n")

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Collection
 from contextlib import suppress
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -179,6 +180,20 @@ class Settings(ProviderSettings):
                 "This is not a URL like redis://user:password@host:6379/0, rediss://…, redis+socket://… or amqp://…."
             )
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_page(cls, url: str) -> str:
+        if not (_is_url(url, {"http", "https"}) and urlsplit(url).hostname):
+            raise ValueError("This is not a URL like https://refunds.example.")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, sender: str) -> str:
+        if not all(parseaddr(sender)[1].partition("@")):
+            raise ValueError("This is not a sender like Moneyback <refunds@moneyback.example>.")
+        return sender
 
     @field_validator("request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod

@@ -475,7 +475,7 @@ def test_the_sandbox_and_braintree_verify_webhooks_without_a_separate_secret(nam
 
 
 def test_the_error_for_a_missing_setting_names_its_environment_variable(settings: Settings) -> None:
-    run = moneyback(settings, "doctor", MONEYBACK_PROVIDERS="stripe")
+    run = moneyback(settings, "reconcile", MONEYBACK_PROVIDERS="stripe")
     assert run.returncode == 2
     assert "MONEYBACK_STRIPE_API_KEY" in run.stderr
 

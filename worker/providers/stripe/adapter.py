@@ -23,6 +23,7 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
+from worker.providers.capability_defaults import CapabilityDefaults
 from worker.providers.deadline import time_limit
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.stripe import purchases
@@ -60,7 +61,7 @@ def create_adapter(account: StripeAccount, *, provider_timeout_seconds: float, c
     )
 
 
-class StripeAdapter:
+class StripeAdapter(CapabilityDefaults):
     """An adapter that refunds charges and payment intents through Stripe.
 
     Thread-safe. Each method has one time limit for all its calls.

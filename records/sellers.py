@@ -52,7 +52,9 @@ _SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id =
 
 _SELECT_UNCOVERED = """
 select count(*), min(at) as earliest
-  from (select case when renewal then charged_at else purchased_at end as at from purchases where seller_id = :seller_id) p
+  from (select case when p.renewal then (select min(b.charged_at) from purchase_payments b where b.purchase_id = p.id)
+                    else p.purchased_at end as at
+          from purchases p where p.seller_id = :seller_id) p
  where at < (select coalesce(min(in_force_from), 'infinity') from policies where seller_id = :seller_id)
 """
 """The purchases from before the seller's first policy. The instant of a renewal is the instant of its charge."""

@@ -12,6 +12,7 @@ from config.settings import Settings
 from domain.policies import Policy
 from domain.purchases import Purchase
 from records import Records
+from records.purchase_reports import store_purchases
 from tests import fork_server
 from tests.sample_data import a_purchase, a_seller
 from tests.services import environment
@@ -39,7 +40,7 @@ def seller(records: Records) -> None:
 
 def store(records: Records, *purchases: Purchase) -> None:
     with records.work() as work:
-        work.purchases.upsert(purchases)
+        store_purchases(work, purchases)
 
 
 def run(settings: Settings, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,75 @@
+"""Reads CSV files: finds the separator by the header, and yields the cells of each row with the row's line number."""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from domain.errors import UnreadableError
+from producers.purchase_files.text_files import TextFile
+
+Cells = dict[str, Any]
+Record = tuple[int, Cells | str]
+"""A line number, and the cells of the line by column, or a text that says why the line cannot be read."""
+
+SEPARATORS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*")  # the first line with which Excel names the separator
+_UNCLOSED = "A quotation mark is opened and never closed."
+_WORDS = {"unexpected end of data": _UNCLOSED, "field larger than field limit (131072)": _UNCLOSED}
+"""Sentences for the errors of the module csv that are difficult to understand."""
+
+
+class Table:
+    """A CSV file. ``header`` contains the names of the columns, without spaces around the names."""
+
+    def __init__(self, file: TextFile) -> None:
+        """Read the header. Raise UnreadableError if the header cannot be read."""
+        self._file = file
+        with file.lines() as lines:
+            named = _SEPARATOR_LINE.fullmatch(lines.readline())
+        self._first_line = 2 if named else 1
+        headers = {separator: self._read_header(separator) for separator in (named[1] if named else SEPARATORS)}
+        self._separator = max(headers, key=lambda separator: len(headers[separator]))
+        self.header = [name.strip() for name in headers[self._separator]]
+
+    def records(self) -> Iterator[Record]:
+        """Yield each row. The cells that the header does not name are empty, or the row cannot be read."""
+        width = len(self.header)
+        rows = self._rows(self._separator)
+        next(rows, None)
+        for line, cells in rows:
+            if len(cells) == width:
+                yield line, dict(zip(self.header, cells, strict=True))
+            elif any(cells):
+                yield line, self._fit(cells)
+
+    def _fit(self, cells: Sequence[str]) -> Cells | str:
+        """Return the cells by column, if only empty cells are left over. A line with fewer cells may have been cut off."""
+        width = len(self.header)
+        if len(cells) > width and not any(cells[width:]):
+            return dict(zip(self.header, cells, strict=False))
+        return (
+            f"This line has {len(cells)} cells, but the header has {width}. "
+            f"Quote the cells that contain the separator {self._separator!r}, and name each column."
+        )
+
+    def _read_header(self, separator: str) -> list[str]:
+        return next((cells for _, cells in self._rows(separator)), [])
+
+    def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield the first line number and the cells of each row that is not blank."""
+        with self._file.lines() as lines:
+            for _ in range(1, self._first_line):
+                lines.readline()
+            reader = csv.reader(lines, delimiter=separator, strict=True)
+            line = self._first_line
+            try:
+                for cells in reader:
+                    if cells:
+                        yield line, cells
+                    line = self._first_line + reader.line_num
+            except csv.Error as error:
+                why = _WORDS.get(str(error), f"The module csv reports: {error}.")
+                raise UnreadableError(
+                    f"The file {self._file.name} is not valid CSV from line {line} on. {why}"
+                ) from None

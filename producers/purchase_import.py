@@ -1,26 +1,21 @@
-"""Imports purchases from CSV and JSON Lines files; stores valid rows and reports invalid rows with their line numbers."""
+"""Stores purchases from a file in one commit, and reports invalid rows with their line numbers."""
 
-import csv
-import json
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import IO
 
 from pydantic import ValidationError
 
 from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput, Word
-from records import Records
+from records import Records, UnitOfWork
 
-BATCH_SIZE = 1_000  # the maximum number of purchases in one commit
+BATCH_SIZE = 1_000  # the number of purchases in one statement
 
-_INTEGER_COLUMNS = {"amount", "refunded"}
-_BOOLEAN_COLUMNS = {"renewal", "consumer", "details.subscription"}
-_DETAILS_PREFIX = "details."
-"""The prefix of the CSV columns with private purchase details."""
+Check = Callable[[Mapping[str, object]], str | None]
+"""Returns why a purchase could never be refunded automatically, or None."""
 
 
 class Row(PurchaseInput):
@@ -42,53 +37,71 @@ class BadRow:
 class ImportResult:
     """The result of an import."""
 
-    new: int
-    updated: int
-    rejected: list[BadRow]
+    new: int = 0
+    known: int = 0
+    rejected: list[BadRow] = field(default_factory=list)
+    never_automatic: Counter[str] = field(default_factory=Counter)
+    """The number of valid purchases that could never be refunded automatically, by the reason."""
 
 
-def import_file(records: Records, path: Path) -> ImportResult:
-    """Store the purchases of a file. It is a CSV file if its name ends in ``.csv``, otherwise a JSON Lines file."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _read_csv(file) if path.suffix.lower() == ".csv" else _read_json_lines(file)
-        return import_rows(records, rows)
-
-
-def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
-    """Store purchases in commits of at most BATCH_SIZE purchases.
+def import_rows(
+    records: Records,
+    rows: Iterable[tuple[int, object]],
+    *,
+    dry_run: bool = False,
+    on_batch: Callable[[ImportResult], None] = lambda _: None,
+    check: Check = lambda _: None,
+) -> ImportResult:
+    """Store purchases in one commit, so that a file is stored with all its valid rows, or not at all.
 
     Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, the item
-    contains a text with the reason instead of the values.
+    contains a text with the reason instead of the values. With ``dry_run``, nothing is stored. ``on_batch`` gets the result
+    so far after each batch.
     """
-    result = ImportResult(new=0, updated=0, rejected=[])
-    with records.work() as work:
+    result = ImportResult()
+    with suppress(_DryRun), records.work() as work:
         sellers = {seller.id for seller in work.sellers.list_all()}
-    pending = iter(rows)
-    while batch := list(islice(pending, BATCH_SIZE)):
-        valid: list[Row] = []
-        for line, values in batch:
-            row = _validate(values, sellers)
-            if isinstance(row, str):
-                result.rejected.append(BadRow(line, row))
-            else:
-                valid.append(row)
-        if valid:
-            with records.work() as work:
-                new = work.purchases.upsert([row.of(row.seller, row.reference) for row in valid])
-                work.purchase_details.put(
-                    [(row.seller, row.reference, row.details.of()) for row in valid if row.details]
-                )
-            result.new += new
-            result.updated += len(valid) - new
+        pending = iter(rows)
+        while batch := list(islice(pending, BATCH_SIZE)):
+            _store_batch(work, batch, sellers, result, check)
+            on_batch(result)
+        if dry_run:
+            raise _DryRun
     return result
 
 
-def _validate(values: object, sellers: set[str]) -> Row | str:
+class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the transaction back
+    """Rolls back the transaction of a dry run."""
+
+
+def _store_batch(
+    work: UnitOfWork,
+    batch: Sequence[tuple[int, object]],
+    sellers: Collection[str],
+    result: ImportResult,
+    check: Check,
+) -> None:
+    valid: list[Row] = []
+    for line, values in batch:
+        row = _validate(values, sellers)
+        if isinstance(row, str):
+            result.rejected.append(BadRow(line, row))
+            continue
+        valid.append(row)
+        if isinstance(values, dict) and (reason := check(values)):
+            result.never_automatic[reason] += 1
+    new = work.purchases.upsert([row.of(row.seller, row.reference) for row in valid])
+    work.purchase_details.put([(row.seller, row.reference, row.details.of()) for row in valid if row.details])
+    result.new += new
+    result.known += len(valid) - new
+
+
+def _validate(values: object, sellers: Collection[str]) -> Row | str:
     """Return the row, or the reason why it is rejected."""
     if isinstance(values, str):
         return values
     try:
-        row = Row.model_validate(values)
+        row = Row.model_validate(_without_new_fields(values))
     except ValidationError as error:
         return "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'row'}: {item['msg']}" for item in error.errors(include_url=False)
@@ -98,39 +111,12 @@ def _validate(values: object, sellers: set[str]) -> Row | str:
     return row
 
 
-def _read_json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
-    for line, text in enumerate(file, start=1):
-        if not text.strip():
-            continue
-        try:
-            yield line, json.loads(text)
-        except ValueError as error:
-            yield line, f"This line is not valid JSON: {error}."
-
-
-def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
-    reader = csv.DictReader(file, restkey="too many cells")
-    try:
-        for values in reader:
-            cells = {name: _parse_cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
-            yield reader.line_num, _nest_details(cells)
-    except csv.Error as error:
-        yield reader.line_num, f"The file is not valid CSV from this line on: {error}."
-
-
-def _nest_details(cells: dict[str, object]) -> dict[str, object]:
-    """Return a CSV row in the form of a JSON line: the cells of the columns ``details.…`` become one object ``details``."""
-    private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
-    details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
-    return {name: cell for name, cell in cells.items() if name not in private} | (
-        {"details": details} if details else {}
-    )
-
-
-def _parse_cell(name: str, cell: object) -> object:
-    """Return a cell's value. CSV has only text, so a number becomes an integer, and ``true`` or ``false`` a boolean."""
-    if name in _INTEGER_COLUMNS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
-        return int(cell)
-    if name in _BOOLEAN_COLUMNS and cell in {"true", "false"}:
-        return cell == "true"
-    return cell
+def _without_new_fields(values: object) -> object:
+    """Return the values without the fields that the table of purchases does not have yet."""
+    if not isinstance(values, dict):
+        return values
+    payments = values.get("payments")
+    first = payments[0] if isinstance(payments, list) and payments else {}
+    return {
+        name: value for name, value in (values | first).items() if name not in {"tax", "correct", "payments", "items"}
+    }

@@ -59,8 +59,7 @@ def find_columns(
         *(_unknown(header, dialect) if dialect.knows_all_columns else ()),
     ]
     if problems or missing:
-        described = f"The header of the file {file_name} is not the header of {dialect.title}."
-        raise UnreadableError(" ".join([described, *problems, *_how_to_continue(by_key, dialect, systems, missing)]))
+        raise UnreadableError(_message(file_name, by_key, dialect, systems, problems, missing))
     used = {name: columns for name, columns in found.items() if columns}
     utc = {
         column for columns in used.values() for column in columns if {"utc", "gmt"} & set(column_key(column).split())
@@ -72,10 +71,11 @@ def suggest(name: str, candidates: Sequence[str]) -> str | None:
     """Return the candidate that is most similar to a name, or that shares a word with the name."""
     by_key = {column_key(candidate): candidate for candidate in candidates}
     key = column_key(name)
-    close = get_close_matches(key, by_key, n=1, cutoff=0.7)
-    shared = [candidate for other, candidate in by_key.items() if set(other.split()) & set(key.split())]
-    hinted = [_FIELD_OF_WORD[word] for word in reversed(key.split()) if _FIELD_OF_WORD.get(word) in candidates]
-    return by_key[close[0]] if close else next(iter([*shared, *hinted]), None)
+    close = get_close_matches(key, by_key, n=1, cutoff=0.8)
+    words = key.split()[::-1]  # in English names, the last word says most
+    shared = (candidate for word in words for other, candidate in by_key.items() if word in other.split())
+    hinted = (_FIELD_OF_WORD[word] for word in words if _FIELD_OF_WORD.get(word) in candidates)
+    return by_key[close[0]] if close else next(shared, None) or next(hinted, None)
 
 
 def _repeated(header: Sequence[str], found: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -106,22 +106,30 @@ def _did_you_mean(name: str | None) -> str:
     return f" (did you mean {name!r}?)" if name else ""
 
 
-def _how_to_continue(
-    by_key: Mapping[str, str], dialect: Dialect, systems: Mapping[str, Dialect], missing: Sequence[str]
-) -> list[str]:
-    """Return what is missing, and the options with which the file could be imported."""
-    names = [name for name in by_key.values() if name]
+def _message(
+    file_name: str,
+    by_key: Mapping[str, str],
+    dialect: Dialect,
+    systems: Mapping[str, Dialect],
+    problems: Sequence[str],
+    missing: Sequence[str],
+) -> str:
+    """Return what is unknown, what is missing, and the options with which the file could be imported."""
     system = next((name for name, other in systems.items() if other is not dialect and _fits(by_key, other)), None)
     if system:
-        return [f"It looks like {systems[system].title}. Add --from {system}."]
+        return f"The file {file_name} looks like {systems[system].title}. Add --from {system}."
+    names = [name for name in by_key.values() if name]
     lacks = [f"{name}{_usually(dialect, name)}" for name in missing]
     fields = missing or [suggest(names[0], FIELDS) or "email"]
     example = " ".join(f'--map {name}="{_likely_column(name, names) or "COLUMN"}"' for name in fields[:3])
-    return [
+    sentences = [
+        f"The header of the file {file_name} is not the header of {dialect.title}.",
+        *problems,
         *([f"Missing: {', '.join(lacks)}."] if lacks else []),
         f"Name the columns, such as {example}.",
         f"Or name a value for every row with --set FIELD=VALUE, or the exporting system with --from ({', '.join(systems)}).",
     ]
+    return " ".join(sentences)
 
 
 def _fits(by_key: Mapping[str, str], dialect: Dialect) -> bool:

@@ -81,11 +81,15 @@ def _prepare(texts: Texts) -> Prepared:
 
 def _later_event(texts: Texts) -> Prepared:
     """Return what a row with a negative amount means for the payment that it names."""
-    payment = texts.get("_payment", "")
+    payment = texts.get("_payment") or texts.get("reference", "")
     kind = _kind(texts, _FEES, _CHARGEBACKS, _HOLDS_FOR_DISPUTES, _REFUNDS, _INTERNAL)
     amount, currency = texts["amount"].strip().lstrip("-\u2212("), texts.get("currency")
-    if not payment or kind in {_FEES, _INTERNAL}:
+    if kind in {_FEES, _INTERNAL} or (kind is None and not payment):
         return NoPurchase(_INTERNAL_ROW)
+    if not payment:
+        raise CellError(
+            "The row is a refund, but names no payment. Download the activity with the column Reference Txn ID."
+        )
     if kind is _REFUNDS:
         return LaterEvent(payment, refunded=amount, currency=currency)
     if kind is not None:
@@ -111,8 +115,7 @@ DIALECT = Dialect(
     columns={
         "reference": (
             "Invoice Number", "Invoice ID", "Rechnungsnummer", "Numéro de facture", "Número de factura", "Numero fattura",
-            "Número da fatura", "Factuurnummer", "Custom Number", "Transaction ID", "Transaktionscode", "Numéro de transaction",
-            "Id. de transacción", "Codice transazione", "ID da transação", "Transactiereferentie",
+            "Número da fatura", "Factuurnummer",
         ),
         "email": (
             "From Email Address", "Absender E-Mail-Adresse", "Adresse email de l'expéditeur", "De l'adresse email",
@@ -147,5 +150,5 @@ DIALECT = Dialect(
     needed=("charge", "email", "amount", "currency", "purchased_at"),
     values={"provider": "paypal", "method": "paypal"},
     prepare=_prepare,
-    event_keys=("charge",),
+    event_keys=("charge", "reference"),
 )  # fmt: skip

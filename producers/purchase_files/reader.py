@@ -164,7 +164,7 @@ class PurchaseFile:
             unknown = [name for name in header if name not in own_format.JSON_FIELDS]
             if not unknown or "reference" in {*header, *self._values}:
                 return None
-            header = [name for name in header if name in {*own_format.FIELDS, *unknown}]
+            header = sources.open_source(self.file, sources.flatten).header
         return find_columns(self.file.name, header, self._dialect, SYSTEMS, self._options.columns, self._values)
 
     def _find_separator(self) -> str | None:

@@ -20,7 +20,7 @@ def _prepare(texts: Texts) -> Prepared:
         raise CellError("The line continues an order, but the first line of the order is not directly above it.")
     if status in _NOT_PAID:
         return NoPurchase("the order is not paid")
-    if status == "refunded" and not texts.get("refunded"):
+    if status == "refunded" and not texts.get("refunded", "").strip("0.,"):
         texts["refunded"] = texts.get("amount", "")
     texts["product"] = texts.get("product") or texts.get("reference", "")
     texts["purchased_at"] = texts.get("purchased_at") or texts.get("charged_at", "")
@@ -51,8 +51,8 @@ def _list_payments(texts: Texts, methods: list[str], references: list[str]) -> N
         {"provider": "shopify", "method": _GIFT_CARD, "charge": f"{texts.get('reference')} gift card {number}"}
         for number, _ in enumerate(cards, start=1)
     ]
-    texts["payments"] = [payment | {"amount": None, "currency": texts.get("currency")} for payment in payments]
-    for name in ("amount", "currency", "charge", "method", "provider"):
+    texts["payments"] = [payment | {"amount": None, "charged_at": texts.get("charged_at", "")} for payment in payments]
+    for name in ("amount", "charge", "charged_at", "method", "provider"):
         texts.pop(name, None)
 
 

@@ -7,13 +7,19 @@ from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Text
 from producers.purchase_files.errors import CellError
 
 _NOT_PAID = {
-    "failed", "canceled", "cancelled", "incomplete", "uncaptured", "pending", "blocked", "expired", "early fraud warning",
-    "requires action", "requires capture", "requires confirmation", "requires payment method", "processing", "declined",
+    "failed", "canceled", "cancelled", "incomplete", "uncaptured", "pending", "blocked", "expired", "declined", "processing",
+    "requires action", "requires capture", "requires confirmation", "requires payment method",
 }  # fmt: skip
-_PAID = {
-    "paid", "succeeded", "complete", "refunded", "partially refunded", "partial refund", "refund pending", "disputed",
-    "dispute lost", "dispute won", "needs response", "under review", "inquiry", "charged back",
-}  # fmt: skip
+_DISPUTES = {
+    **dict.fromkeys(
+        ("paid", "succeeded", "complete", "refunded", "partially refunded", "partial refund", "refund pending"), ""
+    ),
+    **dict.fromkeys(("inquiry", "warning needs response", "early fraud warning"), "inquiry"),
+    **dict.fromkeys(("disputed", "needs response", "under review"), "open"),
+    **dict.fromkeys(("dispute lost", "charged back"), "lost"),
+    "dispute won": "won",
+}
+"""The statuses of captured payments, with the dispute that the status shows, for exports without a column for disputes."""
 _NOT_CAPTURED = {"false", "no"}
 
 
@@ -21,8 +27,9 @@ def _prepare(texts: Texts) -> Prepared:
     status = texts.get("_status", "").strip().casefold().replace("_", " ")
     if status in _NOT_PAID or texts.get("_captured", "").strip().casefold() in _NOT_CAPTURED:
         return NoPurchase("the payment failed, or was not captured")
-    if status and status not in _PAID:
+    if status and status not in _DISPUTES:
         raise CellError(f"The status {texts['_status']!r} of Stripe is unknown. Leave the line out, or write Paid.")
+    texts["dispute"] = texts.get("dispute") or _DISPUTES.get(status, "")
     texts["method"] = texts.get("method") or _guess_method(texts)
     texts.setdefault("product", texts.get("reference", ""))
     return None

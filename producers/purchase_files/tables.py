@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from domain.errors import UnreadableError
@@ -28,9 +29,8 @@ class Table:
         with file.lines() as lines:
             named = _SEPARATOR_LINE.fullmatch(lines.readline())
         self._first_line = 2 if named else 1
-        headers = {separator: self._read_header(separator) for separator in (named[1] if named else SEPARATORS)}
-        self._separator = max(headers, key=lambda separator: len(headers[separator]))
-        self.header = [name.strip() for name in headers[self._separator]]
+        self._separator = named[1] if named else max(SEPARATORS, key=self._count_columns)
+        self.header = [name.strip() for _, cells in islice(self._rows(self._separator), 1) for name in cells]
 
     def records(self) -> Iterator[Record]:
         """Yield each row. The cells that the header does not name are empty, or the row cannot be read."""
@@ -53,8 +53,12 @@ class Table:
             f"Quote the cells that contain the separator {self._separator!r}, and name each column."
         )
 
-    def _read_header(self, separator: str) -> list[str]:
-        return next((cells for _, cells in self._rows(separator)), [])
+    def _count_columns(self, separator: str) -> int:
+        """Return the number of columns that the header has with this separator; 0 if the header is not valid with it."""
+        try:
+            return next((len(cells) for _, cells in self._rows(separator)), 0)
+        except UnreadableError:
+            return 0
 
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line number and the cells of each row that is not blank."""

@@ -20,7 +20,6 @@ _NOT_PAID = {
     "trash",
     "pending payment",
 }
-_REFUNDED = "refunded"
 
 
 def _prepare(texts: Texts) -> Prepared:
@@ -29,7 +28,7 @@ def _prepare(texts: Texts) -> Prepared:
         return _refund(texts)
     if status in _NOT_PAID:
         return NoPurchase("the order is not paid")
-    if status == _REFUNDED and not texts.get("refunded"):
+    if status == "refunded" and not texts.get("refunded", "").strip("0.,"):
         texts["refunded"] = texts.get("amount", "")
     texts["provider"] = texts.get("provider") or texts.get("method", "")
     texts["method"] = texts.get("method") or "unknown"

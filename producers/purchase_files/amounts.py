@@ -29,7 +29,7 @@ _SYMBOLS = {
 _SHARED_SYMBOLS = {"$", "¥", "kr", "kr.", "円", "元"}
 
 _AMOUNT = re.compile(
-    r"(?P<before>[^\d+\-(.,']*)(?P<sign>[-+(]?)(?P<unit>[^\d+\-(.,']*)(?P<number>\d[\d.,' ]*)(?P<after>.*)"
+    r"(?P<before>[^\d+\-(.,']*)(?P<sign>[-+(]?)(?P<unit>[^\d+\-(.,']*)(?P<number>[.,]?\d[\d.,' ]*)(?P<after>.*)"
 )
 _GROUP = 3  # digits of a group
 _PLAIN = re.compile(r"\d{1,15}\.\d\d")

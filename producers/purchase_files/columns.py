@@ -21,6 +21,7 @@ _HINTS = {
     "seller": "shop store merchant vendor",
 }
 """Words in the names of columns, by the field that the column probably contains."""
+_OPTIONS = {"seller": "--seller ID", "provider": "--provider NAME"}
 _FIELD_OF_WORD = {word: name for name, words in _HINTS.items() for word in words.split()}
 
 
@@ -52,7 +53,8 @@ def find_columns(
         name: tuple(by_key[column_key(column)] for column in columns if column_key(column) in by_key)
         for name, columns in wanted.items()
     }
-    missing = [name for name in dialect.needed if not found.get(name) and name not in given]
+    needed = dict.fromkeys(("seller", *dialect.needed))  # in this order, each once
+    missing = [name for name in needed if not found.get(name) and name not in given]
     problems = [
         *_repeated(header, found),
         *_not_in_header(header, mapped, by_key),
@@ -120,7 +122,7 @@ def _message(
         return f"The file {file_name} looks like {systems[system].title}. Add --from {system}."
     names = [name for name in by_key.values() if name]
     lacks = [f"{name}{_usually(dialect, name)}" for name in missing]
-    fields = missing or [suggest(names[0], FIELDS) or "email"]
+    fields = [name for name in missing if name not in _OPTIONS] or ([] if missing and not problems else ["email"])
     example = " ".join(f'--map {name}="{_likely_column(name, names) or "COLUMN"}"' for name in fields[:3])
     sentences = [
         f"The header of the file {file_name} is not the header of {dialect.title}.",
@@ -129,7 +131,7 @@ def _message(
         f"Name the columns, such as {example}.",
         f"Or name a value for every row with --set FIELD=VALUE, or the exporting system with --from ({', '.join(systems)}).",
     ]
-    return " ".join(sentences)
+    return " ".join(sentences if fields else sentences[:-2])
 
 
 def _fits(by_key: Mapping[str, str], dialect: Dialect) -> bool:
@@ -141,7 +143,9 @@ def _fits(by_key: Mapping[str, str], dialect: Dialect) -> bool:
 
 
 def _usually(dialect: Dialect, name: str) -> str:
-    """Return how an export usually names the column of a field, if the name differs from the field."""
+    """Return the option that names the field, or how an export usually names its column."""
+    if name in _OPTIONS:
+        return f" (add {_OPTIONS[name]})"
     column = dialect.columns.get(name, (name,))[0]
     return f" (usually the column {column!r})" if column != name else ""
 

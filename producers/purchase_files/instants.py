@@ -10,7 +10,7 @@ from producers.purchase_files.errors import CellError
 
 _TIME = (
     r"(?:[ ,T]+(?:at )?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
-    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?"
 )
 _ZONE = r"(?: ?(?P<zone>Z|[+-]\d\d:?\d\d|[A-Za-z][A-Za-z_/+\-:0-9]{1,40}))?"
 _NUMERIC = re.compile(

@@ -38,10 +38,9 @@ class Table:
         rows = self._rows(self._separator)
         next(rows, None)
         for line, cells in rows:
-            if len(cells) == width:
-                yield line, dict(zip(self.header, cells, strict=True))
-            elif any(cells):
-                yield line, self._fit(cells)
+            if any(cells):
+                is_complete = len(cells) == width
+                yield line, dict(zip(self.header, cells, strict=True)) if is_complete else self._fit(cells)
 
     def _fit(self, cells: Sequence[str]) -> Cells | str:
         """Return the cells by column, if only empty cells are left over. A line with fewer cells may have been cut off."""

@@ -37,7 +37,7 @@ _VALID_UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\x
 _NOT_WINDOWS_1252 = re.compile(
     rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]"  # control characters, and bytes that Windows-1252 does not define
     rb"|[\x80-\xff]{4}"  # no word of a western language has four such letters in a row, but words in other scripts have
-    rb"|[A-Za-z][\xa3\xa5\xaa\xaf\xb3\xb9\xbc\xbe\xbf][a-z]"  # signs inside words, which are letters in Windows-1250
+    rb"|[A-Za-z\xc0-\xff][\xa3\xa5\xaa\xaf\xb3\xb9\xbc\xbe\xbf][a-z\xe0-\xff]"  # in words: letters of Windows-1250
 )
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")

@@ -3,11 +3,13 @@
 A refund is a row with a negative total that names its order, or an entry in the list ``refunds`` of the order.
 """
 
+import re
 from collections.abc import Iterable
 
 from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts
 from producers.purchase_files.errors import CellError
 
+_ITEM_NAME = re.compile(r"(?:^|[|;]) ?name:([^|;]+)")  # as in "id:315|name:Aurora Photo 4|quantity:1"
 _NOT_PAID = {
     "pending",
     "on hold",
@@ -32,7 +34,8 @@ def _prepare(texts: Texts) -> Prepared:
         texts["refunded"] = texts.get("amount", "")
     texts["provider"] = texts.get("provider") or texts.get("method", "")
     texts["method"] = texts.get("method") or "unknown"
-    texts["product"] = texts.get("product") or texts.get("reference", "")
+    product = texts.get("product", "")
+    texts["product"] = ", ".join(_ITEM_NAME.findall(product)) or product or texts.get("reference", "")
     return None
 
 
@@ -70,8 +73,8 @@ DIALECT = Dialect(
         "reference": ("order_number", "number", "Order #", "Order No", "order_id", "id"),
         "email": ("billing_email", "Email (Billing)", "Billing Email Address", "Customer Email", "customer_email", "Email"),
         "product": (
-            "line_items", "Item Name", "Product Name", "Product Name (main)", "item_name", "line_item_name", "product_name",
-            "Products",
+            "line_items", "line_item_1", "Item Name", "Product Name", "Product Name (main)", "item_name", "line_item_name",
+            "product_name", "Products",
         ),
         "amount": ("order_total", "Order Total Amount", "Grand Total", "total"),
         "currency": ("order_currency", "currency", "currency_code"),

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from domain.errors import UnreadableError
 from domain.money import CURRENCIES
-from producers.purchase_files.errors import CellError
+from producers.purchase_files.errors import AmbiguousCellError, CellError
 
 
 class Units(Enum):
@@ -96,7 +96,7 @@ class Amounts:
         if separator is None and exponent == _GROUP:
             separator = mark
         if separator is None and exponent != 0:
-            raise CellError(
+            raise AmbiguousCellError(
                 f"{text!r} may be {head}{tail} or {head}.{tail}. Name the decimal separator with --decimal-separator."
             )
         return (head, tail) if separator == mark else (head + tail, "")

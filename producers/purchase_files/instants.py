@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from producers.purchase_files.errors import CellError
+from producers.purchase_files.errors import AmbiguousCellError, CellError
 
 _TIME = (
     r"(?:[ ,T]+(?:at )?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
@@ -21,6 +21,7 @@ _MONTH_NAME = re.compile(
     r"(?:[A-Za-z]{3,9}, )?(?:(?P<day>\d{1,2})(?:st|nd|rd|th)?[ .-]+)?(?P<month>[A-Za-z]{3,9})\.?[ -]+"
     r"(?:(?P<day_after>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<year>\d{4})" + _TIME + _ZONE
 )
+_REST = re.compile(_TIME + _ZONE)
 _UNIX_TIME = re.compile(r"\d{10}")
 _MONTHS_OF_A_YEAR = 12
 _MONTHS = {
@@ -65,7 +66,9 @@ class Instants:
             return datetime.fromisoformat(text)
         except ValueError:
             match = _YEAR_FIRST.fullmatch(text) or _MONTH_NAME.fullmatch(text)
-            return _build(text, match, *_month_and_day(text, match)) if match else self._numeric(text)
+            return (
+                _build(text, match, int(match["year"]), *_month_and_day(text, match)) if match else self._numeric(text)
+            )
 
     def _numeric(self, text: str) -> datetime:
         match = _NUMERIC.fullmatch(text)
@@ -76,11 +79,11 @@ class Instants:
         if is_day_first is None:
             is_day_first = True if first == second else self._is_day_first()
         if is_day_first is None:
-            raise CellError(
+            raise AmbiguousCellError(
                 f"In {text!r}, {first} may be the day or the month. "
                 f"Name the format with --date-format, such as {_example(match)}."
             )
-        return _build(text, match, *((second, first) if is_day_first else (first, second)))
+        return _build(text, match, int(match["year"]), *((second, first) if is_day_first else (first, second)))
 
 
 def day_first_of(text: str) -> bool | None:
@@ -111,10 +114,19 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def _with_format(text: str, date_format: str) -> datetime:
+    """Return the date in this format. If the format has no time, the time may follow the date."""
+    words, length = text.split(), len(date_format.split())
+    rest = _REST.fullmatch("".join(f" {word}" for word in words[length:]))
     try:
-        return datetime.strptime(text, date_format)  # noqa: DTZ007  # the caller adds the time zone if the format has none
+        at = datetime.strptime(" ".join(words[:length]), date_format)  # noqa: DTZ007  # the caller adds the time zone
     except ValueError:
-        raise CellError(f"{text!r} does not have the format {date_format!r} of --date-format.") from None
+        rest = None
+    if rest is None:
+        raise CellError(f"{text!r} does not have the format {date_format!r} of --date-format.")
+    if rest["hour"] is None:
+        return at.replace(tzinfo=_zone_of(text, rest) or at.tzinfo)
+    time = _build(text, rest, at.year, at.month, at.day)
+    return time.replace(tzinfo=time.tzinfo or at.tzinfo)
 
 
 def _from_digits(text: str) -> datetime:
@@ -137,19 +149,23 @@ def _month_and_day(text: str, match: re.Match[str]) -> tuple[int, int]:
     return month, int(day)
 
 
-def _build(text: str, match: re.Match[str], month: int, day: int) -> datetime:
-    hour, half = int(match["hour"] or 0), (match["half"] or "").lower()
-    if half:
-        hour = hour % 12 + (12 if half == "p" else 0)
+def _zone_of(text: str, match: re.Match[str]) -> tzinfo | None:
     zone = zone_named(match["zone"]) if match["zone"] else None
     if match["zone"] and zone is None:
         raise CellError(
             f"The time zone in {text!r} is unknown, or has several meanings. Write the offset from UTC, such as +01:00."
         )
+    return zone
+
+
+def _build(text: str, match: re.Match[str], year: int, month: int, day: int) -> datetime:
+    """Return the instant from the time and the time zone of a match, and from the date."""
+    hour, half = int(match["hour"] or 0), (match["half"] or "").lower()
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    minute, second, zone = int(match["minute"] or 0), int(match["second"] or 0), _zone_of(text, match)
     try:
-        return datetime(
-            int(match["year"]), month, day, hour, int(match["minute"] or 0), int(match["second"] or 0), tzinfo=zone
-        )
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone)
     except ValueError:
         raise CellError(f"{text!r} is not a date of the calendar in the format of this file.") from None
 

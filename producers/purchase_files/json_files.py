@@ -41,6 +41,11 @@ def _read_lines(file: TextFile) -> Iterator[JsonRecord]:
                 raise UnreadableError(
                     f"Line {line} of the file {file.name} is too long. JSON Lines has one purchase per line."
                 )
+            if text.strip() == "{":
+                raise UnreadableError(
+                    f"In the file {file.name}, line {line} contains only a part of an object. Write each object on one line, "
+                    "or write all objects as an array."
+                )
             if not text.isspace():
                 yield line, _parse(text)
 

@@ -160,6 +160,8 @@ class PurchaseFile:
     def _find_columns(self) -> Columns | None:
         """Return the columns of the fields. Return None for JSON Lines in our own format, because each line names its fields."""
         header = self._source.header
+        if not header and sources.is_json(self.file):
+            return Columns({}, frozenset())  # there is no object, or no line that can be read
         if self._dialect is own_format.DIALECT and sources.is_json(self.file):
             unknown = [name for name in header if name not in own_format.JSON_FIELDS]
             if not unknown or "reference" in {*header, *self._values}:

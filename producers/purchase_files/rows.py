@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
+from domain.errors import UnreadableError
 from producers.purchase_files import words
 from producers.purchase_files.amounts import Amounts, currency_of
 from producers.purchase_files.dialect import Texts
-from producers.purchase_files.errors import CellError
+from producers.purchase_files.errors import AmbiguousCellError, CellError
 from producers.purchase_files.instants import Instants
 from producers.purchase_files.own_format import DETAILS
 
@@ -39,7 +40,10 @@ class Rows:
         }
 
     def convert(self, texts: Texts, line: int) -> Fields | str:
-        """Return the fields of a purchase, or the reason why the row cannot be read."""
+        """Return the fields of a purchase, or the reason why the row cannot be read.
+
+        Raise UnreadableError if the row has several meanings, and no other row shows which meaning is right.
+        """
         fields: Fields = {}
         currency = texts.get("currency") or currency_of(str(texts.get("amount") or "")) or ""
         first = {
@@ -50,6 +54,8 @@ class Rows:
         try:
             for name, value in (first | texts | first).items():
                 self._add(fields, name, value, line)
+        except AmbiguousCellError as error:
+            raise UnreadableError(f"Line {line}, {name}: {error}") from None
         except CellError as error:
             return f"{name}: {error}"[:_MAX_MESSAGE]
         return fields

@@ -15,8 +15,11 @@ Record = tuple[int, Cells | str]
 
 SEPARATORS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*")  # the first line with which Excel names the separator
-_UNCLOSED = "A quotation mark is opened and never closed."
-_WORDS = {"unexpected end of data": _UNCLOSED, "field larger than field limit (131072)": _UNCLOSED}
+_WORDS = {
+    "expected after": "A quotation mark inside a quoted cell is not doubled.",
+    "unexpected end of data": "A quotation mark is opened and never closed.",
+    "field larger than field limit": "A quotation mark is opened and never closed, or a cell is too long.",
+}
 """Sentences for the errors of the module csv that are difficult to understand."""
 
 
@@ -64,7 +67,7 @@ class Table:
         with self._file.lines() as lines:
             for _ in range(1, self._first_line):
                 lines.readline()
-            reader = csv.reader(lines, delimiter=separator, strict=True)
+            reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
             line = self._first_line
             try:
                 for cells in reader:
@@ -72,7 +75,7 @@ class Table:
                         yield line, cells
                     line = self._first_line + reader.line_num
             except csv.Error as error:
-                why = _WORDS.get(str(error), f"The module csv reports: {error}.")
+                why = next((words for cause, words in _WORDS.items() if cause in str(error)), f"The cause is: {error}.")
                 raise UnreadableError(
                     f"The file {self._file.name} is not valid CSV from line {line} on. {why}"
                 ) from None

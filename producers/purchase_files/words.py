@@ -99,6 +99,8 @@ def provider(text: str) -> str:
 def method(text: str) -> str:
     """Return our word for the payment method. A method for which we have no word stays as it is, in lower case."""
     words = _words(text)
+    if " + " in text:  # several methods
+        return words
     name, signs = _find_provider(words)
     rest = re.sub(r"_?\d+", "", words)
     for sign in signs:

@@ -554,10 +554,6 @@ def test_an_amount_is_understood(read: Read, text: str, currency: str, minor: in
 @pytest.mark.parametrize(
     ("text", "currency", "why"),
     [
-        ("1.234", "EUR", "--decimal-separator"),
-        ("1,234", "USD", "may be 1234 or 1.234"),
-        ("12.500", "EUR", "--decimal-separator"),
-        ("49.005", "USD", "--decimal-separator"),
         ("49.123456", "EUR", "more decimals than EUR"),
         ("49.50", "JPY", "more decimals than JPY"),
         ("$49.00", "EUR", None),
@@ -575,6 +571,16 @@ def test_an_amount_with_several_meanings_or_none_is_refused(
 ) -> None:
     row = only(read(table(OWN_CELLS | {"amount": text, "currency": currency}), minor_units=False))
     assert (row["amount"] == 4900) if why is None else (row.startswith("amount: ") and why in row)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("1.234", "EUR"), ("1,234", "USD"), ("12.500", "EUR"), ("€ 49.005", "EUR"), ("-1.234", "GBP")],
+)
+def test_an_amount_with_several_meanings_stops_the_import(read: Read, text: str, currency: str) -> None:
+    rows = table(OWN_CELLS | {"currency": currency}, OWN_CELLS | {"amount": text, "currency": currency})
+    with pytest.raises(UnreadableError, match=r"^Line 3, amount: .* may be .*--decimal-separator"):
+        read(rows, minor_units=False)
 
 
 @pytest.mark.parametrize(("other", "minor"), [("49,00", 123400), ("1.249,50", 123400), ("7,5", 123400)])
@@ -682,7 +688,7 @@ def test_a_currency_is_written_in_capitals(text: str, code: str) -> None:
         ("alipay", "alipay"), ("stripe_alipay", "alipay"), ("amazon_pay", "amazon_pay"), ("Amazon Payments", "amazon_pay"),
         ("bacs", "wire_transfer"), ("Direct bank transfer", "wire_transfer"), ("cod", "cash"), ("Cash on Delivery (COD)", "cash"),
         ("cheque", "check"), ("Invoice", "invoice"), ("bancontact", "bancontact"), ("klarna", "klarna"),
-        ("mollie_wc_gateway_ideal", "ideal"), ("credit_card", "credit_card"),
+        ("mollie_wc_gateway_ideal", "ideal"), ("credit_card", "credit_card"), ("gift_card + paypal", "gift_card_paypal"),
     ],
 )  # fmt: skip
 def test_the_words_of_shops_and_providers_for_a_method_are_understood(text: str, method: str) -> None:
@@ -755,9 +761,6 @@ def test_a_date_is_understood_in_the_time_zone_of_the_seller(read: Read, text: s
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("03/04/2026", "--date-format"),
-        ("03-04-2026 14:05", '"%d-%m-%Y %H:%M"'),
-        ("3/4/2026 14:05:11", "3 may be the day or the month"),
         ("31.02.2026", "not a date of the calendar"),
         ("2026-02-30", "not a date"),
         ("13/13/2026", "not a date"),
@@ -772,6 +775,25 @@ def test_a_date_with_several_meanings_or_none_is_refused(read: Read, text: str, 
     refusal = cell(read, "purchased_at", text)
     assert refusal.startswith("purchased_at: ")
     assert why in refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [("03/04/2026", "%d/%m/%Y"), ("03-04-2026 14:05", "%d-%m-%Y %H:%M"), ("3/4/2026 14:05:11", "%d/%m/%Y %H:%M:%S")],
+)
+def test_a_date_with_several_meanings_stops_the_import(read: Read, text: str, example: str) -> None:
+    rows = table(OWN_CELLS, *[OWN_CELLS | {"purchased_at": text}] * 50)
+    with pytest.raises(UnreadableError, match=r"^Line 3, purchased_at: .* 3 may be the day or the month") as fault:
+        read(rows)
+    assert f'--date-format, such as "{example}".' in str(fault.value)
+    row = only(read(table(OWN_CELLS | {"purchased_at": text}), date_format=example))
+    assert row["purchased_at"].startswith("2026-04-03T")
+
+
+@pytest.mark.parametrize("date_format", ["%m/%d/%Y", "%m/%d/%Y %H:%M:%S"])
+def test_the_format_of_the_date_is_enough_if_time_and_zone_have_columns(read: Read, date_format: str) -> None:
+    row = only(read(table(PAYPAL_CELLS | {"Date": "04/03/2026"}), system="paypal", date_format=date_format))
+    assert row["purchased_at"] == "2026-04-03T11:30:00+02:00"
 
 
 @pytest.mark.parametrize(("other", "month"), [("13/06/2026", 4), ("06/13/2026", 3), ("28/02/2026 10:00", 4)])
@@ -822,12 +844,13 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "Windows-1251": (TWO_LINES + "Аврора Фото для всех\n".encode("cp1251"), "Save the file as UTF-8"),
     "Windows-1250": (TWO_LINES + "Paweł Wałęsa, Łódź, żółw\n".encode("cp1250"), "Save the file as UTF-8"),
     "an unclosed quote": (TWO_LINES + b'aurora,"MB-2,ada\naurora,MB-3,\n', "never closed"),
-    "a quote inside a quoted cell": (TWO_LINES + b'aurora,"MB "2"",\n', "not valid CSV from line 3"),
+    "a quote inside a quoted cell": (TWO_LINES + b'aurora,"MB "2"",\n', "line 3 on. A quotation mark inside"),
     "a header without needed columns": (b"amount,currency\n4900,EUR\n", "Missing: seller (add --seller ID), reference"),
     "no header": (f"{LINE}\n{LINE}\n".encode(), "Unknown columns"),
     "a sentence": (b"The export failed. Please try again later.", "the header"),
     "a column twice": (b"seller,reference,amount,amount\naurora,MB-1,1,2\n", "'amount' occurs twice"),
     "an array that ends early": (b'[{"seller": "aurora", "reference": "MB-1"},', "not valid JSON"),
+    "an object over several lines": (b'{\n"seller": "aurora"\n}', "Write each object on one line"),
     "an array with a mistake": (b'[{"seller": "aurora" "reference": "MB-1"}]', "not valid JSON from line 1"),
 }
 
@@ -932,6 +955,11 @@ def test_a_line_that_cannot_be_read_is_refused_alone(read: Read, line: str, why:
     assert rows[1] == (3, OWN_ROW)
 
 
+def test_spaces_around_cells_do_not_matter(read: Read) -> None:
+    row = only(read('"seller", "reference",  amount \n"aurora", "MB, 1", 4900 \n'))
+    assert row == {"seller": "aurora", "reference": "MB, 1", "amount": 4900}
+
+
 def test_empty_cells_at_the_end_of_a_line_are_ignored(read: Read) -> None:
     assert only(read(f"{OWN_HEADER}\n{LINE},,\n")) == OWN_ROW
 
@@ -986,6 +1014,13 @@ def test_a_bad_json_line_is_refused_alone(read: Read, line: str, why: str) -> No
 def test_json_with_the_fields_of_another_system_is_one_message(read: Read) -> None:
     with pytest.raises(UnreadableError, match=r"Unknown columns: 'order'.*--map"):
         read('{"order": "17", "total": 4900}\n' * 3, "orders.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [("[]", "orders.json"), ("[ ]\n", "orders.txt"), (f"{OWN_HEADER}\n", "orders.csv")]
+)
+def test_a_file_without_purchases_is_no_fault(read: Read, content: str, name: str) -> None:
+    assert read(content, name) == []
 
 
 def test_every_column_of_our_format_is_a_field() -> None:

@@ -26,13 +26,13 @@ _SYMBOLS = {
     "ca$": "CAD", "a$": "AUD", "au$": "AUD", "nz$": "NZD", "hk$": "HKD", "nt$": "TWD", "s$": "SGD", "fr.": "CHF",
 }  # fmt: skip
 """Signs that mean one currency. Other signs, such as ``$``, ``¥`` and ``kr``, mean several currencies."""
-_SHARED_SYMBOLS = {"$", "¥", "kr", "kr.", "円", "元"}
+_SHARED_SYMBOLS = {"$", "¥", "kr", "kr.", "rs", "rs.", "円", "元"}
 
-_AMOUNT = re.compile(
-    r"(?P<before>[^\d+\-(.,']*)(?P<sign>[-+(]?)(?P<unit>[^\d+\-(.,']*)(?P<number>[.,]?\d[\d.,' ]*)(?P<after>.*)"
-)
+_UNIT = r"(?:[^\d+\-(.,']|\.(?=\s))*"  # a dot before a space belongs to the unit, as in "Fr. 49"
+_AMOUNT = re.compile(rf"(?P<before>{_UNIT})(?P<sign>[-+(]?)(?P<unit>{_UNIT})(?P<number>[.,]?\d[\d.,' ]*)(?P<after>.*)")
 _GROUP = 3  # digits of a group
 _PLAIN = re.compile(r"\d{1,15}\.\d\d")
+_NO_CENTS = re.compile(r"[.,] ?[-\u2013\u2014]{1,2}(?=\D*$)")  # as in "49,-" and "49.\u2013 CHF"
 _GROUPED = {mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "}
 """Digits in groups. Between the first and the last group, Indian amounts have groups of two digits: 12,34,567."""
 
@@ -119,7 +119,7 @@ def separator_of(text: str) -> str | None:
 def _normalise(text: str) -> str:
     """Return the text with plain spaces, digits, signs and apostrophes."""
     text = unicodedata.normalize("NFKC", text) if not text.isascii() else text
-    return text.replace("\u2212", "-").replace("\u2019", "'").strip()
+    return _NO_CENTS.sub("", text.replace("\u2212", "-").replace("\u2019", "'").strip())
 
 
 def _unit_of(match: re.Match[str]) -> str:

@@ -32,6 +32,10 @@ _OBJECTS: Mapping[str, sources.Flatten] = {
 """How an object of a JSON file becomes cells, by the title of the dialect. Other objects are flattened."""
 
 _HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)\s*$|\d{10}")
+_ESCAPED = re.compile(r"(?s)=\"(.*)\"|'([=+\-@].*)")
+"""A cell that an exporter protects from spreadsheets: ``="0017"``, or ``'-10.00`` as WooCommerce writes it."""
+_NOTHING = frozenset(("NULL", "\\N", "N/A", "#N/A", "NaN"))
+"""The texts with which databases and spreadsheets write an empty cell."""
 _AMOUNTS, _DATES = ("amount", "refunded", "tax"), ("purchased_at", "charged_at")
 _DISPUTE_ORDER = ("lost", "won", "open")  # a hold for a dispute that ended was won, unless the money went back
 _MAX_PRODUCT = 300  # characters; the longest product that can be stored
@@ -202,7 +206,9 @@ def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], utc: 
     for name, columns in of_field:
         for column in columns:
             text = cells.get(column)
-            if text and not text.isspace():
+            if text and text[0] in "='":
+                text = _ESCAPED.sub(r"\1\2", text)
+            if text and not text.isspace() and text not in _NOTHING:
                 texts[name] = f"{text.strip()}Z" if column in utc and not _HAS_OFFSET.search(text) else text
                 break
     return texts

@@ -1,5 +1,6 @@
 """Turns the texts of a row into the fields of a purchase."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
@@ -12,6 +13,7 @@ from producers.purchase_files.instants import Instants
 from producers.purchase_files.own_format import DETAILS
 
 Fields = dict[str, object]
+_ROUNDED = re.compile(r"\d[.,]\d+E\+\d+")
 _MAX_MESSAGE = 300  # characters; a cell of a wrong column may be very long
 
 
@@ -24,6 +26,8 @@ class Rows:
         self._instants = instants
         self._zone_of = zone_of
         self._read: Mapping[str, Callable[[str, Fields, int], object]] = {
+            "reference": _identifier,
+            "charge": _identifier,
             "currency": lambda text, _fields, _line: words.currency(text),
             "method": lambda text, _fields, _line: words.method(text),
             "provider": lambda text, _fields, _line: words.provider(text),
@@ -96,3 +100,12 @@ class Rows:
 
     def _instant(self, text: str, fields: Fields, _line: int) -> str:
         return self._instants.parse(text, self._zone_of(str(fields.get("seller", ""))))
+
+
+def _identifier(text: str, _fields: Fields, _line: int) -> str:
+    """Return the text. Raise CellError if a spreadsheet has replaced the last digits of a long number by an exponent."""
+    if "E+" in text and _ROUNDED.fullmatch(text.strip()):
+        raise CellError(
+            f"A spreadsheet has rounded this number to {text!r}. Export the file again, and import it unchanged."
+        )
+    return text

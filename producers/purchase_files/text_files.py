@@ -38,6 +38,7 @@ _NOT_WINDOWS_1252 = re.compile(
     rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]"  # control characters, and bytes that Windows-1252 does not define
     rb"|[\x80-\xff]{4}"  # no word of a western language has four such letters in a row, but words in other scripts have
     rb"|[A-Za-z\xc0-\xff][\xa3\xa5\xaa\xaf\xb3\xb9\xbc\xbe\xbf][a-z\xe0-\xff]"  # in words: letters of Windows-1250
+    rb"|[A-Za-z][\x82-\x84\x87\x8a\x8c\x8e\x94\x9f][a-z]"  # in words: letters of Mac OS Roman and of MS-DOS
 )
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")

@@ -535,6 +535,9 @@ def test_blank_lines_and_line_breaks_in_cells_are_counted(read: Read, line_break
         ("49.00-", "EUR", -4900),
         ("０．５０", "EUR", 50),
         (".50", "EUR", 50),
+        ("49,-", "EUR", 4900),
+        ("49,– €", "EUR", 4900),
+        ("Fr. 49.--", "CHF", 4900),
         ("0.500", "EUR", 50),
         ("49.00000000", "EUR", 4900),
         ("1234.500", "EUR", 123450),
@@ -843,6 +846,11 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "Shift JIS": (TWO_LINES + "オーロラ写真,東京都千代田区\n".encode("shift_jis"), "Save the file as UTF-8"),
     "Windows-1251": (TWO_LINES + "Аврора Фото для всех\n".encode("cp1251"), "Save the file as UTF-8"),
     "Windows-1250": (TWO_LINES + "Paweł Wałęsa, Łódź, żółw\n".encode("cp1250"), "Save the file as UTF-8"),
+    "Mac OS Roman": (TWO_LINES + "Schöne Grüße für Jürgen\n".encode("mac-roman"), "Save the file as UTF-8"),
+    "MS-DOS": (TWO_LINES + "Schöne Größe\n".encode("cp437"), "Save the file as UTF-8"),
+    "Greek": (TWO_LINES + "Φωτογραφία για όλους\n".encode("iso-8859-7"), "Save the file as UTF-8"),
+    "GBK": (TWO_LINES + "极光照片,北京市朝阳区\n".encode("gbk"), "Save the file as UTF-8"),
+    "EUC-KR": (TWO_LINES + "오로라 사진\n".encode("euc-kr"), "Save the file as UTF-8"),
     "an unclosed quote": (TWO_LINES + b'aurora,"MB-2,ada\naurora,MB-3,\n', "never closed"),
     "a quote inside a quoted cell": (TWO_LINES + b'aurora,"MB "2"",\n', "line 3 on. A quotation mark inside"),
     "a header without needed columns": (b"amount,currency\n4900,EUR\n", "Missing: seller (add --seller ID), reference"),
@@ -953,6 +961,36 @@ def test_a_line_that_cannot_be_read_is_refused_alone(read: Read, line: str, why:
     rows = read(f"{OWN_HEADER}\n{line}\n{LINE}\n")
     assert why in rows[0][1]
     assert rows[1] == (3, OWN_ROW)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [('="00417"', "00417"), ("'-417", "-417"), ("'@417", "@417"), ("'417", "'417"), ("=417", "=417")],
+)
+def test_a_cell_that_is_protected_from_spreadsheets_is_unpacked(read: Read, text: str, reference: str) -> None:
+    assert cell(read, "reference", text) == reference
+
+
+def test_a_refund_that_woocommerce_protects_from_spreadsheets_is_a_refund(read: Read) -> None:
+    refund = WOO_CELLS | {
+        "order_number": "9742",
+        "order_id": "9742",
+        "order_total": "'-12.50",
+        "parent_order_id": "9741",
+    }
+    assert only(read(table(WOO_CELLS, refund), system="woocommerce"))["refunded"] == 1250
+
+
+@pytest.mark.parametrize("text", ["NULL", "\\N", "N/A", "#N/A", "NaN", "  "])
+def test_an_empty_cell_is_not_reported(read: Read, text: str) -> None:
+    row = only(read(table(OWN_CELLS | {"charge": text, "amount": text, "charged_at": text})))
+    assert {"charge", "amount", "charged_at"} & row.keys() == set()
+
+
+@pytest.mark.parametrize("text", ["4.71E+11", "1,23457E+15", "9.0E+5"])
+def test_a_number_that_a_spreadsheet_rounded_is_refused(read: Read, text: str) -> None:
+    assert "rounded" in cell(read, "reference", text)
+    assert "rounded" in cell(read, "charge", text)
 
 
 def test_spaces_around_cells_do_not_matter(read: Read) -> None:

@@ -125,7 +125,7 @@ def _message(
     fields = [name for name in missing if name not in _OPTIONS] or ([] if missing and not problems else ["email"])
     example = " ".join(f'--map {name}="{_likely_column(name, names) or "COLUMN"}"' for name in fields[:3])
     sentences = [
-        f"The header of the file {file_name} is not the header of {dialect.title}.",
+        f"The header of the file {file_name} does not fit {dialect.title}.",
         *problems,
         *([f"Missing: {', '.join(lacks)}."] if lacks else []),
         f"Name the columns, such as {example}.",

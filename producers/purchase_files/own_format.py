@@ -18,7 +18,7 @@ JSON_FIELDS = frozenset(name for name in FIELDS if not name.startswith(DETAILS))
 """The fields of an object in a JSON Lines file."""
 
 DIALECT = Dialect(
-    title="a file of purchases",
+    title="our own format",
     columns={name: (name,) for name in FIELDS},
     needed=("seller", "reference"),
     units=Units.MINOR_OR_DECIMAL,
@@ -26,7 +26,7 @@ DIALECT = Dialect(
 )
 
 MAPPED = Dialect(
-    title="a file with mapped columns",
+    title="the options --map",
     columns={name: (name,) for name in FIELDS},
     needed=("seller", "reference", "email", "amount", "currency", "method", "provider", "charge", "purchased_at"),
     units=Units.NEEDS_DECIMALS,

@@ -7,23 +7,25 @@ payment in ``Reference Txn ID``. The types are the descriptions of PayPal's tran
 from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts
 from producers.purchase_files.errors import CellError
 
-_PAID = {
-    "completed", "cleared", "partially refunded", "refunded", "reversed", "partially reversed", "funds available",
-    "abgeschlossen", "teilweise zurückgezahlt", "zurückgezahlt", "rückerstattet", "terminé", "effectué", "remboursé",
-    "partiellement remboursé", "completado", "completada", "reembolsado", "parcialmente reembolsado", "completata", "completato",
-    "rimborsato", "parzialmente rimborsato", "concluído", "concluída", "concluido", "voltooid", "terugbetaald",
-    "gedeeltelijk terugbetaald", "完了",
+_REFUNDED = {
+    "refunded", "reversed", "zurückgezahlt", "rückerstattet", "remboursé", "reembolsado", "rimborsato", "terugbetaald",
+}  # fmt: skip
+_PAID = _REFUNDED | {
+    "completed", "cleared", "partially refunded", "partially reversed", "funds available", "abgeschlossen",
+    "teilweise zurückgezahlt", "terminé", "effectué", "partiellement remboursé", "completado", "completada",
+    "parcialmente reembolsado", "completata", "completato", "parzialmente rimborsato", "concluído", "concluída", "voltooid",
+    "gedeeltelijk terugbetaald",
 }  # fmt: skip
 _NOT_PAID = {
     "pending", "denied", "unclaimed", "canceled", "cancelled", "expired", "failed", "returned", "removed", "held", "placed",
     "on hold", "processing", "active", "ausstehend", "offen", "abgelehnt", "storniert", "abgebrochen", "nicht eingelöst",
     "fehlgeschlagen", "en attente", "refusé", "annulé", "pendiente", "denegado", "cancelado", "cancelada", "in sospeso",
-    "rifiutato", "annullato", "annullata", "pendente", "recusado", "in behandeling", "geweigerd", "geannuleerd", "保留中",
+    "rifiutato", "annullato", "annullata", "pendente", "recusado", "in behandeling", "geweigerd", "geannuleerd",
 }  # fmt: skip
 
 _REFUNDS = (
     "refund", "reversal", "rückzahlung", "rückerstattung", "remboursement", "annulation de paiement", "reembolso", "devolución",
-    "rimborso", "storno", "estorno", "terugbetaling", "restitutie", "返金",
+    "rimborso", "storno", "estorno", "terugbetaling", "restitutie",
 )  # fmt: skip
 _CHARGEBACKS = (
     "chargeback",
@@ -75,6 +77,8 @@ def _prepare(texts: Texts) -> Prepared:
     if not texts.get("email") or kind or texts.get("_impact", "").strip().casefold() == "memo":
         return NoPurchase(_INTERNAL_ROW)
     texts.setdefault("reference", texts.get("charge", ""))
+    if status in _REFUNDED:
+        texts["refunded"] = texts.get("amount", "")
     texts["product"] = texts.get("product") or texts["reference"]
     return None
 

@@ -50,10 +50,8 @@ class Rows:
         """
         fields: Fields = {}
         currency = texts.get("currency") or currency_of(str(texts.get("amount") or "")) or ""
-        first = {
-            "seller": texts.get("seller", ""),
-            "currency": currency,
-        }  # amounts need the currency, and dates the seller
+        # Amounts need the currency, and dates need the seller.
+        first = {"seller": texts.get("seller", ""), "currency": currency}
         name = ""
         try:
             for name, value in (first | texts | first).items():

@@ -22,6 +22,8 @@ def _prepare(texts: Texts) -> Prepared:
         return NoPurchase("the order is not paid")
     if status == "refunded" and not texts.get("refunded", "").strip("0.,"):
         texts["refunded"] = texts.get("amount", "")
+    if status == "partially_paid":
+        texts["amount"] = None  # the total is not what was paid
     texts["product"] = texts.get("product") or texts.get("reference", "")
     texts["purchased_at"] = texts.get("purchased_at") or texts.get("charged_at", "")
     methods, references = _parts(texts.get("method", "")), _parts(texts.get("charge", ""))
@@ -39,7 +41,7 @@ def _list_payments(texts: Texts, methods: list[str], references: list[str]) -> N
     Gift cards have no reference. Another method without a reference, or a reference without a method, gets a number.
     """
     cards = [method for method in methods if words.method(method) == _GIFT_CARD]
-    others = [method for method in methods if method not in cards] or methods[:1]
+    others = [method for method in methods if method not in cards] or (methods[:1] if references else [])
     count = max(len(others), len(references))
     others += others[-1:] * (count - len(others))
     references += [f"{texts.get('reference')} payment {number}" for number in range(len(references) + 1, count + 1)]

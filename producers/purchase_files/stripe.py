@@ -29,6 +29,8 @@ def _prepare(texts: Texts) -> Prepared:
         return NoPurchase("the payment failed, or was not captured")
     if status and status not in _DISPUTES:
         raise CellError(f"The status {texts['_status']!r} of Stripe is unknown. Leave the line out, or write Paid.")
+    if status == "refunded":
+        texts.setdefault("refunded", texts.get("amount", ""))
     texts["dispute"] = texts.get("dispute") or _DISPUTES.get(status, "")
     texts["method"] = texts.get("method") or _guess_method(texts)
     texts.setdefault("product", texts.get("reference", ""))

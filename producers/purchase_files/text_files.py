@@ -147,8 +147,6 @@ def _is_windows_1252(path: Path) -> bool:
     valid = invalid = 0
     with path.open("rb") as file:
         for line in file:  # no character of these encodings contains a line break
-            if line.isascii() and not _NOT_WINDOWS_1252.search(line):
-                continue
             if _NOT_WINDOWS_1252.search(line):
                 return False
             valid += len(_VALID_UTF8.findall(line))

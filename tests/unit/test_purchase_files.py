@@ -237,6 +237,14 @@ def test_a_later_row_of_paypal_is_added_to_its_payment(
         assert (row["refunded"], row.get("dispute")) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "refunded"),
+    [("Completed", None), ("Refunded", 4900), ("Reversed", 4900), ("Zurückgezahlt", 4900), ("Cleared", None)],
+)
+def test_the_status_of_paypal_says_that_a_payment_is_refunded(read: Read, status: str, refunded: int | None) -> None:
+    assert only(read(table(PAYPAL_CELLS | {"Status": status}), system="paypal")).get("refunded") == refunded
+
+
 def test_two_refunds_of_a_payment_at_paypal_are_added_up(read: Read) -> None:
     refund = REFUND_CELLS | {"Type": "Payment Refund", "Reference Txn ID": "9AB12345CD678901E"}
     assert only(read(table(refund, PAYPAL_CELLS, refund | {"Gross": "-5.00"}), system="paypal"))["refunded"] == 2500
@@ -395,6 +403,60 @@ def test_an_order_of_shopify_with_several_payments_names_each_of_them() -> None:
     }
     assert {"amount", "charge", "method", "provider", "charged_at"} & rows["#1002"].keys() == set()
     assert rows["#1002"]["refunded"] == 1000
+
+
+SHOPIFY_CELLS = {
+    "Name": "#1001",
+    "Email": "ada@example.com",
+    "Financial Status": "paid",
+    "Paid at": "2026-06-12 14:05:11 +0200",
+    "Currency": "EUR",
+    "Total": "49.00",
+    "Payment Method": "Stripe",
+    "Payment Reference": "ch_1",
+    "Lineitem name": "Aurora Photo 4",
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({}, (4900, None)),
+        ({"Financial Status": "refunded"}, (4900, 4900)),
+        ({"Financial Status": "refunded", "Refunded Amount": "0.00"}, (4900, 4900)),
+        ({"Financial Status": "partially_refunded", "Refunded Amount": "9.50"}, (4900, 950)),
+        ({"Financial Status": "partially_paid"}, (None, None)),
+    ],
+)
+def test_the_amounts_of_an_order_of_shopify(
+    read: Read, cells: dict[str, str], expected: tuple[int | None, int | None]
+) -> None:
+    row = only(read(table(SHOPIFY_CELLS | cells), system="shopify"))
+    assert (row["amount"], row.get("refunded")) == expected
+
+
+@pytest.mark.parametrize("status", ["pending", "authorized", "voided", "expired"])
+def test_an_order_of_shopify_that_is_not_paid_is_no_purchase(read: Read, status: str) -> None:
+    assert read(table(SHOPIFY_CELLS | {"Financial Status": status}), system="shopify") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "references", "payments"),
+    [
+        ("gift_card + shopify_payments", "r1", ["shopify_payments r1", "shopify #1001 gift card 1"]),
+        ("Shopify Payments, Gift Card", "r1", ["shopify_payments r1", "shopify #1001 gift card 1"]),
+        ("gift_card + gift_card", "", ["shopify #1001 gift card 1", "shopify #1001 gift card 2"]),
+        ("paypal + stripe", "r1 + r2", ["paypal r1", "stripe r2"]),
+        ("paypal + stripe", "r1", ["paypal r1", "stripe #1001 payment 2"]),
+        ("Shopify Payments", "r1 + r2", ["shopify_payments r1", "shopify_payments r2"]),
+    ],
+)
+def test_the_payments_of_an_order_of_shopify(read: Read, method: str, references: str, payments: list[str]) -> None:
+    row = only(
+        read(table(SHOPIFY_CELLS | {"Payment Method": method, "Payment Reference": references}), system="shopify")
+    )
+    assert [f"{payment['provider']} {payment['charge']}" for payment in row["payments"]] == payments
+    assert [payment["amount"] for payment in row["payments"]] == [None] * len(payments)
 
 
 def test_a_line_item_without_its_order_is_refused(read: Read) -> None:
@@ -831,7 +893,7 @@ TWO_LINES = f"{OWN_HEADER}\n{LINE}\n".encode()
 FAULTS: dict[str, tuple[bytes, str]] = {
     "an empty file": (b"", "is empty"),
     "only blanks": (b" \r\n\n", "is empty"),
-    "only a byte order mark": ("\ufeff".encode(), "the header"),
+    "only a byte order mark": ("\ufeff".encode(), "The header"),
     "an Excel workbook": (_xlsx(), "Save the table as CSV"),
     "an old Excel workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1", "Save the table as CSV"),
     "a gzip file": (gzip.compress(TWO_LINES), "gzip"),
@@ -855,7 +917,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "a quote inside a quoted cell": (TWO_LINES + b'aurora,"MB "2"",\n', "line 3 on. A quotation mark inside"),
     "a header without needed columns": (b"amount,currency\n4900,EUR\n", "Missing: seller (add --seller ID), reference"),
     "no header": (f"{LINE}\n{LINE}\n".encode(), "Unknown columns"),
-    "a sentence": (b"The export failed. Please try again later.", "the header"),
+    "a sentence": (b"The export failed. Please try again later.", "does not fit our own format"),
     "a column twice": (b"seller,reference,amount,amount\naurora,MB-1,1,2\n", "'amount' occurs twice"),
     "an array that ends early": (b'[{"seller": "aurora", "reference": "MB-1"},', "not valid JSON"),
     "an object over several lines": (b'{\n"seller": "aurora"\n}', "Write each object on one line"),

@@ -60,8 +60,7 @@ class Amounts:
             return int(digits) if not decimals.strip("0") else _refuse_decimals(text, currency)
         if not decimals and not digits.strip("-0"):
             return 0  # in all units
-        is_minor = self._is_minor(has_decimals=bool(decimals), line=line)
-        if is_minor:
+        if self._is_minor(has_decimals=bool(decimals), line=line):
             return int(digits) if not decimals else _refuse_decimals(text, "minor units")
         if exponent is None:
             return None
@@ -142,10 +141,7 @@ def _split(text: str, currency: str | None) -> tuple[str, str, str | None]:
     if match is None:
         raise CellError(f"{text!r} is not an amount. Write an amount such as 49.00.")
     _check_unit(text, _unit_of(match), currency)
-    number = match["number"].strip()
-    if not number[-1].isdigit():
-        number = number.rstrip(".,") if number.endswith((".", ",")) else number
-    digits, decimals, separator = _split_number(text, number)
+    digits, decimals, separator = _split_number(text, match["number"].rstrip(".,' "))
     is_negative = match["sign"] in {"-", "("} or match["after"].strip().startswith("-")
     return f"-{digits}" if is_negative else digits, decimals, separator
 

@@ -62,6 +62,11 @@ class Dialect:
     """True if another column is a mistake."""
 
 
+def local_charge(texts: Texts, part: str = "") -> str:
+    """Return an id for a payment without an id at a provider, such as a bank transfer. No other seller has the same id."""
+    return " ".join(filter(None, (str(texts.get("seller", "")), str(texts.get("reference", "")), part)))
+
+
 @cache
 def column_key(name: str) -> str:
     """Return the key by which the names of columns are compared: the words in lower case, without punctuation."""

@@ -28,35 +28,18 @@ _REFUNDS = (
     "rimborso", "storno", "estorno", "terugbetaling", "restitutie",
 )  # fmt: skip
 _CHARGEBACKS = (
-    "chargeback",
-    "rückbuchung",
-    "kreditkartenrückbuchung",
-    "rückbelastung",
-    "rétrofacturation",
-    "contracargo",
-    "riaddebito",
-    "terugvordering",
-)
+    "chargeback", "rückbuchung", "rückbelastung", "rétrofacturation", "contracargo", "riaddebito", "terugvordering",
+)  # fmt: skip
 _HOLDS_FOR_DISPUTES = (
-    "dispute",
-    "konflikt",
-    "käuferbeschwerde",
-    "litige",
-    "disputa",
-    "contestazione",
-    "controversia",
-    "geschil",
-)
-_FEES = ("fee", "gebühr", "entgelt", "frais", "comisión", "commissione", "tarifa")
+    "dispute", "konflikt", "käuferbeschwerde", "litige", "disputa", "contestazione", "controversia", "geschil",
+)  # fmt: skip
+_FEES = ("fee", "gebühr", "entgelt", "frais", "comisión", "commission", "tarifa")
 _INTERNAL = (
     "currency conversion", "währungsumrechnung", "conversion de devise", "conversión de divisa", "conversione di valuta",
-    "conversão de moeda", "valutaomrekening", "hold", "einbehalt",
-    "withdrawal", "abbuchung", "deposit", "gutschrift",
+    "conversão de moeda", "valutaomrekening", "hold", "einbehalt", "withdrawal", "abbuchung", "deposit", "gutschrift",
     "authorization", "autorisierung", "reserve",
 )  # fmt: skip
-"""Parts of the types of rows that move money between the seller and PayPal, and not between the seller and the customer."""
-
-
+"""Parts of the types of rows that move money between the seller and PayPal, and not between the seller and a customer."""
 _INTERNAL_ROW = "the row moves no money between you and a customer"
 
 
@@ -71,9 +54,8 @@ def _prepare(texts: Texts) -> Prepared:
         return _later_event(texts)
     kind = _kind(texts, _HOLDS_FOR_DISPUTES, _FEES, _INTERNAL, _REFUNDS, _CHARGEBACKS)
     if kind is _HOLDS_FOR_DISPUTES and texts.get("_payment"):
-        return LaterEvent(
-            texts["_payment"], dispute="won"
-        )  # the hold ended; if the money went back, another row says so
+        # The hold ended. If the money went back to the customer, another row contains it.
+        return LaterEvent(texts["_payment"], dispute="won")
     if not texts.get("email") or kind or texts.get("_impact", "").strip().casefold() == "memo":
         return NoPurchase(_INTERNAL_ROW)
     texts.setdefault("reference", texts.get("charge", ""))

@@ -7,7 +7,7 @@ in parts names its payment methods with ``+`` between the methods. The export do
 import re
 
 from producers.purchase_files import words
-from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts
+from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts, local_charge
 from producers.purchase_files.errors import CellError
 
 _NOT_PAID = {"pending", "authorized", "voided", "expired", "unpaid", "partially_authorized"}
@@ -32,6 +32,7 @@ def _prepare(texts: Texts) -> Prepared:
     else:
         texts["provider"] = texts.get("provider") or texts.get("method", "")
         texts["method"] = texts.get("method") or "unknown"
+        texts["charge"] = texts.get("charge") or local_charge(texts)
     return None
 
 
@@ -44,13 +45,13 @@ def _list_payments(texts: Texts, methods: list[str], references: list[str]) -> N
     others = [method for method in methods if method not in cards] or (methods[:1] if references else [])
     count = max(len(others), len(references))
     others += others[-1:] * (count - len(others))
-    references += [f"{texts.get('reference')} payment {number}" for number in range(len(references) + 1, count + 1)]
+    references += [local_charge(texts, f"payment {number}") for number in range(len(references) + 1, count + 1)]
     payments = [
         {"provider": method, "method": method, "charge": charge}
         for method, charge in zip(others, references, strict=True)
     ]
     payments += [
-        {"provider": "shopify", "method": _GIFT_CARD, "charge": f"{texts.get('reference')} gift card {number}"}
+        {"provider": "shopify", "method": _GIFT_CARD, "charge": local_charge(texts, f"gift card {number}")}
         for number, _ in enumerate(cards, start=1)
     ]
     texts["payments"] = [payment | {"amount": None, "charged_at": texts.get("charged_at", "")} for payment in payments]

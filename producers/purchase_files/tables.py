@@ -13,7 +13,7 @@ Cells = dict[str, Any]
 Record = tuple[int, Cells | str]
 """A line number, and the cells of the line by column, or a text that says why the line cannot be read."""
 
-SEPARATORS = ",;\t|"
+_SEPARATORS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*")  # the first line with which Excel names the separator
 _WORDS = {
     "expected after": "A quotation mark inside a quoted cell is not doubled.",
@@ -32,7 +32,7 @@ class Table:
         with file.lines() as lines:
             named = _SEPARATOR_LINE.fullmatch(lines.readline())
         self._first_line = 2 if named else 1
-        self._separator = named[1] if named else max(SEPARATORS, key=self._count_columns)
+        self._separator = named[1] if named else max(_SEPARATORS, key=self._count_columns)
         self.header = [name.strip() for _, cells in islice(self._rows(self._separator), 1) for name in cells]
 
     def records(self) -> Iterator[Record]:

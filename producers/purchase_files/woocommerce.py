@@ -6,7 +6,7 @@ A refund is a row with a negative total that names its order, or an entry in the
 import re
 from collections.abc import Iterable
 
-from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts
+from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts, local_charge
 from producers.purchase_files.errors import CellError
 
 _ITEM_NAME = re.compile(r"(?:^|[|;]) ?name:([^|;]+)")  # as in "id:315|name:Aurora Photo 4|quantity:1"
@@ -34,6 +34,7 @@ def _prepare(texts: Texts) -> Prepared:
         texts["refunded"] = texts.get("amount", "")
     texts["provider"] = texts.get("provider") or texts.get("method", "")
     texts["method"] = texts.get("method") or "unknown"
+    texts["charge"] = texts.get("charge") or local_charge(texts)
     product = texts.get("product", "")
     texts["product"] = ", ".join(_ITEM_NAME.findall(product)) or product or texts.get("reference", "")
     return None

@@ -394,7 +394,7 @@ def test_an_order_of_shopify_with_several_payments_names_each_of_them() -> None:
     assert payments == {
         "#1002": [
             ("shopify_payments", "credit_card", "rAbc2.1", None),
-            ("shopify", "gift_card", "#1002 gift card 1", None),
+            ("shopify", "gift_card", "aurora #1002 gift card 1", None),
         ],
         "#1005": [
             ("shopify_payments", "credit_card", "rAbc5.1", None),
@@ -443,11 +443,11 @@ def test_an_order_of_shopify_that_is_not_paid_is_no_purchase(read: Read, status:
 @pytest.mark.parametrize(
     ("method", "references", "payments"),
     [
-        ("gift_card + shopify_payments", "r1", ["shopify_payments r1", "shopify #1001 gift card 1"]),
-        ("Shopify Payments, Gift Card", "r1", ["shopify_payments r1", "shopify #1001 gift card 1"]),
-        ("gift_card + gift_card", "", ["shopify #1001 gift card 1", "shopify #1001 gift card 2"]),
+        ("gift_card + shopify_payments", "r1", ["shopify_payments r1", "shopify aurora #1001 gift card 1"]),
+        ("Shopify Payments, Gift Card", "r1", ["shopify_payments r1", "shopify aurora #1001 gift card 1"]),
+        ("gift_card + gift_card", "", ["shopify aurora #1001 gift card 1", "shopify aurora #1001 gift card 2"]),
         ("paypal + stripe", "r1 + r2", ["paypal r1", "stripe r2"]),
-        ("paypal + stripe", "r1", ["paypal r1", "stripe #1001 payment 2"]),
+        ("paypal + stripe", "r1", ["paypal r1", "stripe aurora #1001 payment 2"]),
         ("Shopify Payments", "r1 + r2", ["shopify_payments r1", "shopify_payments r2"]),
     ],
 )
@@ -457,6 +457,23 @@ def test_the_payments_of_an_order_of_shopify(read: Read, method: str, references
     )
     assert [f"{payment['provider']} {payment['charge']}" for payment in row["payments"]] == payments
     assert [payment["amount"] for payment in row["payments"]] == [None] * len(payments)
+
+
+@pytest.mark.parametrize(
+    ("method", "ours"),
+    [("Bank Deposit", "wire_transfer"), ("gift_card", "gift_card"), ("Cash on Delivery (COD)", "cash")],
+)
+def test_an_order_of_shopify_without_an_id_of_a_provider_is_a_purchase(read: Read, method: str, ours: str) -> None:
+    row = only(read(table(SHOPIFY_CELLS | {"Payment Method": method, "Payment Reference": ""}), system="shopify"))
+    assert (row["method"], row["charge"], row["amount"]) == (ours, "aurora #1001", 4900)
+
+
+@pytest.mark.parametrize(
+    ("method", "ours"), [("bacs", "wire_transfer"), ("cod", "cash"), ("cheque", "check"), ("stripe", "credit_card")]
+)
+def test_an_order_of_woocommerce_without_an_id_of_a_provider_is_a_purchase(read: Read, method: str, ours: str) -> None:
+    row = only(read(table(WOO_CELLS | {"payment_method": method, "transaction_id": ""}), system="woocommerce"))
+    assert (row["method"], row["provider"], row["charge"]) == (ours, method, "aurora 741")
 
 
 def test_a_line_item_without_its_order_is_refused(read: Read) -> None:

@@ -42,7 +42,7 @@ def _list_payments(texts: Texts, methods: list[str], references: list[str]) -> N
     Gift cards have no reference. Another method without a reference, or a reference without a method, gets a number.
     """
     cards = [method for method in methods if words.method(method) == _GIFT_CARD]
-    others = [method for method in methods if method not in cards] or (methods[:1] if references else [])
+    others = [method for method in methods if method not in cards] or ([*methods, "unknown"][:1] if references else [])
     count = max(len(others), len(references))
     others += others[-1:] * (count - len(others))
     references += [local_charge(texts, f"payment {number}") for number in range(len(references) + 1, count + 1)]

@@ -6,11 +6,15 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from console.commands.purchases import System
 from domain.errors import UnreadableError
@@ -448,6 +452,7 @@ def test_an_order_of_shopify_that_is_not_paid_is_no_purchase(read: Read, status:
         ("gift_card + gift_card", "", ["shopify aurora #1001 gift card 1", "shopify aurora #1001 gift card 2"]),
         ("paypal + stripe", "r1 + r2", ["paypal r1", "stripe r2"]),
         ("paypal + stripe", "r1", ["paypal r1", "stripe aurora #1001 payment 2"]),
+        ("", "r1 + r2", ["unknown r1", "unknown r2"]),
         ("Shopify Payments", "r1 + r2", ["shopify_payments r1", "shopify_payments r2"]),
     ],
 )
@@ -1153,3 +1158,55 @@ def test_a_file_is_read_row_by_row(tmp_path: Path) -> None:
     assert 0 < file.file.position < path.stat().st_size / 10
     assert sum(1 for _ in rows) == 19_999
     assert file.file.position == path.stat().st_size
+
+
+CELLS = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["49,00", "1.234", "-5", "03/04/2026", "12.06.2026 14:05 PST", "paid", "Refund", "Visa", '="1"', "+", "'-"]
+    ),
+)
+HEADERS = [OWN_HEADER.split(","), [*STRIPE_CELLS], [*PAYPAL_CELLS], [*WOO_CELLS], [*SHOPIFY_CELLS]]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(
+    system=st.sampled_from([None, *SYSTEMS]),
+    header=st.sampled_from(HEADERS),
+    rows=st.lists(st.lists(CELLS, min_size=8, max_size=12), max_size=4),
+)
+def test_no_cell_is_an_error_of_the_program(
+    read: Read, system: str | None, header: list[str], rows: list[list[str]]
+) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *[(row * 2)[: len(header)] for row in rows]])
+    _read_anything(read, text.getvalue().encode(errors="ignore"), "orders.csv", system)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | CELLS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*OWN_CELLS, "payments", "details", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(system=st.sampled_from([None, "woocommerce"]), values=st.lists(JSON_VALUES, max_size=4), is_array=st.booleans())
+def test_no_json_is_an_error_of_the_program(read: Read, system: str | None, values: list[Any], is_array: bool) -> None:
+    content = json.dumps(values) if is_array else "\n".join(map(json.dumps, values))
+    _read_anything(read, content.encode(), "orders.json", system)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(content=st.binary(max_size=200), begin=st.sampled_from([b"", TWO_LINES, b"[{", b"\xff\xfe"]))
+def test_no_bytes_are_an_error_of_the_program(read: Read, content: bytes, begin: bytes) -> None:
+    _read_anything(read, begin + content, "orders.csv", None)
+
+
+def _read_anything(read: Read, content: bytes, name: str, system: str | None) -> None:
+    """Read a file, which is read or refused with a sentence."""
+    with suppress(UnreadableError):
+        rows = read(content, name, **({"system": system} if system else {}))
+        assert all(isinstance(row, dict | str) for _, row in rows)

@@ -42,6 +42,7 @@ class PurchaseRow:
     purchased_at: datetime
     renewal: bool
     consumer: bool
+    tax: int | None
     reported_refunded: int
     reported_dispute: str
     literal_reference: str

@@ -45,8 +45,8 @@ insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, em
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
-  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:literal_reference as text[]),
-  cast(:reference_key as text[]), cast(:email_key as text[]))
+  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]),
+  cast(:literal_reference as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
 on conflict (seller_id, literal_reference) do nothing
 returning id
 """

@@ -32,6 +32,9 @@ class PurchaseReport:
     """True if ``payments`` names every payment of the purchase. A correction then removes the payments that are not named."""
     correct: bool = False
     """True if the report corrects a known payment, amount, currency or e-mail address."""
+    adds_payment: bool = False
+    """True if a provider reports the payment. If the purchase is known, the payment is a further payment, and the purchase
+    keeps its other fields. Another e-mail address is a correction, because the payment may be another customer's payment."""
 
     @property
     def payment_ids(self) -> list[tuple[str, str]]:
@@ -107,6 +110,7 @@ def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
             payments=tuple(payments),
             lists_payments=merged.lists_payments or report.lists_payments or len(payments) > len(merged.payments),
             correct=merged.correct or report.correct,
+            adds_payment=merged.adds_payment and report.adds_payment,
         )
     return merged
 
@@ -133,7 +137,8 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
     ``is_held`` is True if the purchase has an open case. ``is_fresh`` is True if an earlier row of the same file created the
     purchase: another payment in a later row is then a further payment, and no correction.
     """
-    fields = {name: value for name, value in report.fields.items() if name in _PURCHASE_FIELDS}
+    names = {"email"} if report.adds_payment else _PURCHASE_FIELDS
+    fields = {name: value for name, value in report.fields.items() if name in names}
     merged = replace(known, **fields, payments=_merge_payments(known, report, is_fresh=is_fresh))  # type: ignore[arg-type]
     differences = _corrections(known, merged)
     if not differences:
@@ -184,8 +189,8 @@ def _all_report(payments: Sequence[Fields], name: str) -> bool:
 def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) -> tuple[Payment, ...]:
     """Return the payments of the purchase after this report.
 
-    A payment with a known charge is updated. Other payments are further payments if the report also names a known payment;
-    otherwise, they replace the known payments, which is a correction.
+    A payment with a known charge is updated. Other payments are further payments if the report says so or also names a known
+    payment; otherwise, they replace the known payments, which is a correction.
     """
     payments = {payment.id: payment for payment in known.payments}
     reported: dict[tuple[str, str], Payment] = {}
@@ -195,7 +200,7 @@ def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) 
         reported[payment.id] = payment
     if not reported:
         return known.payments
-    names_known = is_fresh or any(payment_id in payments for payment_id in reported)
+    names_known = is_fresh or report.adds_payment or any(payment_id in payments for payment_id in reported)
     replaces_all = (report.correct and report.lists_payments) or not names_known
     return tuple(reported.values()) if replaces_all else tuple((payments | reported).values())
 

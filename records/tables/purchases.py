@@ -1,4 +1,4 @@
-"""Define the tables of purchases, their payments, and refunds that were made elsewhere.
+"""Define the tables of purchases, their payments, refunds that were made elsewhere, and synchronisations with providers.
 
 The migrations create these tables. A test compares the migrations with these definitions.
 """
@@ -91,6 +91,18 @@ external_refunds = Table(
     CheckConstraint("amount > 0", name="positive_amount"),
 )
 """The refunds that Moneyback did not make, as the providers show them."""
+
+purchase_syncs = Table(
+    "purchase_syncs",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("since", INSTANT, nullable=False),
+    Column("started_at", INSTANT, nullable=False),
+    Column("cursor", Text),
+    Column("updated_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("complete_until", INSTANT),
+)
+"""The progress of the newest synchronisation with each provider, so that an interrupted synchronisation continues."""
 
 purchase_details = Table(
     "purchase_details",

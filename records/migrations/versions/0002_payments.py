@@ -1,6 +1,7 @@
 """Give a purchase several payments, and a payment one seller; keep refunds that were made elsewhere as rows.
 
-A refund that waits for an approval gets its own state. Policies get a rule about inquiries.
+A refund that waits for an approval gets its own state. Policies get a rule about inquiries. Sellers say which field of a
+provider's payment contains the reference, and the progress of each synchronisation with a provider is stored.
 
 Revision ID: 0002
 Revises: 0001
@@ -49,7 +50,9 @@ def upgrade() -> None:
     op.add_column(
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column("sellers", sa.Column("reference_field", sa.Text()))
     _create_payments()
+    _create_purchase_syncs()
     _move_payments()
     _identify_purchases_literally()
 
@@ -123,6 +126,20 @@ def _create_payments() -> None:
     )
     for table in ("payments", "purchase_payments", "external_refunds"):
         op.execute(f"grant select, insert, update, delete on {table} to moneyback_app")
+
+
+def _create_purchase_syncs() -> None:
+    op.create_table(
+        "purchase_syncs",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.Column("started_at", INSTANT, nullable=False),
+        sa.Column("cursor", sa.Text()),
+        sa.Column("updated_at", INSTANT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("complete_until", INSTANT),
+        sa.PrimaryKeyConstraint("provider", name=op.f("purchase_syncs_pkey")),
+    )
+    op.execute("grant select, insert, update, delete on purchase_syncs to moneyback_app")
 
 
 def _move_payments() -> None:

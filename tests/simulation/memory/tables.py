@@ -19,6 +19,7 @@ class SellerRow:
     ceiling_currency: str | None
     serial_count: int | None
     serial_days: int | None
+    reference_field: str | None
 
 
 class PolicyRow(NamedTuple):

@@ -54,7 +54,9 @@ class SyncResult:
     """The number of rows that are no purchase: payments that failed or were not captured, and rows that cannot be read."""
     differences: list[SyncedPayment] = field(default_factory=list)
     """The first differences, at most ``MAX_SHOWN``."""
-    last_purchased_at: datetime | None = None
+    first_payment_at: datetime | None = None
+    """The instant of the payment that was read first. Providers list the newest payment first, or the oldest."""
+    last_payment_at: datetime | None = None
     """The instant of the payment that was read last."""
     incomplete: str = ""
     """The reason why the list could not be read to its end; empty if the list is complete."""
@@ -66,7 +68,8 @@ class SyncResult:
         differences = [payment for payment in synced if payment.code is SyncCode.DIFFERS]
         self.differences += differences[: MAX_SHOWN - len(self.differences)]
         if page.purchases:
-            self.last_purchased_at = page.purchases[-1].purchased_at
+            self.first_payment_at = self.first_payment_at or page.purchases[0].purchased_at
+            self.last_payment_at = page.purchases[-1].purchased_at
 
 
 def synchronise(

@@ -23,11 +23,16 @@ class PaymentSellers:
     account: Collection[str] = ()
     """The ids of the sellers that use the account. If there is no id, every seller may use the account."""
     default: str | None = None
-    """The seller of the payments that name no seller."""
+    """The seller of the payments that name no seller. None means the only seller of the account."""
+
+    @property
+    def candidates(self) -> list[str]:
+        """The ids of the sellers that may use the account."""
+        return [id_ for id_ in self.account or self.sellers if id_ in self.sellers]
 
     def seller_of(self, payment: ListedPurchase) -> Seller | SyncCode:
         """Return the seller that the payment names, or else the default seller, or else the only seller of the account."""
-        candidates = [id_ for id_ in self.account or self.sellers if id_ in self.sellers]
+        candidates = self.candidates
         if payment.seller is not None:
             return self.sellers[payment.seller] if payment.seller in candidates else SyncCode.UNKNOWN_SELLER
         if self.default is not None:

@@ -10,17 +10,19 @@ DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 LOCKED := --compile-bytecode --require-hashes --build-constraint requirements/build.txt --requirement
 
-.PHONY: demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
+.PHONY: setup demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
 
+setup: $(RUN)  ## create .venv, so that ./moneyback runs every command
+
 demo: $(RUN)  ## process believable refund requests in less than a minute (ARGS=--json for machines)
-	@$(BIN)/moneyback demo $(ARGS)
+	@./moneyback demo $(ARGS)
 
 up: $(RUN)  ## run every service until Ctrl-C, and print the addresses of the pages
-	@$(BIN)/moneyback up $(ARGS)
+	@./moneyback up $(ARGS)
 
 quick: $(DEV)  ## run the fast tests, tests/unit and tests/contract, in a minute
 	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract $(ARGS)
@@ -38,7 +40,7 @@ check: $(DEV)  ## check style, types and import directions, without running the 
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: $(RUN)  ## measure refunds per second, CPU and latency on this machine (ARGS="-n 20000 --json")
-	@$(BIN)/moneyback bench $(ARGS)
+	@./moneyback bench $(ARGS)
 
 chaos: $(DEV)  ## kill processes and servers under load, then check every refund (SECONDS=600 SEED=7 ARGS="--kills 500")
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
+from kombu.transport import redis as redis_transport
 
 from config import kombu_transport
 from config.settings import Settings
@@ -63,6 +64,21 @@ def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's ch
     """Return the number of messages in a queue."""
     bound_queue: Any = QUEUES[queue](channel)
     return int(bound_queue.queue_declare().message_count)
+
+
+def redis_client(channel: Any) -> Any:  # noqa: ANN401  # kombu's channel; its stubs are incomplete
+    """Return the Redis client of a channel; None if the broker is not Redis."""
+    return getattr(channel, "client", None)
+
+
+def check_writable(channel: Any) -> None:  # noqa: ANN401  # kombu's channel; its stubs are incomplete
+    """Raise CommandRefusedError if Redis refuses to store a message, for example because the server is a replica.
+
+    A replica answers commands that only read. ZADD XX changes no key, because no message has the id "". But the server refuses
+    the command if it would refuse a message. kombu uses the same command and the same key, so our user may use them.
+    """
+    if client := redis_client(channel):
+        client.zadd(redis_transport.Channel.unacked_index_key, {"": 0}, xx=True)
 
 
 def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message

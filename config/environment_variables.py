@@ -31,3 +31,8 @@ def _read_file(variable: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ValueError(f"{variable}: The file {file} cannot be read: {why}.") from None
+
+
+def split_names(value: object) -> object:
+    """Return the names in a text that separates them by commas. Return any other value as it is."""
+    return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

@@ -3,13 +3,14 @@
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from config.provider_accounts import PROVIDERS
+from config.provider_accounts import OWN
 from config.settings import Settings
 from domain.errors import RefusedError
+from domain.providers import provider_of
 
 
 class Extra(NamedTuple):
-    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra of the same name."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs. Our own providers need the extra of the same name."""
 
     modules: tuple[str, ...]
     commands: tuple[str, ...] = ()
@@ -19,9 +20,7 @@ class Extra(NamedTuple):
 
 
 EXTRAS = {
-    name: Extra((spec.extra_package,) if spec.extra_package else ())
-    for name, spec in PROVIDERS.items()
-    if name != "sandbox"
+    name: Extra((spec.extra_package,) if spec.extra_package else ()) for name, spec in OWN.items() if name != "sandbox"
 } | {
     "mail": Extra(("aiosmtpd", "dkim", "dns", "imap_tools"), ("mail", "demo", "up"), ("imap_url", "incoming_mail_dir")),
     "flower": Extra(("flower",), ("flower", "up")),
@@ -42,12 +41,15 @@ def missing(extra: str) -> str:
 def wanted_by(settings: Settings) -> list[str]:
     """Return the extras of the connected providers, and the extras that other settings need."""
     by_settings = [name for name, extra in EXTRAS.items() if any(getattr(settings, key) for key in extra.settings)]
-    return [*settings.providers, *by_settings]
+    return [*map(provider_of, settings.providers), *by_settings]
 
 
 def require(*extras: str) -> None:
-    """Raise RefusedError if one of these extras is not installed. The error names the missing modules."""
-    if faults := [fault for extra in extras if (fault := missing(extra))]:
+    """Raise RefusedError if one of these extras is not installed. The error names the missing modules.
+
+    The name of an account stands for the extra of its provider.
+    """
+    if faults := [fault for extra in dict.fromkeys(map(provider_of, extras)) if (fault := missing(extra))]:
         raise RefusedError("\n".join(faults))
 
 

@@ -9,13 +9,18 @@ import uuid
 from typing import Any
 
 import redis
-from kombu.transport import TRANSPORT_ALIASES
+import structlog
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as redis_transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.lock import Lock
 
+from config.broker_refusals import CommandRefusedError, RefusalReader
 from domain.errors import MoneybackError
+
+log = structlog.get_logger()
 
 
 def envelope(raw: bytes) -> bytes:
@@ -73,13 +78,51 @@ class Client(redis.Redis):
             return queue, envelope(message)
         return envelope(response) if response and command_name == "RPOP" else response  # basic_get of kombu uses RPOP
 
+    def lock(self, name: str, timeout: float | None = None) -> Lock:  # type: ignore[override]  # kombu uses no other parameter
+        """Return a lock that expires when it is released."""
+        return ExpiringLock(self, name, timeout=timeout)
+
+
+class ExpiringLock(Lock):
+    """A lock that is released without the command DEL.
+
+    kombu releases a lock every 100 seconds in each worker. The count of DEL commands shows whether a queue may have been
+    deleted (worker/support_tasks/lost_tasks.py), so our own processes must not use DEL.
+    """
+
+    lua_release = None  # otherwise redis-py would use the script of its own class, if that script is already loaded
+    LUA_RELEASE_SCRIPT = Lock.LUA_RELEASE_SCRIPT.replace(
+        "redis.call('del', KEYS[1])", "redis.call('pexpire', KEYS[1], 1)"
+    )
+
+
+class QoS(redis_transport.QoS):
+    """The unacknowledged messages of a channel, also of a broker that cannot store them.
+
+    kombu first removes a message from its queue, and then stores the message as unacknowledged. If the memory of the broker
+    is full, the broker refuses only the second command, and kombu loses the message.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401  # kombu's message
+        """Store a message as unacknowledged. If the broker refuses the command, deliver the message nevertheless.
+
+        If this process crashes before it has processed such a message, the message is lost.
+        """
+        try:
+            super().append(message, delivery_tag)
+        except CommandRefusedError as error:
+            log.warning("delivery_not_stored", why=str(error))
+            virtual.QoS.append(self, message, delivery_tag)
+
 
 class Channel(redis_transport.Channel):
-    """A channel that raises a connection error if it is used after its connection was closed.
+    """A channel that raises a connection error if its connection was closed, or if the broker refuses commands for a while.
 
     If the process that ran a task was lost, Celery acknowledges the task's message over a closed connection. kombu 5.7 then
     raises an AttributeError, because a closed connection has no address. The AttributeError stops Celery's worker.
     """
+
+    QoS = QoS
 
     def _get_client(self) -> type[redis.Redis]:
         """Return the class of the client; raise MoneybackError if kombu uses another class than redis.Redis."""
@@ -94,7 +137,9 @@ class Channel(redis_transport.Channel):
         """Return the parameters of a connection to Redis; raise ConnectionError if this channel's connection is closed."""
         if self.connection.client is None:
             raise RedisConnectionError("The connection of this channel was closed.")
-        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # the stubs are incomplete
+        params = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # the stubs are incomplete
+        params["connection_class"] = type("Connection", (RefusalReader, params["connection_class"]), {})
+        return params
 
     @property
     def is_polling(self) -> bool:

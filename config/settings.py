@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Collection
 from contextlib import suppress
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,8 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.environment_variables import FromEnvironment
-from config.provider_accounts import PROVIDERS
+from config.connected_providers import ProviderSettings
+from config.environment_variables import split_names
 from config.rate_limits import Limits
 from domain.state_effects import Timeout
 
@@ -81,7 +82,7 @@ class Timers(BaseSettings):
         return self
 
 
-class Settings(FromEnvironment):
+class Settings(ProviderSettings):
     """The settings of one process. The value of a setting is in an environment variable or in a file.
 
     If it is in a file, the path of the file is in an environment variable whose name ends with _FILE.
@@ -108,13 +109,6 @@ class Settings(FromEnvironment):
     secret_key: SecretStr = Field(
         min_length=32,
         description="Key that signs the links in e-mails, 32 characters or more. A new key makes all earlier links invalid.",
-    )
-    providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Payment providers to connect, separated by commas: stripe, paypal, adyen, braintree, mollie."
-    )
-    sandbox_url: str | None = Field(
-        None,
-        description="Address of the sandbox provider, which moves no money. If the address is set, the sandbox is connected.",
     )
     sepa_hold_days: int = Field(
         0,
@@ -187,17 +181,24 @@ class Settings(FromEnvironment):
             )
         return url
 
-    @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
+    @field_validator("public_url")
+    @classmethod
+    def _web_page(cls, url: str) -> str:
+        if not (_is_url(url, {"http", "https"}) and urlsplit(url).hostname):
+            raise ValueError("This is not a URL like https://refunds.example.")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, sender: str) -> str:
+        if not all(parseaddr(sender)[1].partition("@")):
+            raise ValueError("This is not a sender like Moneyback <refunds@moneyback.example>.")
+        return sender
+
+    @field_validator("request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
-        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
-
-    @field_validator("providers")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(names) - PROVIDERS.keys()):
-            raise ValueError(f"There is no provider {', '.join(unknown)}. The providers are {', '.join(PROVIDERS)}.")
-        return names
+        return split_names(value)
 
     @field_validator("trusted_proxies")
     @classmethod

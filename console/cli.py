@@ -25,6 +25,7 @@ from console.commands import (
     storefront,
     up,
 )
+from console.program import as_typed, program
 
 app = typer.Typer(
     name="moneyback",
@@ -60,12 +61,12 @@ app.add_typer(storefront.app, name="storefront")
 def main() -> None:
     """Run one command. An error that the user can correct is printed as a sentence, with exit code 2."""
     try:
-        app()
+        app(prog_name=program())
     except Exception as error:
         from console.error_messages import message_for
 
         sentence = message_for(error)
         if sentence is None:
             raise
-        Console(stderr=True).print(f"[red]{escape(sentence)}[/red]", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]{escape(as_typed(sentence))}[/red]", highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -91,6 +91,17 @@ class DataDir:
             self._marker.write_text(f"{os.getpid()}\n")
             yield self
 
+    def is_in_use(self) -> bool:
+        """Return whether a process holds the lock of this folder."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(folder)  # releases the lock
+        return False
+
     def clean(self) -> None:
         """Remove the folder. Its marker is removed last, so that an interrupted `clean()` can be called again."""
         if not os.path.lexists(self.path):

@@ -301,6 +301,8 @@ class Capabilities:
     """True if the provider can list its disputes by the date of the dispute."""
     lists_purchases: bool = False
     """True if the provider can list its payments, so that purchases are imported from there."""
+    reports_disputes_by_webhook: bool = False
+    """True if only signed webhook events show a dispute before the bank takes the money, and ``dispute()`` shows it later."""
     finds_charges: bool = False
     """True if ``refunded_charge()`` and ``disputed_charge()`` find the payment of a webhook event that names no payment."""
     calls_per_second: float | None = None
@@ -327,13 +329,18 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
 """The refund windows of payment methods, by provider and method. The provider None means every provider."""
 
 
+def provider_of(name: str) -> str:
+    """Return the provider in the name of an account: ``stripe`` for ``stripe:aurora``, and also for ``stripe``."""
+    return name.partition(":")[0]
+
+
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
     """Return the refund window of a provider and a payment method, as a time from the charge. None if no limit is known.
 
-    A window in ``capabilities`` takes precedence over ``_WINDOWS``.
+    ``provider`` may be the name of an account. A window in ``capabilities`` takes precedence over ``_WINDOWS``.
     """
     adapter_window = capabilities.route(method).window if capabilities else None
-    return adapter_window or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
+    return adapter_window or _WINDOWS.get((provider_of(provider), method)) or _WINDOWS.get((None, method))
 
 
 class PaymentProvider(Protocol):

@@ -9,6 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from records.database_rights import require_migration_rights
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK_NUMBER = 0x6D6F6E6579  # the word "money" in ASCII
 
@@ -23,9 +25,11 @@ def _config(connection: Connection | None = None) -> Config:
 def migrate(engine: Engine) -> str:
     """Migrate the database to the newest version in one transaction, and return the version.
 
-    A lock prevents two migrations of one database at the same time.
+    A lock prevents two migrations of one database at the same time. Raise RefusedError if the user lacks a right.
     """
     with engine.begin() as connection:
+        if _revision(connection) != latest_revision():
+            require_migration_rights(connection)
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_NUMBER})
         command.upgrade(_config(connection), "head")
     return latest_revision()
@@ -61,4 +65,8 @@ def is_compatible(revision: str | None) -> bool:
 def current_revision(engine: Engine) -> str | None:
     """Return the version of the database, or None if no migration has run."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

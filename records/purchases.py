@@ -268,6 +268,7 @@ class Purchases:
 
     def record_external_refunds(self, provider: str, refunds: Sequence[ListedRefund]) -> None:
         """Store these refunds, which Moneyback did not make, and their sum per payment. A failed refund counts no more."""
+        refunds = list({refund.refund_id: refund for refund in refunds}.values())  # a provider may list a refund twice
         if refunds:
             self._work.run(
                 _RECORD_EXTERNAL_REFUNDS,

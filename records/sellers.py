@@ -52,6 +52,15 @@ If two inserts for one seller run at the same time, one of them fails on the pri
 
 _SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id = :seller_id order by y.version"
 
+_SELECT_UNCOVERED = """
+select count(*), min(at) as earliest
+  from (select case when p.renewal then (select min(b.charged_at) from purchase_payments b where b.purchase_id = p.id)
+                    else p.purchased_at end as at
+          from purchases p where p.seller_id = :seller_id) p
+ where at < (select coalesce(min(in_force_from), 'infinity') from policies where seller_id = :seller_id)
+"""
+"""The purchases from before the seller's first policy. The instant of a renewal is the instant of its charge."""
+
 _LOCK = """
 select id from sellers where id = any(:ids) and serial_count is not null order by id for no key update
 """
@@ -137,6 +146,16 @@ class Sellers:
         """Return every version of a seller's policy, the oldest version first."""
         policies = (policy_of(seller, row) for row in self._work.run(_SELECT_POLICIES, seller_id=seller))
         return [policy for policy in policies if policy]
+
+    def uncovered_purchases(self, seller: str) -> int:
+        """Return the number of the seller's purchases from before its first policy. Support decides about each of them."""
+        return int(self._work.run(_SELECT_UNCOVERED, seller_id=seller).one()[0])
+
+    def earliest_uncovered_purchase(self, seller: str) -> datetime | None:
+        """Return the instant of the earliest purchase from before the seller's first policy. None means no such purchase."""
+        earliest = self._work.run(_SELECT_UNCOVERED, seller_id=seller).one().earliest
+        assert earliest is None or isinstance(earliest, datetime)
+        return earliest
 
     def new_policy(
         self,

@@ -77,6 +77,26 @@ with reset as (
 select count(*) from reset
 """
 
+_PUBLISH_MISSING_AGAIN = f"""
+with reset as (
+  update support_tasks t
+     set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
+   where t.published_at >= :since and t.id <> all(cast(:unread as uuid[])) and {_IS_OPEN} returning 1
+)
+select count(*) from reset
+"""
+"""A task stays claimed until its age has doubled since its last publication.
+
+So a task that is lost for the first time is published at once. If the broker removes keys all the time, a helpdesk that has read
+a task gets the task a few times more, at growing intervals.
+"""
+
+_SELECT_READ_BEFORE = """
+select least(now() - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
+"""
+
+_RECORDING = 5  # seconds; a worker records within this time that a task was published
+
 _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
 """The UUID namespace for the ids of tasks about payments. If the same problem is found again, its task has the same id."""
 
@@ -155,6 +175,17 @@ class SupportTasks:
         A worker that is publishing an open task loses its claim, because the broker may have lost this worker's message, too.
         """
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
+
+    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime) -> int:
+        """Mark every open task as unpublished that was published ``since`` and is not ``unread``. Return the number of tasks."""
+        return int(self._work.run(_PUBLISH_MISSING_AGAIN, unread=list(unread), since=since).scalar_one())
+
+    def read_before(self, unread: Sequence[UUID]) -> datetime:
+        """Return the instant before which every published task was read. ``unread`` contains at least the oldest unread task."""
+        read_before: datetime = self._work.run(
+            _SELECT_READ_BEFORE, unread=list(unread), seconds=_RECORDING
+        ).scalar_one()
+        return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
         """Return (bulk, seller id, case id) for up to ``limit`` cases with an overdue task.

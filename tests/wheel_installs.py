@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -29,27 +29,30 @@ def top_level_names(name: str) -> set[str]:
     return {file.parts[0] for file in files} - {"..", "__pycache__"}
 
 
-def build_distribution(folder: Path, target: str) -> Path:
-    """Build the wheel or the sdist of this checkout, and return its path."""
+def build_distribution(folder: Path, target: str, project: Path = ROOT) -> Path:
+    """Build the wheel or the sdist of this checkout, or of another project, and return its path."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    built = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
     (file,) = folder.iterdir()
     return file
 
 
 class Installation:
-    """A virtual environment with the wheel. The packages of the lock file are links into the environment of the tests."""
+    """A virtual environment with wheels. The packages of the lock file are links into the environment of the tests.
 
-    def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
+    ``more_packages`` are packages that the tests have, and that are not in the lock file.
+    """
+
+    def __init__(self, folder: Path, *wheels: Path, lock: str, more_packages: Collection[str] = ()) -> None:
         self.bin = folder / "bin"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=300)
         (site,) = folder.glob("lib/python*/site-packages")
-        for requirement in locked_requirements(lock):
-            for entry in top_level_names(requirement.name):
-                (site / entry).symlink_to(Path(str(distribution(requirement.name).locate_file(entry))))
+        for name in [*(requirement.name for requirement in locked_requirements(lock)), *more_packages]:
+            for entry in top_level_names(name):
+                (site / entry).symlink_to(Path(str(distribution(name).locate_file(entry))))
         uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
-        subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
+        subprocess.run([*uv, "--python", str(self.bin / "python"), *map(str, wheels)], check=True, timeout=300)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment variables for a program. PYTHONPATH is left out, because it points to the checkout."""

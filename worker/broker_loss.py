@@ -1,17 +1,17 @@
 """Detects that the broker lost its data, and then makes all open support tasks due for publication again."""
 
-from typing import Any
 from uuid import uuid4
 
 import structlog
 from kombu import Connection
 
+from config.broker import redis_client
 from records import Records
 
 log = structlog.get_logger()
 
 MARKER_KEY = "moneyback.broker-marker"
-"""The key that is in the broker until the broker loses its data."""
+"""The key that is in the broker until the broker loses its data. worker/support_tasks/lost_tasks.py stores a checkpoint in it."""
 
 
 class BrokerLossDetector:
@@ -33,9 +33,8 @@ class BrokerLossDetector:
         its data before the rename, the rename fails. In both cases the next run makes the tasks due again.
         """
         with connection.channel() as channel:
-            broker: Any = channel
-            client = broker.client
-            if client.exists(MARKER_KEY):
+            client = redis_client(channel)
+            if client is None or client.exists(MARKER_KEY):
                 return 0
             client.set(self._candidate_key, "")
             with self._records.work() as work:

@@ -12,7 +12,8 @@ import structlog
 from celery import Celery
 from kombu import Connection
 
-from config.broker import connect, is_unavailable, queue_length
+from config.broker import check_writable, connect, is_unavailable, queue_length
+from config.eviction import warn_of_eviction
 from config.settings import Settings
 from domain.messages import WORK_QUEUES, SupportNeeded, WorkItems
 from records import DatabaseDownError, Records
@@ -20,6 +21,7 @@ from records.outbox import CHANNEL, Outbox
 from worker.broker_loss import BrokerLossDetector
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
+from worker.support_tasks.lost_tasks import LostTaskDetector
 from worker.sweep import Sweep
 
 log = structlog.get_logger()
@@ -51,7 +53,9 @@ class Relay:
         self._sweep_interval = settings.timers.sweep_interval_seconds
         self._sweep = Sweep(records)
         self._broker_loss_detector = BrokerLossDetector(records)
+        self._lost_task_detector = LostTaskDetector(records)
         self._swept_at = 0.0
+        self._eviction_checked = False
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
         """For each queue and bulk flag: the last seller of the previous batch.
 
@@ -59,11 +63,16 @@ class Relay:
         """
 
     def run_once(self, connection: Connection) -> RelayResult:
-        """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""
+        """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox.
+
+        Raise an error if the broker refuses messages, also if it has no room. Otherwise a relay would not find out that the
+        broker is now a replica, because no worker can take messages from the full queues of a replica.
+        """
         due_queues = self._load_due_queues()
         if not due_queues:
             return RelayResult(messages=0, cases=0)
         with connection.channel() as channel:
+            check_writable(channel)
             producer = self._app.amqp.Producer(channel)
             results = [self._fill_queue(kind, producer) for queue, kind in WORK_QUEUES.items() if queue in due_queues]
         return RelayResult(sum(result.messages for result in results), sum(result.cases for result in results))
@@ -79,11 +88,11 @@ class Relay:
             try:
                 with connect(self._settings) as connection:
                     try:
-                        for result in self._publish_and_sweep(connection, stop):
-                            unavailable_since = None if result.messages else unavailable_since
+                        for is_available in self._publish_and_sweep(connection, stop):
+                            unavailable_since = None if is_available else unavailable_since
                     except is_unavailable(connection) as error:
                         unavailable_since = unavailable_since or time.monotonic()
-                        log.warning("broker_unavailable", error=type(error).__name__)
+                        log.warning("broker_unavailable", error=type(error).__name__, why=str(error))
                 brokerless_after = self._settings.timers.brokerless_after_seconds
                 if unavailable_since and time.monotonic() - unavailable_since >= brokerless_after:
                     self._process_without_broker(stop)
@@ -91,15 +100,26 @@ class Relay:
                 log.warning("database_unavailable", error=type(error).__name__)
             stop.wait(IDLE)
 
-    def _publish_and_sweep(self, connection: Connection, stop: threading.Event) -> Iterator[RelayResult]:
+    def _publish_and_sweep(self, connection: Connection, stop: threading.Event) -> Iterator[bool]:
+        """Publish and sweep until ``stop`` is set. After each step, yield whether the broker has accepted a command."""
         for _ in self._records.notifications(CHANNEL, IDLE):
             if stop.is_set():
                 return
-            if time.monotonic() - self._swept_at >= self._sweep_interval:
+            if is_sweep_due := time.monotonic() - self._swept_at >= self._sweep_interval:
                 self._swept_at = time.monotonic()
                 self._sweep.run_once()
-                self._broker_loss_detector.run_once(connection)
-            yield self.run_once(connection)
+                self._check_broker(connection)
+            yield self.run_once(connection).messages > 0 or is_sweep_due
+
+    def _check_broker(self, connection: Connection) -> None:
+        """Raise an error if the broker refuses messages. Otherwise make the support tasks due again that the broker lost."""
+        with connection.channel() as channel:
+            check_writable(channel)
+            if not self._eviction_checked:
+                warn_of_eviction(channel)
+                self._eviction_checked = True
+        self._broker_loss_detector.run_once(connection)
+        self._lost_task_detector.run_once(connection)
 
     def _process_without_broker(self, stop: threading.Event) -> None:
         """Process one batch of each due queue, as a worker would.

@@ -1,5 +1,6 @@
-"""`moneyback doctor`: checks the database, the relay, the broker and the webhook secrets."""
+"""`moneyback doctor`: checks the database, the relay, the broker, the accounts with providers and the webhook secrets."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
+from console.program import as_typed
 
 MAX_COUNTED = 1_000  # the maximum number of overdue cases that are counted; the advice is the same for more cases
 
@@ -25,21 +27,36 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(*, json: Json = False) -> None:
-    """Check the database, the relay, the sweep, the broker and the webhook secrets; print how to repair each fault.
+    """Check the database, the relay, the broker, the accounts with providers and their webhooks; print how to repair faults.
+
+    Reads from each provider account, with test keys and with live keys. Changes nothing there.
 
     Exit code 1 if a check fails. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
     Example: `moneyback doctor --json`
     """
     settings = load_settings()
-    checks = [*_extras(settings), *_database(settings), *_broker(settings), *_webhooks(settings)]
+    checks = [check for name, part in PARTS.items() for check in _run(name, part, settings)]
     ok = all(check.ok for check in checks)
     if json:
         print_json({"ok": ok, "checks": [check._asdict() for check in checks]})
     else:
-        rows = [(check.name, "ok" if check.ok else "FAIL", check.message) for check in checks]
+        rows = [(check.name, "ok" if check.ok else "FAIL", as_typed(check.message)) for check in checks]
         table("Doctor", ("check", "", "result"), rows)
     raise typer.Exit(0 if ok else 1)
+
+
+def _run(name: str, part: Callable[[Settings], list[Check]], settings: Settings) -> list[Check]:
+    """Return the checks of one part. A part that cannot be checked is one failed check, and the other parts are checked."""
+    from console.error_messages import message_for
+
+    try:
+        return part(settings)
+    except Exception as error:
+        message = message_for(error)
+        if message is None:
+            raise
+        return [Check(name, False, message)]
 
 
 def _extras(settings: Settings) -> list[Check]:
@@ -52,20 +69,16 @@ def _extras(settings: Settings) -> list[Check]:
 
 
 def _database(settings: Settings) -> list[Check]:
-    from console.error_messages import first_line
-    from records import DatabaseDownError, migrate
+    from records import migrate
 
     database = records()
-    try:
-        version = migrate.current_revision(database.engine)
-        if not migrate.is_compatible(version):
-            advice = f"this program needs {migrate.latest_revision()}. Run `moneyback migrate`."
-            return [Check("database", False, f"The database is at version {version}; {advice}")]
-        with database.work() as work:
-            backlog, dead_letters = work.outbox.backlog(), len(work.dead_letters.list_all())
-            overdue = len(work.cases.overdue(MAX_COUNTED))
-    except DatabaseDownError as error:
-        return [Check("database", False, f"The database does not answer: {first_line(error.__cause__ or error)}")]
+    version = migrate.current_revision(database.engine)
+    if not migrate.is_compatible(version):
+        advice = f"this program needs {migrate.latest_revision()}. Run `moneyback migrate`."
+        return [Check("database", False, f"The database is at version {version}; {advice}")]
+    with database.work() as work:
+        backlog, dead_letters = work.outbox.backlog(), len(work.dead_letters.list_all())
+        overdue = len(work.cases.overdue(MAX_COUNTED))
     messages, oldest = sum(count for count, _ in backlog.values()), max(age for _, age in backlog.values())
     return [
         Check("database", True, f"The database is at version {version}."),
@@ -90,25 +103,33 @@ def _check(name: str, ok: bool, finding: str, advice: str) -> Check:
 
 
 def _broker(settings: Settings) -> list[Check]:
-    from config.broker import QUEUES, connect, is_unavailable, queue_length
+    """Return the checks of the broker: whether it accepts messages, and whether it keeps them."""
+    from config.broker import QUEUES, check_writable, connect, is_unavailable, queue_length
+    from config.eviction import check_eviction
 
     with connect(settings) as connection:
         try:
             with connection.channel() as channel:
+                check_writable(channel)
                 lengths = {name: queue_length(channel, name) for name in QUEUES}
+                eviction = check_eviction(channel)
         except is_unavailable(connection) as error:
-            return [Check("broker", False, f"The broker does not answer: {error}")]
-    return [Check("broker", True, ", ".join(f"{name} {length}" for name, length in lengths.items()))]
+            return [Check("broker", False, f"The broker is unavailable: {error}")]
+    return [
+        Check("broker", True, ", ".join(f"{name} {length}" for name, length in lengths.items())),
+        Check("broker memory", *eviction),
+    ]
 
 
 def _webhooks(settings: Settings) -> list[Check]:
-    from config.connected_providers import connected_accounts
+    from config.connected_providers import account_variables, connected_accounts
     from config.provider_accounts import PROVIDERS
+    from domain.providers import provider_of
 
     checks = []
     for name, account in connected_accounts(settings).items():
-        spec = PROVIDERS[name]
-        variable = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
+        spec = PROVIDERS[provider_of(name)]
+        variable = account_variables(name)[spec.webhook_setting]
         verified = spec.can_verify_webhooks(account)
         message = (
             f"Webhooks are verified with {variable}."
@@ -117,3 +138,22 @@ def _webhooks(settings: Settings) -> list[Check]:
         )
         checks.append(Check(f"webhooks of {name}", verified or spec.accepts_unsigned_webhooks, message))
     return checks
+
+
+def _accounts(settings: Settings) -> list[Check]:
+    """Return a check for each connected provider: whether our key may read what Moneyback needs."""
+    from console.provider_access import check_access
+    from worker.providers import connect_providers
+
+    access = check_access(connect_providers(settings), seconds=settings.timers.provider_timeout_seconds)
+    return [Check(f"account at {result.provider}", result.ok, result.message) for result in access]
+
+
+PARTS: dict[str, Callable[[Settings], list[Check]]] = {
+    "extras": _extras,
+    "database": _database,
+    "broker": _broker,
+    "providers": _accounts,
+    "webhooks": _webhooks,
+}
+"""The parts of the installation, in the order in which they are printed."""

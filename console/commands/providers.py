@@ -1,9 +1,9 @@
-"""`moneyback providers`: lists the capabilities of each payment provider, and checks a test account."""
+"""`moneyback providers`: lists the payment providers and the connected accounts, and checks an account."""
 
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
@@ -13,58 +13,57 @@ import typer
 from config import log
 from config.connected_providers import connected_accounts
 from config.provider_accounts import PROVIDERS
-from console.environment import load_settings
+from config.provider_plugins import Account
+from console.environment import load_provider_settings
 from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
-from domain.providers import Capabilities, Lookup, Paid, PaymentProvider, Pending, Route
+from domain.providers import AccessRight, Capabilities, Lookup, Paid, PaymentProvider, Pending, Route, provider_of
 
-app = typer.Typer(help="List what payment providers can do, and check a test account.", no_args_is_help=True)
+app = typer.Typer(help="List what payment providers can do, and check an account.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(*, json: Json = False) -> None:
-    """List every provider with its capabilities, and show whether the provider is connected.
+    """List every provider and every connected account with its capabilities.
 
-    A provider is connected if `MONEYBACK_PROVIDERS` names the provider and the settings of its account are set
-    (docs/settings.md). Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+    An account is connected if `MONEYBACK_PROVIDERS` names it and its settings are set (docs/settings.md). While `moneyback up`
+    runs, its accounts are listed. Needs no other settings.
 
     Example: `moneyback providers list --json`
     """
-    from worker.providers import capabilities as capabilities_of
+    from worker.providers import capabilities
 
-    connected_names = connected_accounts(load_settings())
-    by_provider = {name: capabilities_of(name) for name in PROVIDERS}
+    accounts = connected_accounts(load_provider_settings())
+    names = sorted({*PROVIDERS, *accounts}, key=lambda name: ([*PROVIDERS].index(provider_of(name)), name))
+    by_name = [(name, accounts.get(name), capabilities(name)) for name in names]
     if json:
-        print_json(
-            [
-                {"provider": name, "connected": name in connected_names, **_facts(capabilities)}
-                for name, capabilities in by_provider.items()
-            ]
-        )
+        print_json([{"provider": name, **_account(name, account), **_facts(can)} for name, account, can in by_name])
         return
     rows = [
         (
             name,
-            "connected" if name in connected_names else "–",
-            _windows(capabilities),
-            _format_duration(capabilities.idempotency_key_ttl),
-            "yes" if capabilities.rejects_over_refund else "no",
-            "immediately" if capabilities.default_route.synchronous else "later",
-            "yes" if capabilities.lookup is Lookup.BY_KEY else "no, by webhook only",
-            "yes" if capabilities.lists_refunds else "no",
-            f"{capabilities.calls_per_second:g}/s" if capabilities.calls_per_second else "–",
+            _connection(name, account),
+            ", ".join(sorted(account.sellers)) or "all" if account else "–",
+            _windows(can),
+            _format_duration(can.idempotency_key_ttl),
+            "yes" if can.rejects_over_refund else "no",
+            "immediately" if can.default_route.synchronous else "later",
+            "yes" if can.lookup is Lookup.BY_KEY else "no, by webhook only",
+            ", ".join(_lists(can)) or "–",
+            f"{can.calls_per_second:g}/s" if can.calls_per_second else "–",
         )
-        for name, capabilities in by_provider.items()
+        for name, account, can in by_name
     ]
     columns = (
-        "provider",
+        "provider or account",
         "",
+        "sellers",
         "refund window",
         "keys expire after",
         "rejects over-refunds",
         "outcome known",
         "can look a refund up",
-        "can list refunds",
+        "lists",
         "maximum call rate",
     )
     table("Payment providers", columns, rows)
@@ -84,34 +83,72 @@ class Step(NamedTuple):
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The provider's name, as in `MONEYBACK_PROVIDERS`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The account's name, as in `MONEYBACK_PROVIDERS`.")],
     charge: Annotated[
-        str, typer.Option(help="The id of a payment in the test account. The payment must not be refunded yet.")
-    ],
-    amount: Annotated[str, typer.Option(help="The payment's whole amount, like 19.99.")],
-    currency: Annotated[str, typer.Option(help="The payment's currency, like EUR.")],
+        str | None, typer.Option(help="The id of a payment in the test account. The payment must not be refunded yet.")
+    ] = None,
+    amount: Annotated[str | None, typer.Option(help="The payment's whole amount, like 19.99.")] = None,
+    currency: Annotated[str | None, typer.Option(help="The payment's currency, like EUR.")] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Refund without asking for a confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Refund one payment of a TEST account, and check that the provider behaves as its adapter expects.
+    """Check that Moneyback may read what it needs at a provider. With `--charge`, also refund one payment of a TEST account.
 
-    Looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks the payment up again.
-    The repeat must return the same refund. Accounts that move real money are refused. Exit code 1 if a check fails.
-    Needs `MONEYBACK_PROVIDERS` and the settings of the provider.
+    Without `--charge`, only reads the latest refunds, disputes and payments. This is harmless, also with a live key. With
+    `--charge`, looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks the payment up
+    again. The repeat must return the same refund. The refund is refused if the account moves real money.
+
+    Exit code 1 if a check fails. Needs `MONEYBACK_PROVIDERS` and the settings of the account.
 
     Example: `moneyback providers check stripe --charge ch_3N… --amount 19.99 --currency EUR`
     """
-    from worker.providers import connect_providers
+    from config.extras import require
+    from config.settings import Timers
+    from worker.providers import create_adapter
 
     log.set_up(logging.WARNING)
-    settings = load_settings()
-    account = connected_accounts(settings).get(name)
+    account = connected_accounts(load_provider_settings()).get(name)
     if account is None:
         raise typer.BadParameter(f"{name!r} is not connected; see `moneyback providers list`.", param_hint="NAME")
-    if not PROVIDERS[name].is_test_account(account):
+    payment = _payment(name, account, charge, amount, currency)
+    if payment and not yes:
+        _confirm(name, *payment)
+    require(name)
+    adapter = create_adapter(name, account, Timers().provider_timeout_seconds, connections=1)
+    missing = adapter.check_access()
+    steps = _call_provider(adapter, *payment) if payment else []
+    faults = [*_missing_rights(name, missing), *_faults(steps, adapter.capabilities)]
+    findings = faults or _findings(name, account, adapter.capabilities, refunded=bool(payment))
+    rights = {right: _right(right, missing, adapter.capabilities) for right in AccessRight}
+    _show(Report(_kind(name, account), rights, steps, faults, findings), json=json)
+    raise typer.Exit(1 if faults else 0)
+
+
+class Report(NamedTuple):
+    """The results of a check. ``kind`` is live or test."""
+
+    kind: str
+    rights: dict[AccessRight, str]
+    steps: list[Step]
+    faults: list[str]
+    findings: list[str]
+
+
+def _payment(
+    name: str, account: Account, charge: str | None, amount: str | None, currency: str | None
+) -> tuple[str, Money] | None:
+    """Return the payment to refund, or None if no option names a payment."""
+    given = [charge, amount, currency]
+    if not any(given):
+        return None
+    if charge is None or amount is None or currency is None:
+        raise typer.BadParameter("A refund needs --charge, --amount and --currency.", param_hint="--charge")
+    if not PROVIDERS[provider_of(name)].is_test_account(account):
         raise typer.BadParameter(
-            f"The settings of {name} are not for a test account. A refund would move real money.", param_hint="NAME"
+            f"The settings of {name} are not for a test account. A refund would move real money. Without --charge, the "
+            "account is only read.",
+            param_hint="NAME",
         )
     try:
         money = Money.parse(amount, currency)
@@ -119,17 +156,13 @@ def check(
         raise typer.BadParameter(str(error), param_hint="--amount") from None
     if money.minor <= 0:
         raise typer.BadParameter("The amount must be above zero.", param_hint="--amount")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter(
-                "A confirmation needs a terminal. Without a terminal, use --yes.", param_hint="--yes"
-            )
-        typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
-    adapter = connect_providers(settings)[name]
-    steps = _call_provider(adapter, charge, money)
-    faults = _faults(steps, adapter.capabilities)
-    _show(steps, faults, json=json)
-    raise typer.Exit(1 if faults else 0)
+    return charge, money
+
+
+def _confirm(name: str, charge: str, amount: Money) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("A confirmation needs a terminal. Without a terminal, use --yes.", param_hint="--yes")
+    typer.confirm(f"Refund {amount} of {charge} at {name}?", abort=True)
 
 
 def _call_provider(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
@@ -148,7 +181,9 @@ def _timed(name: str, call: Callable[[], object]) -> Step:
 
 
 def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
-    """Return a sentence for each check that failed."""
+    """Return a sentence for each check of the refund that failed. Without a refund, ``steps`` is empty."""
+    if not steps:
+        return []
     _, refund, repeat, lookup = steps
     if refund.refund_id is None:
         return ["The payment was not refunded. The details of the call “refund” show why."]
@@ -163,17 +198,87 @@ def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
     return faults
 
 
-def _show(steps: list[Step], faults: list[str], *, json: bool) -> None:
-    results = [(step.call, type(step.result).__name__.lower(), _details(step.result), step.seconds) for step in steps]
+def _missing_rights(name: str, missing: Mapping[AccessRight, str]) -> list[str]:
+    return [f"Moneyback cannot {_words(right)} at {name}: {why}" for right, why in missing.items()]
+
+
+def _right(right: AccessRight, missing: Mapping[AccessRight, str], can: Capabilities) -> str:
+    if right in missing:
+        return "FAIL"
+    return "ok" if right in _lists(can).values() else "not read"
+
+
+def _findings(name: str, account: Account, can: Capabilities, *, refunded: bool) -> list[str]:
+    """Return sentences that say what the check has shown, and what it has not."""
+    lists = _lists(can)
+    read = f"{' and '.join(lists).capitalize()} can be read." if lists else f"{name} has no list, so nothing was read."
+    if refunded:
+        return [read, "The repeat returned the same refund: the provider honours the idempotency key."]
+    if _kind(name, account) == "live":
+        return [read, "The account moves real money, so no refund was made. Check refunds with a test account."]
+    return [read, "No refund was made. To check refunds, too, name a payment with --charge, --amount and --currency."]
+
+
+def _show(report: Report, *, json: bool) -> None:
+    results = [
+        (call, type(result).__name__.lower(), _details(result), seconds) for call, result, seconds in report.steps
+    ]
     if json:
         names = ("call", "result", "details", "seconds")
         rows_as_dicts = [dict(zip(names, result, strict=True)) for result in results]
-        print_json({"ok": not faults, "faults": faults, "steps": rows_as_dicts})
+        print_json(
+            {
+                "ok": not report.faults,
+                "account": report.kind,
+                "rights": report.rights,
+                "faults": report.faults,
+                "findings": report.findings,
+                "steps": rows_as_dicts,
+            }
+        )
         return
-    rows = [(call, result, details, f"{seconds:.2f} s") for call, result, details, seconds in results]
-    table("The provider's results", ("call", "result", "details", "took"), rows)
-    for sentence in faults or ["The repeat returned the same refund: the provider honours the idempotency key."]:
+    table(
+        f"The {report.kind} account", ("right", ""), [(_words(right), state) for right, state in report.rights.items()]
+    )
+    if results:
+        rows = [(call, result, details, f"{seconds:.2f} s") for call, result, details, seconds in results]
+        table("The provider's results", ("call", "result", "details", "took"), rows)
+    for sentence in report.findings:
         out.print(sentence, highlight=False)
+
+
+def _words(right: AccessRight) -> str:
+    return right.replace("_", " ")
+
+
+def _kind(name: str, account: Account) -> str:
+    return "test" if PROVIDERS[provider_of(name)].is_test_account(account) else "live"
+
+
+def _connection(name: str, account: Account | None) -> str:
+    return f"connected, {_kind(name, account)}" if account else "–"
+
+
+def _account(name: str, account: Account | None) -> dict[str, object]:
+    """Return the facts about a connected account. Without an account, the provider is not connected under this name."""
+    if account is None:
+        return {"connected": False}
+    return {
+        "connected": True,
+        "account": _kind(name, account),
+        "sellers": sorted(account.sellers),
+        "webhook_path": f"/v1/webhooks/{name}",
+    }
+
+
+def _lists(can: Capabilities) -> dict[str, AccessRight]:
+    """Return the lists that the provider has, each with the right that its reading needs."""
+    lists = {
+        "refunds": (can.lists_refunds, AccessRight.READ_REFUNDS),
+        "disputes": (can.lists_disputes, AccessRight.READ_DISPUTES),
+        "payments": (can.lists_purchases, AccessRight.READ_PAYMENTS),
+    }
+    return {name: right for name, (has_list, right) in lists.items() if has_list}
 
 
 def _details(result: object) -> str:
@@ -188,6 +293,8 @@ def _facts(capabilities: Capabilities) -> dict[str, object]:
         "rejects_over_refund": capabilities.rejects_over_refund,
         "lookup": capabilities.lookup,
         "lists_refunds": capabilities.lists_refunds,
+        "lists_disputes": capabilities.lists_disputes,
+        "lists_purchases": capabilities.lists_purchases,
         "calls_per_second": capabilities.calls_per_second,
         "routes": {method: _route(route) for method, route in routes.items()},
     }

@@ -9,6 +9,7 @@ import typer
 
 from console.environment import records
 from console.output import Json, print_json, table
+from console.program import as_typed
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
 
@@ -93,7 +94,8 @@ def add(
     if json:
         print_json(_as_dict(added))
     else:
-        typer.echo(f"{name} is set up. Next, set a refund policy: moneyback policy set {seller} within_days --days 30")
+        advice = f"`moneyback policy set {seller} within_days --days 30`"
+        typer.echo(as_typed(f"{name} is set up. Next, set a refund policy: {advice}"))
 
 
 def _as_dict(seller: Seller) -> dict[str, object]:

@@ -15,10 +15,10 @@ from config import log
 from config.extras import require_for
 from console.environment import load_settings
 from console.output import Json, print_json
+from console.start_checks import MAX_PORT, require_address, require_folder, require_mail_transport, startable
 from domain.messages import WORK_QUEUES
 
 PROCESSES = (os.cpu_count() or 1) + 1  # one more than the number of cores, because a process often waits for a commit
-MAX_PORT = 65_535
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=MAX_PORT, help="The port to listen on.")]
@@ -44,7 +44,9 @@ def web(
     from producers.web.app import run
 
     log.set_up()
-    require_for("web", load_settings())
+    settings = startable("web")
+    require_folder("MONEYBACK_HELP_DIR", settings.help_dir)
+    require_address(host, port)
     run("console.asgi:web", host, port, workers=workers)
 
 
@@ -58,7 +60,9 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
     from producers.desk.app import serve
 
     log.set_up()
-    serve(host, port, load_settings())
+    settings = load_settings()
+    require_address(host, port)
+    serve(host, port, settings)
 
 
 def mail(
@@ -84,13 +88,18 @@ def mail(
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """
     require_for("mail")
+    from producers.mail.lmtp import parse_address
     from producers.mail.service import serve, serve_lmtp
 
     log.set_up()
-    if lmtp or smtp:
-        serve_lmtp(load_settings(), _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
-    else:
-        serve(load_settings(), _until_stopped())
+    settings = load_settings()
+    if not (lmtp or smtp):
+        serve(settings, _until_stopped())
+        return
+    address = parse_address(lmtp or smtp)
+    if isinstance(address, tuple):
+        require_address(*address)
+    serve_lmtp(settings, _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
 
 
 def consume() -> None:
@@ -140,7 +149,7 @@ def worker(
 
     Example: `moneyback worker -c 4`
     """
-    require_for("worker", load_settings())
+    require_mail_transport(startable("worker"))
     _celery(
         "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
     )
@@ -149,15 +158,17 @@ def worker(
 def relay() -> None:
     """Publish the messages of the outbox table to the broker, and publish the messages of overdue cases again.
 
-    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+    If the broker is unavailable for a minute, the relay does the work of the workers. So the relay needs their settings:
+    `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, `MONEYBACK_PROVIDERS` with the settings of
+    each provider, and `MONEYBACK_SMTP_URL`.
 
     Example: `moneyback relay`
     """
     from records import Records
 
     log.set_up()
-    settings = load_settings()
-    require_for("relay", settings)
+    settings = startable("relay")
+    require_mail_transport(settings)  # because the relay sends e-mails itself while the broker is unavailable
     from worker.app import app
     from worker.relay import Relay
 
@@ -176,6 +187,7 @@ def beat(
     Example: `moneyback beat --schedule /var/lib/moneyback/beat`
     """
     load_settings()
+    require_folder("The folder of --schedule", schedule.absolute().parent, mode=os.W_OK)
     _celery("beat", "-s", str(schedule))
 
 
@@ -201,6 +213,7 @@ def flower(
             "Flower can shut workers down, so it needs a login, as USER:PASSWORD.", param_hint="--login"
         )
     load_settings()
+    require_address(host, port)
     os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, which every user of the machine can read
     _celery("flower", f"--address={host}", f"--port={port}")
 
@@ -227,6 +240,7 @@ def sandbox(
     from console.sandbox.server import serve
     from console.sandbox.webhooks import Webhooks
 
+    require_address(host, port)
     secret = SandboxAccount(url=f"http://{host}:{port}").webhook_secret.get_secret_value()
     sender = Webhooks(webhooks, secret) if webhooks else None
     serve(folder, host=host, port=port, times=Times(latency=latency), webhooks=sender)
@@ -238,16 +252,19 @@ def migrate(*, json: Json = False) -> None:
     The command is safe to run again, and to run in several processes at the same time.
 
     Connects with `MONEYBACK_DATABASE_OWNER_URL` if it is set, else with `MONEYBACK_DATABASE_URL`. The user in this URL
-    must own the tables. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+    must own the tables. Then checks that the user in `MONEYBACK_DATABASE_URL` may use the tables. Needs
+    `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
     Example: `moneyback migrate`
     """
     from records import migrate
+    from records.database_rights import require_service_rights
     from records.unit_of_work import connect
 
     settings = load_settings()
     owner = settings.database_owner_url or settings.database_url
     version = migrate.migrate(connect(owner.get_secret_value()))
+    require_service_rights(connect(settings.database_url.get_secret_value()))
     if json:
         print_json({"version": version})
     else:

@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import typer
 
+from config.connected_providers import connected_accounts
 from config.extras import require_for
 from console import environment
 from console.output import out, table
+from console.program import program
+from console.start_checks import startable
 
 if TYPE_CHECKING:
     from console.stack import Stack
@@ -27,8 +30,9 @@ def add_to(app: typer.Typer) -> None:
 def up() -> None:
     """Run every service until Ctrl-C: the pages, the API, the desk, Flower, and a page that shows the sent e-mails.
 
-    Starts its own PostgreSQL and Valkey and stores their data in `MONEYBACK_HOME`; needs no settings. While `moneyback
-    up` runs, other commands use its database.
+    Starts its own PostgreSQL and Valkey and stores their data in `MONEYBACK_HOME`; needs no settings. The sandbox provider
+    is connected. `MONEYBACK_PROVIDERS` connects other providers. While `moneyback up` runs, commands in other terminals
+    use its database and its settings.
 
     Example: `moneyback up`, and in another terminal `moneyback cases list`
     """
@@ -49,6 +53,7 @@ def up() -> None:
     ):
         stack = Stack(data_dir, servers)
         os.environ.update(stack.env)
+        settings = startable("up")
         migrate.migrate(connect(servers.postgres.owner_url))
         examples = _seed(environment.records())
         services = stack.services(SERVICES)
@@ -57,9 +62,9 @@ def up() -> None:
         supervisor.wait_for(services["web"], lambda: stack.answers("web", "/readyz"))
         supervisor.wait_for(services["desk"], lambda: stack.answers("desk"))
         supervisor.wait_for(services["flower"], stack.flower_listens)
-        environment.publish(data_dir, stack.env)
+        environment.publish(data_dir)
         try:
-            _print_addresses(stack, examples)
+            _print_addresses(stack, examples, [*connected_accounts(settings)])
             supervisor.wait(servers.revive)
         finally:
             environment.unpublish(data_dir)
@@ -90,7 +95,7 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
     ]
 
 
-def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
+def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]], providers: list[str]) -> None:
     rows = [
         ("help centre, refund form", stack.public_url),
         ("API reference", f"{stack.public_url}/docs"),
@@ -100,11 +105,13 @@ def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
             "Flower: Celery workers",
             f"http://127.0.0.1:{stack.flower}  (login {stack.flower_login.replace(':', ', password ')})",
         ),
+        ("payment providers", ", ".join(providers)),
     ]
     table("Moneyback is up", ("what", "where"), rows)
     table("Purchases to try", ("reference", "e-mail", "product", "what happens"), examples)
     out.print(
         f"A mail in {stack.data_dir.incoming_mail}/new becomes a refund request. The logs are in {stack.data_dir.logs}. "
+        f"In another terminal, {program()} cases list, and every other command, uses this installation. "
         "Ctrl-C stops everything.",
         highlight=False,
     )

@@ -5,7 +5,9 @@ import inspect
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from config.connected_providers import ProviderSettings
 from config.provider_accounts import ACCOUNTS
+from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.docgen.markdown import docstring_text, document, table
@@ -17,7 +19,7 @@ def page() -> str:
         "Settings",
         "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can also be "
         "read from a file, such as a mounted secret of a container: set `<NAME>_FILE` to the path of the file.",
-        _settings(Settings, exclude=("timers", "limits")),
+        _settings(Settings, exclude=("timers", "limits", *ProviderSettings.model_fields)),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
         "`MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, `MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and "
@@ -28,15 +30,31 @@ def page() -> str:
         inspect.cleandoc(Limits.__doc__ or ""),
         _settings(Limits),
         "## Accounts with payment providers",
-        "The settings of an account are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) explains "
+        _settings(ProviderSettings),
+        "The settings of an account are read if `MONEYBACK_PROVIDERS` names the account. [providers.md](providers.md) explains "
         "what to set up at each provider.",
-        *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),
+        "### Every account",
+        "The variables of an account start with its name in capital letters, with underscores instead of the colon and of "
+        "dashes: `MONEYBACK_STRIPE_API_KEY` is for the account `stripe`, and `MONEYBACK_STRIPE_AURORA_API_KEY` for the account "
+        "`stripe:aurora`. Every account has the settings of its provider below, and these settings:",
+        _settings(
+            ACCOUNTS["stripe"], exclude=tuple(ACCOUNTS["stripe"].model_fields.keys() - Account.model_fields.keys())
+        ),
+        *(part for account in ACCOUNTS.values() for part in (_heading(account), _own_settings(account))),
     )
 
 
 def _heading(account: type[BaseSettings]) -> str:
     name, _, description = docstring_text(account).partition(". ")
     return "\n\n".join([f"### {name.rstrip('.')}", *([description] if description else [])])
+
+
+def _common_settings(account: type[Account]) -> str:
+    return _settings(account, exclude=tuple(account.model_fields.keys() - Account.model_fields.keys()))
+
+
+def _own_settings(account: type[BaseSettings]) -> str:
+    return _settings(account, exclude=tuple(Account.model_fields))
 
 
 def _settings(block: type[BaseSettings], *, exclude: tuple[str, ...] = ()) -> str:
@@ -50,4 +68,4 @@ def _settings(block: type[BaseSettings], *, exclude: tuple[str, ...] = ()) -> st
     return table(("variable", "default", "meaning"), rows)
 
 
-_UNSET = {PydanticUndefined: "must be set", None: "not set", (): "none"}
+_UNSET: dict[object, str] = {PydanticUndefined: "must be set", None: "not set", (): "none", frozenset(): "none"}

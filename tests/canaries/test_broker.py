@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from console.servers import Servers
-from domain.messages import RefundRequested
 from records import Records
 from tests.canaries.workers import PlainWorker, count_messages, has_ended, request_refund, state_of
 from tests.fault_proxy import Proxy
@@ -53,30 +52,43 @@ def fill_broker(broker: redis.Redis) -> Iterator[Callable[[], object]]:
     broker.config_set("maxmemory", before)
 
 
-def test_a_full_broker_loses_the_message_and_ends_the_worker(
-    records: Records,
+@pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
+def test_a_full_broker_loses_a_message_and_ends_only_a_plain_worker(
+    start_plain_worker: Callable[..., PlainWorker],
     broker: redis.Redis,
     fill_broker: Callable[[], object],
-    start_product_worker: Callable[..., ChildProcess],
-    start_relay: Callable[[], ChildProcess],
+    options: dict[str, object],
 ) -> None:
-    """A full broker delivers a message, but cannot store it as unacknowledged. Later, a second worker refunds the case."""
-    worker = start_product_worker("worker")
+    """A full broker delivers a message, but cannot store it as unacknowledged."""
+    worker = start_plain_worker(**options)
     os.kill(worker.process.pid, signal.SIGSTOP)
-    broker.config_resetstat()
-    start_relay()
-    case = request_refund(records)
-    eventually(lambda: "cmdstat_lpush" in broker.info("commandstats"))
+    eventually(lambda: not any(client["cmd"] == "brpop" and "b" in client["flags"] for client in broker.client_list()))
+    worker.send("note", "first")
     fill_broker()
     os.kill(worker.process.pid, signal.SIGCONT)
-    eventually(lambda: has_ended(worker.process) or state_of(records, case) == "refunded")
-    assert worker.process.returncode, "Celery has corrected the fault that a full broker ends a worker."
-    assert count_messages(broker, RefundRequested.queue) == 0, (
-        "kombu has corrected the fault that a full broker loses a message."
+    eventually(lambda: has_ended(worker.process) or "first" in worker.notes())
+    if options:
+        assert not has_ended(worker.process)
+    else:
+        assert worker.process.returncode, "Celery has corrected the fault that a full broker ends a worker."
+        assert count_messages(broker, PlainWorker.QUEUE) == 0, (
+            "kombu has corrected the fault that a full broker loses a message: remove QoS from config/kombu_transport.py."
+        )
+
+
+@pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])
+def test_a_failover_ends_only_a_plain_worker(
+    start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, options: dict[str, object]
+) -> None:
+    """The broker becomes a replica while the worker waits for a message, and a primary again."""
+    worker = start_plain_worker(**options)
+    broker.replicaof("127.0.0.1", 1)
+    broker.replicaof("NO", "ONE")
+    worker.send("note", "next")
+    eventually(lambda: has_ended(worker.process) or "next" in worker.notes())
+    assert has_ended(worker.process) is not bool(options), (
+        "Celery or kombu has corrected this fault: remove config/broker_refusals.py."
     )
-    broker.config_set("maxmemory", 0)
-    start_product_worker("second worker")
-    eventually(lambda: state_of(records, case) == "refunded")
 
 
 @pytest.mark.parametrize("options", [{}, WITH_CORRECTION], ids=["plain", "product"])

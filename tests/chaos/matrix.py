@@ -77,8 +77,16 @@ MATRIX = (
             f"{BROKER_LOSS}test_a_task_claimed_during_broker_loss_is_published_again",
             f"{WORKER}test_a_broker_restart_during_a_task_does_not_end_the_worker",
             "integration/test_relay.py::test_in_brokerless_mode_the_relay_processes_the_cases",
-            "canaries/test_broker.py::test_a_full_broker_loses_the_message_and_ends_the_worker",
+            "canaries/test_broker.py::test_a_full_broker_loses_a_message_and_ends_only_a_plain_worker",
             "simulation: broker_unavailable",
+        ),
+    ),
+    Row(
+        "The broker refuses commands: failover, lost replicas, full disk, full memory, endless script",
+        "The effects are those of an unavailable broker. No service ends.",
+        (
+            "canaries/test_broker.py::test_a_failover_ends_only_a_plain_worker",
+            "integration/test_refusing_broker.py::test_the_services_wait_while_the_broker_refuses_commands",
         ),
     ),
     Row(

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from config.provider_accounts import ACCOUNTS
+from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.commands import services
@@ -54,9 +55,16 @@ def variables() -> set[str]:
 
 
 def all_settings() -> set[str]:
-    """Return the environment variables of all settings."""
+    """Return the environment variables of all settings, except the settings that every account has.
+
+    The settings that every account has are in accounts.env, because accounts have any name.
+    """
     blocks: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
-    names = {f"{block.model_config['env_prefix']}{field.upper()}" for block in blocks for field in block.model_fields}
+    names = {
+        f"{block.model_config['env_prefix']}{field.upper()}"
+        for block in blocks
+        for field in block.model_fields.keys() - Account.model_fields.keys()
+    }
     return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS"}
 
 

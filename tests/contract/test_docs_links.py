@@ -10,6 +10,7 @@ import typer.main
 from pydantic_settings import BaseSettings
 
 from config.broker import QUEUES
+from config.connected_providers import account_variables
 from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
@@ -30,14 +31,20 @@ COMMANDS: Any = typer.main.get_command(app)
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 NOT_IN_SETTINGS = {
+    "MONEYBACK_GOCARDLESS_ACCESS_TOKEN",  # the settings of docs/examples/moneyback-gocardless
+    "MONEYBACK_GOCARDLESS_API_BASE",
+    "MONEYBACK_GOCARDLESS_WEBHOOK_SECRET",
     "MONEYBACK_FLOWER_LOGIN",  # an option of `moneyback flower`
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set
 }
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
-SETTINGS = NOT_IN_SETTINGS | {
-    f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields
-}
+EXAMPLE_ACCOUNTS = ("stripe:aurora", "paypal:aurora")  # accounts that the documents use as examples
+SETTINGS = (
+    NOT_IN_SETTINGS
+    | {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
+    | {variable for account in EXAMPLE_ACCOUNTS for variable in account_variables(account).values()}
+)
 MAX_GLOSSARY = 60  # entries; nobody reads a longer list before choosing a name
 MAX_PICTURE = 120_000  # bytes; every visitor of the repository page loads the picture
 

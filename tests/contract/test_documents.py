@@ -13,11 +13,14 @@ from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from config.broker import PERIODIC, QUEUES
+from config.connected_providers import account_variables
 from config.provider_accounts import ACCOUNTS
+from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
+from domain.purchases import AUTOMATIC
 from domain.requests import RefundRequest
 from domain.state_effects import EFFECTS, Timeout
 from producers.purchase_schema import PurchaseInput
@@ -31,7 +34,15 @@ MODELS: dict[str, type[BaseModel]] = {
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
-SETTINGS = {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
+SETTINGS = {
+    f"{block.model_config.get('env_prefix')}{name.upper()}"
+    for block in BLOCKS
+    for name in block.model_fields.keys() - Account.model_fields.keys()
+} | {*account_variables("stripe").values()}
+EXAMPLE_SETTINGS = {
+    variable for name in ("stripe:aurora", "paypal:aurora") for variable in account_variables(name).values()
+}
+"""The settings of the accounts that the documents use as examples."""
 PAGES = sorted(DOCS.glob("*.md"))
 
 
@@ -188,4 +199,12 @@ def test_a_linked_page_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
-    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= SETTINGS
+    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= SETTINGS | EXAMPLE_SETTINGS
+
+
+def test_the_providers_page_names_a_provider_for_every_automatic_method() -> None:
+    page = (DOCS / "providers.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| [\w ]+ \| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert set(rows) == AUTOMATIC
+    ours = {account.__name__.removesuffix("Account") for account in ACCOUNTS.values()}
+    assert all(re.split(r"[,;]", providers)[0] in ours for providers in rows.values())

@@ -26,7 +26,7 @@ from tests.canaries.workers import request_refund, state_of
 from tests.services import environment, eventually
 from tests.wheel_installs import LOCKS, ROOT, Installation, build_distribution, locked_requirements, top_level_names
 
-OUR_PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+OUR_PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback_plugin")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOREIGN_MODULE = (
     "import os, pathlib; pathlib.Path(os.environ['FOOTPRINTS'], __name__).touch(); raise SystemExit(__name__)\n"
@@ -38,7 +38,7 @@ Start = Callable[..., Path]
 def base(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Return an installation of the wheel without extras."""
     wheel = build_distribution(tmp_path_factory.mktemp("dist"), "wheel")
-    return Installation(tmp_path_factory.mktemp("base"), wheel, "base.txt")
+    return Installation(tmp_path_factory.mktemp("base"), wheel, lock="base.txt")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The wheel of a release contains exactly the files of the six packages."""
+"""The wheel of a release contains exactly the files of the seven packages."""
 
 import re
 import subprocess
@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from config.provider_accounts import OWN
+from config.provider_plugins import GROUP
 from tests.wheel_installs import ROOT, build_distribution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback_plugin")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def info(wheel: dict[str, bytes], name: str) -> bytes:
     return wheel[f"{PROJECT['project']['name']}-{PROJECT['project']['version']}.dist-info/{name}"]
 
 
-def test_the_wheel_has_exactly_the_files_of_the_six_packages(wheel: dict[str, bytes]) -> None:
+def test_the_wheel_has_exactly_the_files_of_the_seven_packages(wheel: dict[str, bytes]) -> None:
     inside = {name for name in wheel if ".dist-info/" not in name}
     assert inside == tracked(*PACKAGES)
 
@@ -64,6 +66,12 @@ def test_the_wheel_installs_the_command(wheel: dict[str, bytes]) -> None:
     entries = ConfigParser()
     entries.read_string(info(wheel, "entry_points.txt").decode())
     assert dict(entries["console_scripts"]) == {"moneyback": "console.cli:main"}
+
+
+def test_the_wheel_provides_our_own_payment_providers(wheel: dict[str, bytes]) -> None:
+    entries = ConfigParser()
+    entries.read_string(info(wheel, "entry_points.txt").decode())
+    assert {*entries[GROUP]} == {*OWN}
 
 
 def test_the_wheel_has_the_dependencies_of_the_project(wheel: dict[str, bytes]) -> None:

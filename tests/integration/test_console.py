@@ -152,7 +152,22 @@ INVALID_CALLS = {
         {"MONEYBACK_SWEEP_INTERVAL_SECONDS": "often"},
         "MONEYBACK_SWEEP_INTERVAL_SECONDS: Input should be",
     ),
-    "an unknown provider": (("doctor",), {"MONEYBACK_PROVIDERS": "stripe,mybank"}, "There is no provider mybank"),
+    "an unknown provider": (
+        ("doctor",),
+        {"MONEYBACK_PROVIDERS": "paypal,mybank"},
+        "MONEYBACK_PROVIDERS: No installed package provides the payment provider mybank.",
+    ),
+    "an account without its settings": (
+        ("doctor",),
+        {"MONEYBACK_PROVIDERS": "stripe:aurora"},
+        "MONEYBACK_STRIPE_AURORA_API_KEY: Field required",
+    ),
+    "an account with an invalid setting": (
+        ("doctor",),
+        {"MONEYBACK_PROVIDERS": "adyen:eu-west", "MONEYBACK_ADYEN_EU_WEST_API_BASE": "http://adyen.example"},
+        "MONEYBACK_ADYEN_EU_WEST_API_BASE: Use https",
+    ),
+    "an account without a name": (("doctor",), {"MONEYBACK_PROVIDERS": "stripe:"}, "“stripe:” is not a valid name"),
     "an unknown queue": (("worker", "--queues", "nonsense"), {}, "There is no queue nonsense"),
     "an invalid port": (("web", "--port", "99999"), {}, "less than or equal to 65535"),
     "no ids of dead letters": (("dead-letters", "redrive"), {}, "Name the ids, or use --all"),

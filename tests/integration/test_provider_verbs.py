@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from uuid import uuid4
 import pytest
 
 from config import extras
-from config.provider_accounts import ACCOUNTS, PROVIDERS, Account
+from config.provider_accounts import ACCOUNTS, OWN, PROVIDERS
+from config.provider_plugins import Account
 from config.settings import Settings
+from console.data_dir import DataDir
+from console.environment import UP, publish
 from console.stack import Stack
 from domain.errors import RefusedError
 from domain.money import Money
@@ -96,6 +100,7 @@ def test_providers_list_shows_the_capabilities_of_every_provider(sandbox_setting
     assert run.returncode == 0
     providers = {provider["provider"]: provider for provider in json_output(run)}
     assert set(providers) == set(PROVIDERS)
+    assert providers["sandbox"]["account"] == "test"
     assert [name for name, provider in providers.items() if provider["connected"]] == ["sandbox"]
     assert providers["adyen"]["lookup"] == "never"
     assert not providers["adyen"]["lists_refunds"]
@@ -109,28 +114,66 @@ def test_providers_list_shows_the_capabilities_of_every_provider(sandbox_setting
     assert "by webhook only" in table
 
 
+def bare_environment(home: Path, **env: str) -> dict[str, str]:
+    """Return an environment without the settings of a database, a broker and a key."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MONEYBACK_")}
+    return {**clean, "COLUMNS": "240", "MONEYBACK_HOME": str(home), **env}
+
+
+ACCOUNTS_OF_TWO_SELLERS = {
+    "MONEYBACK_PROVIDERS": "stripe,stripe:aurora,mollie:atelier",
+    **variables("stripe", LIVE_ACCOUNTS["stripe"]),
+    **variables("stripe_aurora", TEST_ACCOUNTS["stripe"]),
+    **variables("mollie_atelier", TEST_ACCOUNTS["mollie"]),
+    "MONEYBACK_STRIPE_AURORA_SELLERS": "aurora,paper-boat",
+}
+
+
+def test_providers_list_shows_every_account_and_needs_no_other_settings(tmp_path: Path) -> None:
+    env = bare_environment(tmp_path, **ACCOUNTS_OF_TWO_SELLERS)
+    run = fork_server.run("console", "providers", "list", "--json", env=env)
+    accounts = {row["provider"]: row for row in json_output(run)}
+    assert {name: row["account"] for name, row in accounts.items() if row["connected"]} == {
+        "stripe": "live",
+        "stripe:aurora": "test",
+        "mollie:atelier": "test",
+    }
+    assert accounts["stripe:aurora"]["sellers"] == ["aurora", "paper-boat"]
+    assert accounts["stripe:aurora"]["webhook_path"] == "/v1/webhooks/stripe:aurora"
+    assert not accounts["mollie"]["connected"]
+    assert accounts["mollie:atelier"]["idempotency_key_ttl_seconds"] == 3_600
+    table = fork_server.run("console", "providers", "list", env=env).stdout
+    for name, state in (("stripe", "connected, live"), ("stripe:aurora", "connected, test"), ("mollie", "–")):
+        assert re.search(rf"{name} +│ {state} ", table)
+
+
+def test_providers_list_shows_the_accounts_of_the_running_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One terminal started `moneyback up` with the keys of providers; another terminal has no setting."""
+    data_dir = DataDir(tmp_path, UP)
+    for variable, value in ACCOUNTS_OF_TWO_SELLERS.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MONEYBACK_SANDBOX_URL", "http://127.0.0.1:8003")
+    monkeypatch.setenv("MONEYBACK_PUBLIC_URL", "http://127.0.0.1:8000")
+    with data_dir.lock():
+        publish(data_dir)
+        for variable in (*ACCOUNTS_OF_TWO_SELLERS, "MONEYBACK_SANDBOX_URL", "MONEYBACK_PUBLIC_URL"):
+            monkeypatch.delenv(variable)
+        run = fork_server.run("console", "providers", "list", "--json", env=bare_environment(tmp_path))
+    connected = {row["provider"] for row in json_output(run) if row["connected"]}
+    assert connected == {"stripe", "stripe:aurora", "mollie:atelier", "sandbox"}
+    assert (tmp_path / "environment.json").stat().st_mode & 0o077 == 0, "the file contains the keys of providers"
+
+
 def test_every_provider_package_has_the_same_layout() -> None:
     folder = ROOT / "worker" / "providers"
     packages = {init.parent.name for init in folder.glob("*/__init__.py")}
-    assert packages == set(PROVIDERS) == set(TEST_ACCOUNTS)
+    assert packages == set(OWN) == set(TEST_ACCOUNTS)
     layout = {"__init__.py", "adapter.py", "client.py", "codes.py", "resources.py", "webhooks.py"}
-    optional = {"amounts.py"}
-    extra_modules = {
-        "paypal": {
-            "access.py",
-            "access_token.py",
-            "auth_assertion.py",
-            "disputes.py",
-            "payments.py",
-            "purchases.py",
-            "refund_list.py",
-            "transaction_search.py",
-            "webhook_certificates.py",
-        }
-    }
     for name in packages:
         modules = {file.name for file in (folder / name).glob("*.py")}
-        assert modules - optional == layout | extra_modules.get(name, set()), name
+        assert layout <= modules, name
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -230,6 +273,8 @@ def test_the_check_fails_if_the_provider_ignores_idempotency_keys(settings: Sett
         (("sandbox", "--charge", "ok_1", "--amount", "1", "--currency", "EURO", "--yes"), "ISO 4217"),
         (("sandbox", "--charge", "ok_1", *AMOUNT), "--yes"),
         (("sandbox", *AMOUNT), "--charge"),
+        (("sandbox", "--charge", "ok_1"), "--amount"),
+        (("sandbox:aurora", "--charge", "ok_1", *AMOUNT, "--yes"), "not connected"),
     ],
 )
 def test_a_check_with_invalid_arguments_is_a_usage_error(
@@ -247,6 +292,43 @@ def test_the_check_refuses_a_live_account(settings: Settings, name: str) -> None
     run = moneyback(settings, "providers", "check", name, "--charge", "c_1", *AMOUNT, "--yes", **env)
     assert run.returncode == 2
     assert "real money" in run.stderr
+
+
+def test_the_check_of_an_account_that_is_read_needs_no_payment(process: SandboxProcess, tmp_path: Path) -> None:
+    env = bare_environment(tmp_path, MONEYBACK_PROVIDERS="sandbox:aurora", MONEYBACK_SANDBOX_AURORA_URL=process.url)
+    run = fork_server.run("console", "providers", "check", "sandbox:aurora", "--json", env=env)
+    assert run.returncode == 0, run.stderr
+    report = json_output(run)
+    assert (report["ok"], report["account"], report["steps"]) == (True, "test", [])
+    assert report["rights"]["read_refunds"] == "ok"
+    assert process.summary()["refunds"] == 0
+    text = fork_server.run("console", "providers", "check", "sandbox:aurora", env=env).stdout
+    assert "No refund was made." in text
+
+
+def test_the_check_of_a_live_account_only_reads_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    """The address of the live account has no host in the test, so the read fails."""
+    address = {"api_base": "https://checkout-live.invalid/checkout"}
+    live = variables("adyen", LIVE_ACCOUNTS["adyen"] | address) | {"MONEYBACK_PROVIDERS": "adyen"}
+    run = fork_server.run("console", "providers", "check", "adyen", env=bare_environment(tmp_path, **live))
+    assert run.returncode == 1, run.stderr
+    text = " ".join((run.stdout + run.stderr).split())
+    assert "The live account" in text
+    assert "Moneyback cannot read payments at adyen" in text
+    assert "The account moves real money, so no refund was made." in text
+
+
+@pytest.mark.parametrize("name", ["mollie", "stripe", "braintree"])
+def test_the_check_names_each_list_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    unreachable = variables(name, TEST_ACCOUNTS[name] | {"api_base": "http://127.0.0.1:1"}) | {
+        "MONEYBACK_PROVIDERS": name
+    }
+    run = fork_server.run(
+        "console", "providers", "check", name, "--json", env=bare_environment(tmp_path, **unreachable)
+    )
+    report = json_output(run)
+    assert (run.returncode, report["ok"], report["rights"]["read_refunds"]) == (1, False, "FAIL")
+    assert report["faults"][0].startswith(f"Moneyback cannot read refunds at {name}: ")
 
 
 @pytest.mark.parametrize("name", TEST_ACCOUNTS)
@@ -380,7 +462,7 @@ def test_the_sandbox_and_braintree_verify_webhooks_without_a_separate_secret(nam
 
 
 def test_the_error_for_a_missing_setting_names_its_environment_variable(settings: Settings) -> None:
-    run = moneyback(settings, "doctor", MONEYBACK_PROVIDERS="stripe")
+    run = moneyback(settings, "reconcile", MONEYBACK_PROVIDERS="stripe")
     assert run.returncode == 2
     assert "MONEYBACK_STRIPE_API_KEY" in run.stderr
 

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 from celery import Celery
 from kombu import Connection
 from pydantic import SecretStr
@@ -34,6 +36,15 @@ QUEUE = RefundRequested.queue
 def connection(settings: Settings) -> Iterator[Connection]:
     with connect(settings) as connection:
         yield connection
+
+
+@pytest.fixture
+def broker(connection: Connection) -> Iterator[redis.Redis]:
+    """Yield the broker, which is a primary again after the test."""
+    channel: Any = connection.channel()
+    client: redis.Redis = channel.client
+    yield client
+    client.replicaof("NO", "ONE")
 
 
 @pytest.fixture
@@ -181,6 +192,30 @@ def test_in_brokerless_mode_the_relay_processes_the_cases(
         thread.join()
     with records.work() as work:
         assert work.support_tasks.count_unpublished() == 1
+
+
+def test_if_a_replica_has_full_queues_the_relay_processes_the_cases(
+    sandbox_settings: Settings, records: Records, broker: redis.Redis
+) -> None:
+    """The queues are full before the failover, so the relay sends no message that the replica could refuse."""
+    changes = {"brokerless_after_seconds": 0.5, "sweep_interval_seconds": 60.0}
+    settings = sandbox_settings.model_copy(update={"timers": sandbox_settings.timers.model_copy(update=changes)})
+    broker.lpush(QUEUE, *["a message"] * WINDOW)
+    broker.replicaof("127.0.0.1", 1)
+    purchases = [a_recent_purchase(charge=f"ok_{uuid4()}") for _ in range(3)]
+    store_seller_and_purchases(records, *purchases)
+    cases = ids_of(accept(records, [a_submission(purchase) for purchase in purchases]))
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(celery_options(settings))
+    stop = threading.Event()
+    thread = threading.Thread(target=Relay(settings, records, app).run, args=(stop,))
+    thread.start()
+    try:
+        eventually(lambda: {view.state for view in views_of(records, cases)} == {"refunded"})
+    finally:
+        stop.set()
+        thread.join()
+    assert broker.llen(QUEUE) == WINDOW
 
 
 def views_of(records: Records, cases: list[UUID]) -> list[CaseView]:

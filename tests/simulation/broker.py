@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from redis.exceptions import ResponseError
+
 from tests.simulation.clock import Clock
 from tests.simulation.faults import Faults
 from worker.relay import WINDOW
@@ -120,6 +122,17 @@ class Keys:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+
+    def zadd(self, *_: object, xx: bool) -> None:  # noqa: ARG002  # a command that changes nothing
+        """Fail if the broker is unavailable, as each command does."""
+        if self._broker.unavailable:
+            raise BrokerUnavailableError
+
+    def info(self, section: str) -> dict[str, str]:  # noqa: ARG002  # the simulation has no statistics of the broker
+        """Refuse to return statistics, as brokers of some providers do."""
+        raise ResponseError
+
+    config_get = info
 
     def exists(self, name: str) -> bool:
         """Return whether a key exists, as EXISTS does."""

@@ -16,7 +16,7 @@ from records.tables.metadata import metadata
 from tests.services import offline_settings
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console", "moneyback_plugin")
 EXTERNAL = ("dead_letters", "dead_letter", "dead-letters", "deadletters", "deadletter")
 """Names that are allowed, although they contain a forbidden word. The documentation of message brokers uses these names."""
 MESSAGES = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, messages.Message)]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from config.connected_providers import connected_accounts
+from config.connected_providers import sellers_of
 from domain.policies import Seller
 from domain.providers import ListedPurchase
 from records import UnitOfWork
@@ -42,9 +42,8 @@ class PaymentSellers:
 
 def load_sellers(work: UnitOfWork, context: WorkerContext, provider: str, default: str | None = None) -> PaymentSellers:
     """Return the sellers to whom the payments of this provider account may belong."""
-    account = connected_accounts(context.settings).get(provider)
     sellers = {seller.id: seller for seller in work.sellers.list_all()}
-    return PaymentSellers(sellers, getattr(account, "sellers", frozenset()), default)
+    return PaymentSellers(sellers, sellers_of(context.settings).get(provider, frozenset()), default)
 
 
 def reference_of(payment: ListedPurchase, seller: Seller) -> str | None:

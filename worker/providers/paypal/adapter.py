@@ -1,6 +1,6 @@
 """Implements the payment provider PayPal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -14,6 +14,7 @@ from domain.providers import (
     DisputeStatus,
     ExternalRefund,
     ListedPurchase,
+    ListedRefund,
     LookupResult,
     NotFound,
     PaymentProvider,
@@ -32,7 +33,7 @@ from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_CAPTURE
 from worker.providers.paypal.disputes import find_dispute, list_disputes
 from worker.providers.paypal.payments import find_refunds, get_capture, sum_refunds
 from worker.providers.paypal.purchases import find_purchase, list_purchases
-from worker.providers.paypal.refund_list import list_refunds
+from worker.providers.paypal.refund_list import list_refunds, to_list_entry
 from worker.providers.paypal.resources import ID, is_live, parse_refund
 
 NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so nothing was looked up.")
@@ -92,6 +93,19 @@ class PayPalAdapter(CapabilityDefaults):
         # This lookup does not find an eCheck refund that no order shows. In this case, Moneyback sends the refund again with
         # the same key, and PayPal returns the existing refund.
         return NotFound()
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return the refunds of this capture that PayPal shows. The search shows a refund up to three hours late."""
+        with time_limit(self._seconds):
+            capture = get_capture(self._client, charge)
+            if isinstance(capture, Declined | Unknown):
+                return Unknown("PayPal knows no capture with this id.") if isinstance(capture, Declined) else capture
+            refunds = find_refunds(self._client, capture)
+        if isinstance(refunds, Unknown):
+            return refunds
+        if not capture.is_unrefunded and not any(map(is_live, refunds)):
+            return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
+        return [to_list_entry(refund, capture.updated) for refund in refunds]
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the dispute status of this capture."""

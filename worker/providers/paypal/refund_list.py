@@ -43,7 +43,7 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Re
     if isinstance(listed, Unknown):
         return listed
     refunds, skipped = listed
-    return RefundPage([_to_list_entry(refund) for refund in refunds], page.next_cursor(cursor, now), skipped)
+    return RefundPage([to_list_entry(refund, now) for refund in refunds], page.next_cursor(cursor, now), skipped)
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
@@ -98,8 +98,8 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
     return refund if is_identifier(refund.id) else None
 
 
-def _to_list_entry(refund: Refund) -> ListedRefund:
-    assert refund.created, "The listed transaction has no time."
+def to_list_entry(refund: Refund, at: datetime) -> ListedRefund:
+    """Return the entry of a refund. ``at`` is the time of a refund that PayPal shows without its time."""
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
-    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created, key)
+    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created or at, key)

@@ -52,9 +52,8 @@ Resource = TypeVar("Resource")
 def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Create the adapter for this account. Raise SandboxUrlError if the URL is not valid."""
     client = SandboxClient(account, provider_timeout_seconds=provider_timeout_seconds, connections=connections)
-    return SandboxAdapter(
-        client, provider_timeout_seconds=provider_timeout_seconds, seller_metadata=account.seller_metadata
-    )
+    seller_metadata = account.seller_metadata
+    return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds, seller_metadata=seller_metadata)
 
 
 class _Page(NamedTuple):

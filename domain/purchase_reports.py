@@ -32,7 +32,7 @@ class PurchaseReport:
     """True if ``payments`` names every payment of the purchase. A correction then removes the payments that are not named."""
     correct: bool = False
     """True if the report corrects a known payment, amount, currency or e-mail address."""
-    adds_payment: bool = False
+    from_provider: bool = False
     """True if a provider reports the payment. If the purchase is known, the payment is a further payment, and the purchase
     keeps its other fields. Another e-mail address is a correction, because the payment may be another customer's payment."""
 
@@ -69,6 +69,7 @@ def report_of(purchase: Purchase) -> PurchaseReport:
         fields={name: getattr(purchase, name) for name in _PURCHASE_FIELDS},
         payments=tuple({name: getattr(payment, name) for name in _PAYMENT_FIELDS} for payment in purchase.payments),
         lists_payments=True,
+        from_provider=purchase.from_provider,
     )
 
 
@@ -110,7 +111,7 @@ def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
             payments=tuple(payments),
             lists_payments=merged.lists_payments or report.lists_payments or len(payments) > len(merged.payments),
             correct=merged.correct or report.correct,
-            adds_payment=merged.adds_payment and report.adds_payment,
+            from_provider=merged.from_provider and report.from_provider,
         )
     return merged
 
@@ -128,6 +129,7 @@ def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
     default_instant = {"charged_at": fields["purchased_at"]}
     payments = tuple(_payment({**default_instant, **payment}) for payment in report.payments)
     values: dict[str, Any] = {**fields, "payments": payments}
+    values["from_provider"] = report.from_provider
     return Purchase(id=report.purchase_id, seller_id=report.seller_id, reference=report.reference, **values)
 
 
@@ -137,10 +139,11 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
     ``is_held`` is True if the purchase has an open case. ``is_fresh`` is True if an earlier row of the same file created the
     purchase: another payment in a later row is then a further payment, and no correction.
     """
-    names = {"email"} if report.adds_payment else _PURCHASE_FIELDS
-    fields = {name: value for name, value in report.fields.items() if name in names}
-    merged = replace(known, **fields, payments=_merge_payments(known, report, is_fresh=is_fresh))  # type: ignore[arg-type]
-    differences = _corrections(known, merged)
+    names = {"email"} if report.from_provider else _PURCHASE_FIELDS
+    fields: dict[str, Any] = {name: value for name, value in report.fields.items() if name in names}
+    payments = _merge_payments(known, report, is_fresh=is_fresh)
+    merged = replace(known, **fields, payments=payments, from_provider=known.from_provider and report.from_provider)
+    differences = _corrections(known, merged, is_held=is_held)
     if not differences:
         return merged
     what = f"The purchase {known.reference} is known with {' and '.join(differences)}."
@@ -200,7 +203,7 @@ def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) 
         reported[payment.id] = payment
     if not reported:
         return known.payments
-    names_known = is_fresh or report.adds_payment or any(payment_id in payments for payment_id in reported)
+    names_known = is_fresh or report.from_provider or any(payment_id in payments for payment_id in reported)
     replaces_all = (report.correct and report.lists_payments) or not names_known
     return tuple(reported.values()) if replaces_all else tuple((payments | reported).values())
 
@@ -217,10 +220,15 @@ def _base_payment(known: Purchase, fields: Fields) -> Payment:
     return replace(first, instrument=None, duplicate=False, refunded=0, dispute=Dispute.NONE)
 
 
-def _corrections(known: Purchase, merged: Purchase) -> list[str]:
-    """Return the differences that only a correction may make, each as the end of a sentence about the known purchase."""
+def _corrections(known: Purchase, merged: Purchase, *, is_held: bool) -> list[str]:
+    """Return the differences that only a correction may make, each as the end of a sentence about the known purchase.
+
+    The seller's first report may change the address that a provider has reported, because customers often pay with another
+    address than the address of the order.
+    """
     differences = []
-    if email_key(known.email) != email_key(merged.email):
+    is_first_of_seller = known.from_provider and not merged.from_provider
+    if email_key(known.email) != email_key(merged.email) and (is_held or not is_first_of_seller):
         differences.append("another e-mail address")
     after = {payment.id: payment for payment in merged.payments}
     for payment in known.payments:

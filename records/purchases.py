@@ -12,7 +12,9 @@ from domain.purchases import Dispute, Payment, Purchase, email_key, literal_refe
 from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
-_NAMES = "id seller_id reference email product purchased_at renewal consumer reported_refunded reported_dispute".split()
+_NAMES = (
+    "id seller_id reference email product purchased_at renewal consumer reported_refunded reported_dispute from_provider"
+).split()
 _PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
 PURCHASE_COLUMNS = (
@@ -43,10 +45,30 @@ insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, em
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
-  cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:literal_reference as text[]),
-  cast(:reference_key as text[]), cast(:email_key as text[]))
+  cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:from_provider as bool[]),
+  cast(:literal_reference as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
 on conflict (seller_id, literal_reference) do nothing
 returning id
+"""
+
+_RENAME = f"""
+update purchases p
+   set reference = i.reference, literal_reference = i.literal_reference, reference_key = i.reference_key
+  from (select distinct on (b.purchase_id) b.purchase_id, i.*
+          from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]), cast(:emails as text[]),
+                      cast(:references as text[]), cast(:literal_references as text[]), cast(:reference_keys as text[]))
+            with ordinality
+            as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
+          join purchase_payments b on b.provider = i.provider and b.charge = i.charge
+         order by b.purchase_id, number) i
+ where p.id = i.purchase_id and p.seller_id = i.seller_id and p.from_provider
+   and (coalesce(i.email_key, p.email_key) = p.email_key
+        or not exists (select from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES})))
+   and not exists (select from purchases q where q.seller_id = p.seller_id and q.literal_reference = i.literal_reference)
+"""
+"""Give purchases that only a provider has reported the reference that their seller reports for the same payment.
+
+A purchase with an open case keeps its reference if the seller reports another address.
 """
 
 _SELECT_KNOWN = f"""
@@ -63,12 +85,13 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 _UPDATE = """
 update purchases p
    set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute
+       consumer = i.consumer, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute,
+       from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
     cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:reported_refunded as bigint[]),
-    cast(:reported_dispute as text[]), cast(:email_key as text[]))
-    as i(id, email, product, purchased_at, renewal, consumer, reported_refunded, reported_dispute, email_key)
+    cast(:reported_dispute as text[]), cast(:from_provider as bool[]), cast(:email_key as text[]))
+    as i(id, email, product, purchased_at, renewal, consumer, reported_refunded, reported_dispute, from_provider, email_key)
  where p.id = i.id
 """
 
@@ -177,6 +200,9 @@ class Purchases:
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
         results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        pending = {key: report for key, report in merged.items() if key not in results}
+        results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
+        self._rename({key: report for key, report in pending.items() if not report.from_provider})
         created = self._insert({key: report for key, report in merged.items() if key not in results})
         results |= created
         results |= self._update(
@@ -200,6 +226,34 @@ class Purchases:
             for payment in report.payment_ids
             if owners.get(payment, report.seller_id) != report.seller_id
         }
+
+    def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+        """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
+
+        Such a report changes nothing.
+        """
+        paid = self.paid_by([payment for report in reports.values() for payment in report.payment_ids])
+        return {
+            key: Reported(purchases[0], is_new=False, is_changed=False)
+            for key, report in reports.items()
+            for payment in report.payment_ids
+            if (purchases := paid[payment])
+        }
+
+    def _rename(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> None:
+        """Find the purchases that only a provider has reported by their payments, and give them the seller's references."""
+        named = [(report, payment) for report in reports.values() for payment in report.payment_ids]
+        if named:
+            references = [report.reference for report, _ in named]
+            self._work.run(
+                _RENAME,
+                **_columns([payment for _, payment in named]),
+                seller_ids=[report.seller_id for report, _ in named],
+                emails=[_reported_email_key(report) for report, _ in named],
+                references=references,
+                literal_references=[literal_reference(reference) for reference in references],
+                reference_keys=[reference_key(reference) for reference in references],
+            )
 
     def _insert(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Insert the purchases that do not exist yet. Return them, and a refusal for each report that lacks a field."""
@@ -321,12 +375,17 @@ _UPDATED = (
     "consumer",
     "reported_refunded",
     "reported_dispute",
+    "from_provider",
     "email_key",
 )
 
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:
     return report.seller_id, literal_reference(report.reference)
+
+
+def _reported_email_key(report: PurchaseReport) -> str | None:
+    return email_key(str(report.fields["email"])) if "email" in report.fields else None
 
 
 def _purchase_columns(purchases: Sequence[Purchase]) -> dict[str, list[Any]]:

@@ -37,6 +37,7 @@ purchases = Table(
     Column("consumer", Boolean, nullable=False, server_default=text("true")),
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("from_provider", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),

@@ -3,7 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +17,14 @@ from structlog.testing import capture_logs
 from config.settings import Settings
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, ListedPurchase, PurchasePage, Unknown
-from domain.purchases import Dispute, Method, Purchase
+from domain.purchase_reports import OtherSeller, Refusal, RefusalCode
+from domain.purchases import Dispute, Method, Purchase, literal_reference
 from domain.states import State
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept
-from records import Records
+from records import Records, UnitOfWork
+from records.purchase_reports import store_purchases
+from records.purchases import Reported, ReportResult
 from tests import fork_server
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import (
@@ -45,6 +49,8 @@ from worker.context import WorkerContext
 from worker.providers.sandbox.codes import CAPABILITIES
 from worker.purchase_sync.results import SyncCode
 from worker.purchase_sync.run import MAX_SHOWN, OVERLAP, RESUMABLE, SyncRequest, SyncResult, synchronise
+from worker.purchase_sync.sellers import PaymentSellers
+from worker.purchase_sync.storing import store_payments
 from worker.refunds.evaluation import evaluate
 from worker.webhook_events.purchases import NO_PURCHASE_ATTEMPTS
 
@@ -384,6 +390,131 @@ def test_a_payment_that_is_listed_twice_counts_once(context: WorkerContext) -> N
     store_seller_and_purchases(context.records)
     result = synchronise_list(context, [a_listed_payment("ch_1"), a_listed_payment("ch_1")])
     assert codes_of(result) == {"new": 1}
+
+
+# Purchases that the seller reports, too
+
+
+def report(context: WorkerContext, *purchases: Purchase) -> list[ReportResult]:
+    """Report these purchases as their seller does."""
+    with context.records.work() as work:
+        return store_purchases(work, purchases)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reference": "MB-2026-0417"},
+        {"reference": "INV-ch_1"},
+        {"reference": "MB-2026-0417", "email": "ada@work.example.com"},
+        {"reference": "INV-ch_1", "email": "ada@work.example.com"},
+        {"reference": "inv-CH_1", "product": "Aurora Photo 4 for students", "method": "apple_pay"},
+    ],
+)
+def test_the_first_report_of_the_seller_decides_about_reference_and_address(
+    context: WorkerContext, changes: dict[str, str]
+) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("ch_1"), a_listed_payment("ch_2")])
+    first, other = stored_purchases(context.records)
+    told = a_recent_purchase(**{"charge": "ch_1", "email": "ada@example.com"} | changes)
+    (result,) = report(context, told)
+    assert isinstance(result, Reported)
+    assert not result.is_new
+    stored = {purchase.payments[0].charge: purchase for purchase in stored_purchases(context.records)}
+    assert replace(stored["ch_1"], id=told.id, reference=told.reference) == told
+    assert stored["ch_1"].id == first.id
+    assert literal_reference(stored["ch_1"].reference) == literal_reference(told.reference)
+    assert stored["ch_2"] == other
+    before = row_versions(context.records)
+    assert codes_of(synchronise_list(context, [a_listed_payment("ch_1"), a_listed_payment("ch_2")])) == {"known": 2}
+    assert row_versions(context.records) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"email": "eve@example.com"}, {"charge": "ch_2"}, {"amount": 900}, {"currency": "USD"}]
+)
+def test_the_second_report_of_the_seller_is_a_correction(context: WorkerContext, change: dict[str, Any]) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("ch_1")])
+    told: dict[str, Any] = {"charge": "ch_1", "email": "ada@work.example.com", "reference": "MB-1"}
+    report(context, a_recent_purchase(**told))
+    (refused,) = report(context, a_recent_purchase(**told | change))
+    assert isinstance(refused, Refusal)
+    assert refused.code is RefusalCode.CORRECTION
+
+
+@pytest.mark.parametrize("change", [{"amount": 900}, {"currency": "USD"}, {"amount": 4901}, {"amount": None}])
+def test_the_seller_cannot_report_another_amount_than_the_provider_without_saying_so(
+    context: WorkerContext, change: dict[str, Any]
+) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("ch_1")])
+    (refused,) = report(context, a_recent_purchase(charge="ch_1", email="ada@example.com", reference="MB-1", **change))
+    assert isinstance(refused, Refusal)
+    assert refused.code is RefusalCode.CORRECTION
+    assert stored_purchases(context.records)[0].payments[0].amount == 4900
+
+
+def test_another_seller_cannot_take_over_a_purchase_of_the_provider(context: WorkerContext) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("ch_1")])
+    before = stored_purchases(context.records)
+    store_seller_and_purchases(context.records, seller=a_seller(id="kumo"))
+    (refused,) = report(context, a_recent_purchase(charge="ch_1", seller_id="kumo", reference="K-1"))
+    assert isinstance(refused, OtherSeller)
+    assert stored_purchases(context.records) == before
+
+
+def test_a_purchase_with_an_open_request_keeps_its_address(context: WorkerContext) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("ch_1")])
+    (purchase,) = stored_purchases(context.records)
+    evaluate_received(context, ids_of(accept(context.records, [a_submission(purchase)])))
+    (refused,) = report(
+        context, a_recent_purchase(charge="ch_1", email="eve@example.com", reference=purchase.reference)
+    )
+    assert isinstance(refused, Refusal)
+    assert refused.code is RefusalCode.HELD
+    (renamed,) = report(context, a_recent_purchase(charge="ch_1", email=purchase.email, reference="MB-1"))
+    assert isinstance(renamed, Reported)
+    assert [(item.id, item.reference) for item in stored_purchases(context.records)] == [(purchase.id, "MB-1")]
+
+
+@pytest.mark.parametrize("is_seller_first", [True, False])
+def test_a_payment_that_seller_and_provider_report_at_the_same_time_is_one_purchase(
+    context: WorkerContext, is_seller_first: bool
+) -> None:
+    store_seller_and_purchases(context.records)
+    told = a_recent_purchase(charge="ch_1", email="ada@example.com", reference="MB-1")
+    sellers = PaymentSellers({"aurora": a_seller()})
+    reports: list[Callable[[UnitOfWork], object]] = [
+        lambda work: store_purchases(work, [told]),
+        lambda work: store_payments(work, "sandbox", [a_listed_payment("ch_1")], sellers),
+    ]
+    first, second = reports if is_seller_first else reversed(reports)
+
+    def wait_for_the_first() -> None:
+        with context.records.work() as work:
+            second(work)
+
+    with ThreadPoolExecutor(1) as thread:
+        with context.records.work() as work:
+            first(work)
+            waiting = thread.submit(wait_for_the_first)
+            eventually(lambda: is_blocked(context.records))
+        waiting.result()
+    (purchase,) = stored_purchases(context.records)
+    assert (purchase.reference, purchase.payments[0].captured) == ("MB-1", 4900)
+
+
+def is_blocked(records: Records) -> bool:
+    """Return True if a transaction of this database waits for another transaction."""
+    statement = (
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+    )
+    with records.work() as work:
+        return bool(work.run(statement).scalar_one())
 
 
 # Payments without a purchase

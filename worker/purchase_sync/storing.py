@@ -111,7 +111,7 @@ def _report_of(provider: str, payment: ListedPurchase, sellers: PaymentSellers) 
                 "charged_at": payment.purchased_at,
             },
         ),
-        adds_payment=True,
+        from_provider=True,
     )
 
 
@@ -137,9 +137,11 @@ def _with_different_purchases(reports: Sequence[PurchaseReport]) -> Iterator[lis
 
 def _result_of(report: PurchaseReport, result: ReportResult) -> SyncedPayment:
     charge = str(report.payments[0]["charge"])
-    if isinstance(result, Reported):
-        return SyncedPayment(charge, SyncCode.NEW if result.is_new else SyncCode.FURTHER_PAYMENT)
-    return SyncedPayment(charge, SyncCode.DIFFERS, result.sentence)
+    if not isinstance(result, Reported):
+        return SyncedPayment(charge, SyncCode.DIFFERS, result.sentence)
+    if not result.is_changed:  # the seller reported the payment at the same time
+        return SyncedPayment(charge, SyncCode.KNOWN)
+    return SyncedPayment(charge, SyncCode.NEW if result.is_new else SyncCode.FURTHER_PAYMENT)
 
 
 def _request_lookups(

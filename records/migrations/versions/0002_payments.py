@@ -51,6 +51,9 @@ def upgrade() -> None:
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
     op.add_column("sellers", sa.Column("reference_field", sa.Text()))
+    op.add_column(
+        "purchases", sa.Column("from_provider", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
     _create_payments()

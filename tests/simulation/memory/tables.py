@@ -45,6 +45,7 @@ class PurchaseRow:
     consumer: bool
     reported_refunded: int
     reported_dispute: str
+    from_provider: bool
     literal_reference: str
     reference_key: str
     email_key: str

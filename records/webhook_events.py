@@ -107,7 +107,7 @@ select id from webhook_events where next_action_at <= now() and claimed_until <=
  order by next_action_at limit :limit for no key update skip locked
 """
 
-_ARE_OURS = """
+_ARE_KNOWN = """
 select exists (select from refund_operations where key = any(:ids) or (provider = :provider and refund_id = any(:ids)))
     or exists (select from payments where provider = :provider and charge = any(:ids))
 """
@@ -140,9 +140,9 @@ class WebhookEvents:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def are_ours(self, provider: str, ids: Collection[str]) -> bool:
+    def are_known(self, provider: str, ids: Collection[str]) -> bool:
         """Return True if one of these ids is an idempotency key, a refund or a payment in our records."""
-        return bool(self._work.run(_ARE_OURS, provider=provider, ids=list(ids)).scalar_one())
+        return bool(self._work.run(_ARE_KNOWN, provider=provider, ids=list(ids)).scalar_one())
 
     def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
         """Store the events of one webhook, and return the number of events that a worker must process.

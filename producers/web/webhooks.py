@@ -109,8 +109,8 @@ def _check_foreign(records: Records, provider: str, webhook: UnreadableWebhook) 
     Other systems use the same provider account, so a signed webhook with a new format must not stop the webhooks that follow.
     """
     with records.work() as work:
-        is_ours = work.webhook_events.are_ours(provider, webhook.ids)
-    if is_ours:
+        is_known = work.webhook_events.are_known(provider, webhook.ids)
+    if is_known:
         return webhook.why
     _log.warning("webhook_unreadable", provider=provider, why=webhook.why)
     return None

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,11 +148,16 @@ def test_providers_list_shows_every_account_and_needs_no_other_settings(tmp_path
         assert re.search(rf"{name} +│ {state} ", table)
 
 
-def test_providers_list_shows_the_accounts_of_the_running_stack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Return a folder that the user of the servers may enter."""
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+def test_providers_list_shows_the_accounts_of_the_running_stack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One terminal started `moneyback up` with the keys of providers; another terminal has no setting."""
-    data_dir = DataDir(tmp_path, UP)
+    data_dir = DataDir(home, UP)
     for variable, value in ACCOUNTS_OF_TWO_SELLERS.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("MONEYBACK_SANDBOX_URL", "http://127.0.0.1:8003")
@@ -160,10 +166,11 @@ def test_providers_list_shows_the_accounts_of_the_running_stack(
         publish(data_dir)
         for variable in (*ACCOUNTS_OF_TWO_SELLERS, "MONEYBACK_SANDBOX_URL", "MONEYBACK_PUBLIC_URL"):
             monkeypatch.delenv(variable)
-        run = fork_server.run("console", "providers", "list", "--json", env=bare_environment(tmp_path))
+        run = fork_server.run("console", "providers", "list", "--json", env=bare_environment(home))
+        mode = (home / "environment.json").stat().st_mode
     connected = {row["provider"] for row in json_output(run) if row["connected"]}
     assert connected == {"stripe", "stripe:aurora", "mollie:atelier", "sandbox"}
-    assert (tmp_path / "environment.json").stat().st_mode & 0o077 == 0, "the file contains the keys of providers"
+    assert mode & 0o077 == 0, "the file contains the keys of providers"
 
 
 def test_every_provider_package_has_the_same_layout() -> None:
@@ -315,7 +322,6 @@ def test_the_check_of_a_live_account_only_reads_and_names_what_it_cannot_read(tm
     text = " ".join((run.stdout + run.stderr).split())
     assert "The live account" in text
     assert "Moneyback cannot read payments at adyen" in text
-    assert "The account moves real money, so no refund was made." in text
 
 
 @pytest.mark.parametrize("name", ["mollie", "stripe", "braintree"])

@@ -79,14 +79,6 @@ def check_dispute_after_decline(
             work.webhook_events.keep(provider, _create_own_events(charges, "refused"), b"")
 
 
-def request_refresh(work: UnitOfWork, operation: RefundOperation, trigger: str) -> None:
-    """Request a lookup of all refunds and disputes of a payment, because the provider shows something that we did not do."""
-    event = WebhookEvent(
-        event_id=f"ours: {trigger} {operation.charge}", subject=Subject.PAYMENT, charge=operation.charge
-    )
-    work.webhook_events.keep(operation.provider, [event], b"")
-
-
 def poll_open_disputes(context: WorkerContext, provider: str) -> int:
     """Request a lookup of every open dispute, because a webhook may be lost. Return the number of open disputes.
 

@@ -6,8 +6,10 @@ from domain.cases import Case, Transition
 from domain.providers import ListedRefund, RefundStatus
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
+from domain.refund_operations import RefundOperation
 from domain.states import Event
 from domain.support_tasks import SupportTaskKind
+from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.refunds.evaluation import support_reason
@@ -50,6 +52,15 @@ def _apply_to_cases(
         reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
     work.history.record([*settled, *reopened])
     return bool(settled)
+
+
+def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str) -> None:
+    """Request a lookup of all refunds of a payment, because a lookup of our refund showed an external refund.
+
+    A second request for the same external refund has no effect.
+    """
+    event = WebhookEvent(f"ours: {refund_id} {operation.charge}", Subject.REFUND, operation.charge, refund_id)
+    work.webhook_events.keep(operation.provider, [event], b"")
 
 
 def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:

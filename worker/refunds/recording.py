@@ -15,7 +15,8 @@ from domain.refund_operations import OperationStatus, RefundOperation
 from records import UnitOfWork
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
-from worker.refunds.disputes import check_dispute_after_decline, request_refresh
+from worker.refunds.disputes import check_dispute_after_decline
+from worker.refunds.external_refunds import request_lookup
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
 from worker.refunds.provider_limits import limits_for
 
@@ -57,7 +58,7 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
     for call, decision in decided:
         if isinstance(decision.result, ExternalRefund):
-            request_refresh(work, call.operation, decision.result.refund_id)
+            request_lookup(work, call.operation, decision.result.refund_id)
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )

@@ -79,10 +79,16 @@ class MatchedEvent:
     purchases: Sequence[Purchase]
     """The purchases that were paid with the payment. One payment may pay several purchases."""
 
-    @property
-    def shows_payment(self) -> bool:
-        """True if the provider must show the payment's disputes, or refunds that Moneyback did not make."""
-        return bool(self.purchases) and (self.operation is None or self.event.event.subject is Subject.PAYMENT)
+    def needs_look(self, *, can_look_up: bool) -> bool:
+        """Return True if the provider must show the payment's disputes, or refunds that Moneyback did not make.
+
+        An event that names a refund may be about our refund or about another refund, while our refund has no id.
+        """
+        event, operation = self.event.event, self.operation
+        is_open_question = (
+            can_look_up and operation is not None and operation.refund_id is None and bool(event.refund_id)
+        )
+        return bool(self.purchases) and (operation is None or event.subject is Subject.PAYMENT or is_open_question)
 
 
 def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
@@ -118,7 +124,10 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
         operations = [match.operation for match in matched if match.operation]
         calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
     own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
-    shown_outcomes = _resolve_shown(context, [match for match in matched if match.shows_payment], until)
+    to_look_at = [
+        match for match in matched if match.needs_look(can_look_up=not cannot_look_up(context, match.event.provider))
+    ]
+    shown_outcomes = _resolve_shown(context, to_look_at, until)
     unknown = [match.event for match in matched if not match.operation and not match.purchases]
     outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
     outcomes |= resolve_purchases(context, about_purchases, until)

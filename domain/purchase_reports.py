@@ -41,6 +41,16 @@ class PurchaseReport:
         """The provider and the charge of each payment that the report names."""
         return [(str(fields["provider"]), str(fields["charge"])) for fields in self.payments if _is_named(fields)]
 
+    def with_charges(self, charges: Mapping[tuple[str, str], str]) -> "PurchaseReport":
+        """Return the report with other charges. ``charges`` has the new charge by provider and reported charge."""
+        payments = (
+            {**fields, "charge": charges.get((str(fields["provider"]), str(fields["charge"])), fields["charge"])}
+            if _is_named(fields)
+            else fields
+            for fields in self.payments
+        )
+        return replace(self, payments=tuple(payments))
+
 
 class RefusalCode(StrEnum):
     """The reasons why a report is refused. Nothing of a refused report is stored."""

@@ -40,6 +40,21 @@ returning provider, charge, seller_id
 """
 """Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
 
+_INSERT_IDS = """
+insert into payment_ids (provider, id, charge)
+select i.provider, i.id, i.charge
+  from unnest(cast(:providers as text[]), cast(:ids as text[]), cast(:charges as text[])) as i(provider, id, charge)
+ where not exists (select from payments y where y.provider = i.provider and y.charge = i.id)
+ order by i.provider, i.id
+on conflict do nothing
+"""
+"""Store other ids of payments. An id that is already the charge of a payment stays a charge."""
+
+_SELECT_CHARGES = """
+select provider, id, charge from payment_ids
+  join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, id) using (provider, id)
+"""
+
 _INSERT = f"""
 insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, email_key)
 select * from unnest(
@@ -185,7 +200,7 @@ ReportResult = Reported | Refusal | OtherSeller
 
 
 class Purchases:
-    """The tables ``purchases``, ``payments``, ``purchase_payments`` and ``external_refunds``."""
+    """The tables ``purchases``, ``payments``, ``payment_ids``, ``purchase_payments`` and ``external_refunds``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -196,7 +211,7 @@ class Purchases:
         Reports about the same purchase are merged. Nothing of a refused report is stored.
         """
         grouped: dict[tuple[str, str], list[PurchaseReport]] = {}
-        for report in reports:
+        for report in self._with_known_charges(reports):
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
         results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
@@ -209,6 +224,19 @@ class Purchases:
             {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
         )
         return [results[_identity(report)] for report in reports]
+
+    def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
+        """Store other ids of payments, so that a report with such an id is about the same payment. ``ids`` has the charges."""
+        if ids:
+            providers = [provider] * len(ids)
+            self._work.run(_INSERT_IDS, providers=providers, ids=list(ids), charges=list(ids.values()))
+
+    def _with_known_charges(self, reports: Sequence[PurchaseReport]) -> Sequence[PurchaseReport]:
+        """Return the reports with the charges that we store, if sellers report other ids of these payments."""
+        named = [payment for report in reports for payment in report.payment_ids]
+        rows = self._work.run(_SELECT_CHARGES, **_columns(named)) if named else ()
+        charges = {(row.provider, row.id): row.charge for row in rows}
+        return [report.with_charges(charges) for report in reports] if charges else reports
 
     def _refuse_payments_of_others(
         self, reports: Mapping[tuple[str, str], PurchaseReport]

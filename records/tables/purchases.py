@@ -59,6 +59,16 @@ payments = Table(
 )
 """The payments. A payment belongs to the first seller that reports it, and one case may refund it: the case that claims it."""
 
+payment_ids = Table(
+    "payment_ids",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("charge", Text, nullable=False),
+    ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
+)
+"""Other ids of payments. Stripe's PaymentIntent and its charge are one payment, and a seller may report either id."""
+
 purchase_payments = Table(
     "purchase_payments",
     metadata,

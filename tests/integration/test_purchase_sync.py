@@ -456,6 +456,37 @@ def test_the_seller_cannot_report_another_amount_than_the_provider_without_sayin
     assert stored_purchases(context.records)[0].payments[0].amount == 4900
 
 
+@pytest.mark.parametrize("charge", ["pi_1", "ch_1", "in_1"])
+@pytest.mark.parametrize("reference", ["INV-pi_1", "MB-1"])
+def test_another_id_of_a_payment_is_no_second_payment(context: WorkerContext, charge: str, reference: str) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("pi_1", other_ids=("ch_1", "in_1"))])
+    (result,) = report(context, a_recent_purchase(charge=charge, email="ada@work.example.com", reference=reference))
+    assert isinstance(result, Reported)
+    (purchase,) = stored_purchases(context.records)
+    assert [(payment.charge, payment.captured) for payment in purchase.payments] == [("pi_1", 4900)]
+    assert (purchase.reference, purchase.email) == (reference, "ada@work.example.com")
+
+
+@pytest.mark.parametrize("charge", ["pi_1", "ch_1", "in_1"])
+def test_another_seller_cannot_report_another_id_of_the_payment(context: WorkerContext, charge: str) -> None:
+    purchase = a_recent_purchase(charge="ch_1")
+    store_seller_and_purchases(context.records, purchase)
+    synchronise_list(context, [a_listed_payment("pi_1", other_ids=("ch_1", "in_1"))])
+    store_seller_and_purchases(context.records, seller=a_seller(id="kumo"))
+    (refused,) = report(context, a_recent_purchase(charge=charge, seller_id="kumo", reference="K-1"))
+    assert isinstance(refused, OtherSeller)
+    assert stored_purchases(context.records) == [purchase]
+
+
+def test_two_ids_that_the_seller_reports_as_two_payments_stay_two_payments(context: WorkerContext) -> None:
+    purchases = [a_recent_purchase(charge=charge, amount=4900) for charge in ("ch_1", "pi_1")]
+    store_seller_and_purchases(context.records, *purchases)
+    synchronise_list(context, [a_listed_payment("pi_1", other_ids=("ch_1",))])
+    assert all(isinstance(result, Reported) for result in report(context, *purchases))
+    assert stored_purchases(context.records) == purchases
+
+
 def test_another_seller_cannot_take_over_a_purchase_of_the_provider(context: WorkerContext) -> None:
     store_seller_and_purchases(context.records)
     synchronise_list(context, [a_listed_payment("ch_1")])

@@ -22,6 +22,9 @@ from records.purchases import Reported, ReportResult
 from worker.purchase_sync.results import SyncCode, SyncedPayment
 from worker.purchase_sync.sellers import PaymentSellers, reference_of
 
+_Recorded = tuple[ListedPurchase, Payment | None]
+"""A listed payment that is recorded now, and the payment as it was recorded before; None if the payment is new."""
+
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 _REFERENCE: TypeAdapter[str] = TypeAdapter(Reference)
 
@@ -45,9 +48,13 @@ def store_payments(
         results = store_reports(work, batch)
         synced += [_result_of(report, result) for report, result in zip(batch, results, strict=True)]
     stored = {payment.charge for payment in synced if payment.code in {SyncCode.NEW, SyncCode.FURTHER_PAYMENT}}
-    _request_lookups(
-        work, provider, [payment for payment in payments if payment.charge in known.keys() | stored], known
-    )
+    recorded = [
+        (payment, _payment_in(known[payment.charge][0], payment) if payment.charge in known else None)
+        for payment in payments
+        if payment.charge in known.keys() | stored
+    ]
+    _put_other_ids(work, provider, recorded)
+    _request_lookups(work, provider, recorded)
     return synced
 
 
@@ -144,17 +151,23 @@ def _result_of(report: PurchaseReport, result: ReportResult) -> SyncedPayment:
     return SyncedPayment(charge, SyncCode.NEW if result.is_new else SyncCode.FURTHER_PAYMENT)
 
 
-def _request_lookups(
-    work: UnitOfWork, provider: str, payments: Sequence[ListedPurchase], known: dict[str, list[Purchase]]
-) -> None:
+def _put_other_ids(work: UnitOfWork, provider: str, payments: Sequence[_Recorded]) -> None:
+    """Store the other ids of these payments, because the seller may report the payment later with another id."""
+    ids: dict[str, str] = {}
+    for listed, known in payments:
+        charge = known.charge if known else listed.charge
+        ids |= {id_: charge for id_ in (listed.charge, *listed.other_ids) if id_ != charge and id_ not in ids}
+    work.purchases.put_other_ids(provider, ids)
+
+
+def _request_lookups(work: UnitOfWork, provider: str, payments: Sequence[_Recorded]) -> None:
     """Make a worker look up the payments whose refunds or dispute are new. A lookup is requested once for each change."""
     events = []
-    for listed in payments:
-        purchases = known.get(listed.charge)
-        payment = _payment_in(purchases[0], listed) if purchases else None
-        refunded, dispute = (payment.refunded, payment.dispute) if payment else (0, Dispute.NONE)
+    for listed, known in payments:
+        refunded, dispute, charge = (
+            (known.refunded, known.dispute, known.charge) if known else (0, Dispute.NONE, listed.charge)
+        )
         if listed.refunded > refunded or listed.dispute not in {Dispute.NONE, dispute}:
-            charge = payment.charge if payment else listed.charge
             event_id = f"sync {charge} {listed.refunded} {listed.dispute}"
             events.append(WebhookEvent(event_id=event_id, subject=Subject.PAYMENT, charge=charge))
     work.webhook_events.keep(provider, events, b"")

@@ -85,6 +85,16 @@ def _create_payments() -> None:
         postgresql_where=sa.text("dispute in ('open', 'inquiry')"),
     )
     op.create_table(
+        "payment_ids",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("charge", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["provider", "charge"], ["payments.provider", "payments.charge"], name=op.f("payment_ids_provider_charge_fkey")
+        ),
+        sa.PrimaryKeyConstraint("provider", "id", name=op.f("payment_ids_pkey")),
+    )
+    op.create_table(
         "purchase_payments",
         sa.Column("purchase_id", sa.UUID(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -129,7 +139,7 @@ def _create_payments() -> None:
     op.create_index(
         op.f("external_refunds_provider_charge_idx"), "external_refunds", ["provider", "charge"], unique=False
     )
-    for table in ("payments", "purchase_payments", "external_refunds"):
+    for table in ("payments", "payment_ids", "purchase_payments", "external_refunds"):
         op.execute(f"grant select, insert, update, delete on {table} to moneyback_app")
 
 

@@ -116,6 +116,12 @@ def insert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[IdRow]:
     return inserted
 
 
+@answers(purchases._SELECT_CHARGES)
+def charges_of(_: MemoryWork, **__: Sequence[str]) -> Iterable[OwnerRow]:
+    """Return no row, because payments have one id in the simulation."""
+    return ()
+
+
 @answers(purchases._RENAME)
 def rename(work: MemoryWork, **_: Sequence[str]) -> None:
     """Do nothing, because only sellers report purchases in the simulation."""

@@ -39,7 +39,7 @@ simulate: $(DEV)  ## simulate the refund protocol under faults, from thousands o
 check: $(DEV)  ## check style, types and import directions, without running the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(RUN)  ## measure refunds per second, CPU and latency on this machine (ARGS="-n 20000 --json")
+bench: $(RUN)  ## measure refunds per second, CPU and latency on this machine (ARGS="-n 20000 --json", or ARGS=import)
 	@./moneyback bench $(ARGS)
 
 chaos: $(DEV)  ## kill processes and servers under load, then check every refund (SECONDS=600 SEED=7 ARGS="--kills 500")

@@ -1,7 +1,4 @@
-"""Loads the settings of a command: from environment variables, or from the running `moneyback up` of this checkout.
-
-A variable that is set for the command itself has precedence over a variable of `moneyback up`.
-"""
+"""Loads the settings of a command: from environment variables, or from the running `moneyback up` of this checkout."""
 
 import json
 import os

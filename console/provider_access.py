@@ -7,15 +7,12 @@ from typing import NamedTuple
 
 from domain.providers import AccessRight, Capabilities, PaymentProvider
 
-READS: Mapping[AccessRight, tuple[str, Callable[[Capabilities], bool]]] = {
-    AccessRight.READ_REFUNDS: ("refunds", lambda capabilities: capabilities.lists_refunds),
-    AccessRight.READ_DISPUTES: ("disputes", lambda capabilities: capabilities.lists_disputes),
-    AccessRight.READ_PAYMENTS: (
-        "payments",
-        lambda capabilities: capabilities.shows_payments or capabilities.lists_purchases,
-    ),
+READS: Mapping[str, Callable[[Capabilities], bool]] = {
+    "refunds": lambda capabilities: capabilities.lists_refunds,
+    "disputes": lambda capabilities: capabilities.lists_disputes,
+    "payments": lambda capabilities: capabilities.shows_payments or capabilities.lists_purchases,
 }
-"""What each right reads, and whether a provider with these capabilities can be read."""
+"""What is read, and whether a provider with these capabilities has a call that reads it."""
 
 
 class Access(NamedTuple):
@@ -46,11 +43,11 @@ def _describe(name: str, adapter: PaymentProvider, missing: Mapping[AccessRight,
     if missing is None:
         return Access(name, False, f"The provider has not answered within {seconds:g} seconds.")
     if missing:
-        faults = ", ".join(f"{READS[right][0]} ({why.rstrip('.')})" for right, why in missing.items())
-        return Access(name, False, f"Cannot read {faults}. docs/providers.md lists the rights that the key needs.")
+        faults = ", ".join(f"{right.replace('_', ' ')} ({why.rstrip('.')})" for right, why in missing.items())
+        return Access(name, False, f"Not possible with this account: {faults}. docs/providers.md lists the rights.")
     sentences = {True: "Could read {}.", False: "The provider has no call that reads {}."}
     nouns = {
-        can: [noun for noun, can_read in READS.values() if can_read(adapter.capabilities) is can] for can in sentences
+        can: [noun for noun, can_read in READS.items() if can_read(adapter.capabilities) is can] for can in sentences
     }
     return Access(name, True, " ".join(sentences[can].format(_joined(nouns[can])) for can in sentences if nouns[can]))
 

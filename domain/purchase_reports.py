@@ -25,7 +25,7 @@ class PurchaseReport:
     seller_id: str
     reference: str
     fields: Fields
-    """Fields of ``Purchase``: ``email``, ``product``, ``purchased_at``, ``renewal``, ``consumer``, ``reported_…``."""
+    """Fields of ``Purchase``: ``email``, ``product``, ``purchased_at``, ``renewal``, ``consumer``, ``tax``, ``reported_…``."""
     payments: tuple[Fields, ...] = ()
     """Fields of ``Payment``. A payment without ``charge`` is the only payment that the purchase has."""
     lists_payments: bool = False
@@ -175,6 +175,7 @@ _PURCHASE_FIELDS = {
     "purchased_at",
     "renewal",
     "consumer",
+    "tax",
     "reported_refunded",
     "reported_dispute",
 }

@@ -109,6 +109,8 @@ class Purchase:
     renewal: bool = False
     consumer: bool = True
     payments: tuple[Payment, ...]
+    tax: int | None = None
+    """The tax that the amount includes, in minor units; None if the seller does not report the tax."""
     reported_refunded: int = 0
     """The sum of the refunds that the seller reports, in minor units."""
     reported_dispute: Dispute = Dispute.NONE

@@ -1,14 +1,10 @@
-"""Imports purchases from CSV and JSON Lines files; stores valid rows and reports invalid rows with their line numbers."""
+"""Stores purchases from a file in one commit, and reports invalid rows with their line numbers."""
 
-import csv
-import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import IO
 
 from pydantic import ValidationError
 
@@ -20,10 +16,8 @@ from records.purchases import Reported
 
 BATCH_SIZE = 1_000  # the number of purchases in one statement
 
-_INTEGER_COLUMNS = {"amount", "refunded"}
-_BOOLEAN_COLUMNS = {"renewal", "consumer", "details.subscription"}
-_DETAILS_PREFIX = "details."
-"""The prefix of the CSV columns with private purchase details."""
+Check = Callable[[Mapping[str, object]], str | None]
+"""Returns why a purchase could never be refunded automatically, or None."""
 
 
 class Row(PurchaseInput):
@@ -48,13 +42,8 @@ class ImportResult:
     new: int = 0
     known: int = 0
     rejected: list[BadRow] = field(default_factory=list)
-
-
-def import_file(records: Records, path: Path) -> ImportResult:
-    """Store the purchases of a file. It is a CSV file if its name ends in ``.csv``, otherwise a JSON Lines file."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _read_csv(file) if path.suffix.lower() == ".csv" else _read_json_lines(file)
-        return import_rows(records, rows)
+    never_automatic: Counter[str] = field(default_factory=Counter)
+    """The number of valid purchases that could never be refunded automatically, by the reason."""
 
 
 def import_rows(
@@ -63,6 +52,7 @@ def import_rows(
     *,
     dry_run: bool = False,
     on_batch: Callable[[ImportResult], None] = lambda _: None,
+    check: Check = lambda _: None,
 ) -> ImportResult:
     """Store purchases in one commit, so that a file is stored with all its valid rows, or not at all.
 
@@ -75,7 +65,7 @@ def import_rows(
         sellers = {seller.id for seller in work.sellers.list_all()}
         pending = iter(rows)
         while batch := list(islice(pending, BATCH_SIZE)):
-            _store_batch(work, batch, sellers, result)
+            _store_batch(work, batch, sellers, result, check)
             on_batch(result)
         if dry_run:
             raise _DryRun
@@ -87,20 +77,22 @@ class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the tra
 
 
 def _store_batch(
-    work: UnitOfWork, batch: Sequence[tuple[int, object]], sellers: Collection[str], result: ImportResult
+    work: UnitOfWork, batch: Sequence[tuple[int, object]], sellers: Collection[str], result: ImportResult, check: Check
 ) -> None:
-    valid: list[tuple[int, Row]] = []
+    valid: list[tuple[int, Row, Mapping[str, object]]] = []
     for line, values in batch:
         row = _validate(values, sellers)
         if isinstance(row, str):
             result.rejected.append(BadRow(line, row))
-        else:
-            valid.append((line, row))
-    outcomes = store_reports(work, [row.report(row.seller, row.reference) for _, row in valid])
+        elif isinstance(values, dict):
+            valid.append((line, row, values))
+    outcomes = store_reports(work, [row.report(row.seller, row.reference) for _, row, _ in valid])
     stored: list[Row] = []
-    for (line, row), outcome in zip(valid, outcomes, strict=True):
+    for (line, row, values), outcome in zip(valid, outcomes, strict=True):
         if isinstance(outcome, Reported):
             stored.append(row)
+            if reason := check(values):
+                result.never_automatic[reason] += 1
             result.new += outcome.is_new
             result.known += not outcome.is_new
         else:
@@ -121,41 +113,3 @@ def _validate(values: object, sellers: Collection[str]) -> Row | str:
     if row.seller not in sellers:
         return f"seller: There is no seller {row.seller!r}; add it with `moneyback sellers add`."
     return row
-
-
-def _read_json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
-    for line, text in enumerate(file, start=1):
-        if not text.strip():
-            continue
-        try:
-            yield line, json.loads(text)
-        except ValueError as error:
-            yield line, f"This line is not valid JSON: {error}."
-
-
-def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
-    reader = csv.DictReader(file, restkey="too many cells")
-    try:
-        for values in reader:
-            cells = {name: _parse_cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
-            yield reader.line_num, _nest_details(cells)
-    except csv.Error as error:
-        yield reader.line_num, f"The file is not valid CSV from this line on: {error}."
-
-
-def _nest_details(cells: dict[str, object]) -> dict[str, object]:
-    """Return a CSV row in the form of a JSON line: the cells of the columns ``details.…`` become one object ``details``."""
-    private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
-    details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
-    return {name: cell for name, cell in cells.items() if name not in private} | (
-        {"details": details} if details else {}
-    )
-
-
-def _parse_cell(name: str, cell: object) -> object:
-    """Return a cell's value. CSV has only text, so a number becomes an integer, and ``true`` or ``false`` a boolean."""
-    if name in _INTEGER_COLUMNS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
-        return int(cell)
-    if name in _BOOLEAN_COLUMNS and cell in {"true", "false"}:
-        return cell == "true"
-    return cell

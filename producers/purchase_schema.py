@@ -168,6 +168,9 @@ class PurchaseInput(BaseModel):
     refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] | None = Field(
         None, description="the sum of the earlier refunds, in minor units"
     )
+    tax: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] | None = Field(
+        None, description="the tax that the amount includes, in minor units"
+    )
     dispute: Dispute | None = None
     details: PurchaseDetailsInput | None = Field(
         None, repr=False, description="replaces the details that were sent before; if this field is absent, they stay unchanged",
@@ -203,7 +206,7 @@ class PurchaseInput(BaseModel):
         )
 
 
-_PURCHASE_FIELDS = {"email", "product", "purchased_at", "renewal", "consumer", "refunded", "dispute"}
+_PURCHASE_FIELDS = {"email", "product", "purchased_at", "renewal", "consumer", "tax", "refunded", "dispute"}
 _PAYMENT_FIELDS = {"amount", "currency", "method", "provider", "charge", "instrument", "charged_at"}
 _REPORTED = {"refunded": "reported_refunded", "dispute": "reported_dispute"}
 

@@ -13,7 +13,7 @@ from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
 _NAMES = (
-    "id seller_id reference email product purchased_at renewal consumer reported_refunded reported_dispute from_provider"
+    "id seller_id reference email product purchased_at renewal consumer tax reported_refunded reported_dispute from_provider"
 ).split()
 _PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
@@ -60,8 +60,9 @@ insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, em
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
-  cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:from_provider as bool[]),
-  cast(:literal_reference as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
+  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]),
+  cast(:from_provider as bool[]), cast(:literal_reference as text[]), cast(:reference_key as text[]),
+  cast(:email_key as text[]))
 on conflict (seller_id, literal_reference) do nothing
 returning id
 """
@@ -100,13 +101,14 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 _UPDATE = """
 update purchases p
    set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute,
+       consumer = i.consumer, tax = i.tax, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute,
        from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
-    cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:reported_refunded as bigint[]),
+    cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:reported_refunded as bigint[]),
     cast(:reported_dispute as text[]), cast(:from_provider as bool[]), cast(:email_key as text[]))
-    as i(id, email, product, purchased_at, renewal, consumer, reported_refunded, reported_dispute, from_provider, email_key)
+    as i(id, email, product, purchased_at, renewal, consumer, tax, reported_refunded, reported_dispute, from_provider,
+         email_key)
  where p.id = i.id
 """
 
@@ -401,6 +403,7 @@ _UPDATED = (
     "purchased_at",
     "renewal",
     "consumer",
+    "tax",
     "reported_refunded",
     "reported_dispute",
     "from_provider",

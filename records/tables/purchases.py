@@ -35,6 +35,7 @@ purchases = Table(
     Column("purchased_at", INSTANT, nullable=False),
     Column("renewal", Boolean, nullable=False, server_default=text("false")),
     Column("consumer", Boolean, nullable=False, server_default=text("true")),
+    Column("tax", BigInteger),
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),

@@ -7,6 +7,7 @@ import pytest
 
 from config.settings import Settings
 from tests import fork_server
+from tests.doubles.stripe import API_KEY, run_fake_stripe
 from tests.services import environment
 
 NO_DATABASE = {"MONEYBACK_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
@@ -37,7 +38,8 @@ def test_each_part_is_checked_if_others_are_unavailable(
     settings: Settings, changes: dict[str, str], failed: set[str], passed: set[str]
 ) -> None:
     code, results, _ = checks(settings, **changes)
-    assert (code, results) == (1, dict.fromkeys(failed, False) | dict.fromkeys(passed, True))
+    assert (code, {name for name, ok in results.items() if not ok}) == (1, failed)
+    assert passed <= results.keys()
 
 
 def test_a_missing_setting_of_a_provider_is_named(settings: Settings) -> None:
@@ -49,3 +51,25 @@ def test_the_account_with_each_connected_provider_is_one_check(settings: Setting
     keys = {"MONEYBACK_MOLLIE_API_KEY": "live_key", "MONEYBACK_MOLLIE_API_BASE": "http://127.0.0.1:1"}
     _, results, _ = checks(settings, MONEYBACK_PROVIDERS="mollie", MONEYBACK_SANDBOX_URL="http://127.0.0.1:1", **keys)
     assert {"account at mollie", "account at sandbox"} <= results.keys()
+
+
+RIGHTS = {
+    "all rights": ((), "Could read refunds, disputes and payments."),
+    "no right to read disputes": (("dispute_read",), "read disputes"),
+    "no right to read charges": (("charge_read",), "read refunds"),
+    "no right to read payment intents": (("payment_intent_read",), "read payments"),
+    "no right at all": (("charge_read", "dispute_read", "payment_intent_read"), "read disputes"),
+}
+
+
+@pytest.mark.parametrize(("missing", "words"), RIGHTS.values(), ids=RIGHTS)
+def test_a_restricted_key_of_stripe_is_checked_right_by_right(
+    settings: Settings, missing: tuple[str, ...], words: str
+) -> None:
+    with run_fake_stripe() as stripe:
+        stripe.missing_permissions.update(missing)
+        account = {"MONEYBACK_STRIPE_API_KEY": API_KEY, "MONEYBACK_STRIPE_API_BASE": stripe.url}
+        code, results, messages = checks(settings, **NO_KEY, **account, MONEYBACK_STRIPE_WEBHOOK_SECRET="whsec_1")
+        assert {method for method, *_ in stripe.calls} == {"GET"}
+    assert (code, results["account at stripe"]) == (bool(missing), not missing)
+    assert words in messages

@@ -105,6 +105,7 @@ def _report_of(provider: str, payment: ListedPurchase, sellers: PaymentSellers) 
             "product": payment.product or reference,
             "purchased_at": payment.purchased_at,
             "renewal": payment.renewal,
+            "tax": payment.tax,
             "reported_dispute": payment.dispute,  # counts until a worker has looked the payment up
         },
         payments=(

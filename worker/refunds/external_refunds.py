@@ -43,7 +43,7 @@ def record_external_refunds(
 def _apply_to_cases(
     work: UnitOfWork, provider: str, charge: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
 ) -> bool:
-    """Settle or reopen the cases about this payment. Return True if the refunds settled a case."""
+    """Settle or reopen the cases about this payment. Return True if the refunds settle a case, now or earlier."""
     live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
     failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
     settled = [_settle(case, live) for case in work.cases.settled(provider, charge)] if live else []
@@ -51,7 +51,7 @@ def _apply_to_cases(
     if failed:
         reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
     work.history.record([*settled, *reopened])
-    return bool(settled)
+    return bool(settled) or bool(live and work.cases.settled_by(live, [p.id for p in purchases]))
 
 
 def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str) -> None:

@@ -181,6 +181,7 @@ def _move_payments() -> None:
 
 
 def _identify_purchases_literally() -> None:
+    op.add_column("purchases", sa.Column("tax", sa.BigInteger()))
     op.add_column("purchases", sa.Column("literal_reference", sa.Text()))
     op.execute("update purchases set literal_reference = normalize(lower(trim(normalize(reference, nfkc))), nfkc)")
     op.alter_column("purchases", "literal_reference", nullable=False)

@@ -76,7 +76,7 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
              captured(work, item.provider, item.charge)]
         )  # fmt: skip
     return (
-        row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer,
+        row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer, row.tax,
         row.reported_refunded, row.reported_dispute, row.from_provider, payments,
     )  # fmt: skip
 

@@ -43,6 +43,7 @@ class PurchaseRow:
     purchased_at: datetime
     renewal: bool
     consumer: bool
+    tax: int | None
     reported_refunded: int
     reported_dispute: str
     from_provider: bool

@@ -1,0 +1,156 @@
+"""Finds the columns of the fields in a header, and says in one message what is unknown or missing."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from domain.errors import UnreadableError
+from producers.purchase_files.dialect import Dialect, column_key
+from producers.purchase_files.own_format import FIELDS
+
+_HINTS = {
+    "amount": "total price gross sum value paid betrag brutto montant importe",
+    "charge": "transaction payment txn capture psp",
+    "currency": "devise währung valuta moneda",
+    "email": "mail customer buyer payer e-mail",
+    "method": "gateway",
+    "product": "item title description sku name",
+    "provider": "processor psp gateway",
+    "purchased_at": "date created time ordered datum",
+    "reference": "order invoice number receipt id",
+    "seller": "shop store merchant vendor",
+}
+"""Words in the names of columns, by the field that the column probably contains."""
+_OPTIONS = {"seller": "--seller ID", "provider": "--provider NAME"}
+_FIELD_OF_WORD = {word: name for name, words in _HINTS.items() for word in words.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a file by field, in the order of preference. A column of UTC times is in ``utc``."""
+
+    of_field: Mapping[str, tuple[str, ...]]
+    utc: frozenset[str]
+
+
+def find_columns(
+    file_name: str,
+    header: Sequence[str],
+    dialect: Dialect,
+    systems: Mapping[str, Dialect],
+    mapped: Mapping[str, str],
+    given: Collection[str],
+) -> Columns:
+    """Return the columns of the fields. ``mapped`` names the column of a field, and ``given`` has the fields with a fixed value.
+
+    Raise UnreadableError with one message about the whole header if a needed field has no column.
+    """
+    by_key: dict[str, str] = {}
+    for name in header:
+        by_key.setdefault(column_key(name), name)
+    wanted = {**dialect.columns, **{name: (column,) for name, column in mapped.items()}}
+    found = {
+        name: tuple(by_key[column_key(column)] for column in columns if column_key(column) in by_key)
+        for name, columns in wanted.items()
+    }
+    needed = dict.fromkeys(("seller", *dialect.needed))  # in this order, each once
+    missing = [name for name in needed if not found.get(name) and name not in given]
+    problems = [
+        *_repeated(header, found),
+        *_not_in_header(header, mapped, by_key),
+        *(_unknown(header, dialect) if dialect.knows_all_columns else ()),
+    ]
+    if problems or missing:
+        raise UnreadableError(_message(file_name, by_key, dialect, systems, problems, missing))
+    used = {name: columns for name, columns in found.items() if columns}
+    utc = {
+        column for columns in used.values() for column in columns if {"utc", "gmt"} & set(column_key(column).split())
+    }
+    return Columns(used, frozenset(utc))
+
+
+def suggest(name: str, candidates: Sequence[str]) -> str | None:
+    """Return the candidate that is most similar to a name, or that shares a word with the name."""
+    by_key = {column_key(candidate): candidate for candidate in candidates}
+    key = column_key(name)
+    close = get_close_matches(key, by_key, n=1, cutoff=0.8)
+    words = key.split()[::-1]  # in English names, the last word says most
+    shared = (candidate for word in words for other, candidate in by_key.items() if word in other.split())
+    hinted = (_FIELD_OF_WORD[word] for word in words if _FIELD_OF_WORD.get(word) in candidates)
+    return by_key[close[0]] if close else next(shared, None) or next(hinted, None)
+
+
+def _repeated(header: Sequence[str], found: Mapping[str, tuple[str, ...]]) -> list[str]:
+    used = {column for columns in found.values() for column in columns}
+    return [f"The column {name!r} occurs twice." for name in sorted(used) if list(header).count(name) > 1]
+
+
+def _not_in_header(header: Sequence[str], mapped: Mapping[str, str], by_key: Mapping[str, str]) -> list[str]:
+    return [
+        f"There is no column {column!r}{_did_you_mean(suggest(column, header))}."
+        for column in mapped.values()
+        if column_key(column) not in by_key
+    ]
+
+
+def _unknown(header: Sequence[str], dialect: Dialect) -> list[str]:
+    known = {column_key(column) for columns in dialect.columns.values() for column in columns}
+    names = [name for name in header if name and column_key(name) not in known]
+    described = [f"{name!r}{_did_you_mean(suggest(name, FIELDS))}" for name in names[:_MOST]]
+    more = [f"{len(names) - _MOST} more"] if len(names) > _MOST else []
+    return [f"Unknown columns: {', '.join([*described, *more])}."] if names else []
+
+
+_MOST = 12  # columns; exports have up to 80, and a message must stay readable
+
+
+def _did_you_mean(name: str | None) -> str:
+    return f" (did you mean {name!r}?)" if name else ""
+
+
+def _message(
+    file_name: str,
+    by_key: Mapping[str, str],
+    dialect: Dialect,
+    systems: Mapping[str, Dialect],
+    problems: Sequence[str],
+    missing: Sequence[str],
+) -> str:
+    """Return what is unknown, what is missing, and the options with which the file could be imported."""
+    system = next((name for name, other in systems.items() if other is not dialect and _fits(by_key, other)), None)
+    if system:
+        return f"The file {file_name} looks like {systems[system].title}. Add --from {system}."
+    names = [name for name in by_key.values() if name]
+    lacks = [f"{name}{_usually(dialect, name)}" for name in missing]
+    fields = [name for name in missing if name not in _OPTIONS] or ([] if missing and not problems else ["email"])
+    example = " ".join(f'--map {name}="{_likely_column(name, names) or "COLUMN"}"' for name in fields[:3])
+    sentences = [
+        f"The header of the file {file_name} does not fit {dialect.title}.",
+        *problems,
+        *([f"Missing: {', '.join(lacks)}."] if lacks else []),
+        f"Name the columns, such as {example}.",
+        f"Or name a value for every row with --set FIELD=VALUE, or the exporting system with --from ({', '.join(systems)}).",
+    ]
+    return " ".join(sentences if fields else sentences[:-2])
+
+
+def _fits(by_key: Mapping[str, str], dialect: Dialect) -> bool:
+    """Return whether each needed field has a column."""
+    return all(
+        name in dialect.values or any(column_key(column) in by_key for column in dialect.columns[name])
+        for name in dialect.needed
+    )
+
+
+def _usually(dialect: Dialect, name: str) -> str:
+    """Return the option that names the field, or how an export usually names its column."""
+    if name in _OPTIONS:
+        return f" (add {_OPTIONS[name]})"
+    column = dialect.columns.get(name, (name,))[0]
+    return f" (usually the column {column!r})" if column != name else ""
+
+
+def _likely_column(field: str, names: Sequence[str]) -> str | None:
+    hints = set(_HINTS.get(field, "").split())
+    hinted = next((name for name in names if hints & set(column_key(name).split())), None)
+    return suggest(field, names) or hinted

@@ -1,0 +1,258 @@
+"""Reads a file of purchases: yields the fields of each purchase, and counts the rows that are no purchase."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import cache
+from pathlib import Path
+
+from producers.purchase_files import own_format, paypal, shopify, sources, stripe, woocommerce, words
+from producers.purchase_files.amounts import Amounts, Units, separator_of
+from producers.purchase_files.columns import Columns, find_columns, suggest
+from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Texts
+from producers.purchase_files.errors import CellError
+from producers.purchase_files.instants import Instants, day_first_of
+from producers.purchase_files.rows import Fields, Rows
+from producers.purchase_files.text_files import TextFile
+
+SYSTEMS: Mapping[str, Dialect] = {
+    "stripe": stripe.DIALECT,
+    "paypal": paypal.DIALECT,
+    "woocommerce": woocommerce.DIALECT,
+    "shopify": shopify.DIALECT,
+}
+"""The systems whose exports can be read, by the names that ``--from`` accepts."""
+
+_OBJECTS: Mapping[str, sources.Flatten] = {
+    woocommerce.DIALECT.title: woocommerce.flatten_order,
+    own_format.DIALECT.title: dict,
+}
+"""How an object of a JSON file becomes cells, by the title of the dialect. Other objects are flattened."""
+
+_HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)\s*$|\d{10}")
+_ESCAPED = re.compile(r"(?s)=\"(.*)\"|'([=+\-@].*)")
+"""A cell that an exporter protects from spreadsheets: ``="0017"``, or ``'-10.00`` as WooCommerce writes it."""
+_NOTHING = frozenset(("NULL", "\\N", "N/A", "#N/A", "NaN"))
+"""The texts with which databases and spreadsheets write an empty cell."""
+_AMOUNTS, _DATES = ("amount", "refunded", "tax"), ("purchased_at", "charged_at")
+_DISPUTE_ORDER = ("lost", "won", "open")  # a hold for a dispute that ended was won, unless the money went back
+_MAX_PRODUCT = 300  # characters; the longest product that can be stored
+
+EVENT = "the row is a refund or a dispute of another row, which contains it"
+ORPHAN = "the row is a refund or a dispute of a payment that the file does not contain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller knows about a file. ``system`` is a name of SYSTEMS."""
+
+    system: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The column of a field, for a file in another format, or with other names of columns."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """The value of a field in each row that has no value of its own."""
+    minor_units: bool | None = None
+    """True if 4900 is 49.00 EUR, False if 49 is 49.00 EUR; None if the format of the file decides."""
+    decimal_separator: str | None = None
+    date_format: str | None = None
+    time_zone: tzinfo | None = None
+    """The time zone of dates without an offset; None if the time zone of the seller decides."""
+
+
+class PurchaseFile:
+    """A file of purchases. It is read row by row, so that a large file needs little memory."""
+
+    def __init__(self, path: Path, options: Options, zones: Mapping[str, tzinfo]) -> None:
+        """Check the file and its header. Raise UnreadableError with the reason if the file cannot be read.
+
+        ``zones`` contains the time zone of each seller.
+        """
+        self.no_purchases: Counter[str] = Counter()
+        """The number of rows that are no purchase, by the reason."""
+        self.file = TextFile(path)
+        self._options = options
+        self._dialect = _dialect_of(options)
+        self._values = {**self._dialect.values, **options.values}
+        self._source = sources.open_source(self.file, _OBJECTS.get(self._dialect.title, sources.flatten))
+        self._columns = self._find_columns()
+        self._amounts = Amounts(_units_of(options, self._dialect), cache(self._find_separator))
+        instants = Instants(options.date_format, cache(self._find_date_order))
+        self._rows = Rows(self._amounts, instants, lambda seller: options.time_zone or zones.get(seller))
+
+    def rows(self) -> Iterator[tuple[int, Fields | str]]:
+        """Yield the line number and the fields of each purchase. A text says why a row cannot be read.
+
+        Raise UnreadableError if the file cannot be read to its end, or if all of its amounts have several meanings.
+        """
+        events = self._collect_events()
+        for line, texts in self._prepared():
+            if isinstance(texts, NoPurchase):
+                self.no_purchases[texts.why] += 1
+                continue
+            row = self._row(line, texts, events)
+            if row is not None:
+                yield line, row
+        self._amounts.check(self.file.name)
+        if events:
+            self.no_purchases[ORPHAN] = len(events)
+
+    def _row(self, line: int, texts: Texts | LaterEvent | str, events: dict[str, Fields]) -> Fields | str | None:
+        """Return the fields of the purchase, why the row cannot be read, or None if the row belongs to another row."""
+        if isinstance(texts, str):
+            return texts
+        if isinstance(texts, LaterEvent):
+            event = self._read_event(texts, line)
+            self.no_purchases[EVENT] += not isinstance(event, str)
+            return event if isinstance(event, str) else None
+        fields = self._rows.convert(texts, line)
+        for name in self._dialect.event_keys if events else ():
+            event = events.pop(str(texts.get(name, "")), {})
+            if isinstance(fields, dict) and event:
+                fields |= event | {"refunded": max(_amount(fields), _amount(event))}
+        return fields
+
+    def _collect_events(self) -> dict[str, Fields]:
+        """Return what later rows say about each purchase. A refund may be above or below the row of its payment."""
+        events: dict[str, Fields] = {}
+        for line, event in self._prepared() if self._dialect.event_keys else ():
+            fields = self._read_event(event, line) if isinstance(event, LaterEvent) else ""
+            if isinstance(event, LaterEvent) and isinstance(fields, dict):
+                known = events.get(event.key, {})
+                disputes = {known.get("dispute"), fields.get("dispute")}
+                dispute = next((name for name in _DISPUTE_ORDER if name in disputes), None)
+                events[event.key] = {"refunded": _amount(known) + _amount(fields)} | (
+                    {"dispute": dispute} if dispute else {}
+                )
+        return events
+
+    def _read_event(self, event: LaterEvent, line: int) -> Fields | str:
+        fields: Fields = {"dispute": event.dispute} if event.dispute else {}
+        try:
+            if event.refunded:
+                currency = words.currency(event.currency or "")
+                fields["refunded"] = self._rows.refunded(event.refunded, {"currency": currency}, line)
+        except CellError as error:
+            return f"refunded: {error}"
+        return fields
+
+    def _prepared(self) -> Iterator[tuple[int, Texts | NoPurchase | LaterEvent | str]]:
+        """Yield each row with what the columns alone do not say."""
+        rows = self._texts()
+        for line, texts in _join_items(rows) if self._dialect.joins_items else rows:
+            if isinstance(texts, str):
+                yield line, texts
+                continue
+            try:
+                prepared = self._dialect.prepare(texts)
+            except CellError as error:
+                yield line, str(error)
+            else:
+                yield line, prepared or texts
+
+    def _texts(self) -> Iterator[tuple[int, Texts | str]]:
+        """Yield the texts of each row by field."""
+        if self._columns is None:
+            for line, value in self._source.records():
+                yield line, value if isinstance(value, str) else _check_fields(self._values | value)
+            return
+        of_field, utc = tuple(self._columns.of_field.items()), self._columns.utc
+        for line, cells in self._source.records():
+            yield line, cells if isinstance(cells, str) else self._values | _select(cells, of_field, utc)
+
+    def _find_columns(self) -> Columns | None:
+        """Return the columns of the fields. Return None for JSON Lines in our own format, because each line names its fields."""
+        header = self._source.header
+        if not header and sources.is_json(self.file):
+            return Columns({}, frozenset())  # there is no object, or no line that can be read
+        if self._dialect is own_format.DIALECT and sources.is_json(self.file):
+            unknown = [name for name in header if name not in own_format.JSON_FIELDS]
+            if not unknown or "reference" in {*header, *self._values}:
+                return None
+            header = sources.open_source(self.file, sources.flatten).header
+        return find_columns(self.file.name, header, self._dialect, SYSTEMS, self._options.columns, self._values)
+
+    def _find_separator(self) -> str | None:
+        """Return the decimal separator: what the caller or the format says, or what the first clear amount of the file shows."""
+        known = self._options.decimal_separator or self._dialect.separator
+        return known or next(filter(None, map(separator_of, self._cells(_AMOUNTS))), None)
+
+    def _find_date_order(self) -> bool | None:
+        """Return whether the first clear date of the file has the day before the month."""
+        return next((order for order in map(day_first_of, self._cells(_DATES)) if order is not None), None)
+
+    def _cells(self, names: Sequence[str]) -> Iterator[str]:
+        for _, texts in self._prepared():
+            if isinstance(texts, dict):
+                yield from (texts[name] for name in names if isinstance(texts.get(name), str))
+
+
+def _dialect_of(options: Options) -> Dialect:
+    if options.system:
+        return SYSTEMS[options.system]
+    return own_format.MAPPED if options.columns else own_format.DIALECT
+
+
+def _units_of(options: Options, dialect: Dialect) -> Units:
+    if options.minor_units is None:
+        return dialect.units
+    return Units.MINOR if options.minor_units else Units.DECIMAL
+
+
+def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], utc: frozenset[str]) -> Texts:
+    """Return the texts by field: for each field, the first column that is not empty."""
+    texts: Texts = {}
+    for name, columns in of_field:
+        for column in columns:
+            text = cells.get(column)
+            if text and text[0] in "='":
+                text = _ESCAPED.sub(r"\1\2", text)
+            if text and not text.isspace() and text not in _NOTHING:
+                texts[name] = f"{text.strip()}Z" if column in utc and not _HAS_OFFSET.search(text) else text
+                break
+    return texts
+
+
+def _check_fields(values: Texts) -> Texts | str:
+    """Return the fields of a JSON object, or a text if a field is unknown."""
+    for name in values:
+        if name not in own_format.JSON_FIELDS:
+            similar = suggest(name, own_format.FIELDS)
+            return f"{name}: There is no such field{f'; did you mean {similar!r}' if similar else ''}."
+    return values
+
+
+def _join_items(rows: Iterator[tuple[int, Texts | str]]) -> Iterator[tuple[int, Texts | str]]:
+    """Yield one row per order. The rows of the other line items follow, with the same reference or without a reference."""
+    order: tuple[int, Texts] | None = None
+    products: list[str] = []
+    for line, texts in rows:
+        if (
+            order
+            and isinstance(texts, dict)
+            and texts.get("reference", order[1].get("reference")) == order[1].get("reference")
+        ):
+            products.append(texts.get("product", ""))
+            continue
+        if order:
+            yield order[0], order[1] | _joined(products)
+        order, products = (None, []) if isinstance(texts, str) else ((line, texts), [texts.get("product", "")])
+        if isinstance(texts, str):
+            yield line, texts
+    if order:
+        yield order[0], order[1] | _joined(products)
+
+
+def _joined(products: list[str]) -> Texts:
+    """Return the field ``product`` with the names of all products, as far as the field can hold the names."""
+    names = list(dict.fromkeys(filter(None, products)))
+    text = ", ".join(names)
+    if len(text) > _MAX_PRODUCT:
+        text = f"{text[: _MAX_PRODUCT - 2]} …"
+    return {"product": text} if text else {}
+
+
+def _amount(fields: Fields) -> int:
+    value = fields.get("refunded")
+    return value if isinstance(value, int) else 0

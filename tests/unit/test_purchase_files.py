@@ -1,0 +1,1212 @@
+"""Files of purchases: exports of other systems, mapped files and our own format are understood, or refused with one sentence."""
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from console.commands.purchases import System
+from domain.errors import UnreadableError
+from producers.purchase_files import words
+from producers.purchase_files.errors import CellError
+from producers.purchase_files.own_format import DIALECT, FIELDS
+from producers.purchase_files.reader import EVENT, ORPHAN, SYSTEMS, Options, PurchaseFile
+
+SAMPLES = Path(__file__).parents[1] / "purchase_files"
+BERLIN = ZoneInfo("Europe/Berlin")
+OWN_HEADER = "seller,reference,email,product,amount,currency,method,provider,charge,purchased_at"
+OWN_CELLS = {
+    "seller": "aurora",
+    "reference": "MB-1",
+    "email": "ada@example.com",
+    "product": "Aurora Photo 4",
+    "amount": "4900",
+    "currency": "EUR",
+    "method": "credit_card",
+    "provider": "stripe",
+    "charge": "ch_1",
+    "purchased_at": "2026-06-01T12:00:00+02:00",
+}
+OWN_ROW = OWN_CELLS | {"amount": 4900}
+
+Read = Callable[..., list[Any]]
+
+
+def read_file(path: Path, **options: Any) -> tuple[list[Any], PurchaseFile]:
+    values = {"seller": "aurora", **options.pop("values", {})} if "system" in options else options.pop("values", {})
+    file = PurchaseFile(path, Options(**options, values=values), {"aurora": BERLIN})
+    return list(file.rows()), file
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Return a function that writes a file and returns what is read from it."""
+
+    def write_and_read(content: str | bytes, name: str = "orders.csv", **options: Any) -> list[Any]:
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_file(tmp_path / name, **options)[0]
+
+    return write_and_read
+
+
+def table(*rows: dict[str, str], separator: str = ",") -> str:
+    """Return CSV with the columns of all rows."""
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, delimiter=separator)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def only(rows: list[Any]) -> Any:
+    ((_, row),) = rows
+    return row
+
+
+def cell(read: Read, field: str, text: str, **options: Any) -> Any:
+    """Return the value of one cell of our own format, or the sentence with which its row is refused."""
+    row = only(read(table(OWN_CELLS | {field: text}), **options))
+    return row if isinstance(row, str) else row[field]
+
+
+# Exports of other systems
+
+
+def test_the_command_knows_every_system() -> None:
+    assert {system.value for system in System} == set(SYSTEMS)
+
+
+def export(name: str, system: str) -> tuple[dict[str, Any], PurchaseFile]:
+    rows, file = read_file(SAMPLES / name, system=system, values={"seller": "aurora"})
+    assert [row for _, row in rows if isinstance(row, str)] == []
+    return {row["reference"]: row for _, row in rows}, file
+
+
+def test_the_payments_export_of_stripe_is_read() -> None:
+    rows, file = export("stripe_unified_payments.csv", "stripe")
+    assert rows["MB-2026-0417"] == {
+        "seller": "aurora",
+        "reference": "MB-2026-0417",
+        "email": "ada@example.com",
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "currency": "EUR",
+        "refunded": 0,
+        "method": "credit_card",
+        "provider": "stripe",
+        "charge": "ch_3PqLk2Auro0001",
+        "instrument": "x8Qd2kFingerprnt",
+        "purchased_at": "2026-06-12T12:05:11+00:00",
+    }
+    assert (rows["MB-2026-0418"]["amount"], rows["MB-2026-0418"]["refunded"]) == (124900, 10000)
+    assert rows["MB-2026-0418"]["method"] == "apple_pay"
+    assert (rows["py_3PqLk2Auro0003"]["amount"], rows["py_3PqLk2Auro0003"]["method"]) == (5000, "alipay")
+    assert (rows["MB-2026-0421"]["method"], rows["MB-2026-0421"]["dispute"]) == ("direct_debit", "open")
+    assert file.no_purchases.total() == 1
+
+
+def test_the_older_payments_export_of_stripe_is_read() -> None:
+    rows, _ = export("stripe_payments_older.csv", "stripe")
+    assert [(row["amount"], row["refunded"], row["purchased_at"]) for row in rows.values()] == [
+        (2900, 0, "2026-05-02T08:15:00+00:00"),
+        (2900, 2900, "2026-05-02T09:15:00+00:00"),
+    ]
+
+
+STRIPE_CELLS = {
+    "id": "ch_1",
+    "Created date (UTC)": "2026-06-12 12:05:11",
+    "Amount": "49.00",
+    "Currency": "eur",
+    "Status": "Paid",
+    "Customer Email": "ada@example.com",
+    "Captured": "true",
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({}, ("credit_card", "")),
+        ({"id": "py_1"}, ("unknown", "")),
+        ({"id": "py_1", "Payment Source Type": "sepa_debit"}, ("direct_debit", "")),
+        ({"id": "py_1", "Payment Source Type": "bancontact"}, ("bancontact", "")),
+        ({"Payment Source Type": "card", "Card Tokenization Method": "android_pay"}, ("google_pay", "")),
+        ({"Status": "Disputed"}, ("credit_card", "open")),
+        ({"Status": "Dispute lost", "Dispute Status": ""}, ("credit_card", "lost")),
+        ({"Status": "Paid", "Dispute Status": "warning_needs_response"}, ("credit_card", "inquiry")),
+    ],
+)
+def test_method_and_dispute_of_a_payment_at_stripe(
+    read: Read, cells: dict[str, str], expected: tuple[str, str]
+) -> None:
+    row = only(read(table(STRIPE_CELLS | cells), system="stripe"))
+    assert (row["method"], row.get("dispute", "")) == expected
+
+
+@pytest.mark.parametrize(
+    "cells", [{"Status": "Failed"}, {"Status": "Canceled"}, {"Status": "requires_action"}, {"Captured": "FALSE"}]
+)
+def test_a_payment_that_was_not_captured_is_no_purchase(read: Read, cells: dict[str, str]) -> None:
+    assert read(table(STRIPE_CELLS | cells), system="stripe") == []
+
+
+def test_an_unknown_status_is_refused_and_not_taken_for_paid(read: Read) -> None:
+    assert "'Zombie'" in only(read(table(STRIPE_CELLS | {"Status": "Zombie"}), system="stripe"))
+
+
+def test_the_english_activity_download_of_paypal_is_read() -> None:
+    rows, file = export("paypal_activity_english.csv", "paypal")
+    assert rows["MB-2026-0417"] == {
+        "seller": "aurora",
+        "reference": "MB-2026-0417",
+        "email": "ada@example.com",
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "tax": 0,
+        "currency": "USD",
+        "method": "paypal",
+        "provider": "paypal",
+        "charge": "9AB12345CD678901E",
+        "purchased_at": "2026-06-12T05:05:11-07:00",
+        "refunded": 0,
+        "dispute": "open",
+    }
+    assert (rows["MB-2026-0418"]["amount"], rows["MB-2026-0418"]["refunded"]) == (124900, 10000)
+    assert (rows["6DE12345CD678904H"]["amount"], rows["6DE12345CD678904H"]["currency"]) == (5000, "JPY")
+    assert len(rows) == 3
+    assert file.no_purchases[EVENT] == 2
+
+
+def test_the_german_activity_download_of_paypal_is_read() -> None:
+    rows, _ = export("paypal_activity_german.csv", "paypal")
+    assert list(rows) == ["MB-2026-0418"]
+    assert (rows["MB-2026-0418"]["amount"], rows["MB-2026-0418"]["refunded"]) == (124900, 10000)
+    assert rows["MB-2026-0418"]["purchased_at"] == "2026-06-13T11:30:00+02:00"
+
+
+PAYPAL_CELLS = {
+    "Date": "13/06/2026",
+    "Time": "11:30:00",
+    "TimeZone": "Europe/Berlin",
+    "Name": "Ada Lovelace",
+    "Type": "Express Checkout Payment",
+    "Status": "Completed",
+    "Currency": "EUR",
+    "Gross": "49.00",
+    "From Email Address": "ada@example.com",
+    "Transaction ID": "9AB12345CD678901E",
+    "Invoice Number": "MB-1",
+    "Reference Txn ID": "",
+}
+REFUND_CELLS = PAYPAL_CELLS | {
+    "Gross": "-20.00",
+    "From Email Address": "shop@aurora.example",
+    "Transaction ID": "7CD12345CD678903G",
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"Type": "Payment Refund", "Reference Txn ID": "9AB12345CD678901E"}, (2000, None)),
+        ({"Type": "Payment Reversal", "Reference Txn ID": "9AB12345CD678901E"}, (2000, None)),
+        ({"Type": "Rückzahlung", "Status": "Abgeschlossen", "Reference Txn ID": "9AB12345CD678901E"}, (2000, None)),
+        (
+            {"Type": "Remboursement de paiement", "Status": "Terminé", "Reference Txn ID": "9AB12345CD678901E"},
+            (2000, None),
+        ),
+        ({"Type": "Refund"}, (2000, None)),  # the invoice number names the payment
+        ({"Type": "Chargeback", "Reference Txn ID": "9AB12345CD678901E"}, (0, "lost")),
+        ({"Type": "Hold on Balance for Dispute Investigation", "Reference Txn ID": "9AB12345CD678901E"}, (0, "open")),
+    ],
+)
+def test_a_later_row_of_paypal_is_added_to_its_payment(
+    read: Read, cells: dict[str, str], expected: tuple[int, str | None]
+) -> None:
+    for rows in ([PAYPAL_CELLS, REFUND_CELLS | cells], [REFUND_CELLS | cells, PAYPAL_CELLS]):
+        row = only(read(table(*rows), system="paypal"))
+        assert (row["refunded"], row.get("dispute")) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "refunded"),
+    [("Completed", None), ("Refunded", 4900), ("Reversed", 4900), ("Zurückgezahlt", 4900), ("Cleared", None)],
+)
+def test_the_status_of_paypal_says_that_a_payment_is_refunded(read: Read, status: str, refunded: int | None) -> None:
+    assert only(read(table(PAYPAL_CELLS | {"Status": status}), system="paypal")).get("refunded") == refunded
+
+
+def test_two_refunds_of_a_payment_at_paypal_are_added_up(read: Read) -> None:
+    refund = REFUND_CELLS | {"Type": "Payment Refund", "Reference Txn ID": "9AB12345CD678901E"}
+    assert only(read(table(refund, PAYPAL_CELLS, refund | {"Gross": "-5.00"}), system="paypal"))["refunded"] == 2500
+
+
+def test_a_dispute_whose_hold_ended_is_won(read: Read) -> None:
+    hold = REFUND_CELLS | {"Type": "Hold for Dispute Investigation", "Reference Txn ID": "9AB12345CD678901E"}
+    end = hold | {"Type": "Cancellation of Hold for Dispute Resolution", "Gross": "20.00"}
+    assert only(read(table(PAYPAL_CELLS, hold, end), system="paypal"))["dispute"] == "won"
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ({"Type": "Refund", "Invoice Number": ""}, "names no payment"),
+        ({"Type": "Zahlungsvorgang X", "Reference Txn ID": "9AB12345CD678901E"}, "'Zahlungsvorgang X'"),
+        ({"Status": "Zombie"}, "'Zombie'"),
+    ],
+)
+def test_an_unclear_row_of_paypal_is_refused_by_line(read: Read, cells: dict[str, str], why: str) -> None:
+    rows = read(table(PAYPAL_CELLS, REFUND_CELLS | cells), system="paypal")
+    assert [why in row for line, row in rows if line == 3] == [True]
+
+
+def test_a_refund_of_a_payment_that_the_file_does_not_contain_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "activity.csv"
+    path.write_text(table(REFUND_CELLS | {"Type": "Refund", "Reference Txn ID": "0ZZ12345CD678903G"}))
+    rows, file = read_file(path, system="paypal")
+    assert (rows, file.no_purchases[ORPHAN]) == ([], 1)
+
+
+def test_the_csv_of_woocommerce_has_one_purchase_per_order() -> None:
+    rows, file = export("woocommerce_orders.csv", "woocommerce")
+    assert rows["731"] == {
+        "seller": "aurora",
+        "reference": "731",
+        "email": "ada@example.com",
+        "product": "Aurora Photo 4, Aurora Fonts",
+        "amount": 6900,
+        "currency": "EUR",
+        "tax": 1102,
+        "refunded": 0,
+        "method": "credit_card",
+        "provider": "stripe",
+        "charge": "ch_3PqLk2Woo0731",
+        "purchased_at": "2026-06-12T14:05:00+02:00",
+    }
+    assert (rows["732"]["provider"], rows["732"]["method"], rows["732"]["refunded"]) == ("paypal", "paypal", 2900)
+    assert (len(rows), file.no_purchases.total()) == (2, 1)
+
+
+def test_the_csv_of_another_plugin_of_woocommerce_is_read() -> None:
+    rows, _ = export("woocommerce_orders_tabs.csv", "woocommerce")
+    assert [(row["provider"], row["method"], row["product"]) for row in rows.values()] == [
+        ("stripe", "direct_debit", "Aurora Photo 4"),
+        ("paypal", "paypal", "Aurora Photo 4"),
+    ]
+    assert rows["741"]["charged_at"] == "2026-06-12T14:05:11+02:00"
+
+
+WOO_CELLS = {
+    "order_number": "741",
+    "order_id": "9741",
+    "status": "completed",
+    "order_date": "2026-06-12 14:05",
+    "billing_email": "ada@example.com",
+    "order_total": "49.00",
+    "order_currency": "EUR",
+    "payment_method": "stripe",
+    "transaction_id": "ch_1",
+    "parent_order_id": "0",
+}
+
+
+@pytest.mark.parametrize("parent", ["741", "9741"])
+def test_a_refund_of_woocommerce_is_a_row_with_a_negative_total(read: Read, parent: str) -> None:
+    refund = WOO_CELLS | {"order_number": "", "order_id": "9742", "order_total": "-12.50", "parent_order_id": parent}
+    orders = table(
+        WOO_CELLS, WOO_CELLS | {"order_number": "742", "order_id": "9743"}, refund | {"order_number": "9742"}
+    )
+    rows = read(orders, system="woocommerce")
+    assert [(row["reference"], row.get("refunded", 0)) for _, row in rows] == [("741", 1250), ("742", 0)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "refunded"),
+    [({"status": "refunded"}, 4900), ({"status": "wc-refunded"}, 4900), ({"status": "Completed"}, None)],
+)
+def test_a_refunded_order_without_an_amount_is_refunded_in_full(
+    read: Read, cells: dict[str, str], refunded: int | None
+) -> None:
+    assert only(read(table(WOO_CELLS | cells), system="woocommerce")).get("refunded") == refunded
+
+
+def test_the_json_of_woocommerces_rest_api_is_read() -> None:
+    rows, file = export("woocommerce_orders.json", "woocommerce")
+    assert rows["727"] == {
+        "seller": "aurora",
+        "reference": "727",
+        "email": "ada@example.com",
+        "product": "Aurora Photo 4, Aurora Fonts",
+        "amount": 4900,
+        "currency": "EUR",
+        "tax": 782,
+        "refunded": 1550,
+        "method": "credit_card",
+        "provider": "stripe",
+        "charge": "ch_3PqLk2Woo0727",
+        "purchased_at": "2026-06-12T12:05:09+00:00",
+        "charged_at": "2026-06-12T12:05:11+00:00",
+    }
+    assert (rows["728"]["amount"], rows["728"]["method"]) == (5000, "paypal")
+    assert (len(rows), file.no_purchases.total()) == (2, 1)
+
+
+def test_the_orders_export_of_shopify_is_read() -> None:
+    rows, file = export("shopify_orders.csv", "shopify")
+    assert rows["#1001"] == {
+        "seller": "aurora",
+        "reference": "#1001",
+        "email": "ada@example.com",
+        "product": "Aurora Photo 4, Aurora Fonts",
+        "amount": 6900,
+        "currency": "EUR",
+        "tax": 1102,
+        "refunded": 0,
+        "method": "credit_card",
+        "provider": "shopify_payments",
+        "charge": "rAbc1.1",
+        "purchased_at": "2026-06-12T14:05:09+02:00",
+        "charged_at": "2026-06-12T14:05:11+02:00",
+    }
+    assert (rows["#1003"]["amount"], rows["#1003"]["provider"]) == (5000, "paypal")
+    assert (len(rows), file.no_purchases.total()) == (4, 1)
+
+
+def test_an_order_of_shopify_with_several_payments_names_each_of_them() -> None:
+    rows, _ = export("shopify_orders.csv", "shopify")
+    payments = {
+        reference: [
+            (payment["provider"], payment["method"], payment["charge"], payment["amount"])
+            for payment in row["payments"]
+        ]
+        for reference, row in rows.items()
+        if "payments" in row
+    }
+    assert payments == {
+        "#1002": [
+            ("shopify_payments", "credit_card", "rAbc2.1", None),
+            ("shopify", "gift_card", "aurora #1002 gift card 1", None),
+        ],
+        "#1005": [
+            ("shopify_payments", "credit_card", "rAbc5.1", None),
+            ("shopify_payments", "credit_card", "rAbc5.2", None),
+        ],
+    }
+    assert {"amount", "charge", "method", "provider", "charged_at"} & rows["#1002"].keys() == set()
+    assert rows["#1002"]["refunded"] == 1000
+
+
+SHOPIFY_CELLS = {
+    "Name": "#1001",
+    "Email": "ada@example.com",
+    "Financial Status": "paid",
+    "Paid at": "2026-06-12 14:05:11 +0200",
+    "Currency": "EUR",
+    "Total": "49.00",
+    "Payment Method": "Stripe",
+    "Payment Reference": "ch_1",
+    "Lineitem name": "Aurora Photo 4",
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({}, (4900, None)),
+        ({"Financial Status": "refunded"}, (4900, 4900)),
+        ({"Financial Status": "refunded", "Refunded Amount": "0.00"}, (4900, 4900)),
+        ({"Financial Status": "partially_refunded", "Refunded Amount": "9.50"}, (4900, 950)),
+        ({"Financial Status": "partially_paid"}, (None, None)),
+    ],
+)
+def test_the_amounts_of_an_order_of_shopify(
+    read: Read, cells: dict[str, str], expected: tuple[int | None, int | None]
+) -> None:
+    row = only(read(table(SHOPIFY_CELLS | cells), system="shopify"))
+    assert (row["amount"], row.get("refunded")) == expected
+
+
+@pytest.mark.parametrize("status", ["pending", "authorized", "voided", "expired"])
+def test_an_order_of_shopify_that_is_not_paid_is_no_purchase(read: Read, status: str) -> None:
+    assert read(table(SHOPIFY_CELLS | {"Financial Status": status}), system="shopify") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "references", "payments"),
+    [
+        ("gift_card + shopify_payments", "r1", ["shopify_payments r1", "shopify aurora #1001 gift card 1"]),
+        ("Shopify Payments, Gift Card", "r1", ["shopify_payments r1", "shopify aurora #1001 gift card 1"]),
+        ("gift_card + gift_card", "", ["shopify aurora #1001 gift card 1", "shopify aurora #1001 gift card 2"]),
+        ("paypal + stripe", "r1 + r2", ["paypal r1", "stripe r2"]),
+        ("paypal + stripe", "r1", ["paypal r1", "stripe aurora #1001 payment 2"]),
+        ("", "r1 + r2", ["unknown r1", "unknown r2"]),
+        ("Shopify Payments", "r1 + r2", ["shopify_payments r1", "shopify_payments r2"]),
+    ],
+)
+def test_the_payments_of_an_order_of_shopify(read: Read, method: str, references: str, payments: list[str]) -> None:
+    row = only(
+        read(table(SHOPIFY_CELLS | {"Payment Method": method, "Payment Reference": references}), system="shopify")
+    )
+    assert [f"{payment['provider']} {payment['charge']}" for payment in row["payments"]] == payments
+    assert [payment["amount"] for payment in row["payments"]] == [None] * len(payments)
+
+
+@pytest.mark.parametrize(
+    ("method", "ours"),
+    [("Bank Deposit", "wire_transfer"), ("gift_card", "gift_card"), ("Cash on Delivery (COD)", "cash")],
+)
+def test_an_order_of_shopify_without_an_id_of_a_provider_is_a_purchase(read: Read, method: str, ours: str) -> None:
+    row = only(read(table(SHOPIFY_CELLS | {"Payment Method": method, "Payment Reference": ""}), system="shopify"))
+    assert (row["method"], row["charge"], row["amount"]) == (ours, "aurora #1001", 4900)
+
+
+@pytest.mark.parametrize(
+    ("method", "ours"), [("bacs", "wire_transfer"), ("cod", "cash"), ("cheque", "check"), ("stripe", "credit_card")]
+)
+def test_an_order_of_woocommerce_without_an_id_of_a_provider_is_a_purchase(read: Read, method: str, ours: str) -> None:
+    row = only(read(table(WOO_CELLS | {"payment_method": method, "transaction_id": ""}), system="woocommerce"))
+    assert (row["method"], row["provider"], row["charge"]) == (ours, method, "aurora 741")
+
+
+def test_a_line_item_without_its_order_is_refused(read: Read) -> None:
+    lines = (SAMPLES / "shopify_orders.csv").read_text().splitlines(keepends=True)
+    rows = read("".join([lines[0], lines[3], lines[2]]), system="shopify")
+    assert [isinstance(row, str) for _, row in rows] == [False, True]
+
+
+def test_an_order_with_hundreds_of_items_has_a_product_that_can_be_stored(read: Read) -> None:
+    rows = [WOO_CELLS | {"Item Name": f"Aurora Fonts, volume {number}"} for number in range(200)]
+    assert len(only(read(table(*rows), system="woocommerce"))["product"]) <= 300
+
+
+def test_an_option_corrects_the_columns_of_an_export(read: Read) -> None:
+    cells = STRIPE_CELLS | {"shop_order (metadata)": "A-17", "Description": "Aurora"}
+    row = only(
+        read(
+            table(cells),
+            system="stripe",
+            columns={"reference": "shop_order (metadata)"},
+            values={"provider": "stripe:eu"},
+        )
+    )
+    assert (row["reference"], row["provider"]) == ("A-17", "stripe:eu")
+
+
+# Other files, by a mapping of columns
+
+
+def test_a_file_with_other_columns_is_read_by_a_mapping(read: Read) -> None:
+    content = (
+        "Order;Customer Email;Total;Currency;Paid with;Gateway;Payment id;Bought;Ignored\n"
+        "17;ada@example.com;1.249,00;eur;Visa;Stripe;ch_17;12.06.2026 14:05;x\n"
+        "18;bob@example.com;49;eur;SEPA Direct Debit;Mollie;tr_18;2.6.2026;x\n"
+    )
+    mapping = {
+        "reference": "Order", "email": "Customer Email", "amount": "Total", "method": "Paid with", "provider": "Gateway",
+        "charge": "Payment id", "purchased_at": "Bought",
+    }  # fmt: skip
+    (_, first), (_, second) = read(content, columns=mapping, values={"seller": "aurora", "product": "Aurora Photo 4"})
+    assert first == {
+        "seller": "aurora",
+        "product": "Aurora Photo 4",
+        "reference": "17",
+        "email": "ada@example.com",
+        "amount": 124900,
+        "currency": "EUR",
+        "method": "credit_card",
+        "provider": "stripe",
+        "charge": "ch_17",
+        "purchased_at": "2026-06-12T14:05:00+02:00",
+    }
+    assert (second["amount"], second["method"], second["provider"]) == (4900, "direct_debit", "mollie")
+    assert second["purchased_at"] == "2026-06-02T00:00:00+02:00"
+
+
+def test_json_lines_with_other_fields_are_read_by_a_mapping(read: Read) -> None:
+    order = {"no": 17, "buyer": {"mail": "ada@example.com"}, "total": 49.50, "when": 1781265911, "business": True}
+    mapping = {"reference": "no", "email": "buyer.mail", "amount": "total", "purchased_at": "when"}
+    values = {"seller": "aurora", "currency": "EUR", "method": "card", "provider": "stripe", "charge": "ch_1"}
+    row = only(read(json.dumps(order), "orders.jsonl", columns=mapping, values=values))
+    assert (row["reference"], row["email"], row["amount"]) == ("17", "ada@example.com", 4950)
+    assert row["purchased_at"] == "2026-06-12T12:05:11+00:00"
+
+
+# Separators and encodings
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found_by_the_header(read: Read, separator: str) -> None:
+    cells = OWN_CELLS | {"product": "Photo, 4; for | all\tof you"}
+    assert only(read(table(cells, separator=separator))) == OWN_ROW | {"product": cells["product"]}
+
+
+def test_the_line_with_which_excel_names_the_separator_is_skipped(read: Read) -> None:
+    ((line, row),) = read(f"sep=;\r\n{table(OWN_CELLS, separator=';')}")
+    assert (line, row) == (3, OWN_ROW)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"]
+)
+@pytest.mark.parametrize(
+    "product", ["Für Ärzte & Köche", "Crème brûlée à la française", "Niño y São João", "Straße – 5 €"]
+)
+def test_the_encoding_is_recognised(read: Read, encoding: str, product: str) -> None:
+    content = table(
+        OWN_CELLS | {"product": product.replace("–", "-").replace("€", "x") if encoding == "latin-1" else product}
+    )
+    mark = b"\xff\xfe" if encoding == "utf-16-le" else b""
+    assert "�" not in only(read(mark + content.encode(encoding)))["product"]
+    assert only(read(content.encode(encoding)))["product"].split() == content.splitlines()[1].split(",")[3].split()
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_blank_lines_and_line_breaks_in_cells_are_counted(read: Read, line_break: str) -> None:
+    lines = [
+        OWN_HEADER + ",details.licence_key",
+        "",
+        '"aurora",MB-1,,"A',
+        'B",4900,EUR,,,,,KEY',
+        ",,,,,,,,,,",
+        "aurora,MB-2,,,,,,,,,",
+    ]
+    rows = read(line_break.join(lines))
+    assert [line for line, _ in rows] == [3, 6]
+    assert rows[0][1]["details"] == {"licence_key": "KEY"}
+
+
+# Amounts
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"),
+    [
+        ("49.00", "EUR", 4900),
+        ("49,00", "EUR", 4900),
+        ("49,9", "EUR", 4990),
+        ("1.234,56", "EUR", 123456),
+        ("1,234.56", "USD", 123456),
+        ("1'234.56", "CHF", 123456),
+        ("1’234.50", "CHF", 123450),
+        ("1 234,56", "EUR", 123456),
+        ("1\u202f234,56 €", "EUR", 123456),
+        ("12,34,567.50", "INR", 123456750),
+        ("1.234.567", "EUR", 123456700),
+        ("1.234.567,8", "EUR", 123456780),
+        ("€ 49,00", "EUR", 4900),
+        ("€49.00", "EUR", 4900),
+        ("49.00 EUR", "EUR", 4900),
+        ("EUR 49.00", "EUR", 4900),
+        ("$1,249.00", "USD", 124900),
+        ("R$ 49,00", "BRL", 4900),
+        ("49,00 zł", "PLN", 4900),
+        ("-49.00", "EUR", -4900),
+        ("−49,00", "EUR", -4900),
+        ("(49.00)", "USD", -4900),
+        ("49.00-", "EUR", -4900),
+        ("０．５０", "EUR", 50),
+        (".50", "EUR", 50),
+        ("49,-", "EUR", 4900),
+        ("49,– €", "EUR", 4900),
+        ("Fr. 49.--", "CHF", 4900),
+        ("0.500", "EUR", 50),
+        ("49.00000000", "EUR", 4900),
+        ("1234.500", "EUR", 123450),
+        ("5000", "JPY", 5000),
+        ("5,000", "JPY", 5000),
+        ("¥5,000", "JPY", 5000),
+        ("500.00", "JPY", 500),
+        ("12.345", "KWD", 12345),
+        ("1,234.500", "KWD", 1234500),
+    ],
+)
+def test_an_amount_is_understood(read: Read, text: str, currency: str, minor: int) -> None:
+    row = only(read(table(OWN_CELLS | {"amount": text, "currency": currency}), minor_units=False))
+    assert row["amount"] == minor
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "why"),
+    [
+        ("49.123456", "EUR", "more decimals than EUR"),
+        ("49.50", "JPY", "more decimals than JPY"),
+        ("$49.00", "EUR", None),
+        ("49.00 USD", "EUR", "in USD, but the currency is EUR"),
+        ("£49.00", "EUR", "in GBP, but the currency is EUR"),
+        ("12,34,56.7.8", "EUR", "contradict"),
+        ("1,23.45", "EUR", "groups of three"),
+        ("free", "EUR", "not an amount"),
+        ("49.00 shells", "EUR", "not an amount"),
+        ("ch_49", "EUR", "not an amount"),
+    ],
+)
+def test_an_amount_with_several_meanings_or_none_is_refused(
+    read: Read, text: str, currency: str, why: str | None
+) -> None:
+    row = only(read(table(OWN_CELLS | {"amount": text, "currency": currency}), minor_units=False))
+    assert (row["amount"] == 4900) if why is None else (row.startswith("amount: ") and why in row)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("1.234", "EUR"), ("1,234", "USD"), ("12.500", "EUR"), ("€ 49.005", "EUR"), ("-1.234", "GBP")],
+)
+def test_an_amount_with_several_meanings_stops_the_import(read: Read, text: str, currency: str) -> None:
+    rows = table(OWN_CELLS | {"currency": currency}, OWN_CELLS | {"amount": text, "currency": currency})
+    with pytest.raises(UnreadableError, match=r"^Line 3, amount: .* may be .*--decimal-separator"):
+        read(rows, minor_units=False)
+
+
+@pytest.mark.parametrize(("other", "minor"), [("49,00", 123400), ("1.249,50", 123400), ("7,5", 123400)])
+def test_the_other_amounts_of_a_file_show_the_decimal_separator(read: Read, other: str, minor: int) -> None:
+    rows = read(table(OWN_CELLS | {"amount": "1.234"}, OWN_CELLS | {"amount": other}), minor_units=False)
+    assert rows[0][1]["amount"] == minor
+
+
+@pytest.mark.parametrize(("separator", "minor"), [(",", 123400), (".", None)])
+def test_an_option_names_the_decimal_separator(read: Read, separator: str, minor: int | None) -> None:
+    amount = cell(read, "amount", "1.234", minor_units=False, decimal_separator=separator)
+    assert amount == minor or "more decimals" in amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("49.00 EUR", "EUR"), ("€ 49,00", "EUR"), ("49,00 zł", "PLN"), ("£49", "GBP")]
+)
+def test_the_amount_names_the_currency_if_no_column_does(read: Read, amount: str, currency: str) -> None:
+    row = only(read(table(OWN_CELLS | {"amount": amount, "currency": ""}), minor_units=False))
+    assert (row["amount"], row["currency"]) == (4900, currency)
+
+
+@pytest.mark.parametrize("amount", ["4900", "49.00", "49,00", "€ 49,00"])
+def test_our_own_format_takes_minor_units_and_amounts_with_decimals(read: Read, amount: str) -> None:
+    assert cell(read, "amount", amount) == 4900
+
+
+@pytest.mark.parametrize("amounts", [("49.00", "50"), ("50", "49,00"), ("4900", "4900", "49.5")])
+def test_our_own_format_does_not_mix_minor_units_and_decimals(read: Read, amounts: tuple[str, ...]) -> None:
+    with pytest.raises(UnreadableError, match=r"49 may be 49\.00 or 0\.49"):
+        read(table(*(OWN_CELLS | {"amount": amount} for amount in amounts)))
+
+
+def test_zero_and_yen_are_no_mixture(read: Read) -> None:
+    rows = read(
+        table(
+            OWN_CELLS | {"amount": "49.00", "refunded": "0"},
+            OWN_CELLS | {"amount": "5000", "currency": "JPY", "refunded": "0.00"},
+        )
+    )
+    assert [(row["amount"], row["refunded"]) for _, row in rows] == [(4900, 0), (5000, 0)]
+
+
+MAPPED = {"columns": {"amount": "Total"}}
+MAPPED_CELLS = {**{name: text for name, text in OWN_CELLS.items() if name != "amount"}, "Total": "4900"}
+
+
+def test_a_mapped_file_without_any_decimals_must_say_what_its_amounts_are(read: Read) -> None:
+    with pytest.raises(UnreadableError, match=r"--minor-units .* --decimal-amounts"):
+        read(table(MAPPED_CELLS), **MAPPED)
+    assert only(read(table(MAPPED_CELLS), **MAPPED, minor_units=True))["amount"] == 4900
+    assert only(read(table(MAPPED_CELLS), **MAPPED, minor_units=False))["amount"] == 490000
+    assert only(read(table(MAPPED_CELLS | {"currency": "JPY"}), **MAPPED))["amount"] == 4900
+    rows = read(table(MAPPED_CELLS | {"Total": "49"}, MAPPED_CELLS | {"Total": "9.50"}), **MAPPED)
+    assert [row["amount"] for _, row in rows] == [4900, 950]
+
+
+def test_minor_units_have_no_decimals(read: Read) -> None:
+    assert "more decimals than minor units" in cell(read, "amount", "49.50", minor_units=True)
+
+
+def test_an_amount_in_an_unknown_currency_is_unknown(read: Read) -> None:
+    row = only(read(table(OWN_CELLS | {"amount": "49.00", "currency": "bgn"})))
+    assert (row["amount"], row["currency"]) == (None, "BGN")
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("TRUE", True), ("true", True), ("yes", True), ("1", True), ("Y", True), ("ja", True), ("WAHR", True), ("VRAI", True),
+        ("FALSE", False), ("no", False), ("0", False), ("nein", False), ("FALSCH", False), ("FAUX", False),
+    ],
+)  # fmt: skip
+def test_a_truth_value_is_understood(read: Read, text: str, value: bool) -> None:
+    assert cell(read, "renewal", text) is value
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", "x", "on hold"])
+def test_another_word_is_no_truth_value(read: Read, text: str) -> None:
+    assert cell(read, "consumer", text) == f"consumer: {text!r} is neither true nor false. Write true or false."
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("eur", "EUR"), (" Usd ", "USD"), ("€", "EUR"), ("£", "GBP"), ("xyz", "XYZ")]
+)
+def test_a_currency_is_written_in_capitals(text: str, code: str) -> None:
+    assert words.currency(text) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("card", "credit_card"), ("Visa", "credit_card"), ("Mastercard Debit", "credit_card"),
+        ("American Express", "credit_card"),
+        ("Visa ending in 4242", "credit_card"), ("Credit Card (Stripe)", "credit_card"), ("stripe_cc", "credit_card"),
+        ("mollie_wc_gateway_creditcard", "credit_card"), ("ppcp-credit-card-gateway", "credit_card"), ("scheme", "credit_card"),
+        ("sepa_debit", "direct_debit"), ("SEPA Direct Debit", "direct_debit"), ("stripe_sepa", "direct_debit"),
+        ("directdebit", "direct_debit"), ("us_bank_account", "direct_debit"), ("bacs_debit", "direct_debit"),
+        ("PayPal", "paypal"), ("ppcp-gateway", "paypal"), ("PayPal Express Checkout", "paypal"), ("braintree_paypal", "paypal"),
+        ("apple_pay", "apple_pay"), ("Apple Pay (Stripe)", "apple_pay"), ("applepay", "apple_pay"),
+        ("Google Pay", "google_pay"), ("android_pay", "google_pay"), ("paywithgoogle", "paywithgoogle"),
+        ("alipay", "alipay"), ("stripe_alipay", "alipay"), ("amazon_pay", "amazon_pay"), ("Amazon Payments", "amazon_pay"),
+        ("bacs", "wire_transfer"), ("Direct bank transfer", "wire_transfer"), ("cod", "cash"), ("Cash on Delivery (COD)", "cash"),
+        ("cheque", "check"), ("Invoice", "invoice"), ("bancontact", "bancontact"), ("klarna", "klarna"),
+        ("mollie_wc_gateway_ideal", "ideal"), ("credit_card", "credit_card"), ("gift_card + paypal", "gift_card_paypal"),
+    ],
+)  # fmt: skip
+def test_the_words_of_shops_and_providers_for_a_method_are_understood(text: str, method: str) -> None:
+    assert words.method(text) == method
+
+
+@pytest.mark.parametrize(
+    ("text", "provider"),
+    [
+        ("Stripe", "stripe"), ("STRIPE", "stripe"), ("Stripe (Credit Card)", "stripe"), ("stripe_sepa", "stripe"),
+        ("ppcp-gateway", "paypal"), ("PayPal Express Checkout", "paypal"), ("Braintree_PayPal", "braintree"),
+        ("mollie_wc_gateway_ideal", "mollie"), ("Adyen", "adyen"), ("shopify_payments", "shopify_payments"),
+        ("Shopify Payments", "shopify_payments"), ("woocommerce_payments", "woocommerce_payments"), ("Square", "square"),
+        ("Stripe:aurora", "stripe:aurora"), ("sandbox", "sandbox"),
+    ],
+)  # fmt: skip
+def test_the_words_of_shops_for_a_provider_are_understood(text: str, provider: str) -> None:
+    assert words.provider(text) == provider
+
+
+@pytest.mark.parametrize(
+    ("text", "dispute"),
+    [("OPEN", "open"), ("needs_response", "open"), ("Lost", "lost"), ("warning_closed", "won"), ("none", "none")],
+)
+def test_the_state_of_a_dispute_is_understood(text: str, dispute: str) -> None:
+    assert words.dispute(text) == dispute
+
+
+def test_another_word_is_no_state_of_a_dispute() -> None:
+    with pytest.raises(CellError, match="none, inquiry, open, lost or won"):
+        words.dispute("angry")
+
+
+# Dates
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-06-12T14:05:11+02:00", "2026-06-12T14:05:11+02:00"),
+        ("2026-06-12T12:05:11Z", "2026-06-12T12:05:11+00:00"),
+        ("2026-06-12 14:05:11 -0500", "2026-06-12T14:05:11-05:00"),
+        ("2026-06-12 14:05", "2026-06-12T14:05:00+02:00"),
+        ("2026-01-12 14:05", "2026-01-12T14:05:00+01:00"),
+        ("2026-06-12", "2026-06-12T00:00:00+02:00"),
+        ("20260612", "2026-06-12T00:00:00+02:00"),
+        ("2026/6/2 9:05", "2026-06-02T09:05:00+02:00"),
+        ("12.06.2026", "2026-06-12T00:00:00+02:00"),
+        ("2.6.2026 9:05", "2026-06-02T09:05:00+02:00"),
+        ("12.06.2026, 14:05:11", "2026-06-12T14:05:11+02:00"),
+        ("13/06/2026 14:05", "2026-06-13T14:05:00+02:00"),
+        ("06/13/2026 2:05 PM", "2026-06-13T14:05:00+02:00"),
+        ("6/13/2026 12:05 am", "2026-06-13T00:05:00+02:00"),
+        ("06/06/2026", "2026-06-06T00:00:00+02:00"),
+        ("13-06-2026", "2026-06-13T00:00:00+02:00"),
+        ("June 12, 2026 2:05 pm", "2026-06-12T14:05:00+02:00"),
+        ("Jun 12, 2026", "2026-06-12T00:00:00+02:00"),
+        ("12 June 2026 14:05", "2026-06-12T14:05:00+02:00"),
+        ("Fri, 12 Jun 2026 14:05:11 +0200", "2026-06-12T14:05:11+02:00"),
+        ("13/06/2026 14:05 PDT", "2026-06-13T14:05:00-07:00"),
+        ("13/06/2026 14:05 GMT+01:00", "2026-06-13T14:05:00+01:00"),
+        ("13/06/2026 14:05 America/Los_Angeles", "2026-06-13T14:05:00-07:00"),
+        ("1781265911", "2026-06-12T12:05:11+00:00"),
+    ],
+)  # fmt: skip
+def test_a_date_is_understood_in_the_time_zone_of_the_seller(read: Read, text: str, instant: str) -> None:
+    assert cell(read, "purchased_at", text) == instant
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("31.02.2026", "not a date of the calendar"),
+        ("2026-02-30", "not a date"),
+        ("13/13/2026", "not a date"),
+        ("13/06/2026 14:05 IST", "time zone"),
+        ("12.06.26", "not a date"),
+        ("46185.5", "not a date"),
+        ("yesterday", "not a date"),
+        ("17", "not a date"),
+    ],
+)
+def test_a_date_with_several_meanings_or_none_is_refused(read: Read, text: str, why: str) -> None:
+    refusal = cell(read, "purchased_at", text)
+    assert refusal.startswith("purchased_at: ")
+    assert why in refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [("03/04/2026", "%d/%m/%Y"), ("03-04-2026 14:05", "%d-%m-%Y %H:%M"), ("3/4/2026 14:05:11", "%d/%m/%Y %H:%M:%S")],
+)
+def test_a_date_with_several_meanings_stops_the_import(read: Read, text: str, example: str) -> None:
+    rows = table(OWN_CELLS, *[OWN_CELLS | {"purchased_at": text}] * 50)
+    with pytest.raises(UnreadableError, match=r"^Line 3, purchased_at: .* 3 may be the day or the month") as fault:
+        read(rows)
+    assert f'--date-format, such as "{example}".' in str(fault.value)
+    row = only(read(table(OWN_CELLS | {"purchased_at": text}), date_format=example))
+    assert row["purchased_at"].startswith("2026-04-03T")
+
+
+@pytest.mark.parametrize("date_format", ["%m/%d/%Y", "%m/%d/%Y %H:%M:%S"])
+def test_the_format_of_the_date_is_enough_if_time_and_zone_have_columns(read: Read, date_format: str) -> None:
+    row = only(read(table(PAYPAL_CELLS | {"Date": "04/03/2026"}), system="paypal", date_format=date_format))
+    assert row["purchased_at"] == "2026-04-03T11:30:00+02:00"
+
+
+@pytest.mark.parametrize(("other", "month"), [("13/06/2026", 4), ("06/13/2026", 3), ("28/02/2026 10:00", 4)])
+def test_the_other_dates_of_a_file_show_the_order_of_day_and_month(read: Read, other: str, month: int) -> None:
+    rows = read(table(OWN_CELLS | {"purchased_at": "03/04/2026"}, OWN_CELLS | {"purchased_at": other}))
+    assert rows[0][1]["purchased_at"].startswith(f"2026-{month:02}-")
+
+
+def test_options_name_the_format_and_the_time_zone_of_dates(read: Read) -> None:
+    options = {"date_format": "%d/%m/%y %H:%M", "time_zone": ZoneInfo("Asia/Tokyo")}
+    assert cell(read, "purchased_at", "03/04/26 14:05", **options) == "2026-04-03T14:05:00+09:00"
+    assert "--date-format" in cell(read, "purchased_at", "2026-04-03", **options)
+
+
+def test_a_date_without_an_offset_needs_a_time_zone(read: Read) -> None:
+    row = only(read(table(OWN_CELLS | {"seller": "nobody", "purchased_at": "2026-06-12 14:05"})))
+    assert "--time-zone" in row
+
+
+# Faults of the whole file
+
+
+def _xlsx() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return content.getvalue()
+
+
+LINE = ",".join(OWN_CELLS.values())
+TWO_LINES = f"{OWN_HEADER}\n{LINE}\n".encode()
+FAULTS: dict[str, tuple[bytes, str]] = {
+    "an empty file": (b"", "is empty"),
+    "only blanks": (b" \r\n\n", "is empty"),
+    "only a byte order mark": ("\ufeff".encode(), "The header"),
+    "an Excel workbook": (_xlsx(), "Save the table as CSV"),
+    "an old Excel workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1", "Save the table as CSV"),
+    "a gzip file": (gzip.compress(TWO_LINES), "gzip"),
+    "a PDF": (b"%PDF-1.7 ...", "PDF"),
+    "a web page": (b"<!DOCTYPE html><html>", "HTML"),
+    "an SQLite database": (b"SQLite format 3\0...", "SQLite"),
+    "a NUL byte": (TWO_LINES + b"aurora,MB-2,\0\n", "Line 3"),
+    "NUL bytes at the end": (TWO_LINES + b"\0" * 100, "Line 3"),
+    "an invalid byte in UTF-8": (TWO_LINES + "für,für,für,".encode() + b"\xff\n", "Line 3"),
+    "a cut character at the end": (TWO_LINES + "für ".encode() * 3 + b"\xc3", "Line 3"),
+    "half a character in UTF-16": (TWO_LINES.decode().encode("utf-16") + b"\x00\xd8a\x00", "UTF-16"),
+    "Shift JIS": (TWO_LINES + "オーロラ写真,東京都千代田区\n".encode("shift_jis"), "Save the file as UTF-8"),
+    "Windows-1251": (TWO_LINES + "Аврора Фото для всех\n".encode("cp1251"), "Save the file as UTF-8"),
+    "Windows-1250": (TWO_LINES + "Paweł Wałęsa, Łódź, żółw\n".encode("cp1250"), "Save the file as UTF-8"),
+    "Mac OS Roman": (TWO_LINES + "Schöne Grüße für Jürgen\n".encode("mac-roman"), "Save the file as UTF-8"),
+    "MS-DOS": (TWO_LINES + "Schöne Größe\n".encode("cp437"), "Save the file as UTF-8"),
+    "Greek": (TWO_LINES + "Φωτογραφία για όλους\n".encode("iso-8859-7"), "Save the file as UTF-8"),
+    "GBK": (TWO_LINES + "极光照片,北京市朝阳区\n".encode("gbk"), "Save the file as UTF-8"),
+    "EUC-KR": (TWO_LINES + "오로라 사진\n".encode("euc-kr"), "Save the file as UTF-8"),
+    "an unclosed quote": (TWO_LINES + b'aurora,"MB-2,ada\naurora,MB-3,\n', "never closed"),
+    "a quote inside a quoted cell": (TWO_LINES + b'aurora,"MB "2"",\n', "line 3 on. A quotation mark inside"),
+    "a header without needed columns": (b"amount,currency\n4900,EUR\n", "Missing: seller (add --seller ID), reference"),
+    "no header": (f"{LINE}\n{LINE}\n".encode(), "Unknown columns"),
+    "a sentence": (b"The export failed. Please try again later.", "does not fit our own format"),
+    "a column twice": (b"seller,reference,amount,amount\naurora,MB-1,1,2\n", "'amount' occurs twice"),
+    "an array that ends early": (b'[{"seller": "aurora", "reference": "MB-1"},', "not valid JSON"),
+    "an object over several lines": (b'{\n"seller": "aurora"\n}', "Write each object on one line"),
+    "an array with a mistake": (b'[{"seller": "aurora" "reference": "MB-1"}]', "not valid JSON from line 1"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_whole_file_is_one_sentence(read: Read, name: str) -> None:
+    content, why = FAULTS[name]
+    with pytest.raises(UnreadableError, match=r"^[A-Z]") as fault:
+        read(content)
+    assert why in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert len(str(fault.value)) < 700
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="is not a file"):
+        read_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "hint"),
+    [
+        ({"Mail": "x"}, "did you mean 'email'"),
+        ({"Customer Email": "x"}, "did you mean 'email'"),
+        ({"curency": "x"}, "did you mean 'currency'"),
+        ({"Total": "x"}, "did you mean 'amount'"),
+        ({"purchase_at": "x"}, "did you mean 'purchased_at'"),
+        ({"colour": "x"}, "Unknown columns: 'colour'."),
+    ],
+)
+def test_an_unknown_column_is_one_message_for_the_header(read: Read, cells: dict[str, str], hint: str) -> None:
+    with pytest.raises(UnreadableError) as fault:
+        read(table(*[OWN_CELLS | cells] * 50))
+    assert hint in str(fault.value)
+    assert "--map" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        ("stripe_unified_payments.csv", "stripe"),
+        ("stripe_payments_older.csv", "stripe"),
+        ("paypal_activity_english.csv", "paypal"),
+        ("paypal_activity_german.csv", "paypal"),
+        ("woocommerce_orders.csv", "woocommerce"),
+        ("woocommerce_orders_tabs.csv", "woocommerce"),
+        ("woocommerce_orders.json", "woocommerce"),
+        ("shopify_orders.csv", "shopify"),
+    ],
+)
+def test_an_export_without_its_option_is_recognised(name: str, system: str) -> None:
+    with pytest.raises(UnreadableError, match=f"Add --from {system}"):
+        read_file(SAMPLES / name)
+
+
+def test_an_export_lacks_a_column(read: Read) -> None:
+    cells = {name: text for name, text in STRIPE_CELLS.items() if name != "Customer Email"} | {
+        "Customer Mail": "ada@example.com"
+    }
+    with pytest.raises(
+        UnreadableError,
+        match=r"Missing: email \(usually the column 'Customer Email'\)\. .*--map email=\"Customer Mail\"",
+    ):
+        read(table(cells), system="stripe")
+
+
+@pytest.mark.parametrize("name", ["stripe_unified_payments.csv", "woocommerce_orders.json", "shopify_orders.csv"])
+def test_an_export_needs_a_seller(name: str) -> None:
+    system = name.partition("_")[0]
+    with pytest.raises(UnreadableError, match=r"Missing: seller \(add --seller ID\)\.$"):
+        PurchaseFile(SAMPLES / name, Options(system=system), {})
+
+
+@pytest.mark.parametrize(
+    ("columns", "hint"),
+    [
+        ({"amount": "Totals"}, "'Totals' (did you mean 'Total'?)"),
+        ({"amount": "Total", "email": "Mail"}, "no column 'Mail'"),
+    ],
+)
+def test_a_mapped_column_that_does_not_exist_is_named(read: Read, columns: dict[str, str], hint: str) -> None:
+    with pytest.raises(UnreadableError) as fault:
+        read(table(MAPPED_CELLS), columns=columns)
+    assert hint in str(fault.value)
+
+
+# Rows of our own format
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"{LINE},and more", "11 cells, but the header has 10"),
+        ("aurora,MB-2", "2 cells, but the header has 10"),
+        (LINE.replace("4900", "free"), "amount: 'free' is not an amount"),
+        (LINE.replace("EUR", "USD").replace("4900", "EUR 49.00"), "in EUR, but the currency is USD"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_refused_alone(read: Read, line: str, why: str) -> None:
+    rows = read(f"{OWN_HEADER}\n{line}\n{LINE}\n")
+    assert why in rows[0][1]
+    assert rows[1] == (3, OWN_ROW)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [('="00417"', "00417"), ("'-417", "-417"), ("'@417", "@417"), ("'417", "'417"), ("=417", "=417")],
+)
+def test_a_cell_that_is_protected_from_spreadsheets_is_unpacked(read: Read, text: str, reference: str) -> None:
+    assert cell(read, "reference", text) == reference
+
+
+def test_a_refund_that_woocommerce_protects_from_spreadsheets_is_a_refund(read: Read) -> None:
+    refund = WOO_CELLS | {
+        "order_number": "9742",
+        "order_id": "9742",
+        "order_total": "'-12.50",
+        "parent_order_id": "9741",
+    }
+    assert only(read(table(WOO_CELLS, refund), system="woocommerce"))["refunded"] == 1250
+
+
+@pytest.mark.parametrize("text", ["NULL", "\\N", "N/A", "#N/A", "NaN", "  "])
+def test_an_empty_cell_is_not_reported(read: Read, text: str) -> None:
+    row = only(read(table(OWN_CELLS | {"charge": text, "amount": text, "charged_at": text})))
+    assert {"charge", "amount", "charged_at"} & row.keys() == set()
+
+
+@pytest.mark.parametrize("text", ["4.71E+11", "1,23457E+15", "9.0E+5"])
+def test_a_number_that_a_spreadsheet_rounded_is_refused(read: Read, text: str) -> None:
+    assert "rounded" in cell(read, "reference", text)
+    assert "rounded" in cell(read, "charge", text)
+
+
+def test_spaces_around_cells_do_not_matter(read: Read) -> None:
+    row = only(read('"seller", "reference",  amount \n"aurora", "MB, 1", 4900 \n'))
+    assert row == {"seller": "aurora", "reference": "MB, 1", "amount": 4900}
+
+
+def test_empty_cells_at_the_end_of_a_line_are_ignored(read: Read) -> None:
+    assert only(read(f"{OWN_HEADER}\n{LINE},,\n")) == OWN_ROW
+
+
+def test_json_lines_keep_their_values(read: Read) -> None:
+    values = OWN_ROW | {"renewal": True, "amount": None, "details": {"licence_key": "KEY"}, "currency": "eur"}
+    assert only(read(json.dumps(values), "purchases.jsonl")) == values | {"currency": "EUR"}
+
+
+def test_the_payments_of_a_json_line_are_understood_too(read: Read) -> None:
+    values = {
+        "seller": "aurora",
+        "reference": "MB-1",
+        "currency": "eur",
+        "payments": [
+            {
+                "provider": "Stripe",
+                "charge": "ch_1",
+                "amount": 7000,
+                "method": "Visa",
+                "charged_at": "2026-06-12 14:05",
+            },
+            {"provider": "shop", "charge": "gift 1", "amount": "30.00", "method": "gift_card", "duplicate": "no"},
+        ],
+    }
+    assert only(read(json.dumps(values), "purchases.jsonl"))["payments"] == [
+        {
+            "currency": "EUR", "provider": "stripe", "charge": "ch_1", "amount": 7000, "method": "credit_card",
+            "charged_at": "2026-06-12T14:05:00+02:00",
+        },
+        {"currency": "EUR", "provider": "shop", "charge": "gift 1", "amount": 3000, "method": "gift_card", "duplicate": False},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{this is no JSON", "not valid JSON"),
+        ('["MB-8"]', "not a JSON object"),
+        ('{"seller": "aurora", "reference": "MB-1", "amount": NaN}', "not valid JSON"),
+        ('{"seller": "aurora", "reference": "MB-1", "colour": "blue"}', "colour: There is no such field"),
+        ('{"seller": "aurora", "reference": "MB-1", "mail": "x"}', "did you mean 'email'"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_bad_json_line_is_refused_alone(read: Read, line: str, why: str) -> None:
+    rows = read(f"{json.dumps(OWN_ROW)}\n{line}\n\n{json.dumps(OWN_ROW)}", "purchases.jsonl")
+    assert [line for line, _ in rows] == [1, 2, 4]
+    assert why in rows[1][1]
+
+
+def test_json_with_the_fields_of_another_system_is_one_message(read: Read) -> None:
+    with pytest.raises(UnreadableError, match=r"Unknown columns: 'order'.*--map"):
+        read('{"order": "17", "total": 4900}\n' * 3, "orders.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [("[]", "orders.json"), ("[ ]\n", "orders.txt"), (f"{OWN_HEADER}\n", "orders.csv")]
+)
+def test_a_file_without_purchases_is_no_fault(read: Read, content: str, name: str) -> None:
+    assert read(content, name) == []
+
+
+def test_every_column_of_our_format_is_a_field() -> None:
+    assert tuple(DIALECT.columns) == FIELDS
+
+
+def test_a_file_is_read_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    path.write_text(f"{OWN_HEADER}\n" + f"{LINE}\n" * 20_000)
+    file = PurchaseFile(path, Options(), {})
+    rows = file.rows()
+    next(rows)
+    assert 0 < file.file.position < path.stat().st_size / 10
+    assert sum(1 for _ in rows) == 19_999
+    assert file.file.position == path.stat().st_size
+
+
+CELLS = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["49,00", "1.234", "-5", "03/04/2026", "12.06.2026 14:05 PST", "paid", "Refund", "Visa", '="1"', "+", "'-"]
+    ),
+)
+HEADERS = [OWN_HEADER.split(","), [*STRIPE_CELLS], [*PAYPAL_CELLS], [*WOO_CELLS], [*SHOPIFY_CELLS]]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(
+    system=st.sampled_from([None, *SYSTEMS]),
+    header=st.sampled_from(HEADERS),
+    rows=st.lists(st.lists(CELLS, min_size=8, max_size=12), max_size=4),
+)
+def test_no_cell_is_an_error_of_the_program(
+    read: Read, system: str | None, header: list[str], rows: list[list[str]]
+) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *[(row * 2)[: len(header)] for row in rows]])
+    _read_anything(read, text.getvalue().encode(errors="ignore"), "orders.csv", system)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | CELLS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*OWN_CELLS, "payments", "details", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(system=st.sampled_from([None, "woocommerce"]), values=st.lists(JSON_VALUES, max_size=4), is_array=st.booleans())
+def test_no_json_is_an_error_of_the_program(read: Read, system: str | None, values: list[Any], is_array: bool) -> None:
+    content = json.dumps(values) if is_array else "\n".join(map(json.dumps, values))
+    _read_anything(read, content.encode(), "orders.json", system)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(content=st.binary(max_size=200), begin=st.sampled_from([b"", TWO_LINES, b"[{", b"\xff\xfe"]))
+def test_no_bytes_are_an_error_of_the_program(read: Read, content: bytes, begin: bytes) -> None:
+    _read_anything(read, begin + content, "orders.csv", None)
+
+
+def _read_anything(read: Read, content: bytes, name: str, system: str | None) -> None:
+    """Read a file, which is read or refused with a sentence."""
+    with suppress(UnreadableError):
+        rows = read(content, name, **({"system": system} if system else {}))
+        assert all(isinstance(row, dict | str) for _, row in rows)

@@ -1,10 +1,19 @@
 """A simulated provider adapter. It also simulates the network between a worker and the provider, with faults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from domain.money import Money
-from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
+from domain.providers import (
+    Capabilities,
+    DisputeStatus,
+    ListedRefund,
+    LookupResult,
+    NotFound,
+    RefundPage,
+    RefundResult,
+    Unknown,
+)
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
@@ -90,6 +99,16 @@ class Adapter:
         self._maybe_raise()
         self._preempt("after the look-up")
         return result
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Look up all refunds of a charge."""
+        self._preempt("before the look-up")
+        self._network_delay()
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        if self._faults.happens("look_up_empty"):
+            return ()
+        return self._provider.refunds_of(charge, self._epoch)
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Look up the dispute of a charge."""

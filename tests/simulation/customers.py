@@ -10,11 +10,12 @@ from domain.errors import KeyReusedError, NotPossibleError
 from domain.money import Money
 from domain.policies import Category, Seller, SerialLimit
 from domain.providers import DeclineReason
-from domain.purchases import Dispute, Method, Purchase
+from domain.purchases import Dispute, Method, Payment, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
 from producers import intake
 from records.intake import Submission
+from records.purchase_reports import store_purchases
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR, MINUTE
 from tests.simulation.provider import Charge
@@ -55,45 +56,50 @@ class Customers:
             purchases = [self._purchase(n, rng.choice(sellers)) for n in range(rng.randint(2, 5))]
             if rng.random() < 0.15:  # two purchases with the same charge
                 first = purchases[0]
-                purchases.append(self._purchase(9, first.seller_id, charge=first.charge, provider=first.provider))
-            work.purchases.upsert(purchases)
+                payment = first.payments[0]
+                purchases.append(self._purchase(9, first.seller_id, charge=payment.charge, provider=payment.provider))
+            store_purchases(work, purchases)
         for purchase in purchases:
-            self._set_up_charge(purchase)
+            self._set_up_charge(purchase.payments[0])
             self._schedule_requests(purchase)
 
     def _purchase(self, number: int, seller: str, **changes: Any) -> Purchase:
         world, rng = self._world, self._rng
         age = rng.choice([3.0, 3.0, 3.0, 3.0, 29.9, 40.0, 0.05]) * DAY
         purchased_at = world.database_clock() - timedelta(seconds=age)
+        id_, email = self.uuid(), f"ada{rng.choice([number, number, 0])}@example.com"
         values: dict[str, Any] = {
-            "id": self.uuid(),
-            "seller_id": seller,
-            "reference": f"MB-{number}",
-            "email": f"ada{rng.choice([number, number, 0])}@example.com",
-            "product": "Aurora Photo 4",
             "amount": 4900 + number,
             "currency": "EUR",
             "method": rng.choice([Method.CREDIT_CARD, Method.CREDIT_CARD, Method.DIRECT_DEBIT]),
             "provider": rng.choice(list(world.providers)),
             "charge": f"ch_{number}",
-            "purchased_at": purchased_at,
             "charged_at": purchased_at,
         }
-        return Purchase(**values | changes)
+        return Purchase(
+            id=id_,
+            seller_id=seller,
+            reference=f"MB-{number}",
+            email=email,
+            product="Aurora Photo 4",
+            purchased_at=purchased_at,
+            payments=(Payment(**values | changes),),
+        )
 
     def uuid(self) -> UUID:
         """Return a UUID of version 4. The seed of the world determines the UUID."""
         return UUID(int=self._rng.getrandbits(128), version=4)
 
-    def _set_up_charge(self, purchase: Purchase) -> None:
+    def _set_up_charge(self, payment: Payment) -> None:
         """Choose the charge's behaviour at random, and schedule its external refunds and disputes."""
         world, rng = self._world, self._rng
-        provider = world.providers[purchase.provider]
-        if purchase.charge in provider.charges:
+        provider = world.providers[payment.provider]
+        assert payment.amount
+        assert payment.currency
+        if charge := provider.charges.get(payment.charge):
+            charge.captured = Money(charge.captured.minor + payment.amount, payment.currency)
             return
-        assert purchase.amount
-        assert purchase.currency
-        charge = provider.charges[purchase.charge] = Charge(Money(purchase.amount, purchase.currency))
+        charge = provider.charges[payment.charge] = Charge(Money(payment.amount, payment.currency))
         faults, at, forced = world.faults, world.clock.at, world.forced
         if faults.happens("refused_for_now"):
             charge.refundable_from = rng.choice([HOUR, 6 * HOUR, DAY])
@@ -104,16 +110,16 @@ class Customers:
         # A worker crashes when it sends a poison request, or when it reads a poison response.
         charge.poison = rng.choice(["request", "response"]) if rng.random() < forced.get("poison", 0.02) else ""
         if rng.random() < forced.get("external_refunds", 0.08):
-            at(rng.random() ** 2 * DAY, provider.refund_externally, purchase.charge)
+            at(rng.random() ** 2 * DAY, provider.refund_externally, payment.charge)
         for n in range(rng.choice([1, 1, 2]) if rng.random() < forced.get("disputes", 0.12) else 0):
-            dispute_id, opened_at = f"dp_{purchase.charge}_{n}", rng.random() ** 2 * 6 * HOUR
-            at(opened_at, provider.set_dispute, purchase.charge, dispute_id, Dispute.OPEN)
+            dispute_id, opened_at = f"dp_{payment.charge}_{n}", rng.random() ** 2 * 6 * HOUR
+            at(opened_at, provider.set_dispute, payment.charge, dispute_id, Dispute.OPEN)
             if rng.random() < 0.7:
                 decided_at = opened_at + rng.choice([HOUR, DAY])
                 at(
                     decided_at,
                     provider.set_dispute,
-                    purchase.charge,
+                    payment.charge,
                     dispute_id,
                     rng.choice([Dispute.WON, Dispute.LOST]),
                 )

@@ -8,7 +8,8 @@ Some invariants are checked before each refund call, some after each commit, and
 - I4: every accepted request becomes a case that ends or waits for support, and no work remains
 - I5: the history of a case is complete, and only the task with the lease records the result of a refund
 - I6: a case does not leave a final state. Exception: a refunded case goes to support if its refund fails later.
-- I7: a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge and amount
+- I7: each payment of a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge
+  and amount. Exception: support refunded the payments at the provider.
 - I8: if the provider paid a refund, its case is refunded. Exception: the history says that the outcome is unknown.
 - I9: a refund call is not repeated shortly before its idempotency key expires. After a permanent decline, no other refund
   of the payment is sent.
@@ -38,7 +39,7 @@ from tests.simulation.faults import HOUR
 from tests.simulation.interleaving import SoftTimeLimit
 from tests.simulation.memory.journal import OPEN, Journal
 from tests.simulation.memory.queued_work import is_open
-from tests.simulation.memory.tables import CaseRow, PurchaseRow, TransitionRow
+from tests.simulation.memory.tables import CaseRow, PaymentRow, RefundOperationRow, TransitionRow
 from tests.simulation.provider import Provider, Refund
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class InvariantChecker:
             )
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
-        if operation.sends > 1 and age > ttl - 4 * HOUR:  # a call must not be repeated shortly before its key expires
+        margin = min(4 * HOUR, ttl / 6)
+        if operation.sends > 1 and age > ttl - margin:  # a call must not be repeated shortly before its key expires
             self.report_violation(
                 "I9", f"{key} is sent again {age / HOUR:.1f} h after its first call. This is too late."
             )
@@ -182,11 +184,15 @@ class InvariantChecker:
 
     def _check_refund_start(self, case: UUID) -> None:
         tables = self._world.records.tables
-        purchase = tables.purchases[tables.cases[case].purchase_id or UUID(int=0)]
-        if (purchase.provider_dispute or purchase.dispute) in BAD_DISPUTES:
+        operation = max(self._operations_of(case), key=lambda operation: operation.attempt)
+        payment = tables.payments[operation.provider, operation.charge]
+        if payment.dispute in BAD_DISPUTES:
             self.report_violation("I11", f"The refund of {case} starts, although its payment has a known dispute.")
-        if purchase.refunded:
+        if payment.refunded + payment.refunded_elsewhere:
             self.report_violation("I11", f"The refund of {case} starts, although its payment has a known refund.")
+
+    def _operations_of(self, case: UUID) -> list[RefundOperationRow]:
+        return [row for row in self._world.records.tables.refund_operations.values() if row.case_id == case]
 
     def _check_case_task(self, row: TransitionRow) -> None:
         tables = self._world.records.tables
@@ -219,22 +225,45 @@ class InvariantChecker:
             self.report_violation("I1", f"{row.id} is open ({row.state}), but its purchase has another open case.")
 
     def _check_refunded(self, case: UUID) -> None:
-        tables = self._world.records.tables
-        paid = [o for o in tables.refund_operations.values() if o.case_id == case and o.status == "paid"]
-        purchase = tables.purchases.get(tables.cases[case].purchase_id or UUID(int=0))
-        if len(paid) != 1 or purchase is None:
-            self.report_violation(
-                "I7", f"{case} is refunded, but has {len(paid)} paid operations instead of 1, or no purchase."
-            )
-            return
-        (operation,) = paid
+        """Check that each payment that the case is about was refunded: by one paid operation, or by support."""
+        confirmed = self._confirmed_payments(case)
+        paid = [operation for operation in self._operations_of(case) if operation.status == "paid"]
+        settled = self._settled_payments(case)
+        for payment, money in confirmed.items():
+            operations = [operation for operation in paid if (operation.provider, operation.charge) == payment]
+            if len(operations) != 1 and payment not in settled:
+                self.report_violation(
+                    "I7", f"{case} is refunded, but {payment} has {len(operations)} paid operations instead of 1."
+                )
+            for operation in operations:
+                self._check_paid_operation(operation, money)
+
+    def _check_paid_operation(self, operation: RefundOperationRow, confirmed: Money) -> None:
         refund = self._world.providers[operation.provider].refunds.get(operation.refund_id or "")
         recorded = (operation.key, operation.charge, Money(operation.amount, operation.currency))
         is_same = refund is not None and (refund.key, refund.charge, refund.amount) == recorded
-        if not is_same or operation.amount != purchase.amount:
+        if not is_same or recorded[-1] != confirmed:
             self.report_violation(
-                "I7", f"{case} is refunded, but the refund at the provider is missing or different: {refund}."
+                "I7",
+                f"{operation.case_id} is refunded, but the refund at the provider is missing or different: {refund}.",
             )
+
+    def _confirmed_payments(self, case: UUID) -> dict[tuple[str, str], Money]:
+        """Return the payments and amounts that the page showed: the snapshot of the case's last evaluation."""
+        tables = self._world.records.tables
+        last = tables.cases[case].seq
+        evidence = [json.loads(tables.transitions[case, seq].evidence) for seq in range(1, last + 1)]
+        snapshots = [values["purchase"] for values in evidence if "purchase" in values]
+        payments = snapshots[-1]["payments"] if snapshots else []
+        return {(provider, charge): Money(amount, currency) for provider, charge, amount, currency in payments}
+
+    def _settled_payments(self, case: UUID) -> set[tuple[str, str]]:
+        """Return the payments that count as refunded, if support settled the case by refunds at the provider."""
+        tables = self._world.records.tables
+        rows = [tables.transitions[case, seq] for seq in range(1, tables.cases[case].seq + 1)]
+        if not any(row.event == "externally_refunded" for row in rows):
+            return set()
+        return {key for key, payment in tables.payments.items() if payment.refunded + payment.refunded_elsewhere}
 
     # Checks at the end of the run
 
@@ -255,8 +284,8 @@ class InvariantChecker:
                 self.report_violation("I4", f"The request {name} was accepted, but its case {case} is not stored.")
         for row in tables.cases.values():
             self._check_final_case(row)
-        for purchase in tables.purchases.values():
-            self._check_purchase(purchase)
+        for payment in tables.payments.values():
+            self._check_payment(payment)
         self._check_notifications()
 
     def _check_final_case(self, row: CaseRow) -> None:
@@ -275,8 +304,10 @@ class InvariantChecker:
         paid = [refund for refund in refunds if refund.status != "failed"]
         if row.state == State.REFUNDED:
             self._check_refunded(row.id)
-            if not paid and all(
-                refund.failure_reported and not self._failure_is_reported(refund) for refund in refunds
+            if (
+                not self._settled_payments(row.id)
+                and not paid
+                and all(refund.failure_reported and not self._failure_is_reported(refund) for refund in refunds)
             ):
                 self.report_violation("I7", f"{row.id} is refunded, but a webhook reported that its refund failed.")
         if row.state in UNPAID_STATES and paid:
@@ -286,57 +317,50 @@ class InvariantChecker:
                     "I8", f"{row.id} is {row.state} ({last.evidence}), but the provider paid the refund {paid[0].id}."
                 )
 
-    def _check_purchase(self, purchase: PurchaseRow) -> None:
-        """Check the refunded amount and the disputes of a purchase, and the support tasks about external refunds."""
-        tables = self._world.records.tables
-        payment = purchase.provider, purchase.charge
-        operations = [o for o in tables.refund_operations.values() if (o.provider, o.charge) == payment]
-        paid = any(o.status == "paid" and tables.cases[o.case_id].purchase_id == purchase.id for o in operations)
-        if paid and purchase.refunded < (purchase.amount or 0):
+    def _check_payment(self, payment: PaymentRow) -> None:
+        """Check the refunded amounts and the disputes of a payment, and the support tasks about external refunds."""
+        tables, provider = self._world.records.tables, self._world.providers[payment.provider]
+        operations = [o for o in tables.refund_operations.values() if o.charge == payment.charge]
+        paid = sum(operation.amount for operation in operations if operation.status == "paid")
+        if payment.refunded != paid:
             self.report_violation(
-                "I11", f"{purchase.charge} was refunded, but its purchase's refunded amount is {purchase.refunded}."
+                "I11", f"The operations of {payment.charge} paid {paid}, but its refunded amount is {payment.refunded}."
             )
-        refunds = [r for r in self._world.providers[purchase.provider].refunds.values() if r.charge == purchase.charge]
-        if not paid and purchase.refunded and not any(refund.key is None for refund in refunds):
-            self.report_violation(
-                "I11", f"{purchase.charge} was not refunded, but its purchase's refunded amount is {purchase.refunded}."
-            )
-        if any(o.status in OPEN for o in operations):
-            self._check_dispute_tasks(purchase)
-        self._check_signed_disputes(purchase)
-        if any(o.status == "paid" for o in operations):
-            for refund in refunds:
-                if refund.key is None and refund.id_reported and not self._is_reported(refund):
-                    self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
+        if any(operation.status in OPEN for operation in operations):
+            self._check_dispute_tasks(payment)
+        self._check_signed_disputes(payment)
+        for refund in provider.refunds.values():
+            is_external = refund.charge == payment.charge and refund.key is None
+            if paid and is_external and refund.id_reported and not self._is_reported(refund):
+                self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
-    def _check_dispute_tasks(self, purchase: PurchaseRow) -> None:
-        """Check the number of support tasks that report the disputes of a refunded purchase.
+    def _check_dispute_tasks(self, payment: PaymentRow) -> None:
+        """Check the number of support tasks that report the disputes of a refunded payment.
 
         At least one task must exist, and at most one task for each dispute.
         """
-        if purchase.provider_dispute not in BAD_DISPUTES:
+        if payment.dispute not in BAD_DISPUTES:
             return
         reports = [
             task
             for task in self._world.records.tables.support_tasks.values()
-            if task.kind == SupportTaskKind.REFUND_AND_DISPUTE and purchase.charge in (task.subject or "")
+            if task.kind == SupportTaskKind.REFUND_AND_DISPUTE and payment.charge in (task.subject or "").split()
         ]
-        disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
+        disputes = len(self._world.providers[payment.provider].charges[payment.charge].disputes)
         if not 1 <= len(reports) <= disputes:
             sentence = (
-                f"{purchase.charge} is refunded and has {disputes} disputes, but {len(reports)} tasks report this."
+                f"{payment.charge} is refunded and has {disputes} disputes, but {len(reports)} tasks report this."
             )
             self.report_violation("I11", sentence)
 
-    def _check_signed_disputes(self, purchase: PurchaseRow) -> None:
-        """Check that the purchase has the dispute status that the signed webhooks reported."""
-        payment = purchase.provider, purchase.charge
-        disputes = self._signed_disputes.get(payment)
-        if disputes and purchase.provider_dispute != _deciding_status(disputes) and not self._is_unresolved(payment):
+    def _check_signed_disputes(self, payment: PaymentRow) -> None:
+        """Check that the payment has the dispute status that the signed webhooks reported."""
+        disputes = self._signed_disputes.get((payment.provider, payment.charge))
+        is_known = not disputes or payment.dispute == _deciding_status(disputes)
+        if not is_known and not self._is_unresolved((payment.provider, payment.charge)):
             self.report_violation(
                 "I11",
-                f"The dispute status of {purchase.charge} is {purchase.provider_dispute}, "
-                f"but the signed webhooks report {disputes}.",
+                f"The dispute status of {payment.charge} is {payment.dispute}, but the signed webhooks report {disputes}.",
             )
 
     def _is_unresolved(self, payment: tuple[str, str]) -> bool:

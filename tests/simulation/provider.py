@@ -1,7 +1,7 @@
 """A simulated payment provider. It makes correct refunds, but its responses, lookups and webhooks may be wrong or late."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -106,11 +106,10 @@ class Provider:
         self.reuses_event_ids = has_lookups and random.random() < forced.get("reuses_event_ids", 0.3)
         """True if webhooks only report that a payment changed, and all webhooks of a charge have the same event id."""
         self.on_refund: Callable[[Provider, Refund], None] = lambda *_: None
+        key_hours = random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
         self.capabilities = Capabilities(
-            idempotency_key_ttl=timedelta(
-                hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
-            ),
-            rejects_over_refund=random.random() < 0.5,
+            idempotency_key_ttl=timedelta(hours=key_hours),
+            rejects_over_refund=random.random() < 0.5 or key_hours == 1,
             lookup=Lookup.BY_KEY if has_lookups else Lookup.NEVER,
             lists_refunds=has_lookups and random.random() < forced.get("lists_refunds", 0.8),
             calls_per_second=random.choice([None, None, 5.0]),
@@ -143,7 +142,7 @@ class Provider:
         return result
 
     def _refund(self, charge: str, amount: Money, key: str) -> RefundResult:
-        if decline := self._decline(charge):
+        if decline := self._decline(charge, amount):
             return decline
         is_balance_low = self.clock.now < self.charges[charge].funded_from
         if is_balance_low or self.faults.happens("failed_at_once"):
@@ -164,14 +163,12 @@ class Provider:
             self.clock.at(fails_at, self._change_status, refund, "failed")
         return _result_of(refund, refund.status)
 
-    def _decline(self, charge: str) -> Declined | None:
+    def _decline(self, charge: str, amount: Money) -> Declined | None:
         """Return the decline of a refund, or None if the provider makes the refund."""
         behaviour, now = self.charges[charge], self.clock.now
         if behaviour.is_disputed:
             return Declined(DeclineReason.DISPUTED, "charge_disputed")
-        if self.capabilities.rejects_over_refund and any(
-            refund.charge == charge and refund.status != "failed" for refund in self.refunds.values()
-        ):
+        if self.capabilities.rejects_over_refund and self.refunded(charge) + amount.minor > behaviour.captured.minor:
             return Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
         if now < behaviour.refundable_from:
             return Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending")
@@ -205,8 +202,7 @@ class Provider:
 
     def refund_externally(self, charge: str) -> None:
         """Make an external refund, as a seller does in the provider's dashboard."""
-        is_refunded = any(refund.charge == charge and refund.status != "failed" for refund in self.refunds.values())
-        is_rejected = is_refunded and self.capabilities.rejects_over_refund
+        is_rejected = self.refunded(charge) > 0 and self.capabilities.rejects_over_refund
         if not is_rejected and not self.charges[charge].is_disputed:
             self.faults.count("external_refund")
             self._make(charge, self.charges[charge].captured, None, "paid")
@@ -236,6 +232,11 @@ class Provider:
 
     # Lookups
 
+    def refunded(self, charge: str) -> int:
+        """Return the sum of the refunds of this charge that did not fail, in minor units."""
+        refunds = self.refunds.values()
+        return sum(refund.amount.minor for refund in refunds if refund.charge == charge and refund.status != "failed")
+
     def own_refunds(self, charge: str) -> list[Refund]:
         """Return the refunds of this charge that Moneyback made, without the failed refunds."""
         refunds = self.refunds.values()
@@ -253,18 +254,25 @@ class Provider:
     def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # all refunds fit on one page
         """Return the list of refunds. The newest refunds may be missing."""
         listed = [
-            ListedRefund(
-                refund_id=refund.id,
-                charge=refund.charge,
-                amount=refund.amount,
-                status=RefundStatus(self._visible_status(refund)),
-                created_at=epoch + timedelta(seconds=refund.made_at),
-                key=refund.key,
-            )
+            self._listed(refund, epoch)
             for refund in self._visible_refunds()
             if epoch + timedelta(seconds=refund.made_at) >= since
         ]
         return RefundPage(listed)
+
+    def refunds_of(self, charge: str, epoch: datetime) -> Sequence[ListedRefund]:
+        """Return all refunds of a charge. The newest refunds may be missing."""
+        return [self._listed(refund, epoch) for refund in self._visible_refunds() if refund.charge == charge]
+
+    def _listed(self, refund: Refund, epoch: datetime) -> ListedRefund:
+        return ListedRefund(
+            refund_id=refund.id,
+            charge=refund.charge,
+            amount=refund.amount,
+            status=RefundStatus(self._visible_status(refund)),
+            created_at=epoch + timedelta(seconds=refund.made_at),
+            key=refund.key,
+        )
 
     def _visible_status(self, refund: Refund) -> str:
         """Return the status that lookups show. It can be an old status, although a webhook already reported the new status."""

@@ -14,7 +14,8 @@ Assumptions about providers:
   with the key. Some providers do not store a decline under the key.
 - A provider carries out a call at most three hours after the call's timeout. Moneyback repeats no call in the last four hours
   before the key of the call expires. The three hours plus the longest pause of a process are less than these four hours.
-- A call whose key is valid for four hours or less is never repeated.
+- A key that is valid for an hour is not repeated in its last ten minutes, and a process may pause longer than this. So a
+  provider with such keys never refunds more than was captured. Mollie is such a provider.
 - A provider may send a webhook days before a lookup shows the new status. Exception: if the webhooks of a provider contain no
   status, like Mollie's classic webhooks, a lookup shows the new status immediately.
 """

@@ -44,16 +44,30 @@ class Account(FromEnvironment):
 
 
 class StripeAccount(Account):
-    """Stripe. A restricted key that may write refunds and read charges and disputes is enough."""
+    """Stripe. A restricted key that may write refunds and read charges, payment intents and disputes is enough.
+
+    The import of purchases also reads customers and invoices.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_STRIPE_")
 
     api_key: SecretStr = Field(
-        description="secret key, or restricted key that may write refunds and read charges and disputes"
+        description="secret key, or restricted key that may write refunds and read charges, payment intents and disputes"
     )
     api_base: BaseUrl = Field("https://api.stripe.com", description="URL of the API")
     webhook_secret: SecretStr | None = Field(
         None, description="webhook secret, whsec_…; during a change, the old and the new secret, separated by a comma"
+    )
+    connected_account: str | None = Field(
+        None, description="connected account of the payments, acct_…, if the key belongs to a Connect platform"
+    )
+    reverse_transfer: bool | None = Field(
+        None,
+        description="for Connect platforms: whether the seller's account pays the refund of a destination charge (true), "
+        "or the platform alone (false); without this setting, destination charges are not refunded",
+    )
+    refund_application_fee: bool | None = Field(
+        None, description="for Connect platforms: whether the platform returns its application fee; default: no"
     )
 
 

@@ -19,22 +19,32 @@ from domain.webhook_events import Subject, WebhookEvent
 from records.outbox import Outbox
 from records.transaction import Transaction
 
+ANONYMOUS_PAUSE = 60.0
+"""The minimum number of seconds between two lookups of a payment that anonymous events start."""
+
 _INSERT = """
 with stored as (
-  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, reported, body, next_action_at)
-  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, reported::jsonb, :body, now()
+  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, dispute_id, reported, body, next_action_at)
+  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, dispute_id, reported::jsonb, :body, now()
     from unnest(cast(:event_ids as text[]), cast(:subjects as text[]), cast(:charges as text[]),
-                cast(:refund_ids as text[]), cast(:reporteds as text[]))
-      as i(event_id, subject, charge, refund_id, reported)
+                cast(:refund_ids as text[]), cast(:dispute_ids as text[]), cast(:reporteds as text[]))
+      as i(event_id, subject, charge, refund_id, dispute_id, reported)
+   where event_id <> all(:anonymous_ids)
+      or exists (select from payments y where y.provider = :provider and y.charge = i.charge)
    order by event_id
   on conflict (provider, event_id) do update
      set deliveries = e.deliveries + 1,
          attempts = case when e.event_id = any(:reused_ids) then 0 else e.attempts end,
-         next_action_at = case when e.event_id = any(:reused_ids) then now() else e.next_action_at end
-  returning e.id, e.event_id, e.deliveries
+         next_action_at = case
+           when e.event_id = any(:anonymous_ids)
+             then greatest(now(), e.processed_at + make_interval(secs => :anonymous_pause))
+           when e.event_id = any(:reused_ids) then now()
+           else e.next_action_at end
+  returning e.id, e.event_id, e.deliveries, e.next_action_at
 ), enqueued as (
   insert into outbox (queue, bulk, seller_id, item_id)
-  select :queue, false, '', id from stored where deliveries = 1 or event_id = any(:reused_ids)
+  select :queue, false, '', id from stored
+   where (deliveries = 1 or event_id = any(:reused_ids)) and next_action_at <= now()
 )
 select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as new_events from stored
 """
@@ -42,6 +52,9 @@ select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as 
 
 Mollie uses one event id for all changes of a payment. If such an id is received again, the stored event becomes due again, and
 its attempts are set to 0.
+
+Anybody can send an anonymous event. So an anonymous event about a payment that is not in our records is not stored, and a
+stored anonymous event is processed at most once in ``anonymous_pause`` seconds.
 
 ``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``, which
 the ``on conflict`` clause does not handle.
@@ -53,7 +66,7 @@ update webhook_events e
        attempts = attempts + 1, crashes = crashes + case when claimed_until = 'epoch' then 0 else 1 end
  where id in (select id from webhook_events where id = any(:ids) and next_action_at is not null and claimed_until <= now()
                  and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
-returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
+returning id, provider, event_id, subject, charge, refund_id, dispute_id, reported, deliveries, attempts, crashes, received_at
 """
 """A claim that expired without a release shows that its worker crashed. The next claim then adds 1 to ``crashes``."""
 
@@ -63,7 +76,7 @@ select id from webhook_events
 """
 
 _RESOLVE = """
-update webhook_events e set outcome = i.outcome, claimed_until = 'epoch',
+update webhook_events e set outcome = i.outcome, claimed_until = 'epoch', processed_at = now(),
        next_action_at = case when e.deliveries > i.deliveries then now() end
   from unnest(cast(:ids as uuid[]), cast(:deliveries as int[]), cast(:outcomes as text[])) as i(id, deliveries, outcome)
  where e.id = i.id
@@ -149,8 +162,11 @@ class WebhookEvents:
             subjects=[event.subject for event in by_id.values()],
             charges=[event.charge for event in by_id.values()],
             refund_ids=[event.refund_id for event in by_id.values()],
+            dispute_ids=[event.dispute_id for event in by_id.values()],
             reporteds=[_dump(event.reported) for event in by_id.values()],
             reused_ids=[event_id for event_id, event in by_id.items() if event.reuses_event_id],
+            anonymous_ids=[event_id for event_id, event in by_id.items() if event.anonymous],
+            anonymous_pause=ANONYMOUS_PAUSE,
         )
         new_events = int(rows.scalar_one())
         if new_events:
@@ -234,7 +250,8 @@ def _dump(reported: Paid | Pending | Failed | DisputeStatus | None) -> str | Non
         case Failed(refund_id, code, reason):
             return json.dumps(["failed", refund_id, code, reason])
         case DisputeStatus(dispute, dispute_id):
-            return json.dumps(["dispute", dispute, dispute_id, reported.stage])
+            respond_by = reported.respond_by.isoformat() if reported.respond_by else None
+            return json.dumps(["dispute", dispute, dispute_id, reported.stage, respond_by])
     return None
 
 
@@ -246,8 +263,9 @@ def _load(reported: list[Any] | None) -> Paid | Pending | Failed | DisputeStatus
             return Pending(refund_id, Money(minor, currency))
         case ["failed", refund_id, code, reason]:
             return Failed(refund_id, code, DeclineReason(reason))
-        case ["dispute", dispute, dispute_id, stage]:
-            return DisputeStatus(Dispute(dispute), dispute_id, stage)
+        case ["dispute", dispute, dispute_id, stage, *rest]:  # an event of an earlier version has no instant
+            respond_by = datetime.fromisoformat(rest[0]) if rest and rest[0] else None
+            return DisputeStatus(Dispute(dispute), dispute_id, stage, respond_by)
     return None
 
 
@@ -257,6 +275,7 @@ def _claimed_event(row: Any) -> ClaimedEvent:  # noqa: ANN401  # a row of _CLAIM
         subject=Subject(row.subject),
         charge=row.charge,
         refund_id=row.refund_id,
+        dispute_id=row.dispute_id,
         reported=_load(row.reported),
     )
     return ClaimedEvent(

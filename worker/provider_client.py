@@ -165,6 +165,24 @@ def list_refunds_of(
     return _call(context, provider, lambda adapter: adapter.refunds(charge), until=until, no_time=Unknown(NO_TIME))
 
 
+def find_refunded_charge(
+    context: WorkerContext, provider: str, refund_id: str, *, until: float
+) -> str | Declined | Unknown:
+    """Return the charge of a refund."""
+    return _call(
+        context, provider, lambda adapter: adapter.refunded_charge(refund_id), until=until, no_time=Unknown(NO_TIME)
+    )
+
+
+def find_disputed_charge(
+    context: WorkerContext, provider: str, dispute_id: str, *, until: float
+) -> str | Declined | Unknown:
+    """Return the charge of a dispute."""
+    return _call(
+        context, provider, lambda adapter: adapter.disputed_charge(dispute_id), until=until, no_time=Unknown(NO_TIME)
+    )
+
+
 def dispute(context: WorkerContext, provider: str, charge: str, *, until: float) -> DisputeStatus | Unknown:
     """Look up the status of the dispute about this payment."""
     return _call(context, provider, lambda adapter: adapter.dispute(charge), until=until, no_time=Unknown(NO_TIME))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,9 +28,11 @@ from domain.providers import (
     DeclineReason,
     DisputeStatus,
     ExternalRefund,
+    ListedPurchase,
     NotFound,
     Paid,
     PaymentProvider,
+    PaymentStatus,
     RefundPage,
     RefundStatus,
     Unknown,
@@ -40,7 +43,7 @@ from tests.services import eventually
 from tests.stripe_emulators.node_packages import HERE, find_program, install_packages
 from worker.providers.deadline import create_session, time_limit
 from worker.providers.stripe.adapter import create_adapter
-from worker.providers.stripe.client import result_of_error
+from worker.providers.stripe.errors import ErrorResult, result_of_error
 from worker.providers.stripe.resources import parse_dispute
 from worker.providers.stripe.webhooks import StripeWebhookParser
 
@@ -121,6 +124,23 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
     paid = adapter.refund(charge, FIVE_DOLLARS, key="key-1")
     assert isinstance(paid, Paid)
     assert adapter.look_up(charge, key="key-1") == paid
+
+
+def test_a_payment_is_shown_by_both_of_its_ids(localstripe: Emulator, intent: str) -> None:
+    adapter = localstripe.adapter()
+    charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
+    for refunded in (0, 200):
+        shown = PaymentStatus(captured=FIVE_DOLLARS, refunded=refunded, code="succeeded")
+        assert adapter.payment(intent) == adapter.payment(charge) == shown
+        assert isinstance(adapter.refund(charge, Money(200, "USD"), key="key-1"), Paid)
+
+
+def test_a_payment_is_a_purchase_with_both_of_its_ids(localstripe: Emulator, intent: str) -> None:
+    charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
+    for payment in (intent, charge):
+        purchase = localstripe.adapter().purchase(payment)
+        assert isinstance(purchase, ListedPurchase)
+        assert (purchase.charge, purchase.other_ids, purchase.amount) == (intent, (charge,), FIVE_DOLLARS)
 
 
 def test_a_refund_with_credentials_that_localstripe_refuses_is_unknown(localstripe: Emulator, intent: str) -> None:
@@ -208,10 +228,35 @@ def test_a_call_with_a_second_key_is_declined_and_its_lookup_finds_the_first_ref
     assert mock.adapter().look_up(charge, key=key) == paid
 
 
-def test_a_refund_above_the_remaining_amount_is_declined(mock: Emulator, charge: str, key: str) -> None:
+def test_a_refund_above_the_remaining_amount_must_be_looked_up(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     declined = mock.adapter().refund(charge, FIVE_DOLLARS, key=f"{key}-again")
-    assert declined == Declined(DeclineReason.PERMANENT, "invalid_request_error")
+    assert declined == Declined(DeclineReason.ALREADY_REFUNDED, "invalid_request_error")
+
+
+def test_a_charge_is_shown_with_its_refunds(mock: Emulator, charge: str, key: str) -> None:
+    shown = PaymentStatus(captured=FIVE_DOLLARS, method="credit_card", code="succeeded")
+    assert mock.adapter().payment(charge) == shown
+    mock.adapter().refund(charge, Money(100, "USD"), key=key)
+    assert mock.adapter().payment(charge) == replace(shown, refunded=100)
+    assert mock.adapter().payment("ch_nobody") == Declined(DeclineReason.PERMANENT, "resource_missing")
+
+
+def test_an_authorised_charge_captured_nothing(mock: Emulator) -> None:
+    charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa", capture="false")["id"]
+    status = mock.adapter().payment(charge)
+    assert isinstance(status, PaymentStatus)
+    assert (status.captured, status.code) == (None, "uncaptured")
+    assert mock.adapter().purchase(charge) == Declined(DeclineReason.NOT_CAPTURED, "uncaptured")
+
+
+def test_a_charge_is_a_purchase(mock: Emulator) -> None:
+    fields = {"metadata[order]": "1001", "description": "A poster", "receipt_email": "ada@example.com"}
+    charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa", **fields)["id"]
+    purchase = mock.adapter().purchase(charge)
+    assert isinstance(purchase, ListedPurchase)
+    assert (purchase.charge, purchase.product, purchase.email) == (charge, "A poster", "ada@example.com")
+    assert purchase.references == {"metadata.order": "1001"}
 
 
 def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:
@@ -252,7 +297,7 @@ def test_error_responses_of_the_mock_are_parsed(mock: Emulator, key: str) -> Non
         API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))
     )
 
-    def result_of_charge(token: str) -> Declined | Unknown:
+    def result_of_charge(token: str) -> ErrorResult:
         with time_limit(TEST_TIMEOUT), pytest.raises(stripe.StripeError) as raised:
             client.v1.charges.create(
                 {"amount": 500, "currency": "usd", "source": token}, {"idempotency_key": f"{key}{token}"}

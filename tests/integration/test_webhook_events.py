@@ -24,6 +24,7 @@ from domain.money import Money
 from domain.providers import (
     Declined,
     DeclineReason,
+    DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
@@ -33,6 +34,7 @@ from domain.providers import (
     RefundStatus,
     Unknown,
 )
+from domain.purchases import Dispute
 from domain.states import State
 from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
@@ -469,6 +471,10 @@ class UnknownLookups(CapabilityDefaults):
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         return Unknown(f"No answer about {charge} {key}.")
+
+    def dispute(self, charge: str) -> DisputeStatus:
+        assert charge
+        return DisputeStatus(Dispute.NONE)
 
 
 def test_a_webhook_resolves_a_case_that_went_to_support_with_an_unknown_outcome(

@@ -66,12 +66,8 @@ def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]
 
 def _settle(case: Case, refund_ids: Sequence[str]) -> Transition:
     why = "Support refunded the payment at the payment provider."
-    return case.after(
-        Event.EXTERNALLY_REFUNDED,
-        actor="provider",
-        why=why,
-        evidence={"refunds": list(refund_ids), "refund": refund_ids[0]},
-    )
+    evidence = {"refunds": list(refund_ids), "refund": refund_ids[0]}
+    return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence=evidence)
 
 
 def _reopen(case: Case, refund_ids: Sequence[str]) -> Transition:

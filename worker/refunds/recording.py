@@ -55,6 +55,9 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
+    for call, decision in decided:
+        if isinstance(decision.result, ExternalRefund):
+            request_refresh(work, call.operation, decision.result.refund_id)
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )
@@ -75,19 +78,13 @@ def _changes_nothing(decision: Decision) -> bool:
 
 
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Store the new statuses of these operations, and the amounts of external refunds.
-
-    The transitions of their cases are already recorded.
-    """
+    """Store the new statuses of these operations. The transitions of their cases are already recorded."""
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )
     for status in OperationStatus:
         closed = [call.operation for call, decision in decided if decision.status is status and not decision.answer]
         work.refund_operations.close(closed, status)
-    for call, decision in decided:
-        if isinstance(decision.result, ExternalRefund):
-            request_refresh(work, call.operation, decision.result.refund_id)
 
 
 def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from domain.providers import (
+    Declined,
     DisputeStatus,
     ExternalRefund,
     Failed,
@@ -108,6 +109,7 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     event about all that happened to a payment may be in the first two groups.
     """
     until = sending_ends(context)
+    claimed = _find_charges(context, claimed, until)
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         matched = _match_events(work, events)
@@ -124,6 +126,31 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
         _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
+
+
+def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> list[ClaimedEvent]:
+    """Add the charge to events that name only a dispute or a refund, if the provider can find the charge."""
+    nameless = [event for event in claimed if event.event.charge is None and _can_find_charge(context, event)]
+    found: dict[UUID, str] = {}
+    for batch in context.call_pool.map_all(lambda event: _find_charge(context, event, until), nameless):
+        found |= {event.id: charge for event, charge in batch if isinstance(charge, str)}
+    return [
+        replace(event, event=replace(event.event, charge=found[event.id])) if event.id in found else event
+        for event in claimed
+    ]
+
+
+def _can_find_charge(context: WorkerContext, event: ClaimedEvent) -> bool:
+    adapter = context.provider(event.provider)
+    names_something = event.event.dispute_id or event.event.refund_id
+    return adapter is not None and adapter.capabilities.finds_charges and bool(names_something)
+
+
+def _find_charge(context: WorkerContext, event: ClaimedEvent, until: float) -> str | Declined | Unknown:
+    refund_id, dispute_id = event.event.refund_id or "", event.event.dispute_id
+    if dispute_id:
+        return provider_client.find_disputed_charge(context, event.provider, dispute_id, until=until)
+    return provider_client.find_refunded_charge(context, event.provider, refund_id, until=until)
 
 
 def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
@@ -228,6 +255,9 @@ def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown
         refunds = provider_client.list_refunds_of(context, provider, charge, until=until)
     if subject is not Subject.REFUND:
         dispute = provider_client.dispute(context, provider, charge, until=until)
+        adapter, reported = context.provider(provider), event.event.reported
+        if adapter and adapter.capabilities.reports_disputes_by_webhook and isinstance(reported, DisputeStatus):
+            dispute = reported if dispute == DisputeStatus(Dispute.NONE) else dispute
     return Shown(refunds, dispute)
 
 
@@ -310,7 +340,7 @@ def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:
 
 
 def _unknown_outcome(event: ClaimedEvent) -> Outcome:
-    if event.event.charge is None and event.event.refund_id is None:
+    if not (event.event.charge or event.event.refund_id or event.event.dispute_id):
         return Resolved(OutcomeCode.NO_PAYMENT)
     outcome = Resolved if event.attempts >= UNKNOWN_PAYMENT_ATTEMPTS else Retry
     return outcome(OutcomeCode.UNKNOWN_PAYMENT)

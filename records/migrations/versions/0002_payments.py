@@ -49,6 +49,8 @@ def upgrade() -> None:
     op.add_column(
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
+    op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
     _create_payments()
     _move_payments()
     _identify_purchases_literally()

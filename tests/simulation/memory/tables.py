@@ -192,6 +192,7 @@ class WebhookEventRow:
     subject: str
     charge: str | None
     refund_id: str | None
+    dispute_id: str | None
     reported: str | None
     received_at: datetime
     next_action_at: datetime | None
@@ -199,6 +200,7 @@ class WebhookEventRow:
     attempts: int = 0
     crashes: int = 0
     claimed_until: datetime = EPOCH
+    processed_at: datetime | None = None
     outcome: str | None = None
 
 

@@ -22,6 +22,7 @@ class ClaimedRow(NamedTuple):
     subject: str
     charge: str | None
     refund_id: str | None
+    dispute_id: str | None
     reported: Any
     deliveries: int
     attempts: int
@@ -39,12 +40,17 @@ def insert(
     subjects: Sequence[str],
     charges: Sequence[str | None],
     refund_ids: Sequence[str | None],
+    dispute_ids: Sequence[str | None],
     reporteds: Sequence[str | None],
     reused_ids: Sequence[str],
+    anonymous_ids: Sequence[str],
+    anonymous_pause: float,
 ) -> Iterable[tuple[int]]:
     queued = 0
-    columns = zip(event_ids, subjects, charges, refund_ids, reporteds, strict=True)
-    for event_id, subject, charge, refund_id, reported in sorted(columns):
+    columns = zip(event_ids, subjects, charges, refund_ids, dispute_ids, reporteds, strict=True)
+    for event_id, subject, charge, refund_id, dispute_id, reported in sorted(columns, key=lambda entry: entry[0]):
+        if event_id in anonymous_ids and (provider, charge) not in work.tables.payments:
+            continue
         id_ = uuid5(
             NAMESPACE, f"{provider}\n{event_id}"
         )  # the same id in every run; PostgreSQL would generate a random id
@@ -52,16 +58,19 @@ def insert(
         reused = event_id in reused_ids
         if row:
             due = work.now if reused else row.next_action_at
+            if event_id in anonymous_ids and row.processed_at:
+                due = max(work.now, after(row.processed_at, anonymous_pause))
             attempts = 0 if reused else row.attempts
             work.journal.change(row, deliveries=row.deliveries + 1, next_action_at=due, attempts=attempts)
         else:
             row = WebhookEventRow(
-                id_, provider, event_id, str(subject), charge, refund_id, reported, work.now, work.now
+                id_, provider, event_id, str(subject), charge, refund_id, dispute_id, reported, work.now, work.now
             )
             work.journal.insert(work.tables.webhook_events, id_, row, "webhook_events_pkey")
         if reused or row.deliveries == 1:
-            enqueue(work, queue, False, "", id_)
             queued += 1
+            if row.next_action_at is not None and row.next_action_at <= work.now:
+                enqueue(work, queue, False, "", id_)
     return [(queued,)]
 
 
@@ -84,6 +93,7 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, include_crashed
                     row.subject,
                     row.charge,
                     row.refund_id,
+                    row.dispute_id,
                     row.reported and json.loads(row.reported),
                     row.deliveries,
                     row.attempts,
@@ -109,7 +119,7 @@ def resolve(work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], ou
     for id_, number, outcome in zip(ids, deliveries, outcomes, strict=True):
         if row := work.tables.webhook_events.get(id_):
             due = work.now if row.deliveries > number else None
-            work.journal.change(row, outcome=outcome, claimed_until=EPOCH, next_action_at=due)
+            work.journal.change(row, outcome=outcome, claimed_until=EPOCH, processed_at=work.now, next_action_at=due)
 
 
 @answers(webhook_events._RETRY_LATER)

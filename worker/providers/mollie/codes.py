@@ -15,6 +15,7 @@ CAPABILITIES = Capabilities(
     shows_payments=True,
     lists_disputes=True,
     lists_purchases=True,
+    reports_disputes_by_webhook=True,
     finds_charges=True,
     # Mollie publishes no rate limit; we chose 10 calls per second. Mollie responds with status 429 to too many calls, and
     # with status 503 to many concurrent refunds (docs.mollie.com, "Refunds", "Possible errors").

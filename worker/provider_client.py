@@ -74,6 +74,21 @@ def send_refund(
     return _look_up_first(context, operation, until=until) if must_look_up else refund(context, operation, until=until)
 
 
+def repeat_refund(
+    context: WorkerContext, operation: RefundOperation, expected: ExpectedPayment, *, until: float
+) -> RefundResult | NotSent:
+    """Send a refund again under its key, if the provider still shows the payment as the seller reports it.
+
+    The worker that sent the refund first may have crashed before it had looked at the payment.
+    """
+    adapter = context.provider(operation.provider)
+    if adapter and adapter.capabilities.shows_payments:
+        shown = show_payment(context, operation.provider, operation.charge, until=until)
+        if objection := _object_to(shown, operation, expected):
+            return objection
+    return refund(context, operation, until=until)
+
+
 def _look_up_first(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Send the refund if the payment has no refund. Otherwise, return our refund, or a decline because of the other refund."""
     result = look_up(context, operation, until=until)

@@ -23,6 +23,7 @@ from domain.money import Money
 from domain.purchase_reports import OtherSeller, PurchaseReport
 from domain.purchases import AUTOMATIC, Dispute
 from domain.reason_codes import ReasonCode
+from domain.refund_reasons import RefundReason
 from domain.states import OPEN_STATES, State
 from domain.support_tasks import SupportTaskKind
 from records.purchase_reports import UNMATCHED_DAYS
@@ -43,8 +44,8 @@ from tests.simulation.provider import Provider, Refund
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-LAST_RECONCILIATION = 20 * DAY
-SETTLED_BEFORE = LAST_RECONCILIATION - 4 * DAY
+LAST_RECONCILIATION = 22 * DAY
+SETTLED_BEFORE = LAST_RECONCILIATION - 6 * DAY
 """What happened before this instant is shown by each list at the last reconciliation."""
 
 PaymentId = tuple[str, str]
@@ -251,7 +252,7 @@ class PurchaseChecker:
         """Check that no external refund settles this case."""
         entered_at = self._tables.transitions[case.id, case.seq].created_at
         has_open = any(o.status in OPEN and o.status != "paid" for o in self._operations_of(case.id))
-        payments = confirmed_payments(self._tables, case.id)
+        payments = set(confirmed_payments(self._tables, case.id)) | self._refundable_payments(case)
         if has_open or not payments or not all(self._is_refunded(*payment) for payment in payments):
             return
         newest = max(
@@ -263,14 +264,25 @@ class PurchaseChecker:
             key=lambda row: row.recorded_at,
             default=None,
         )
-        has_task = newest is not None and any(
+        if newest is None or newest.recorded_at <= entered_at:
+            return
+        has_task = any(
             task.kind == SupportTaskKind.UNEXPECTED_REFUND and newest.refund_id in (task.subject or "")
             for task in self._tables.support_tasks.values()
         )
-        if newest is not None and newest.recorded_at > entered_at and not has_task:
+        is_listed = (
+            self._world.providers[newest.provider].capabilities.lists_refunds
+            and self._world.since_beginning(newest.recorded_at) < SETTLED_BEFORE
+        )
+        if is_listed or not has_task:
             self._report_violation(
                 "P8", f"Support refunded the payments of {case.id}, but the case still waits: {newest}"
             )
+
+    def _refundable_payments(self, case: CaseRow) -> set[PaymentId]:
+        rows = [row for row in self._tables.purchase_payments.values() if row.purchase_id == case.purchase_id]
+        duplicates = [row for row in rows if row.duplicate and case.reason == RefundReason.DUPLICATE_ORDER]
+        return {(row.provider, row.charge) for row in duplicates or rows}
 
     def _is_refunded(self, provider: str, charge: str) -> bool:
         payment = self._tables.payments[provider, charge]

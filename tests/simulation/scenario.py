@@ -124,7 +124,7 @@ class World:
         self.workers.start()
         self._schedule_outages()
         self.clock.at(FAULTS_END, self._end_faults)
-        for day in (1.0, 2.2, 4.0, 20.0):
+        for day in (1.0, 2.2, 4.0, 20.0, 21.0, 22.0):
             self.clock.at(day * DAY, self._reconcile)
         try:
             self.clock.run(HORIZON, MAX_STEPS)

@@ -116,7 +116,7 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
         operations = [match.operation for match in matched if match.operation]
         calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
     own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
-    shown_outcomes = _resolve_shown(context, [match for match in matched if match.shows_payment], until)
+    shown_outcomes = _resolve_shown(context, [match for match in matched if _needs_payment(context, match)], until)
     unknown = [match.event for match in matched if not match.operation and not match.purchases]
     outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
     outcomes |= {
@@ -151,6 +151,19 @@ def _find_charge(context: WorkerContext, event: ClaimedEvent, until: float) -> s
     if dispute_id:
         return provider_client.find_disputed_charge(context, event.provider, dispute_id, until=until)
     return provider_client.find_refunded_charge(context, event.provider, refund_id, until=until)
+
+
+def _needs_payment(context: WorkerContext, match: MatchedEvent) -> bool:
+    """Return True if all refunds or the disputes of the payment are looked up.
+
+    If the id of our refund is not known, an event that names a refund may be about an external refund.
+    """
+    may_be_external = (
+        match.operation is not None and match.operation.refund_id is None and match.event.event.refund_id is not None
+    )
+    return match.shows_payment or (
+        may_be_external and bool(match.purchases) and not cannot_look_up(context, match.event.provider)
+    )
 
 
 def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:

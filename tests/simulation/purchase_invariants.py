@@ -4,7 +4,7 @@
   the page, the page showed the sum of the snapshot
 - P2: while a purchase has an open case, no report changes the e-mail address, a payment or an amount of the purchase
 - P3: a payment belongs to the first seller that reported it, and is not refunded for another seller
-- P4: no refund is sent if the provider shows another amount, another currency, another seller or a dispute
+- P4: no refund is sent if the provider shows another amount, another currency, another seller, or an external refund
 - P5: the first report of a purchase is stored, except if it names a payment of another seller
 - P6: an unmatched request is evaluated again when its purchase is reported
 - P7: what was refunded elsewhere is the sum of the external refunds that did not fail, as the provider shows them
@@ -111,6 +111,11 @@ class PurchaseChecker:
             self._report_violation(
                 "P4", f"{operation.key} is sent, but the provider shows {charge}, and {expected} was reported."
             )
+        looked_at = self._world.since_beginning(operation.last_sent_at)
+        for refund in provider.refunds.values():
+            is_visible = refund.charge == operation.charge and refund.made_at + provider.refund_lag <= looked_at
+            if is_visible and refund.key is None and "failed" not in {refund.status, refund.previous_status}:
+                self._report_violation("P4", f"{operation.key} is sent, but the payment shows the refund {refund}.")
         if charge.seller not in {None, seller}:
             self._report_violation("P4", f"{operation.key} is sent, but the payment belongs to {charge.seller}.")
 

@@ -35,7 +35,7 @@ class Call:
     case: Case
     operation: RefundOperation
     expected: ExpectedPayment | None = None
-    """The payment as the seller reports it, if the refund is sent for the first time."""
+    """The payment as the seller reports it, if the refund is sent."""
 
 
 class Recorded(NamedTuple):

@@ -247,7 +247,7 @@ class Shops:
         world = self._world
         try:
             with world.records.work() as work:
-                (result,) = store_reports(work, [report])
+                (result,) = store_reports(work, [report], {})
         except (*world.interleaving.database_errors, Killed):
             world.clock.later(self._rng.choice([1.0, 60.0]), world.web, self._report, report, is_first, tries + 1)
             raise

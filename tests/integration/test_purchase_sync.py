@@ -38,6 +38,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.sample_data import (
     a_payment,
+    a_policy,
     a_recent_purchase,
     a_seller,
     a_submission,
@@ -807,10 +808,27 @@ def test_the_command_prints_a_summary(
     assert "1 rows are no paid purchases." in run.stdout
     assert "the amount 900 EUR, but the payment is 4900 EUR" in run.stdout
     assert "The provider knows no valid e-mail address" in run.stdout
+    assert "The payment method '' is not refunded automatically." in run.stdout
     summary = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json", "--dry-run").stdout)
     assert summary["skipped"] == {"no_email": 1}
     assert (summary["new"], summary["known"], summary["differs"], summary["dry_run"]) == (0, 1, 1, True)
     assert summary["differences"][0]["charge"] == "ok_1"
+
+
+def test_the_summary_says_which_payments_could_never_be_refunded_automatically(
+    context: WorkerContext, process: SandboxProcess, sandbox_settings: Settings
+) -> None:
+    store_seller_and_purchases(context.records, policy=a_policy(in_force_from=TODAY - timedelta(days=10)))
+    for charge, method, age in (("ok_1", "credit_card", 1), ("ok_2", "crypto", 1), ("ok_3", "paypal", 30)):
+        created = int((TODAY - timedelta(days=age)).timestamp())
+        process.register(charge, email="ada@example.com", method=method, created=created)
+    summary = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json").stdout)
+    assert summary["never_automatic"] == {
+        "The payment method 'crypto' is not refunded automatically.": 1,
+        "No policy was in force at the purchase.": 1,
+    }
+    again = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json").stdout)
+    assert (again["known"], again["never_automatic"]) == (2, {})  # the payments of the last eight days
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,11 @@ class OtherSeller:
 
     provider: str
     charge: str
-    seller_id: str
-    """The seller to whom the payment belongs. The seller of the report must not learn this name."""
+    seller_id: str | None
+    """The seller to whom the payment belongs. The seller of the report must not learn this name.
+
+    None if the account belongs to several other sellers.
+    """
 
     @property
     def sentence(self) -> str:

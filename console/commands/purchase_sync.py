@@ -94,6 +94,12 @@ def _check(context: "WorkerContext", request: "SyncRequest") -> None:
         raise typer.BadParameter(
             "No seller uses the account. Add a seller with `moneyback sellers add`.", param_hint="--seller"
         )
+    if request.seller not in {None, *sellers.candidates}:
+        raise typer.BadParameter(
+            f"The account {request.provider} belongs to other sellers: {', '.join(sellers.candidates)}. Name one of these "
+            "sellers, or change the account's setting SELLERS.",
+            param_hint="--seller",
+        )
     names_sellers = connected_accounts(context.settings)[request.provider].seller_metadata is not None
     if request.seller is None and len(sellers.candidates) > 1 and not names_sellers:
         raise typer.BadParameter(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.arguments import require_seller
-from console.environment import records
+from console.environment import load_settings, records
 from console.never_automatic import never_automatic
 from console.output import Json, out, print_json, table
 
@@ -102,6 +102,7 @@ def import_(
 
     Example: `moneyback purchases import orders.csv --from shopify --seller aurora --dry-run`
     """
+    from config.connected_providers import sellers_of
     from producers.purchase_files.reader import Options, PurchaseFile
     from producers.purchase_import import import_rows
 
@@ -130,6 +131,7 @@ def import_(
             dry_run=dry_run,
             on_batch=lambda _: advance(),
             check=never_automatic(database).reason,
+            owners=sellers_of(load_settings()),
         )
     (_print_json if json else _print)(imported, purchases.no_purchases, dry_run=dry_run)
     raise typer.Exit(1 if imported.rejected else 0)

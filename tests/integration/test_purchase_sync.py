@@ -616,6 +616,7 @@ def test_the_metadata_of_a_payment_names_its_seller(metadata_context: WorkerCont
         (None, {"receipt_number": "1234-5678", "metadata.order": "7"}, "1234-5678"),
         (None, {"invoice_number": "", "receipt_number": ""}, "ch_1"),
         (None, {"metadata.order": "7"}, "ch_1"),
+        (None, {"metadata.reference": "MB-1", "invoice_number": "INV-1"}, "MB-1"),
         ("receipt_number", {"invoice_number": "INV-1", "receipt_number": "1234-5678"}, "1234-5678"),
         ("metadata.order", {"invoice_number": "INV-1", "metadata.order": "#1001"}, "#1001"),
         ("charge", {"invoice_number": "INV-1"}, "ch_1"),
@@ -848,6 +849,22 @@ def test_wrong_arguments_get_one_sentence(
     run = moneyback(sandbox_settings, "purchases", "sync", *arguments)
     assert run.returncode == 2
     assert sentence in " ".join(run.stderr.replace("│", " ").split())
+
+
+def test_the_sellers_of_an_account_are_the_only_sellers(
+    context: WorkerContext, sandbox_settings: Settings, process: SandboxProcess
+) -> None:
+    for seller in ("aurora", "kumo", "lumen"):
+        store_seller_and_purchases(context.records, seller=a_seller(id=seller))
+    process.register("ok_1", email="ada@example.com")
+    run = moneyback(
+        sandbox_settings, "purchases", "sync", "sandbox", "--seller", "lumen", MONEYBACK_SANDBOX_SELLERS="aurora,kumo"
+    )
+    assert run.returncode == 2
+    assert "belongs to other sellers: aurora, kumo." in " ".join(run.stderr.replace("│", " ").split())
+    run = moneyback(sandbox_settings, "purchases", "sync", "sandbox", MONEYBACK_SANDBOX_SELLERS="kumo")
+    assert run.returncode == 0, run.stderr
+    assert [purchase.seller_id for purchase in stored_purchases(context.records)] == ["kumo"]
 
 
 def test_the_command_needs_a_seller(sandbox_settings: Settings, records: Records) -> None:

@@ -81,13 +81,12 @@ class Order:
             refunds_inquiry=policy is not None and policy.refunds_inquiries,
         )
 
-    def expected_payment(self, context: WorkerContext) -> ExpectedPayment:
-        """Return the next payment as the seller reports it."""
-        payment = self.payments_to_send(context)[0]
-        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
-        return ExpectedPayment(
-            Money(payment.captured or 0, payment.currency), payment.method, self.decision_input.seller.id
-        )
+
+def expected_payment(purchase: Purchase, operation: RefundOperation) -> ExpectedPayment:
+    """Return the payment of this operation as the seller reports it. A purchase with an open case keeps its payments."""
+    (payment,) = (payment for payment in purchase.payments if payment.id == (operation.provider, operation.charge))
+    captured = Money(payment.captured or 0, operation.amount.currency)
+    return ExpectedPayment(captured, payment.method, purchase.seller_id)
 
 
 def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
@@ -109,6 +108,8 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     """Return the evidence if the purchase changed, an earlier refund is unresolved, or only other payments remain."""
     if order.purchase.snapshot != order.snapshot:
         return support_reason(ReasonCode.PURCHASE_CHANGED)
+    if foreign := [payment for payment in order.purchase.payments if _is_foreign(context, order, payment)]:
+        return support_reason(ReasonCode.OTHER_SELLER, ", ".join(payment.provider for payment in foreign))
     last = order.operations[-1] if order.operations else None
     if last and last.is_open and last.status is not OperationStatus.PAID:
         return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
@@ -133,6 +134,12 @@ def _describe_remaining(order: Order) -> str:
     return ", ".join(
         f"{payment.charge} at {payment.provider} ({payment.method})" for payment in order.remaining.payments
     )
+
+
+def _is_foreign(context: WorkerContext, order: Order, payment: Payment) -> bool:
+    """Return whether the payment is at an account that belongs to other sellers."""
+    sellers = context.account_sellers.get(payment.provider)
+    return sellers is not None and bool(sellers) and order.decision_input.seller.id not in sellers
 
 
 def _is_synchronous(context: WorkerContext, payment: Payment) -> bool:

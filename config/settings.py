@@ -110,6 +110,13 @@ class Settings(ProviderSettings):
         min_length=32,
         description="Key that signs the links in e-mails, 32 characters or more. A new key makes all earlier links invalid.",
     )
+    weekly_reconciliation_days: int = Field(
+        60,
+        ge=8,
+        le=400,
+        description="Once a week, the refunds of this many days are compared with each provider's list, because a refund may "
+        "fail weeks after it was made.",
+    )
     sepa_hold_days: int = Field(
         0,
         ge=0,

@@ -1,5 +1,6 @@
-"""Arguments that several commands share, and the check that a seller exists."""
+"""Arguments that several commands share, with their checks."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,3 +22,14 @@ def require_seller(work: "UnitOfWork", seller: str, option: str = "SELLER") -> "
             f"There is no seller {seller!r}. `moneyback sellers list` shows all sellers.", param_hint=option
         )
     return known_seller
+
+
+def parse_instant(text: str, option: str) -> datetime:
+    """Return the instant. A date without a time means midnight, and an instant without an offset is in UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a date like 2026-11-01 nor an instant like 2026-11-01T12:00Z.", param_hint=option
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

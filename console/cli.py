@@ -17,6 +17,7 @@ from console.commands import (
     embed,
     policy,
     providers,
+    purchase_sync,
     purchases,
     reconcile,
     sellers,
@@ -51,6 +52,7 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
+purchase_sync.add_to(purchases.app)
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
 app.add_typer(storefront.app, name="storefront")

@@ -52,7 +52,7 @@ def load_settings() -> Settings:
 
 def load_provider_settings() -> ProviderSettings:
     """Return the settings that name the connected provider accounts. They need no database and no broker."""
-    if not _has_database() and "MONEYBACK_PROVIDERS" not in os.environ:
+    if not _has_database():
         with suppress(NotConfiguredError):
             _use_running_environment()
     return ProviderSettings()

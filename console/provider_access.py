@@ -7,12 +7,20 @@ from typing import NamedTuple
 
 from domain.providers import AccessRight, Capabilities, PaymentProvider
 
+RIGHTS: Mapping[AccessRight, str] = {
+    AccessRight.READ_REFUNDS: "read refunds",
+    AccessRight.READ_DISPUTES: "read disputes",
+    AccessRight.READ_PAYMENTS: "read payments",
+    AccessRight.IDEMPOTENCY_KEYS: "use idempotency keys",
+}
+"""What each right allows, after the word “cannot”."""
+
 READS: Mapping[str, Callable[[Capabilities], bool]] = {
     "refunds": lambda capabilities: capabilities.lists_refunds,
     "disputes": lambda capabilities: capabilities.lists_disputes,
     "payments": lambda capabilities: capabilities.shows_payments or capabilities.lists_purchases,
 }
-"""What is read, and whether a provider with these capabilities has a call that reads it."""
+"""What is read, and whether a provider with these capabilities can be read."""
 
 
 class Access(NamedTuple):
@@ -43,8 +51,8 @@ def _describe(name: str, adapter: PaymentProvider, missing: Mapping[AccessRight,
     if missing is None:
         return Access(name, False, f"The provider has not answered within {seconds:g} seconds.")
     if missing:
-        faults = ", ".join(f"{right.replace('_', ' ')} ({why.rstrip('.')})" for right, why in missing.items())
-        return Access(name, False, f"Not possible with this account: {faults}. docs/providers.md lists the rights.")
+        faults = ", ".join(f"{RIGHTS[right]} ({why.rstrip('.')})" for right, why in missing.items())
+        return Access(name, False, f"Cannot {faults}. docs/providers.md lists the rights that the key needs.")
     sentences = {True: "Could read {}.", False: "The provider has no call that reads {}."}
     nouns = {
         can: [noun for noun, can_read in READS.items() if can_read(adapter.capabilities) is can] for can in sentences

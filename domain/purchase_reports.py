@@ -32,11 +32,24 @@ class PurchaseReport:
     """True if ``payments`` names every payment of the purchase. A correction then removes the payments that are not named."""
     correct: bool = False
     """True if the report corrects a known payment, amount, currency or e-mail address."""
+    from_provider: bool = False
+    """True if a provider reports the payment. If the purchase is known, the payment is a further payment, and the purchase
+    keeps its other fields. Another e-mail address is a correction, because the payment may be another customer's payment."""
 
     @property
     def payment_ids(self) -> list[tuple[str, str]]:
         """The provider and the charge of each payment that the report names."""
         return [(str(fields["provider"]), str(fields["charge"])) for fields in self.payments if _is_named(fields)]
+
+    def with_charges(self, charges: Mapping[tuple[str, str], str]) -> "PurchaseReport":
+        """Return the report with other charges. ``charges`` has the new charge by provider and reported charge."""
+        payments = (
+            {**fields, "charge": charges.get((str(fields["provider"]), str(fields["charge"])), fields["charge"])}
+            if _is_named(fields)
+            else fields
+            for fields in self.payments
+        )
+        return replace(self, payments=tuple(payments))
 
 
 class RefusalCode(StrEnum):
@@ -66,6 +79,7 @@ def report_of(purchase: Purchase) -> PurchaseReport:
         fields={name: getattr(purchase, name) for name in _PURCHASE_FIELDS},
         payments=tuple({name: getattr(payment, name) for name in _PAYMENT_FIELDS} for payment in purchase.payments),
         lists_payments=True,
+        from_provider=purchase.from_provider,
     )
 
 
@@ -75,8 +89,11 @@ class OtherSeller:
 
     provider: str
     charge: str
-    seller_id: str
-    """The seller to whom the payment belongs. The seller of the report must not learn this name."""
+    seller_id: str | None
+    """The seller to whom the payment belongs. The seller of the report must not learn this name.
+
+    None if the account belongs to several other sellers.
+    """
 
     @property
     def sentence(self) -> str:
@@ -107,6 +124,7 @@ def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
             payments=tuple(payments),
             lists_payments=merged.lists_payments or report.lists_payments or len(payments) > len(merged.payments),
             correct=merged.correct or report.correct,
+            from_provider=merged.from_provider and report.from_provider,
         )
     return merged
 
@@ -124,6 +142,7 @@ def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
     default_instant = {"charged_at": fields["purchased_at"]}
     payments = tuple(_payment({**default_instant, **payment}) for payment in report.payments)
     values: dict[str, Any] = {**fields, "payments": payments}
+    values["from_provider"] = report.from_provider
     return Purchase(id=report.purchase_id, seller_id=report.seller_id, reference=report.reference, **values)
 
 
@@ -133,9 +152,11 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
     ``is_held`` is True if the purchase has an open case. ``is_fresh`` is True if an earlier row of the same file created the
     purchase: another payment in a later row is then a further payment, and no correction.
     """
-    fields = {name: value for name, value in report.fields.items() if name in _PURCHASE_FIELDS}
-    merged = replace(known, **fields, payments=_merge_payments(known, report, is_fresh=is_fresh))  # type: ignore[arg-type]
-    differences = _corrections(known, merged)
+    names = {"email"} if report.from_provider else _PURCHASE_FIELDS
+    fields: dict[str, Any] = {name: value for name, value in report.fields.items() if name in names}
+    payments = _merge_payments(known, report, is_fresh=is_fresh)
+    merged = replace(known, **fields, payments=payments, from_provider=known.from_provider and report.from_provider)
+    differences = _corrections(known, merged, is_held=is_held)
     if not differences:
         return merged
     what = f"The purchase {known.reference} is known with {' and '.join(differences)}."
@@ -185,8 +206,8 @@ def _all_report(payments: Sequence[Fields], name: str) -> bool:
 def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) -> tuple[Payment, ...]:
     """Return the payments of the purchase after this report.
 
-    A payment with a known charge is updated. Other payments are further payments if the report also names a known payment;
-    otherwise, they replace the known payments, which is a correction.
+    A payment with a known charge is updated. Other payments are further payments if the report says so or also names a known
+    payment; otherwise, they replace the known payments, which is a correction.
     """
     payments = {payment.id: payment for payment in known.payments}
     reported: dict[tuple[str, str], Payment] = {}
@@ -196,7 +217,7 @@ def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) 
         reported[payment.id] = payment
     if not reported:
         return known.payments
-    names_known = is_fresh or any(payment_id in payments for payment_id in reported)
+    names_known = is_fresh or report.from_provider or any(payment_id in payments for payment_id in reported)
     replaces_all = (report.correct and report.lists_payments) or not names_known
     return tuple(reported.values()) if replaces_all else tuple((payments | reported).values())
 
@@ -213,10 +234,15 @@ def _base_payment(known: Purchase, fields: Fields) -> Payment:
     return replace(first, instrument=None, duplicate=False, refunded=0, dispute=Dispute.NONE)
 
 
-def _corrections(known: Purchase, merged: Purchase) -> list[str]:
-    """Return the differences that only a correction may make, each as the end of a sentence about the known purchase."""
+def _corrections(known: Purchase, merged: Purchase, *, is_held: bool) -> list[str]:
+    """Return the differences that only a correction may make, each as the end of a sentence about the known purchase.
+
+    The seller's first report may change the address that a provider has reported, because customers often pay with another
+    address than the address of the order.
+    """
     differences = []
-    if email_key(known.email) != email_key(merged.email):
+    is_first_of_seller = known.from_provider and not merged.from_provider
+    if email_key(known.email) != email_key(merged.email) and (is_held or not is_first_of_seller):
         differences.append("another e-mail address")
     after = {payment.id: payment for payment in merged.payments}
     for payment in known.payments:

@@ -115,6 +115,8 @@ class Purchase:
     """The sum of the refunds that the seller reports, in minor units."""
     reported_dispute: Dispute = Dispute.NONE
     """The dispute that the seller reports. It counts until the provider reports a dispute of one of the payments."""
+    from_provider: bool = False
+    """True if only a provider has reported the purchase. Then the seller's first report decides about reference and address."""
 
     @property
     def decisive_at(self) -> datetime:

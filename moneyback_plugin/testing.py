@@ -222,6 +222,30 @@ class AdapterContract:
             assert failed.code
             assert double.refunded(charge) == 0
 
+    def test_all_refunds_of_a_payment_are_shown_or_none(
+        self, double: ProviderDouble, provider: PaymentProvider
+    ) -> None:
+        """Ours, those of others, and failed refunds: what was refunded is a sum over all of them."""
+        charge, amount, key = a_payment(double)
+        part = Money(amount.minor // 3, amount.currency)
+        other = double.refund_elsewhere(charge, part)
+        ours = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
+        refunds = provider.refunds(charge)
+        if isinstance(refunds, Unknown):
+            assert not (provider.capabilities.can_look_up and provider.capabilities.shows_payments)
+            return
+        assert {refund.refund_id for refund in refunds} == {other, ours.refund_id}
+        assert sum(refund.amount.minor for refund in refunds) == amount.minor
+        assert [refund.refund_id for refund in refunds if refund.key == key] == [ours.refund_id]
+
+    def test_a_refund_is_found_by_its_id_or_not_at_all(self, double: ProviderDouble, provider: PaymentProvider) -> None:
+        charge, amount, _ = a_payment(double)
+        refund_id = double.refund_elsewhere(charge, amount)
+        found = provider.refunded_charge(refund_id)
+        assert isinstance(found, Unknown) or found == charge
+        assert isinstance(provider.refunded_charge("no-such-refund"), Declined | Unknown)
+        assert isinstance(provider.disputed_charge("no-such-dispute"), Declined | Unknown)
+
     # Over-refunds
 
     def test_a_second_refund_is_refused_or_shown_before(

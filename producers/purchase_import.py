@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput, Word
 from records import Records, UnitOfWork
-from records.purchase_reports import store_reports
+from records.purchase_reports import Owners, store_reports
 from records.purchases import Reported
 
 BATCH_SIZE = 1_000  # the number of purchases in one statement
@@ -53,23 +54,31 @@ def import_rows(
     dry_run: bool = False,
     on_batch: Callable[[ImportResult], None] = lambda _: None,
     check: Check = lambda _: None,
+    owners: Owners | None = None,
 ) -> ImportResult:
     """Store purchases in one commit, so that a file is stored with all its valid rows, or not at all.
 
     Each item of ``rows`` is a line number and the values of the line. If a line cannot be read, the item
     contains a text with the reason instead of the values. With ``dry_run``, nothing is stored. ``on_batch`` gets the result
-    so far after each batch.
+    so far after each batch. ``owners`` says to which sellers the provider accounts belong.
     """
     result = ImportResult()
     with suppress(_DryRun), records.work() as work:
         sellers = {seller.id for seller in work.sellers.list_all()}
         pending = iter(rows)
         while batch := list(islice(pending, BATCH_SIZE)):
-            _store_batch(work, batch, sellers, result, check)
+            _store_batch(work, batch, _Known(sellers, owners or {}), result, check)
             on_batch(result)
         if dry_run:
             raise _DryRun
     return result
+
+
+class _Known(NamedTuple):
+    """The sellers in the database, and the sellers to whom the provider accounts belong."""
+
+    sellers: Collection[str]
+    owners: Owners
 
 
 class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the transaction back
@@ -77,16 +86,16 @@ class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the tra
 
 
 def _store_batch(
-    work: UnitOfWork, batch: Sequence[tuple[int, object]], sellers: Collection[str], result: ImportResult, check: Check
+    work: UnitOfWork, batch: Sequence[tuple[int, object]], known: _Known, result: ImportResult, check: Check
 ) -> None:
     valid: list[tuple[int, Row, Mapping[str, object]]] = []
     for line, values in batch:
-        row = _validate(values, sellers)
+        row = _validate(values, known.sellers)
         if isinstance(row, str):
             result.rejected.append(BadRow(line, row))
         elif isinstance(values, dict):
             valid.append((line, row, values))
-    outcomes = store_reports(work, [row.report(row.seller, row.reference) for _, row, _ in valid])
+    outcomes = store_reports(work, [row.report(row.seller, row.reference) for _, row, _ in valid], known.owners)
     stored: list[Row] = []
     for (line, row, values), outcome in zip(valid, outcomes, strict=True):
         if isinstance(outcome, Reported):

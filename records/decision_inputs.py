@@ -100,8 +100,8 @@ class DecisionInputs:
         return {
             row[0]: DecisionInput(
                 purchase=by_id[row[0]],
-                seller=seller_of(row[1:10]),
-                policy=policy_of(row[1], row[10:18]),
+                seller=seller_of(row[1:11]),
+                policy=policy_of(row[1], row[11:19]),
                 open_case=row.open_case_id,
                 refunds=tuple(row.refunds),
             )

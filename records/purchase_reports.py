@@ -1,6 +1,6 @@
 """Store what sellers and providers report about purchases, with all that follows from a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.purchase_reports import OtherSeller, PurchaseReport, report_of
 from domain.purchases import Purchase
@@ -14,13 +14,21 @@ UNMATCHED_DAYS = 30
 """An unmatched request is evaluated again if its purchase is reported within this number of days."""
 
 
-def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport]) -> list[ReportResult]:
+Owners = Mapping[str, frozenset[str]]
+"""The sellers to whom each provider account belongs. An account without sellers belongs to every seller."""
+
+
+def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport], owners: Owners) -> list[ReportResult]:
     """Store these reports, and return a result for each report, in the same order.
 
     If a purchase is new or was corrected, the unmatched requests that it matches are evaluated again. If a report names a
     payment of another seller, support of both sellers gets a task.
     """
-    results = work.purchases.report(reports)
+    foreign = {
+        index: result for index, report in enumerate(reports) if (result := _find_foreign_account(report, owners))
+    }
+    stored = iter(work.purchases.report([report for index, report in enumerate(reports) if index not in foreign]))
+    results = [foreign.get(index) or next(stored) for index in range(len(reports))]
     changed = [result.purchase.id for result in results if isinstance(result, Reported) and result.is_changed]
     why = "The seller reported a purchase with this reference and this e-mail address."
     work.history.record(
@@ -35,6 +43,7 @@ def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport]) -> list[R
             for report, result in zip(reports, results, strict=True)
             if isinstance(result, OtherSeller)
             for seller_id in (report.seller_id, result.seller_id)
+            if seller_id
         ]
     )
     return results
@@ -42,7 +51,16 @@ def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport]) -> list[R
 
 def store_purchases(work: UnitOfWork, purchases: Sequence[Purchase]) -> list[ReportResult]:
     """Store these complete purchases as if their sellers had reported them."""
-    return store_reports(work, [report_of(purchase) for purchase in purchases])
+    return store_reports(work, [report_of(purchase) for purchase in purchases], {})
+
+
+def _find_foreign_account(report: PurchaseReport, owners: Owners) -> OtherSeller | None:
+    """Return a refusal if the report names a payment at an account that belongs to other sellers."""
+    for provider, charge in report.payment_ids:
+        sellers = owners.get(provider)
+        if sellers and report.seller_id not in sellers:
+            return OtherSeller(provider, charge, next(iter(sellers)) if len(sellers) == 1 else None)
+    return None
 
 
 def _create_task(report: PurchaseReport, foreign: OtherSeller, seller_id: str) -> NewSupportTask:

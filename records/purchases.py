@@ -13,8 +13,8 @@ from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
 _NAMES = (
-    "id seller_id reference email product purchased_at renewal consumer tax reported_refunded reported_dispute".split()
-)
+    "id seller_id reference email product purchased_at renewal consumer tax reported_refunded reported_dispute from_provider"
+).split()
 _PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
 PURCHASE_COLUMNS = (
@@ -40,15 +40,51 @@ returning provider, charge, seller_id
 """
 """Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
 
+_INSERT_IDS = """
+insert into payment_ids (provider, id, charge)
+select i.provider, i.id, i.charge
+  from unnest(cast(:providers as text[]), cast(:ids as text[]), cast(:charges as text[])) as i(provider, id, charge)
+ where not exists (select from payments y where y.provider = i.provider and y.charge = i.id)
+ order by i.provider, i.id
+on conflict do nothing
+"""
+"""Store other ids of payments. An id that is already the charge of a payment stays a charge."""
+
+_SELECT_CHARGES = """
+select provider, id, charge from payment_ids
+  join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, id) using (provider, id)
+"""
+
 _INSERT = f"""
 insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, email_key)
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
-  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:literal_reference as text[]),
-  cast(:reference_key as text[]), cast(:email_key as text[]))
+  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]),
+  cast(:from_provider as bool[]), cast(:literal_reference as text[]), cast(:reference_key as text[]),
+  cast(:email_key as text[]))
 on conflict (seller_id, literal_reference) do nothing
 returning id
+"""
+
+_RENAME = f"""
+update purchases p
+   set reference = i.reference, literal_reference = i.literal_reference, reference_key = i.reference_key
+  from (select distinct on (b.purchase_id) b.purchase_id, i.*
+          from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]), cast(:emails as text[]),
+                      cast(:references as text[]), cast(:literal_references as text[]), cast(:reference_keys as text[]))
+            with ordinality
+            as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
+          join purchase_payments b on b.provider = i.provider and b.charge = i.charge
+         order by b.purchase_id, number) i
+ where p.id = i.purchase_id and p.seller_id = i.seller_id and p.from_provider
+   and (coalesce(i.email_key, p.email_key) = p.email_key
+        or not exists (select from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES})))
+   and not exists (select from purchases q where q.seller_id = p.seller_id and q.literal_reference = i.literal_reference)
+"""
+"""Give purchases that only a provider has reported the reference that their seller reports for the same payment.
+
+A purchase with an open case keeps its reference if the seller reports another address.
 """
 
 _SELECT_KNOWN = f"""
@@ -65,12 +101,14 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 _UPDATE = """
 update purchases p
    set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, tax = i.tax, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute
+       consumer = i.consumer, tax = i.tax, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute,
+       from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
     cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:reported_refunded as bigint[]),
-    cast(:reported_dispute as text[]), cast(:email_key as text[]))
-    as i(id, email, product, purchased_at, renewal, consumer, tax, reported_refunded, reported_dispute, email_key)
+    cast(:reported_dispute as text[]), cast(:from_provider as bool[]), cast(:email_key as text[]))
+    as i(id, email, product, purchased_at, renewal, consumer, tax, reported_refunded, reported_dispute, from_provider,
+         email_key)
  where p.id = i.id
 """
 
@@ -164,7 +202,7 @@ ReportResult = Reported | Refusal | OtherSeller
 
 
 class Purchases:
-    """The tables ``purchases``, ``payments``, ``purchase_payments`` and ``external_refunds``."""
+    """The tables ``purchases``, ``payments``, ``payment_ids``, ``purchase_payments`` and ``external_refunds``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -175,16 +213,32 @@ class Purchases:
         Reports about the same purchase are merged. Nothing of a refused report is stored.
         """
         grouped: dict[tuple[str, str], list[PurchaseReport]] = {}
-        for report in reports:
+        for report in self._with_known_charges(reports):
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
         results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        pending = {key: report for key, report in merged.items() if key not in results}
+        results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
+        self._rename({key: report for key, report in pending.items() if not report.from_provider})
         created = self._insert({key: report for key, report in merged.items() if key not in results})
         results |= created
         results |= self._update(
             {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
         )
         return [results[_identity(report)] for report in reports]
+
+    def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
+        """Store other ids of payments, so that a report with such an id is about the same payment. ``ids`` has the charges."""
+        if ids:
+            providers = [provider] * len(ids)
+            self._work.run(_INSERT_IDS, providers=providers, ids=list(ids), charges=list(ids.values()))
+
+    def _with_known_charges(self, reports: Sequence[PurchaseReport]) -> Sequence[PurchaseReport]:
+        """Return the reports with the charges that we store, if sellers report other ids of these payments."""
+        named = [payment for report in reports for payment in report.payment_ids]
+        rows = self._work.run(_SELECT_CHARGES, **_columns(named)) if named else ()
+        charges = {(row.provider, row.id): row.charge for row in rows}
+        return [report.with_charges(charges) for report in reports] if charges else reports
 
     def _refuse_payments_of_others(
         self, reports: Mapping[tuple[str, str], PurchaseReport]
@@ -202,6 +256,34 @@ class Purchases:
             for payment in report.payment_ids
             if owners.get(payment, report.seller_id) != report.seller_id
         }
+
+    def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+        """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
+
+        Such a report changes nothing.
+        """
+        paid = self.paid_by([payment for report in reports.values() for payment in report.payment_ids])
+        return {
+            key: Reported(purchases[0], is_new=False, is_changed=False)
+            for key, report in reports.items()
+            for payment in report.payment_ids
+            if (purchases := paid[payment])
+        }
+
+    def _rename(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> None:
+        """Find the purchases that only a provider has reported by their payments, and give them the seller's references."""
+        named = [(report, payment) for report in reports.values() for payment in report.payment_ids]
+        if named:
+            references = [report.reference for report, _ in named]
+            self._work.run(
+                _RENAME,
+                **_columns([payment for _, payment in named]),
+                seller_ids=[report.seller_id for report, _ in named],
+                emails=[_reported_email_key(report) for report, _ in named],
+                references=references,
+                literal_references=[literal_reference(reference) for reference in references],
+                reference_keys=[reference_key(reference) for reference in references],
+            )
 
     def _insert(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Insert the purchases that do not exist yet. Return them, and a refusal for each report that lacks a field."""
@@ -324,12 +406,17 @@ _UPDATED = (
     "tax",
     "reported_refunded",
     "reported_dispute",
+    "from_provider",
     "email_key",
 )
 
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:
     return report.seller_id, literal_reference(report.reference)
+
+
+def _reported_email_key(report: PurchaseReport) -> str | None:
+    return email_key(str(report.fields["email"])) if "email" in report.fields else None
 
 
 def _purchase_columns(purchases: Sequence[Purchase]) -> dict[str, list[Any]]:

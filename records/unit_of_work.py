@@ -29,6 +29,7 @@ from records.inquiry_emails import InquiryEmails
 from records.intake import Intake
 from records.outbox import CHANNEL, Outbox
 from records.purchase_details import DetailedPurchases
+from records.purchase_syncs import PurchaseSyncs
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.refund_operations import RefundOperations
@@ -103,6 +104,7 @@ class UnitOfWork(Transaction):
         self.refund_operations = RefundOperations(self)
         self.outbox = Outbox(self)
         self.purchases = Purchases(self)
+        self.purchase_syncs = PurchaseSyncs(self)
         self.reconciliation = Reconciliation(self)
         self.sellers = Sellers(self)
         self.storefronts = Storefronts(self)

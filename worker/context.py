@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
+from config.connected_providers import sellers_of
 from config.settings import Settings, settings
 from config.signed_links import Links
 from domain.providers import PaymentProvider
@@ -26,6 +27,8 @@ class WorkerContext:
     providers: Mapping[str, PaymentProvider]
     call_pool: CallPool
     rate_limiter: RateLimiter
+    account_sellers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The sellers to whom each provider account belongs. An account without sellers belongs to every seller."""
     monotonic: Callable[[], float] = time.monotonic
 
     def provider(self, name: str) -> PaymentProvider | None:
@@ -43,6 +46,7 @@ def create_context(worker_settings: Settings) -> WorkerContext:
         providers=connect_providers(worker_settings),
         call_pool=CallPool(worker_settings.provider_concurrency),
         rate_limiter=RateLimiter.of(worker_settings),
+        account_sellers=sellers_of(worker_settings),
     )
 
 

@@ -16,6 +16,7 @@ from domain.providers import (
     DeclineReason,
     DisputeStatus,
     ExternalRefund,
+    ListedPurchase,
     ListedRefund,
     LookupResult,
     Mismatched,
@@ -156,6 +157,13 @@ def show_payment(
 ) -> PaymentStatus | Declined | Unknown:
     """Ask the provider what it knows about this payment."""
     return _call(context, provider, lambda adapter: adapter.payment(charge), until=until, no_time=Unknown(NO_TIME))
+
+
+def show_purchase(
+    context: WorkerContext, provider: str, charge: str, *, until: float
+) -> ListedPurchase | Declined | Unknown:
+    """Ask the provider for this payment with what a purchase needs."""
+    return _call(context, provider, lambda adapter: adapter.purchase(charge), until=until, no_time=Unknown(NO_TIME))
 
 
 def list_refunds_of(

@@ -58,3 +58,10 @@ def sweep() -> int:
 def reconcile() -> int:
     """Compare the refunds of the last eight days with each provider's list. Beat sends this task once a day."""
     return reconcile_all(worker_context(), timedelta(days=8))
+
+
+@app.task(name="reconcile_weekly", soft_time_limit=6 * 3_600, time_limit=6 * 3_600 + 300)  # seconds, as above
+def reconcile_weekly() -> int:
+    """Compare older refunds with each provider's list, because a refund may fail after weeks. Beat sends this task weekly."""
+    context = worker_context()
+    return reconcile_all(context, timedelta(days=context.settings.weekly_reconciliation_days))

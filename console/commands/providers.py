@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
@@ -17,7 +17,7 @@ from config.provider_plugins import Account
 from console.environment import load_provider_settings
 from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
-from domain.providers import AccessRight, Capabilities, Lookup, Paid, PaymentProvider, Pending, Route, provider_of
+from domain.providers import Capabilities, Lookup, Paid, PaymentProvider, Pending, Route, provider_of
 
 app = typer.Typer(help="List what payment providers can do, and check an account.", no_args_is_help=True)
 
@@ -105,6 +105,7 @@ def check(
     """
     from config.extras import require
     from config.settings import Timers
+    from console.provider_access import check_access
     from worker.providers import create_adapter
 
     log.set_up(logging.WARNING)
@@ -115,13 +116,14 @@ def check(
     if payment and not yes:
         _confirm(name, *payment)
     require(name)
-    adapter = create_adapter(name, account, Timers().provider_timeout_seconds, connections=1)
-    missing = adapter.check_access()
+    seconds = Timers().provider_timeout_seconds
+    adapter = create_adapter(name, account, seconds, connections=1)
+    (access,) = check_access({name: adapter}, seconds=seconds)
     steps = _call_provider(adapter, *payment) if payment else []
-    faults = [*_missing_rights(name, missing), *_faults(steps, adapter.capabilities)]
-    findings = faults or _findings(name, account, adapter.capabilities, refunded=bool(payment))
-    rights = {right: _right(right, missing, adapter.capabilities) for right in AccessRight}
-    _show(Report(_kind(name, account), rights, steps, faults, findings), json=json)
+    faults = [*([] if access.ok else [access.message]), *_faults(steps, adapter.capabilities)]
+    kind = _kind(name, account)
+    sentences = [*(faults or [access.message]), *_conclusion(kind, faults, refunded=bool(payment))]
+    _show(Report(kind, steps, faults, sentences), json=json)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -129,10 +131,9 @@ class Report(NamedTuple):
     """The results of a check. ``kind`` is live or test."""
 
     kind: str
-    rights: dict[AccessRight, str]
     steps: list[Step]
     faults: list[str]
-    findings: list[str]
+    sentences: list[str]
 
 
 def _payment(
@@ -198,25 +199,17 @@ def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
     return faults
 
 
-def _missing_rights(name: str, missing: Mapping[AccessRight, str]) -> list[str]:
-    return [f"Moneyback cannot {_words(right)} at {name}: {why}" for right, why in missing.items()]
+def _conclusion(kind: str, faults: list[str], *, refunded: bool) -> list[str]:
+    """Return a sentence about refunds: what the check has shown, or why no refund was made."""
+    if not refunded:
+        return [_NOT_REFUNDED[kind]]
+    return [] if faults else ["The repeat returned the same refund: the provider honours the idempotency key."]
 
 
-def _right(right: AccessRight, missing: Mapping[AccessRight, str], can: Capabilities) -> str:
-    if right in missing:
-        return "FAIL"
-    return "ok" if right in _lists(can).values() else "not read"
-
-
-def _findings(name: str, account: Account, can: Capabilities, *, refunded: bool) -> list[str]:
-    """Return sentences that say what the check has shown, and what it has not."""
-    lists = _lists(can)
-    read = f"{' and '.join(lists).capitalize()} can be read." if lists else f"{name} has no list, so nothing was read."
-    if refunded:
-        return [read, "The repeat returned the same refund: the provider honours the idempotency key."]
-    if _kind(name, account) == "live":
-        return [read, "The account moves real money, so no refund was made. Check refunds with a test account."]
-    return [read, "No refund was made. To check refunds, too, name a payment with --charge, --amount and --currency."]
+_NOT_REFUNDED = {
+    "live": "The live account moves real money, so no refund was made. Check refunds with a test account.",
+    "test": "No refund was made. To check refunds, too, name a payment with --charge, --amount and --currency.",
+}
 
 
 def _show(report: Report, *, json: bool) -> None:
@@ -225,30 +218,15 @@ def _show(report: Report, *, json: bool) -> None:
     ]
     if json:
         names = ("call", "result", "details", "seconds")
-        rows_as_dicts = [dict(zip(names, result, strict=True)) for result in results]
-        print_json(
-            {
-                "ok": not report.faults,
-                "account": report.kind,
-                "rights": report.rights,
-                "faults": report.faults,
-                "findings": report.findings,
-                "steps": rows_as_dicts,
-            }
-        )
+        steps = [dict(zip(names, result, strict=True)) for result in results]
+        facts = {"ok": not report.faults, "account": report.kind, "faults": report.faults}
+        print_json({**facts, "sentences": report.sentences, "steps": steps})
         return
-    table(
-        f"The {report.kind} account", ("right", ""), [(_words(right), state) for right, state in report.rights.items()]
-    )
     if results:
         rows = [(call, result, details, f"{seconds:.2f} s") for call, result, details, seconds in results]
         table("The provider's results", ("call", "result", "details", "took"), rows)
-    for sentence in report.findings:
+    for sentence in report.sentences:
         out.print(sentence, highlight=False)
-
-
-def _words(right: AccessRight) -> str:
-    return right.replace("_", " ")
 
 
 def _kind(name: str, account: Account) -> str:
@@ -271,14 +249,10 @@ def _account(name: str, account: Account | None) -> dict[str, object]:
     }
 
 
-def _lists(can: Capabilities) -> dict[str, AccessRight]:
-    """Return the lists that the provider has, each with the right that its reading needs."""
-    lists = {
-        "refunds": (can.lists_refunds, AccessRight.READ_REFUNDS),
-        "disputes": (can.lists_disputes, AccessRight.READ_DISPUTES),
-        "payments": (can.lists_purchases, AccessRight.READ_PAYMENTS),
-    }
-    return {name: right for name, (has_list, right) in lists.items() if has_list}
+def _lists(can: Capabilities) -> list[str]:
+    """Return the lists that the provider has."""
+    lists = {"refunds": can.lists_refunds, "disputes": can.lists_disputes, "payments": can.lists_purchases}
+    return [name for name, has_list in lists.items() if has_list]
 
 
 def _details(result: object) -> str:

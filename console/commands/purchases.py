@@ -103,6 +103,7 @@ def import_(
 
     Example: `moneyback purchases import orders.csv --from shopify --seller aurora --dry-run`
     """
+    from config.connected_providers import sellers_of
     from producers.purchase_files.reader import Options, PurchaseFile
     from producers.purchase_import import import_rows
 
@@ -131,6 +132,7 @@ def import_(
             dry_run=dry_run,
             on_batch=lambda _: advance(),
             check=_never_automatic(database).reason,
+            owners=sellers_of(load_settings()),
         )
     (_print_json if json else _print)(imported, purchases.no_purchases, dry_run=dry_run)
     raise typer.Exit(1 if imported.rejected else 0)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from config import log
+from console.arguments import parse_instant
 from console.environment import load_settings
 from console.output import Json, out, print_json, table
 
@@ -51,7 +52,7 @@ def reconcile(
     from worker.reconciliation.run import reconcile as compare
 
     log.set_up(logging.WARNING)
-    begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD
+    begin = parse_instant(since, "--since") if since else datetime.now(UTC) - DEFAULT_PERIOD
     context = create_context(load_settings())
     try:
         names = _names_of_providers(context, provider)
@@ -76,16 +77,6 @@ def _names_of_providers(context: "WorkerContext", provider: str | None) -> list[
     subject = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
     advice = f" These providers can: {', '.join(can_list)}." if can_list else ""
     raise typer.BadParameter(f"{subject} list its refunds.{advice}", param_hint="--provider")
-
-
-def _instant(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a date like 2026-11-01 nor an instant like 2026-11-01T12:00Z.", param_hint="--since"
-        ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from domain.policies import Seller, SerialLimit
 
 app = typer.Typer(help="List and add sellers.", no_args_is_help=True)
 
+_REFERENCE_FIELD = re.compile(r"receipt_number|invoice_number|charge|metadata\.\S.{0,99}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -58,6 +59,14 @@ def add(
         str | None,
         typer.Option(metavar="N/DAYS", help="At most N automatic refunds for a customer in DAYS days, like 3/90."),
     ] = None,
+    reference_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="The field of a provider's payment that contains the reference: receipt_number, invoice_number, "
+            "metadata.NAME or charge. Default: the invoice number, or else the receipt number, or else the charge.",
+        ),
+    ] = None,
     *,
     self_service: Annotated[
         bool, typer.Option(help="Allow automatic refunds, or send every request to support.")
@@ -78,6 +87,7 @@ def add(
         self_service=self_service,
         ceiling=_money(ceiling),
         serial_limit=_limit(serial_limit),
+        reference_field=_reference_field(reference_field),
     )
     with records().work() as work:
         work.sellers.upsert(added)
@@ -98,6 +108,7 @@ def _as_dict(seller: Seller) -> dict[str, object]:
         "self_service": seller.self_service,
         "ceiling": {"minor": seller.ceiling.minor, "currency": seller.ceiling.currency} if seller.ceiling else None,
         "serial_limit": {"count": limit.count, "days": limit.within.days} if limit else None,
+        "reference_field": seller.reference_field,
     }
 
 
@@ -106,6 +117,16 @@ def _id(text: str) -> str:
         raise typer.BadParameter(
             f"{text!r} is not an id: use at most 64 letters and digits, with . _ or - between them.",
             param_hint="SELLER",
+        )
+    return text
+
+
+def _reference_field(text: str | None) -> str | None:
+    if text is not None and not _REFERENCE_FIELD.fullmatch(text):
+        raise typer.BadParameter(
+            f"{text!r} is no field with a reference. Write receipt_number, invoice_number, charge, or metadata. and the name "
+            "of a metadata field, like metadata.order_id.",
+            param_hint="--reference-field",
         )
     return text
 

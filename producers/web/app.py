@@ -9,6 +9,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from config.connected_providers import sellers_of
 from config.settings import Settings
 from config.settings import settings as from_environment
 from config.signed_links import Links
@@ -76,6 +77,7 @@ def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
     """Add settings, records, templates, error handlers and middleware to an application. The desk also calls this function."""
     web.router.redirect_slashes = False  # a page has only one address: with a slash at the end, the response is 404
     web.state.settings = settings
+    web.state.account_sellers = sellers_of(settings)
     web.state.records = Records.of(settings, pool=POOL)
     web.state.templates = templates
     for error, handler in HANDLERS.items():

@@ -1,5 +1,6 @@
 """FastAPI dependencies: functions that give an endpoint the shared objects of the application."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
@@ -40,6 +41,13 @@ async def get_settings(connection: HTTPConnection) -> Settings:
     return settings
 
 
+async def get_account_sellers(connection: HTTPConnection) -> Mapping[str, frozenset[str]]:
+    """Return the sellers to whom each provider account belongs."""
+    account_sellers = connection.app.state.account_sellers
+    assert isinstance(account_sellers, Mapping)
+    return account_sellers
+
+
 async def get_page(connection: HTTPConnection) -> Page:
     """Return the object that renders the page for this request, in the visitor's language."""
     return page_for(connection)
@@ -48,5 +56,6 @@ async def get_page(connection: HTTPConnection) -> Page:
 RecordsDep = Annotated[Records, Depends(get_records)]
 GroupCommitDep = Annotated[GroupCommit, Depends(get_group_commit)]
 LinksDep = Annotated[Links, Depends(get_links)]
+AccountSellersDep = Annotated[Mapping[str, frozenset[str]], Depends(get_account_sellers)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 PageDep = Annotated[Page, Depends(get_page)]

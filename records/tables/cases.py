@@ -40,6 +40,7 @@ sellers = Table(
     Column("ceiling_currency", Text),
     Column("serial_count", Integer),
     Column("serial_days", Integer),
+    Column("reference_field", Text),
     CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="complete_ceiling"),
     CheckConstraint("(serial_count is null) = (serial_days is null)", name="complete_serial_limit"),
 )

@@ -1,4 +1,4 @@
-"""Define the tables of purchases, their payments, and refunds that were made elsewhere.
+"""Define the tables of purchases, their payments, refunds that were made elsewhere, and synchronisations with providers.
 
 The migrations create these tables. A test compares the migrations with these definitions.
 """
@@ -38,6 +38,7 @@ purchases = Table(
     Column("tax", BigInteger),
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("from_provider", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),
@@ -58,6 +59,16 @@ payments = Table(
     CheckConstraint("refunded >= 0 and refunded_elsewhere >= 0", name="no_negative_refund"),
 )
 """The payments. A payment belongs to the first seller that reports it, and one case may refund it: the case that claims it."""
+
+payment_ids = Table(
+    "payment_ids",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("charge", Text, nullable=False),
+    ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
+)
+"""Other ids of payments. Stripe's PaymentIntent and its charge are one payment, and a seller may report either id."""
 
 purchase_payments = Table(
     "purchase_payments",
@@ -92,6 +103,18 @@ external_refunds = Table(
     CheckConstraint("amount > 0", name="positive_amount"),
 )
 """The refunds that Moneyback did not make, as the providers show them."""
+
+purchase_syncs = Table(
+    "purchase_syncs",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("since", INSTANT, nullable=False),
+    Column("started_at", INSTANT, nullable=False),
+    Column("cursor", Text),
+    Column("updated_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("complete_until", INSTANT),
+)
+"""The progress of the newest synchronisation with each provider, so that an interrupted synchronisation continues."""
 
 purchase_details = Table(
     "purchase_details",

@@ -69,25 +69,27 @@ class SandboxDouble:
     def __init__(self, process: SandboxProcess) -> None:
         self._process = process
 
-    def pay(self, amount: Money, *, fault: Fault | None = None, refund_fails: bool = False) -> str:  # noqa: ARG002
+    def pay(self, amount: Money, *, fault: Fault | None = None, refund_fails: bool = False) -> str:
         faults = {Fault.NO_REPLY: "hang", Fault.ERROR_AFTER: "fail500", Fault.ERROR_BEFORE: "lost500", None: "ok"}
-        return f"{'latefail' if refund_fails else faults[fault]}_{uuid4().hex}"
+        return self._register("latefail" if refund_fails else faults[fault], amount)
 
     def pay_without_money(self, amount: Money) -> str:
-        raise NotImplementedError("The sandbox shows no payments.")
+        return self._register("ok", amount, status="failed")
 
     def refund_elsewhere(self, charge: str, amount: Money) -> str:
-        paid = self._process.adapter().refund(charge, amount, key=f"elsewhere {charge}")
-        assert isinstance(paid, Paid)
-        return paid.refund_id
+        return str(self._process.refund_by_hand(charge, amount.minor, amount.currency)["id"])
 
     def open_dispute(self, charge: str) -> None:
-        body = json.dumps({"charge": charge, "status": "open"}).encode()
-        assert urllib3.request("POST", f"{self._process.url}/v1/disputes", body=body).status == 200
+        self._process.open_dispute(charge)
 
     def refunded(self, charge: str) -> int:
         rows = urllib3.request("GET", f"{self._process.url}/v1/refunds?charge={charge}").json()["data"]
         return sum(row["amount"] for row in rows if row["status"] != "failed")
+
+    def _register(self, prefix: str, amount: Money, **fields: str) -> str:
+        charge = f"{prefix}_{uuid4().hex}"
+        self._process.register(charge, amount.minor, amount.currency, **fields)
+        return charge
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 class TestSandbox(AdapterContract):
     currencies = ("EUR", "JPY", "KWD")
     refunds_on_two_pages = 101
-    unknown_charges = ("",)  # the sandbox knows every other charge
+    unknown_charges = ("missing_1", "")  # the sandbox knows every other charge
 
     @pytest.fixture
     def double(self, process: SandboxProcess) -> ProviderDouble:
@@ -249,6 +251,12 @@ class MemoryProvider(CapabilityDefaults):
                 )
         return ExternalRefund(refunds[0].id, refunds[0].amount) if refunds else NotFound()
 
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        return [self._listed(refund) for refund in self.double.refunds if refund.charge == charge]
+
+    def _listed(self, row: Refund) -> ListedRefund:
+        return ListedRefund(row.id, row.charge, row.amount, row.status, datetime.now(UTC), row.key)
+
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         if self._rejected:
             return self.credentials_refused()
@@ -274,10 +282,7 @@ class MemoryProvider(CapabilityDefaults):
             return self.credentials_refused()
         refunds = self.double.refunds if since < datetime.now(UTC) else []
         rows, cursor = self.page(refunds, after)
-        now = datetime.now(UTC)
-        return RefundPage(
-            [ListedRefund(row.id, row.charge, row.amount, row.status, now, row.key) for row in rows], cursor
-        )
+        return RefundPage([self._listed(row) for row in rows], cursor)
 
     def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:  # noqa: ARG002
         if self._rejected:
@@ -410,6 +415,17 @@ class OverRefunds(MemoryProvider):
         return found if isinstance(found, Paid) else Paid(self.double.add_refund(charge, amount, key).id, amount)
 
 
+class ShowsOnlyOurRefunds(MemoryProvider):
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        refunds = super().refunds(charge)
+        return refunds if isinstance(refunds, Unknown) else [refund for refund in refunds if refund.key]
+
+
+class FindsAnotherPayment(MemoryProvider):
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        return refund_id
+
+
 class ListsOnlyTheFirstPage(MemoryProvider):
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         page = super().list_refunds(since, after)
@@ -464,6 +480,8 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_external,
     FindsNothing: CONTRACT.test_the_lookup_finds_the_refund_by_its_key,
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
+    ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
+    FindsAnotherPayment: CONTRACT.test_a_refund_is_found_by_its_id_or_not_at_all,
     ListsOnlyTheFirstPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     RepeatsAPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     TreatsEveryCurrencyAsEuro: CONTRACT.test_a_refund_has_the_requested_amount_in_every_currency,

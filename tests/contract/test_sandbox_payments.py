@@ -477,7 +477,7 @@ def test_a_purchase_has_everything_that_was_registered(process: SandboxProcess, 
         charge=charge,
         amount=PRICE,
         email="ada@example.com",
-        references={"reference": "MB-1", "metadata.order": "7"},
+        references={"invoice_number": "MB-1", "metadata.order": "7"},
         product="A licence",
         method="apple_pay",
         purchased_at=CREATED,
@@ -523,6 +523,8 @@ def test_the_pages_contain_each_purchase_once(tmp_path: Path) -> None:
 
 # Rights
 
+RIGHTS = (AccessRight.READ_REFUNDS, AccessRight.READ_DISPUTES, AccessRight.READ_PAYMENTS)
+
 
 def test_a_key_with_all_rights_misses_none(process: SandboxProcess, provider: PaymentProvider) -> None:
     process.register(a_charge("ok"))
@@ -530,7 +532,7 @@ def test_a_key_with_all_rights_misses_none(process: SandboxProcess, provider: Pa
     assert provider.check_access() == {}
 
 
-@pytest.mark.parametrize("right", AccessRight)
+@pytest.mark.parametrize("right", RIGHTS)
 def test_a_missing_right_is_named(tmp_path: Path, right: AccessRight) -> None:
     with sandbox_in(tmp_path, missing_permissions=right) as process:
         assert process.adapter().check_access() == {right: "The sandbox refuses our credentials: 403."}
@@ -541,4 +543,4 @@ def test_a_missing_right_is_named(tmp_path: Path, right: AccessRight) -> None:
 def test_no_right_is_known_if_the_sandbox_cannot_be_reached(tmp_path: Path) -> None:
     with sandbox_in(tmp_path) as process:
         provider = process.adapter()
-    assert provider.check_access() == dict.fromkeys(AccessRight, "The sandbox cannot be reached.")
+    assert provider.check_access() == dict.fromkeys(RIGHTS, "The sandbox cannot be reached.")

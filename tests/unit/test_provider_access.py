@@ -55,15 +55,16 @@ def message_for(account: object, seconds: float = 20) -> tuple[bool, str]:
         ({AccessRight.READ_DISPUTES: "more_permissions_required"}, "read disputes (more_permissions_required)"),
         ({AccessRight.READ_REFUNDS: "The key has expired."}, "read refunds (The key has expired)"),
         ({AccessRight.READ_PAYMENTS: "403"}, "read payments (403)"),
+        ({AccessRight.IDEMPOTENCY_KEYS: "915231"}, "use idempotency keys (915231)"),
         (
-            {AccessRight.READ_REFUNDS: "timeout", AccessRight.READ_PAYMENTS: "timeout"},
-            "read refunds (timeout), read payments (timeout)",
+            dict.fromkeys(AccessRight, "timeout"),
+            "read refunds (timeout), read disputes (timeout), read payments (timeout), use idempotency keys (timeout)",
         ),
     ],
 )
 def test_the_check_names_each_right_that_the_key_lacks(missing: dict[AccessRight, str], faults: str) -> None:
-    sentence = f"Not possible with this account: {faults}. docs/providers.md lists the rights."
-    assert message_for(Account(missing=missing)) == (False, sentence)
+    advice = "docs/providers.md lists the rights that the key needs."
+    assert message_for(Account(missing=missing)) == (False, f"Cannot {faults}. {advice}")
 
 
 @pytest.mark.parametrize(

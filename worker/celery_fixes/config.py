@@ -20,6 +20,9 @@ RECONCILED_AT = crontab(hour="3", minute="0")
 The schedule is not an interval, because an interval starts again whenever Celery beat loses its schedule file.
 """
 
+RECONCILED_WEEKLY_AT = crontab(hour="4", minute="0", day_of_week="sunday")
+"""The time, in UTC, at which the weekly reconciliation starts."""
+
 
 def celery_options(settings: Settings) -> dict[str, Any]:
     """Return Celery's configuration for these settings."""
@@ -55,6 +58,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "beat_schedule": {
             "sweep": _schedule("sweep", timers.sweep_interval_seconds, expires=timers.sweep_interval_seconds),
             "reconcile": _schedule("reconcile", RECONCILED_AT, expires=86_400.0),
+            "reconcile_weekly": _schedule("reconcile_weekly", RECONCILED_WEEKLY_AT, expires=7 * 86_400.0),
         },
         "timezone": "UTC",
     }

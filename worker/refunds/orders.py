@@ -109,6 +109,8 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     """Return the evidence if the purchase changed, an earlier refund is unresolved, or only other payments remain."""
     if order.purchase.snapshot != order.snapshot:
         return support_reason(ReasonCode.PURCHASE_CHANGED)
+    if foreign := [payment for payment in order.purchase.payments if _is_foreign(context, order, payment)]:
+        return support_reason(ReasonCode.OTHER_SELLER, ", ".join(payment.provider for payment in foreign))
     last = order.operations[-1] if order.operations else None
     if last and last.is_open and last.status is not OperationStatus.PAID:
         return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
@@ -133,6 +135,12 @@ def _describe_remaining(order: Order) -> str:
     return ", ".join(
         f"{payment.charge} at {payment.provider} ({payment.method})" for payment in order.remaining.payments
     )
+
+
+def _is_foreign(context: WorkerContext, order: Order, payment: Payment) -> bool:
+    """Return whether the payment is at an account that belongs to other sellers."""
+    sellers = context.account_sellers.get(payment.provider)
+    return sellers is not None and bool(sellers) and order.decision_input.seller.id not in sellers
 
 
 def _is_synchronous(context: WorkerContext, payment: Payment) -> bool:

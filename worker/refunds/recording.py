@@ -10,9 +10,11 @@ from uuid import UUID
 import structlog
 
 from domain.cases import Case, Transition
-from domain.providers import ExternalRefund, NotFound, Unknown
+from domain.providers import Declined, DeclineReason, ExternalRefund, NotFound, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
+from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
 from worker.refunds.disputes import check_dispute_after_decline
@@ -57,8 +59,9 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
     for call, decision in decided:
-        if isinstance(decision.result, ExternalRefund):
-            request_lookup(work, call.operation, decision.result.refund_id)
+        if refund_id := _external_refund_id(decision):
+            request_lookup(work, call.operation, refund_id)
+    _report_other_sellers(work, [(call.operation, decision.answer) for call, decision in decided])
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )
@@ -72,6 +75,40 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     _log_transitions(transitions, moved)
     lost = {transition.case.id for transition in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
+
+
+def _external_refund_id(decision: Decision) -> str | None:
+    """Return the id of the external refund that prevents or accompanies our refund, or None if there is no such refund."""
+    match decision.result:
+        case ExternalRefund(refund_id):
+            return refund_id
+        case Declined(DeclineReason.EXTERNALLY_REFUNDED, code):
+            return code.partition(",")[0]
+    return None
+
+
+def _report_other_sellers(work: UnitOfWork, answers: Sequence[tuple[RefundOperation, object]]) -> None:
+    """Create a support task for the seller to whom the provider assigns a payment that another seller reported."""
+    foreign = [
+        (operation, answer.code)
+        for operation, answer in answers
+        if isinstance(answer, Declined) and answer.reason is DeclineReason.OTHER_SELLER
+    ]
+    if not foreign:
+        return
+    known = {seller.id for seller in work.sellers.list_all()}
+    work.support_tasks.create(
+        [
+            NewSupportTask(
+                kind=SupportTaskKind.PAYMENT_OF_OTHER_SELLER,
+                subject=f"{operation.provider} {operation.charge} {seller_id}",
+                seller_id=seller_id,
+                evidence={"provider": operation.provider, "charge": operation.charge},
+            )
+            for operation, seller_id in foreign
+            if seller_id in known
+        ]
+    )
 
 
 def _changes_nothing(decision: Decision) -> bool:

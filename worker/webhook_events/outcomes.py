@@ -15,6 +15,7 @@ from domain.providers import (
     WaitingForApproval,
 )
 from domain.purchases import Dispute
+from worker.purchase_sync.results import SyncCode
 
 
 class OutcomeCode(StrEnum):
@@ -32,6 +33,14 @@ class OutcomeCode(StrEnum):
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
     NOTHING_NEW = "nothing_new"
+    PURCHASE_STORED = "purchase_stored"
+    PURCHASE_KNOWN = "purchase_known"
+    PURCHASE_DIFFERS = "purchase_differs"
+    NO_PURCHASE = "no_purchase"
+    NO_EMAIL = "no_email"
+    NO_REFERENCE = "no_reference"
+    NO_SELLER = "no_seller"
+    UNKNOWN_SELLER = "unknown_seller"
     NOT_VISIBLE = "not_visible"
     LOOKUP_FAILED = "lookup_failed"
     LOOKUP_LAGS = "lookup_lags"
@@ -58,6 +67,14 @@ SENTENCES = {
     OutcomeCode.DISPUTE_WON: "The dispute was won.",
     OutcomeCode.DISPUTE_LOST: "The dispute was lost.",
     OutcomeCode.NOTHING_NEW: "The provider shows no refund of others and no dispute.",
+    OutcomeCode.PURCHASE_STORED: "The payment was stored as a purchase, or as a further payment of a known purchase.",
+    OutcomeCode.PURCHASE_KNOWN: "The payment belongs to a known purchase.",
+    OutcomeCode.PURCHASE_DIFFERS: "The payment differs from the known purchase, so nothing was stored.",
+    OutcomeCode.NO_PURCHASE: "The provider does not show the payment as a purchase.",
+    OutcomeCode.NO_EMAIL: SyncCode.NO_EMAIL.sentence,
+    OutcomeCode.NO_REFERENCE: SyncCode.NO_REFERENCE.sentence,
+    OutcomeCode.NO_SELLER: SyncCode.NO_SELLER.sentence,
+    OutcomeCode.UNKNOWN_SELLER: SyncCode.UNKNOWN_SELLER.sentence,
     OutcomeCode.NOT_VISIBLE: "The provider does not show what the event reports.",
     OutcomeCode.LOOKUP_FAILED: "The provider could not be called, or its reply did not show the result.",
     OutcomeCode.LOOKUP_LAGS: "The provider made our refund, but shows only a refund that was not made by us.",

@@ -47,6 +47,7 @@ from worker.webhook_events.outcomes import (
     Retry,
     first_retry,
 )
+from worker.webhook_events.purchases import resolve_purchases
 from worker.webhook_events.unresolved import report_unresolved
 
 log = structlog.get_logger()
@@ -109,16 +110,17 @@ def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
-    """Resolve the events in three groups.
+    """Resolve the events in four groups.
 
-    The groups are: events about our own refunds, other events about known purchases, and events about unknown payments. An
-    event about all that happened to a payment may be in the first two groups.
+    The groups are: events about our own refunds, other events about known purchases, events about unknown payments, and events
+    about new payments. An event about all that happened to a payment may be in the first two groups.
     """
     until = sending_ends(context)
     claimed = _find_charges(context, claimed, until)
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
-        matched = _match_events(work, events)
+        about_purchases = [event for event in events if event.event.subject is Subject.PURCHASE]
+        matched = _match_events(work, [event for event in events if event.event.subject is not Subject.PURCHASE])
         operations = [match.operation for match in matched if match.operation]
         calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
     own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
@@ -128,6 +130,7 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     shown_outcomes = _resolve_shown(context, to_look_at, until)
     unknown = [match.event for match in matched if not match.operation and not match.purchases]
     outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
+    outcomes |= resolve_purchases(context, about_purchases, until)
     outcomes |= {
         event_id: first_retry(own_outcomes[event_id], shown_outcomes[event_id])
         for event_id in own_outcomes.keys() & shown_outcomes.keys()

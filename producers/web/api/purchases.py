@@ -10,7 +10,7 @@ from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput
 from producers.web.api.responses import problem_responses
 from producers.web.auth import PurchaseWriter
-from producers.web.dependencies import RecordsDep
+from producers.web.dependencies import AccountSellersDep, RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records.purchase_reports import store_reports
 from records.purchases import Reported
@@ -50,6 +50,7 @@ def upsert_purchase(
     reference: Annotated[Reference, Path(description="the purchase's reference number")],
     purchase: Annotated[PurchaseInput, Body()],
     records: RecordsDep,
+    account_sellers: AccountSellersDep,
     response: Response,
 ) -> PurchaseUpserted:
     """Store a purchase under its reference. A repeated call changes nothing. An absent field keeps its value.
@@ -58,7 +59,7 @@ def upsert_purchase(
     open. Send all payments of an order in `payments`.
     """
     with records.work() as work:
-        (result,) = store_reports(work, [purchase.report(caller.seller_id, reference)])
+        (result,) = store_reports(work, [purchase.report(caller.seller_id, reference)], account_sellers)
         if isinstance(result, Reported) and purchase.details:
             work.purchase_details.put([(caller.seller_id, reference, purchase.details.of())])
     if isinstance(result, Refusal) and result.code is RefusalCode.INCOMPLETE:

@@ -1,6 +1,7 @@
 """Give a purchase several payments, and a payment one seller; keep refunds that were made elsewhere as rows.
 
-A refund that waits for an approval gets its own state. Policies get a rule about inquiries.
+A refund that waits for an approval gets its own state. Policies get a rule about inquiries. Sellers say which field of a
+provider's payment contains the reference, and the progress of each synchronisation with a provider is stored.
 
 Revision ID: 0002
 Revises: 0001
@@ -49,9 +50,14 @@ def upgrade() -> None:
     op.add_column(
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column("sellers", sa.Column("reference_field", sa.Text()))
+    op.add_column(
+        "purchases", sa.Column("from_provider", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
     _create_payments()
+    _create_purchase_syncs()
     _move_payments()
     _identify_purchases_literally()
 
@@ -77,6 +83,16 @@ def _create_payments() -> None:
         ["provider", "charge"],
         unique=False,
         postgresql_where=sa.text("dispute in ('open', 'inquiry')"),
+    )
+    op.create_table(
+        "payment_ids",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("charge", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["provider", "charge"], ["payments.provider", "payments.charge"], name=op.f("payment_ids_provider_charge_fkey")
+        ),
+        sa.PrimaryKeyConstraint("provider", "id", name=op.f("payment_ids_pkey")),
     )
     op.create_table(
         "purchase_payments",
@@ -123,8 +139,22 @@ def _create_payments() -> None:
     op.create_index(
         op.f("external_refunds_provider_charge_idx"), "external_refunds", ["provider", "charge"], unique=False
     )
-    for table in ("payments", "purchase_payments", "external_refunds"):
+    for table in ("payments", "payment_ids", "purchase_payments", "external_refunds"):
         op.execute(f"grant select, insert, update, delete on {table} to moneyback_app")
+
+
+def _create_purchase_syncs() -> None:
+    op.create_table(
+        "purchase_syncs",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.Column("started_at", INSTANT, nullable=False),
+        sa.Column("cursor", sa.Text()),
+        sa.Column("updated_at", INSTANT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("complete_until", INSTANT),
+        sa.PrimaryKeyConstraint("provider", name=op.f("purchase_syncs_pkey")),
+    )
+    op.execute("grant select, insert, update, delete on purchase_syncs to moneyback_app")
 
 
 def _move_payments() -> None:

@@ -14,7 +14,7 @@ from tests.simulation.memory.work import MemoryWork, answers
 
 _SELLER_COLUMNS = (
     "id", "name", "time_zone", "support_email", "self_service", "ceiling_minor", "ceiling_currency", "serial_count",
-    "serial_days",
+    "serial_days", "reference_field",
 )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
         )  # fmt: skip
     return (
         row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer, row.tax,
-        row.reported_refunded, row.reported_dispute, payments,
+        row.reported_refunded, row.reported_dispute, row.from_provider, payments,
     )  # fmt: skip
 
 
@@ -114,6 +114,17 @@ def insert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[IdRow]:
             work.journal.insert(work.tables.purchases, purchase_id, row, "purchases_pkey")
             inserted.append(IdRow(purchase_id))
     return inserted
+
+
+@answers(purchases._SELECT_CHARGES)
+def charges_of(_: MemoryWork, **__: Sequence[str]) -> Iterable[OwnerRow]:
+    """Return no row, because payments have one id in the simulation."""
+    return ()
+
+
+@answers(purchases._RENAME)
+def rename(work: MemoryWork, **_: Sequence[str]) -> None:
+    """Do nothing, because only sellers report purchases in the simulation."""
 
 
 def _by_literal(work: MemoryWork, seller: str, literal: str) -> PurchaseRow | None:

@@ -19,6 +19,7 @@ class SellerRow:
     ceiling_currency: str | None
     serial_count: int | None
     serial_days: int | None
+    reference_field: str | None
 
 
 class PolicyRow(NamedTuple):
@@ -45,6 +46,7 @@ class PurchaseRow:
     tax: int | None
     reported_refunded: int
     reported_dispute: str
+    from_provider: bool
     literal_reference: str
     reference_key: str
     email_key: str

@@ -122,7 +122,7 @@ class Payment(NamedTuple):
             charge=self.charge,
             amount=self.amount,
             email=self.texts["email"],
-            references=({"reference": reference} if reference else {})
+            references=({"invoice_number": reference} if reference else {})
             | {f"metadata.{name}": value for name, value in self.metadata.items()},
             product=self.texts["product"] or "",
             method=self.texts["method"] or "",

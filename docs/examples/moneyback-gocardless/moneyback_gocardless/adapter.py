@@ -1,6 +1,7 @@
 """Implements the payment provider GoCardless. A lookup finds our refund by the idempotency key in the refund's metadata."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from moneyback_gocardless import GoCardlessAccount
@@ -24,6 +25,7 @@ from moneyback_plugin.adapter import (
     DisputePage,
     DisputeStatus,
     ExternalRefund,
+    ListedRefund,
     LookupResult,
     Money,
     NotFound,
@@ -39,6 +41,7 @@ from moneyback_plugin.adapter import (
 MAX_PAGES = 5  # of a payment's refunds; a payment has at most 25 refunds ("Create a refund")
 
 _PAYMENT_ID = re.compile(r"PM\w{1,60}", re.ASCII)
+_REFUND_ID = re.compile(r"RF\w{1,60}", re.ASCII)
 
 
 def create_adapter(account: GoCardlessAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
@@ -79,6 +82,28 @@ class GoCardlessAdapter(CapabilityDefaults):
             return own.result()
         external = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         return ExternalRefund(external[0].id, external[0].amount) if external else NotFound()
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Return all refunds of this payment."""
+        with time_limit(self._seconds):
+            refunds = self._refunds_of(charge)
+        return refunds if isinstance(refunds, Unknown) else [refund.list_entry() for refund in refunds]
+
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        """Return the payment of this refund. A webhook about a refund that was made elsewhere names only the refund."""
+        if not _REFUND_ID.fullmatch(refund_id):
+            return Declined(DeclineReason.PERMANENT, "not a refund's id")
+        with time_limit(self._seconds):
+            row = self._client.refund(refund_id)
+        if not isinstance(row, dict):
+            return row
+        refund = parse_refund(row)
+        return refund.charge if refund else Unknown("GoCardless' refund cannot be read.")
+
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        """Return the payment of this dispute. A dispute has the id of its payment."""
+        payment = self.payment(dispute_id)
+        return dispute_id if isinstance(payment, PaymentStatus) else payment
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the chargeback of this payment, which is the payment's status."""

@@ -57,6 +57,10 @@ class GoCardlessClient:
         """Return the payment."""
         return _call(lambda: self._payments.get(charge).attributes)
 
+    def refund(self, refund_id: str) -> Row | Declined | Unknown:
+        """Return the refund."""
+        return _call(lambda: self._refunds.get(refund_id).attributes)
+
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> Row | Declined | Unknown:
         """Create a refund. If the key was used before, return the refund that was created with the key."""
 

@@ -220,6 +220,15 @@ def test_a_strange_row_is_counted_if_it_is_not_ours(double: GoCardlessDouble, ch
     assert isinstance(list_rows(double, row | change | ours, row), Unknown)
 
 
+def test_a_refund_and_a_chargeback_are_found_by_their_ids(double: GoCardlessDouble, provider: PaymentProvider) -> None:
+    charge = double.pay(PRICE)
+    assert provider.refunded_charge(double.refund_elsewhere(charge, PRICE)) == charge
+    double.open_dispute(charge)
+    assert provider.disputed_charge(charge) == charge
+    for unknown in ("RF999999", "", "../payments", "PM000000"):
+        assert isinstance(provider.refunded_charge(unknown), Declined)
+
+
 # Errors
 
 

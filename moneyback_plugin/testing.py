@@ -229,14 +229,14 @@ class AdapterContract:
         charge, amount, key = a_payment(double)
         part = Money(amount.minor // 3, amount.currency)
         other = double.refund_elsewhere(charge, part)
-        ours = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
+        own = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
         refunds = provider.refunds(charge)
         if isinstance(refunds, Unknown):
             assert not (provider.capabilities.can_look_up and provider.capabilities.shows_payments)
             return
-        assert {refund.refund_id for refund in refunds} == {other, ours.refund_id}
+        assert {refund.refund_id for refund in refunds} == {other, own.refund_id}
         assert sum(refund.amount.minor for refund in refunds) == amount.minor
-        assert [refund.refund_id for refund in refunds if refund.key == key] == [ours.refund_id]
+        assert [refund.refund_id for refund in refunds if refund.key == key] == [own.refund_id]
 
     def test_a_refund_is_found_by_its_id_or_not_at_all(self, double: ProviderDouble, provider: PaymentProvider) -> None:
         charge, amount, _ = a_payment(double)

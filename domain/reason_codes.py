@@ -128,6 +128,10 @@ class ReasonCode(DescribedEnum):
         "A part of the order was paid with a method that is not refunded automatically. The other payments were refunded.",
         "We refunded part of this order. Our support team will refund the rest, because of how it was paid.",
     )
+    PARTLY_REFUNDED = (
+        "partly_refunded",
+        "The refund of one payment of the order was made after all. Decide about the other payments of the order.",
+    )
     PROVIDER_DECLINED = (
         "provider_declined",
         "The payment provider declined the refund.",

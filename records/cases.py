@@ -131,11 +131,17 @@ select {_COLUMNS} from cases c
                     where o.case_id = c.id and o.status in ({OPEN_STATUS_NAMES}) and o.status <> 'paid')
    and not exists (
      select from purchase_payments b join payments y using (provider, charge)
-      where b.purchase_id = c.purchase_id and y.refunded + y.refunded_elsewhere < (
-        select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
+      where b.purchase_id = c.purchase_id
+        and (b.duplicate or c.reason <> '{RefundReason.DUPLICATE_ORDER}' or not exists (
+          select from purchase_payments d where d.purchase_id = c.purchase_id and d.duplicate))
+        and y.refunded + y.refunded_elsewhere < (
+          select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
    for no key update of c
 """
-"""The cases that wait for support, whose payments have been refunded in full, and that have no refund of unknown outcome."""
+"""The cases that wait for support, whose payments have been refunded in full, and that have no refund of unknown outcome.
+
+A case of a customer who was charged twice is about the duplicate payments only, if the seller reports which these are.
+"""
 
 _SELECT_SETTLED_BY = f"""
 select {_COLUMNS} from cases c

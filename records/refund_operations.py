@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.cases import Case
 from domain.money import Money
-from domain.providers import Declined, Failed, Paid, Pending, RefundResult, Unknown
+from domain.providers import Declined, Failed, Mismatched, Paid, Pending, RefundResult, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
 from records.transaction import Transaction
 
@@ -205,7 +205,8 @@ class RefundOperations:
                 keys=[operation.key for operation, _ in results],
                 statuses=[status_of(result) for _, result in results],
                 refund_ids=[
-                    result.refund_id if isinstance(result, Paid | Pending | Failed) else None for _, result in results
+                    result.refund_id if isinstance(result, Paid | Pending | Mismatched | Failed) else None
+                    for _, result in results
                 ],
                 codes=[result.code if isinstance(result, Declined | Failed) else None for _, result in results],
                 replays=[isinstance(result, Unknown) and result.replayed for _, result in results],

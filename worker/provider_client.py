@@ -66,19 +66,46 @@ def send_refund(
     adapter = context.provider(operation.provider)
     if adapter is None or not adapter.capabilities.can_look_up:
         return refund(context, operation, until=until)
-    must_look_up = not adapter.capabilities.rejects_over_refund
+    must_look_up, refunded = not adapter.capabilities.rejects_over_refund, 0
     if adapter.capabilities.shows_payments:
         shown = show_payment(context, operation.provider, operation.charge, until=until)
         if objection := _object_to(shown, operation, expected):
             return objection
-        must_look_up = isinstance(shown, PaymentStatus) and shown.refunded > 0
-    return _look_up_first(context, operation, until=until) if must_look_up else refund(context, operation, until=until)
+        refunded = shown.refunded if isinstance(shown, PaymentStatus) else 0
+        must_look_up = refunded > 0
+    if must_look_up:
+        return _look_up_first(context, operation, refunded, until=until)
+    return refund(context, operation, until=until)
 
 
-def _look_up_first(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund if the payment has no refund. Otherwise, return our refund, or a decline because of the other refund."""
+def repeat_refund(
+    context: WorkerContext, operation: RefundOperation, expected: ExpectedPayment, *, until: float
+) -> RefundResult | NotSent:
+    """Send a refund again under its key, if the provider still shows the payment as the seller reports it.
+
+    The worker that sent the refund first may have crashed before it had looked at the payment.
+    """
+    adapter = context.provider(operation.provider)
+    if adapter and adapter.capabilities.shows_payments:
+        shown = show_payment(context, operation.provider, operation.charge, until=until)
+        if objection := _object_to(shown, operation, expected):
+            return objection
+        if isinstance(shown, PaymentStatus) and shown.refunded:
+            return NotSent("The provider shows a refund of this payment, but the lookup does not show it yet.")
+    return refund(context, operation, until=until)
+
+
+def _look_up_first(
+    context: WorkerContext, operation: RefundOperation, refunded: int, *, until: float
+) -> RefundResult | NotSent:
+    """Send the refund if the payment has no refund. Otherwise, return our refund, or a decline because of the other refund.
+
+    ``refunded`` is the sum of refunds that the payment shows. The lookup may not show these refunds yet.
+    """
     result = look_up(context, operation, until=until)
     match result:
+        case NotFound() if refunded:
+            return Declined(DeclineReason.EXTERNALLY_REFUNDED, str(Money(refunded, operation.amount.currency)))
         case NotFound():
             return refund(context, operation, until=until)
         case ExternalRefund(refund_id, amount):

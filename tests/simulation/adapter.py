@@ -1,10 +1,23 @@
 """A simulated provider adapter. It also simulates the network between a worker and the provider, with faults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from domain.money import Money
-from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
+from domain.providers import (
+    Capabilities,
+    Declined,
+    DisputePage,
+    DisputeStatus,
+    ListedRefund,
+    LookupResult,
+    NotFound,
+    PaymentStatus,
+    RefundPage,
+    RefundResult,
+    Unknown,
+)
+from domain.purchases import Dispute
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
@@ -28,13 +41,13 @@ class Adapter:
         self.on_call(provider, charge, amount, key)
         provider.calls[key] += 1
         self._network_delay()
-        if provider.charges[charge].poison == "request":
+        if self._poison(charge) == "request":
             self._crash()
         if error := self._rejected() or self._lost_before(charge, amount, key):
             return error
         result = provider.execute(charge, amount, key)
         self._network_delay()
-        if provider.charges[charge].poison == "response":
+        if self._poison(charge) == "response":
             self._crash()
         if faults.happens("lost_after"):
             clock.sleep(TIMEOUT)
@@ -79,7 +92,7 @@ class Adapter:
         self._preempt("before the look-up")
         self._network_delay()
         provider, faults = self._provider, self._faults
-        if provider.charges[charge].poison:
+        if self._poison(charge):
             self._crash()
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
@@ -91,13 +104,24 @@ class Adapter:
         self._preempt("after the look-up")
         return result
 
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        """Look up all refunds of a charge."""
+        self._preempt("before the look-up")
+        self._network_delay()
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        if self._faults.happens("look_up_empty"):
+            return ()
+        return self._provider.refunds_of(charge, self._epoch)
+
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Look up the dispute of a charge."""
         self._preempt("before the look-up")
         self._network_delay()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
-        return self._provider.charges[charge].deciding_dispute
+        known = self._provider.charges.get(charge)
+        return known.deciding_dispute if known else DisputeStatus(Dispute.NONE)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Return one page of the list of the provider's refunds."""
@@ -106,12 +130,31 @@ class Adapter:
             return Unknown("503")
         return self._provider.list_refunds(since, after, self._epoch)
 
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        """Look up a payment before it is refunded."""
+        self._preempt("before the look-up")
+        self._network_delay()
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        return self._provider.payment(charge)
+
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:
+        """Return one page of the list of the provider's disputes."""
+        self._preempt("before the look-up")
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        return self._provider.list_disputes(since, after, self._epoch)
+
     def _network_delay(self) -> None:
         self._clock.sleep(self._random.choice([0.02, 0.1, 0.5, 5.0]))
 
     def _maybe_raise(self) -> None:
         if self._faults.happens("adapter_error"):
             raise ValueError("The adapter cannot read the response.")
+
+    def _poison(self, charge: str) -> str:
+        known = self._provider.charges.get(charge)
+        return known.poison if known else ""
 
     def _crash(self) -> None:
         """Kill the worker, because it sent a poison request or read a poison response."""

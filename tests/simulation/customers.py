@@ -1,32 +1,29 @@
-"""The sellers, purchases, customers and disputes of a simulated world."""
+"""The customers of a simulated world. They send requests, read e-mails, and confirm or cancel on the page."""
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotPossibleError
-from domain.money import Money
-from domain.policies import Category, Seller, SerialLimit
-from domain.providers import DeclineReason
-from domain.purchases import Dispute, Method, Purchase
+from domain.purchases import Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
+from domain.states import State
 from producers import intake
 from records.intake import Submission
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR, MINUTE
-from tests.simulation.provider import Charge
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-ZONE = ZoneInfo("Europe/Berlin")
+REFERENCE_FORMS: tuple[Callable[[str], str], ...] = (str, str, str, str.lower, lambda text: text.replace("-", " "))
+"""The forms in which customers write a reference."""
 
 
 class Customers:
-    """Creates the sellers, purchases and disputes, and simulates the requests of the customers."""
+    """Simulates the requests of the customers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -34,91 +31,19 @@ class Customers:
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
         """For each case id, the name of the accepted request. The name contains the request's source and idempotency key."""
+        self.pages: dict[UUID, tuple[int | None, str | None]] = {}
+        """For each case id, the amount and the currency that the page showed before the customer confirmed the refund."""
         self.case_ids: dict[str, UUID] = {}
         """For each name of an accepted request, the id of its case."""
 
     def set_up(self) -> None:
-        """Store the sellers, policies and purchases. Schedule the requests, external refunds and disputes."""
-        world, rng = self._world, self._rng
-        sellers = ["aurora", "borealis", "corona"][: rng.choice([1, 1, 2, 3])]
-        with world.records.work() as work:
-            for name in sellers:
-                limit = (
-                    SerialLimit(count=rng.choice([1, 2]), within=timedelta(days=30)) if rng.random() < 0.15 else None
-                )
-                seller = Seller(
-                    id=name, name=name.title(), time_zone=ZONE, support_email=f"help@{name}.example", serial_limit=limit
-                )
-                work.sellers.upsert(seller)
-                since = world.database_clock() - timedelta(days=700)
-                work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=since)
-            purchases = [self._purchase(n, rng.choice(sellers)) for n in range(rng.randint(2, 5))]
-            if rng.random() < 0.15:  # two purchases with the same charge
-                first = purchases[0]
-                purchases.append(self._purchase(9, first.seller_id, charge=first.charge, provider=first.provider))
-            work.purchases.upsert(purchases)
-        for purchase in purchases:
-            self._set_up_charge(purchase)
-            self._schedule_requests(purchase)
-
-    def _purchase(self, number: int, seller: str, **changes: Any) -> Purchase:
-        world, rng = self._world, self._rng
-        age = rng.choice([3.0, 3.0, 3.0, 3.0, 29.9, 40.0, 0.05]) * DAY
-        purchased_at = world.database_clock() - timedelta(seconds=age)
-        values: dict[str, Any] = {
-            "id": self.uuid(),
-            "seller_id": seller,
-            "reference": f"MB-{number}",
-            "email": f"ada{rng.choice([number, number, 0])}@example.com",
-            "product": "Aurora Photo 4",
-            "amount": 4900 + number,
-            "currency": "EUR",
-            "method": rng.choice([Method.CREDIT_CARD, Method.CREDIT_CARD, Method.DIRECT_DEBIT]),
-            "provider": rng.choice(list(world.providers)),
-            "charge": f"ch_{number}",
-            "purchased_at": purchased_at,
-            "charged_at": purchased_at,
-        }
-        return Purchase(**values | changes)
+        """Schedule the requests about each purchase."""
+        for sale in self._world.shops.sales:
+            self._schedule_requests(sale.purchase)
 
     def uuid(self) -> UUID:
         """Return a UUID of version 4. The seed of the world determines the UUID."""
         return UUID(int=self._rng.getrandbits(128), version=4)
-
-    def _set_up_charge(self, purchase: Purchase) -> None:
-        """Choose the charge's behaviour at random, and schedule its external refunds and disputes."""
-        world, rng = self._world, self._rng
-        provider = world.providers[purchase.provider]
-        if purchase.charge in provider.charges:
-            return
-        assert purchase.amount
-        assert purchase.currency
-        charge = provider.charges[purchase.charge] = Charge(Money(purchase.amount, purchase.currency))
-        faults, at, forced = world.faults, world.clock.at, world.forced
-        if faults.happens("refused_for_now"):
-            charge.refundable_from = rng.choice([HOUR, 6 * HOUR, DAY])
-        if faults.happens("refused_for_now"):
-            charge.funded_from = rng.choice([HOUR, 6 * HOUR, DAY])
-        if faults.happens("declined"):
-            charge.decline_reason = rng.choice([DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
-        # A worker crashes when it sends a poison request, or when it reads a poison response.
-        charge.poison = rng.choice(["request", "response"]) if rng.random() < forced.get("poison", 0.02) else ""
-        if rng.random() < forced.get("external_refunds", 0.08):
-            at(rng.random() ** 2 * DAY, provider.refund_externally, purchase.charge)
-        for n in range(rng.choice([1, 1, 2]) if rng.random() < forced.get("disputes", 0.12) else 0):
-            dispute_id, opened_at = f"dp_{purchase.charge}_{n}", rng.random() ** 2 * 6 * HOUR
-            at(opened_at, provider.set_dispute, purchase.charge, dispute_id, Dispute.OPEN)
-            if rng.random() < 0.7:
-                decided_at = opened_at + rng.choice([HOUR, DAY])
-                at(
-                    decided_at,
-                    provider.set_dispute,
-                    purchase.charge,
-                    dispute_id,
-                    rng.choice([Dispute.WON, Dispute.LOST]),
-                )
-
-    # Customers
 
     def _schedule_requests(self, purchase: Purchase) -> None:
         world, rng = self._world, self._rng
@@ -134,17 +59,18 @@ class Customers:
 
     def _submission(self, purchase: Purchase, number: int) -> Submission:
         rng = self._rng
+        is_charged_twice = any(payment.duplicate for payment in purchase.payments) and rng.random() < 0.6
         request = RefundRequest.model_construct(
             email=purchase.email,
-            reference=purchase.reference if rng.random() < 0.97 else "MB-unknown",
-            reason=RefundReason.DISSATISFIED,
+            reference=rng.choice(REFERENCE_FORMS)(purchase.reference) if rng.random() < 0.97 else "MB-unknown",
+            reason=RefundReason.DUPLICATE_ORDER if is_charged_twice else RefundReason.DISSATISFIED,
             refund_scope=RefundScope.FULL if rng.random() < 0.97 else RefundScope.PARTIAL,
             comment="",
             locale="en",
         )
         channel = rng.choice(list(Channel))
         trusted = channel in {Channel.API, Channel.QUEUE} and rng.random() < 0.8
-        key = f"{purchase.reference} {number}" if rng.random() < 0.95 else "the same key for several requests"
+        key = f"{purchase.id} {number}" if rng.random() < 0.95 else "the same key for several requests"
         return Submission(
             id=self.uuid(),
             request=request,
@@ -181,7 +107,15 @@ class Customers:
         respond = intake.confirm if rng.random() < 0.92 else intake.cancel
         max_delay = rng.choice([MINUTE, HOUR, DAY]) if rng.random() < 0.95 else 20 * DAY
         for _ in range(rng.choice([1, 1, 2])):
-            world.clock.later(rng.random() * max_delay, world.web, self._respond, respond, email.case)
+            world.clock.later(rng.random() * max_delay, self._open_page, respond, email.case)
+
+    def _open_page(self, respond: Any, case: UUID) -> None:
+        """Open the page, and choose on it after a while."""
+        with self._world.records.work() as work:
+            view = work.case_views.get(case)
+        if view and view.state is State.AWAITING_CONFIRMATION:
+            self.pages[case] = (view.amount, view.currency)
+        self._world.clock.later(self._rng.choice([1.0, HOUR]), self._world.web, self._respond, respond, case)
 
     def _respond(self, respond: Any, case: UUID) -> None:
         world = self._world

@@ -127,6 +127,7 @@ class Interleaving(TransactionHooks):
     def committed(self, journal: Journal) -> None:
         """Check the committed changes. Then, at random, kill the process, or lose the response to the commit."""
         self._world.checker.committed(journal)
+        self._world.purchase_checker.committed(journal)
         if not journal.is_empty:
             self._due_rows = None
         for row, _ in journal.changed:

@@ -36,7 +36,7 @@ from tests.simulation.removed_safeguards import (
     omit_dispute_tasks,
     omit_email_claim,
     omit_open_case,
-    omit_purchase_update,
+    omit_payment_update,
     omit_second_rule_check,
     record_external_refund_as_own,
     record_pending_as_paid,
@@ -57,7 +57,7 @@ from tests.simulation.removed_safeguards import (
 )
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
-from worker.refunds import execution, give_up, outcomes, resolution
+from worker.refunds import give_up, orders, outcomes, resolution
 from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
 from worker.sweep import Sweep
@@ -174,7 +174,7 @@ MISTAKES = (
     ),
     Mistake(
         "an external refund is not reported",
-        (replaced(processing, "report_external_refunds", lambda *_: None),),
+        (replaced(processing, "record_external_refunds", lambda *_: []),),
         {},
         {"lists_refunds": 0.0, "external_refunds": 0.7},
     ),
@@ -227,7 +227,7 @@ MISTAKES = (
     ),
     Mistake(
         "the rules are not checked again before the refund",
-        (wrapped(execution, "decide", omit_second_rule_check),),
+        (wrapped(orders, "decide", omit_second_rule_check),),
         {},
         {"disputes": 0.7},
     ),
@@ -244,7 +244,7 @@ MISTAKES = (
         {"disputes": 0.9},
     ),
     Mistake(
-        "a refund is not added to its purchase", (wrapped(RefundOperations, "record_results", omit_purchase_update),)
+        "a refund is not added to its payment", (wrapped(RefundOperations, "record_results", omit_payment_update),)
     ),
     Mistake("e-mails are not claimed", (wrapped(CaseEmails, "claim", omit_email_claim),), {"message_repeated": 0.4}),
     Mistake(

@@ -1,31 +1,35 @@
 """A simulated payment provider. It makes correct refunds, but its responses, lookups and webhooks may be wrong or late."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.money import Money
 from domain.providers import (
     Capabilities,
     Declined,
     DeclineReason,
+    DisputePage,
     DisputeStatus,
     ExternalRefund,
     Failed,
+    ListedDispute,
     ListedRefund,
     Lookup,
     LookupResult,
     NotFound,
     Paid,
+    PaymentStatus,
     Pending,
     PollPlan,
     RefundPage,
     RefundResult,
     RefundStatus,
     Unknown,
+    WaitingForApproval,
 )
 from domain.purchases import Dispute
 from domain.webhook_events import Subject, WebhookEvent
@@ -35,6 +39,9 @@ from worker.providers.disputes import select_deciding_dispute
 
 TIMEOUT = 30.0  # seconds until the adapter stops waiting for a response
 MAX_DELAY = 3 * HOUR  # seconds; the longest time from the timeout of a call until the provider carries out the call
+APPROVAL_DELAYS = (MINUTE, HOUR, DAY, 5 * DAY, 30 * DAY)  # seconds until a person decides about a refund
+
+Row = TypeVar("Row")
 
 
 @dataclass(slots=True, eq=False)
@@ -56,23 +63,47 @@ class Refund:
     """The time of the last change of the status. For ``Provider.status_lag`` seconds, lookups show the previous status."""
 
 
+@dataclass(slots=True, eq=False)
+class Approval:
+    """The question whether a refund may be made. A person answers it in the provider's dashboard."""
+
+    charge: str
+    amount: Money
+    key: str
+    is_open: bool = True
+
+
+@dataclass(slots=True)
+class ChargeDispute:
+    """One dispute of a charge."""
+
+    dispute: Dispute
+    opened_at: float
+    is_reported: bool
+    """True if the provider sends webhooks about the dispute."""
+
+
 @dataclass(slots=True)
 class Charge:
     """One charge, and how the provider handles refunds of the charge."""
 
     captured: Money
+    seller: str | None = None
+    """The seller that the payment's metadata names."""
+    is_voided: bool = False
+    needs_approval: bool = False
     refundable_from: float = 0.0
     funded_from: float = 0.0
     """The time from which the seller's balance is sufficient."""
     decline_reason: str | None = None
-    disputes: dict[str, Dispute] = field(default_factory=dict)
+    disputes: dict[str, ChargeDispute] = field(default_factory=dict)
     poison: str = ""
     """If "request", the process that sends a refund call crashes. If "response", the process that reads the response crashes."""
 
     @property
     def deciding_dispute(self) -> DisputeStatus:
         """The dispute that decides whether the charge counts as disputed."""
-        return select_deciding_dispute([DisputeStatus(dispute, id_) for id_, dispute in self.disputes.items()])
+        return select_deciding_dispute([DisputeStatus(item.dispute, id_) for id_, item in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:
@@ -93,6 +124,8 @@ class Provider:
         self.random: Random = random
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
+        self.approvals: dict[str, Approval] = {}
+        """The approvals by idempotency key."""
         self.calls: Counter[str] = Counter()
         self.keys: dict[str, tuple[float, RefundResult]] = {}
         self.down_until = 0.0
@@ -106,18 +139,27 @@ class Provider:
         self.reuses_event_ids = has_lookups and random.random() < forced.get("reuses_event_ids", 0.3)
         """True if webhooks only report that a payment changed, and all webhooks of a charge have the same event id."""
         self.on_refund: Callable[[Provider, Refund], None] = lambda *_: None
+        self.on_approval: Callable[[Provider, Approval], None] = lambda *_: None
+        key_hours = random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
         self.capabilities = Capabilities(
-            idempotency_key_ttl=timedelta(
-                hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
-            ),
-            rejects_over_refund=random.random() < 0.5,
+            idempotency_key_ttl=timedelta(hours=key_hours),
+            rejects_over_refund=random.random() < 0.5 or key_hours == 1,
             lookup=Lookup.BY_KEY if has_lookups else Lookup.NEVER,
+            shows_payments=has_lookups and random.random() < forced.get("shows_payments", 0.5),
             lists_refunds=has_lookups and random.random() < forced.get("lists_refunds", 0.8),
+            lists_disputes=has_lookups and random.random() < forced.get("lists_disputes", 0.5),
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(max_delay=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
+        self.page_size = random.choice([1, 2, 100])
+        self.pays_beside_disputes = random.random() < forced.get("pays_beside_disputes", 0.3)
+        """True if the provider also refunds a charge with an open dispute."""
+        self.asks_for_approval = has_lookups and random.random() < forced.get("approvals", 0.15)
+        """True if a person must approve some of the refunds."""
+        self.shows_denials = random.random() < 0.5
+        """True if the provider shows a refund that was not approved as failed. Otherwise, it shows nothing."""
         self.stores_declines = random.random() < 0.8
-        self.max_delay = random.choice([MINUTE, HOUR, MAX_DELAY, MAX_DELAY])
+        self.max_delay = MINUTE if key_hours == 1 else random.choice([MINUTE, HOUR, MAX_DELAY, MAX_DELAY])
         """The maximum number of seconds between a call's timeout and the moment when the provider carries out the call."""
         status_lag = forced.get("status_lag", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY]))
         self.status_lag = status_lag * (not self.reuses_event_ids)
@@ -143,8 +185,10 @@ class Provider:
         return result
 
     def _refund(self, charge: str, amount: Money, key: str) -> RefundResult:
-        if decline := self._decline(charge):
+        if decline := self._decline(charge, amount):
             return decline
+        if self.charges[charge].needs_approval:
+            return self._ask(Approval(charge, amount, key))
         is_balance_low = self.clock.now < self.charges[charge].funded_from
         if is_balance_low or self.faults.happens("failed_at_once"):
             failed = self._make(charge, amount, key, "failed")
@@ -164,20 +208,49 @@ class Provider:
             self.clock.at(fails_at, self._change_status, refund, "failed")
         return _result_of(refund, refund.status)
 
-    def _decline(self, charge: str) -> Declined | None:
+    def _decline(self, charge: str, amount: Money) -> Declined | None:
         """Return the decline of a refund, or None if the provider makes the refund."""
-        behaviour, now = self.charges[charge], self.clock.now
-        if behaviour.is_disputed:
-            return Declined(DeclineReason.DISPUTED, "charge_disputed")
-        if self.capabilities.rejects_over_refund and any(
-            refund.charge == charge and refund.status != "failed" for refund in self.refunds.values()
+        behaviour, now = self.charges.get(charge), self.clock.now
+        if behaviour is None:
+            return Declined(DeclineReason.PERMANENT, "no_such_payment")
+        is_over = (
+            self.capabilities.rejects_over_refund and self.refunded(charge) + amount.minor > behaviour.captured.minor
+        )
+        is_balance_low = now < behaviour.funded_from and self.random.random() < 0.5
+        for applies, reason, code in (
+            (behaviour.is_voided, DeclineReason.NOT_CAPTURED, "voided"),
+            (behaviour.is_disputed and not self.pays_beside_disputes, DeclineReason.DISPUTED, "charge_disputed"),
+            (is_over, DeclineReason.ALREADY_REFUNDED, "charge_already_refunded"),
+            (now < behaviour.refundable_from, DeclineReason.NOT_YET_REFUNDABLE, "charge_pending"),
+            (is_balance_low, DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient"),
         ):
-            return Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
-        if now < behaviour.refundable_from:
-            return Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending")
-        if now < behaviour.funded_from and self.random.random() < 0.5:
-            return Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
+            if applies:
+                return Declined(reason, code)
         return Declined(DeclineReason(behaviour.decline_reason), "declined") if behaviour.decline_reason else None
+
+    def _ask(self, approval: Approval) -> WaitingForApproval:
+        """Wait until a person approves or denies the refund, or for ever."""
+        self.faults.count("approval_asked")
+        self.approvals[approval.key] = approval
+        self.on_approval(self, approval)
+        if self.random.random() < 0.85:
+            decides = self._approve if self.random.random() < 0.7 else self._deny
+            self.clock.later(self.random.random() * self.random.choice(APPROVAL_DELAYS), decides, approval)
+        return WaitingForApproval("approval_required")
+
+    def _approve(self, approval: Approval) -> None:
+        if self._decline(approval.charge, approval.amount):
+            self._deny(approval)
+            return
+        self.faults.count("approved")
+        approval.is_open = False
+        self._make(approval.charge, approval.amount, approval.key, "paid")
+
+    def _deny(self, approval: Approval) -> None:
+        self.faults.count("denied")
+        approval.is_open = False
+        if self.shows_denials:
+            self._make(approval.charge, approval.amount, approval.key, "failed")
 
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
         if key and self.capabilities.idempotency_key_ttl <= timedelta(days=3) and self.faults.happens("other_amount"):
@@ -203,30 +276,44 @@ class Provider:
             refund.previous_status, refund.status, refund.status_changed_at = refund.status, status, self.clock.now
             self._send_webhook(refund)
 
-    def refund_externally(self, charge: str) -> None:
-        """Make an external refund, as a seller does in the provider's dashboard."""
-        is_refunded = any(refund.charge == charge and refund.status != "failed" for refund in self.refunds.values())
-        is_rejected = is_refunded and self.capabilities.rejects_over_refund
-        if not is_rejected and not self.charges[charge].is_disputed:
-            self.faults.count("external_refund")
-            self._make(charge, self.charges[charge].captured, None, "paid")
+    def refund_externally(self, charge: str, minor: int | None = None) -> None:
+        """Make an external refund, as a seller does in the provider's dashboard. Without ``minor``, refund the whole charge."""
+        captured = self.charges[charge].captured
+        amount = captured if minor is None else Money(minor, captured.currency)
+        is_rejected = self.refunded(charge) + amount.minor > captured.minor and self.capabilities.rejects_over_refund
+        if is_rejected or self.charges[charge].is_disputed or self.charges[charge].is_voided:
+            return
+        self.faults.count("external_refund")
+        refund = self._make(charge, amount, None, "paid")
+        if self.faults.happens("late_failure"):
+            fails_at = self.clock.now + self.random.choice([1.0, MINUTE, 6 * HOUR, 3 * DAY])
+            self.clock.at(fails_at, self._change_status, refund, "failed")
 
-    def set_dispute(self, charge: str, dispute_id: str, dispute: Dispute) -> None:
-        """Open or decide a dispute, and send its webhook."""
-        self.charges[charge].disputes[dispute_id] = dispute
+    def refund_for_others(self, number: int) -> None:
+        """Make a refund of a charge that another system made at the same provider account."""
+        self._make(f"ch_of_others_{number}", Money(1234, "EUR"), None, "paid")
+
+    def set_dispute(self, charge: str, dispute_id: str, dispute: Dispute, *, is_reported: bool = True) -> None:
+        """Open, escalate or decide a dispute, and send its webhook if ``is_reported`` is True."""
+        disputes = self.charges[charge].disputes
+        item = disputes.setdefault(dispute_id, ChargeDispute(dispute, self.clock.now, is_reported))
+        item.dispute = dispute
         self.faults.count(f"dispute_{dispute}")
-        webhook_event = WebhookEvent(
-            event_id=f"evt_{dispute_id}_{dispute}",
-            subject=Subject.DISPUTE,
-            charge=charge,
-            reported=DisputeStatus(dispute, dispute_id, stage=int(dispute is not Dispute.OPEN)),
+        if not is_reported:
+            return
+        stage = {Dispute.INQUIRY: 0, Dispute.OPEN: 1}.get(dispute, 2)
+        reported = DisputeStatus(dispute, dispute_id, stage=stage)
+        webhook_event = (
+            WebhookEvent(f"evt_{charge}", Subject.PAYMENT, charge, reuses_event_id=True)
+            if self.reuses_event_ids
+            else WebhookEvent(f"evt_{dispute_id}_{dispute}", Subject.DISPUTE, charge, reported=reported)
         )
         self._send(self, webhook_event)
 
     def _send_webhook(self, refund: Refund) -> None:
         """Send a webhook with the refund's status. With reused event ids, the webhook only reports that the payment changed."""
         if self.reuses_event_ids:
-            webhook_event = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
+            webhook_event = WebhookEvent(f"evt_{refund.charge}", Subject.PAYMENT, refund.charge, reuses_event_id=True)
         else:
             event_id = f"evt_{refund.id}_{refund.status}"
             webhook_event = WebhookEvent(
@@ -235,6 +322,11 @@ class Provider:
         self._send(self, webhook_event)
 
     # Lookups
+
+    def refunded(self, charge: str) -> int:
+        """Return the sum of the refunds of this charge that did not fail, in minor units."""
+        refunds = self.refunds.values()
+        return sum(refund.amount.minor for refund in refunds if refund.charge == charge and refund.status != "failed")
 
     def own_refunds(self, charge: str) -> list[Refund]:
         """Return the refunds of this charge that Moneyback made, without the failed refunds."""
@@ -250,21 +342,60 @@ class Provider:
         others = [refund for refund in visible if self._visible_status(refund) != "failed"]
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
-    def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # all refunds fit on one page
-        """Return the list of refunds. The newest refunds may be missing."""
+    def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:
+        """Return a page of the list of refunds. The newest refunds may be missing. Some rows cannot be read."""
         listed = [
-            ListedRefund(
-                refund_id=refund.id,
-                charge=refund.charge,
-                amount=refund.amount,
-                status=RefundStatus(self._visible_status(refund)),
-                created_at=epoch + timedelta(seconds=refund.made_at),
-                key=refund.key,
-            )
+            self._listed(refund, epoch)
             for refund in self._visible_refunds()
             if epoch + timedelta(seconds=refund.made_at) >= since
         ]
-        return RefundPage(listed)
+        rows, next_cursor = self._page(listed, after)
+        return RefundPage(rows, next_cursor, skipped=self.random.choice([0, 0, 1]))
+
+    def _page(self, rows: Sequence[Row], after: str | None) -> tuple[Sequence[Row], str | None]:
+        """Return the rows of a page, and the cursor of the next page."""
+        first = int(after or 0)
+        last = first + self.page_size
+        return rows[first:last], str(last) if last < len(rows) else None
+
+    def list_disputes(self, since: datetime, after: str | None, epoch: datetime) -> DisputePage:
+        """Return a page of the list of disputes."""
+        listed = [
+            ListedDispute(charge, DisputeStatus(item.dispute, dispute_id))
+            for charge, behaviour in self.charges.items()
+            for dispute_id, item in behaviour.disputes.items()
+            if epoch + timedelta(seconds=item.opened_at) >= since
+        ]
+        rows, next_cursor = self._page(listed, after)
+        return DisputePage(rows, next_cursor, skipped=self.random.choice([0, 0, 1]))
+
+    def payment(self, charge: str) -> PaymentStatus | Declined:
+        """Return what the provider shows of a payment. The newest refunds may be missing."""
+        behaviour = self.charges.get(charge)
+        if behaviour is None:
+            return Declined(DeclineReason.PERMANENT, "no_such_payment")
+        visible = [refund for refund in self._visible_refunds() if refund.charge == charge]
+        return PaymentStatus(
+            captured=None if behaviour.is_voided else behaviour.captured,
+            refunded=sum(refund.amount.minor for refund in visible if self._visible_status(refund) != "failed"),
+            dispute=behaviour.deciding_dispute,
+            seller=behaviour.seller,
+            code="voided" if behaviour.is_voided else "captured",
+        )
+
+    def refunds_of(self, charge: str, epoch: datetime) -> Sequence[ListedRefund]:
+        """Return all refunds of a charge. The newest refunds may be missing."""
+        return [self._listed(refund, epoch) for refund in self._visible_refunds() if refund.charge == charge]
+
+    def _listed(self, refund: Refund, epoch: datetime) -> ListedRefund:
+        return ListedRefund(
+            refund_id=refund.id,
+            charge=refund.charge,
+            amount=refund.amount,
+            status=RefundStatus(self._visible_status(refund)),
+            created_at=epoch + timedelta(seconds=refund.made_at),
+            key=refund.key,
+        )
 
     def _visible_status(self, refund: Refund) -> str:
         """Return the status that lookups show. It can be an old status, although a webhook already reported the new status."""

@@ -217,15 +217,15 @@ def omit_email_claim(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
     return claim
 
 
-def omit_purchase_update(real: Any) -> Any:
-    """Record results in the operations, but not in the purchases."""
+def omit_payment_update(real: Any) -> Any:
+    """Record results in the operations, but not in the payments."""
 
     def record_results(self: RefundOperations, results: Sequence[Any]) -> None:
-        rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # an attribute of the simulated unit of work
-        before = {row.id: row.refunded for row in rows}
+        rows = self._work.tables.payments.values()  # type: ignore[attr-defined]  # an attribute of the simulated unit of work
+        before = {row.charge: row.refunded for row in rows}
         real(self, results)
         for row in rows:
-            row.refunded = before[row.id]
+            row.refunded = before[row.charge]
 
     return record_results
 

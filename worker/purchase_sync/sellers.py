@@ -10,7 +10,7 @@ from records import UnitOfWork
 from worker.context import WorkerContext
 from worker.purchase_sync.results import SyncCode
 
-_DEFAULT_FIELDS = ("invoice_number", "receipt_number", "charge")
+_DEFAULT_FIELDS = ("metadata.reference", "invoice_number", "receipt_number", "charge")
 """The fields that may contain the reference if the seller has chosen no field. Customers know the number of the invoice best."""
 
 

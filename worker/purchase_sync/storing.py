@@ -45,7 +45,7 @@ def store_payments(
             else:
                 reports.append(report)
     for batch in _with_different_purchases(reports):
-        results = store_reports(work, batch)
+        results = store_reports(work, batch, {})  # `sellers` already knows to whom the account belongs
         synced += [_result_of(report, result) for report, result in zip(batch, results, strict=True)]
     stored = {payment.charge for payment in synced if payment.code in {SyncCode.NEW, SyncCode.FURTHER_PAYMENT}}
     recorded = [

@@ -21,7 +21,7 @@ from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment, NotSent
 from worker.refunds import recording
 from worker.refunds.evaluation import support_reason
-from worker.refunds.orders import Order, find_objection, no_longer_eligible
+from worker.refunds.orders import Order, expected_payment, find_objection, no_longer_eligible
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
 
@@ -86,7 +86,8 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
         if objection := find_objection(context, order, work.now):
             transitions.append(objection)
         else:
-            operations[case.id], expected[case.id] = order.next_operation(context), order.expected_payment(context)
+            operations[case.id] = order.next_operation(context)
+            expected[case.id] = expected_payment(order.purchase, operations[case.id])
             batch.append(decision_input.purchase)
     claimed = work.refund_operations.claim(list(operations.values())) if operations else set()
     work.refund_operations.create([operations[case_id] for case_id in claimed])

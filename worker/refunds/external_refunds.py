@@ -54,12 +54,14 @@ def _apply_to_cases(
     return bool(settled) or bool(live and work.cases.settled_by(live, [p.id for p in purchases]))
 
 
-def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str) -> None:
-    """Request a lookup of all refunds of a payment, because a lookup of our refund showed an external refund.
+def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str | None) -> None:
+    """Request a lookup of all refunds of a payment, because the provider shows an external refund.
 
-    A second request for the same external refund has no effect.
+    ``refund_id`` is None if the provider only shows that the payment was refunded. A second request for the same external
+    refund has no effect.
     """
-    event = WebhookEvent(f"ours: {refund_id} {operation.charge}", Subject.REFUND, operation.charge, refund_id)
+    subject = Subject.REFUND if refund_id else Subject.PAYMENT
+    event = WebhookEvent(f"ours: {refund_id or 'refunded'} {operation.charge}", subject, operation.charge, refund_id)
     work.webhook_events.keep(operation.provider, [event], b"")
 
 

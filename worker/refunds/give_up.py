@@ -39,8 +39,7 @@ def give_up(
         return None
     is_external = isinstance(found, ExternalRefund)
     if isinstance(found, ExternalRefund) and _is_final(operation, now):
-        transition = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.REFUNDED_ELSEWHERE, found.refund_id)
-        return transition, OperationStatus.DECLINED
+        return _hand_over_external(case, found)
     if (
         isinstance(found, NotFound)
         and case.state is State.REFUNDING
@@ -50,6 +49,15 @@ def give_up(
     if now - first_sent_at(operation) > _max_polling(case, limits):
         return _hand_over_unknown(case, operation), OperationStatus.DECLINED if is_external else None
     return None
+
+
+def _hand_over_external(case: Case, found: ExternalRefund) -> Ending:
+    """Return the ending for a payment with an external refund. A refund that a person may still approve stays open."""
+    if case.state is State.WAITING_FOR_APPROVAL:
+        detail = f"{found.refund_id}. Our refund still waits for an approval at the payment provider."
+        return _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.REFUNDED_ELSEWHERE, detail), None
+    transition = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.REFUNDED_ELSEWHERE, found.refund_id)
+    return transition, OperationStatus.DECLINED
 
 
 def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> Ending | None:

@@ -81,13 +81,12 @@ class Order:
             refunds_inquiry=policy is not None and policy.refunds_inquiries,
         )
 
-    def expected_payment(self, context: WorkerContext) -> ExpectedPayment:
-        """Return the next payment as the seller reports it."""
-        payment = self.payments_to_send(context)[0]
-        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
-        return ExpectedPayment(
-            Money(payment.captured or 0, payment.currency), payment.method, self.decision_input.seller.id
-        )
+
+def expected_payment(purchase: Purchase, operation: RefundOperation) -> ExpectedPayment:
+    """Return the payment of this operation as the seller reports it. A purchase with an open case keeps its payments."""
+    (payment,) = (payment for payment in purchase.payments if payment.id == (operation.provider, operation.charge))
+    captured = Money(payment.captured or 0, operation.amount.currency)
+    return ExpectedPayment(captured, payment.method, purchase.seller_id)
 
 
 def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:

@@ -288,18 +288,8 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
 def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pending | WaitingForApproval) -> Transition:
     """Return the transition for a refund that was made, or that the provider will make without another call."""
     match answer:
-        case Paid(refund_id, _, bank_reference):
-            reference = {"bank_reference": bank_reference} if bank_reference else {}
-            is_refunded = case.state is State.REFUNDED
-            event = Event.PROVIDER_PAID if operation.is_last else Event.PAYMENT_REFUNDED
-            return replace(
-                case.after(
-                    Event.BANK_REFERENCE_RECEIVED if is_refunded else event,
-                    actor="provider",
-                    evidence={"refund": refund_id, **reference},
-                ),
-                notify=not is_refunded,
-            )
+        case Paid():
+            return _record_paid(case, operation, answer)
         case Pending(refund_id, _, insufficient_balance, customer_must_act):
             refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}
             action = {"customer_must_act": True} if customer_must_act else {}
@@ -307,6 +297,25 @@ def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pend
             return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence=evidence)
         case WaitingForApproval(code):
             return case.after(Event.PROVIDER_AWAITS_APPROVAL, actor="provider", evidence={"code": code})
+
+
+def _record_paid(case: Case, operation: RefundOperation, answer: Paid) -> Transition:
+    """Return the transition for a refund that was made. If support has the case, support decides about further payments."""
+    evidence: dict[str, object] = {"refund": answer.refund_id}
+    if answer.bank_reference:
+        evidence["bank_reference"] = answer.bank_reference
+    if case.state is State.REFUNDED:
+        return replace(
+            case.after(Event.BANK_REFERENCE_RECEIVED, actor="provider", evidence=evidence),
+            notify=False,
+        )
+    if operation.is_last:
+        return case.after(Event.PROVIDER_PAID, actor="provider", evidence=evidence)
+    if case.state not in {State.WITH_SUPPORT, State.DECLINED}:
+        return case.after(Event.PAYMENT_REFUNDED, actor="provider", evidence=evidence)
+    evidence |= support_reason(ReasonCode.PARTLY_REFUNDED, f"{answer.refund_id}, {operation.charge}")
+    why = ReasonCode.PARTLY_REFUNDED.support
+    return case.after(Event.PAYMENT_REFUNDED, actor="provider", why=why, evidence=evidence)
 
 
 def _is_retryable(case: Case, operation: RefundOperation, reason: DeclineReason) -> bool:

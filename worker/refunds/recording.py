@@ -35,7 +35,7 @@ class Call:
     case: Case
     operation: RefundOperation
     expected: ExpectedPayment | None = None
-    """The payment as the seller reports it, if the refund is sent for the first time."""
+    """The payment as the seller reports it, if the refund is sent."""
 
 
 class Recorded(NamedTuple):
@@ -59,8 +59,11 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
     for call, decision in decided:
-        if refund_id := _external_refund_id(decision):
-            request_lookup(work, call.operation, refund_id)
+        match decision.result:
+            case ExternalRefund(refund_id):
+                request_lookup(work, call.operation, refund_id)
+            case Declined(DeclineReason.EXTERNALLY_REFUNDED):
+                request_lookup(work, call.operation, None)
     _report_other_sellers(work, [(call.operation, decision.answer) for call, decision in decided])
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
@@ -75,16 +78,6 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     _log_transitions(transitions, moved)
     lost = {transition.case.id for transition in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
-
-
-def _external_refund_id(decision: Decision) -> str | None:
-    """Return the id of the external refund that prevents or accompanies our refund, or None if there is no such refund."""
-    match decision.result:
-        case ExternalRefund(refund_id):
-            return refund_id
-        case Declined(DeclineReason.EXTERNALLY_REFUNDED, code):
-            return code.partition(",")[0]
-    return None
 
 
 def _report_other_sellers(work: UnitOfWork, answers: Sequence[tuple[RefundOperation, object]]) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from domain.providers import LookupResult, NotFound, Paid
+from domain.providers import LookupResult, NotFound, Paid, RefundResult
 from domain.refund_operations import RefundOperation
 from domain.states import State
 from records import UnitOfWork
 from worker import provider_client
 from worker.context import WorkerContext
-from worker.provider_client import cannot_look_up
+from worker.provider_client import NotSent, cannot_look_up
 from worker.refunds import recording
 from worker.refunds.execution import sending_ends
 from worker.refunds.give_up import POLLED_STATES
+from worker.refunds.orders import expected_payment
 from worker.refunds.outcomes import LookedUp, Repeated
 from worker.refunds.recording import Call
 
@@ -89,16 +90,23 @@ def _record_lookups(
     results = [(call, LookedUp(result)) for call, result in _remove_recorded_references(work, lookups)]
     recorded = recording.record(work, context, results)
     marked = work.refund_operations.mark_resent([(call.case, call.operation) for call in recorded.repeat])
-    return recorded.lost, [call for call in recorded.repeat if call.operation.key in marked]
+    repeat = [call for call in recorded.repeat if call.operation.key in marked]
+    purchases = work.decision_inputs.purchases([call.case.id for call in repeat]) if repeat else {}
+    return recorded.lost, [
+        replace(call, expected=expected_payment(purchases[call.case.id], call.operation)) for call in repeat
+    ]
 
 
 def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> None:
     """Send these operations again, with the same idempotency keys, and record the results."""
-    for batch in context.call_pool.map_all(
-        lambda call: provider_client.refund(context, call.operation, until=until), calls
-    ):
+    for batch in context.call_pool.map_all(lambda call: _repeat(context, call, until), calls):
         with context.records.work() as work:
             recording.record(work, context, [(call, Repeated(result)) for call, result in batch])
+
+
+def _repeat(context: WorkerContext, call: Call, until: float) -> RefundResult | NotSent:
+    assert call.expected, "_record_lookups() gives each call the payment that the seller reports"
+    return provider_client.repeat_refund(context, call.operation, call.expected, until=until)
 
 
 def _remove_recorded_references(

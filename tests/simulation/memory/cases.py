@@ -9,7 +9,7 @@ from uuid import UUID
 
 from records import cases
 from tests.simulation.memory.journal import OPEN
-from tests.simulation.memory.purchases import captured, payments_of
+from tests.simulation.memory.purchases import captured, refundable_payments
 from tests.simulation.memory.queued_work import codes
 from tests.simulation.memory.tables import EPOCH, CaseRow, after
 from tests.simulation.memory.work import MemoryWork, answers
@@ -164,12 +164,12 @@ def settled(work: MemoryWork, provider: str, charge: str) -> Iterable[CaseRow]:
         and row.lease_until <= work.now
         and row.purchase_id in purchases
         and row.id not in open_refunds
-        and _is_refunded_in_full(work, row.purchase_id)
+        and _is_refunded_in_full(work, row)
     ]
 
 
-def _is_refunded_in_full(work: MemoryWork, purchase_id: UUID | None) -> bool:
-    for item in payments_of(work, purchase_id) if purchase_id else ():
+def _is_refunded_in_full(work: MemoryWork, case: CaseRow) -> bool:
+    for item in refundable_payments(work, case):
         payment = work.tables.payments[item.provider, item.charge]
         total = captured(work, item.provider, item.charge)
         if total is not None and payment.refunded + payment.refunded_elsewhere < total:

@@ -11,8 +11,8 @@ from domain.states import OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.purchases import payments_of
-from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, PurchaseRow, TransitionRow, after
+from tests.simulation.memory.purchases import refundable_payments
+from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -261,11 +261,9 @@ def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
     return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
-def _paid(work: MemoryWork, case: CaseRow, purchase: PurchaseRow) -> tuple[int, str | None, str]:
+def _paid(work: MemoryWork, case: CaseRow) -> tuple[int, str | None, str]:
     """Return the amount, the currency and the method of the payments that the case is about."""
-    payments = payments_of(work, purchase.id)
-    if case.reason == "duplicate_order":
-        payments = [payment for payment in payments if payment.duplicate] or payments
+    payments = refundable_payments(work, case)
     return sum(payment.amount or 0 for payment in payments), payments[0].currency, payments[0].method
 
 
@@ -278,7 +276,7 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     purchase_columns = (
         (
             purchase.product,
-            *_paid(work, case, purchase),
+            *_paid(work, case),
             purchase.email,
             purchase.reference,
             purchase.renewal,

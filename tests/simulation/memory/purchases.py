@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.states import OPEN_STATES
 from records import purchases
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.tables import ExternalRefundRow, PaymentRow, PurchasePaymentRow, PurchaseRow
+from tests.simulation.memory.tables import CaseRow, ExternalRefundRow, PaymentRow, PurchasePaymentRow, PurchaseRow
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -54,6 +54,13 @@ def payments_of(work: MemoryWork, purchase_id: UUID) -> list[PurchasePaymentRow]
     """Return the payments of a purchase in their order."""
     rows = work.tables.purchase_payments.values()
     return sorted((row for row in rows if row.purchase_id == purchase_id), key=lambda row: row.position)
+
+
+def refundable_payments(work: MemoryWork, case: CaseRow) -> list[PurchasePaymentRow]:
+    """Return the payments that a case is about: the duplicate payments, if the customer was charged twice."""
+    payments = payments_of(work, case.purchase_id) if case.purchase_id else []
+    duplicates = [payment for payment in payments if payment.duplicate]
+    return duplicates if duplicates and case.reason == "duplicate_order" else payments
 
 
 def captured(work: MemoryWork, provider: str, charge: str) -> int | None:

@@ -1,0 +1,322 @@
+"""Checks the invariants about purchases, their payments and their external refunds.
+
+- P1: a refund call has a payment and an amount of the snapshot that was evaluated and confirmed. If the customer confirmed on
+  the page, the page showed the sum of the snapshot
+- P2: while a purchase has an open case, no report changes the e-mail address, a payment or an amount of the purchase
+- P3: a payment belongs to the first seller that reported it, and is not refunded for another seller
+- P4: no refund is sent if the provider shows another amount, another currency, another seller, or an external refund
+- P5: the first report of a purchase is stored, except if it names a payment of another seller
+- P6: an unmatched request is evaluated again when its purchase is reported
+- P7: what was refunded elsewhere is the sum of the external refunds that did not fail, as the provider shows them
+- P8: a case that waits for support is refunded if support refunded its payments at the provider
+- P9: support gets no case because of its payment method if the remaining payments can be refunded automatically
+- P10: the payments have the dispute status that the provider's list shows
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.money import Money
+from domain.purchase_reports import OtherSeller, PurchaseReport
+from domain.purchases import AUTOMATIC, Dispute
+from domain.reason_codes import ReasonCode
+from domain.refund_reasons import RefundReason
+from domain.states import OPEN_STATES, State
+from domain.support_tasks import SupportTaskKind
+from records.purchase_reports import UNMATCHED_DAYS
+from records.purchases import Reported, ReportResult
+from tests.simulation.faults import DAY
+from tests.simulation.memory.journal import OPEN, Journal
+from tests.simulation.memory.tables import (
+    CaseRow,
+    Database,
+    PaymentRow,
+    PurchasePaymentRow,
+    PurchaseRow,
+    RefundOperationRow,
+    TransitionRow,
+)
+from tests.simulation.provider import Provider, Refund
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import World
+
+LAST_RECONCILIATION = 22 * DAY
+SETTLED_BEFORE = LAST_RECONCILIATION - 6 * DAY
+"""What happened before this instant is shown by each list at the last reconciliation."""
+
+PaymentId = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Known:
+    """What the database contained about a purchase after the last commit."""
+
+    email_key: str = ""
+    amounts: dict[PaymentId, tuple[int | None, str | None]] = field(default_factory=dict)
+
+
+class PurchaseChecker:
+    """Checks the invariants about purchases. It reads the tables and the providers of one simulated world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._known: dict[UUID, Known] = {}
+        self._owners: dict[PaymentId, str] = {}
+        self._reported_at: dict[PaymentId, float] = {}
+        """For each payment: the time from which a purchase names the payment."""
+
+    @property
+    def _tables(self) -> Database:
+        return self._world.records.tables
+
+    def _report_violation(self, invariant: str, sentence: str) -> None:
+        self._world.checker.report_violation(invariant, sentence)
+
+    # Checks before a call
+
+    def check_call(self, provider: Provider, operation: RefundOperationRow) -> None:
+        """Check the payment and the amount of a refund call."""
+        money = Money(operation.amount, operation.currency)
+        confirmed = confirmed_payments(self._tables, operation.case_id)
+        if confirmed.get((operation.provider, operation.charge)) != money:
+            self._report_violation("P1", f"{operation.key} refunds {money} of {operation.charge}, not {confirmed}.")
+        self._check_page(operation.case_id, confirmed)
+        seller = self._tables.cases[operation.case_id].seller_id
+        owner = self._owners.get((operation.provider, operation.charge))
+        if seller != owner:
+            self._report_violation("P3", f"{operation.key} refunds a payment of {owner} for {seller}.")
+        if provider.capabilities.shows_payments:
+            self._check_shown(provider, operation, seller)
+
+    def _check_page(self, case: UUID, confirmed: dict[PaymentId, Money]) -> None:
+        rows = transitions_of(self._tables, case)
+        if not any((row.event, row.actor) == ("customer_confirmed", "customer") for row in rows):
+            return
+        total = sum(money.minor for money in confirmed.values())
+        page = self._world.customers.pages.get(case)
+        if page is None or page[0] != total:
+            self._report_violation("P1", f"{case} refunds {total}, but the page showed {page}.")
+
+    def _check_shown(self, provider: Provider, operation: RefundOperationRow, seller: str | None) -> None:
+        charge = provider.charges.get(operation.charge)
+        if charge is None:
+            self._report_violation("P4", f"{operation.key} is sent, but the provider does not know the payment.")
+            return
+        expected = sum(row.amount or 0 for row in self._items(operation.provider, operation.charge))
+        if charge.is_voided or charge.captured != Money(expected, operation.currency):
+            self._report_violation(
+                "P4", f"{operation.key} is sent, but the provider shows {charge}, and {expected} was reported."
+            )
+        looked_at = self._world.since_beginning(operation.last_sent_at)
+        for refund in provider.refunds.values():
+            is_visible = refund.charge == operation.charge and refund.made_at + provider.refund_lag <= looked_at
+            if is_visible and refund.key is None and "failed" not in {refund.status, refund.previous_status}:
+                self._report_violation("P4", f"{operation.key} is sent, but the payment shows the refund {refund}.")
+        if charge.seller not in {None, seller}:
+            self._report_violation("P4", f"{operation.key} is sent, but the payment belongs to {charge.seller}.")
+
+    def _items(self, provider: str, charge: str) -> list[PurchasePaymentRow]:
+        rows = self._tables.purchase_payments.values()
+        return [row for row in rows if (row.provider, row.charge) == (provider, charge)]
+
+    # Checks after a report or a commit
+
+    def check_first_report(self, report: PurchaseReport, result: ReportResult) -> None:
+        """Check the result of the first report of a purchase. A report is repeated if the response to its commit is lost."""
+        if isinstance(result, OtherSeller) and any(
+            self._owners.get(payment) not in {None, report.seller_id} for payment in report.payment_ids
+        ):
+            return
+        if not isinstance(result, Reported) or result.purchase.id != report.purchase_id:
+            self._report_violation("P5", f"The first report of {report.reference} was not stored: {result}")
+
+    def committed(self, journal: Journal) -> None:
+        """Check the changes of a committed transaction."""
+        changed: dict[UUID, None] = {}
+        for row, _ in journal.changed:
+            match row:
+                case PurchaseRow():
+                    changed[row.id] = None
+                case PurchasePaymentRow():
+                    changed[row.purchase_id] = None
+                case PaymentRow():
+                    self._check_owner(row)
+                case TransitionRow(to_state=State.WITH_SUPPORT):
+                    self._check_reason(row)
+                case TransitionRow(event="externally_refunded"):
+                    self._check_settlement(row)
+        for purchase_id in changed:
+            self._check_change(purchase_id)
+
+    def _check_owner(self, row: PaymentRow) -> None:
+        owner = self._owners.setdefault((row.provider, row.charge), row.seller_id)
+        if row.seller_id != owner:
+            self._report_violation("P3", f"The payment {row.charge} of {owner} was given to {row.seller_id}.")
+
+    def _check_change(self, purchase_id: UUID) -> None:
+        purchase = self._tables.purchases[purchase_id]
+        items = [row for row in self._tables.purchase_payments.values() if row.purchase_id == purchase_id]
+        new = Known(purchase.email_key, {(row.provider, row.charge): (row.amount, row.currency) for row in items})
+        for payment in new.amounts:
+            self._reported_at.setdefault(payment, self._world.clock.now)
+        old = self._known.get(purchase_id)
+        self._known[purchase_id] = new
+        if old is None or old == new:
+            return
+        is_held = any(
+            case.purchase_id == purchase_id and case.state in OPEN_STATES for case in self._tables.cases.values()
+        )
+        is_corrected = new.email_key != old.email_key or any(
+            new.amounts.get(payment) != amount for payment, amount in old.amounts.items()
+        )
+        if is_held and is_corrected:
+            self._report_violation("P2", f"{purchase.reference} has an open case, but was changed from {old} to {new}.")
+
+    def _check_reason(self, row: TransitionRow) -> None:
+        codes = {reason["code"] for reason in json.loads(row.evidence).get("reasons", ())}
+        if ReasonCode.PAYMENT_NOT_AUTOMATIC not in codes:
+            return
+        paid = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status == "paid"}
+        purchase_id = self._tables.cases[row.case_id].purchase_id
+        confirmed = confirmed_payments(self._tables, row.case_id)
+        for item in self._tables.purchase_payments.values():
+            payment = (item.provider, item.charge)
+            is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in paid
+            if is_unpaid and item.method in AUTOMATIC and item.provider in self._world.providers:
+                self._report_violation("P9", f"{row.case_id} went to support, but {item.charge} can be refunded.")
+
+    def _check_settlement(self, row: TransitionRow) -> None:
+        for operation in self._operations_of(row.case_id):
+            if operation.status in OPEN and operation.status != "paid":
+                self._report_violation("P8", f"{row.case_id} was settled, although {operation.key} may still be made.")
+
+    def _operations_of(self, case: UUID) -> list[RefundOperationRow]:
+        return [row for row in self._tables.refund_operations.values() if row.case_id == case]
+
+    # Checks at the end of the run
+
+    def check_all(self) -> None:
+        """Check the cases, the external refunds and the disputes at the end of the run."""
+        for case in self._tables.cases.values():
+            if case.state == State.UNMATCHED:
+                self._check_unmatched(case)
+            if case.state == State.WITH_SUPPORT:
+                self._check_unsettled(case)
+        for (provider_name, charge), payment in self._tables.payments.items():
+            if provider := self._world.providers.get(provider_name):
+                self._check_sum(payment)
+                for refund in provider.refunds.values():
+                    if refund.charge == charge and refund.key is None:
+                        self._check_external_refund(provider, refund)
+                self._check_listed_disputes(provider, payment)
+
+    def _check_unmatched(self, case: CaseRow) -> None:
+        for purchase in self._tables.purchases.values():
+            is_match = (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
+            age = self._world.database_clock() - case.received_at
+            is_recent = age < timedelta(days=UNMATCHED_DAYS) or case.received_at > purchase.purchased_at
+            if is_match and is_recent and case.seller_id in {None, purchase.seller_id}:
+                self._report_violation("P6", f"{case.id} is unmatched, but matches the purchase {purchase.reference}.")
+
+    def _check_sum(self, payment: PaymentRow) -> None:
+        rows = self._tables.external_refunds.values()
+        total = sum(
+            row.amount
+            for row in rows
+            if (row.provider, row.charge, row.status != "failed") == (payment.provider, payment.charge, True)
+        )
+        if payment.refunded_elsewhere != total:
+            self._report_violation(
+                "P7",
+                f"{payment.refunded_elsewhere} of {payment.charge} was refunded elsewhere, but the rows show {total}.",
+            )
+
+    def _check_external_refund(self, provider: Provider, refund: Refund) -> None:
+        """Check that an external refund is recorded with its status, if a list shows it or a webhook reported it."""
+        reported_at = self._reported_at.get((provider.name, refund.charge), self._world.clock.now)
+        if not self._items(provider.name, refund.charge):
+            return
+        is_listed = provider.capabilities.lists_refunds and max(refund.status_changed_at, reported_at) < SETTLED_BEFORE
+        row = self._tables.external_refunds.get((provider.name, refund.id))
+        is_recorded = row is not None and (row.status, row.amount) == (refund.status, refund.amount.minor)
+        if is_listed and not is_recorded:
+            self._report_violation("P7", f"The list shows {refund}, but the row is {row}.")
+        is_told = refund.failure_reported or (refund.id_reported and refund.status == "paid")
+        if is_told and reported_at <= refund.made_at and not is_recorded and not self._has_task(refund):
+            self._report_violation("P7", f"A webhook reported {refund}, but the row is {row}.")
+
+    def _has_task(self, refund: Refund) -> bool:
+        tasks = self._tables.support_tasks.values()
+        return any(refund.id in (task.evidence or "") for task in tasks)
+
+    def _check_unsettled(self, case: CaseRow) -> None:
+        """Check that no external refund settles this case."""
+        entered_at = self._tables.transitions[case.id, case.seq].created_at
+        has_open = any(o.status in OPEN and o.status != "paid" for o in self._operations_of(case.id))
+        payments = set(confirmed_payments(self._tables, case.id)) | self._refundable_payments(case)
+        if has_open or not payments or not all(self._is_refunded(*payment) for payment in payments):
+            return
+        newest = max(
+            (
+                row
+                for row in self._tables.external_refunds.values()
+                if (row.provider, row.charge) in payments and row.status != "failed"
+            ),
+            key=lambda row: row.recorded_at,
+            default=None,
+        )
+        if newest is None or newest.recorded_at <= entered_at:
+            return
+        has_task = any(
+            task.kind == SupportTaskKind.UNEXPECTED_REFUND and newest.refund_id in (task.subject or "")
+            for task in self._tables.support_tasks.values()
+        )
+        is_listed = (
+            self._world.providers[newest.provider].capabilities.lists_refunds
+            and self._world.since_beginning(newest.recorded_at) < SETTLED_BEFORE
+        )
+        if is_listed or not has_task:
+            self._report_violation(
+                "P8", f"Support refunded the payments of {case.id}, but the case still waits: {newest}"
+            )
+
+    def _refundable_payments(self, case: CaseRow) -> set[PaymentId]:
+        rows = [row for row in self._tables.purchase_payments.values() if row.purchase_id == case.purchase_id]
+        duplicates = [row for row in rows if row.duplicate and case.reason == RefundReason.DUPLICATE_ORDER]
+        return {(row.provider, row.charge) for row in duplicates or rows}
+
+    def _is_refunded(self, provider: str, charge: str) -> bool:
+        payment = self._tables.payments[provider, charge]
+        captured = sum(row.amount or 0 for row in self._items(provider, charge))
+        return payment.refunded + payment.refunded_elsewhere >= captured
+
+    def _check_listed_disputes(self, provider: Provider, payment: PaymentRow) -> None:
+        charge = provider.charges.get(payment.charge)
+        if charge is None or not provider.capabilities.lists_disputes or not self._items(provider.name, payment.charge):
+            return
+        shown = charge.deciding_dispute.dispute
+        if shown is not Dispute.NONE and payment.dispute != shown:
+            self._report_violation(
+                "P10", f"The dispute of {payment.charge} is {payment.dispute}, but the list shows {charge.disputes}."
+            )
+
+
+def transitions_of(tables: Database, case: UUID) -> list[TransitionRow]:
+    """Return the history of a case."""
+    return [tables.transitions[case, seq] for seq in range(1, tables.cases[case].seq + 1)]
+
+
+def confirmed_payments(tables: Database, case: UUID) -> dict[PaymentId, Money]:
+    """Return the payments and amounts of the last snapshot of a case. The page showed this snapshot."""
+    evidence: list[dict[str, Any]] = [json.loads(row.evidence) for row in transitions_of(tables, case)]
+    snapshots = [values["purchase"] for values in evidence if "purchase" in values]
+    payments = snapshots[-1]["payments"] if snapshots else []
+    return {
+        (provider, charge): Money(amount, currency)
+        for provider, charge, amount, currency in payments
+        if amount is not None
+    }

@@ -477,7 +477,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     IgnoresKeys: CONTRACT.test_the_same_key_pays_once,
     TakesTimeoutsForDeclines: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
     TakesTimeoutsForPayments: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
-    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_not_ours,
+    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_external,
     FindsNothing: CONTRACT.test_the_lookup_finds_the_refund_by_its_key,
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
     ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
@@ -488,7 +488,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     ShowsNoDisputes: CONTRACT.test_a_dispute_is_shown_wherever_the_provider_can_be_asked,
     ShowsUncapturedPaymentsAsPaid: CONTRACT.test_a_payment_without_money_is_shown_and_not_refunded,
     ForgetsEarlierRefunds: CONTRACT.test_a_payment_shows_what_was_captured_and_refunded,
-    Boasts: CONTRACT.test_disputes_are_listed_if_the_capabilities_say_so,
+    Boasts: CONTRACT.test_promised_disputes_are_listed,
     MissesARight: CONTRACT.test_no_right_is_missing_at_an_account_that_works,
 }
 

@@ -25,6 +25,7 @@ from tests.doubles.faulty_server import FaultyServer
 from tests.doubles.first_refund import FirstRefund
 from worker.providers.braintree.webhooks import create_webhook_parser
 
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK calls utcnow()
 SHORT_TIMEOUT = 1.0  # seconds; for calls whose response never comes
 
 
@@ -94,9 +95,9 @@ class TestBraintree(AdapterContract, CredentialsContract, InquiryContract):
 class TestBraintreeWebhooks(WebhookContract):
     @pytest.fixture
     def webhook(self) -> SignedWebhook:
-        refund = {"id": "r10", "type": "credit", "status": "settlement_declined", "refunded_transaction_id": "s10"}
-        document = xml("notification", {"timestamp": _now(), "kind": "refund_failed", "subject": {"transaction": refund}})
-        payload = encodebytes(document.encode())
+        refund = {"id": "r10", "amount": "49.00", "refunded_transaction_id": "s10"}
+        notification = {"timestamp": datetime.now(UTC), "kind": "refund_failed", "subject": {"transaction": refund}}
+        payload = encodebytes(xml("notification", notification).encode())
         digest = import_module("braintree.util.crypto").Crypto.sha1_hmac_hash(PRIVATE_KEY, payload)
         signature, signed_part = quote_plus(f"{PUBLIC_KEY}|{digest}").encode(), quote_plus(payload).encode()
         body = b"bt_signature=" + signature + b"&bt_payload=" + signed_part
@@ -113,7 +114,3 @@ class TestBraintreeWebhooks(WebhookContract):
 
 def _parser(private_key: str) -> WebhookParser:
     return create_webhook_parser(account_of("http://127.0.0.1:1", private=private_key), provider_timeout_seconds=1)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.money import Money
-from domain.providers import PaymentProvider
+from domain.providers import Failed, NotFound, PaymentProvider
 from domain.webhook_events import WebhookParser
 from moneyback_plugin.testing import (
     AdapterContract,
@@ -17,6 +17,7 @@ from moneyback_plugin.testing import (
     ProviderDouble,
     SignedWebhook,
     WebhookContract,
+    a_key,
 )
 from tests.doubles.faulty_server import FaultyServer
 from tests.doubles.first_refund import FirstRefund
@@ -31,10 +32,10 @@ CAPTURES = "https://api.paypal.com/v2/payments/captures"
 
 
 class PayPalDouble:
-    """The fake PayPal, as the contract controls a provider. Each payment has its own order."""
+    """The fake PayPal, as the contract controls a provider. Each payment has its own order, or none."""
 
-    def __init__(self, fake: FakePayPal, server: FaultyServer) -> None:
-        self.fake, self.server = fake, server
+    def __init__(self, fake: FakePayPal, server: FaultyServer, *, with_orders: bool) -> None:
+        self.fake, self.server, self._with_orders = fake, server, with_orders
         self._first_refund = FirstRefund(server, self._fail_refund)
 
     def pay(self, amount: Money, *, fault: Fault | None = None, refund_fails: bool = False) -> str:
@@ -56,10 +57,9 @@ class PayPalDouble:
 
     def _add_capture(self, amount: Money, status: str) -> str:
         (value, currency), number = str(amount).split(), len(self.fake.captures)
+        order = f"O{number}" if self._with_orders else None
         created = format_time(self.fake.now)
-        return self.fake.add_capture(
-            f"C{number}", value, currency, order=f"O{number}", status=status, create_time=created
-        )
+        return self.fake.add_capture(f"C{number}", value, currency, order=order, status=status, create_time=created)
 
     def _fail_refund(self) -> None:
         self.fake.fail(self.fake.refunds[-1]["id"])
@@ -73,7 +73,7 @@ class TestPayPal(AdapterContract, CredentialsContract, InquiryContract):
     def double(self) -> Iterator[ProviderDouble]:
         fake = FakePayPal(now=datetime.now(UTC))
         with fake.serve() as server:
-            yield PayPalDouble(fake, server)
+            yield PayPalDouble(fake, server, with_orders=True)
 
     @pytest.fixture
     def provider(self, double: PayPalDouble) -> PaymentProvider:
@@ -92,6 +92,27 @@ class TestPayPal(AdapterContract, CredentialsContract, InquiryContract):
         charge = double.pay(Money(4900, "EUR"))
         double.fake.dispute(charge, "OPEN", stage="INQUIRY")
         return charge
+
+
+class TestPayPalSubscriptions(TestPayPal):
+    """The payments of a subscription have no order, so refunds come from the search."""
+
+    @pytest.fixture
+    def double(self) -> Iterator[ProviderDouble]:
+        fake = FakePayPal(now=datetime.now(UTC))
+        with fake.serve() as server:
+            yield PayPalDouble(fake, server, with_orders=False)
+
+    def test_a_refund_that_fails_later_is_found_as_failed(
+        self, double: ProviderDouble, provider: PaymentProvider
+    ) -> None:
+        """The capture looks as if it had no refund. So the refund is sent again, and PayPal returns the refund that failed."""
+        amount, key = Money(4900, "EUR"), a_key()
+        charge = double.pay(amount, refund_fails=True)
+        provider.refund(charge, amount, key=key)
+        assert provider.look_up(charge, key=key) == NotFound()
+        assert isinstance(provider.refund(charge, amount, key=key), Failed)
+        assert double.refunded(charge) == 0
 
 
 class TestPayPalWebhooks(WebhookContract):

@@ -128,6 +128,12 @@ def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("rows", [[], [{}], [{"buyer_transaction_id": "B1"}], [{"seller_transaction_id": None}]])
+def test_a_dispute_event_that_names_no_capture_names_the_dispute(rows: list[dict[str, object]]) -> None:
+    event = an_event("CUSTOMER.DISPUTE.CREATED", dispute_id="PP-D-27803", disputed_transactions=rows)
+    assert read(event) == [WebhookEvent(EVENT.event_id, Subject.DISPUTE, dispute_id="PP-D-27803")]
+
+
 @pytest.mark.parametrize("kind", ["PAYMENT.CAPTURE.COMPLETED", "PAYMENT.SALE.COMPLETED"])
 def test_an_event_about_a_completed_payment_names_the_payment(kind: str) -> None:
     order_link = {"rel": "up", "method": "GET", "href": "https://api.paypal.com/v2/checkout/orders/5O190127TN364715T"}

@@ -488,7 +488,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     ShowsNoDisputes: CONTRACT.test_a_dispute_is_shown_wherever_the_provider_can_be_asked,
     ShowsUncapturedPaymentsAsPaid: CONTRACT.test_a_payment_without_money_is_shown_and_not_refunded,
     ForgetsEarlierRefunds: CONTRACT.test_a_payment_shows_what_was_captured_and_refunded,
-    Boasts: CONTRACT.test_promised_disputes_are_listed,
+    Boasts: CONTRACT.test_disputes_are_listed_if_the_capabilities_say_so,
     MissesARight: CONTRACT.test_no_right_is_missing_at_an_account_that_works,
 }
 

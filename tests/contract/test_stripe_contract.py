@@ -16,6 +16,8 @@ from moneyback_plugin.testing import (
     AdapterContract,
     CredentialsContract,
     Fault,
+    InquiryContract,
+    PartialCaptureContract,
     ProviderDouble,
     SignedWebhook,
     WebhookContract,
@@ -53,7 +55,10 @@ class StripeDouble:
         live = [row for row in self.fake.refunds if row["charge"] == charge and row["status"] != "failed"]
         return sum(row["amount"] for row in live)
 
-    def _add_charge(self, amount: Money, **fields: str) -> str:
+    def pay_partly(self, amount: Money, captured: Money) -> str:
+        return self._add_charge(amount, captured=captured.minor)
+
+    def _add_charge(self, amount: Money, **fields: str | int) -> str:
         name = f"ch_{len(self.fake.charges)}"
         return self.fake.add_charge(name, amount.minor, currency=amount.currency.lower(), **fields)
 
@@ -72,7 +77,7 @@ class StripeDouble:
         return broken if fault else answer
 
 
-class TestStripe(AdapterContract, CredentialsContract):
+class TestStripe(AdapterContract, CredentialsContract, InquiryContract, PartialCaptureContract):
     currencies = ("EUR", "USD", "JPY")
     refunds_on_two_pages = 101
 
@@ -94,6 +99,17 @@ class TestStripe(AdapterContract, CredentialsContract):
     @pytest.fixture
     def rejected(self, double: StripeDouble) -> PaymentProvider:
         return double.fake.adapter(api_key="rk_test_another")
+
+    @pytest.fixture
+    def inquired(self, double: StripeDouble) -> str:
+        charge = double.pay(Money(4900, "EUR"))
+        double.fake.dispute(charge, "warning_needs_response")
+        return charge
+
+    @pytest.fixture
+    def partly_captured(self, double: StripeDouble) -> tuple[str, Money]:
+        captured = Money(2900, "EUR")
+        return double.pay_partly(Money(4900, "EUR"), captured), captured
 
 
 class TestStripeWebhooks(WebhookContract):

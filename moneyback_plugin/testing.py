@@ -256,7 +256,7 @@ class AdapterContract:
             assert listed
             assert listed <= {facts_of(refund) for refund in refunds}
 
-    def test_a_refund_is_found_by_its_id_if_the_capabilities_say_so(
+    def test_a_promised_lookup_finds_a_refund_by_its_id(
         self, double: ProviderDouble, provider: PaymentProvider
     ) -> None:
         charge, amount, _ = a_payment(double)
@@ -407,7 +407,7 @@ class AdapterContract:
         if provider.capabilities.shows_payments:
             assert shown(provider, charge).dispute.dispute is self.dispute_of_a_bank
 
-    def test_a_dispute_is_found_by_its_id_if_the_capabilities_say_so(
+    def test_a_promised_lookup_finds_a_dispute_by_its_id(
         self, double: ProviderDouble, provider: PaymentProvider
     ) -> None:
         charge, _, _ = a_payment(double)
@@ -421,9 +421,7 @@ class AdapterContract:
         else:
             assert isinstance(unknown, Unknown)
 
-    def test_disputes_are_listed_if_the_capabilities_say_so(
-        self, double: ProviderDouble, provider: PaymentProvider
-    ) -> None:
+    def test_promised_disputes_are_listed(self, double: ProviderDouble, provider: PaymentProvider) -> None:
         charge, _, _ = a_payment(double)
         double.open_dispute(charge)
         if not provider.capabilities.lists_disputes:

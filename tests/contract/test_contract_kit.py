@@ -481,7 +481,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     FindsNothing: CONTRACT.test_the_lookup_finds_the_refund_by_its_key,
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
     ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
-    FindsAnotherPayment: CONTRACT.test_a_refund_is_found_by_its_id_if_the_capabilities_say_so,
+    FindsAnotherPayment: CONTRACT.test_a_promised_lookup_finds_a_refund_by_its_id,
     ListsOnlyTheFirstPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     RepeatsAPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     TreatsEveryCurrencyAsEuro: CONTRACT.test_a_refund_has_the_requested_amount_in_every_currency,

@@ -52,7 +52,7 @@ from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, WebhookEvent, WebhookParser
 
 THREADS = 8  # enough that calls overlap, and few enough for any double
-PATIENCE = 10.0  # seconds until an awaited outcome must be there; a test waits this long only if it fails
+TIMEOUT = 10.0  # seconds until an awaited outcome must be there; a test waits this long only if it fails
 PAUSE = 0.02  # seconds between two looks at an awaited outcome
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class AdapterContract:
         charge, amount, key = a_payment(double, Fault.NO_REPLY)
         began = time.monotonic()
         assert isinstance(impatient.refund(charge, amount, key=key), Unknown)
-        assert time.monotonic() - began < PATIENCE, "a call ends at its deadline"
+        assert time.monotonic() - began < TIMEOUT, "a call ends at its deadline"
         self._pays_once(double, provider, charge, amount, key)
 
     @pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
@@ -200,7 +200,7 @@ class AdapterContract:
         expected = NotFound if provider.capabilities.can_look_up else Unknown
         assert isinstance(provider.look_up(charge, key=key), expected)
 
-    def test_a_refund_that_was_made_elsewhere_is_not_ours(
+    def test_a_refund_that_was_made_elsewhere_is_external(
         self, double: ProviderDouble, provider: PaymentProvider
     ) -> None:
         charge, amount, key = a_payment(double)
@@ -229,14 +229,14 @@ class AdapterContract:
         charge, amount, key = a_payment(double)
         part = Money(amount.minor // 3, amount.currency)
         other = double.refund_elsewhere(charge, part)
-        ours = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
+        own = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
         refunds = provider.refunds(charge)
         if isinstance(refunds, Unknown):
             assert not (provider.capabilities.can_look_up and provider.capabilities.shows_payments)
             return
-        assert {refund.refund_id for refund in refunds} == {other, ours.refund_id}
+        assert {refund.refund_id for refund in refunds} == {other, own.refund_id}
         assert sum(refund.amount.minor for refund in refunds) == amount.minor
-        assert [refund.refund_id for refund in refunds if refund.key == key] == [ours.refund_id]
+        assert [refund.refund_id for refund in refunds if refund.key == key] == [own.refund_id]
 
     def test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show(
         self, double: ProviderDouble, provider: PaymentProvider
@@ -314,7 +314,7 @@ class AdapterContract:
         assert {refund.refund_id: (refund.charge, refund.amount, refund.key) for refund in listed} == refunds
         assert all(refund.created_at.tzinfo for refund in listed)
 
-    def test_the_list_says_which_refunds_are_ours(self, double: ProviderDouble, provider: PaymentProvider) -> None:
+    def test_the_list_shows_which_refunds_have_our_key(self, double: ProviderDouble, provider: PaymentProvider) -> None:
         charge, amount, key = a_payment(double)
         refund_id = double.refund_elsewhere(charge, amount)
         if provider.capabilities.lists_refunds:
@@ -383,9 +383,7 @@ class AdapterContract:
         if provider.capabilities.shows_payments:
             assert isinstance(payments[0], Declined)
 
-    def test_purchases_are_listed_if_the_capabilities_say_so(
-        self, double: ProviderDouble, provider: PaymentProvider
-    ) -> None:
+    def test_promised_purchases_are_listed(self, double: ProviderDouble, provider: PaymentProvider) -> None:
         charge, amount, _ = a_payment(double)
         if not provider.capabilities.lists_purchases:
             assert isinstance(provider.purchases(an_hour_ago(), None), Unknown)
@@ -517,7 +515,7 @@ class CredentialsContract:
         assert result.invalid_credentials
         assert double.refunded(charge) == 0
 
-    def test_rejected_credentials_find_nothing_and_say_so(
+    def test_rejected_credentials_are_reported_and_find_nothing(
         self, double: ProviderDouble, rejected: PaymentProvider
     ) -> None:
         charge, _, key = a_payment(double)
@@ -697,7 +695,7 @@ def in_parallel(call: Callable[[int], T]) -> list[T]:
     barrier = Barrier(THREADS)
 
     def wait_and_call(number: int) -> T:
-        barrier.wait(PATIENCE)
+        barrier.wait(TIMEOUT)
         return call(number)
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -710,7 +708,7 @@ def of_type(kind: type[T], result: object) -> T | None:
 
 def eventually(look: Callable[[], T | None]) -> T:
     """Return the first true result of ``look``. Fail if there is none for a while."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while True:
         if result := look():
             return result

@@ -617,7 +617,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     IgnoresKeys: CONTRACT.test_the_same_key_pays_once,
     TakesTimeoutsForDeclines: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
     TakesTimeoutsForPayments: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
-    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_not_ours,
+    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_external,
     FindsNothing: CONTRACT.test_the_lookup_finds_the_refund_by_its_key,
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
     AcceptsOverRefunds: CONTRACT.test_a_second_refund_is_refused_or_shown_before,
@@ -642,7 +642,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     ListsNoInquiries: INQUIRY.test_an_inquiry_is_listed_with_the_disputes,
     CountsFailedRefunds: CONTRACT.test_a_failed_refund_is_no_refund_of_the_payment,
     ForgetsEarlierRefunds: CONTRACT.test_a_payment_shows_what_was_captured_and_refunded,
-    Boasts: CONTRACT.test_disputes_are_listed_if_the_capabilities_say_so,
+    Boasts: CONTRACT.test_promised_disputes_are_listed,
     MissesARight: CONTRACT.test_no_right_is_missing_at_an_account_that_works,
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, text
 
@@ -83,6 +84,20 @@ def _definitions(connection: Connection, schema: str) -> set[str]:
 
 def test_migrating_again_changes_nothing(owner: Engine) -> None:
     assert migrate.current_revision(owner) == migrate.latest_revision() == migrate.migrate(owner)
+
+
+def test_a_migration_may_take_longer_than_other_statements(owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts = []
+
+    def upgrade(config: Config, _: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())
+
+    monkeypatch.setattr(migrate.command, "upgrade", upgrade)
+    migrate.migrate(owner)
+    with owner.connect() as connection:
+        timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())
+    assert timeouts == ["0", "20s"]
 
 
 def test_a_database_of_this_version_or_later_is_compatible() -> None:

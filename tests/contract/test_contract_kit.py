@@ -499,12 +499,12 @@ class FindsAnotherPayment(MemoryProvider):
         return refund_id
 
 
-class FindsNoPaymentAlthoughItSaysSo(MemoryProvider):
+class PromisesToFindPayments(MemoryProvider):
     def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
         return CapabilityDefaults.refunded_charge(self, refund_id)
 
 
-class FindsPaymentsWithoutSayingSo(MemoryProvider):
+class FindsPaymentsWithoutAPromise(MemoryProvider):
     capabilities = replace(MemoryProvider.capabilities, finds_charges=False)
 
 
@@ -625,10 +625,10 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     ShowsRefundsWithoutTheirKey: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
     ListsRefundsThatThePaymentHasNot: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
     LooksUpAnotherRefund: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
-    FindsAnotherPayment: CONTRACT.test_a_refund_is_found_by_its_id_if_the_capabilities_say_so,
-    FindsNoPaymentAlthoughItSaysSo: CONTRACT.test_a_refund_is_found_by_its_id_if_the_capabilities_say_so,
-    FindsPaymentsWithoutSayingSo: CONTRACT.test_a_dispute_is_found_by_its_id_if_the_capabilities_say_so,
-    FindsThePaymentOfEveryDispute: CONTRACT.test_a_dispute_is_found_by_its_id_if_the_capabilities_say_so,
+    FindsAnotherPayment: CONTRACT.test_the_promised_charge_of_a_refund_is_found,
+    PromisesToFindPayments: CONTRACT.test_the_promised_charge_of_a_refund_is_found,
+    FindsPaymentsWithoutAPromise: CONTRACT.test_the_promised_charge_of_a_dispute_is_found,
+    FindsThePaymentOfEveryDispute: CONTRACT.test_the_promised_charge_of_a_dispute_is_found,
     ListsOnlyTheFirstPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     RepeatsAPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     TreatsEveryCurrencyAsEuro: CONTRACT.test_a_refund_has_the_requested_amount_in_every_currency,
@@ -651,7 +651,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
 def test_a_planted_mistake_breaks_the_contract(
     monkeypatch: pytest.MonkeyPatch, mistake: type[MemoryProvider], check: Check
 ) -> None:
-    monkeypatch.setattr(testing, "PATIENCE", 1.0)  # seconds; the outcome that a mistake suppresses never comes
+    monkeypatch.setattr(testing, "TIMEOUT", 1.0)  # seconds; the outcome that a mistake suppresses never comes
     contract, double = TestMemoryProvider(), MemoryDouble()
     provider = mistake(double)
     fixtures: dict[str, object] = {

@@ -93,7 +93,7 @@ def test_a_migration_may_take_longer_than_other_statements(owner: Engine, monkey
         connection: Connection = config.attributes["connection"]
         timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())
 
-    monkeypatch.setattr(migrate.command, "upgrade", upgrade)
+    monkeypatch.setattr("records.migrate.command.upgrade", upgrade)
     migrate.migrate(owner)
     with owner.connect() as connection:
         timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())

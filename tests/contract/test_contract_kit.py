@@ -642,7 +642,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     ListsNoInquiries: INQUIRY.test_an_inquiry_is_listed_with_the_disputes,
     CountsFailedRefunds: CONTRACT.test_a_failed_refund_is_no_refund_of_the_payment,
     ForgetsEarlierRefunds: CONTRACT.test_a_payment_shows_what_was_captured_and_refunded,
-    Boasts: CONTRACT.test_disputes_are_listed_if_the_capabilities_say_so,
+    Boasts: CONTRACT.test_promised_disputes_are_listed,
     MissesARight: CONTRACT.test_no_right_is_missing_at_an_account_that_works,
 }
 

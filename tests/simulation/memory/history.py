@@ -11,8 +11,8 @@ from domain.states import OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.purchases import refundable_payments
-from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
+from tests.simulation.memory.purchases import payments_of, refundable_payments
+from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, PurchasePaymentRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -261,10 +261,28 @@ def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
     return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
-def _paid(work: MemoryWork, case: CaseRow) -> tuple[int, str | None, str]:
-    """Return the amount, the currency and the method of the payments that the case is about."""
-    payments = refundable_payments(work, case)
-    return sum(payment.amount or 0 for payment in payments), payments[0].currency, payments[0].method
+def _payments(work: MemoryWork, case: CaseRow) -> list[list[Any]]:
+    """Return the payments that were evaluated; if the case was not evaluated, the payments that the case is about."""
+    evidence = [json.loads(row.evidence) for row in _rows(work, case.id)]
+    evaluated = [values for values in evidence if "purchase" in values][-1:]
+    reported = [[row.provider, row.charge, row.amount, row.currency] for row in refundable_payments(work, case)]
+    for_support = evaluated[0].get("for_support", []) if evaluated else []
+    assert case.purchase_id, "only a case with a purchase has payments"
+    by_id: dict[tuple[Any, Any], PurchasePaymentRow] = {
+        (row.provider, row.charge): row for row in payments_of(work, case.purchase_id)
+    }
+    operations: dict[tuple[Any, Any], tuple[str | None, str | None]] = {
+        (row.provider, row.charge): (row.status, row.refund_id)
+        for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt)
+        if row.case_id == case.id
+    }
+    payments = []
+    for provider, charge, amount, currency in evaluated[0]["purchase"]["payments"] if evaluated else reported:
+        row = by_id.get((provider, charge))
+        known = (row.method, row.duplicate) if row else (None, False)
+        refund = operations.get((provider, charge), (None, None))
+        payments.append([provider, amount, currency, *known, [provider, charge] in for_support, *refund])
+    return payments
 
 
 def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
@@ -276,17 +294,18 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     purchase_columns = (
         (
             purchase.product,
-            *_paid(work, case),
+            _payments(work, case),
             purchase.email,
             purchase.reference,
             purchase.renewal,
         )
         if purchase
-        else (None,) * 7
+        else (None,) * 5
     )
     declaration = (None,) * 3  # no simulated customer declares a statutory withdrawal
     return CaseViewRow._make((
         case.id, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope, case.comment,
         json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
+        "customer_must_act" in evidence[case.seq - 1],
     ))  # fmt: skip

@@ -64,6 +64,7 @@ class CasePayment:
     """A payment that a case is about. The amount is the amount that was evaluated, which the customer confirms."""
 
     provider: str
+    charge: str
     amount: int | None
     currency: str | None
     method: str | None

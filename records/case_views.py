@@ -28,7 +28,7 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
          as customer_must_act
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
-    select t.evidence -> 'purchase' -> 'payments' as payments, t.evidence -> 'for_support' as for_support
+    select t.evidence -> 'purchase' -> 'payments' as payments, t.evidence -> 'payments' as details
       from transitions t where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1
   ) evaluated on true
   left join lateral (
@@ -39,10 +39,12 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
   ) reported on true
   left join lateral (
     select jsonb_agg(jsonb_build_array(
-             e.payment -> 0, e.payment -> 2, e.payment -> 3, b.method, coalesce(b.duplicate, false),
-             coalesce(evaluated.for_support, '[]') @> jsonb_build_array(jsonb_build_array(e.payment -> 0, e.payment -> 1)),
+             e.payment -> 0, e.payment -> 1, e.payment -> 2, e.payment -> 3,
+             coalesce(d.method, b.method), coalesce(d.duplicate, b.duplicate, false), coalesce(d.for_support, false),
              o.status, o.refund_id) order by e.position) as payments
       from jsonb_array_elements(coalesce(evaluated.payments, reported.payments)) with ordinality as e(payment, position)
+      left join lateral jsonb_to_record(evaluated.details -> (e.position - 1)::int)
+        as d(method text, duplicate boolean, for_support boolean) on true
       left join purchase_payments b
         on (b.purchase_id, b.provider, b.charge) = (p.id, e.payment ->> 0, e.payment ->> 1)
       left join lateral (
@@ -153,9 +155,10 @@ def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
 
 
 def _payment(values: Sequence[Any]) -> CasePayment:
-    provider, amount, currency, method, duplicate, for_support, status, refund_id = values
+    provider, charge, amount, currency, method, duplicate, for_support, status, refund_id = values
     return CasePayment(
         provider=provider,
+        charge=charge,
         amount=amount,
         currency=currency,
         method=method,

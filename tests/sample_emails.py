@@ -62,7 +62,13 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "reasons": [],
         "customer_must_act": False,
     }
-    payment: dict[str, Any] = {"provider": "sandbox", "amount": 4900, "currency": "EUR", "method": "credit_card"}
+    payment: dict[str, Any] = {
+        "provider": "sandbox",
+        "charge": "ok_1",
+        "amount": 4900,
+        "currency": "EUR",
+        "method": "credit_card",
+    }
     payment |= {name: changes.pop(name) for name in payment.keys() & changes.keys()}
     values["payments"] = (CasePayment(**payment),)
     if kind is EmailKind.WITHDRAWAL_RECEIVED:

@@ -193,17 +193,23 @@ def _describe_evaluation(
 ) -> dict[str, object]:
     """Return the evidence of an evaluation: the rules, the policy version, and what the customer confirms.
 
-    ``for_support`` names the payments that support must refund, if only a part of the order is refunded automatically.
+    If only a part of the order is refunded automatically, support must refund the other payments.
     """
     policy = decision_input.policy
     purchase = refundable_purchase(case, decision_input.purchase)
     sendable = sendable_payments(context, purchase, policy)
-    for_support = [list(payment.id) for payment in purchase.payments if sendable and payment not in sendable]
     return {
         "rules": {finding.rule: finding.code or "kept" for finding in decision.findings},
         "policy_version": policy.version if policy else None,
         "purchase": purchase.snapshot,
-        **({"for_support": for_support} if for_support else {}),
+        "payments": [
+            {
+                "method": payment.method,
+                "duplicate": payment.duplicate,
+                "for_support": bool(sendable) and payment not in sendable,
+            }
+            for payment in purchase.payments
+        ],
     }
 
 

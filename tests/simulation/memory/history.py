@@ -11,8 +11,8 @@ from domain.states import OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.purchases import payments_of, refundable_payments
-from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, PurchasePaymentRow, TransitionRow, after
+from tests.simulation.memory.purchases import refundable_payments
+from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -263,26 +263,24 @@ def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
 
 def _payments(work: MemoryWork, case: CaseRow) -> list[list[Any]]:
     """Return the payments that were evaluated; if the case was not evaluated, the payments that the case is about."""
-    evidence = [json.loads(row.evidence) for row in _rows(work, case.id)]
-    evaluated = [values for values in evidence if "purchase" in values][-1:]
-    reported = [[row.provider, row.charge, row.amount, row.currency] for row in refundable_payments(work, case)]
-    for_support = evaluated[0].get("for_support", []) if evaluated else []
-    assert case.purchase_id, "only a case with a purchase has payments"
-    by_id: dict[tuple[Any, Any], PurchasePaymentRow] = {
-        (row.provider, row.charge): row for row in payments_of(work, case.purchase_id)
-    }
-    operations: dict[tuple[Any, Any], tuple[str | None, str | None]] = {
+    evaluated = [evidence for row in _rows(work, case.id) if "purchase" in (evidence := json.loads(row.evidence))]
+    payments: Iterable[tuple[Any, Any]]
+    if evaluated:
+        details = [tuple(payment.values()) for payment in evaluated[-1]["payments"]]
+        payments = zip(evaluated[-1]["purchase"]["payments"], details, strict=True)
+    else:
+        payments = (
+            ([row.provider, row.charge, row.amount, row.currency], (row.method, row.duplicate, False))
+            for row in refundable_payments(work, case)
+        )
+    operations = {
         (row.provider, row.charge): (row.status, row.refund_id)
         for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt)
         if row.case_id == case.id
     }
-    payments = []
-    for provider, charge, amount, currency in evaluated[0]["purchase"]["payments"] if evaluated else reported:
-        row = by_id.get((provider, charge))
-        known = (row.method, row.duplicate) if row else (None, False)
-        refund = operations.get((provider, charge), (None, None))
-        payments.append([provider, amount, currency, *known, [provider, charge] in for_support, *refund])
-    return payments
+    return [
+        [*payment, *detail, *operations.get((payment[0], payment[1]), (None, None))] for payment, detail in payments
+    ]
 
 
 def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:

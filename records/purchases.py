@@ -43,8 +43,10 @@ select distinct on (provider, charge) provider, charge, seller_id
 on conflict (provider, charge) do nothing
 returning provider, charge, seller_id
 """
-"""Give each new payment to the first seller that reports it, and return it. No existing payment is locked, because a worker that refunds the
-payment locks its purchase first."""
+"""Give each new payment to the first seller that reports it, and return it.
+
+No existing payment is locked, because a worker that refunds the payment locks its purchase first.
+"""
 
 _SELECT_FOREIGN = """
 select y.provider, y.charge, y.seller_id

@@ -23,7 +23,7 @@ from config.signed_links import Purpose
 from console.sandbox.events import Event
 from console.servers import Servers
 from domain.api_scopes import ALL_SCOPES
-from domain.messages import WORK_QUEUES
+from domain.messages import WORK_QUEUES, RefundApproved, RefundOutcomeUnknown, RefundRequested
 from domain.providers import ListedRefund, Unknown
 from domain.purchases import Purchase
 from domain.requests import Channel, RefundRequest
@@ -210,9 +210,9 @@ class Shop:
         """Make every waiting case and event due now, and process them."""
         expire_leases(self.records)
         with self.records.work() as work:
-            cases = [row for row in work.run("select id, state from cases where next_action_at is not null")]
-        for kind in WORK_QUEUES.values():
-            handle(self.context, kind, [row.id for row in cases])
+            cases = [row.id for row in work.run("select id from cases where next_action_at is not null")]
+        for kind in (RefundRequested, RefundApproved, RefundOutcomeUnknown):
+            handle(self.context, kind, cases)
         process_all_events(self.context)
         self.process()
 
@@ -301,12 +301,16 @@ class Shop:
     def open_tasks(self) -> list[tuple[str, list[str]]]:
         """Return the seller and the reason codes of each open support task, the oldest first."""
         with self.records.work() as work:
-            return [(task.seller_id, [reason["code"] for reason in task.reasons]) for task in work.support_tasks.list_open()]
+            return [
+                (task.seller_id, [reason["code"] for reason in task.reasons]) for task in work.support_tasks.list_open()
+            ]
 
     def tasks(self, kind: str) -> list[dict[str, Any]]:
         """Return the evidence of each support task of this kind, with its seller."""
         with self.records.work() as work:
-            rows = work.run("select seller_id, evidence from support_tasks where kind = :kind order by seller_id", kind=kind)
+            rows = work.run(
+                "select seller_id, evidence from support_tasks where kind = :kind order by seller_id", kind=kind
+            )
             return [{"seller": row.seller_id} | row.evidence for row in rows]
 
     def purchase(self, reference: str, seller: str = "aurora") -> Purchase:
@@ -316,13 +320,18 @@ class Shop:
 
     def purchases(self, seller: str = "aurora") -> list[Purchase]:
         with self.records.work() as work:
-            ids = [row.id for row in work.run("select id from purchases where seller_id = :id order by reference", id=seller)]
+            ids = [
+                row.id
+                for row in work.run("select id from purchases where seller_id = :id order by reference", id=seller)
+            ]
             return [purchase for id_ in ids if (purchase := work.purchases.get(id_))]
 
     def age(self, case: UUID, **elapsed: float) -> None:
         """Make the case look as if it was received earlier."""
         with self.records.work() as work:
-            work.run("update cases set received_at = received_at - :ago where id = :id", ago=timedelta(**elapsed), id=case)
+            work.run(
+                "update cases set received_at = received_at - :ago where id = :id", ago=timedelta(**elapsed), id=case
+            )
 
     def keeps_details(self, reference: str) -> bool:
         """Return whether the customer still sees the licence key and the download of the purchase."""

@@ -167,7 +167,9 @@ def test_a_purchase_with_an_open_case_cannot_be_corrected(shop: Shop, state: str
 def test_a_field_that_is_not_told_again_keeps_its_value(shop: Shop) -> None:
     body = a_body(dispute="open", refunded=1000, tax=782, consumer=False, details={"licence_key": "ADA1-8150-ENGN"})
     shop.put("MB-2026-0417", **body)
-    again = {name: body[name] for name in ("email", "amount", "currency", "method", "provider", "charge", "purchased_at")}
+    again = {
+        name: body[name] for name in ("email", "amount", "currency", "method", "provider", "charge", "purchased_at")
+    }
     for told in (again, {}, {"product": None, "dispute": None, "refunded": None, "details": None}):
         assert shop.put("MB-2026-0417", **told).status_code == 200
         assert shop.import_rows(told | {"reference": "MB-2026-0417"}).known == 1
@@ -345,7 +347,9 @@ def a_part(amount: int, **fields: Any) -> dict[str, Any]:
     return {"provider": "sandbox", "charge": a_charge(), "amount": amount} | fields
 
 
-@pytest.mark.parametrize("methods", [("credit_card", "credit_card"), ("paypal", "credit_card"), ("apple_pay", "paypal")])
+@pytest.mark.parametrize(
+    "methods", [("credit_card", "credit_card"), ("paypal", "credit_card"), ("apple_pay", "paypal")]
+)
 @pytest.mark.parametrize("told", ["together", "apart", "in two rows"])
 def test_each_payment_of_an_order_is_refunded(shop: Shop, methods: tuple[str, str], told: str) -> None:
     parts = [a_part(amount, method=method) for amount, method in zip((3000, 7000), methods, strict=True)]

@@ -1,4 +1,4 @@
-"""Refunds that a person makes at the provider: they settle waiting cases, they are added up, and a failed refund counts no more."""
+"""Refunds that a person makes at the provider settle waiting cases and are added up. A refund that failed counts no more."""
 
 from collections.abc import Callable
 from datetime import timedelta

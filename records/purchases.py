@@ -40,6 +40,12 @@ returning provider, charge, seller_id
 """
 """Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
 
+_RELEASE = """
+delete from payments y using unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+ where y.provider = i.provider and y.charge = i.charge
+   and not exists (select from purchase_payments b where b.provider = y.provider and b.charge = y.charge)
+"""
+
 _INSERT_IDS = """
 insert into payment_ids (provider, id, charge)
 select i.provider, i.id, i.charge
@@ -216,7 +222,8 @@ class Purchases:
         for report in self._with_known_charges(reports):
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
-        results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        owners = self._claim_payments(merged)
+        results: dict[tuple[str, str], ReportResult] = _refuse_payments_of_others(merged, owners)
         pending = {key: report for key, report in merged.items() if key not in results}
         results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
         self._rename({key: report for key, report in pending.items() if not report.from_provider})
@@ -225,6 +232,8 @@ class Purchases:
         results |= self._update(
             {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
         )
+        refused = [report for key, report in merged.items() if not isinstance(results[key], Reported)]
+        self._release_payments(refused, owners)
         return [results[_identity(report)] for report in reports]
 
     def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
@@ -240,22 +249,22 @@ class Purchases:
         charges = {(row.provider, row.id): row.charge for row in rows}
         return [report.with_charges(charges) for report in reports] if charges else reports
 
-    def _refuse_payments_of_others(
-        self, reports: Mapping[tuple[str, str], PurchaseReport]
-    ) -> dict[tuple[str, str], ReportResult]:
-        """Give new payments to their sellers. Refuse the reports that name a payment of another seller."""
+    def _claim_payments(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], str]:
+        """Give new payments to the sellers that report them. Return the sellers of the new payments and of foreign payments."""
         named = [(*payment, report.seller_id) for report in reports.values() for payment in report.payment_ids]
         if not named:
             return {}
         providers, charges, sellers = map(list, zip(*named, strict=True))
         rows = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
-        owners = {(row.provider, row.charge): row.seller_id for row in rows}
-        return {
-            key: OtherSeller(*payment, owners[payment])
-            for key, report in reports.items()
-            for payment in report.payment_ids
-            if owners.get(payment, report.seller_id) != report.seller_id
-        }
+        return {(row.provider, row.charge): row.seller_id for row in rows}
+
+    def _release_payments(self, refused: Sequence[PurchaseReport], owners: Mapping[tuple[str, str], str]) -> None:
+        """Take back the new payments that only refused reports name. Otherwise their true seller could not report them."""
+        claimed = [
+            payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id
+        ]
+        if claimed:
+            self._work.run(_RELEASE, **_columns(claimed))
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
@@ -413,6 +422,18 @@ _UPDATED = (
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:
     return report.seller_id, literal_reference(report.reference)
+
+
+def _refuse_payments_of_others(
+    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], ReportResult]:
+    """Refuse the reports that name a payment of another seller."""
+    return {
+        key: OtherSeller(*payment, owners[payment])
+        for key, report in reports.items()
+        for payment in report.payment_ids
+        if owners.get(payment, report.seller_id) != report.seller_id
+    }
 
 
 def _reported_email_key(report: PurchaseReport) -> str | None:

@@ -108,6 +108,13 @@ def claim_for_sellers(
     return returned.values()
 
 
+@answers(purchases._RELEASE)
+def release(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
+    paid = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
+    for payment in sorted(set(zip(providers, charges, strict=True)) - paid):
+        work.journal.delete(work.tables.payments, payment)
+
+
 @answers(purchases._INSERT)
 def insert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[IdRow]:
     inserted = []

@@ -55,6 +55,12 @@ select y.provider, y.charge, y.seller_id
 """
 """The payments that belong to another seller than the seller who reports them."""
 
+_RELEASE = """
+delete from payments y using unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+ where y.provider = i.provider and y.charge = i.charge
+   and not exists (select from purchase_payments b where b.provider = y.provider and b.charge = y.charge)
+"""
+
 _INSERT_IDS = """
 insert into payment_ids (provider, id, charge)
 select i.provider, i.id, i.charge
@@ -243,6 +249,8 @@ class Purchases:
         results |= self._update(
             {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
         )
+        refused = [report for key, report in merged.items() if not isinstance(results[key], Reported)]
+        self._release_payments(refused, owners)
         return [results[_identity(report)] for report in reports]
 
     def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
@@ -270,6 +278,14 @@ class Purchases:
             foreign = self._work.run(_SELECT_FOREIGN, providers=providers, charges=charges, seller_ids=sellers)
             owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
         return owners
+
+    def _release_payments(self, refused: Sequence[PurchaseReport], owners: Mapping[tuple[str, str], str]) -> None:
+        """Take back the new payments that only refused reports name. Otherwise their true seller could not report them."""
+        claimed = [
+            payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id
+        ]
+        if claimed:
+            self._work.run(_RELEASE, **_columns(claimed))
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
@@ -428,17 +444,6 @@ _UPDATED = (
 )
 
 
-def _refuse_payments_of_others(
-    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str], ReportResult]:
-    return {
-        key: OtherSeller(*payment, owners[payment])
-        for key, report in reports.items()
-        for payment in report.payment_ids
-        if owners.get(payment, report.seller_id) != report.seller_id
-    }
-
-
 def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bool:
     """Return whether a payment of the report was known before. Then its purchase is usually known, too."""
     return any(payment not in new for payment in report.payment_ids)
@@ -446,6 +451,18 @@ def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bo
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:
     return report.seller_id, literal_reference(report.reference)
+
+
+def _refuse_payments_of_others(
+    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], ReportResult]:
+    """Refuse the reports that name a payment of another seller."""
+    return {
+        key: OtherSeller(*payment, owners[payment])
+        for key, report in reports.items()
+        for payment in report.payment_ids
+        if owners.get(payment, report.seller_id) != report.seller_id
+    }
 
 
 def _reported_email_key(report: PurchaseReport) -> str | None:

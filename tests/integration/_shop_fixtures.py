@@ -23,7 +23,7 @@ from config.signed_links import Purpose
 from console.sandbox.events import Event
 from console.servers import Servers
 from domain.api_scopes import ALL_SCOPES
-from domain.messages import WORK_QUEUES
+from domain.messages import WORK_QUEUES, RefundApproved, RefundOutcomeUnknown, RefundRequested
 from domain.providers import ListedRefund, Unknown
 from domain.purchases import Purchase
 from domain.requests import Channel, RefundRequest
@@ -210,9 +210,9 @@ class Shop:
         """Make every waiting case and event due now, and process them."""
         expire_leases(self.records)
         with self.records.work() as work:
-            cases = list(work.run("select id, state from cases where next_action_at is not null"))
-        for kind in WORK_QUEUES.values():
-            handle(self.context, kind, [row.id for row in cases])
+            cases = [row.id for row in work.run("select id from cases where next_action_at is not null")]
+        for kind in (RefundRequested, RefundApproved, RefundOutcomeUnknown):
+            handle(self.context, kind, cases)
         process_all_events(self.context)
         self.process()
 

@@ -115,6 +115,13 @@ def foreign_payments(
     ]
 
 
+@answers(purchases._RELEASE)
+def release(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
+    paid = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
+    for payment in sorted(set(zip(providers, charges, strict=True)) - paid):
+        work.journal.delete(work.tables.payments, payment)
+
+
 @answers(purchases._INSERT)
 def insert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[IdRow]:
     inserted = []

@@ -65,7 +65,7 @@ PARTS = (
     {"amount": 1400, "method": "paypal"},
     {"amount": 1500, "method": "gift_card", "provider": "shop", "charge": "gift 1"},
 )
-SECOND_CHARGE = ({}, {"duplicate": True})
+SECOND_CHARGE: tuple[dict[str, Any], ...] = ({}, {"duplicate": True})
 
 
 def open_order(

@@ -35,15 +35,25 @@ payments once for each purchase.
 """
 
 _CLAIM_FOR_SELLERS = """
-insert into payments as y (provider, charge, seller_id)
+insert into payments (provider, charge, seller_id)
 select distinct on (provider, charge) provider, charge, seller_id
   from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[])) with ordinality
     as i(provider, charge, seller_id, number)
  order by provider, charge, number
-on conflict (provider, charge) do update set seller_id = y.seller_id where y.seller_id <> excluded.seller_id
+on conflict (provider, charge) do nothing
 returning provider, charge, seller_id
 """
-"""Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
+"""Give each new payment to the first seller that reports it, and return it.
+
+No existing payment is locked, because a worker that refunds the payment locks its purchase first.
+"""
+
+_SELECT_FOREIGN = """
+select y.provider, y.charge, y.seller_id
+  from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[])) as i(provider, charge, seller_id)
+  join payments y on y.provider = i.provider and y.charge = i.charge and y.seller_id <> i.seller_id
+"""
+"""The payments that belong to another seller than the seller who reports them."""
 
 _INSERT_IDS = """
 insert into payment_ids (provider, id, charge)
@@ -254,8 +264,12 @@ class Purchases:
         if not named:
             return {}
         providers, charges, sellers = map(list, zip(*named, strict=True))
-        rows = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
-        return {(provider, charge): seller for provider, charge, seller in rows}
+        new = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
+        owners = {(provider, charge): seller for provider, charge, seller in new}
+        if len(owners) < len(set(zip(providers, charges, strict=True))):
+            foreign = self._work.run(_SELECT_FOREIGN, providers=providers, charges=charges, seller_ids=sellers)
+            owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
+        return owners
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.

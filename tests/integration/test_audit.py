@@ -67,7 +67,10 @@ def test_an_unchanged_database_has_no_faults(records: Records) -> None:
             "its history ends in the state “received” at row 1",
         ),
         ("delete from transitions where case_id = '{}'", "its history is empty"),
-        ("update cases set state = 'refunded' where id = '{}'", "is refunded, but none of its refund operations"),
+        (
+            "update cases set state = 'refunded' where id = '{}'",
+            "is refunded, but its refund operations did not pay all",
+        ),
         ("update cases set head_hash = '\\x00' where id = '{}'", "is in the state “with_support” at row 2, but"),
         ("delete from support_tasks where case_id = '{}'", "0 support tasks"),
         ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),

@@ -474,6 +474,11 @@ class ShowsOnlyOurRefunds(MemoryProvider):
         return refunds if isinstance(refunds, Unknown) else [refund for refund in refunds if refund.key]
 
 
+class ShowsNoRefunds(MemoryProvider):
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        return CapabilityDefaults.refunds(self, charge)
+
+
 class ShowsRefundsWithoutTheirKey(MemoryProvider):
     def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
         refunds = super().refunds(charge)
@@ -622,6 +627,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
     AcceptsOverRefunds: CONTRACT.test_a_second_refund_is_refused_or_shown_before,
     ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
+    ShowsNoRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
     ShowsRefundsWithoutTheirKey: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
     ListsRefundsThatThePaymentHasNot: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
     LooksUpAnotherRefund: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,

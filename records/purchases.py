@@ -1,6 +1,6 @@
 """Store purchases and their payments as sellers and providers report them, with the refunds and disputes of each payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,11 +23,16 @@ PURCHASE_COLUMNS = (
   select jsonb_build_array(b.provider, b.charge, b.amount, b.currency, b.method, b.instrument, b.charged_at, b.duplicate,
                            y.refunded + y.refunded_elsewhere, y.dispute,
                            (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
-    from purchase_payments b join payments y using (provider, charge)
+    from purchase_payments b
+   cross join lateral (select * from payments y where y.provider = b.provider and y.charge = b.charge limit 1) y
    where b.purchase_id = p.id order by b.position
 ) as payments"""
 )
-"""The columns that purchase_of() reads, in this order."""
+"""The columns that purchase_of() reads, in this order.
+
+The limit makes PostgreSQL look up each payment in the index. As long as the tables have no statistics, a join would read all
+payments once for each purchase.
+"""
 
 _CLAIM_FOR_SELLERS = """
 insert into payments (provider, charge, seller_id)
@@ -36,9 +41,12 @@ select distinct on (provider, charge) provider, charge, seller_id
     as i(provider, charge, seller_id, number)
  order by provider, charge, number
 on conflict (provider, charge) do nothing
+returning provider, charge, seller_id
 """
-"""Give each new payment to the first seller that reports it. No existing payment is locked, because a worker that refunds the
-payment locks its purchase first."""
+"""Give each new payment to the first seller that reports it, and return it.
+
+No existing payment is locked, because a worker that refunds the payment locks its purchase first.
+"""
 
 _SELECT_FOREIGN = """
 select y.provider, y.charge, y.seller_id
@@ -223,14 +231,17 @@ class Purchases:
         for report in self._with_known_charges(reports):
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
-        results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        owners = self._claim_payments(merged)
+        results: dict[tuple[str, str], ReportResult] = _refuse_payments_of_others(merged, owners)
         pending = {key: report for key, report in merged.items() if key not in results}
         results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
-        self._rename({key: report for key, report in pending.items() if not report.from_provider})
-        created = self._insert({key: report for key, report in merged.items() if key not in results})
-        results |= created
+        self._rename([report for report in pending.values() if not report.from_provider], owners)
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._update({key: report for key, report in unknown.items() if _names_known(report, owners)})
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._insert(unknown)
         results |= self._update(
-            {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
+            {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
         )
         return [results[_identity(report)] for report in reports]
 
@@ -247,23 +258,18 @@ class Purchases:
         charges = {(row.provider, row.id): row.charge for row in rows}
         return [report.with_charges(charges) for report in reports] if charges else reports
 
-    def _refuse_payments_of_others(
-        self, reports: Mapping[tuple[str, str], PurchaseReport]
-    ) -> dict[tuple[str, str], ReportResult]:
-        """Give new payments to their sellers. Refuse the reports that name a payment of another seller."""
+    def _claim_payments(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], str]:
+        """Give new payments to their sellers. Return the sellers of the new payments, and of the payments of other sellers."""
         named = [(*payment, report.seller_id) for report in reports.values() for payment in report.payment_ids]
         if not named:
             return {}
         providers, charges, sellers = map(list, zip(*named, strict=True))
-        self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
-        rows = self._work.run(_SELECT_FOREIGN, providers=providers, charges=charges, seller_ids=sellers)
-        owners = {(row.provider, row.charge): row.seller_id for row in rows}
-        return {
-            key: OtherSeller(*payment, owners[payment])
-            for key, report in reports.items()
-            for payment in report.payment_ids
-            if owners.get(payment, report.seller_id) != report.seller_id
-        }
+        new = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
+        owners = {(provider, charge): seller for provider, charge, seller in new}
+        if len(owners) < len(set(zip(providers, charges, strict=True))):
+            foreign = self._work.run(_SELECT_FOREIGN, providers=providers, charges=charges, seller_ids=sellers)
+            owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
+        return owners
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
@@ -278,9 +284,12 @@ class Purchases:
             if (purchases := paid[payment])
         }
 
-    def _rename(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> None:
-        """Find the purchases that only a provider has reported by their payments, and give them the seller's references."""
-        named = [(report, payment) for report in reports.values() for payment in report.payment_ids]
+    def _rename(self, reports: Sequence[PurchaseReport], new: Collection[tuple[str, str]]) -> None:
+        """Find the purchases that only a provider has reported by their payments, and give them the seller's references.
+
+        No purchase was paid with one of the ``new`` payments.
+        """
+        named = [(report, payment) for report in reports for payment in report.payment_ids if payment not in new]
         if named:
             references = [report.reference for report, _ in named]
             self._work.run(
@@ -417,6 +426,22 @@ _UPDATED = (
     "from_provider",
     "email_key",
 )
+
+
+def _refuse_payments_of_others(
+    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], ReportResult]:
+    return {
+        key: OtherSeller(*payment, owners[payment])
+        for key, report in reports.items()
+        for payment in report.payment_ids
+        if owners.get(payment, report.seller_id) != report.seller_id
+    }
+
+
+def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bool:
+    """Return whether a payment of the report was known before. Then its purchase is usually known, too."""
+    return any(payment not in new for payment in report.payment_ids)
 
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:

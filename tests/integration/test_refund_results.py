@@ -77,7 +77,9 @@ class Scenario:
     def process_webhook(self, event: str) -> "Scenario":
         """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
-            charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
+            charge = work.run(
+                "select charge from purchase_payments where purchase_id = :id", id=self.purchase
+            ).scalar_one()
             work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
             event_ids = [
                 row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)

@@ -91,7 +91,8 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
 @answers(purchases._CLAIM_FOR_SELLERS)
 def claim_for_sellers(
     work: MemoryWork, providers: Sequence[str], charges: Sequence[str], seller_ids: Sequence[str]
-) -> None:
+) -> Iterable[OwnerRow]:
+    claimed = []
     for provider, charge, seller in zip(providers, charges, seller_ids, strict=True):
         if (provider, charge) in work.tables.payments:
             continue
@@ -99,6 +100,8 @@ def claim_for_sellers(
             raise refuse("payments_seller_id_fkey")
         row = PaymentRow(provider, charge, seller)
         work.journal.insert(work.tables.payments, (provider, charge), row, "payments_pkey")
+        claimed.append(OwnerRow(provider, charge, seller))
+    return claimed
 
 
 @answers(purchases._SELECT_FOREIGN)

@@ -232,7 +232,7 @@ class AdapterContract:
         own = accepted(provider.refund(charge, Money(amount.minor - part.minor, amount.currency), key=key))
         refunds = provider.refunds(charge)
         if isinstance(refunds, Unknown):
-            assert not (provider.capabilities.can_look_up and provider.capabilities.shows_payments)
+            assert not provider.capabilities.can_look_up, "an adapter with a lookup shows all refunds of a payment"
             return
         assert {refund.refund_id for refund in refunds} == {other, own.refund_id}
         assert sum(refund.amount.minor for refund in refunds) == amount.minor
@@ -542,6 +542,8 @@ class SignedWebhook:
     """The signature as it stands in the body, if no header contains the signature."""
     signed_part: bytes = b""
     """A part of the body that the signature covers, if the signature does not cover every byte of the body."""
+    reported: Paid | Pending | Failed | None = None
+    """The outcome that the event reports. Name the outcome if the provider has no lookup, because only webhooks show it then."""
 
     def forge(self, signature: str | None) -> tuple[Mapping[str, str], bytes]:
         """Return the headers and the body with another signature. None removes the headers."""
@@ -580,6 +582,12 @@ class WebhookContract:
             (event.charge in {webhook.charge, None}, event.refund_id in {webhook.refund_id, None}) for event in events
         } == {(True, True)}
         assert all(event.charge or event.refund_id for event in events)
+
+    def test_a_webhook_reports_the_outcome_that_no_lookup_shows(
+        self, parser: WebhookParser, webhook: SignedWebhook
+    ) -> None:
+        reported = [event.reported for event in self._read(parser, webhook.headers, webhook.body)]
+        assert webhook.reported is None or webhook.reported in reported
 
     def test_a_webhook_that_is_sent_twice_has_the_same_event_ids(
         self, parser: WebhookParser, webhook: SignedWebhook

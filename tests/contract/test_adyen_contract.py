@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.money import Money
-from domain.providers import PaymentProvider
+from domain.providers import Paid, PaymentProvider
 from domain.webhook_events import WebhookParser
 from moneyback_plugin.testing import (
     AdapterContract,
@@ -86,9 +86,9 @@ class TestAdyenWebhooks(WebhookContract):
         fake = FakeAdyen()
         charge = fake.add_payment("8835000000000010", 4900)
         refund = fake.refund_in_customer_area(charge, 4900)
-        item = fake.outcome(refund)
+        item, paid = fake.outcome(refund), Paid(refund, Money(4900, "EUR"))
         signature = item["additionalData"]["hmacSignature"].encode()
-        return SignedWebhook(charge, refund, {}, webhook(item), signature, signed_part=charge.encode())
+        return SignedWebhook(charge, refund, {}, webhook(item), signature, signed_part=charge.encode(), reported=paid)
 
     @pytest.fixture
     def parser(self) -> WebhookParser:

@@ -474,6 +474,11 @@ class ShowsOnlyOurRefunds(MemoryProvider):
         return refunds if isinstance(refunds, Unknown) else [refund for refund in refunds if refund.key]
 
 
+class ShowsNoRefunds(MemoryProvider):
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        return CapabilityDefaults.refunds(self, charge)
+
+
 class ShowsRefundsWithoutTheirKey(MemoryProvider):
     def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
         refunds = super().refunds(charge)
@@ -622,6 +627,7 @@ MISTAKES: dict[type[MemoryProvider], Check] = {
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
     AcceptsOverRefunds: CONTRACT.test_a_second_refund_is_refused_or_shown_before,
     ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
+    ShowsNoRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
     ShowsRefundsWithoutTheirKey: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
     ListsRefundsThatThePaymentHasNot: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
     LooksUpAnotherRefund: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
@@ -688,8 +694,22 @@ def test_a_parser_that_accepts_every_signature_breaks_the_contract(check: Check)
         check(TestMemoryWebhooks(), **{argument: parser, "webhook": memory_webhook()})
 
 
+def test_a_parser_that_reports_no_outcome_breaks_the_contract_of_a_provider_without_a_lookup() -> None:
+    webhook = replace(memory_webhook(), reported=Paid("re_1", Money(4900, "EUR")))
+    check = WebhookContract.test_a_webhook_reports_the_outcome_that_no_lookup_shows
+    with pytest.raises(AssertionError):
+        check(TestMemoryWebhooks(), MemoryWebhookParser(SECRET), webhook)
+
+
 def test_a_test_without_its_fixture_says_which_fixture_to_define() -> None:
-    for contract, names in ((AdapterContract, ("double", "provider", "impatient")), (WebhookContract, ("parser",))):
+    fixtures: dict[type[Any], tuple[str, ...]] = {
+        AdapterContract: ("double", "provider", "impatient"),
+        CredentialsContract: ("double", "rejected"),
+        InquiryContract: ("provider", "inquired"),
+        PartialCaptureContract: ("provider", "partly_captured"),
+        WebhookContract: ("webhook", "parser", "stranger"),
+    }
+    for contract, names in fixtures.items():
         for name in names:
             fixture = getattr(contract, name)
             with pytest.raises(NotImplementedError, match=f"Define the fixture “{name}”"):

@@ -58,8 +58,12 @@ class _LenientHeaderPolicy(EmailPolicy):
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
-        value = value[:MAX_HEADER]
+        value = _FOLDED_REFERENCE.sub("", value[:MAX_HEADER])
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
+
+
+_FOLDED_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)\r?\n[ \t]+(?=\d)")
+"""The fold of a header inside a reference. A program that folds behind a dash adds a space that the author did not write."""
 
 
 def _decode_header(value: bytes) -> str:

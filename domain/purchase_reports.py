@@ -132,8 +132,8 @@ def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
 def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
     """Return the purchase that this report is about, if it reports all that a purchase needs."""
     fields = {name: value for name, value in report.fields.items() if name in _PURCHASE_FIELDS}
-    missing = [name for name in ("email", "product", "purchased_at") if name not in fields]
-    missing += [name for name in _REQUIRED_OF_PAYMENT if not _all_report(report.payments, name)]
+    of_each_payment = set.intersection(*map(set, report.payments)) if report.payments else set()
+    missing = [name for name in _REQUIRED if name not in fields and name not in of_each_payment]
     if missing:
         return Refusal(
             RefusalCode.INCOMPLETE,
@@ -185,7 +185,7 @@ _PURCHASE_FIELDS = {
     "reported_refunded",
     "reported_dispute",
 }
-_REQUIRED_OF_PAYMENT = ("provider", "charge", "amount", "currency", "method")
+_REQUIRED = ("email", "product", "purchased_at", "provider", "charge", "amount", "currency", "method")
 
 
 _Known = TypeVar("_Known", Purchase, Payment)
@@ -209,10 +209,6 @@ def _names_same(first: Fields, second: Fields) -> bool:
     return not _is_named(second) or (
         _is_named(first) and (first["provider"], first["charge"]) == (second["provider"], second["charge"])
     )
-
-
-def _all_report(payments: Sequence[Fields], name: str) -> bool:
-    return bool(payments) and all(name in payment for payment in payments)
 
 
 def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) -> tuple[Payment, ...]:

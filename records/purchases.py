@@ -43,8 +43,10 @@ select distinct on (provider, charge) provider, charge, seller_id
 on conflict (provider, charge) do nothing
 returning provider, charge, seller_id
 """
-"""Give each new payment to the first seller that reports it, and return it. No existing payment is locked, because a worker that refunds the
-payment locks its purchase first."""
+"""Give each new payment to the first seller that reports it, and return it.
+
+No existing payment is locked, because a worker that refunds the payment locks its purchase first.
+"""
 
 _SELECT_FOREIGN = """
 select y.provider, y.charge, y.seller_id
@@ -234,10 +236,12 @@ class Purchases:
         pending = {key: report for key, report in merged.items() if key not in results}
         results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
         self._rename([report for report in pending.values() if not report.from_provider], owners)
-        created = self._insert({key: report for key, report in merged.items() if key not in results})
-        results |= created
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._update({key: report for key, report in unknown.items() if _names_known(report, owners)})
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._insert(unknown)
         results |= self._update(
-            {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
+            {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
         )
         return [results[_identity(report)] for report in reports]
 
@@ -433,6 +437,11 @@ def _refuse_payments_of_others(
         for payment in report.payment_ids
         if owners.get(payment, report.seller_id) != report.seller_id
     }
+
+
+def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bool:
+    """Return whether a payment of the report was known before. Then its purchase is usually known, too."""
+    return any(payment not in new for payment in report.payment_ids)
 
 
 def _identity(report: PurchaseReport) -> tuple[str, str]:

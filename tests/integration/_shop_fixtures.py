@@ -210,7 +210,7 @@ class Shop:
         """Make every waiting case and event due now, and process them."""
         expire_leases(self.records)
         with self.records.work() as work:
-            cases = [row for row in work.run("select id, state from cases where next_action_at is not null")]
+            cases = list(work.run("select id, state from cases where next_action_at is not null"))
         for kind in WORK_QUEUES.values():
             handle(self.context, kind, [row.id for row in cases])
         process_all_events(self.context)

@@ -33,17 +33,20 @@ def record_external_refunds(
         by_charge.setdefault(refund.charge, []).append(refund)
     for charge, of_payment in by_charge.items():
         paid = purchases.get((provider, charge), ())
-        live = [refund for refund in of_payment if refund.status is not RefundStatus.FAILED]
-        if not (paid and _apply_to_cases(work, provider, charge, paid, of_payment)):
-            seller_id = paid[0].seller_id if paid else None
-            tasks += [_create_task(provider, seller_id, refund) for refund in live]
+        settling = _apply_to_cases(work, provider, charge, paid, of_payment) if paid else set()
+        seller_id = paid[0].seller_id if paid else None
+        tasks += [
+            _create_task(provider, seller_id, refund)
+            for refund in of_payment
+            if refund.status is not RefundStatus.FAILED and refund.refund_id not in settling
+        ]
     return tasks
 
 
 def _apply_to_cases(
     work: UnitOfWork, provider: str, charge: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
-) -> bool:
-    """Settle or reopen the cases about this payment. Return True if the refunds settle a case, now or earlier."""
+) -> set[str]:
+    """Settle or reopen the cases about this payment. Return the ids of the refunds that settle a case, now or earlier."""
     live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
     failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
     settled = [_close_as_refunded(case, live) for case in work.cases.settled(provider, charge)] if live else []
@@ -51,7 +54,9 @@ def _apply_to_cases(
     if failed:
         reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
     work.history.record([*settled, *reopened])
-    return bool(settled) or bool(live and work.cases.settled_by(live, [p.id for p in purchases]))
+    if settled:
+        return set(live)
+    return {refund_id for refund_id in live if work.cases.settled_by([refund_id], [p.id for p in purchases])}
 
 
 def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str | None) -> None:

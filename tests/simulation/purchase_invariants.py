@@ -98,7 +98,7 @@ class PurchaseChecker:
             return
         total = sum(money.minor for money in confirmed.values())
         page = self._world.customers.pages.get(case)
-        if page is None or page[0] != total:
+        if page is None or page.minor != total:
             self._report_violation("P1", f"{case} refunds {total}, but the page showed {page}.")
 
     def _check_shown(self, provider: Provider, operation: RefundOperationRow, seller: str | None) -> None:

@@ -14,7 +14,7 @@ from domain.states import Event
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
-from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, support_reason
+from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, sendable_payments, support_reason
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
 ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
@@ -58,10 +58,8 @@ class Order:
 
         A payment whose refund is usually final at once comes first, because the next payment waits for its result.
         """
-        policy = self.decision_input.policy
-        automatic = self.remaining.automatic_payments(policy.methods if policy else ())
-        connected = [payment for payment in automatic if context.provider(payment.provider)]
-        return sorted(connected, key=lambda payment: not _is_synchronous(context, payment))
+        sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        return sorted(sendable, key=lambda payment: not _is_synchronous(context, payment))
 
     def next_operation(self, context: WorkerContext) -> RefundOperation:
         """Return the operation that refunds the next payment."""

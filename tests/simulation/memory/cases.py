@@ -238,9 +238,7 @@ class CaseViewRow(NamedTuple):
     support_email: str | None
     time_zone: str | None
     product: str | None
-    amount: int | None
-    currency: str | None
-    method: str | None
+    payments: list[Any] | None
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
@@ -248,3 +246,4 @@ class CaseViewRow(NamedTuple):
     statement: str | None
     declared_at: datetime | None
     reasons: list[Any] | None
+    customer_must_act: bool

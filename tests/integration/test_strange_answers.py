@@ -15,7 +15,7 @@ from domain.money import Money
 from domain.providers import ListedRefund, Paid, Pending, Unknown
 from producers.web.app import app
 from tests.doubles.scripted_provider import ScriptedProvider
-from tests.integration._provider_fixtures import a_refund, an_event, send_event, with_adapter
+from tests.integration._provider_fixtures import a_refund, an_event, send_event, task_evidence, with_adapter
 from tests.integration._shop_fixtures import Shop, a_charge
 from tests.integration._web_fixtures import serve
 from worker.dispatch import handle
@@ -77,7 +77,7 @@ def test_a_row_of_others_that_cannot_be_read_stops_nothing(shop: Shop, behaviour
     assert shop.purchase("MB-2026-0417").refunded == 2900
     reconcile_all(shop.context, PERIOD)
     shop.process()
-    assert shop.tasks("refund_list_incomplete") == []
+    assert task_evidence(shop.records, "refund_list_incomplete") == []
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,39 @@ def test_a_trusted_request_with_another_address_confirms_nothing(shop: Shop, ema
     assert shop.refunds(charge) == []
 
 
+def tell_a_double_charge(shop: Shop) -> list[str]:
+    """Tell a purchase with two payments, the second of which is a duplicate. Return the charges."""
+    charges = [a_charge(), a_charge()]
+    parts = [
+        {"provider": "sandbox", "charge": charge, "amount": 4900, "duplicate": charge == charges[1]}
+        for charge in charges
+    ]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    return charges
+
+
+@pytest.mark.parametrize("asked", [{"refund_scope": "partial"}, {"refund_scope": "vat"}, {"reason": "duplicate_order"}])
+def test_a_trusted_request_for_less_does_not_confirm_a_waiting_request_for_all(
+    shop: Shop, asked: dict[str, Any]
+) -> None:
+    charges = tell_a_double_charge(shop)
+    waiting = shop.waiting_case("MB-2026-0417")
+    shop.ask("MB-2026-0417", trusted=True, **asked)
+    shop.process()
+    assert shop.state(waiting) == "awaiting_confirmation"
+    assert [shop.refunds(charge) for charge in charges] == [[], []]
+
+
+def test_a_trusted_request_for_all_does_not_confirm_a_waiting_request_for_the_duplicate(shop: Shop) -> None:
+    charges = tell_a_double_charge(shop)
+    waiting = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(waiting) == "awaiting_confirmation"
+    assert [shop.refunds(charge) for charge in charges] == [[], []]
+
+
 @pytest.mark.parametrize("scope", ["partial", "vat"])
 @pytest.mark.parametrize("seller", ["aurora", None])
 def test_an_anonymous_request_for_a_part_holds_no_trusted_request_up(

@@ -58,9 +58,6 @@ def test_refunds_by_hand_settle_the_case_that_waits_with_support(
     assert shop.state(case) == "refunded"
     assert shop.purchase("MB-2026-0417").refunded == 4900
     assert ("aurora", ["provider_declined"]) not in shop.open_tasks()
-    assert [
-        mail for mail in shop.mails() if "Your refund was sent" in mail or "refund" in mail.partition("\n")[0].lower()
-    ]
     assert not shop.keeps_details("MB-2026-0417")
     for _ in range(2):
         reconcile(shop)

@@ -78,16 +78,20 @@ class DecisionInputs:
     def matches(self, cases: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
         """Lock and return, for each case, the purchases with the case's reference and e-mail address.
 
-        If the reference of one of them is literally the case's reference, the others are left out.
+        If the reference of one of them is literally the case's reference, the others of the same seller are left out.
         """
-        purchases: dict[UUID, list[Purchase]] = {}
-        literal: dict[UUID, list[Purchase]] = {}
+        purchases: dict[tuple[UUID, str], list[Purchase]] = {}
+        literal: dict[tuple[UUID, str], list[Purchase]] = {}
         for row in self._work.run(_SELECT_MATCHES, case_ids=list(cases)):
             purchase = purchase_of(row[2:])
-            purchases.setdefault(row.case_id, []).append(purchase)
+            key = row.case_id, purchase.seller_id
+            purchases.setdefault(key, []).append(purchase)
             if literal_reference(purchase.reference) == literal_reference(row.case_reference):
-                literal.setdefault(row.case_id, []).append(purchase)
-        return purchases | literal
+                literal.setdefault(key, []).append(purchase)
+        matches: dict[UUID, list[Purchase]] = {}
+        for (case_id, _), of_seller in (purchases | literal).items():
+            matches.setdefault(case_id, []).extend(of_seller)
+        return matches
 
     def purchases(self, cases: Sequence[UUID]) -> dict[UUID, Purchase]:
         """Lock and return the purchase of each case that has a purchase."""

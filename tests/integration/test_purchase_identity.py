@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from config.signed_links import Purpose
+from tests.integration._provider_fixtures import expire_leases
 from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
+from worker.sweep import Sweep
 
 BOB = "bob@example.com"
 
@@ -99,6 +101,16 @@ def test_a_reference_that_may_be_either_of_two_purchases_of_different_customers_
     assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
 
 
+@pytest.mark.parametrize("again", ["mb-2026-0417", " MB-2026-0417 ", "ＭＢ-２０２６-０４１７", "Mb-2026-0417\u00a0"])
+def test_another_spelling_of_the_same_reference_is_the_same_purchase(shop: Shop, again: str) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    assert shop.put(again, **body).json()["created"] is False
+    assert shop.import_rows(body | {"reference": again}).known == 1
+    assert shop.put(again, **body | {"amount": 900}).status_code == 409
+    assert len(shop.purchases()) == 1
+
+
 CORRECTIONS: list[dict[str, Any]] = [
     {"amount": 900},
     {"amount": 9900},
@@ -162,6 +174,22 @@ def test_a_purchase_with_an_open_case_cannot_be_corrected(shop: Shop, state: str
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "purchase_differs")
     assert "open refund request" in answer.json()["detail"]
     assert stored(shop, "MB-2026-0417") == before
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "expired"])
+def test_a_purchase_can_be_corrected_after_its_case_has_ended(shop: Shop, ending: str) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    case = shop.waiting_case("MB-2026-0417")
+    if ending == "cancelled":
+        shop.web.post(f"{shop.link(Purpose.CONFIRM, case)}/cancel", data={"sure": "yes"})
+    else:
+        expire_leases(shop.records)
+        Sweep(shop.records).run_once()
+    assert shop.state(case) == ending
+    assert shop.put("MB-2026-0417", **body | {"amount": 900}, correct=True).status_code == 200
+    again = shop.waiting_case("MB-2026-0417")
+    assert amounts_on(shop.page(Purpose.CONFIRM, again)) == {"€9.00"}
 
 
 def test_a_field_that_is_not_told_again_keeps_its_value(shop: Shop) -> None:

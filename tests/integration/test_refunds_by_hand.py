@@ -58,9 +58,6 @@ def test_refunds_by_hand_settle_the_case_that_waits_with_support(
     assert shop.state(case) == "refunded"
     assert shop.purchase("MB-2026-0417").refunded == 4900
     assert ("aurora", ["provider_declined"]) not in shop.open_tasks()
-    assert [
-        mail for mail in shop.mails() if "Your refund was sent" in mail or "refund" in mail.partition("\n")[0].lower()
-    ]
     assert not shop.keeps_details("MB-2026-0417")
     for _ in range(2):
         reconcile(shop)
@@ -176,7 +173,8 @@ def test_a_refund_by_hand_that_nobody_reported_is_seen_before_ours(shop: Shop, a
     shop.post_to_sandbox("/v1/dashboard/refunds", {"charge": charge, "amount": amount, "currency": "EUR"})
     shop.confirm(case)
     shop.process()
-    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["refunded_elsewhere"])
+    assert shop.reasons(case) == ["refunded_elsewhere"]
+    assert shop.state(case) == ("refunded" if amount == 4900 else "with_support"), "a whole refund settles the case"
     assert shop.refunds(charge) == [(amount, "succeeded")]
     assert shop.purchase("MB-2026-0417").refunded == amount
 

@@ -9,21 +9,27 @@ import pytest
 from pydantic import SecretStr
 
 from config.provider_accounts import MollieAccount
+from config.signed_links import Purpose
 from console.sandbox.events import Event
 from domain.messages import WebhookEventsReceived
 from domain.money import Money
-from domain.providers import ListedRefund, Paid, Pending, Unknown
+from domain.providers import Declined, DeclineReason, ListedRefund, Paid, Pending, Unknown
+from domain.states import Event as DomainEvent
+from domain.states import State
 from producers.web.app import app
 from tests.doubles.scripted_provider import ScriptedProvider
-from tests.integration._provider_fixtures import a_refund, an_event, send_event, with_adapter
+from tests.integration._provider_fixtures import a_refund, an_event, send_event, task_evidence, with_adapter
 from tests.integration._shop_fixtures import Shop, a_charge
 from tests.integration._web_fixtures import serve
+from tests.services import eventually
 from worker.dispatch import handle
 from worker.providers.mollie.webhooks import create_webhook_parser
 from worker.providers.sandbox.adapter import SandboxAdapter
 from worker.reconciliation.run import reconcile, reconcile_all
 
 PERIOD = timedelta(days=8)
+
+PRICE = Money(4900, "EUR")
 
 # Another amount than requested
 
@@ -60,6 +66,51 @@ def test_a_refund_of_another_amount_that_only_a_lookup_shows_is_told_with_its_id
     assert (shop.state(case), shop.details(case)) == ("with_support", f"re_4711, {amount}")
 
 
+# Refunds that are made, cancelled or waited for after an answer that said otherwise
+
+
+@pytest.mark.parametrize("decided_by_support", [False, True])
+@pytest.mark.parametrize("shown", [Paid("re_4711", PRICE), Pending("re_4711", PRICE)])
+@pytest.mark.parametrize("reason", [DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
+def test_a_refund_that_the_provider_shows_under_our_key_counts_after_a_decline(
+    shop: Shop, reason: DeclineReason, shown: Paid | Pending, decided_by_support: bool
+) -> None:
+    provider = ScriptedProvider([Declined(reason, "do_not_honor")], [shown])
+    shop = replace(shop, context=with_adapter(shop.context, provider))
+    charge = shop.tell("MB-2026-0417")
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "with_support"
+    if decided_by_support:
+        with shop.records.work() as work:
+            (locked,) = work.cases.lock([case], state=State.WITH_SUPPORT)
+            work.history.record([locked.after(DomainEvent.SUPPORT_DECLINED, actor="support")])
+    shop.notify("refund.updated", a_refund(charge, id="re_4711"))
+    assert shop.state(case) == ("refunded" if isinstance(shown, Paid) else "refund_pending")
+    assert len(provider.keys) == 1
+
+
+def test_a_refund_that_the_seller_cancels_is_not_called_returned_by_the_bank(shop: Shop) -> None:
+    charge = shop.tell("MB-2026-0417", charge=a_charge("canceled"))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "refund_pending"
+    eventually(lambda: shop.refunds(charge) == [(4900, "canceled")])
+    shop.process_again()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["refund_cancelled"])
+    assert "returned" not in shop.page(Purpose.STATUS, case)
+    assert shop.purchase("MB-2026-0417").refunded == 0
+
+
+def test_a_customer_who_must_name_an_account_is_told_to_look_for_the_providers_email(shop: Shop) -> None:
+    charge = shop.tell("MB-2026-0417", charge=a_charge("action"))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refund_pending", [(4900, "requires_action")])
+    (mail,) = [mail for mail in shop.mails() if "email" in mail.partition("\n")[2]]
+    assert "payment provider" in mail
+
+
 # Rows and webhooks that cannot be read
 
 
@@ -77,7 +128,7 @@ def test_a_row_of_others_that_cannot_be_read_stops_nothing(shop: Shop, behaviour
     assert shop.purchase("MB-2026-0417").refunded == 2900
     reconcile_all(shop.context, PERIOD)
     shop.process()
-    assert shop.tasks("refund_list_incomplete") == []
+    assert task_evidence(shop.records, "refund_list_incomplete") == []
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,16 @@ def _join(work: UnitOfWork, trusted: Case, open_case: Case, view: CaseView) -> b
     return bool(work.history.record([replace(superseded, notify=False)]))
 
 
+def _asks_for_the_same(case: Case, open_case: Case, purchase: Purchase) -> bool:
+    """Return True if both cases ask for the refund of the same payments in full.
+
+    Otherwise, the confirmation would refund more than the customer asks for, or less.
+    """
+    first, second = case.request, open_case.request
+    same_payments = first.charged_twice == second.charged_twice or not purchase.duplicates
+    return first.refund_scope is second.refund_scope and same_payments
+
+
 def _waits_for_a_part_only(work: UnitOfWork, case: Case, view: CaseView) -> bool:
     """Return True if support only has to decide about a part, and nothing was sent to a provider."""
     codes = {reason["code"] for reason in view.reasons}

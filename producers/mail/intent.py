@@ -4,48 +4,13 @@ The results become fields of the refund request. The results prove nothing, beca
 """
 
 import re
+import unicodedata
 
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundScope
 from producers.mail.reason_patterns import REASONS, any_of
-
-REFUND_SCOPES = (
-    (
-        RefundScope.VAT,
-        any_of(
-            r"\b(?:refund|return|reimburse\w*|deduct|remove|claim)\b[^.!?\n]{0,20}\b(?:VAT|sales tax|taxes|the tax)\b",
-            r"\b(?:VAT|sales tax) (?:refund|exempt|back|reimbursement|deduction)",
-            r"\b(?:mehrwertsteuer|umsatzsteuer|mwst|ust)\b[^!?\n]{0,25}\b(?:erstatt\w*|zurück|rückerstatt\w*|abziehen)",
-            r"\berstatt\w*\b[^.!?\n]{0,20}\b(?:mehrwertsteuer|umsatzsteuer|mwst)",
-            r"\brembours\w*\b[^.!?\n]{0,20}\bTVA\b|\b(?:reembols|devol|devuel)\w*\b[^.!?\n]{0,20}\bIVA\b",
-            r"\b(?:rimbors|restitu)\w*\b[^.!?\n]{0,20}\bIVA\b|消費税[^。\n]{0,10}(?:返金|払い戻|還付)",
-        ),
-    ),
-    (
-        RefundScope.PARTIAL,
-        any_of(
-            r"\bpartial(?:ly)? (?:refund|reimburse)|\brefund\b[^.!?\n]{0,20}\b(?:part of|half|one of|the difference)\b",
-            r"\bteil(?:erstattung|rückerstattung|betrag)|\bteilweise (?:erstatt|zurück)|\bdie hälfte\b|\bden differenzbetrag\b",
-            r"\bremboursement partiel|\b(?:reembolso|reintegro) parcial|\brimborso parziale",
-            r"一部(?:返金|だけ返金|の返金)|差額[^。\n]{0,6}返金",
-        ),
-    ),
-)
-"""Patterns of requests for a VAT refund or a partial refund. They also match doubtful texts: support decides these cases."""
-
-_REFUND_WORDS = any_of(
-    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
-    r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase)\b|\bwithdraw\w* from\b",
-    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase|subscription|contract|it)\b",
-    r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
-    r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
-    r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
-    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
-    r"\brimbors|\brecesso\b|\brecedere\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\bsoldi\b|\bsoldi indietro\b|\bannullar",
-    r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
-    r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",
-)
-"""Words for a refund, a return, a cancellation or a withdrawal, in the seven supported languages."""
+from producers.mail.scope_patterns import REFUND_SCOPES
+from producers.mail.wish_patterns import OTHER_WISHES, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -62,8 +27,32 @@ _NEWSLETTER_WORDS = any_of(
 
 
 def asks(*texts: str) -> bool:
-    """Return True if one of the texts asks for a refund."""
-    return any(_REFUND_WORDS.search(_straighten_apostrophes(text)) for text in texts)
+    """Return True if one of the texts asks for a refund, and none of the texts takes the wish back."""
+    folded = [fold_text(text) for text in texts]
+    return not any(map(REVOCATIONS.search, folded)) and any(
+        REFUND_WORDS.search(REFUND_TOPICS.sub(" ", text)) for text in folded
+    )
+
+
+def revokes(*texts: str) -> bool:
+    """Return True if one of the texts denies the wish for a refund, or takes the wish back."""
+    return any(REVOCATIONS.search(fold_text(text)) for text in texts)
+
+
+def has_other_wish(*texts: str) -> bool:
+    """Return True if one of the texts asks for something else, says thanks, or takes the wish for a refund back."""
+    return (
+        revokes(*texts)
+        or thanks(*texts)
+        or any(OTHER_WISHES.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
+    )
+
+
+def complains(*texts: str) -> bool:
+    """Return True if one of the texts names a refund reason, and no text asks for something else than a refund."""
+    return reason_of(*texts) is not RefundReason.OTHER and not any(
+        OTHER_WISHES.search(fold_text(text)) or REFUND_TOPICS.search(fold_text(text)) for text in texts
+    )
 
 
 def thanks(*texts: str) -> bool:
@@ -79,7 +68,7 @@ def advertises(text: str) -> bool:
 def reason_of(*texts: str) -> RefundReason:
     """Return the refund reason of the first text that names a reason. The default is OTHER."""
     return next(
-        (reason for text in texts for reason, pattern in REASONS if pattern.search(_straighten_apostrophes(text))),
+        (reason for text in texts for reason, pattern in REASONS if pattern.search(fold_text(text))),
         RefundReason.OTHER,
     )
 
@@ -87,12 +76,7 @@ def reason_of(*texts: str) -> RefundReason:
 def refund_scope_of(*texts: str) -> RefundScope:
     """Return the refund scope of the first text that asks for a VAT refund or a partial refund. The default is FULL."""
     return next(
-        (
-            refund_scope
-            for text in texts
-            for refund_scope, pattern in REFUND_SCOPES
-            if pattern.search(_straighten_apostrophes(text))
-        ),
+        (refund_scope for text in texts for refund_scope, pattern in REFUND_SCOPES if pattern.search(fold_text(text))),
         RefundScope.FULL,
     )
 
@@ -146,5 +130,14 @@ def detect_language(text: str) -> str | None:
     return language if best >= _MIN_MATCHES and best > second else None
 
 
-def _straighten_apostrophes(text: str) -> str:
-    return text.replace("\u2019", "'")
+def fold_text(text: str) -> str:
+    """Return the beginning of a text with straight apostrophes, and without the line breaks inside its sentences.
+
+    Mail programs break long lines, so only a short line ends a sentence.
+    """
+    folded = unicodedata.normalize("NFKC", text[:_MAX_TEXT]).translate(_STRAIGHT)
+    return _WRAPPED_LINE.sub(r"\1 ", folded)
+
+
+_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u00b4": "'", "`": "'"})
+_WRAPPED_LINE = re.compile(r"([^\n]{50}[^\n.!?:])[ \t]?\n(?=[^\W\d_])")

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from domain.redaction import without_cards
-from domain.refund_reasons import RefundReason
 from domain.requests import Email, RefundRequest
 from producers.mail import references
 from producers.mail.automated_mail import SentMailMatcher, automated_kind, is_auto_reply_subject
@@ -25,10 +24,12 @@ from producers.mail.intent import (
     SUPPORTED_LANGUAGES,
     advertises,
     asks,
+    complains,
     detect_language,
+    has_other_wish,
     reason_of,
     refund_scope_of,
-    thanks,
+    revokes,
 )
 from producers.mail.mail_text import MailText, Part, header, texts
 from producers.mail.parsed_mail import MailKind, ParsedMail
@@ -57,8 +58,12 @@ class _LenientHeaderPolicy(EmailPolicy):
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
-        value = value[:MAX_HEADER]
+        value = _FOLDED_REFERENCE.sub("", value[:MAX_HEADER])
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
+
+
+_FOLDED_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)\r?\n[ \t]+(?=\d)")
+"""The fold of a header inside a reference. A program that folds behind a dash adds a space that the author did not write."""
 
 
 def _decode_header(value: bytes) -> str:
@@ -179,19 +184,30 @@ def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
 def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
     """Return the kind of a customer's mail.
 
-    A mail that names a purchase is a request, even if it does not ask for a refund. There are two exceptions: a mail that
-    only says thanks, and a reply that has new text but names the purchase only in the quoted text. A mail that asks for a
-    refund, but names no purchase, gets the kind NO_REFERENCE. Words in the subject of a reply do not count as the
-    customer's words, because another author may have written the subject.
+    A mail is a request if it asks for a refund or complains, and names a purchase. A mail that only names a purchase is a
+    request if it answers or forwards another mail. If it asks for a refund and names no purchase, it gets the kind
+    NO_REFERENCE. Words in the subject of a reply do not count as the customer's words, because another author may have
+    written the subject.
     """
     new_text = found.text.new
     new_subject = "" if _REPLY_SUBJECT.match(subject) else subject
-    is_asking = asks(new_text, new_subject) or reason_of(new_text, new_subject) is not RefundReason.OTHER
-    if found.references and not is_asking and (thanks(new_text) or (found.quoted and is_reply and new_text.strip())):
-        return MailKind.NOT_A_REQUEST
-    if found.references:
+    is_asking = asks(new_text, new_subject) or (complains(new_text, new_subject) and not revokes(new_text, new_subject))
+    if found.references and (is_asking or _only_names(subject, found, is_reply=is_reply)):
         return MailKind.REQUEST if len(found.references) <= MAX_REFERENCES else MailKind.TOO_MANY
-    return MailKind.NO_REFERENCE if is_asking and not advertises(new_text) else MailKind.NOT_A_REQUEST
+    is_unanswered = is_asking and not found.references and not advertises(new_text)
+    return MailKind.NO_REFERENCE if is_unanswered else MailKind.NOT_A_REQUEST
+
+
+def _only_names(subject: str, found: _FoundReferences, *, is_reply: bool) -> bool:
+    """Return True for a reply or forward that says nothing but a reference: the answer to the question which purchase.
+
+    A forwarded receipt without any new text counts, too.
+    """
+    new_text = found.text.new
+    words = _WORD.findall(new_text)
+    is_answer = is_reply or _REPLY_SUBJECT.match(subject) is not None
+    is_short = not new_text.strip() if found.quoted else len(words) <= _MAX_WORDS_OF_ANSWER
+    return is_answer and is_short and not has_other_wish(new_text)
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:
@@ -216,6 +232,9 @@ _REPLY_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 """The prefix of a reply or forward in many languages: "Re:", "Re[2]:", "AW:" and "WG:" (German Outlook), "TR:" (French)."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_MAX_WORDS_OF_ANSWER = 8  # "No, I mean order MB-2026-0418, please."
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 """A Message-ID: printable ASCII in angle brackets."""

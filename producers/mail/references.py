@@ -10,8 +10,8 @@ from domain.redaction import without_cards
 
 MAX_REFERENCE_LENGTH = 60  # characters; the longest reference that we know has half of this length
 
-_COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
-"""A possible reference without spaces: MB-2026-0417, AB1234567, 2026/417."""
+_COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+|[.]\d{3,}(?![A-Za-z0-9]|,\d))*"
+"""A possible reference without spaces: MB-2026-0417, AB1234567, 2026/417, MB.2026.0417."""
 
 _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,;)\n]|$))"
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
@@ -22,7 +22,10 @@ _ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
 Japanese letters are not in this class: they can be beside a reference, because Japanese has no spaces.
 """
 
-_AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
+_AND = (
+    r"[ ]*(?:,|;|&|\+|、|と|及び|および|\b(?:and also|and|as well as|plus|und auch|und|sowie|ainsi que|et|así como|y|nonché|ed|e anche|e|"
+    r"bem como)\b)[ ]*(?:the other one,?[ ]|(?:order|bestellung|commande|pedido|ordine|encomenda)s?[ ])?"
+)
 """The text between two references of a list: "MB-1 and MB-2"."""
 
 _IS = r"(?:[\s:#=.(\"'*«\[「【-]|№|\b(?:is|was|ist|lautet|war|est|es|is:|è|é)\b|[はがの、]){0,12}"
@@ -44,7 +47,12 @@ def _is_labelled_reference(token: str) -> bool:
 def _is_dashed_reference(token: str) -> bool:
     """Return True for a reference such as MB-2026-0417. It begins with a letter, and has a dash and at least 3 digits."""
     has_shape = "-" in token and token[0].isalpha() and _count_digits(token) >= 3  # noqa: PLR2004
-    return has_shape and len(token) <= MAX_REFERENCE_LENGTH
+    return (has_shape or _is_dotted_reference(token)) and len(token) <= MAX_REFERENCE_LENGTH
+
+
+def _is_dotted_reference(token: str) -> bool:
+    """Return True for a reference such as MB.2026.0417. Version numbers have fewer digits after each dot."""
+    return re.fullmatch(r"[A-Za-z]+(?:\.\d{3,}){1,4}", token) is not None
 
 
 def _is_numeric_reference(token: str) -> bool:
@@ -79,6 +87,9 @@ ROWS = (
         r"|(?:numéro|num|n°|nº|no|numero|número)[ .]*(?:de[ ]|d['’]|di[ ])?(?:la[ ])?(?:commande|pedido|compra|ordine|achat)"
         r"|(?:pedido|encomenda|compra|commande|achat|ordine|acquisto)[ ](?:n[.]?[o°]|número|numéro|numero)"
         r"|(?:numéro|n[.]?[o°]|numero|número)[ .]*(?:da[ ]|do[ ]|d['’])(?:encomenda|pedido|compra|ordine|acquisto)"
+        r"|(?:orders?|purchase|bestellung|auftrag|kauf|commande|achat|pedido|encomenda|compra|ordine|acquisto|注文|購入)"
+        r"[ ]?(?:nr|no|n[°º]|num|nro)?[ .]{0,2}(?=[#№]?[ ]?\d{4,5}(?![\d.,-]|[ ]?(?:€|\$|eur|usd|euro|円|licen|lizen)))(?![ ]?(?:19|20)\d\d\b)"
+        r"|(?:bestellung|auftrag|kauf)[ ](?:nr|no|nummer)"
         r"|ordernummer|bestelnummer|numer zamówienia|номер заказа|(?:注文|受注|購入|オーダー|参照|整理)(?:番号|no|id)|订单号",
         _is_labelled_reference,
     ),
@@ -99,6 +110,23 @@ ROWS = (
 
 A number after "reference" is more certain than a number after "invoice number". A number without a label is least certain.
 """
+
+OTHER_NUMBERS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"§{1,2}[ ]?\d+\w*|\b\d{2,4}/\d{1,4}/(?:EU|EG|EC|EEC|UE|CE|EWG)\b|\b[LRD]\.?[ ]?\d{3}-\d{1,3}\b",  # laws
+        (
+            r"\b(?:directive|regulation|richtlinie|verordnung|règlement|directiva|reglamento|direttiva|regolamento|diretiva|"
+            r"article|artikel|artículo|articolo|artigo)\b[^\n\d]{0,20}\d[\d/.-]{0,15}"
+        ),
+        r"\b(?:ch|pi|py|re|in|sub|cs|tr|txn|pm|cus)_[A-Za-z0-9_]{6,60}",  # ids of a payment provider
+        r"\[(?:ticket|case|request|req|fall|vorgang)\b[^\]\n]{0,40}\]",  # tags of a ticket system
+        r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?[\dZ.+:]*",  # time stamps
+        r"\b1Z[0-9A-Z]{16}\b|\b(?:parcel|paket|colis|paquete|pacco|encomenda postal|dhl|ups|fedex|dpd|gls|hermes)\b[^\n\d]{0,20}[\w-]{8,40}",
+        r"\b(?:amazon|ebay|paypal|steam|apple|google)\b[^\n\d]{0,25}\d[\w-]{4,40}",  # orders of other shops
+    )
+)
+"""Numbers that are not references, even if a label such as "order" is before the number."""
 
 NOT_REFERENCES = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -135,12 +163,47 @@ def fold(text: str) -> str:
             folded.append(" ")
         elif category not in {"Cf", "Cc", "Cs"} or char in "\n\t":
             folded.append(char)
-    return "".join(folded)
+    return _BROKEN_REFERENCE.sub("", "".join(folded))
+
+
+_BROKEN_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)[ ]?\n[ >]{0,4}(?=\d)|(?<=[A-Za-z0-9])[ ]?\n[ >]{0,4}(?=-\d{3})")
+"""A line end inside a reference, beside one of the dashes."""
+
+
+class Expanded(NamedTuple):
+    """A text in which each abbreviated reference is written in full, and the possible references that were replaced."""
+
+    text: str
+    replaced: list[str]
+
+
+def expand(text: str) -> Expanded:
+    """Write abbreviated references in full: "MB-2026-5551/-5552" becomes "MB-2026-5551, MB-2026-5552"."""
+    replaced = []
+
+    def write_in_full(match: re.Match[str]) -> str:
+        begin, end = match["begin"], match["end"]
+        ends = re.findall(r"\d+", match["ends"])
+        if not all(len(other) == len(end) or (len(other) < len(end) and "-" in match["ends"]) for other in ends):
+            return match[0]
+        replaced.append(match[0])
+        return ", ".join([begin + end, *(begin + end[: len(end) - len(other)] + other for other in ends)])
+
+    return Expanded(_ABBREVIATED.sub(write_in_full, text), replaced)
+
+
+_ABBREVIATED = re.compile(
+    r"(?<![A-Za-z0-9_/-])(?P<begin>[A-Za-z]{1,6}-(?:[A-Za-z0-9]{1,8}-){1,3})(?P<end>\d{2,8})"
+    rf"(?P<ends>(?:(?:[ ]?/[ ]?-?|{_AND}-)\d{{1,8}}(?![A-Za-z0-9/-])){{1,5}})"
+)
+"""A reference, and the last digits of further references: MB-2026-5551/5552, "MB-2026-5551 and -5552"."""
 
 
 def find(text: str) -> list[str]:
-    """Return the references in a text, each once. Use only the first row of ROWS that finds a reference."""
-    folded = fold(text)
+    """Return the references in a text, each once: those of the first row of ROWS that finds a reference, and similar ones."""
+    folded = expand(fold(text)).text
+    for pattern in OTHER_NUMBERS:
+        folded = pattern.sub(" | ", folded)
     unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:
         unlabelled = pattern.sub(" | ", unlabelled)
@@ -150,8 +213,21 @@ def find(text: str) -> list[str]:
             for token in _references_in(match["tokens"], row):
                 found.setdefault(reference_key(token), token)
         if found:
+            series = {_series(token) for token in found.values()} - {None}
+            for match in _UNLABELLED.finditer(unlabelled):
+                if _series(match["tokens"]) in series:
+                    found.setdefault(reference_key(match["tokens"]), match["tokens"])
             return list(found.values())
     return []
+
+
+def _series(token: str) -> str | None:
+    """Return the first letters and the shape of a reference such as MB-2026-0417, or None for other references.
+
+    References of the same series are purchases of the same shop, wherever they are in the text.
+    """
+    letters = re.match(r"[A-Za-z]+(?=[-.]\d)", token)
+    return f"{letters[0].casefold()} {_shape(token)}" if letters and _is_dashed_reference(token) else None
 
 
 def _references_in(tokens: str, row: Row) -> list[str]:
@@ -187,3 +263,4 @@ def _pattern(row: Row) -> re.Pattern[str]:
 
 
 _PATTERNS = tuple(_pattern(row) for row in ROWS)
+_UNLABELLED = _PATTERNS[-1]

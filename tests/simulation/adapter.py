@@ -33,6 +33,7 @@ class Adapter:
         self._random = provider.random
         self.capabilities: Capabilities = provider.capabilities
         self.on_call: Callable[[Provider, str, Money, str], None] = lambda *_: None
+        self.on_empty_lookup: Callable[[Provider, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Ask the provider for a refund. At random, the call or its response is lost."""
@@ -96,9 +97,9 @@ class Adapter:
             self._crash()
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
-        if faults.happens("look_up_empty"):
-            return NotFound()
-        result = provider.look_up(charge, key)
+        result = NotFound() if faults.happens("look_up_empty") else provider.look_up(charge, key)
+        if isinstance(result, NotFound):
+            self.on_empty_lookup(provider, key)
         self._network_delay()
         self._maybe_raise()
         self._preempt("after the look-up")

@@ -51,9 +51,11 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
         return []
     matches = find_purchases(work, cases)
     inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
-    open_cases = join_trusted_requests(work, cases, matches, inputs)  # by purchase id: the open case of the purchase
+    open_cases, locked_cases = join_trusted_requests(work, cases, matches, inputs)
     transitions = []
     for case in cases:
+        if case.id in locked_cases:
+            continue
         match = matches.get(case.id, NO_MATCH)
         decision_input = inputs[match.purchase.id] if match.purchase else None
         if decision_input:

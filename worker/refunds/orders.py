@@ -148,9 +148,11 @@ def _is_synchronous(context: WorkerContext, payment: Payment) -> bool:
 def _remaining_hold(context: WorkerContext, payment: Payment, now: datetime) -> timedelta:
     """Return how long the refund of this payment must still wait.
 
-    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies.
+    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies. Other payments do
+    not wait, even if the shop's clock is ahead of ours.
     """
     adapter = context.provider(payment.provider)
     delay = adapter.capabilities.route(payment.method).minimum_delay if adapter else timedelta(0)
     hold = timedelta(days=context.settings.sepa_hold_days if payment.method == Method.DIRECT_DEBIT else 0)
-    return payment.charged_at + max(delay, hold) - now
+    wait = max(delay, hold)
+    return payment.charged_at + wait - now if wait else timedelta(0)

@@ -1,0 +1,146 @@
+"""Patterns of wishes for a part of the money: the VAT, or less than everything. The first refund scope with a match is used.
+
+The patterns also match doubtful texts, because support decides these cases. No doubtful text may lead to an offer of everything.
+"""
+
+from domain.requests import RefundScope
+from producers.mail.reason_patterns import any_of
+
+_NUMBER = (
+    r"(?:\d{1,4}|one|two|three|four|five|ein\w{0,2}|zwei|drei|vier|fünf|une?|deux|trois|quatre|cinq|una|uno|dos|tres|cuatro|"
+    r"cinco|"
+    r"due|tre|quattro|cinque|um|uma|dois|duas|três|quatro)"
+)
+"""A number in digits or in words, in the six European languages."""
+
+_CURRENCY = r"(?:€|\$|£|¥|(?-i:[A-Z]{3})|euros?|eur|dollars?|dólares|pounds?|yen|yens|ienes|francs?|franken|bucks|円|ユーロ|ドル)"
+_TENS = (
+    r"(?:five|ten|fifteen|twenty|thirty|forty|fünf|zehn|fünfzehn|zwanzig|dreißig|vierzig|dix|quinze|vingt|trente|quarante|"
+    r"diez|quince|veinte|"
+    r"treinta|cuarenta|dieci|quindici|venti|trenta|quaranta|dez|vinte|trinta|quarenta)"
+)
+_AMOUNT = (
+    rf"(?:{_TENS}\s{_CURRENCY}(?!\w)|(?<![\d.,])\d[\d.,']{{0,12}}\s?{_CURRENCY}(?!\w)|{_CURRENCY}\s?\d[\d.,']{{0,12}})"
+)
+_THE = r"(?:the|my|our|these|those|den|der|die|dem|meinen|les|des|las|los|mis|dei|delle|gli|os|as|meus|minhas)"
+_ITEM = (
+    r"(?:licen[cs]\w*|lizenz\w*|plug-?ins?|add-?ons?|extensions?|erweiterung\w*|modul\w*|seats?|copy|copies|items?|artikel|"
+    r"articles?|"
+    r"artículos?|articol\w+|artig\w+|products?|produkte?|produits?|productos?|prodott\w+|produtos?|licenz\w+|"
+    r"lizenc\w*|módulos?|complementos?|accessor\w+|extras?|upgrades?|units?|user|users|arbeitspl\w+|postes?|puestos?|"
+    r"postazion\w+|"
+    r"months?|years?|monate?|jahre?|mois|années?|meses|años?|mesi|anni|anos?)"
+)
+_ORDINAL = (
+    r"(?:first|second|third|fourth|last|other|extra|additional|[1-9](?:st|nd|rd|th)|erste\w?|zweite\w?|dritte\w?|letzte\w?|"
+    r"andere\w?|"
+    r"zusätzliche\w?|premi[eè]re?|deuxième|seconde?|troisième|derni[eè]re?|autre|primer[oa]?|segund[oa]|tercer[oa]?|últim[oa]|"
+    r"otr[oa]|prim[oa]|second[oa]|terz[oa]|ultim[oa]|altr[oa]|primeir[oa]|terceir[oa]|outr[oa])"
+)
+_ACCESSORY = (
+    r"(?:shipping|delivery|handling|postage|insurance|fees?|plug-?ins?|add-?ons?|extension|module|"
+    r"versand\w*|gebühr\w*|zusatz\w*|frais|port|livraison|gastos|envío|spese|spedizione|portes|frete|taxa de)"
+)
+_ASKED = (
+    r"(?:refund(?:ed)?|reimburse\w*|return|pay|give|get|want|(?:rück)?erstatt\w*|zurück|rückzahl\w*|rembours\w*|reembols\w*|"
+    r"devol\w+|devuel\w+|rimbors\w*|restitu\w+|estorn\w*)"
+)
+_WHOLE = (
+    r"(?:refund|reimbursement|money|erstattung|rückerstattung|geld|remboursement|argent|reembolso|dinero|devolución|rimborso|"
+    r"soldi|devolução|estorno|dinheiro)"
+)
+"""The whole money. The words "I only want my money back" are a wish for everything."""
+
+_TO_NOUN = (
+    rf"\s(?:{_THE}\b|{_NUMBER}\b|"
+    r"(?:the|this|that|a|an|das|dieses?|der|le|la|l'\w+|el|lo|il|o|du|del|della|dello|dell'\w+|do|da)\b)"
+)
+
+REFUND_SCOPES = (
+    (
+        RefundScope.VAT,
+        any_of(
+            r"\b(?:refund|return|reimburse\w*|deduct|remove|claim)\b[^.!?\n]{0,20}\b(?:VAT|sales tax|taxes|the tax)\b",
+            r"\b(?:VAT|sales tax) (?:refund|exempt|back|reimbursement|deduction)",
+            r"\b(?:mehrwertsteuer|umsatzsteuer|mwst|ust)\b[^!?\n]{0,25}\b(?:erstatt\w*|zurück|rückerstatt\w*|abziehen)",
+            r"\berstatt\w*\b[^.!?\n]{0,20}\b(?:mehrwertsteuer|umsatzsteuer|mwst)",
+            r"\brembours\w*\b[^.!?\n]{0,20}\bTVA\b|\b(?:reembols|devol|devuel)\w*\b[^.!?\n]{0,20}\bIVA\b",
+            r"\b(?:rimbors|restitu)\w*\b[^.!?\n]{0,20}\bIVA\b|消費税[^。\n]{0,10}(?:返金|払い戻|還付)",
+        ),
+    ),
+    (
+        RefundScope.PARTIAL,
+        any_of(
+            # a part: "a partial refund", "anteilig", "the difference"
+            r"\bpartial(?:ly)?\b|\bpro[- ]?rat\w+|\bin part\b|\bpart of (?:the|my|our|it)\b|\bthe difference\b",
+            r"\bunused (?:part|months?|time)",
+            r"\bteil(?:erstattung|rückerstattung|betrag|weise|rückzahlung|widerruf|storn\w+)|\banteilig\w*",
+            r"\b(?:einen|den|nur) teil\b",
+            r"\bdifferenz(?:betrag)?\b|\bpartiel\w*|\bpartiellement\b|\bau prorata\b|\bune partie\b|\ben partie\b",
+            r"\bla différence\b",
+            r"\bparcial\w*|\bproporcional\w*|\b(?:una|uma) parte\b|\b(?:la|a) diferen[cç]i?a\b|\bparzial\w*|\bproporzional\w*",
+            r"\buna parte\b|\bla differenza\b|一部|差額|日割り|残り(?:の|は)|未使用分",
+            # a share: "half", "30 %"
+            r"\bhalf\b(?! (?:a|an) (?:year|hour|day|month)| year)|\b(?:a|one|two) thirds?\b|\b(?:a|one|three) quarters?\b",
+            r"\bhälfte\b",
+            r"\bein drittel\b|\bein viertel\b|\bmoitié\b|\bun (?:tiers|quart)\b|\b(?:la|una?) (?:mitad|tercio|cuarto)\b",
+            r"\bmetà\b",
+            r"\bun (?:terzo|quarto)\b|\bmetade\b|\bum (?:terço|quarto)\b|半(?:額|分)|[0-9一二三四五六七八九]割",
+            rf"(?<!\d)(?!100)\d{{1,2}}(?:[.,]\d+)?\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per cento|por cento|"
+            rf"パーセント)"
+            rf"[^.!?\n]{{0,40}}(?:\b{_ASKED}|back\b|返金|払い?戻)",
+            rf"(?:\b{_ASKED}|返金|払い?戻)[^.!?\n]{{0,40}}(?<!\d)(?!100)\d{{1,2}}\s?(?:%|percent|prozent|pour ?cent|por ciento|"
+            rf"per cento|"
+            r"por cento|パーセント)(?! (?:off|discount|rabatt|unhappy))",
+            # a count: "2 of the 3 licences", "refund two licences"
+            rf"\b{_NUMBER}\s?(?:{_CURRENCY}|{_ITEM})?\s?(?:of|out of|from|von|aus|des?|sur|d'entre|di|su|das|dos|dei|delle)\s"
+            rf"(?:{_THE}\s)?(?:insgesamt\s)?{_NUMBER}\b(?!\s?%)",
+            rf"\b(?:one|1|eine?[nrs]?|einer|une?|un[ao]?|uma?) (?:of|von|der|des|de|di|das|dos|dei|"
+            rf"delle)\s{_THE}\s(?!payments?\b|charges?\b|zahlung|abbuchung|paiement|pago|cobro|pagament|addebit|cobran)\w",
+            rf"\b{_ASKED}\b[^.!?\n]{{0,25}}\b(?!1\b|ein|une?\b|un[ao]?\b|uma?\b|one\b){_NUMBER}\s{_ITEM}\b",
+            r"(?<!\d)\d{1,3}\s?(?:つ|個|本|枚|件|台)(?:の)?[^。\n]{0,10}(?:うち|中の?)[^。\n]{0,4}\d|うち(?:の)?\d",
+            # an amount: "20 of the 49 euros", "refund me 20 EUR"
+            rf"{_AMOUNT}\s?(?:of|out of|from|von|aus|des?|sur|di|su|dos|dei|das)\s(?:{_THE}\s)?(?:\w{{1,20}}\s)?\d",
+            rf"\b{_ASKED}\b(?:\s(?:me|us|back|sie|mir|uns|bitte|nous|moi|nos|just|about|rund|etwa)){{0,3}}\s{_AMOUNT}",
+            rf"{_AMOUNT}\s(?:back|zurück|refunded|erstatte\w*|zurückerstatte\w*|de vuelta|indietro|de volta|zurückzahlen)\b",
+            r"(?<![\d.,])\d[\d,.]{0,12}\s?(?:円|ユーロ|ドル|EUR|USD)\s?(?:分)?(?:を|の|だけ|のみ)?(?:ご)?(?:返金|払い?戻)",
+            # an item: "the second licence", "the shipping costs", "everything but …"
+            rf"\b{_ASKED}\b[^.!?\n]{{0,40}}\b{_ORDINAL}\s(?:of\s)?{_ITEM}\b",
+            rf"\b{_ORDINAL}\s{_ITEM}\b[^.!?\n]{{0,40}}\b{_ASKED}\b",
+            rf"\b{_ASKED}\b[^.!?\n]{{0,25}}\b{_ACCESSORY}",
+            rf"\b{_ACCESSORY}\b[^.!?\n]{{0,25}}\b(?:erstatt\w*|zurück|back|refund\w*)\b",
+            r"送料|手数料|[2-9二三]つ目|[2-9二三]本目|もう(?:一|1)つ(?:の|だけ|は)",
+            r"\b(?:all|everything) (?:but|except|apart from)\b|\bexcept (?:for )?(?:the|one)\b|\bwithout the\b|\balles außer\b",
+            r"\baußer (?:de[rmn]|die)\b",
+            r"\b(?:tout(?:es)?|tous) (?:sauf|hormis)\b|\btodo (?:excepto|menos|salvo)\b|\btutto (?:tranne|eccetto)\b",
+            r"\btudo (?:exceto|menos)\b|以外",
+            # only: the second licence
+            rf"\b(?:only|just|solely|merely|nur|lediglich|bloß|seulement|uniquement|juste|sólo|solo|solamente|únicamente|"
+            rf"soltanto|unicamente|só|somente|apenas)(?:\s(?:for|für|pour|por|para|per|de|mit|refund|erstatten|reembolsar|rembourser))?"
+            rf"{_TO_NOUN}(?!\s(?:\w{{1,20}}\s)?{_WHOLE}\b)",
+            rf"\b(?:{_ITEM}|{_ORDINAL})\s(?:only|seulement|uniquement|solamente|soltanto|somente|apenas)\b",
+            r"\bonly (?:one|two|half|part)\b",
+            r"(?<!返金)(?<!返金を)(?:だけ|のみ)[^。\n]{0,15}(?:返金|払い?戻|返品|キャンセル|取り消)",
+            # not all: "not the whole order", "I keep the rest"
+            r"\bnot (?:for )?(?:all|everything|both|(?:the )?(?:whole|entire|full|complete|total)|the (?:rest|others?))\b",
+            r"\bnicht (?:alle[sn]?|beide[sn]?|(?:de[nr]|die|das) (?:ganze[nr]?|gesamte[nr]?|komplette[nr]?|rest|andere[nr]?)|"
+            r"komplett|vollständig|ganz)\b",
+            r"\bpas (?:tout|toute|tous|toutes|les deux|la totalité|l'intégralité|l'ensemble|(?:le|la) (?:reste|"
+            r"commande entière|total)|en entier)\b(?! de suite)",
+            r"\bno (?:todo|toda|todos|todas|ambos|ambas|los dos|las dos|la totalidad|el (?:resto|total)|(?:el|"
+            r"la) \w+ (?:entero|entera|complet[oa]))\b",
+            r"\bnon (?:tutto|tutta|tutti|tutte|entramb\w+|l'inter[oa]|il (?:resto|totale)|per intero)\b",
+            r"\bnão (?:tudo|todo|toda|todos|todas|ambos|ambas|a totalidade|o (?:resto|total|valor total)|(?:o|"
+            r"a) \w+ inteir[oa])\b",
+            r"(?:全部|全て|すべて|全額|全体|両方)(?:の(?:返金)?)?(?:では|じゃ)(?:なく|あり|ない)",
+            r"\b(?:keep(?:ing)?|kept) (?:the )?(?:rest|others?|remaining|first|second|one\b)|\b(?:rest|andere[nrs]?|übrigen?|"
+            r"erste\w?|zweite\w?)\b"
+            r"[^.!?\n]{0,25}\bbehalte",
+            r"\bbehalte\w*\b[^.!?\n]{0,25}\b(?:rest|andere\w*|übrige\w*|erste\w*|zweite\w*)\b",
+            r"\bgarde\w*\b[^.!?\n]{0,20}\b(?:reste|autres?)\b",
+            r"\bquedo con (?:el|la|lo|los|las) (?:resto|otr\w+|demás)|\btengo (?:il resto|l'altr\w+|gli altri|le altre)",
+            r"\bfico com (?:o resto|[oa]s? outr\w+)",
+        ),
+    ),
+)
+"""Each refund scope with its patterns. A comment names the kind of the patterns below it; each kind has the seven languages."""

@@ -1,0 +1,190 @@
+"""Patterns that tell a wish for a refund from other mails about a purchase, in seven languages."""
+
+from producers.mail.reason_patterns import any_of
+
+REFUND_WORDS = any_of(
+    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b|\bmy money\b",
+    r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount)\b[^.!?\n]{0,20}\b(?:back|returned)\b",
+    r"\breturn\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase|product|item|order|licen[cs]e|program|software|it)\b",
+    r"\b(?:get|want|have|give)\b[^.!?\n]{0,40}\bback\b|\bwithdraw\w* from\b",
+    r"\bwithdraw\b[^.!?\n]{0,20}\b(?:purchase|contract)\b",
+    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase)\b",
+    r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
+    r"\b(?:euro|eur|€|betrag|kaufpreis)\b[^.!?\n]{0,20}\bzurück\b",
+    r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
+    r"\btrete\b[^.!?\n]{0,40}\bzurück\b",
+    r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
+    r"\brenonce\b[^.!?\n]{0,20}\bachat",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
+    r"\brimbors|\brecesso\b|\breced(?:ere|o|iamo)\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\b(?:soldi|euro)\b|\bsoldi indietro\b",
+    r"\bannullar",
+    r"\bdevolu|\bestorn|\barrepend|\b(?:dinheiro|quero) de volta\b|\bcancelar\b|\bcancelamento\b|\blivre resolução\b",
+    r"\bresolv(?:o|emos) (?:d?o|\(\*\)|do)\b",
+    r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリング[・ ]?オフ|お金を返|(?:契約|申込み?)[^。\n]{0,6}(?:撤回|解除)",
+)
+"""Words for a refund, a return, a cancellation or a withdrawal."""
+
+_GAP = r"(?:(?!\b(?:and|but|so|because|und|aber|sondern|weil|et|mais|car|y|pero|porque|e|ma|mas)\b)[^.!?\n,;])"
+"""A character of a clause. A conjunction ends the clause: "I do not need the program and want a refund" denies no refund."""
+
+_CLAUSE = r"(?:^|[.!?\n,;:]\s?|\b(?:please|kindly|just|can you|could you|you can|you may|i|we|to|hereby|bitte|so|but) )"
+"""The beginning of a clause that asks for something, such as "please"."""
+
+_REQUEST = r"(?:refund|request|e-?mails?|message|claim|inquiry|enquiry|cancellation)"
+
+REVOCATIONS = any_of(
+    # the customer denies the wish: "I do NOT want a refund"
+    rf"\b(?:i|we)\b{_GAP}{{0,30}}(?:\bnot\b|n't\b|\bno longer\b|\bnever\b){_GAP}{{0,20}}\b(?:want|need|wish|ask\w*|request\w*|"
+    rf"seek\w*|"
+    rf"require|expect|after|looking for|claim\w*)\b{_GAP}{{0,25}}\b(?:refund|money back|reimburs\w*|cancel\w*|return|"
+    rf"withdraw\w*)",
+    r"(?:^|[.!?\n,;:]\s?|\bplease |\bbut |\bso )(?:please )?(?:do not|don't|never) (?:please )?(?:refund|reimburse|cancel|"
+    r"process|issue|pay)\b",
+    r"\b(?:need|want)s? no refund|\bno (?:need|reason|wish) (?:to|for)[^.!?\n,;]{0,15}\b(?:refund|cancel)",
+    r"\bno refunds?\b (?:is |was )?(?:please|needed|necessary|required|wanted|requested)",
+    r"\bnot (?:be )?(?:a|about a|asking for a|after a) refund\b",
+    rf"\b(?:will|möchte|wünsche|brauche|benötige|verlange|fordere|beantrage|wollte|wollen|möchten|brauchen|"
+    rf"erwarte)\b{_GAP}{{0,25}}"
+    rf"\b(?:kein\w*|nicht)\b{_GAP}{{0,25}}(?:erstatt|rückzahl|geld zurück|widerruf|storn|rückgabe|zurückgeben)",
+    r"\bbitte (?:kein\w*|nicht)\b[^.!?\n,;]{0,30}(?:erstatt|rückzahl|storn|zurückzahl|widerruf)",
+    r"\bkein\w* (?:rück)?(?:erstattung|zahlung)\b[^.!?\n,;]{0,20}\b(?:nötig|notwendig|erforderlich|gewünscht|bitte|beantrag|"
+    r"verlang|wünsch|brauch)",
+    rf"(?:\bn[e'] ?|\bje |\bnous )(?:veux|souhaite|demande|désire|voudrais|cherche|réclame|souhaitons|voulons|demandons|"
+    rf"ai)\b{_GAP}{{0,15}}\b(?:pas|plus|aucun)\b"
+    rf"{_GAP}{{0,20}}\b(?:rembours|annul|rétract|retour)",
+    r"\bpas besoin\b[^.!?\n,;]{0,20}rembours|\baucun remboursement\b[^.!?\n]{0,15}(?:nécessaire|souhait|demand)",
+    r"\bne (?:me |nous )?remboursez pas",
+    rf"\bno (?:quiero|deseo|necesito|solicito|pido|queremos|busco|quisiera|hace falta|es necesari[oa])\b{_GAP}{{0,25}}"
+    r"\b(?:reembols|devol|devuel|reintegr|cancel|desist|anul)|\bno (?:me |nos )?(?:lo )?reembolsen",
+    rf"\bnon (?:voglio|desidero|chiedo|richiedo|vorrei|ho bisogno|mi serve|serve|vogliamo|occorre|è necessario)\b{_GAP}{{0,25}}"
+    r"\b(?:rimbors|restitu|recess|recedere|annull|reso)|\bnon rimborsate",
+    rf"\bnão (?:quero|desejo|preciso|peço|solicito|pretendo|queremos|estou a pedir|estou pedindo|é preciso|"
+    rf"é necessário)\b{_GAP}{{0,25}}"
+    r"\b(?:reembols|devolu|estorn|cancel|dinheiro de volta)|\bnão (?:me )?reembolsem",
+    r"返金(?:は|を|まで)?[^。\n]{0,10}(?:不要|必要(?:は)?(?:あり|ない|ござ)|結構|要りません|いりません|求め|望んで|しないで|ではなく|ではあり|"
+    r"希望(?:し|して(?:い|お)り?)?(?:ません|ない))|(?:キャンセル|返品)(?:は|を)?[^。\n]{0,6}(?:しません|不要|しないで|希望し(?:ません|ない))",
+    # the customer takes the wish back: "please ignore my request", "I keep it"
+    rf"{_CLAUSE}(?:ignore|disregard|forget|cancel|withdraw|retract|revoke|drop|close|take back|scrap|stop)\s(?:about\s)?(?:my|"
+    rf"the|this|that|our)\s"
+    rf"(?:(?!and\b|order\b|purchase\b|subscription\b|contract\b)[\w-]+\s){{0,3}}{_REQUEST}\b|\bnever ?mind\b",
+    r"\bchanged my mind\b[^.!?\n]{0,20}\b(?:about|regarding|on) (?:the|my|a) (?:refund|cancel\w*|return|request)",
+    r"(?<!n't )(?<!not )\b(?:want|decided|like|going|prefer|happy|will|shall|'ll|i'd rather) (?:to )?keep (?:it|"
+    r"the (?:program|software|product|order|purchase|app))\b",
+    r"\b(?:anfrage|antrag|erstattungs\w+|e-?mail|mail|nachricht|wunsch)\b[^.!?\n]{0,30}\b(?:zurückziehen|zurückzunehmen|"
+    r"zurücknehmen|ignorieren|hinfällig|"
+    r"gegenstandslos|vergessen)|\bignorieren sie\b|\bhat sich (?:\w{1,15} )?erledigt\b|\bvergessen sie\b",
+    r"\b(?:ziehe|nehme)\b[^.!?\n]{0,40}(?:antrag|anfrage|widerruf|wunsch|erstattung\w*|bitte|mail)\b[^.!?\n]{0,20}\bzurück\b",
+    r"\bwiderrufe (?:ich )?(?:hiermit )?mein\w* (?:antrag|anfrage|erstattung\w*|mail)|\b(?:doch|lieber|gern\w*) behalten\b",
+    r"\bbehalte (?:es|das programm|sie|die software|ihn) (?:doch|lieber)",
+    r"\b(?:ignore[rz]|annule[rz]?|retire[rz]?|oublie[rz]|pas tenir compte de|tenez pas compte de)\s(?:ma|mon|cette|ce|la|le)\s"
+    r"(?:demande|message|mail|courriel|remboursement|requête)|\bje (?:le |la )garde\b|\b(?:souhaite|veux|"
+    r"préfère) (?:finalement )?(?:le |la )garder\b",
+    r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|olvid\w{1,5}|no tengan? en cuenta)\s(?:a\s)?(?:mi|el|la|esta|"
+    r"este)\s"
+    r"(?:solicitud|petición|mensaje|correo|reembolso|devolución)|(?<!no )\b(?:prefiero|quiero) (?:quedármel[oa]|quedarme con|"
+    r"conservar)|\bme (?:lo|la) quedo\b",
+    r"\b(?:ignor\w{1,5}|annull\w{1,5}|ritir\w{1,5}|dimenticat\w?|non consider\w{1,5})\s(?:la |il )?(?:mi[ao]|la|il|questa|"
+    r"questo)\s"
+    r"(?:richiesta|domanda|messaggio|mail|e-?mail|rimborso)|(?<!non )\b(?:preferisco|vorrei|voglio) (?:tenerl[oa]|"
+    r"conservarl[oa])|\b(?:lo|la) tengo\b",
+    r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|esqueç\w{1,5}|desconsider\w{1,5})\s(?:o |a )?(?:meu|minha|o|a|"
+    r"este|esta|esse)\s"
+    r"(?:pedido de (?:reembolso|devolução|estorno)|solicitação|mensagem|e-?mail|reembolso|estorno)|(?<!não )\b(?:prefiro|"
+    r"quero|vou) ficar com (?:o|a|ele|ela)\b",
+    r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
+    r"(?:やはり|このまま)[^。\n]{0,8}使(?:い|う|用)",
+    # a mail program recalls a mail, or reports a reaction
+    r"\brecall the message\b|^\s?(?:recall|rückruf|rappel|recuperar|richiam\w+|revogar)\s?[:：]",
+    r"\bnachricht\b[^\n]{0,200}\bzurückrufen\b|\brappeler le message\b",
+    r"\brecuperar (?:el mensaje|a mensagem)\b|\brichiamare il messaggio\b",
+    r"メッセージ[^。\n]{0,60}(?:を取り消|の取り消し|を呼び戻)",
+    r"\breacted (?:to|via|with)\b|\b(?:liked|loved|laughed at|emphasi[sz]ed|disliked|questioned|likes?) [\"“”„«‘'「]",
+    r"\breagiert(?:e)? (?:auf|mit|über)\b|\bhat (?:auf )?[^.!?\n]{0,60}\breagiert\b",
+    r"\bgefällt [\"“„«]|\ba réagi\b|\ba aimé [\"“«]|\bha reaccionado\b|\breaccionó\b|\bgusta [\"“«]|\bha reagito\b",
+    r"\bmi piace a [\"“«]|\bpiac\w+ [\"“«]|\breagiu\b|\bgostou de [\"“«]",
+    r"リアクション|いいね",
+)
+"""Words with which the customer denies a wish for a refund, or takes the wish back. Such a mail is never a request.
+
+A comment names the kind of the patterns below it.
+"""
+
+REFUND_TOPICS = any_of(
+    # the status of a refund: "where is my refund?"
+    r"\bwhere(?:'s| is| are)\b[^.!?\n]{0,20}\brefund\w*",
+    r"\b(?:status|progress|update|news)\b[^.!?\n]{0,30}\b(?:refund\w*|order|purchase)",
+    r"\brefund\w*\b[^.!?\n]{0,15}\b(?:status|progress|update)",
+    r"\bwhen\b[^.!?\n]{0,30}\b(?:refund\w*|money back)",
+    r"\b(?:have|has|did|is|was)\b[^.!?\n]{0,25}\brefund\b[^.!?\n]{0,20}\b(?:been|already|processed|made|issued|sent|coming|"
+    r"going)\b",
+    r"\bhow long\b[^.!?\n]{0,40}\brefund\w*",
+    r"\b(?:have|has|did|was|were) (?:you|it|i|we)\b[^.!?\n]{0,20}\brefund(?:ed)?\b(?=[^.!?\n]{0,30}\?)",
+    r"\b(?:wo bleibt|wann|wie lange)\b[^.!?\n]{0,40}(?:erstatt\w*|geld|rückzahl\w*)",
+    r"\b(?:stand|status)\b[^.!?\n]{0,40}(?:erstatt\w*|rückzahl\w*|widerruf\w*|storn\w*)",
+    r"(?:erstatt|rückzahl)\w*\b[^.!?\n]{0,15}\b(?:status|stand)\b",
+    r"\bwurde\b[^.!?\n]{0,40}\b(?:bereits|schon)\b[^.!?\n]{0,20}(?:erstattet|storniert)",
+    r"\b(?:où en est|quand|statut|état|suivi|nouvelles|combien de temps)\b[^.!?\n]{0,40}rembours\w*",
+    r"\b(?:d[oó]nde está|cuándo|estado|seguimiento|cuánto (?:tarda|tiempo))\b[^.!?\n]{0,40}(?:reembols|devol|devuel)\w*",
+    r"(?:\bdov'è|\ba che punto|\bquando|\bstato|\baggiornament\w|\bquanto tempo)\b[^.!?\n]{0,40}rimbors\w*",
+    r"\b(?:onde está|em que ponto|como está|quando|estado|status|situação|andamento|quanto tempo)\b[^.!?\n]{0,40}(?:reembols|"
+    r"devolu|estorn)\w*",
+    r"(?:返金|払い?戻し?)[^。\n]{0,12}(?:いつ|状況|進捗|どうなって|まだですか|済みですか)|いつ[^。\n]{0,12}(?:返金|払い?戻し?)",
+    # an exchange: "a replacement instead of a refund"
+    r"\b(?:instead of|rather than|in place of)\b[^.!?\n]{0,15}\b(?:refund\w*|money back)",
+    r"\b(?:statt|anstelle|anstatt)\b[^.!?\n]{0,20}(?:erstattung|rückzahlung|geld zurück)",
+    r"\b(?:au lieu|plutôt)\b[^.!?\n]{0,15}rembours\w*|\ben (?:lugar|vez) de[^.!?\n]{0,15}(?:reembols|devol)\w*",
+    r"\b(?:invece|al posto)\b[^.!?\n]{0,15}rimbors\w*|\bem vez de[^.!?\n]{0,15}(?:reembols|devolu|estorn)\w*",
+    # the end of a subscription
+    r"\bannul\w*\b[^.!?\n]{0,20}\b(?:abonnement|renouvellement)",
+    r"\b(?:anular|cancelar|cancelamento|annullare)\b[^.!?\n]{0,25}\b(?:suscripción|assinatura|subscrição|abbonamento|"
+    r"renova\w+|rinnovo)",
+    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:キャンセル|解約|取り消)|解約(?:したい|を?お?願|します|手続)",
+    r"\bstorn\w*[^.!?\n]{0,20}\b(?:abo|abonnement|verlängerung)\b",
+    # the rules: "what is your refund policy?"
+    r"\brefund polic\w+|\bdo you (?:offer|give|have)\b[^.!?\n]{0,20}refund\w*|widerrufsbelehrung|\brückgaberecht",
+    r"widerrufsfrist|politique de remboursement",
+    r"política de (?:reembolsos?|devoluci\w+|devolução)|politica di rimborso|返金(?:ポリシー|規定|条件)",
+)
+"""Words that speak of a refund or of an end, but do not ask for a refund."""
+
+OTHER_WISHES = any_of(
+    # the licence key again
+    r"\b(?:re-?send|send|need|lost|give|forward|find|missing)\b[^.!?\n]{0,40}\b(?:key|codes?|download(?: link)?|"
+    r"licen[cs]e (?:file|number))\b",
+    r"\b(?:schick\w*|send\w*|zusenden|brauche|verloren|finde)\b[^.!?\n]{0,40}(?:schlüssel|lizenz\w*|code|key|download\w*)\b",
+    r"(?:schlüssel|lizenz\w*|code)\b[^.!?\n]{0,40}\b(?:schick\w*|send\w*|zusend\w*|verloren|verlegt)",
+    r"\b(?:r?envo\w+|perdu|besoin|retrouve\w*)\b[^.!?\n]{0,40}\b(?:clé|code|licence|lien)\b",
+    r"\b(?:envi\w+|reenvi\w+|perdido|necesito|encuentro|mand\w+)\b[^.!?\n]{0,40}\b(?:clave|código|licencia|enlace)",
+    r"\b(?:invi\w+|reinvi\w+|mand\w+|rimand\w+|perso|trovo|serve)\b[^.!?\n]{0,40}\b(?:chiave|codice|licenza|link)",
+    r"\b(?:envi\w+|reenvi\w+|mand\w+|perdi|preciso|encontro)\b[^.!?\n]{0,40}\b(?:chave|código|licença|link)",
+    r"(?:キー|コード|ライセンス|ダウンロード)[^。\n]{0,20}(?:再送|送って|送付|なくし|紛失|教えて)|再送",
+    r"\b(?:send|forward) (?:it|them|this) again\b|\b(?:nochmals?|erneut) (?:zu)?(?:schicken|senden)\b|\bde nouveau\b",
+    r"\bde nuevo\b|\bdi nuovo\b|\bde novo\b",
+    # the invoice
+    r"\b(?:send|need|copy|require|missing|download|correct|change|issue|provide|want|get|have)\b[^.!?\n]{0,40}\b(?:invoice|"
+    r"receipt|bill)\b",
+    r"(?:schick|send|brauche|benötig|ausstell|kopie)\w*\b[^.!?\n]{0,40}\brechnung",
+    r"\brechnung\w*\b[^.!?\n]{0,40}(?:schick|send|ausstell|korrig|änder|fehlt)",
+    r"\b(?:envo\w+|besoin|recevoir|obtenir|copie|duplicata)\b[^.!?\n]{0,40}\bfacture",
+    r"\b(?:env[ií]\w+|necesit\w+|copia|mand\w+)\b[^.!?\n]{0,40}\bfactura",
+    r"\b(?:invi\w+|mand\w+|serve|bisogno|copia)\b[^.!?\n]{0,40}\bfattura",
+    r"\b(?:envi\w+|mand\w+|precis\w+|cópia|segunda via)\b[^.!?\n]{0,40}\b(?:fatura|nota fiscal)",
+    r"(?:請求書|領収書)[^。\n]{0,20}(?:送|発行|ください|お願い|再)",
+    # the end of a subscription
+    r"\b(?:cancel|end|stop|terminate)\b[^.!?\n]{0,40}\b(?:subscription|renewal|auto-?renew\w*|plan|membership|account)\b",
+    r"\bkündige\b|\bkündigen\b|\bkündigung (?:meines|des|bestätig|zum)|\brésili(?:er|ation|e)\b",
+    r"\bannul\w*\b[^.!?\n]{0,20}\b(?:abonnement|renouvellement)|\bdar(?:me)? de baja\b",
+    r"\b(?:anular|cancelar|annullare)\b[^.!?\n]{0,25}\b(?:suscripción|assinatura|subscrição|abbonamento|renova\w+|rinnovo)",
+    r"\bdisdi(?:re|co|tta)\b|解約",
+    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:停止|止め|キャンセル)",
+    # an exchange
+    r"\b(?:exchange|swap|replace\w*|switch|upgrade)\b|\bumtausch\w*|\b(?:um|ein)?tauschen\b|\béchang\w+|\bremplac\w+",
+    r"\bcambi(?:ar|arlo|o)\b|\bsostitu\w+|\bscambi\w+|\btroca(?:r)?\b|\bsubstitu\w+|交換",
+    # a status, or help
+    r"\b(?:status|progress|update|news) (?:of|on|about)\b|\b(?:wie ist der stand|stand meiner|status)\b|\boù en est\b",
+    r"\bestado de\b|\ba che punto\b|\bem que ponto\b|状況|進捗",
+    r"\bhow (?:can|do|could|should) (?:i|we)\b|\b(?:can|could) you (?:please )?help\b|\b(?:please|need) (?:\w+ )?help\b",
+    r"\bwie kann ich\b|\b(?:mir|uns) (?:\w+ )?helfen\b|\bhilfe\b|\bcomment (?:puis|faire|je)\b|\bm'aider\b",
+    r"\bayud\w+|\bcómo puedo\b|\baiut\w+|\bcome posso\b|\bajud\w+|\bcomo posso\b|どうすれば|教えてください|助けて",
+)
+"""Words for another wish than a refund. With such a wish, a complaint alone asks for no refund."""

@@ -1,0 +1,153 @@
+"""Tests of the question whether a customer's mail asks for a refund of the purchase that it names."""
+
+import pytest
+
+from producers.mail.parsed_mail import MailKind
+from producers.mail.parser import read
+
+TEMPLATE = (
+    "From: Ada <ada@example.com>\nSubject: {subject}\nMessage-ID: <1@example.com>\n"
+    "Content-Type: text/plain; charset=utf-8\n\n{text}"
+)
+
+
+def kind_of(text: str, subject: str = "MB-2026-0417") -> MailKind:
+    return read(TEMPLATE.format(subject=subject, text=text).encode()).kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I do NOT want a refund for MB-2026-0417, I just have a question.",
+        "I don't want a refund. How do I install MB-2026-0417?",
+        "Please do not refund MB-2026-0417, everything is fine.",
+        "Please ignore my refund request for MB-2026-0417, it works now.",
+        "I changed my mind about the refund of MB-2026-0417.",
+        "I no longer need a refund for MB-2026-0417.",
+        "I'd like to withdraw my refund request for MB-2026-0417.",
+        "I have decided to keep it. Please cancel the refund of MB-2026-0417.",
+        "Could you send me the licence key for MB-2026-0417 again? I lost it.",
+        "I never received my key for MB-2026-0417. Please send it again.",
+        "Please send me an invoice for MB-2026-0417.",
+        "Where is my refund for MB-2026-0417?",
+        "What is the status of my refund MB-2026-0417?",
+        "When will I get my refund for MB-2026-0417?",
+        "Please cancel my subscription MB-2026-0417 at the end of the term.",
+        "I would like to exchange MB-2026-0417 for the Mac version.",
+        "Can I swap MB-2026-0417 for the Pro edition instead of a refund?",
+        'Ada would like to recall the message, "Refund MB-2026-0417".',
+        "Ada reacted to your message: 👍 MB-2026-0417",
+        "Liked “Please refund MB-2026-0417”",
+        "The order MB-2026-0417 arrived today.",
+        "The program MB-2026-0417 crashes. How can I fix it?",
+        "This is not a refund request. MB-2026-0417 question.",
+        "Nevermind my last mail about the refund of MB-2026-0417",
+        "Ich möchte KEINE Erstattung für MB-2026-0417.",
+        "Bitte keine Erstattung für MB-2026-0417, ich habe nur eine Frage.",
+        "Bitte ignorieren Sie meine Mail zur Erstattung von MB-2026-0417.",
+        "Mein Erstattungswunsch zu MB-2026-0417 hat sich erledigt.",
+        "Ich ziehe meinen Antrag auf Erstattung für MB-2026-0417 zurück.",
+        "Ich möchte das Programm doch behalten, MB-2026-0417, Erstattung nicht nötig.",
+        "Bitte schicken Sie mir den Lizenzschlüssel zu MB-2026-0417 nochmal.",
+        "Bitte senden Sie mir eine Rechnung zu MB-2026-0417.",
+        "Wo bleibt meine Erstattung für MB-2026-0417?",
+        "Wann bekomme ich mein Geld für MB-2026-0417?",
+        "Hiermit kündige ich mein Abo MB-2026-0417 zum Jahresende.",
+        "Ich möchte MB-2026-0417 gegen die Mac-Version umtauschen.",
+        'Jörg möchte die Nachricht "Erstattung MB-2026-0417" zurückrufen.',
+        "Ada hat auf Ihre Nachricht reagiert: 👍 MB-2026-0417",
+        "Je ne veux pas de remboursement pour MB-2026-0417.",
+        "Veuillez ignorer ma demande de remboursement MB-2026-0417.",
+        "Finalement je le garde, MB-2026-0417. Oubliez le remboursement.",
+        "Merci de m'envoyer une facture pour MB-2026-0417.",
+        "Pouvez-vous me renvoyer la clé de licence de MB-2026-0417 ?",
+        "Où en est mon remboursement MB-2026-0417 ?",
+        "Je souhaite résilier mon abonnement MB-2026-0417.",
+        "Je voudrais échanger MB-2026-0417 contre la version Mac au lieu d'un remboursement.",
+        "No quiero un reembolso de MB-2026-0417.",
+        "Por favor, ignoren mi solicitud de reembolso MB-2026-0417.",
+        "Prefiero quedármelo, anulen mi solicitud de reembolso MB-2026-0417",
+        "¿Pueden enviarme la factura de MB-2026-0417?",
+        "¿Dónde está mi reembolso de MB-2026-0417?",
+        "¿Pueden reenviarme la clave de MB-2026-0417?",
+        "Quiero cancelar mi suscripción MB-2026-0417.",
+        "Non voglio un rimborso per MB-2026-0417.",
+        "Ignorate la mia richiesta di rimborso MB-2026-0417.",
+        "Potete inviarmi la fattura di MB-2026-0417?",
+        "A che punto è il mio rimborso MB-2026-0417?",
+        "Potete rimandarmi la chiave di MB-2026-0417?",
+        "Vorrei cambiare MB-2026-0417 con la versione Mac.",
+        "Não quero reembolso da compra MB-2026-0417.",
+        "Ignorem o meu pedido de reembolso MB-2026-0417.",
+        "Podem enviar a fatura de MB-2026-0417?",
+        "Onde está o meu reembolso MB-2026-0417?",
+        "Quero cancelar a assinatura MB-2026-0417.",
+        "MB-2026-0417の返金は不要です。",
+        "MB-2026-0417の返金依頼を取り下げます。",
+        "MB-2026-0417の請求書を送ってください。",
+        "MB-2026-0417の返金はいつですか。",
+        "MB-2026-0417のライセンスキーを再送してください。",
+        "MB-2026-0417をMac版に交換してください。",
+        "サブスクリプションMB-2026-0417を解約したいです。",
+        "先ほどのメールは無視してください。MB-2026-0417の返金",
+    ],
+)
+def test_a_mail_that_names_a_purchase_without_asking_is_not_a_request(text: str) -> None:
+    assert kind_of(text) is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I do not need the program any more and want a refund for MB-2026-0417.",
+        "If you don't refund MB-2026-0417, I will go to court.",
+        "I changed my mind, please refund MB-2026-0417.",
+        "You ignored my refund request for MB-2026-0417. Refund me now!",
+        "I don't want a replacement, I want a refund for MB-2026-0417.",
+        "I do not want to keep it. Refund MB-2026-0417 please.",
+        "Please cancel my subscription and refund MB-2026-0417.",
+        "I hereby withdraw from my contract MB-2026-0417 and request a refund.",
+        "I never got the key. I want my money back, MB-2026-0417",
+        "My refund for MB-2026-0417 has not arrived. Please refund me.",
+        "Ich will das Programm nicht und bitte um Erstattung von MB-2026-0417.",
+        "Ich will keinen Gutschein, ich will mein Geld zurück. MB-2026-0417",
+        "Ich habe bis heute keine Erstattung erhalten, bitte überweisen Sie das Geld zurück. MB-2026-0417",
+        "Hiermit widerrufe ich den Vertrag MB-2026-0417.",
+        "Ich habe gekündigt und trotzdem wurde abgebucht. MB-2026-0417 Geld zurück!",
+        "Je n'en veux plus et demande le remboursement de MB-2026-0417.",
+        "Je voudrais annuler ma commande MB-2026-0417 et être remboursé.",
+        "No quiero el programa y pido la devolución de MB-2026-0417.",
+        "Quiero cancelar mi pedido MB-2026-0417.",
+        "Non voglio il programma e chiedo il rimborso di MB-2026-0417.",
+        "Não quero o programa e peço o reembolso de MB-2026-0417.",
+        "MB-2026-0417を返金してください。ソフトは不要です。",
+        "Could I have a refund for MB-2026-0417?",
+        "How can I get a refund for MB-2026-0417?",
+        "I cancelled my subscription last year and was charged again, MB-2026-0417.",
+        "I am not happy with it. Order number MB-2026-0417",
+    ],
+)
+def test_a_mail_that_asks_is_a_request_whatever_else_it_says(text: str) -> None:
+    assert kind_of(text) is MailKind.REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["MB-2026-0417", "It is MB-2026-0417.", "Entschuldigung, MB-2026-0417 war es.", "C'est la commande MB-2026-0417"],
+)
+def test_a_reply_that_only_names_a_purchase_is_a_request(text: str) -> None:
+    """The reply answers the question which purchase the customer means."""
+    assert kind_of(text, "Re: Which purchase?") is MailKind.REQUEST
+
+
+@pytest.mark.parametrize("text", ["👍", "Thanks!", "Danke, alles gut.", "Please send me the key again."])
+def test_a_reply_to_a_quoted_receipt_without_a_wish_is_not_a_request(text: str) -> None:
+    assert kind_of(f"{text}\n\n> Reference: MB-2026-0417", "Re: Your order") is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["Recall: Refund MB-2026-0417", "Rückruf: Erstattung MB-2026-0417", "Rappel : remboursement MB-2026-0417"],
+)
+def test_the_recall_of_a_mail_is_not_a_request(subject: str) -> None:
+    assert kind_of("", subject) is MailKind.NOT_A_REQUEST

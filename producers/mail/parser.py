@@ -26,7 +26,7 @@ from producers.mail.intent import (
     asks,
     complains,
     detect_language,
-    has_other_wish,
+    has_other_intent,
     reason_of,
     refund_scope_of,
     revokes,
@@ -207,7 +207,7 @@ def _only_names(subject: str, found: _FoundReferences, *, is_reply: bool) -> boo
     words = _WORD.findall(new_text)
     is_answer = is_reply or _REPLY_SUBJECT.match(subject) is not None
     is_short = not new_text.strip() if found.quoted else len(words) <= _MAX_WORDS_OF_ANSWER
-    return is_answer and is_short and not has_other_wish(new_text)
+    return is_answer and is_short and not has_other_intent(new_text)
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:

@@ -33,12 +33,12 @@ def record_external_refunds(
         by_charge.setdefault(refund.charge, []).append(refund)
     for charge, of_payment in by_charge.items():
         paid = purchases.get((provider, charge), ())
-        settling = _apply_to_cases(work, provider, charge, paid, of_payment) if paid else set()
+        closing = _apply_to_cases(work, provider, charge, paid, of_payment) if paid else set()
         seller_id = paid[0].seller_id if paid else None
         tasks += [
             _create_task(provider, seller_id, refund)
             for refund in of_payment
-            if refund.status is not RefundStatus.FAILED and refund.refund_id not in settling
+            if refund.status is not RefundStatus.FAILED and refund.refund_id not in closing
         ]
     return tasks
 

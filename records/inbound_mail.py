@@ -52,6 +52,11 @@ select sender_key, count(*) as replies from inbound_mails
  group by sender_key
 """
 
+_SELECT_NAMED_PURCHASES = """
+select distinct p.email_key, p.reference_key from purchases p
+ where (p.reference_key, p.email_key) in (select * from unnest(cast(:reference_keys as text[]), cast(:email_keys as text[])))
+"""
+
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
 """States in which a case ended without a decision about the money. A later mail in the thread of such a case is a new request."""
 
@@ -111,6 +116,14 @@ class InboundMails:
         """Return the digest of the text of each mail, by Message-ID."""
         rows = self._work.run(_SELECT_DIGESTS, message_ids=list(message_ids))
         return {row.message_id: row.digest for row in rows}
+
+    def named_purchases(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of these pairs (e-mail key, reference key) that belong to a purchase."""
+        if not keys:
+            return set()
+        email_keys, reference_keys = map(list, zip(*keys, strict=True))
+        rows = self._work.run(_SELECT_NAMED_PURCHASES, email_keys=email_keys, reference_keys=reference_keys)
+        return {(row.email_key, row.reference_key) for row in rows}
 
     def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
         """Return what was stored about the threads and senders of these mails before the mails arrived.

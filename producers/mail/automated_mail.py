@@ -44,9 +44,19 @@ class SentMailMatcher:
             rf"([0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}})\.([a-z_]{{1,40}})@(?:{domains})\b"
         )
 
-    def is_sent_mail(self, message: Part, sender: str) -> bool:
-        """Return True if Moneyback sent this mail."""
-        return email_key(sender) in self._addresses or bool(self._message_id.search(header(message, "message-id")))
+    def is_own_address(self, address: str) -> bool:
+        """Return True if the address is one of Moneyback's own addresses. Anyone can write this address into the field From."""
+        return email_key(address) in self._addresses
+
+    def is_sent_mail(self, message: Part) -> bool:
+        """Return True if Moneyback sent this mail. Only the Message-ID proves it."""
+        return bool(self._message_id.search(header(message, "message-id")))
+
+    def is_own_list(self, message: Part) -> bool:
+        """Return True if the mail went to no mailing list, or to the list of one of Moneyback's addresses: a group address."""
+        lists = " ".join(header(message, name) for name in ("list-id", "list-post", "mailing-list")).casefold()
+        names = {part for address in self._addresses for part in (address, address.replace("@", "."))}
+        return not lists.strip() or any(name in lists for name in names)
 
     def find_cases(self, message_ids: Collection[str]) -> tuple[UUID, ...]:
         """Return the cases whose e-mails have these Message-IDs."""
@@ -66,11 +76,16 @@ def is_auto_reply_subject(subject: str) -> bool:
     return _AUTO_REPLY_SUBJECT.match(subject) is not None
 
 
+def is_auto_reply(message: Part, subject: str) -> bool:
+    """Return True for an automatic reply. Its quotation can contain a request, but the request has arrived before."""
+    return header(message, "auto-submitted").casefold().startswith("auto-replied") or is_auto_reply_subject(subject)
+
+
 def automated_kind(
     message: Part, sender: str, subject: str, raw: bytes, sent_mail_matcher: SentMailMatcher
 ) -> MailKind | None:
     """Return the kind of an automated mail, or None if a customer wrote the mail."""
-    if sent_mail_matcher.is_sent_mail(message, sender):
+    if sent_mail_matcher.is_sent_mail(message) or sent_mail_matcher.is_own_address(sender):
         return MailKind.OWN_EMAIL
     if _is_delivery_report(message, sender):
         return MailKind.BOUNCE if _reports_failure(raw) else MailKind.AUTO_REPLY

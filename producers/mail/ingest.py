@@ -6,7 +6,7 @@ The cases, the e-mail that answers the mail, and a row for the mail are stored i
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from domain.inquiry_emails import InquiryEmailKind
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel
 from producers import intake
+from producers.mail import matching
 from producers.mail.parsed_mail import MailKind, ParsedMail
 from producers.mail.parser import read
 from producers.mail.sender_authentication import SenderAuthenticator
@@ -93,7 +94,7 @@ class MailIngest:
     def _parse(self, raw_mail: RawMail) -> _IncomingMail:
         mail = read(raw_mail.raw, moneyback_addresses=self._moneyback_addresses, size=raw_mail.size)
         evidence = {"digest": _digest(mail)}
-        if mail.requests:
+        if mail.wish:
             evidence |= self._sender_authenticator.evidence(raw_mail.raw, mail.sender)
         received = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
@@ -112,6 +113,7 @@ def _commit_alone(records: Records, mail: _IncomingMail) -> Outcome | Exception:
 
 def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
     with records.work() as work:
+        mails = _match(work, mails)
         new_ids = work.inbound_mails.keep([mail.received for mail in mails])
         new_mails: dict[str, ParsedMail] = {}
         for parsed, received in mails:
@@ -126,6 +128,18 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
         if new_mails.get(parsed.message_id) is parsed
         else _repeated_outcome(parsed, is_same=digests[parsed.message_id] == received.evidence["digest"])
         for parsed, received in mails
+    ]
+
+
+def _match(work: UnitOfWork, mails: Sequence[_IncomingMail]) -> list[_IncomingMail]:
+    """Return the mails with requests for the purchases that they name. Only a purchase of the customer's address counts.
+
+    The sender cannot see whether a purchase was found, because a mail is answered later, by the worker.
+    """
+    purchases = work.inbound_mails.named_purchases(matching.keys_of(mail.parsed for mail in mails))
+    matched = [(matching.match(mail.parsed, purchases), mail.received) for mail in mails]
+    return [
+        _IncomingMail(parsed, replace(received, kind=parsed.kind, sender=parsed.sender)) for parsed, received in matched
     ]
 
 

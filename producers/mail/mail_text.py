@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from email.message import Message
 from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from producers.mail.html_text import html_to_text
 
@@ -21,12 +22,17 @@ class MailText(NamedTuple):
 
 
 class MailTexts(NamedTuple):
-    """The texts of a mail: its plain text, its HTML as text, the text of attached mails, and its encrypted text."""
+    """The texts of a mail: its plain text, its HTML as text, the text of attached mails, and its encrypted text.
+
+    ``links`` contains the targets of the links in the HTML, and ``file_names`` the names of the attachments.
+    """
 
     plain: str
     html: str
     attached_mails: str
     encrypted: str
+    links: str
+    file_names: str
 
     @property
     def is_encrypted(self) -> bool:
@@ -66,27 +72,69 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
         for subpart in payload if depth < MAX_DEPTH else ():
             if isinstance(subpart, Message):
                 yield from _walk(subpart, depth + 1)
-    elif not _is_attachment(part):
+    elif _is_attachment(part):
+        yield "file_names", _file_name(part)
+    else:
         yield from _read_text(part, content_type)
 
 
 def _read_attached_mail(mail: object) -> tuple[str, str]:
-    attached = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "")
+    attached = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "", "", "")
     text = f"{_raw_header(mail, 'subject')}\n{attached.plain or attached.html}\n{attached.attached_mails}"
     return "attached_mails", text
 
 
 def _read_text(part: Part, content_type: str) -> Iterator[tuple[str, str]]:
     if content_type == "text/html":
-        yield "html", html_to_text(_decode(part)[:MAX_TEXT])
+        page = _decode(part)[:MAX_TEXT]
+        yield "html", html_to_text(page)
+        yield "links", "\n".join(map(unquote, _LINK.findall(page)))
     elif content_type.startswith(("text/plain", "multipart/")):  # a truncated mail can be a multipart without parts
-        text = _decode(part)
+        text = _unflow(part, _decode(part))
         yield ("encrypted" if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----") else "plain"), text
 
 
 def _is_attachment(part: Part) -> bool:
     disposition = _raw_header(part, "content-disposition").strip().casefold()
     return disposition.startswith("attachment") or "filename" in disposition
+
+
+_LINK = re.compile(r"""\bhref\s?=\s?["']?(https?://[^\s"'<>]{1,500})""", re.IGNORECASE)
+
+
+def _file_name(part: Part) -> str:
+    try:
+        return part.get_filename() or ""
+    except Exception:  # noqa: BLE001 - the library raises undocumented errors for malformed names
+        return ""
+
+
+def _unflow(part: Part, text: str) -> str:
+    """Return a text with whole paragraphs if the mail program broke the lines with ``format=flowed`` (RFC 3676, 4).
+
+    A line that ends in a space continues in the next line of the same quotation. With ``delsp=yes``, the space is not a part
+    of the text: such a line can end inside a word.
+    """
+    parameters = _raw_header(part, "content-type").casefold().replace('"', "")
+    if not re.search(r"format\s?=\s?flowed", parameters):
+        return text
+    removed = " " if re.search(r"delsp\s?=\s?yes", parameters) else ""
+    lines: list[str] = []
+    open_quotes: str | None = None
+    for line in text.split("\n"):
+        quotes, content = _FLOWED_LINE.fullmatch(line).groups()  # type: ignore[union-attr]  # every line matches
+        if quotes == open_quotes and content != _FLOWED_SIGNATURE:
+            lines[-1] += content
+        else:
+            lines.append(f"{quotes} {content}" if quotes else content)
+        open_quotes = quotes if content.endswith(" ") and content != _FLOWED_SIGNATURE else None
+        if open_quotes is not None:
+            lines[-1] = lines[-1].removesuffix(removed)
+    return "\n".join(lines)
+
+
+_FLOWED_LINE = re.compile(r"(>*) ?(.*)", re.DOTALL)
+_FLOWED_SIGNATURE = "-- "  # the line before a signature ends in a space, but does not continue (RFC 3676, 4.3)
 
 
 def _raw_header(part: object, name: str) -> str:
@@ -108,6 +156,10 @@ def _decode(part: Part) -> str:
         declared_charset = str(part.get_content_charset() or "utf-8")
     except Exception:  # noqa: BLE001 - the library raises undocumented errors for malformed charsets
         declared_charset = "utf-8"
+    if declared_charset == "iso-2022-jp":
+        # Mail clients write NEC's characters, such as a circled digit, as if they were in JIS X 0208. JIS X 0213 has the
+        # same characters in the same places, with another escape sequence.
+        content, declared_charset = content.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004"
     for charset in (_ACTUAL_CHARSETS.get(declared_charset, declared_charset), "utf-8", "cp1252"):
         try:
             return content.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
@@ -116,7 +168,14 @@ def _decode(part: Part) -> str:
     return content.decode("latin-1")
 
 
-_ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
+_ACTUAL_CHARSETS = {
+    "iso-8859-1": "cp1252",
+    "latin-1": "cp1252",
+    "gb2312": "gb18030",
+    "ks_c_5601-1987": "cp949",
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
+    "euc-jp": "euc_jis_2004",
+}
 """For each charset that a mail may declare, the larger charset in which the mail's text is really encoded.
 
 Mail clients declare the small charset but use the larger one. Browsers read such texts with the same larger charsets.

@@ -5,7 +5,11 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.requests import RefundRequest
+from domain.refund_reasons import RefundReason
+from domain.requests import RefundRequest, RefundScope
+from producers.mail.references import Candidate
+
+MAX_REFERENCES = 5  # the maximum number of requests in one mail, because each request can cause an answer
 
 
 class MailKind(StrEnum):
@@ -28,15 +32,24 @@ class MailKind(StrEnum):
     TOO_LARGE = "too_large"
     """The mail is larger than ``parser.MAX_SIZE``. The answer is an e-mail that says that the mail was too large."""
     TOO_MANY = "too_many"
-    """The mail names more than ``parser.MAX_REFERENCES`` purchases."""
+    """The mail names more than ``MAX_REFERENCES`` purchases."""
     UNREADABLE = "unreadable"
     """The mail cannot be parsed or decrypted, or its sender is unclear."""
+    PASSED_ON = "passed_on"
+    """A program or a colleague passed on a customer's mail, and no purchase of the customer was found."""
     KEY_REUSED = "key_reused"
     """An earlier mail with the same Message-ID has different content."""
 
 
 NEEDS_SUPPORT = frozenset(
-    {MailKind.NOT_A_REQUEST, MailKind.TOO_LARGE, MailKind.TOO_MANY, MailKind.UNREADABLE, MailKind.KEY_REUSED}
+    {
+        MailKind.NOT_A_REQUEST,
+        MailKind.TOO_LARGE,
+        MailKind.TOO_MANY,
+        MailKind.UNREADABLE,
+        MailKind.PASSED_ON,
+        MailKind.KEY_REUSED,
+    }
 )
 """Kinds of mails that support must read, because these mails create no case."""
 
@@ -54,6 +67,31 @@ class BouncedEmail(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A wish for a refund, before it is known of which purchase."""
+
+    addresses: tuple[str, ...]
+    """The e-mail addresses that the customer may have, the most certain first."""
+    places: tuple[tuple[Candidate, ...], ...]
+    """The possible references in each place of the mail: in the new text, in the quoted text, in links and file names."""
+    reason: RefundReason
+    refund_scope: RefundScope
+    comment: str
+    locale: str
+
+    def request(self, email: str, reference: str) -> RefundRequest:
+        """Return the refund request for a purchase."""
+        return RefundRequest(
+            email=email,
+            reference=reference,
+            reason=self.reason,
+            refund_scope=self.refund_scope,
+            comment=self.comment,
+            locale=self.locale,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedMail:
     """A parsed mail."""
 
@@ -61,6 +99,7 @@ class ParsedMail:
     message_id: str
     """The identity of the mail: a mail that arrives twice, even by different routes, has the same ``message_id``."""
     sender: str = ""
+    """The address in the field From, or the customer's address if the mail was passed on."""
     locale: str = "en"
     answered_message_ids: tuple[str, ...] = ()
     """The Message-IDs in the headers References and In-Reply-To, the oldest first."""
@@ -70,11 +109,18 @@ class ParsedMail:
     requests_refund: bool = False
     """True if an automated mail asks for a refund. A customer may have sent it through a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
+    wish: Wish | None = None
+    """The wish for a refund, if the mail has one. It becomes requests for the purchases that it names."""
+    is_passed_on: bool = False
+    """True if the sender is not the customer: a contact form, a group address, a colleague. The sender gets no answer."""
+
+    is_flagged: bool = False
+    """True if support must read the mail besides its requests, for example because the customer mentions a lawyer."""
 
     @property
     def needs_support(self) -> bool:
-        """True if support must read the mail, because the mail creates no case."""
-        return self.kind in NEEDS_SUPPORT or self.requests_refund
+        """True if support must read the mail, because the mail creates no case, or says more than a case can hold."""
+        return self.kind in NEEDS_SUPPORT or self.requests_refund or self.is_passed_on or self.is_flagged
 
     @property
     def thread(self) -> str:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from domain.redaction import without_cards
-from domain.requests import Email, RefundRequest
+from domain.requests import Email
 from producers.mail import references
-from producers.mail.automated_mail import SentMailMatcher, automated_kind, is_auto_reply_subject
+from producers.mail.automated_mail import SentMailMatcher, automated_kind, is_auto_reply
 from producers.mail.intent import (
     SUPPORTED_LANGUAGES,
     advertises,
@@ -31,8 +31,9 @@ from producers.mail.intent import (
     refund_scope_of,
     revokes,
 )
-from producers.mail.mail_text import MailText, Part, header, texts
-from producers.mail.parsed_mail import MailKind, ParsedMail
+from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
+from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, Wish
+from producers.mail.senders import Senders, find_senders
 
 MAX_SIZE = 10_000_000  # the maximum size of a mail, in bytes. It is enough for a request with attached pictures
 MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
@@ -42,7 +43,6 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 
 If a mail exceeds one of the two limits, its text is not parsed. The standard library is slow for a mail with many parts.
 """
-MAX_REFERENCES = 5  # the maximum number of requests in one mail, because each request can cause an answer
 MAX_COMMENT = 4_000  # characters of a comment; the refund form has the same maximum
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
@@ -58,9 +58,12 @@ class _LenientHeaderPolicy(EmailPolicy):
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
-        value = _FOLDED_REFERENCE.sub("", value[:MAX_HEADER])
+        value = _SHIFT_JIS.sub("=?cp932?", _FOLDED_REFERENCE.sub("", value[:MAX_HEADER]))
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
 
+
+_SHIFT_JIS = re.compile(r"=\?(?:shift[_-]jis|x-sjis|sjis)\?", re.IGNORECASE)
+"""The charset of an encoded word. Mail clients declare Shift_JIS but use Microsoft's larger charset."""
 
 _FOLDED_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)\r?\n[ \t]+(?=\d)")
 """The fold of a header inside a reference. A program that folds behind a dash adds a space that the author did not write."""
@@ -94,7 +97,7 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
     sender = _parse_sender(headers)
     mail = _parse_headers(raw, headers, sender, sent_mail_matcher)
     is_automated = mail.kind is not MailKind.UNREADABLE
-    if mail.kind is MailKind.OWN_EMAIL or mail.bounced_email or sender is None:
+    if sent_mail_matcher.is_sent_mail(headers) or mail.bounced_email or sender is None:
         return mail
     if size > MAX_SIZE:
         return mail if is_automated else replace(mail, kind=MailKind.TOO_LARGE)
@@ -102,7 +105,8 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
     if body.count(b"\n--") > MAX_BOUNDARY_LINES or body.lower().count(b"boundary") > MAX_BOUNDARIES:
         return mail
     message = message_from_bytes(body, policy=_POLICY)
-    return replace(mail, requests_refund=_requests_refund(message)) if is_automated else _parse_request(mail, message)
+    senders = find_senders(message, sender, sent_mail_matcher)
+    return _parse_automated(mail, message, senders) if is_automated else _parse_request(mail, message, senders)
 
 
 def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matcher: SentMailMatcher) -> ParsedMail:
@@ -125,21 +129,48 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
     )
 
 
-def _requests_refund(message: Part) -> bool:
-    """Return True if an automated mail asks for a refund.
+def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> ParsedMail:
+    """Return an automated mail, with the wish of the customer whose words it passes on.
 
     An automated mail can contain a customer's words. For example, the customer wrote to a group address, or used a shop's
     contact form.
     """
+    subject, mail_texts = _subject(message), texts(message)
+    is_report = header(message, "content-type").casefold().startswith("multipart/report")
+    is_reply = is_auto_reply(message, subject)
+    is_passed_on = mail.kind is MailKind.OWN_EMAIL and not is_reply
+    if mail_texts.is_encrypted or is_report:
+        return replace(mail, is_passed_on=is_passed_on)
+    new_subject = "" if _REPLY_SUBJECT.match(subject) or is_reply else subject
+    text = next(
+        (
+            text
+            for text in mail_texts.versions
+            if asks(text.new, new_subject if references.find(f"{new_subject}\n{text.new}") else "")
+            and not advertises(text.new)
+        ),
+        None,
+    )
+    if text is None:
+        return replace(mail, is_passed_on=is_passed_on)
+    can_be_customers = senders.is_own_list and not is_reply
+    wish = _wish(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}")) if can_be_customers else None
+    is_refund = mail.kind is not MailKind.OWN_EMAIL
+    return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, wish=wish)
+
+
+def _wish(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> Wish:
+    """Return the wish in a text of the mail. Without new text, the quoted text is the customer's text."""
     subject = _subject(message)
-    mail_texts = texts(message)
-    if mail_texts.is_encrypted or header(message, "content-type").casefold().startswith("multipart/report"):
-        return False
-    new_subject = "" if _REPLY_SUBJECT.match(subject) or is_auto_reply_subject(subject) else subject
-    return any(
-        asks(text.new, new_subject if references.find(f"{new_subject}\n{text.new}") else "")
-        and not advertises(text.new)
-        for text in mail_texts.versions
+    own_text = text.new if text.new.strip() else text.quoted
+    places = (f"{subject}\n{text.new}", text.quoted, f"{mail_texts.links}\n{mail_texts.file_names}")
+    return Wish(
+        addresses=addresses,
+        places=tuple(map(references.candidates, places)),
+        reason=reason_of(text.new, subject),
+        refund_scope=refund_scope_of(text.new, subject),
+        comment=_comment(text.new),
+        locale=_locale(message, own_text, subject),
     )
 
 
@@ -151,10 +182,9 @@ class _FoundReferences(NamedTuple):
     quoted: bool
 
 
-def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
+def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedMail:
     """Return the mail of a customer with its kind, its locale and its refund requests."""
-    subject = _subject(message)
-    mail_texts = texts(message)
+    subject, mail_texts = _subject(message), texts(message)
     if mail_texts.is_encrypted:
         return mail
     versions = mail_texts.versions
@@ -162,23 +192,34 @@ def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
         (found for text in versions if (found := _find_references(subject, text)).references),
         _FoundReferences(versions[0], [], quoted=False),
     )
-    new_text = found.text.new
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
-    locale = _locale(message, f"{new_text}\n{subject}")
-    reason, refund_scope = reason_of(new_text, subject), refund_scope_of(new_text, subject)
-    comment = _comment(new_text)
-    requests = tuple(
-        RefundRequest(
-            email=mail.sender,
-            reference=reference,
-            reason=reason,
-            refund_scope=refund_scope,
-            comment=comment,
-            locale=locale,
-        )
-        for reference in (found.references if kind is MailKind.REQUEST else ())
+    forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
+    text = forwarded or found.text
+    is_passed_on = bool(forwarded) or (kind in _WISHES and senders.has_other)
+    addresses = senders.all(f"{text.new}\n{text.quoted}") if is_passed_on else (mail.sender,)
+    wish = _wish(message, text, mail_texts, addresses)
+    has_wish = forwarded is not None or kind in _WISHES
+    return replace(
+        mail,
+        kind=MailKind.PASSED_ON if forwarded else kind,
+        locale=wish.locale,
+        requests=tuple(
+            wish.request(mail.sender, reference) for reference in (found.references if kind is MailKind.REQUEST else ())
+        ),
+        wish=wish if has_wish else None,
+        is_passed_on=is_passed_on,
     )
-    return replace(mail, kind=kind, locale=locale, requests=requests)
+
+
+_WISHES = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
+"""The kinds of mails whose author wants a refund."""
+
+
+def _forwarded_text(subject: str, text: MailText) -> MailText | None:
+    """Return the text that a forwarded mail passes on if only this text asks for a refund, or None."""
+    if not _FORWARD_SUBJECT.match(subject) or revokes(text.new) or not asks(text.quoted) or advertises(text.quoted):
+        return None
+    return MailText(text.quoted, text.new)
 
 
 def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
@@ -233,6 +274,9 @@ _REPLY_SUBJECT = re.compile(
 )
 """The prefix of a reply or forward in many languages: "Re:", "Re[2]:", "AW:" and "WG:" (German Outlook), "TR:" (French)."""
 
+_FORWARD_SUBJECT = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|i|doorst|転送)\s*[:：]", re.IGNORECASE)
+"""The prefix of a forwarded mail."""
+
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _MAX_WORDS_OF_ANSWER = 8  # "No, I mean order MB-2026-0418, please."
 
@@ -276,13 +320,19 @@ def _comment(text: str) -> str:
     return printable.strip()[:MAX_COMMENT].strip()
 
 
-def _locale(message: Part, text: str) -> str:
-    """Return the language of the text. If it is unclear, return the language in the header Content-Language, or else English.
+def _locale(message: Part, text: str, subject: str) -> str:
+    """Return the language of the customer's text. If it is unclear, return that of the subject, or Content-Language, or English.
 
-    The language of the text has priority, because Content-Language is often only a setting of the mail client.
+    The language of the text has priority, because another author may have written the subject, and Content-Language is often
+    only a setting of the mail client.
     """
     declared = header(message, "content-language").strip()[:2].casefold()
-    return detect_language(text) or (declared if declared in SUPPORTED_LANGUAGES else "en")
+    new_subject = "" if _REPLY_SUBJECT.match(subject) else subject
+    return (
+        detect_language(f"{text}\n{new_subject}")
+        or detect_language(f"{text}\n{subject}")
+        or (declared if declared in SUPPORTED_LANGUAGES else "en")
+    )
 
 
 def _message_id(message: Part, raw: bytes) -> str:

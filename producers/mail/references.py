@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from domain.purchases import reference_key
@@ -23,7 +23,8 @@ Japanese letters are not in this class: they can be beside a reference, because 
 """
 
 _AND = (
-    r"[ ]*(?:,|;|&|\+|、|と|及び|および|\b(?:and also|and|as well as|plus|und auch|und|sowie|ainsi que|et|así como|y|nonché|ed|e anche|e|"
+    r"[ ]*(?:,|;|&|\+|、|と|及び|および|\b(?:and also|and|as well as|plus|und auch|und|sowie|ainsi que|et|así como|y|nonché|ed|"
+    r"e anche|e|"
     r"bem como)\b)[ ]*(?:the other one,?[ ]|(?:order|bestellung|commande|pedido|ordine|encomenda)s?[ ])?"
 )
 """The text between two references of a list: "MB-1 and MB-2"."""
@@ -88,7 +89,8 @@ ROWS = (
         r"|(?:pedido|encomenda|compra|commande|achat|ordine|acquisto)[ ](?:n[.]?[o°]|número|numéro|numero)"
         r"|(?:numéro|n[.]?[o°]|numero|número)[ .]*(?:da[ ]|do[ ]|d['’])(?:encomenda|pedido|compra|ordine|acquisto)"
         r"|(?:orders?|purchase|bestellung|auftrag|kauf|commande|achat|pedido|encomenda|compra|ordine|acquisto|注文|購入)"
-        r"[ ]?(?:nr|no|n[°º]|num|nro)?[ .]{0,2}(?=[#№]?[ ]?\d{4,5}(?![\d.,-]|[ ]?(?:€|\$|eur|usd|euro|円|licen|lizen)))(?![ ]?(?:19|20)\d\d\b)"
+        r"[ ]?(?:nr|no|n[°º]|num|nro)?[ .]{0,2}(?=[#№]?[ ]?\d{4,5}(?![\d.,-]|[ ]?(?:€|\$|eur|usd|euro|円|licen|"
+        r"lizen)))(?![ ]?(?:19|20)\d\d\b)"
         r"|(?:bestellung|auftrag|kauf)[ ](?:nr|no|nummer)"
         r"|ordernummer|bestelnummer|numer zamówienia|номер заказа|(?:注文|受注|購入|オーダー|参照|整理)(?:番号|no|id)|订单号",
         _is_labelled_reference,
@@ -122,7 +124,8 @@ OTHER_NUMBERS = tuple(
         r"\b(?:ch|pi|py|re|in|sub|cs|tr|txn|pm|cus)_[A-Za-z0-9_]{6,60}",  # ids of a payment provider
         r"\[(?:ticket|case|request|req|fall|vorgang)\b[^\]\n]{0,40}\]",  # tags of a ticket system
         r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?[\dZ.+:]*",  # time stamps
-        r"\b1Z[0-9A-Z]{16}\b|\b(?:parcel|paket|colis|paquete|pacco|encomenda postal|dhl|ups|fedex|dpd|gls|hermes)\b[^\n\d]{0,20}[\w-]{8,40}",
+        r"\b1Z[0-9A-Z]{16}\b",
+        r"\b(?:parcel|paket|colis|paquete|pacco|encomenda postal|dhl|ups|fedex|dpd|gls|hermes)\b[^\n\d]{0,20}[\w-]{8,40}",
         r"\b(?:amazon|ebay|paypal|steam|apple|google)\b[^\n\d]{0,25}\d[\w-]{4,40}",  # orders of other shops
     )
 )
@@ -170,6 +173,52 @@ _BROKEN_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)[ ]?\n[ >]{0,4}(?=\d)|(?<=[A-Z
 """A line end inside a reference, beside one of the dashes."""
 
 
+class Candidate(NamedTuple):
+    """A part of a text that can be a reference, and its place in the text."""
+
+    text: str
+    start: int
+    end: int
+
+
+def candidates(text: str) -> tuple[Candidate, ...]:
+    """Return all parts of a text that can be references, the longest first: at most MAX_CANDIDATES.
+
+    The parts can overlap. Whether a part is a reference, only the sender's purchases show: "4711", "MB 2026 0417", a part of
+    a link, and a reference that is broken over two lines.
+    """
+    expanded = expand(fold(text))
+    tokens = [match for match in _TOKEN.finditer(expanded.text) if len(match[0]) <= MAX_REFERENCE_LENGTH][:MAX_TOKENS]
+    found = [Candidate(whole, -1, -1) for whole in expanded.replaced]
+    for number, token in enumerate(tokens):
+        found.append(Candidate(token[0], *token.span()))
+        found += [Candidate(part[0], *part.span()) for part in _PART.finditer(expanded.text, *token.span())]
+        found += [Candidate(part[1], *part.span(1)) for part in _NAMED_PART.finditer(expanded.text, *token.span())]
+        for last, previous in zip(tokens[number + 1 : number + MAX_GROUPS], tokens[number:], strict=False):
+            if not (_GROUP_SPACE.fullmatch(expanded.text, previous.end(), last.start()) and _GROUP.fullmatch(last[0])):
+                break
+            whole = _LINE_END.sub("", expanded.text[token.start() : last.end()])
+            found.append(Candidate(whole, token.start(), last.end()))
+    usable = {
+        (item.start, item.end): item for item in found if _count_digits(item.text) and len(item.text) >= MIN_LENGTH
+    }
+    return tuple(sorted(usable.values(), key=lambda item: (-len(item.text), item.start))[:MAX_CANDIDATES])
+
+
+MAX_TOKENS, MAX_CANDIDATES = 500, 300  # a long thread has a hundred numbers
+MAX_GROUPS = 5  # groups of a reference that is written with spaces
+MIN_LENGTH = 3  # characters; a purchase with a shorter reference is found only by its label
+
+_TOKEN = re.compile(rf"(?<!{_ALPHABETIC})[A-Za-z0-9]+(?:[-_/.:=][A-Za-z0-9]+)*")
+_PART = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_NAMED_PART = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{4,}-([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)")
+"""A reference behind a word, as in the name of a file: invoice-MB-2026-0417.pdf."""
+
+_LINE_END = re.compile(r"[ ]?\n[ ]?")
+_GROUP = re.compile(r"\d{1,10}")
+_GROUP_SPACE = re.compile(r"[ ]?\n?[ ]?-?")
+
+
 class Expanded(NamedTuple):
     """A text in which each abbreviated reference is written in full, and the possible references that were replaced."""
 
@@ -201,24 +250,34 @@ _ABBREVIATED = re.compile(
 
 def find(text: str) -> list[str]:
     """Return the references in a text, each once: those of the first row of ROWS that finds a reference, and similar ones."""
-    folded = expand(fold(text)).text
-    for pattern in OTHER_NUMBERS:
-        folded = pattern.sub(" | ", folded)
-    unlabelled = without_cards(folded)
-    for pattern in NOT_REFERENCES:
-        unlabelled = pattern.sub(" | ", unlabelled)
+    folded = _without(OTHER_NUMBERS, expand(fold(text)).text)
+    unlabelled = _without(NOT_REFERENCES, without_cards(folded))
     for row, pattern in zip(ROWS, _PATTERNS, strict=True):
-        found: dict[str, str] = {}
-        for match in pattern.finditer(folded if row.label else unlabelled):
-            for token in _references_in(match["tokens"], row):
-                found.setdefault(reference_key(token), token)
-        if found:
-            series = {_series(token) for token in found.values()} - {None}
-            for match in _UNLABELLED.finditer(unlabelled):
-                if _series(match["tokens"]) in series:
-                    found.setdefault(reference_key(match["tokens"]), match["tokens"])
-            return list(found.values())
+        matches = pattern.finditer(folded if row.label else unlabelled)
+        if found := [token for match in matches for token in _references_in(match["tokens"], row)]:
+            return _each_once([*found, *_of_same_series(found, unlabelled)])
     return []
+
+
+def _without(patterns: Iterable[re.Pattern[str]], text: str) -> str:
+    for pattern in patterns:
+        text = pattern.sub(" | ", text)
+    return text
+
+
+def _each_once(tokens: Iterable[str]) -> list[str]:
+    first: dict[str, str] = {}
+    for token in tokens:
+        first.setdefault(reference_key(token), token)
+    return list(first.values())
+
+
+def _of_same_series(found: Iterable[str], text: str) -> Iterator[str]:
+    """Yield the references in a text that belong to the series of one of the found references."""
+    series = {_series(token) for token in found} - {None}
+    for match in _UNLABELLED.finditer(text) if series else ():
+        if _series(match["tokens"]) in series:
+            yield match["tokens"]
 
 
 def _series(token: str) -> str | None:
@@ -241,6 +300,12 @@ def _references_in(tokens: str, row: Row) -> list[str]:
     first, *others = re.split(rf"{_AND}|\s+", tokens) if not re.fullmatch(_SPACED_REFERENCE, tokens) else [tokens]
     similar = [other for other in others if _is_unlabelled_reference(other) and _shape(other) == _shape(first)]
     return [first, *similar] if row.is_reference(first) and not _is_date(first) else []
+
+
+def is_similar(token: str, other: str) -> bool:
+    """Return True if two references have the same length and shape, or belong to the same series."""
+    is_same_shape = len(token) == len(other) and _shape(token) == _shape(other)
+    return is_same_shape or _series(token) == _series(other) is not None
 
 
 def _shape(token: str) -> str:

@@ -81,6 +81,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.APPROVED, E.PROVIDER_PAID): S.REFUNDED,  # a lookup found that an earlier operation was made after all
     (S.APPROVED, E.PAYMENT_REFUNDED): S.APPROVED,
     (S.APPROVED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
+    (S.APPROVED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,  # the refund of an earlier payment of the order failed
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PAYMENT_REFUNDED): S.APPROVED,  # the order has further payments to refund
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,

@@ -102,8 +102,8 @@ class InvariantChecker:
 
     # Checks at the provider
 
-    def check_call(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
-        """Check a refund call before it is sent."""
+    def check_call(self, provider: Provider, charge: str, amount: Money, key: str, looked_at: float) -> None:
+        """Check a refund call before it is sent. The process looked at the payment at ``looked_at``."""
         world = self._world
         operation = world.records.tables.refund_operations.get(key)
         if operation is None:
@@ -127,7 +127,7 @@ class InvariantChecker:
                 "I9",
                 f"Operation {key} is sent, although the provider permanently declined another refund of this payment.",
             )
-        world.purchase_checker.check_call(provider, operation)
+        world.purchase_checker.check_call(provider, operation, looked_at)
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         if operation.sends > 1 and age > _last_repeat_age(provider):
             self.report_violation(

@@ -270,26 +270,35 @@ def tell_a_double_charge(shop: Shop) -> list[str]:
     return charges
 
 
-@pytest.mark.parametrize("asked", [{"refund_scope": "partial"}, {"refund_scope": "vat"}, {"reason": "duplicate_order"}])
-def test_a_trusted_request_for_less_does_not_confirm_a_waiting_request_for_all(
-    shop: Shop, asked: dict[str, Any]
+@pytest.mark.parametrize(
+    ("asked", "state", "refunded"),
+    [
+        ({"refund_scope": "partial"}, "with_support", []),
+        ({"refund_scope": "vat"}, "with_support", []),
+        ({"reason": "duplicate_order"}, "refunded", [1]),
+        ({"refund_scope": "partial", "reason": "duplicate_order"}, "with_support", []),
+    ],
+)
+def test_a_trusted_request_for_less_confirms_no_anonymous_request_for_all(
+    shop: Shop, asked: dict[str, Any], state: str, refunded: list[int]
 ) -> None:
     charges = tell_a_double_charge(shop)
     waiting = shop.waiting_case("MB-2026-0417")
-    shop.ask("MB-2026-0417", trusted=True, **asked)
+    trusted = shop.ask("MB-2026-0417", trusted=True, **asked)
     shop.process()
-    assert shop.state(waiting) == "awaiting_confirmation"
-    assert [shop.refunds(charge) for charge in charges] == [[], []]
+    assert (shop.state(trusted), shop.state(waiting)) == (state, "duplicate")
+    assert [number for number, charge in enumerate(charges) if shop.refunds(charge)] == refunded
+    assert shop.confirm(waiting).status_code == 409
 
 
-def test_a_trusted_request_for_all_does_not_confirm_a_waiting_request_for_the_duplicate(shop: Shop) -> None:
+def test_a_trusted_request_for_all_is_not_reduced_to_an_anonymous_request_for_the_duplicate(shop: Shop) -> None:
     charges = tell_a_double_charge(shop)
     waiting = shop.ask("MB-2026-0417", reason="duplicate_order")
     shop.process()
-    shop.ask("MB-2026-0417", trusted=True)
+    trusted = shop.ask("MB-2026-0417", trusted=True)
     shop.process()
-    assert shop.state(waiting) == "awaiting_confirmation"
-    assert [shop.refunds(charge) for charge in charges] == [[], []]
+    assert (shop.state(trusted), shop.state(waiting)) == ("refunded", "duplicate")
+    assert [shop.refunds(charge) for charge in charges] == [[(4900, "succeeded")], [(4900, "succeeded")]]
 
 
 @pytest.mark.parametrize("scope", ["partial", "vat"])

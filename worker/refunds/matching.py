@@ -60,9 +60,10 @@ def join_trusted_requests(
 ) -> tuple[dict[UUID, UUID], set[UUID]]:
     """Return the open case of each purchase that has one, after the trusted requests have had their effect.
 
-    A trusted request confirms an open case that waits for the customer. It supersedes an open case that waits for support
-    only because an anonymous form asked for a part: anyone can send such a form, so it must not hold up the customer. Also
-    return the trusted cases to evaluate later, because another transaction has locked the open case at this moment.
+    A trusted request confirms an open case that waits for the customer, if both ask for the same. Otherwise, it supersedes this
+    case, and also an open case that waits for support only because an anonymous form asked for a part: anyone can send such
+    a form, so it must not hold up the customer. Also return the trusted cases to evaluate later, because another transaction
+    has locked the open case at this moment.
     """
     open_cases = {purchase_id: item.open_case for purchase_id, item in inputs.items() if item.open_case}
     locked_cases: set[UUID] = set()
@@ -77,21 +78,22 @@ def join_trusted_requests(
         open_case = next(iter(work.cases.lock([view.id], state=view.state)), None)
         if open_case is None:
             locked_cases.add(case.id)
-        elif not open_case.request.trusted and _join(work, case, open_case, view):
+        elif not open_case.request.trusted and _join(work, case, open_case, view, purchase):
             del open_cases[purchase.id]
     return open_cases, locked_cases
 
 
-def _join(work: UnitOfWork, trusted: Case, open_case: Case, view: CaseView) -> bool:
+def _join(work: UnitOfWork, trusted: Case, open_case: Case, view: CaseView, purchase: Purchase) -> bool:
     """Apply a trusted request to the open case of the purchase. Return True if the open case holds the purchase no longer."""
     evidence = {"joined_by": str(trusted.id)}
-    if open_case.state is State.AWAITING_CONFIRMATION:
+    is_waiting = open_case.state is State.AWAITING_CONFIRMATION
+    if is_waiting and _asks_for_the_same(trusted, open_case, purchase):
         why = "The customer sent the same request while signed in at the seller."
         work.history.record([open_case.after(Event.CUSTOMER_CONFIRMED, actor="rules", why=why, evidence=evidence)])
         return False
-    if not _waits_for_a_part_only(work, open_case, view):
+    if not is_waiting and not _waits_for_a_part_only(work, open_case, view):
         return False
-    why = "The customer, signed in at the seller, asks for the whole purchase."
+    why = "The customer sent another request while signed in at the seller."
     superseded = open_case.after(Event.SUPERSEDED, actor="rules", why=why, evidence=evidence)
     return bool(work.history.record([replace(superseded, notify=False)]))
 

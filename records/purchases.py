@@ -186,6 +186,11 @@ update payments y set refunded_elsewhere = greatest(0, y.refunded_elsewhere + c.
 The common table expression ``before`` reads the rows as they were before this statement.
 """
 
+_SELECT_LIVE_REFUNDS = """
+select e.refund_id from external_refunds e join purchase_payments b using (provider, charge)
+ where b.purchase_id = :purchase_id and e.status <> 'failed' order by e.recorded_at desc, e.refund_id
+"""
+
 _SELECT_OPEN_DISPUTES = """
 select charge from payments
  where provider = :provider and dispute in ('open', 'inquiry') and charge > :after order by charge limit :limit
@@ -396,6 +401,10 @@ class Purchases:
                 currencies=[refund.amount.currency for refund in refunds],
                 statuses=[refund.status for refund in refunds],
             )
+
+    def live_external_refunds(self, purchase: UUID) -> list[str]:
+        """Return the ids of the external refunds of all payments of a purchase that did not fail, the newest refund first."""
+        return [row.refund_id for row in self._work.run(_SELECT_LIVE_REFUNDS, purchase_id=purchase)]
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock these payments until the commit. A payment is a pair of provider and charge.

@@ -108,6 +108,33 @@ def test_a_refused_correction_takes_no_payment_from_its_seller(shop: Shop, chang
     assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 201
 
 
+@pytest.mark.parametrize("corrected", [{"charge": a_charge()}, {"payments": []}])
+def test_a_seller_who_corrects_the_charge_gives_the_payment_to_its_true_seller(
+    shop: Shop, corrected: dict[str, Any]
+) -> None:
+    charge, body = a_charge(), a_body(email=EVE)
+    shop.put("DE-1", "babbage", **body | {"charge": charge})
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 409
+    if "payments" in corrected:
+        corrected = {
+            "payments": [{name: body[name] for name in ("provider", "charge", "amount", "currency", "method")}]
+        }
+    assert shop.put("DE-1", "babbage", **corrected, correct=True).status_code == 200
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 201
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize("amount", [4900, 1000])
+def test_a_payment_with_a_refund_keeps_its_seller_after_a_correction(shop: Shop, amount: int) -> None:
+    charge = shop.register(a_charge())
+    shop.tell("DE-1", "babbage", charge=charge)
+    shop.refund_by_hand(charge, amount)
+    assert shop.put("DE-1", "babbage", charge=a_charge(), correct=True).status_code == 200
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 409
+
+
 # What the provider shows
 
 

@@ -117,9 +117,12 @@ def foreign_payments(
 
 @answers(purchases._RELEASE)
 def release(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
-    paid = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
-    for payment in sorted(set(zip(providers, charges, strict=True)) - paid):
-        work.journal.delete(work.tables.payments, payment)
+    kept = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
+    kept |= {(row.provider, row.charge) for row in work.tables.external_refunds.values()}
+    for payment in sorted(set(zip(providers, charges, strict=True)) - kept):
+        row = work.tables.payments.get(payment)
+        if row and row.case_id is None and row.refunded_elsewhere == 0 and row.dispute == "none":
+            work.journal.delete(work.tables.payments, payment)
 
 
 @answers(purchases._INSERT)

@@ -54,9 +54,18 @@ def match(mail: ParsedMail, purchases: Collection[PurchaseKey]) -> ParsedMail:
 
 
 def _without_purchase(mail: ParsedMail) -> ParsedMail:
-    """Return a mail that names no purchase of the customer. If the mail was passed on, its sender gets no answer."""
-    is_answerable = mail.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE}
-    return replace(mail, kind=MailKind.PASSED_ON, requests=()) if mail.is_passed_on and is_answerable else mail
+    """Return a mail that names no purchase of the customer. If the mail was passed on, its sender gets no answer.
+
+    A statutory withdrawal without a reference is a request with the customer's address in place of the reference. No purchase
+    matches, so the customer gets a receipt, and support looks for the purchase.
+    """
+    if mail.kind not in {MailKind.REQUEST, MailKind.NO_REFERENCE} or mail.wish is None:
+        return mail
+    if mail.is_passed_on:
+        return replace(mail, kind=MailKind.PASSED_ON, requests=())
+    if mail.kind is MailKind.NO_REFERENCE and mail.wish.withdrawal:
+        return replace(mail, kind=MailKind.WITHDRAWAL, requests=(mail.wish.request(mail.sender, mail.sender[:100]),))
+    return mail
 
 
 def _named(wish: Wish, purchases: Collection[PurchaseKey]) -> tuple[str, list[str]] | None:

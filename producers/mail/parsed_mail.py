@@ -1,6 +1,7 @@
 """The parsed mail: its kind, its sender and the refund requests in it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -19,6 +20,8 @@ class MailKind(StrEnum):
     """A customer asks for a refund of a purchase that the mail names."""
     NO_REFERENCE = "no_reference"
     """A customer asks for a refund and names no purchase. The answer is an e-mail with a link to the refund form."""
+    WITHDRAWAL = "withdrawal"
+    """A customer declares a statutory withdrawal and names no purchase. The withdrawal is valid without a reference."""
     NOT_A_REQUEST = "not_a_request"
     """A customer wrote the mail and asks for no refund."""
     AUTO_REPLY = "auto_reply"
@@ -66,6 +69,13 @@ class BouncedEmail(NamedTuple):
     status_code: str
 
 
+class Withdrawal(NamedTuple):
+    """A statutory withdrawal that a mail declares: the customer's name, and when the mail arrived, if this is known."""
+
+    name: str
+    arrived_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """A wish for a refund, before it is known of which purchase."""
@@ -78,6 +88,8 @@ class Wish:
     refund_scope: RefundScope
     comment: str
     locale: str
+    withdrawal: Withdrawal | None = None
+    """The declaration of a statutory withdrawal, if the mail is a declaration."""
 
     def request(self, email: str, reference: str) -> RefundRequest:
         """Return the refund request for a purchase."""

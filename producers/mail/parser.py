@@ -25,6 +25,7 @@ from producers.mail.intent import (
     advertises,
     asks,
     complains,
+    concerns_support,
     detect_language,
     has_other_wish,
     reason_of,
@@ -34,6 +35,7 @@ from producers.mail.intent import (
 from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
 from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, Wish
 from producers.mail.senders import Senders, find_senders
+from producers.mail.withdrawals import find_withdrawal
 
 MAX_SIZE = 10_000_000  # the maximum size of a mail, in bytes. It is enough for a request with attached pictures
 MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
@@ -171,6 +173,7 @@ def _wish(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple
         refund_scope=refund_scope_of(text.new, subject),
         comment=_comment(text.new),
         locale=_locale(message, own_text, subject),
+        withdrawal=find_withdrawal(message, text.new, subject),
     )
 
 
@@ -208,6 +211,7 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
         ),
         wish=wish if has_wish else None,
         is_passed_on=is_passed_on,
+        is_flagged=concerns_support(text.new, subject),
     )
 
 

@@ -61,8 +61,12 @@ def connected_accounts(settings: ProviderSettings) -> dict[str, Account]:
 
 
 def sellers_of(settings: ProviderSettings) -> Mapping[str, frozenset[str]]:
-    """Return the sellers whose payments are in each connected account. An account without sellers may have payments of all."""
-    return {name: account.sellers for name, account in connected_accounts(settings).items()}
+    """Return the sellers whose payments are in each connected account. An account without sellers may have payments of all.
+
+    The keys and the other settings of the accounts are not read, because a command may need only the sellers.
+    """
+    names = dict.fromkeys([*settings.providers, *(["sandbox"] if settings.sandbox_url else [])])
+    return {name: _create_class(name, Account)().sellers for name in names}
 
 
 @cache
@@ -72,7 +76,10 @@ def account_class(name: str) -> type[Account]:
     The variables of ``stripe:aurora-eu`` start with MONEYBACK_STRIPE_AURORA_EU_. This prefix is also the title of the class,
     because pydantic's errors contain the title.
     """
-    base = PROVIDERS[provider_of(name)].account
+    return _create_class(name, PROVIDERS[provider_of(name)].account)
+
+
+def _create_class(name: str, base: type[Account]) -> type[Account]:
     prefix = f"MONEYBACK_{re.sub('[:-]', '_', name).upper()}_"
     return create_model(base.__name__, __base__=base, __cls_kwargs__={"env_prefix": prefix, "title": prefix})
 

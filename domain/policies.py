@@ -82,7 +82,8 @@ class Seller:
     serial_limit: SerialLimit | None = None
     reference_field: str | None = None
     """The field of a provider's payment that contains the purchase's reference: ``receipt_number``, ``invoice_number``,
-    ``metadata.<name>`` or ``charge``. None means the invoice number, or else the receipt number, or else the charge."""
+    ``metadata.<name>`` or ``charge``. None means ``metadata.reference``, or else the number of the invoice or the receipt,
+    or else the charge."""
 
 
 def in_force(policies: Iterable[Policy], at: datetime) -> Policy | None:

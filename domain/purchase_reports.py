@@ -7,7 +7,7 @@ is a correction: it is refused unless the report says that it corrects the purch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.purchases import Dispute, Payment, Purchase, email_key
@@ -132,8 +132,8 @@ def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
 def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
     """Return the purchase that this report is about, if it reports all that a purchase needs."""
     fields = {name: value for name, value in report.fields.items() if name in _PURCHASE_FIELDS}
-    missing = [name for name in ("email", "product", "purchased_at") if name not in fields]
-    missing += [name for name in _REQUIRED_OF_PAYMENT if not _all_report(report.payments, name)]
+    of_each_payment = set.intersection(*map(set, report.payments)) if report.payments else set()
+    missing = [name for name in _REQUIRED if name not in fields and name not in of_each_payment]
     if missing:
         return Refusal(
             RefusalCode.INCOMPLETE,
@@ -153,9 +153,12 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
     purchase: another payment in a later row is then a further payment, and no correction.
     """
     names = {"email"} if report.from_provider else _PURCHASE_FIELDS
-    fields: dict[str, Any] = {name: value for name, value in report.fields.items() if name in names}
-    payments = _merge_payments(known, report, is_fresh=is_fresh)
-    merged = replace(known, **fields, payments=payments, from_provider=known.from_provider and report.from_provider)
+    fields = {name: value for name, value in report.fields.items() if name in names}
+    fields["payments"] = _merge_payments(known, report, is_fresh=is_fresh)
+    fields["from_provider"] = known.from_provider and report.from_provider
+    merged = _with(known, fields)
+    if merged is known:
+        return known
     differences = _corrections(known, merged, is_held=is_held)
     if not differences:
         return merged
@@ -182,7 +185,16 @@ _PURCHASE_FIELDS = {
     "reported_refunded",
     "reported_dispute",
 }
-_REQUIRED_OF_PAYMENT = ("provider", "charge", "amount", "currency", "method")
+_REQUIRED = ("email", "product", "purchased_at", "provider", "charge", "amount", "currency", "method")
+
+
+_Known = TypeVar("_Known", Purchase, Payment)
+
+
+def _with(known: _Known, fields: Fields) -> _Known:
+    """Return ``known`` with these fields. Return ``known`` itself if no field changes, because copies are slow."""
+    changed: dict[str, Any] = {name: value for name, value in fields.items() if getattr(known, name) != value}
+    return replace(known, **changed) if changed else known
 
 
 def _payment(fields: Mapping[str, Any]) -> Payment:
@@ -199,10 +211,6 @@ def _names_same(first: Fields, second: Fields) -> bool:
     )
 
 
-def _all_report(payments: Sequence[Fields], name: str) -> bool:
-    return bool(payments) and all(name in payment for payment in payments)
-
-
 def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) -> tuple[Payment, ...]:
     """Return the payments of the purchase after this report.
 
@@ -213,7 +221,7 @@ def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) 
     reported: dict[tuple[str, str], Payment] = {}
     for fields in report.payments:
         base = _base_payment(known, fields)
-        payment = replace(base, **{name: value for name, value in fields.items() if name in _PAYMENT_FIELDS})  # type: ignore[arg-type]
+        payment = _with(base, {name: value for name, value in fields.items() if name in _PAYMENT_FIELDS})
         reported[payment.id] = payment
     if not reported:
         return known.payments

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import idna
 
-_IGNORED = re.compile(r"[\s.#]+")
+_IGNORED = re.compile(r"[\s.#\-\x00-\x1f\x7f]+")  # with the dash and the control characters of ASCII
 _INVISIBLE = {"Cf", "Cc"}  # zero-width characters, direction marks, control characters
 
 
@@ -187,9 +187,10 @@ def reference_key(reference: str) -> str:
 
     Leading zeros are significant, because no reference is parsed as a number.
     """
-    folded = unicodedata.normalize("NFKC", reference)
-    visible = (c for c in folded if unicodedata.category(c) not in _INVISIBLE and not _is_dash(c))
-    return unicodedata.normalize("NFKC", _IGNORED.sub("", "".join(visible)).casefold())
+    visible = unicodedata.normalize("NFKC", reference)
+    if not visible.isascii():  # because looking at each character is slow, and most references are ASCII
+        visible = "".join(c for c in visible if unicodedata.category(c) not in _INVISIBLE and not _is_dash(c))
+    return unicodedata.normalize("NFKC", _IGNORED.sub("", visible).casefold())
 
 
 def email_key(email: str) -> str:
@@ -198,8 +199,9 @@ def email_key(email: str) -> str:
     Tags such as ``+shop`` and dots are kept.
     """
     local, at, host = email.strip().rpartition("@")
-    with suppress(idna.IDNAError):  # an invalid domain is compared as it is
-        host = idna.encode(host, uts46=True).decode("ascii")
+    if not host.isascii():  # the IDNA form of a domain in ASCII differs only in case
+        with suppress(idna.IDNAError):  # an invalid domain is compared as it is
+            host = idna.encode(host, uts46=True).decode("ascii")
     return f"{local}{at}{host}".casefold()
 
 

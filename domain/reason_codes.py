@@ -125,7 +125,10 @@ class ReasonCode(DescribedEnum):
     )
     PAYMENT_NOT_AUTOMATIC = (
         "payment_not_automatic",
-        "A part of the order was paid with a method that is not refunded automatically. The other payments were refunded.",
+        (
+            "A part of the order cannot be refunded automatically, because of its payment method or payment provider. The "
+            "other payments were refunded. Refund the rest."
+        ),
         "We refunded part of this order. Our support team will refund the rest, because of how it was paid.",
     )
     PARTLY_REFUNDED = (

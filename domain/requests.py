@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from domain.purchases import reference_key
@@ -48,7 +48,7 @@ def _require_one_line(text: str) -> str:
 
     No-break spaces and zero-width characters are allowed, because text that is copied from e-mails contains them.
     """
-    if any(unicodedata.category(char) in _CONTROL_CATEGORIES for char in text):
+    if not text.isprintable() and any(unicodedata.category(char) in _CONTROL_CATEGORIES for char in text):
         raise ValueError("This text contains line breaks or control characters. Send it as one line of plain text.")
     return text
 
@@ -60,8 +60,18 @@ def _require_comparable(reference: str) -> str:
     return reference
 
 
+_PLAIN_EMAIL = re.compile(
+    r"(?=.{6,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+"
+    rf"(?!(?:{'|'.join(name.rpartition('.')[2] for name in SPECIAL_USE_DOMAIN_NAMES)})\Z)[a-z]{{2,}}",
+    re.IGNORECASE | re.ASCII,
+)
+"""The form of most e-mail addresses. Each address of this form is valid: it is too short to exceed a limit of length."""
+
+
 def _require_email(text: str) -> str:
     """Return the text; raise ValueError if it is not an e-mail address. No DNS lookup is made."""
+    if _PLAIN_EMAIL.fullmatch(text):  # because validate_email() takes half of the time of an import
+        return text
     try:
         validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:

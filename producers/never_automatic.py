@@ -83,7 +83,7 @@ def _method_not_automatic(facts: _Facts) -> str | None:
 
 def _unknown_currency(facts: _Facts) -> str | None:
     currency = facts.get("currency")
-    return None if currency in {None, *CURRENCIES} else f"The currency {_short(currency)} is unknown."
+    return None if currency is None or currency in CURRENCIES else f"The currency {_short(currency)} is unknown."
 
 
 def _unknown_amount(facts: _Facts) -> str | None:

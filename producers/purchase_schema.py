@@ -189,9 +189,9 @@ class PurchaseInput(BaseModel):
 
     def report(self, seller: str, reference: str) -> PurchaseReport:
         """Return the fields that were sent as a report about this purchase."""
-        sent = {name: getattr(self, name) for name in self.model_fields_set}
-        fields = {_REPORTED.get(name, name): sent[name] for name in _PURCHASE_FIELDS & sent.keys()}
-        payment = {name: sent[name] for name in _PAYMENT_FIELDS & sent.keys()}
+        sent = self.model_fields_set
+        fields = {_REPORTED.get(name, name): getattr(self, name) for name in _PURCHASE_FIELDS & sent}
+        payment = {name: getattr(self, name) for name in _PAYMENT_FIELDS & sent}
         payments = [payment] if payment else []
         if self.payments is not None:
             payments = [payment | item.model_dump(exclude_unset=True) for item in self.payments]

@@ -14,13 +14,17 @@ select c.id, 'is refunded, but its refund operations did not pay all that the cu
   from cases c
  where c.state = 'refunded' and not exists (
    select from transitions t where t.case_id = c.id and t.seq = c.seq and t.event = 'externally_refunded')
-   and (select jsonb_agg(jsonb_build_array(o.provider, o.charge, o.amount, o.currency) order by o.provider, o.charge)
+   and (not exists (select from refund_operations o where o.case_id = c.id and o.status = 'paid')
+     or exists (select from transitions t where t.case_id = c.id and t.evidence ? 'purchase')
+        and (select jsonb_agg(jsonb_build_array(o.provider, o.charge, o.amount, o.currency) order by o.provider, o.charge)
           from refund_operations o where o.case_id = c.id and o.status = 'paid' and o.refund_id is not null)
        is distinct from
        (select jsonb_agg(p order by p ->> 0, p ->> 1) from jsonb_array_elements((
           select t.evidence -> 'purchase' -> 'payments' from transitions t
-           where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1)) p)
+           where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1)) p))
 """
+"""The history of a case that was evaluated before migration 0002 does not contain what the customer confirmed."""
+
 _PAID_BUT_OPEN = """
 select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
   from refund_operations o join cases c on c.id = o.case_id

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from domain.case_payments import CasePayment
+from domain.refund_operations import OperationStatus
+from domain.refund_situations import Situation, situation_of
 from domain.requests import Channel
 from domain.states import State
 from records.transaction import Transaction
@@ -16,20 +19,44 @@ _SELECT = """
 select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
        c.locale, c.thread, c.email, c.received_at, c.next_action_at, c.purchase_id as purchase,
        s.name as seller_name, s.support_email, s.time_zone,
-       p.product, paid.amount, paid.currency, paid.method, p.email as purchase_email, p.reference as purchase_reference,
+       p.product, refunds.payments, p.email as purchase_email, p.reference as purchase_reference,
        p.renewal or coalesce(d.subscription, false) as subscription,
        w.name as declared_by, w.statement, w.declared_at,
        (select t.evidence -> 'reasons' from transitions t
-         where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
+         where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons,
+       exists (select from transitions t where t.case_id = c.id and t.seq = c.seq and t.evidence ? 'customer_must_act')
+         as customer_must_act
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
-    select sum(b.amount)::bigint as amount, min(b.currency) as currency,
-           (array_agg(b.method order by b.position))[1] as method
+    select t.evidence -> 'purchase' -> 'payments' as payments, t.evidence -> 'payments' as details
+      from transitions t where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1
+  ) evaluated on true
+  left join lateral (
+    select jsonb_agg(jsonb_build_array(b.provider, b.charge, b.amount, b.currency) order by b.position) as payments
       from purchase_payments b where b.purchase_id = p.id
        and (b.duplicate or c.reason <> 'duplicate_order'
             or not exists (select from purchase_payments s where s.purchase_id = p.id and s.duplicate))
-  ) paid on true
+  ) reported on true
+  left join lateral (
+    select jsonb_agg(jsonb_build_array(
+             e.payment -> 0, e.payment -> 1, e.payment -> 2, e.payment -> 3,
+             coalesce(d.method, b.method), coalesce(d.duplicate, b.duplicate, false), coalesce(d.for_support, false),
+             o.status, o.refund_id) order by e.position) as payments
+      from jsonb_array_elements(coalesce(evaluated.payments, reported.payments)) with ordinality as e(payment, position)
+      left join lateral jsonb_to_record(evaluated.details -> (e.position - 1)::int)
+        as d(method text, duplicate boolean, for_support boolean) on true
+      left join purchase_payments b
+        on (b.purchase_id, b.provider, b.charge) = (p.id, e.payment ->> 0, e.payment ->> 1)
+      left join lateral (
+        select status, refund_id from refund_operations
+         where (case_id, provider, charge) = (c.id, e.payment ->> 0, e.payment ->> 1) order by attempt desc limit 1
+      ) o on true
+  ) refunds on true
   left join purchase_details d on d.purchase_id = c.purchase_id left join statutory_withdrawals w on w.case_id = c.id
+"""
+"""The payments are those that were evaluated, because the customer confirms them. The purchase may have changed since then.
+
+A case that was not evaluated has the payments of the purchase.
 """
 
 _SEARCH = f"""
@@ -74,9 +101,7 @@ class CaseView:
     support_email: str | None
     time_zone: str | None
     product: str | None
-    amount: int | None
-    currency: str | None
-    method: str | None
+    payments: tuple[CasePayment, ...]
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
@@ -86,6 +111,14 @@ class CaseView:
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]
+    customer_must_act: bool
+    """True if the provider has accepted the refund, but waits until the customer says where to send the money."""
+
+    @property
+    def situation(self) -> Situation | None:
+        """The situation that the customer must read about; None if the text about the state is right."""
+        codes = [reason.get("code", "") for reason in self.reasons]
+        return situation_of(self.state, self.payments, codes, customer_must_act=self.customer_must_act)
 
 
 class CaseViews:
@@ -118,4 +151,19 @@ class CaseViews:
 def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
     values = row._asdict()
     values |= {"state": State(row.state), "channel": Channel(row.channel), "reasons": row.reasons or []}
-    return CaseView(**values)
+    return CaseView(**values | {"payments": tuple(map(_payment, row.payments or ()))})
+
+
+def _payment(values: Sequence[Any]) -> CasePayment:
+    provider, charge, amount, currency, method, duplicate, for_support, status, refund_id = values
+    return CasePayment(
+        provider=provider,
+        charge=charge,
+        amount=amount,
+        currency=currency,
+        method=method,
+        duplicate=duplicate,
+        for_support=for_support,
+        status=OperationStatus(status) if status else None,
+        refund_id=refund_id,
+    )

@@ -152,11 +152,14 @@ select {_COLUMNS} from cases c
 """
 
 _SELECT_UNMATCHED = f"""
-select {_COLUMNS} from cases c join purchases p on p.email_key = c.email_key and p.reference_key = c.reference_key
- where c.state = 'unmatched' and p.id = any(:purchase_ids) and (c.seller_id is null or c.seller_id = p.seller_id)
-   and c.received_at > now() - make_interval(days => :days)
+select {_COLUMNS} from cases c
+ where c.state = 'unmatched' and c.id in (
+   select m.id from cases m join purchases p on p.email_key = m.email_key and p.reference_key = m.reference_key
+    where m.state = 'unmatched' and p.id = any(:purchase_ids) and (m.seller_id is null or m.seller_id = p.seller_id)
+      and m.received_at > now() - make_interval(days => :days))
  order by c.received_at for no key update of c skip locked
 """
+"""The unmatched cases that one or several of these purchases match. A case is returned once."""
 
 _POSTPONE = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)

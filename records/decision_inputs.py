@@ -32,12 +32,13 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
        (select c.id from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case_id,
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
-           from cases c join purchases q on q.id = c.purchase_id join refund_operations o on o.case_id = c.id
-          where q.seller_id = p.seller_id
-            and (q.email_key = p.email_key or q.id in (
-                  select b.purchase_id from purchase_payments a join purchase_payments b using (instrument)
-                   where a.purchase_id = p.id))
-            and c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUS_NAMES})
+           from (select q.id from purchases q where q.seller_id = p.seller_id and q.email_key = p.email_key
+                 union
+                 select q.id from purchase_payments a join purchase_payments b using (instrument)
+                   join purchases q on q.id = b.purchase_id
+                  where a.purchase_id = p.id and q.seller_id = p.seller_id) q
+           join cases c on c.purchase_id = q.id join refund_operations o on o.case_id = c.id
+          where c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUS_NAMES})
             and coalesce(o.paid_at, now()) > now() - make_interval(days => s.serial_days + 1)
        ) end as refunds
   from purchases p join sellers s on s.id = p.seller_id
@@ -77,16 +78,20 @@ class DecisionInputs:
     def matches(self, cases: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
         """Lock and return, for each case, the purchases with the case's reference and e-mail address.
 
-        If the reference of one of them is literally the case's reference, the others are left out.
+        If the reference of one of them is literally the case's reference, the others of the same seller are left out.
         """
-        purchases: dict[UUID, list[Purchase]] = {}
-        literal: dict[UUID, list[Purchase]] = {}
+        purchases: dict[tuple[UUID, str], list[Purchase]] = {}
+        literal: dict[tuple[UUID, str], list[Purchase]] = {}
         for row in self._work.run(_SELECT_MATCHES, case_ids=list(cases)):
             purchase = purchase_of(row[2:])
-            purchases.setdefault(row.case_id, []).append(purchase)
+            key = row.case_id, purchase.seller_id
+            purchases.setdefault(key, []).append(purchase)
             if literal_reference(purchase.reference) == literal_reference(row.case_reference):
-                literal.setdefault(row.case_id, []).append(purchase)
-        return purchases | literal
+                literal.setdefault(key, []).append(purchase)
+        matches: dict[UUID, list[Purchase]] = {}
+        for (case_id, _), of_seller in (purchases | literal).items():
+            matches.setdefault(case_id, []).extend(of_seller)
+        return matches
 
     def purchases(self, cases: Sequence[UUID]) -> dict[UUID, Purchase]:
         """Lock and return the purchase of each case that has a purchase."""
@@ -96,7 +101,7 @@ class DecisionInputs:
     def load(self, purchases: Sequence[Purchase]) -> dict[UUID, DecisionInput]:
         """Return a mapping from each purchase id to the facts for the decision. The caller must have locked the purchases."""
         by_id = {purchase.id: purchase for purchase in purchases}
-        rows = self._work.run(_SELECT_INPUTS, purchase_ids=list(by_id))
+        rows = self._work.run(_SELECT_INPUTS, purchase_ids=list(by_id)) if by_id else ()
         return {
             row[0]: DecisionInput(
                 purchase=by_id[row[0]],

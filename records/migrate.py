@@ -31,6 +31,7 @@ def migrate(engine: Engine) -> str:
         if _revision(connection) != latest_revision():
             require_migration_rights(connection)
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_NUMBER})
+        connection.execute(text("set local statement_timeout = 0"))  # moving a million rows takes minutes
         command.upgrade(_config(connection), "head")
     return latest_revision()
 

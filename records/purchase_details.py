@@ -30,12 +30,16 @@ on conflict (purchase_id) do update set {", ".join(f"{name} = excluded.{name}" f
 _IS_RETURNED = """
   select sum(b.amount) > 0 and (
            p.reported_refunded >= sum(b.amount)
-           or exists (select from cases c where c.purchase_id = p.id and c.state = 'refunded')
+           or exists (select from cases c where c.purchase_id = p.id and c.state = 'refunded'
+                         and (c.reason <> 'duplicate_order' or not bool_or(b.duplicate)))
            or bool_and(y.refunded + y.refunded_elsewhere >= (
                 select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge)))
     from purchase_payments b join payments y using (provider, charge) where b.purchase_id = p.id
 """
-"""True if the whole purchase was refunded. A refund of a payment that paid several purchases counts only if it refunds all."""
+"""True if the whole purchase was refunded. A refund of a payment that paid several purchases counts only if it refunds all.
+
+A customer who was charged twice and got one payment back has paid once, and keeps the product.
+"""
 
 DETAILED_PURCHASE_COLUMNS = f"""
 p.id, p.reference, p.email, p.product, p.purchased_at, ({_IS_RETURNED}) as returned,

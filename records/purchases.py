@@ -1,6 +1,6 @@
 """Store purchases and their payments as sellers and providers report them, with the refunds and disputes of each payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,22 +23,43 @@ PURCHASE_COLUMNS = (
   select jsonb_build_array(b.provider, b.charge, b.amount, b.currency, b.method, b.instrument, b.charged_at, b.duplicate,
                            y.refunded + y.refunded_elsewhere, y.dispute,
                            (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
-    from purchase_payments b join payments y using (provider, charge)
+    from purchase_payments b
+   cross join lateral (select * from payments y where y.provider = b.provider and y.charge = b.charge limit 1) y
    where b.purchase_id = p.id order by b.position
 ) as payments"""
 )
-"""The columns that purchase_of() reads, in this order."""
+"""The columns that purchase_of() reads, in this order.
+
+The limit makes PostgreSQL look up each payment in the index. As long as the tables have no statistics, a join would read all
+payments once for each purchase.
+"""
 
 _CLAIM_FOR_SELLERS = """
-insert into payments as y (provider, charge, seller_id)
+insert into payments (provider, charge, seller_id)
 select distinct on (provider, charge) provider, charge, seller_id
   from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[])) with ordinality
     as i(provider, charge, seller_id, number)
  order by provider, charge, number
-on conflict (provider, charge) do update set seller_id = y.seller_id where y.seller_id <> excluded.seller_id
+on conflict (provider, charge) do nothing
 returning provider, charge, seller_id
 """
-"""Give each new payment to the first seller that reports it. Return the new payments, and the payments of other sellers."""
+"""Give each new payment to the first seller that reports it, and return it.
+
+No existing payment is locked, because a worker that refunds the payment locks its purchase first.
+"""
+
+_SELECT_FOREIGN = """
+select y.provider, y.charge, y.seller_id
+  from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[])) as i(provider, charge, seller_id)
+  join payments y on y.provider = i.provider and y.charge = i.charge and y.seller_id <> i.seller_id
+"""
+"""The payments that belong to another seller than the seller who reports them."""
+
+_RELEASE = """
+delete from payments y using unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+ where y.provider = i.provider and y.charge = i.charge
+   and not exists (select from purchase_payments b where b.provider = y.provider and b.charge = y.charge)
+"""
 
 _INSERT_IDS = """
 insert into payment_ids (provider, id, charge)
@@ -216,15 +237,20 @@ class Purchases:
         for report in self._with_known_charges(reports):
             grouped.setdefault(_identity(report), []).append(report)
         merged = {identity: merge_reports(same) for identity, same in grouped.items()}
-        results: dict[tuple[str, str], ReportResult] = self._refuse_payments_of_others(merged)
+        owners = self._claim_payments(merged)
+        results: dict[tuple[str, str], ReportResult] = _refuse_payments_of_others(merged, owners)
         pending = {key: report for key, report in merged.items() if key not in results}
         results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
-        self._rename({key: report for key, report in pending.items() if not report.from_provider})
-        created = self._insert({key: report for key, report in merged.items() if key not in results})
-        results |= created
+        self._rename([report for report in pending.values() if not report.from_provider], owners)
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._update({key: report for key, report in unknown.items() if _names_known(report, owners)})
+        unknown = {key: report for key, report in pending.items() if key not in results}
+        results |= self._insert(unknown)
         results |= self._update(
-            {key: report for key, report in merged.items() if not isinstance(results.get(key), Reported | OtherSeller)}
+            {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
         )
+        refused = [report for key, report in merged.items() if not isinstance(results[key], Reported)]
+        self._release_payments(refused, owners)
         return [results[_identity(report)] for report in reports]
 
     def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
@@ -240,22 +266,26 @@ class Purchases:
         charges = {(row.provider, row.id): row.charge for row in rows}
         return [report.with_charges(charges) for report in reports] if charges else reports
 
-    def _refuse_payments_of_others(
-        self, reports: Mapping[tuple[str, str], PurchaseReport]
-    ) -> dict[tuple[str, str], ReportResult]:
-        """Give new payments to their sellers. Refuse the reports that name a payment of another seller."""
+    def _claim_payments(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], str]:
+        """Give new payments to their sellers. Return the sellers of the new payments, and of the payments of other sellers."""
         named = [(*payment, report.seller_id) for report in reports.values() for payment in report.payment_ids]
         if not named:
             return {}
         providers, charges, sellers = map(list, zip(*named, strict=True))
-        rows = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
-        owners = {(row.provider, row.charge): row.seller_id for row in rows}
-        return {
-            key: OtherSeller(*payment, owners[payment])
-            for key, report in reports.items()
-            for payment in report.payment_ids
-            if owners.get(payment, report.seller_id) != report.seller_id
-        }
+        new = self._work.run(_CLAIM_FOR_SELLERS, providers=providers, charges=charges, seller_ids=sellers)
+        owners = {(provider, charge): seller for provider, charge, seller in new}
+        if len(owners) < len(set(zip(providers, charges, strict=True))):
+            foreign = self._work.run(_SELECT_FOREIGN, providers=providers, charges=charges, seller_ids=sellers)
+            owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
+        return owners
+
+    def _release_payments(self, refused: Sequence[PurchaseReport], owners: Mapping[tuple[str, str], str]) -> None:
+        """Take back the new payments that only refused reports name. Otherwise their true seller could not report them."""
+        claimed = [
+            payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id
+        ]
+        if claimed:
+            self._work.run(_RELEASE, **_columns(claimed))
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
@@ -270,9 +300,12 @@ class Purchases:
             if (purchases := paid[payment])
         }
 
-    def _rename(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> None:
-        """Find the purchases that only a provider has reported by their payments, and give them the seller's references."""
-        named = [(report, payment) for report in reports.values() for payment in report.payment_ids]
+    def _rename(self, reports: Sequence[PurchaseReport], new: Collection[tuple[str, str]]) -> None:
+        """Find the purchases that only a provider has reported by their payments, and give them the seller's references.
+
+        No purchase was paid with one of the ``new`` payments.
+        """
+        named = [(report, payment) for report in reports for payment in report.payment_ids if payment not in new]
         if named:
             references = [report.reference for report, _ in named]
             self._work.run(
@@ -411,8 +444,25 @@ _UPDATED = (
 )
 
 
+def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bool:
+    """Return whether a payment of the report was known before. Then its purchase is usually known, too."""
+    return any(payment not in new for payment in report.payment_ids)
+
+
 def _identity(report: PurchaseReport) -> tuple[str, str]:
     return report.seller_id, literal_reference(report.reference)
+
+
+def _refuse_payments_of_others(
+    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], ReportResult]:
+    """Refuse the reports that name a payment of another seller."""
+    return {
+        key: OtherSeller(*payment, owners[payment])
+        for key, report in reports.items()
+        for payment in report.payment_ids
+        if owners.get(payment, report.seller_id) != report.seller_id
+    }
 
 
 def _reported_email_key(report: PurchaseReport) -> str | None:

@@ -19,7 +19,7 @@ from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
 from config.i18n import CATALOGUES, LANGUAGES
-from domain import reason_codes, refund_reasons, refund_timing
+from domain import case_payments, reason_codes, refund_reasons, refund_timing
 
 ROOT = Path(__file__).parents[1]
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
@@ -134,6 +134,9 @@ def _of_tables() -> Iterator[tuple[str, Sentence]]:
         (_module_path(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"])
     )
     yield _module_path(refund_timing), refund_timing.DEFAULT_ARRIVAL
+    payment_texts = [*case_payments.METHOD_NAMES.values(), case_payments.OTHER_METHOD]
+    payment_texts += [member.sentence for member in (*case_payments.RefundStage, *case_payments.Destination)]
+    yield from ((_module_path(case_payments), sentence) for sentence in payment_texts)
     yield from ((_module_path(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
     yield from ((_module_path(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)
     for path in _customer_modules():

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from config.signed_links import Links
+from domain.case_payments import CasePayment
 from domain.emails import EmailKind
 from domain.requests import Channel
 from domain.state_effects import EFFECTS
@@ -52,9 +53,6 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "support_email": "help@aurora.example",
         "time_zone": "Europe/Berlin",
         "product": "Aurora Photo 4",
-        "amount": 4900,
-        "currency": "EUR",
-        "method": "credit_card",
         "purchase_email": "ada@example.com",
         "purchase_reference": "MB-2026-0417",
         "subscription": False,
@@ -62,7 +60,17 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "statement": None,
         "declared_at": None,
         "reasons": [],
+        "customer_must_act": False,
     }
+    payment: dict[str, Any] = {
+        "provider": "sandbox",
+        "charge": "ok_1",
+        "amount": 4900,
+        "currency": "EUR",
+        "method": "credit_card",
+    }
+    payment |= {name: changes.pop(name) for name in payment.keys() & changes.keys()}
+    values["payments"] = (CasePayment(**payment),)
     if kind is EmailKind.WITHDRAWAL_RECEIVED:
         values |= {
             "declared_by": "Ada L.",
@@ -71,8 +79,8 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         }
     if kind is EmailKind.NOT_FOUND:
         values |= dict.fromkeys(
-            ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
-        ) | {"purchase_reference": None}
+            ("seller", "purchase", "seller_name", "support_email", "product", "purchase_email", "purchase_reference")
+        ) | {"payments": ()}
     return CaseView(**values | changes)
 
 

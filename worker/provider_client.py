@@ -28,7 +28,7 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.purchases import AUTOMATIC, Dispute
+from domain.purchases import AUTOMATIC, Dispute, Method
 from domain.refund_operations import RefundOperation
 from worker.context import WorkerContext
 from worker.providers.deadline import record_network_activity
@@ -36,6 +36,10 @@ from worker.providers.deadline import record_network_activity
 log = structlog.get_logger()
 
 ProviderResult = TypeVar("ProviderResult")
+
+
+INTERCHANGEABLE = AUTOMATIC - {Method.DIRECT_DEBIT}
+"""The methods that a seller may report instead of each other, because the same rules apply. Only a direct debit has a hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ def _object_to_payment(shown: PaymentStatus, expected: ExpectedPayment) -> Decli
         return Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown.captured} instead of {expected.captured}")
     if shown.seller not in {None, expected.seller_id}:
         return Declined(DeclineReason.OTHER_SELLER, str(shown.seller))
-    if shown.method not in AUTOMATIC | {None, expected.method}:
+    if shown.method not in INTERCHANGEABLE | {None, expected.method}:
         return Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown.method} instead of {expected.method}")
     return None
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from config import log
 from console.arguments import parse_instant, require_seller
 from console.environment import load_settings
+from console.never_automatic import never_automatic
 from console.output import Json, minute, out, print_json, table
 
 if TYPE_CHECKING:  # imported when the command needs them, so that `moneyback --help` is fast
@@ -62,7 +63,7 @@ def sync(
     try:
         _check(context, request)
         with _progress(provider, quiet=json) as report:
-            result = synchronise(context, request, report)
+            result = synchronise(context, request, report, never_automatic(context.records).reason)
     finally:
         context.call_pool.close()
         context.records.engine.dispose()
@@ -92,6 +93,12 @@ def _check(context: "WorkerContext", request: "SyncRequest") -> None:
     if not sellers.candidates:
         raise typer.BadParameter(
             "No seller uses the account. Add a seller with `moneyback sellers add`.", param_hint="--seller"
+        )
+    if request.seller not in {None, *sellers.candidates}:
+        raise typer.BadParameter(
+            f"The account {request.provider} belongs to other sellers: {', '.join(sellers.candidates)}. Name one of these "
+            "sellers, or change the account's setting SELLERS.",
+            param_hint="--seller",
         )
     names_sellers = connected_accounts(context.settings)[request.provider].seller_metadata is not None
     if request.seller is None and len(sellers.candidates) > 1 and not names_sellers:
@@ -128,6 +135,7 @@ def _share(result: "SyncResult", now: datetime) -> float:
 
 def _show(request: "SyncRequest", result: "SyncResult") -> None:
     from worker.purchase_sync.results import SKIPPED, SyncCode
+    from worker.purchase_sync.run import MAX_SHOWN
 
     codes = result.codes
     if result.differences:
@@ -138,6 +146,9 @@ def _show(request: "SyncRequest", result: "SyncResult") -> None:
             typer.echo(f"{codes[SyncCode.DIFFERS] - len(result.differences)} more payments differ.")
     if skipped := [(codes[code], code.sentence) for code in SKIPPED if codes[code]]:
         table("Payments without a purchase", ("number", "why"), skipped)
+    if result.never_automatic:
+        reasons = [(number, why) for why, number in result.never_automatic.most_common(MAX_SHOWN)]
+        table("Stored payments that could never be refunded automatically", ("number", "why"), reasons)
     continued = " (continued)" if result.is_continued else ""
     typer.echo(f"Payments of {request.provider} since {minute(result.since)} UTC{continued}:")
     typer.echo(
@@ -161,6 +172,7 @@ def _as_dict(request: "SyncRequest", result: "SyncResult") -> dict[str, object]:
         "dry_run": request.dry_run,
         **{code.value: result.codes[code] for code in SyncCode if code not in SKIPPED},
         "skipped": {code.value: result.codes[code] for code in SKIPPED if result.codes[code]},
+        "never_automatic": dict(result.never_automatic),
         "no_purchases": result.no_purchases,
         "differences": [{"charge": payment.charge, "why": payment.why} for payment in result.differences],
         "incomplete": result.incomplete or None,

@@ -14,13 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.arguments import require_seller
 from console.environment import load_settings, records
+from console.never_automatic import never_automatic
 from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:  # the command imports these modules only when it runs, so that `moneyback --help` is fast
-    from producers.never_automatic import NeverAutomatic
     from producers.purchase_files.reader import PurchaseFile
     from producers.purchase_import import ImportResult
-    from records import Records
 
 MAX_SHOWN = 20  # rows of a table; more rows would hide the summary
 
@@ -131,7 +130,7 @@ def import_(
             purchases.rows(),
             dry_run=dry_run,
             on_batch=lambda _: advance(),
-            check=_never_automatic(database).reason,
+            check=never_automatic(database).reason,
             owners=sellers_of(load_settings()),
         )
     (_print_json if json else _print)(imported, purchases.no_purchases, dry_run=dry_run)
@@ -165,16 +164,6 @@ def _zone(name: str | None) -> ZoneInfo | None:
         raise typer.BadParameter(
             f"There is no time zone {name!r}. Write it like Europe/Berlin.", param_hint="--time-zone"
         ) from None
-
-
-def _never_automatic(database: "Records") -> "NeverAutomatic":
-    from producers.never_automatic import NeverAutomatic
-
-    settings = load_settings()
-    connected = {*settings.providers, *(["sandbox"] if settings.sandbox_url else [])}
-    with database.work() as work:
-        policies = {seller.id: work.sellers.policies(seller.id) for seller in work.sellers.list_all()}
-    return NeverAutomatic(connected, policies)
 
 
 @contextmanager

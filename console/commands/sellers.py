@@ -64,7 +64,8 @@ def add(
         typer.Option(
             metavar="FIELD",
             help="The field of a provider's payment that contains the reference: receipt_number, invoice_number, "
-            "metadata.NAME or charge. Default: the invoice number, or else the receipt number, or else the charge.",
+            "metadata.NAME or charge. Default: metadata.reference, or else the number of the invoice or the receipt, or else "
+            "the charge.",
         ),
     ] = None,
     *,

@@ -37,6 +37,7 @@ def show_case(case_id: UUID, page: PageDep, records: RecordsDep) -> Response:
         "case.html",
         view=view,
         amount=case_copy.amount_of(view, page.translator),
+        payments=list(zip(case_copy.payment_lines(view, page.translator), view.payments, strict=False)),
         history=history,
         sentence=case_copy.sentence_for_support,
     )

@@ -97,7 +97,7 @@ class MailIngest:
     def _parse(self, raw_mail: RawMail) -> _IncomingMail:
         mail = read(raw_mail.raw, moneyback_addresses=self._moneyback_addresses, size=raw_mail.size)
         evidence = {"digest": _digest(mail)}
-        if mail.wish:
+        if mail.refund_intent:
             evidence |= self._sender_authenticator.evidence(raw_mail.raw, mail.sender)
         received = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
@@ -260,7 +260,7 @@ class _ThreadMatcher:
 
     def _record_withdrawal(self, mail: ParsedMail, submission: Submission, accepted: Accepted) -> None:
         """Record the statutory withdrawal if the mail declares one, and acknowledge the withdrawal to the customer."""
-        request, withdrawal = submission.request, mail.wish.withdrawal if mail.wish else None
+        request, withdrawal = submission.request, mail.refund_intent.withdrawal if mail.refund_intent else None
         if withdrawal is None or not accepted.created:
             return
         statement = translator_for(request.locale).gettext(

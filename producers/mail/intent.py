@@ -9,9 +9,9 @@ import unicodedata
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundScope
 from producers.mail.concern_patterns import CONCERNS
+from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
 from producers.mail.scope_patterns import REFUND_SCOPES
-from producers.mail.wish_patterns import OTHER_WISHES, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS, WITHDRAWALS
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -41,12 +41,12 @@ def revokes(*texts: str) -> bool:
     return any(REVOCATIONS.search(fold_text(text)) for text in texts)
 
 
-def has_other_wish(*texts: str) -> bool:
+def has_other_intent(*texts: str) -> bool:
     """Return True if one of the texts asks for something else, says thanks, or takes the wish for a refund back."""
     return (
         revokes(*texts)
         or thanks(*texts)
-        or any(OTHER_WISHES.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
+        or any(OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
     )
 
 
@@ -68,7 +68,7 @@ def concerns_support(*texts: str) -> bool:
 def complains(*texts: str) -> bool:
     """Return True if one of the texts names a refund reason, and no text asks for something else than a refund."""
     return reason_of(*texts) is not RefundReason.OTHER and not any(
-        OTHER_WISHES.search(fold_text(text)) or REFUND_TOPICS.search(fold_text(text)) for text in texts
+        OTHER_INTENTS.search(fold_text(text)) or REFUND_TOPICS.search(fold_text(text)) for text in texts
     )
 
 

@@ -77,7 +77,7 @@ class Withdrawal(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RefundIntent:
     """A wish for a refund, before it is known of which purchase."""
 
     addresses: tuple[str, ...]
@@ -121,7 +121,7 @@ class ParsedMail:
     requests_refund: bool = False
     """True if an automated mail asks for a refund. A customer may have sent it through a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
-    wish: Wish | None = None
+    refund_intent: RefundIntent | None = None
     """The wish for a refund, if the mail has one. It becomes requests for the purchases that it names."""
     is_passed_on: bool = False
     """True if the sender is not the customer: a contact form, a group address, a colleague. The sender gets no answer."""

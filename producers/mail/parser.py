@@ -27,13 +27,13 @@ from producers.mail.intent import (
     complains,
     concerns_support,
     detect_language,
-    has_other_wish,
+    has_other_intent,
     reason_of,
     refund_scope_of,
     revokes,
 )
 from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
-from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, Wish
+from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
 from producers.mail.withdrawals import find_withdrawal
 
@@ -156,17 +156,21 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     if text is None:
         return replace(mail, is_passed_on=is_passed_on)
     can_be_customers = senders.is_own_list and not is_reply
-    wish = _wish(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}")) if can_be_customers else None
+    refund_intent = (
+        _refund_intent(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}"))
+        if can_be_customers
+        else None
+    )
     is_refund = mail.kind is not MailKind.OWN_EMAIL
-    return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, wish=wish)
+    return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, refund_intent=refund_intent)
 
 
-def _wish(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> Wish:
+def _refund_intent(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> RefundIntent:
     """Return the wish in a text of the mail. Without new text, the quoted text is the customer's text."""
     subject = _subject(message)
     own_text = text.new if text.new.strip() else text.quoted
     places = (f"{subject}\n{text.new}", text.quoted, f"{mail_texts.links}\n{mail_texts.file_names}")
-    return Wish(
+    return RefundIntent(
         addresses=addresses,
         places=tuple(map(references.candidates, places)),
         reason=reason_of(text.new, subject),
@@ -198,24 +202,25 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
     forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
     text = forwarded or found.text
-    is_passed_on = bool(forwarded) or (kind in _WISHES and senders.has_other)
+    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and senders.has_other)
     addresses = senders.all(f"{text.new}\n{text.quoted}") if is_passed_on else (mail.sender,)
-    wish = _wish(message, text, mail_texts, addresses)
-    has_wish = forwarded is not None or kind in _WISHES
+    refund_intent = _refund_intent(message, text, mail_texts, addresses)
+    has_intent = forwarded is not None or kind in _WITH_INTENT
     return replace(
         mail,
         kind=MailKind.PASSED_ON if forwarded else kind,
-        locale=wish.locale,
+        locale=refund_intent.locale,
         requests=tuple(
-            wish.request(mail.sender, reference) for reference in (found.references if kind is MailKind.REQUEST else ())
+            refund_intent.request(mail.sender, reference)
+            for reference in (found.references if kind is MailKind.REQUEST else ())
         ),
-        wish=wish if has_wish else None,
+        refund_intent=refund_intent if has_intent else None,
         is_passed_on=is_passed_on,
         is_flagged=concerns_support(text.new, subject),
     )
 
 
-_WISHES = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
+_WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
 """The kinds of mails whose author wants a refund."""
 
 
@@ -252,7 +257,7 @@ def _only_names(subject: str, found: _FoundReferences, *, is_reply: bool) -> boo
     words = _WORD.findall(new_text)
     is_answer = is_reply or _REPLY_SUBJECT.match(subject) is not None
     is_short = not new_text.strip() if found.quoted else len(words) <= _MAX_WORDS_OF_ANSWER
-    return is_answer and is_short and not has_other_wish(new_text)
+    return is_answer and is_short and not has_other_intent(new_text)
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:

@@ -286,8 +286,8 @@ def _series(token: str) -> str | None:
 
     References of the same series are purchases of the same shop, wherever they are in the text.
     """
-    letters = re.match(r"[A-Za-z]+(?=[-.]\d)", token)
-    return f"{letters[0].casefold()} {_shape(token)}" if letters and _is_dashed_reference(token) else None
+    prefix = re.match(r"[A-Za-z]+(?=[-.]\d)", token)
+    return f"{prefix[0].casefold()} {_shape(token)}" if prefix and _is_dashed_reference(token) else None
 
 
 def _references_in(tokens: str, row: Row) -> list[str]:

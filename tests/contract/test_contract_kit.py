@@ -36,6 +36,7 @@ from domain.providers import (
     Paid,
     PaymentProvider,
     PaymentStatus,
+    Pending,
     PurchasePage,
     RefundPage,
     RefundResult,
@@ -44,10 +45,13 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
+from moneyback_plugin import testing
 from moneyback_plugin.testing import (
     AdapterContract,
     CredentialsContract,
     Fault,
+    InquiryContract,
+    PartialCaptureContract,
     ProviderDouble,
     SignedWebhook,
     WebhookContract,
@@ -98,7 +102,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
         yield process
 
 
-class TestSandbox(AdapterContract):
+class TestSandbox(AdapterContract, InquiryContract):
     currencies = ("EUR", "JPY", "KWD")
     refunds_on_two_pages = 101
     unknown_charges = ("missing_1", "")  # the sandbox knows every other charge
@@ -114,6 +118,12 @@ class TestSandbox(AdapterContract):
     @pytest.fixture
     def impatient(self, process: SandboxProcess) -> PaymentProvider:
         return process.adapter(SHORT_TIMEOUT)
+
+    @pytest.fixture
+    def inquired(self, process: SandboxProcess, double: ProviderDouble) -> str:
+        charge = double.pay(Money(4900, "EUR"))
+        process.open_dispute(charge, "inquiry")
+        return charge
 
 
 class TestSandboxWebhooks(WebhookContract):
@@ -153,10 +163,10 @@ class Refund:
 @dataclass
 class Payment:
     amount: Money
+    captured: Money | None
     fault: Fault | None = None
     refund_fails: bool = False
-    captured: bool = True
-    disputed: bool = False
+    dispute: Dispute = Dispute.NONE
 
 
 @dataclass
@@ -167,19 +177,22 @@ class MemoryDouble:
 
     def pay(self, amount: Money, *, fault: Fault | None = None, refund_fails: bool = False) -> str:
         charge = f"pay_{len(self.payments)}"
-        self.payments[charge] = Payment(amount, fault, refund_fails)
+        self.payments[charge] = Payment(amount, amount, fault, refund_fails)
         return charge
 
     def pay_without_money(self, amount: Money) -> str:
+        return self.pay_partly(amount, None)
+
+    def pay_partly(self, amount: Money, captured: Money | None) -> str:
         charge = self.pay(amount)
-        self.payments[charge].captured = False
+        self.payments[charge].captured = captured
         return charge
 
     def refund_elsewhere(self, charge: str, amount: Money) -> str:
         return self.add_refund(charge, amount, None).id
 
-    def open_dispute(self, charge: str) -> None:
-        self.payments[charge].disputed = True
+    def open_dispute(self, charge: str, status: Dispute = Dispute.OPEN) -> None:
+        self.payments[charge].dispute = status
 
     def refunded(self, charge: str) -> int:
         return sum(
@@ -205,6 +218,7 @@ class MemoryProvider(CapabilityDefaults):
         shows_payments=True,
         lists_disputes=True,
         lists_purchases=True,
+        finds_charges=True,
     )
     page_size = 2
 
@@ -216,7 +230,7 @@ class MemoryProvider(CapabilityDefaults):
             return self.credentials_refused()
         with self.double.lock:
             payment = self.double.payments.get(charge)
-            if payment is None or not payment.captured:
+            if payment is None or payment.captured is None:
                 return Declined(DeclineReason.NOT_CAPTURED, "nothing_to_refund")
             fault, payment.fault = payment.fault, None
             if fault is Fault.ERROR_BEFORE:
@@ -228,7 +242,8 @@ class MemoryProvider(CapabilityDefaults):
         for refund in self.double.refunds:
             if (refund.charge, refund.key) == (charge, key):
                 return Paid(refund.id, refund.amount)
-        if self.double.refunded(charge) + amount.minor > self.double.payments[charge].amount.minor:
+        captured = self.double.payments[charge].captured
+        if captured is None or self.double.refunded(charge) + amount.minor > captured.minor:
             return Declined(DeclineReason.ALREADY_REFUNDED, "already_refunded")
         return Paid(self.double.add_refund(charge, amount, key).id, amount)
 
@@ -260,22 +275,29 @@ class MemoryProvider(CapabilityDefaults):
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         if self._rejected:
             return self.credentials_refused()
-        is_disputed = self.double.payments[charge].disputed
-        return DisputeStatus(Dispute.OPEN, charge) if is_disputed else DisputeStatus(Dispute.NONE)
+        return self._dispute_of(charge)
 
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
-        payment, dispute = self.double.payments.get(charge), None if self._rejected else self._dispute_of(charge)
-        if dispute is None:
+        if self._rejected:
             return self.credentials_refused()
+        payment = self.double.payments.get(charge)
         if payment is None:
             return Declined(DeclineReason.PERMANENT, "no_such_payment")
-        captured = payment.amount if payment.captured else None
-        return PaymentStatus(captured=captured, refunded=self.double.refunded(charge), dispute=dispute)
+        refunded, dispute = self.double.refunded(charge), self._dispute_of(charge)
+        return PaymentStatus(captured=payment.captured, refunded=refunded, dispute=dispute)
 
     def _dispute_of(self, charge: str) -> DisputeStatus:
-        dispute = self.dispute(charge) if charge in self.double.payments else DisputeStatus(Dispute.NONE)
-        assert isinstance(dispute, DisputeStatus)
-        return dispute
+        """Return the dispute, whose id is the charge."""
+        status = self.double.payments[charge].dispute
+        return DisputeStatus(status, charge if status is not Dispute.NONE else "")
+
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        charges = [refund.charge for refund in self.double.refunds if refund.id == refund_id]
+        return charges[0] if charges else Declined(DeclineReason.PERMANENT, "no_such_refund")
+
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        is_known = dispute_id in self.double.payments
+        return dispute_id if is_known else Declined(DeclineReason.PERMANENT, "no_such_dispute")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         if self._rejected:
@@ -287,28 +309,34 @@ class MemoryProvider(CapabilityDefaults):
     def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:  # noqa: ARG002
         if self._rejected:
             return self.credentials_refused()
-        disputed = [charge for charge, payment in self.double.payments.items() if payment.disputed]
-        rows, cursor = self.page(disputed, after)
-        return DisputePage([ListedDispute(charge, DisputeStatus(Dispute.OPEN, charge)) for charge in rows], cursor)
+        disputes = [
+            ListedDispute(charge, self._dispute_of(charge))
+            for charge, payment in self.double.payments.items()
+            if payment.dispute is not Dispute.NONE
+        ]
+        return DisputePage(*self.page(disputes, after))
 
     def purchases(self, since: datetime, after: str | None) -> PurchasePage | Unknown:  # noqa: ARG002
         if self._rejected:
             return self.credentials_refused()
-        rows, cursor = self.page([*self.double.payments], after)
-        return PurchasePage([self._purchase(charge) for charge in rows], cursor)
+        purchases = [self._purchase(charge) for charge in self.double.payments]
+        return PurchasePage(*self.page([purchase for purchase in purchases if purchase], after))
 
     def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
-        return self._purchase(charge)
+        return self._purchase(charge) or Declined(DeclineReason.NOT_CAPTURED, "authorised")
 
     def page(self, rows: Sequence[Any], after: str | None) -> tuple[Sequence[Any], str | None]:
         start = int(after or 0)
         end = start + self.page_size
         return rows[start:end], str(end) if end < len(rows) else None
 
-    def _purchase(self, charge: str) -> ListedPurchase:
+    def _purchase(self, charge: str) -> ListedPurchase | None:
+        captured = self.double.payments[charge].captured
+        if captured is None:
+            return None
         return ListedPurchase(
             charge=charge,
-            amount=self.double.payments[charge].amount,
+            amount=captured,
             email=None,
             references={},
             product="Book",
@@ -344,7 +372,7 @@ def memory_webhook() -> SignedWebhook:
     return SignedWebhook("pay_1", "re_1", {"signature": signature}, body)
 
 
-class TestMemoryProvider(AdapterContract, CredentialsContract):
+class TestMemoryProvider(AdapterContract, CredentialsContract, InquiryContract, PartialCaptureContract):
     currencies = ("EUR", "JPY", "KWD")
 
     @pytest.fixture
@@ -362,6 +390,25 @@ class TestMemoryProvider(AdapterContract, CredentialsContract):
     @pytest.fixture
     def rejected(self, double: MemoryDouble) -> PaymentProvider:
         return MemoryProvider(double, is_rejected=True)
+
+    @pytest.fixture
+    def inquired(self, double: MemoryDouble) -> str:
+        return an_inquiry(double)
+
+    @pytest.fixture
+    def partly_captured(self, double: MemoryDouble) -> tuple[str, Money]:
+        return a_partial_capture(double)
+
+
+def an_inquiry(double: MemoryDouble) -> str:
+    charge = double.pay(Money(4900, "EUR"))
+    double.open_dispute(charge, Dispute.INQUIRY)
+    return charge
+
+
+def a_partial_capture(double: MemoryDouble) -> tuple[str, Money]:
+    captured = Money(2900, "EUR")
+    return double.pay_partly(Money(4900, "EUR"), captured), captured
 
 
 class TestMemoryWebhooks(WebhookContract):
@@ -415,15 +462,60 @@ class OverRefunds(MemoryProvider):
         return found if isinstance(found, Paid) else Paid(self.double.add_refund(charge, amount, key).id, amount)
 
 
+class AcceptsOverRefunds(MemoryProvider):
+    def refund_once(self, charge: str, amount: Money, key: str) -> RefundResult:
+        result = super().refund_once(charge, amount, key)
+        return Pending("re_rejected_later", amount) if isinstance(result, Declined) else result
+
+
 class ShowsOnlyOurRefunds(MemoryProvider):
     def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
         refunds = super().refunds(charge)
         return refunds if isinstance(refunds, Unknown) else [refund for refund in refunds if refund.key]
 
 
+class ShowsNoRefunds(MemoryProvider):
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        return CapabilityDefaults.refunds(self, charge)
+
+
+class ShowsRefundsWithoutTheirKey(MemoryProvider):
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        refunds = super().refunds(charge)
+        return refunds if isinstance(refunds, Unknown) else [replace(refund, key=None) for refund in refunds]
+
+
+class ListsRefundsThatThePaymentHasNot(MemoryProvider):
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+        page = super().list_refunds(since, after)
+        if isinstance(page, Unknown):
+            return page
+        return replace(page, refunds=[replace(refund, amount=Money(1, "EUR")) for refund in page.refunds])
+
+
+class LooksUpAnotherRefund(MemoryProvider):
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
+        found = super().look_up(charge, key=key)
+        return replace(found, refund_id="re_another") if isinstance(found, Paid) else found
+
+
 class FindsAnotherPayment(MemoryProvider):
     def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
         return refund_id
+
+
+class PromisesToFindPayments(MemoryProvider):
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        return CapabilityDefaults.refunded_charge(self, refund_id)
+
+
+class FindsPaymentsWithoutAPromise(MemoryProvider):
+    capabilities = replace(MemoryProvider.capabilities, finds_charges=False)
+
+
+class FindsThePaymentOfEveryDispute(MemoryProvider):
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        return dispute_id
 
 
 class ListsOnlyTheFirstPage(MemoryProvider):
@@ -455,6 +547,59 @@ class ShowsUncapturedPaymentsAsPaid(MemoryProvider):
         return replace(payment, captured=amount) if isinstance(payment, PaymentStatus) else payment
 
 
+class ShowsTheAuthorisedAmountOfPaidPayments(MemoryProvider):
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        payment = super().payment(charge)
+        is_paid = isinstance(payment, PaymentStatus) and payment.captured
+        return ShowsUncapturedPaymentsAsPaid(self.double).payment(charge) if is_paid else payment
+
+
+class SellsTheAuthorisedAmount(MemoryProvider):
+    def purchase(self, charge: str) -> ListedPurchase | Declined | Unknown:
+        purchase = super().purchase(charge)
+        amount = self.double.payments[charge].amount
+        return replace(purchase, amount=amount) if isinstance(purchase, ListedPurchase) else purchase
+
+
+class ShowsInquiriesAsNone(MemoryProvider):
+    def _dispute_of(self, charge: str) -> DisputeStatus:
+        return _without_inquiry(super()._dispute_of(charge))
+
+
+class ShowsPaymentsWithoutTheirInquiries(MemoryProvider):
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        payment = super().payment(charge)
+        if not isinstance(payment, PaymentStatus):
+            return payment
+        return replace(payment, dispute=_without_inquiry(payment.dispute))
+
+
+class TakesInquiriesForDisputes(MemoryProvider):
+    def _dispute_of(self, charge: str) -> DisputeStatus:
+        dispute = super()._dispute_of(charge)
+        return replace(dispute, dispute=Dispute.OPEN) if dispute.dispute is Dispute.INQUIRY else dispute
+
+
+class ListsNoInquiries(MemoryProvider):
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:
+        page = super().list_disputes(since, after)
+        if isinstance(page, Unknown):
+            return page
+        disputes = [item for item in page.disputes if item.status.dispute is not Dispute.INQUIRY]
+        return replace(page, disputes=disputes)
+
+
+def _without_inquiry(dispute: DisputeStatus) -> DisputeStatus:
+    return DisputeStatus(Dispute.NONE) if dispute.dispute is Dispute.INQUIRY else dispute
+
+
+class CountsFailedRefunds(MemoryProvider):
+    def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
+        payment = super().payment(charge)
+        refunded = sum(refund.amount.minor for refund in self.double.refunds if refund.charge == charge)
+        return replace(payment, refunded=refunded) if isinstance(payment, PaymentStatus) else payment
+
+
 class ForgetsEarlierRefunds(MemoryProvider):
     def payment(self, charge: str) -> PaymentStatus | Declined | Unknown:
         payment = super().payment(charge)
@@ -472,32 +617,57 @@ class MissesARight(MemoryProvider):
 
 
 Check = Callable[..., None]
-CONTRACT = AdapterContract
+CONTRACT, INQUIRY, PARTIAL_CAPTURE = AdapterContract, InquiryContract, PartialCaptureContract
 MISTAKES: dict[type[MemoryProvider], Check] = {
     IgnoresKeys: CONTRACT.test_the_same_key_pays_once,
     TakesTimeoutsForDeclines: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
     TakesTimeoutsForPayments: CONTRACT.test_a_timeout_is_unknown_and_the_repeat_pays_once,
-    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_not_ours,
+    TakesRefundsOfOthersForOurs: CONTRACT.test_a_refund_that_was_made_elsewhere_is_external,
     FindsNothing: CONTRACT.test_the_lookup_finds_the_refund_by_its_key,
     OverRefunds: CONTRACT.test_more_than_the_rest_of_a_payment_is_not_refunded,
+    AcceptsOverRefunds: CONTRACT.test_a_second_refund_is_refused_or_shown_before,
     ShowsOnlyOurRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
-    FindsAnotherPayment: CONTRACT.test_a_refund_is_found_by_its_id_or_not_at_all,
+    ShowsNoRefunds: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
+    ShowsRefundsWithoutTheirKey: CONTRACT.test_all_refunds_of_a_payment_are_shown_or_none,
+    ListsRefundsThatThePaymentHasNot: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
+    LooksUpAnotherRefund: CONTRACT.test_all_refunds_of_a_payment_contain_what_the_lookup_and_the_list_show,
+    FindsAnotherPayment: CONTRACT.test_the_promised_charge_of_a_refund_is_found,
+    PromisesToFindPayments: CONTRACT.test_the_promised_charge_of_a_refund_is_found,
+    FindsPaymentsWithoutAPromise: CONTRACT.test_the_promised_charge_of_a_dispute_is_found,
+    FindsThePaymentOfEveryDispute: CONTRACT.test_the_promised_charge_of_a_dispute_is_found,
     ListsOnlyTheFirstPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     RepeatsAPage: CONTRACT.test_the_list_has_each_refund_once_on_its_pages,
     TreatsEveryCurrencyAsEuro: CONTRACT.test_a_refund_has_the_requested_amount_in_every_currency,
     ShowsNoDisputes: CONTRACT.test_a_dispute_is_shown_wherever_the_provider_can_be_asked,
     ShowsUncapturedPaymentsAsPaid: CONTRACT.test_a_payment_without_money_is_shown_and_not_refunded,
+    ShowsTheAuthorisedAmountOfPaidPayments: PARTIAL_CAPTURE.test_a_payment_shows_the_captured_amount,
+    SellsTheAuthorisedAmount: PARTIAL_CAPTURE.test_a_purchase_has_the_captured_amount,
+    ShowsInquiriesAsNone: INQUIRY.test_an_inquiry_is_shown_as_an_inquiry,
+    ShowsPaymentsWithoutTheirInquiries: INQUIRY.test_an_inquiry_is_shown_as_an_inquiry,
+    TakesInquiriesForDisputes: INQUIRY.test_an_inquiry_is_shown_as_an_inquiry,
+    ListsNoInquiries: INQUIRY.test_an_inquiry_is_listed_with_the_disputes,
+    CountsFailedRefunds: CONTRACT.test_a_failed_refund_is_no_refund_of_the_payment,
     ForgetsEarlierRefunds: CONTRACT.test_a_payment_shows_what_was_captured_and_refunded,
-    Boasts: CONTRACT.test_disputes_are_listed_if_the_capabilities_say_so,
+    Boasts: CONTRACT.test_promised_disputes_are_listed,
     MissesARight: CONTRACT.test_no_right_is_missing_at_an_account_that_works,
 }
 
 
 @pytest.mark.parametrize(("mistake", "check"), MISTAKES.items(), ids=lambda value: value.__name__)
-def test_a_planted_mistake_breaks_the_contract(mistake: type[MemoryProvider], check: Check) -> None:
+def test_a_planted_mistake_breaks_the_contract(
+    monkeypatch: pytest.MonkeyPatch, mistake: type[MemoryProvider], check: Check
+) -> None:
+    monkeypatch.setattr(testing, "TIMEOUT", 1.0)  # seconds; the outcome that a mistake suppresses never comes
     contract, double = TestMemoryProvider(), MemoryDouble()
     provider = mistake(double)
-    fixtures = {"double": double, "provider": provider, "impatient": provider, "minor": 500}
+    fixtures: dict[str, object] = {
+        "double": double,
+        "provider": provider,
+        "impatient": provider,
+        "minor": 500,
+        "inquired": an_inquiry(double),
+        "partly_captured": a_partial_capture(double),
+    }
     wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
     with pytest.raises(AssertionError):
         check(contract, **{name: fixtures[name] for name in wanted})
@@ -524,8 +694,22 @@ def test_a_parser_that_accepts_every_signature_breaks_the_contract(check: Check)
         check(TestMemoryWebhooks(), **{argument: parser, "webhook": memory_webhook()})
 
 
+def test_a_parser_that_reports_no_outcome_breaks_the_contract_of_a_provider_without_a_lookup() -> None:
+    webhook = replace(memory_webhook(), reported=Paid("re_1", Money(4900, "EUR")))
+    check = WebhookContract.test_a_webhook_reports_the_outcome_that_no_lookup_shows
+    with pytest.raises(AssertionError):
+        check(TestMemoryWebhooks(), MemoryWebhookParser(SECRET), webhook)
+
+
 def test_a_test_without_its_fixture_says_which_fixture_to_define() -> None:
-    for contract, names in ((AdapterContract, ("double", "provider", "impatient")), (WebhookContract, ("parser",))):
+    fixtures: dict[type[Any], tuple[str, ...]] = {
+        AdapterContract: ("double", "provider", "impatient"),
+        CredentialsContract: ("double", "rejected"),
+        InquiryContract: ("provider", "inquired"),
+        PartialCaptureContract: ("provider", "partly_captured"),
+        WebhookContract: ("webhook", "parser", "stranger"),
+    }
+    for contract, names in fixtures.items():
         for name in names:
             fixture = getattr(contract, name)
             with pytest.raises(NotImplementedError, match=f"Define the fixture “{name}”"):

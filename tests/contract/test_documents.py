@@ -147,7 +147,7 @@ def test_each_work_task_has_its_own_queue_and_periodic_tasks_share_one() -> None
     )
     assert configured["task_routes"] == {queue: {"queue": queue} for queue in WORK_QUEUES}
     periodic = {(entry["options"]["queue"], entry["task"]) for entry in configured["beat_schedule"].values()}
-    assert periodic == {(PERIODIC, "sweep"), (PERIODIC, "reconcile")}
+    assert periodic == {(PERIODIC, task) for task in ("sweep", "reconcile", "reconcile_weekly")}
 
 
 @pytest.mark.parametrize("timeout", Timeout)

@@ -20,6 +20,7 @@ from tests.contract import (
     test_paypal_webhooks,
     test_stripe_webhooks,
 )
+from tests.doubles import paypal_certificates
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, signed, webhook
 from tests.fuzz import run_fuzz
 from worker.providers.adyen.webhooks import AdyenWebhookParser
@@ -60,7 +61,7 @@ PROVIDERS = {
     "paypal": ProviderWebhooks(
         test_paypal_webhooks.a_parser,
         lambda: test_paypal_webhooks.BODY,
-        lambda body: (test_paypal_webhooks.signed(body), body),
+        lambda body: (paypal_certificates.signed(body), body),
     ),
     "adyen": ProviderWebhooks(
         lambda: AdyenWebhookParser(HMAC_KEY, MERCHANT),

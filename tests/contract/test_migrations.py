@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, text
 
 from config.settings import Settings
+from console.servers import Servers
+from domain.purchases import literal_reference, reference_key
 from records import migrate
 from records.tables import cases, mail, purchases, queues
 from records.unit_of_work import connect
+from tests.services import fresh_database, with_database
 
 NEXT = """
 from alembic import op
@@ -85,6 +90,20 @@ def test_migrating_again_changes_nothing(owner: Engine) -> None:
     assert migrate.current_revision(owner) == migrate.latest_revision() == migrate.migrate(owner)
 
 
+def test_a_migration_may_take_longer_than_other_statements(owner: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts = []
+
+    def upgrade(config: Config, _: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())
+
+    monkeypatch.setattr("alembic.command.upgrade", upgrade)
+    migrate.migrate(owner)
+    with owner.connect() as connection:
+        timeouts.append(connection.execute(text("show statement_timeout")).scalar_one())
+    assert timeouts == ["0", "20s"]
+
+
 def test_a_database_of_this_version_or_later_is_compatible() -> None:
     assert migrate.is_compatible(migrate.latest_revision())
     assert migrate.is_compatible("a later version")
@@ -94,3 +113,88 @@ def test_a_database_of_this_version_or_later_is_compatible() -> None:
 def test_a_database_of_an_earlier_version_is_not_compatible(next_release: str) -> None:
     assert migrate.latest_revision() == "next"
     assert not migrate.is_compatible(next_release)
+
+
+@pytest.fixture
+def first_version(servers: Servers) -> Iterator[Engine]:
+    """Yield an engine for a database in which only the first migration has run."""
+    with fresh_database(servers) as name:
+        engine = connect(with_database(servers.postgres.owner_url, name))
+        with engine.begin() as connection:
+            connection.execute(text("drop schema public cascade"))
+            connection.execute(text("create schema public"))
+            command.upgrade(migrate._config(connection), "0001")
+            connection.execute(
+                text("insert into sellers (id, name, time_zone, support_email) values ('aurora', '', '', '')")
+            )
+        yield engine
+        engine.dispose()
+
+
+def sell(
+    connection: Connection, reference: str, *, charge: str, on: str = "2026-06-12", dispute: str | None = None
+) -> None:
+    """Store a purchase of 49.00 EUR, as the first version stored purchases."""
+    connection.execute(
+        text("""
+            insert into purchases (id, seller_id, reference, reference_key, email, email_key, product, amount, currency, method,
+                                   provider, charge, purchased_at, charged_at, provider_dispute)
+            values (gen_random_uuid(), 'aurora', :reference, :key, 'ada@example.com', 'ada@example.com', 'Aurora Photo 4', 4900,
+                    'EUR', 'credit_card', 'stripe', :charge, cast(:on as date), cast(:on as date), :dispute)
+        """),
+        {"reference": reference, "key": reference_key(reference), "charge": charge, "on": on, "dispute": dispute},
+    )
+
+
+def test_an_earlier_purchase_keeps_its_payment_with_the_dispute(first_version: Engine) -> None:
+    with first_version.begin() as connection:
+        sell(connection, "MB-1", charge="ch_1", dispute="open")
+        sell(connection, "MB-2", charge="ch_2")
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        rows = connection.execute(
+            text("""
+                select p.reference, b.charge, b.amount, b.currency, b.method, y.seller_id, y.refunded, y.dispute
+                  from purchases p join purchase_payments b on b.purchase_id = p.id join payments y using (provider, charge)
+                 order by p.reference
+            """)
+        ).all()
+    assert rows == [
+        ("MB-1", "ch_1", 4900, "EUR", "credit_card", "aurora", 0, "open"),
+        ("MB-2", "ch_2", 4900, "EUR", "credit_card", "aurora", 0, "none"),
+    ]
+
+
+def test_purchases_that_had_the_same_charge_share_one_payment(first_version: Engine) -> None:
+    with first_version.begin() as connection:
+        sell(connection, "MB-1", charge="ch_1", on="2026-06-13")
+        sell(connection, "MB-2", charge="ch_1", on="2026-06-12")
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        assert connection.execute(text("select charge from payments")).scalars().all() == ["ch_1"]
+        assert connection.execute(text("select count(*) from purchase_payments")).scalar_one() == 2
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "MB-2026-0417",
+        " mb 17 ",
+        "#1001",
+        "STRAẞE-1",
+        "straße-1",
+        "ΟΔΟΣ-7",
+        "İ-3",
+        "ＭＢ－１",
+        "\u00a0Ä-1",
+        "注文１２",
+        "ﬁ-9",
+    ],
+)
+def test_an_earlier_purchase_is_found_by_its_literal_reference(first_version: Engine, reference: str) -> None:
+    with first_version.begin() as connection:
+        sell(connection, reference, charge="ch_1")
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        stored = connection.execute(text("select literal_reference from purchases")).scalar_one()
+    assert stored == literal_reference(reference)

@@ -16,43 +16,28 @@ from moneyback_plugin.testing import (
     AdapterContract,
     CredentialsContract,
     Fault,
+    PartialCaptureContract,
     ProviderDouble,
     SignedWebhook,
     WebhookContract,
 )
-from tests.doubles.faulty_server import (
-    Answer,
-    ClientConnection,
-    FaultyServer,
-    HttpResponse,
-    hang_after,
-    no_fault,
-    responds_with,
-)
+from tests.doubles.faulty_server import FaultyServer
+from tests.doubles.first_refund import FirstRefund
 from tests.doubles.mollie import FakeMollie, adapter
 from worker.providers.mollie.webhooks import create_webhook_parser
 
 SHORT_TIMEOUT = 1.0  # seconds; for calls whose response never comes
-BROKEN = HttpResponse(500, b'{"status": 500, "title": "Internal Server Error"}')
-FAULTS = {
-    Fault.NO_REPLY: hang_after,
-    Fault.ERROR_AFTER: responds_with(BROKEN, carries_out=True),
-    Fault.ERROR_BEFORE: responds_with(BROKEN),
-    None: no_fault,
-}
 
 
 class MollieDouble:
-    """The fake Mollie. The next fault is for the first refund."""
+    """The fake Mollie, as the contract controls a provider."""
 
     def __init__(self, fake: FakeMollie, server: FaultyServer) -> None:
         self._fake, self.server = fake, server
-        self._fault: Fault | None = None
-        self._refund_fails = False
-        server.fault = self._answer
+        self._first_refund = FirstRefund(server, self._fail_refund)
 
     def pay(self, amount: Money, *, fault: Fault | None = None, refund_fails: bool = False) -> str:
-        self._fault, self._refund_fails = fault, refund_fails
+        self._first_refund.plan(fault, fails=refund_fails)
         return self._add_payment(amount, "paid")
 
     def pay_without_money(self, amount: Money) -> str:
@@ -68,25 +53,20 @@ class MollieDouble:
         live = [row for row in self._fake.refunds if row["paymentId"] == charge and row["status"] != "failed"]
         return sum(Money.parse(row["amount"]["value"], row["amount"]["currency"]).minor for row in live)
 
-    def _add_payment(self, amount: Money, status: str) -> str:
+    def pay_partly(self, amount: Money, captured: Money) -> str:
+        """Make a payment whose reservation was captured in part (docs.mollie.com, "Capture")."""
+        value, currency = str(captured).split()
+        return self._add_payment(amount, "paid", amountCaptured={"value": value, "currency": currency})
+
+    def _add_payment(self, amount: Money, status: str, **fields: object) -> str:
         value, currency = str(amount).split()
-        return self._fake.add_payment(f"tr_{len(self._fake.payments)}", value, currency, status=status)
+        return self._fake.add_payment(f"tr_{len(self._fake.payments)}", value, currency, status=status, **fields)
 
-    def _answer(self, client: ClientConnection, answer: Answer) -> None:
-        if client.method != "POST":
-            no_fault(client, answer)
-            return
-        fault, self._fault = self._fault, None
-        FAULTS[fault](client, lambda: self._refund(answer))
-
-    def _refund(self, answer: Answer) -> HttpResponse:
-        response = answer()
-        if self._refund_fails:  # the bank returns the money after the response
-            self._fake.refunds[-1]["status"] = "failed"
-        return response
+    def _fail_refund(self) -> None:
+        self._fake.refunds[-1]["status"] = "failed"
 
 
-class TestMollie(AdapterContract, CredentialsContract):
+class TestMollie(AdapterContract, CredentialsContract, PartialCaptureContract):
     currencies = ("EUR", "USD", "JPY")
     dispute_of_a_bank = Dispute.LOST
     refunds_on_two_pages = 3
@@ -108,6 +88,11 @@ class TestMollie(AdapterContract, CredentialsContract):
     @pytest.fixture
     def rejected(self, double: MollieDouble) -> PaymentProvider:
         return adapter(double.server, api_key="test_another")
+
+    @pytest.fixture
+    def partly_captured(self, double: MollieDouble) -> tuple[str, Money]:
+        captured = Money(2900, "EUR")
+        return double.pay_partly(Money(4900, "EUR"), captured), captured
 
 
 class TestMollieWebhooks(WebhookContract):

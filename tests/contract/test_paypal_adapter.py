@@ -1390,6 +1390,58 @@ class TestPurchases:
             assert adapter(server.url).purchase(charge) == Unknown("PayPal answered 503.")
 
 
+NOT_FOUND = Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
+
+
+class TestCharges:
+    """A webhook event may name only a refund or a dispute."""
+
+    @pytest.mark.parametrize("status", ["COMPLETED", "PENDING", "FAILED", "CANCELLED"])
+    def test_the_capture_of_a_refund_is_found(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        other = paypal.add_capture("OTHER")
+        refunds = [paypal.refund_by_hand(name, "1.00", status) for name in (charge, other)]
+        assert [provider.refunded_charge(refund) for refund in refunds] == [charge, other]
+
+    @pytest.mark.parametrize("status", ["OPEN", "UNDER_REVIEW", "RESOLVED"])
+    def test_the_capture_of_a_dispute_is_found(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        other = paypal.add_capture("OTHER")
+        disputes = [paypal.dispute(name, status, "NONE") for name in (charge, other)]
+        assert [provider.disputed_charge(dispute) for dispute in disputes] == [charge, other]
+
+    @pytest.mark.parametrize("name", ["NOBODY", "", "../captures", "A?b=c", "ä", "X" * 300])
+    def test_an_unknown_id_is_declined(self, provider: PaymentProvider, name: str) -> None:
+        assert provider.refunded_charge(name) == provider.disputed_charge(name) == NOT_FOUND
+
+    @pytest.mark.parametrize("captures", [[], [None], [7], ["A-B"], ["C1", "C2"]])
+    def test_a_dispute_about_no_capture_or_several_is_unknown(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, captures: list[object]
+    ) -> None:
+        dispute = paypal.dispute(charge, "OPEN")
+        paypal.disputes[0]["disputed_transactions"] = [{"seller_transaction_id": capture} for capture in captures]
+        assert isinstance(provider.disputed_charge(dispute), Unknown)
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            HttpResponse(200, b"{}"),
+            HttpResponse(200, b'{"id": "OTHER", "dispute_id": "PP-D-9", "links": []}'),
+            HttpResponse(404, b"{}"),
+            error_response(503),
+            error_response(400),
+        ],
+    )
+    def test_an_answer_about_no_refund_or_dispute_is_unknown(
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
+    ) -> None:
+        inject_fault(provider, server, charge, responds_with(response))
+        assert isinstance(provider.refunded_charge("1JU08902781691411"), Unknown)
+        assert isinstance(provider.disputed_charge("PP-D-1"), Unknown)
+
+
 class TestAccess:
     def test_an_app_with_all_features_lacks_no_right(self, provider: PaymentProvider, server: FaultyServer) -> None:
         assert provider.check_access() == {}
@@ -1412,7 +1464,7 @@ class TestAccess:
 
     def test_a_wrong_secret_is_named(self, server: FaultyServer) -> None:
         missing = adapter(server.url, secret="expired").check_access()
-        assert missing.keys() == {*AccessRight}
+        assert missing.keys() == {AccessRight.READ_REFUNDS, AccessRight.READ_DISPUTES, AccessRight.READ_PAYMENTS}
         assert all("MONEYBACK_PAYPAL_CLIENT_ID" in sentence for sentence in missing.values())
 
     def test_an_unavailable_provider_is_named(self, paypal: FakePayPal) -> None:

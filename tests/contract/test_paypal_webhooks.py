@@ -4,17 +4,15 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +20,18 @@ from config.provider_accounts import PayPalAccount
 from domain.webhook_events import InvalidSignature, Subject, UnreadableWebhook, WebhookEvent
 from tests.contract.specs.validator import SpecValidator
 from tests.doubles.faulty_server import FaultyServer, HttpResponse
+from tests.doubles.paypal_certificates import (
+    CERT_URL,
+    KEY,
+    NOON,
+    SENT_AT,
+    SIGNER_NAME,
+    WEBHOOK_ID,
+    Authority,
+    Key,
+    pem,
+    signed,
+)
 from worker.providers.paypal.webhook_certificates import (
     MAX_CACHED,
     CertificateCache,
@@ -31,104 +41,13 @@ from worker.providers.paypal.webhook_certificates import (
 )
 from worker.providers.paypal.webhooks import SUBJECTS, PayPalWebhookParser, create_webhook_parser
 
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-SENT_AT = "2026-11-22T11:59:58Z"
-WEBHOOK_ID = "5GP028458E2496506"
-CERT_URL = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-90621ecd"
-SIGNER_NAME = "messageverificationcerts.paypal.com"
 CHARGE = "2GG279541U471931P"
 REFUND = "1JU08902781691411"
-
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-
-
-@dataclass
-class Authority:
-    """A certificate authority. A root authority has no ``parent``."""
-
-    name: str
-    parent: "Authority | None" = None
-    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
-
-    def __post_init__(self) -> None:
-        issuer = self.parent or self
-        self.certificate = _certificate(self.name, issuer, self.key.public_key(), is_authority=True)
-
-    def issue(
-        self,
-        name: str,
-        key: Key,
-        *,
-        valid_from: datetime = NOON - timedelta(days=30),
-        valid_until: datetime = NOON + timedelta(days=30),
-        issuer_url: str = "",
-    ) -> x509.Certificate:
-        return _certificate(
-            name, self, key.public_key(), valid_from=valid_from, valid_until=valid_until, issuer_url=issuer_url
-        )
-
-
-def _certificate(
-    name: str,
-    issuer: Authority,
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
-    *,
-    is_authority: bool = False,
-    valid_from: datetime = NOON - timedelta(days=30),
-    valid_until: datetime = NOON + timedelta(days=30),
-    issuer_url: str = "",
-) -> x509.Certificate:
-    usage = dict.fromkeys(
-        [
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "encipher_only",
-            "decipher_only",
-        ],
-        False,
-    )
-    key_usage = x509.KeyUsage(
-        digital_signature=not is_authority, key_cert_sign=is_authority, crl_sign=is_authority, **usage
-    )
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer.name)]))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(valid_from)
-        .not_valid_after(valid_until)
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(key_usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
-    )
-    if not is_authority:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    if issuer_url:
-        locations = [
-            x509.AccessDescription(method, x509.UniformResourceIdentifier(text))
-            for method, text in (
-                (AuthorityInformationAccessOID.OCSP, "http://ocsp.digicert.com"),
-                (AuthorityInformationAccessOID.CA_ISSUERS, issuer_url),
-            )
-        ]
-        builder = builder.add_extension(x509.AuthorityInformationAccess(locations), critical=False)
-    return builder.sign(issuer.key, hashes.SHA256())
-
 
 ROOT = Authority("A Trusted Root")
 INTERMEDIATE = Authority("An Intermediate Authority", ROOT)
 UNTRUSTED_ROOT = Authority("An Untrusted Root")
-KEY = rsa.generate_private_key(65537, 2048)
 PAYPAL_CERTIFICATE = INTERMEDIATE.issue(SIGNER_NAME, KEY)
-
-
-def pem(*chain: x509.Certificate) -> bytes:
-    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
 
 
 def a_parser(
@@ -156,25 +75,6 @@ def an_event(kind: str = "PAYMENT.CAPTURE.REFUNDED", **resource: object) -> dict
         "resource": {"id": REFUND, "status": "COMPLETED", "links": [capture_link]} | resource,
         "event_version": "1.0",
     }
-
-
-def signed(
-    body: bytes, key: Key = KEY, *, webhook_id: str = WEBHOOK_ID, sent_at: str = SENT_AT, **changes: str
-) -> dict[str, str]:
-    """Return the headers of a signed webhook. ``changes`` replaces headers without changing the signature."""
-    message = f"69cd13f0-d67a-11e5-baa3-778b53f4ae55|{sent_at}|{webhook_id}|{zlib.crc32(body)}".encode()
-    if isinstance(key, rsa.RSAPrivateKey):
-        signature = key.sign(message, PKCS1v15(), hashes.SHA256())
-    else:
-        signature = key.sign(message, ec.ECDSA(hashes.SHA256()))
-    headers = {
-        "paypal-transmission-id": "69cd13f0-d67a-11e5-baa3-778b53f4ae55",
-        "paypal-transmission-time": sent_at,
-        "paypal-transmission-sig": b64encode(signature).decode(),
-        "paypal-cert-url": CERT_URL,
-        "paypal-auth-algo": "SHA256withRSA",
-    }
-    return headers | {f"paypal-{name.replace('_', '-')}": value for name, value in changes.items()}
 
 
 BODY = json.dumps(an_event()).encode()
@@ -226,6 +126,12 @@ def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
         WebhookEvent(f"{EVENT.event_id}/{CHARGE}", Subject.DISPUTE, CHARGE),
         WebhookEvent(f"{EVENT.event_id}/OTHER", Subject.DISPUTE, "OTHER"),
     ]
+
+
+@pytest.mark.parametrize("rows", [[], [{}], [{"buyer_transaction_id": "B1"}], [{"seller_transaction_id": None}]])
+def test_a_dispute_event_that_names_no_capture_names_the_dispute(rows: list[dict[str, object]]) -> None:
+    event = an_event("CUSTOMER.DISPUTE.CREATED", dispute_id="PP-D-27803", disputed_transactions=rows)
+    assert read(event) == [WebhookEvent(EVENT.event_id, Subject.DISPUTE, dispute_id="PP-D-27803")]
 
 
 @pytest.mark.parametrize("kind", ["PAYMENT.CAPTURE.COMPLETED", "PAYMENT.SALE.COMPLETED"])

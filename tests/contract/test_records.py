@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from domain.case_payments import total
 from domain.cases import Case
 from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
@@ -1296,11 +1297,11 @@ def test_a_case_view_has_the_purchase_the_seller_and_the_newest_reasons(store: R
         assert work.case_views.get_many([]) == {}
     assert set(views) == {case, unknown}
     view = views[case]
-    assert (view.state, view.seller_name, view.product, view.amount) == (
+    assert (view.state, view.seller_name, view.product, total(view.payments)) == (
         S.WITH_SUPPORT,
         "Aurora Software",
         purchase.product,
-        4900,
+        Money(4900, "EUR"),
     )
     assert (view.purchase_email, view.purchase_reference, view.email) == (
         purchase.email,

@@ -16,6 +16,8 @@ from moneyback_plugin.testing import (
     AdapterContract,
     CredentialsContract,
     Fault,
+    InquiryContract,
+    PartialCaptureContract,
     ProviderDouble,
     SignedWebhook,
     WebhookContract,
@@ -27,10 +29,10 @@ SHORT_TIMEOUT = 1.0  # seconds; for calls whose response never comes
 
 
 class StripeDouble:
-    """The fake Stripe. The next fault is for the first refund."""
+    """The fake Stripe. The next fault is for the first refund. A payment is a charge, or the payment intent of a charge."""
 
-    def __init__(self, fake: FakeStripe) -> None:
-        self.fake, self.closing = fake, Event()
+    def __init__(self, fake: FakeStripe, *, with_intents: bool) -> None:
+        self.fake, self.closing, self._with_intents = fake, Event(), with_intents
         self._fault: Fault | None = None
         self._answer, self._refund_fails = fake.answer, False
         fake.clock = int(time.time())
@@ -44,18 +46,31 @@ class StripeDouble:
         return self._add_charge(amount, status="failed")
 
     def refund_elsewhere(self, charge: str, amount: Money) -> str:
-        return self.fake.refund_by_hand(charge, amount.minor)
+        return self.fake.refund_by_hand(self._name(charge), amount.minor)
 
     def open_dispute(self, charge: str) -> None:
-        self.fake.dispute(charge, "needs_response")
+        self.dispute(charge, "needs_response")
+
+    def dispute(self, charge: str, status: str) -> None:
+        self.fake.dispute(self._name(charge), status)
 
     def refunded(self, charge: str) -> int:
-        live = [row for row in self.fake.refunds if row["charge"] == charge and row["status"] != "failed"]
+        name = self._name(charge)
+        live = [row for row in self.fake.refunds if row["charge"] == name and row["status"] != "failed"]
         return sum(row["amount"] for row in live)
 
-    def _add_charge(self, amount: Money, **fields: str) -> str:
+    def pay_partly(self, amount: Money, captured: Money) -> str:
+        return self._add_charge(amount, captured=captured.minor)
+
+    def _add_charge(self, amount: Money, **fields: str | int) -> str:
         name = f"ch_{len(self.fake.charges)}"
-        return self.fake.add_charge(name, amount.minor, currency=amount.currency.lower(), **fields)
+        intent = {"payment_intent": f"pi_{name}"} if self._with_intents else {}
+        self.fake.add_charge(name, amount.minor, currency=amount.currency.lower(), **intent, **fields)
+        return intent.get("payment_intent", name)
+
+    def _name(self, charge: str) -> str:
+        """Return the id of the charge."""
+        return charge.removeprefix("pi_")
 
     def _answer_with_fault(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Answer:
         if method != "POST":
@@ -72,14 +87,14 @@ class StripeDouble:
         return broken if fault else answer
 
 
-class TestStripe(AdapterContract, CredentialsContract):
+class TestStripe(AdapterContract, CredentialsContract, InquiryContract, PartialCaptureContract):
     currencies = ("EUR", "USD", "JPY")
     refunds_on_two_pages = 101
 
     @pytest.fixture
     def double(self) -> Iterator[ProviderDouble]:
         with run_fake_stripe() as fake:
-            double = StripeDouble(fake)
+            double = StripeDouble(fake, with_intents=False)
             yield double
             double.closing.set()
 
@@ -94,6 +109,26 @@ class TestStripe(AdapterContract, CredentialsContract):
     @pytest.fixture
     def rejected(self, double: StripeDouble) -> PaymentProvider:
         return double.fake.adapter(api_key="rk_test_another")
+
+    @pytest.fixture
+    def inquired(self, double: StripeDouble) -> str:
+        charge = double.pay(Money(4900, "EUR"))
+        double.dispute(charge, "warning_needs_response")
+        return charge
+
+    @pytest.fixture
+    def partly_captured(self, double: StripeDouble) -> tuple[str, Money]:
+        captured = Money(2900, "EUR")
+        return double.pay_partly(Money(4900, "EUR"), captured), captured
+
+
+class TestStripePaymentIntents(TestStripe):
+    @pytest.fixture
+    def double(self) -> Iterator[ProviderDouble]:
+        with run_fake_stripe() as fake:
+            double = StripeDouble(fake, with_intents=True)
+            yield double
+            double.closing.set()
 
 
 class TestStripeWebhooks(WebhookContract):

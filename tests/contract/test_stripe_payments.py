@@ -432,7 +432,8 @@ def test_each_missing_right_is_named_with_stripes_permission(
 
 def test_a_wrong_key_has_no_right(stripe: FakeStripe) -> None:
     missing = stripe.adapter(api_key="rk_wrong").check_access()
-    assert missing == dict.fromkeys(AccessRight, "Stripe refuses our credentials: 401.")
+    rights = (AccessRight.READ_REFUNDS, AccessRight.READ_DISPUTES, AccessRight.READ_PAYMENTS)
+    assert missing == dict.fromkeys(rights, "Stripe refuses our credentials: 401.")
 
 
 def test_a_call_without_a_permission_is_a_fault_of_our_key(stripe: FakeStripe, adapter: PaymentProvider) -> None:

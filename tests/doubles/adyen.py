@@ -76,9 +76,19 @@ class FakeAdyen:
             return error_response(403, "901", "Invalid Merchant Account", kind="security")
         if payment not in self.payments:
             return error_response(422, "167", "Original pspReference required for this operation")
-        refund = {"paymentPspReference": payment, "pspReference": f"{len(self.refunds):016}", "status": "received"}
-        self.refunds.append(body | refund)
-        return _json_response(201, body | refund)
+        return _json_response(201, self._add_refund(payment, body))
+
+    def refund_in_customer_area(self, payment: str, value: int) -> str:
+        """Add a refund, as if the seller made it in Adyen's Customer Area."""
+        amount = self.payments[payment] | {"value": value}
+        refund = self._add_refund(payment, {"merchantAccount": MERCHANT, "amount": amount, "reference": "a person"})
+        return str(refund["pspReference"])
+
+    def _add_refund(self, payment: str, body: dict[str, Any]) -> dict[str, Any]:
+        name = f"{len(self.refunds):016}"
+        refund = body | {"paymentPspReference": payment, "pspReference": name, "status": "received"}
+        self.refunds.append(refund)
+        return refund
 
     def outcome(self, refund: str) -> dict[str, Any]:
         """Return the webhook item with the outcome of a refund.

@@ -75,6 +75,7 @@ class ClientConnection:
         self._handler = handler
         self.closing = closing
         self.method = handler.command
+        self.path = urlsplit(handler.path).path
 
     def send(self, response: HttpResponse, *, length: int | None = None, pause: float = 0.0) -> None:
         self._handler.send_response(response.status)

@@ -203,9 +203,10 @@ class FakePayPal:
         return _json_response(201, self._refund(charge, body["amount"], self.new_refund_status, ids))
 
     def _issue(self, capture: dict[str, Any], body: dict[str, Any]) -> str | None:
-        refundable = Decimal(capture["amount"]["value"]) - self._refunded_amount(capture["id"])
+        refundable = Decimal(capture["amount"]["value"]) - self.refunded_amount(capture["id"])
         issues = {
             "PENDING_CAPTURE": capture["status"] == "PENDING",
+            "REFUND_NOT_ALLOWED": capture["status"] in {"DECLINED", "FAILED"},
             "REFUND_CAPTURE_CURRENCY_MISMATCH": body["amount"]["currency_code"] != capture["amount"]["currency_code"],
             "DUPLICATE_INVOICE_ID": any(row.get("invoice_id") == body["invoice_id"] for row in self.refunds),
             "CAPTURE_FULLY_REFUNDED": refundable == 0,
@@ -230,18 +231,18 @@ class FakePayPal:
             **ids,
         }
         self.refunds.append(refund)
-        total = {**amount, "value": str(self._refunded_amount(charge))}
+        total = {**amount, "value": str(self.refunded_amount(charge))}
         refund["seller_payable_breakdown"]["total_refunded_amount"] = total
         self._update_capture(charge)
         return refund
 
     def _update_capture(self, charge: str) -> None:
-        capture, refunded = self.captures[charge], self._refunded_amount(charge)
+        capture, refunded = self.captures[charge], self.refunded_amount(charge)
         captured = Decimal(capture["amount"]["value"])
         status = "COMPLETED" if not refunded else "REFUNDED" if refunded == captured else "PARTIALLY_REFUNDED"
         capture |= {"status": status, "update_time": _time(self.now)}
 
-    def _refunded_amount(self, charge: str) -> Decimal:
+    def refunded_amount(self, charge: str) -> Decimal:
         paid_refunds = [
             row for row in self.refunds if _charge(row) == charge and row["status"] in {"COMPLETED", "PENDING"}
         ]

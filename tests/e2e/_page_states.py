@@ -1,6 +1,8 @@
 """Every page and page state that a customer can see, with the steps that open it. No worker runs, so the cases do not change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from playwright.sync_api import Page
@@ -9,9 +11,11 @@ from config.signed_links import Purpose
 from domain.cases import Evidence
 from domain.inquiry_emails import InquiryEmailKind
 from domain.providers import DeclineReason
+from domain.purchases import Purchase
 from domain.states import Event, State
 from tests.e2e._site import Site
 from tests.integration._web_fixtures import REASONS, Step, a_case, record_steps
+from tests.sample_data import a_payment
 
 Route = Callable[[Page, Site, str], None]
 """A function that opens a page in a language, such as `de`."""
@@ -54,6 +58,54 @@ def open_status_after(state: State, *steps: Step) -> Route:
         page.goto(f"{site.links.to(Purpose.STATUS, case)}?lang={language}")
 
     return open_page
+
+
+PARTS = (
+    {"amount": 2000},
+    {"amount": 1400, "method": "paypal"},
+    {"amount": 1500, "method": "gift_card", "provider": "shop", "charge": "gift 1"},
+)
+SECOND_CHARGE: tuple[dict[str, Any], ...] = ({}, {"duplicate": True})
+
+
+def open_order(
+    payments: Sequence[Mapping[str, Any]], state: State, *steps: Step, purpose: Purpose = Purpose.STATUS
+) -> Route:
+    """Return a route to a page about an order with these payments. Support refunds the payments at the provider ``shop``.
+
+    If the case is beyond the confirmation, the first payment is refunded.
+    """
+
+    def open_page(page: Page, site: Site, language: str) -> None:
+        purchase = site.add_purchase(payments=tuple(a_payment(**payment) for payment in payments))
+        about = replace(purchase, payments=purchase.duplicates or purchase.payments)
+        details = [
+            {"method": item.method, "duplicate": item.duplicate, "for_support": item.provider == "shop"}
+            for item in about.payments
+        ]
+        evidence: Evidence = {"purchase": about.snapshot, "payments": details, "reasons": REASONS}
+        case = a_case(site.records, state, purchase=purchase, evidence=evidence)
+        if state is not State.AWAITING_CONFIRMATION:
+            _store_operation(site, case, purchase, status="pending" if steps else "paid")
+        page.goto(f"{site.links.to(purpose, record_steps(site.records, case, *steps))}?lang={language}")
+
+    return open_page
+
+
+def _store_operation(site: Site, case: UUID, purchase: Purchase, *, status: str) -> None:
+    first = purchase.payments[0]
+    with site.records.work() as work:
+        work.run(
+            "insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, "
+            "first_sent_at, last_sent_at, status) values (:case, 1, :provider, :charge, :amount, 'EUR', :key, '', now(), "
+            "now(), :status)",
+            case=case,
+            provider=first.provider,
+            charge=first.charge,
+            amount=first.amount,
+            key=str(case),
+            status=status,
+        )
 
 
 def open_unmatched_withdrawal(page: Page, site: Site, language: str) -> None:
@@ -139,6 +191,8 @@ PAGE_STATES: Mapping[str, Route] = {
     "refund-sent": open_path("/refund/sent"),
     "confirm": open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
     "confirm-unsure": act_on(open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM), submit_form),
+    "confirm-parts": open_order(PARTS, State.AWAITING_CONFIRMATION, purpose=Purpose.CONFIRM),
+    "confirm-second-charge": open_order(SECOND_CHARGE, State.AWAITING_CONFIRMATION, purpose=Purpose.CONFIRM),
     "confirm-late": open_case(State.EXPIRED, Purpose.CONFIRM),
     "keep": open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/cancel"),
     "withdraw": open_path("/withdraw"),
@@ -161,6 +215,12 @@ PAGE_STATES: Mapping[str, Route] = {
     "status-returned": open_status_after(
         State.REFUNDED, (State.REFUNDED, Event.PROVIDER_FAILED_LATE, {"reasons": REASONS})
     ),
+    "status-parts": open_order(PARTS, State.REFUNDING),
+    "status-parts-with-support": open_order(PARTS, State.WITH_SUPPORT),
+    "status-must-act": open_order(
+        [{}], State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, {"refund": "re_1", "customer_must_act": True})
+    ),
+    "status-superseded": open_status_after(State.WITH_SUPPORT, (State.WITH_SUPPORT, Event.SUPERSEDED, {})),
     "status-withdrawal-unmatched": open_unmatched_withdrawal,
     "not-found": open_path("/nowhere"),
     "docs": open_path("/docs"),

@@ -37,7 +37,9 @@ def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
     return [pytest.param(name, marks=() if name in but else pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm", "status-refunded"}))
+@pytest.mark.parametrize(
+    "name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm-parts", "status-refunded"})
+)
 def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
     """The accessibility checker axe finds no violation at two widths and in two colour schemes.
 
@@ -59,7 +61,15 @@ def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
 def test_no_page_is_wider_than_a_small_phone_in_any_language(visit: Visit, site: Site, language: str) -> None:
     page = visit(viewport=PHONE)
     overflowing = []
-    for name in ("home", "help-refunds", "lookup", "refund-wrong", "confirm", "withdraw", "status-with-support"):
+    for name in (
+        "home",
+        "help-refunds",
+        "lookup",
+        "refund-wrong",
+        "confirm-parts",
+        "withdraw",
+        "status-parts-with-support",
+    ):
         PAGE_STATES[name](page, site, language)
         overflowing += [name] if page.evaluate(OVERFLOW) else []
     assert overflowing == []

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from console.servers import Servers
-from domain.purchases import Dispute
+from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.web.app import app
@@ -300,9 +300,12 @@ def test_a_seller_does_not_see_cases_of_another_seller(site: Site) -> None:
 # Purchases
 
 
-def stored_purchase(site: Site, reference: str) -> Any:
+def stored_purchase(site: Site, reference: str) -> Purchase:
     with site.records.work() as work:
-        return work.run("select * from purchases where reference = :reference", reference=reference).one()
+        row = work.run("select id from purchases where reference = :reference", reference=reference).one()
+        purchase = work.purchases.get(row.id)
+    assert purchase
+    return purchase
 
 
 def test_the_first_put_creates_a_purchase_and_the_second_updates_it(site: Site) -> None:
@@ -312,15 +315,23 @@ def test_the_first_put_creates_a_purchase_and_the_second_updates_it(site: Site) 
     )
     assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
     assert (second.status_code, second.json()) == (200, {"reference": "MB-2026-9", "created": False})
-    row = stored_purchase(site, "MB-2026-9")
-    assert (row.seller_id, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
-    assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
+    purchase = stored_purchase(site, "MB-2026-9")
+    assert (purchase.seller_id, purchase.amount, purchase.refunded, purchase.dispute) == (
+        "aurora",
+        4900,
+        100,
+        Dispute.NONE,
+    )
+    assert purchase.purchased_at == purchase.payments[0].charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
 
 
 def test_two_sellers_can_store_a_purchase_with_the_same_reference(site: Site) -> None:
     other = {"authorization": f"Bearer {site.other_api_key}"}
     assert site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=site.auth_headers()).status_code == 201
-    assert site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=other).status_code == 201
+    refused = site.web.put("/v1/purchases/MB-1", json=PURCHASE_BODY, headers=other)
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "purchase_differs")
+    own_charge = PURCHASE_BODY | {"charge": "ch_other"}
+    assert site.web.put("/v1/purchases/MB-1", json=own_charge, headers=other).status_code == 201
 
 
 def test_a_reference_with_slashes_and_an_unknown_payment_method_are_stored(site: Site) -> None:
@@ -328,7 +339,7 @@ def test_a_reference_with_slashes_and_an_unknown_payment_method_are_stored(site:
         "/v1/purchases/2026%2F04%2F17", json=PURCHASE_BODY | {"method": "shells"}, headers=site.auth_headers()
     )
     assert answer.json()["reference"] == "2026/04/17"
-    assert stored_purchase(site, "2026/04/17").method == "shells"
+    assert stored_purchase(site, "2026/04/17").payments[0].method == "shells"
 
 
 @pytest.mark.parametrize(

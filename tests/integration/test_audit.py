@@ -43,6 +43,40 @@ def test_an_unchanged_database_has_no_faults(records: Records) -> None:
 
 
 @pytest.mark.parametrize(
+    ("snapshot", "is_fault"),
+    [
+        (None, False),
+        ([["sandbox", "ok_1", 4900, "EUR"]], False),
+        ([["sandbox", "ok_1", 9900, "EUR"]], True),
+        ([["sandbox", "ok_1", 4900, "USD"]], True),
+        ([["sandbox", "ok_1", 4900, "EUR"], ["sandbox", "ok_2", 100, "EUR"]], True),
+    ],
+)
+def test_a_refunded_case_must_have_paid_what_was_confirmed_if_that_is_known(
+    records: Records, servers: Servers, database: str, snapshot: list[list[object]] | None, is_fault: bool
+) -> None:
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(records, purchase)
+    [case_id] = ids_of(accept(records, [a_submission(purchase, trusted=True)]))
+    evidence: dict[str, object] = {"purchase": {"payments": snapshot}} if snapshot else {}
+    for event in (Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED, Event.PROVIDER_PAID):
+        with records.work() as work:
+            case = work.cases.lock_one(case_id)
+            assert case
+            work.history.record([case.after(event, actor="rules", evidence=evidence)])
+    tamper(
+        servers,
+        database,
+        f"""
+        insert into refund_operations (case_id, provider, charge, amount, currency, key, payload_hash, first_sent_at,
+                                       last_sent_at, status, refund_id, paid_at)
+        values ('{case_id}', 'sandbox', 'ok_1', 4900, 'EUR', 'mb_1', '', now(), now(), 'paid', 're_1', now())
+        """,
+    )
+    assert bool(run_audit(records).faults) == is_fault
+
+
+@pytest.mark.parametrize(
     ("statement", "sentence"),
     [
         (
@@ -67,7 +101,10 @@ def test_an_unchanged_database_has_no_faults(records: Records) -> None:
             "its history ends in the state “received” at row 1",
         ),
         ("delete from transitions where case_id = '{}'", "its history is empty"),
-        ("update cases set state = 'refunded' where id = '{}'", "is refunded, but none of its refund operations"),
+        (
+            "update cases set state = 'refunded' where id = '{}'",
+            "is refunded, but its refund operations did not pay all",
+        ),
         ("update cases set head_hash = '\\x00' where id = '{}'", "is in the state “with_support” at row 2, but"),
         ("delete from support_tasks where case_id = '{}'", "0 support tasks"),
         ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),

@@ -7,16 +7,18 @@ import pytest
 
 from config.i18n import translator_for
 from config.signed_links import Purpose
+from domain.cases import Evidence
 from domain.providers import DeclineReason
 from domain.purchases import AUTOMATIC, Method
 from domain.reason_codes import ReasonCode
+from domain.refund_situations import Situation
 from domain.refund_timing import ARRIVAL_BY_METHOD, expected_arrival
 from domain.states import WORKER_STATES, Event, State
-from producers.web.pages.case_copy import HEADLINES, SHORT_OF_MONEY, STEPS
-from producers.web.pages.case_status import AFTER, DEFERRED_REFRESH_INTERVAL, NO_BALANCE
+from producers.web.pages.case_copy import CUSTOMER_MUST_ACT, HEADLINES, SHORT_OF_MONEY, STEPS
+from producers.web.pages.case_status import AFTER, DEFERRED_REFRESH_INTERVAL, NO_BALANCE, SITUATIONS
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from tests.integration._web_fixtures import Site, Step, a_case, record_steps
-from tests.sample_data import a_recent_purchase
+from tests.sample_data import a_payment, a_recent_purchase
 
 
 def status_path_after(site: Site, state: State, *steps: Step, **changes: object) -> str:
@@ -181,6 +183,131 @@ def test_the_status_page_is_in_the_language_of_the_case(site: Site) -> None:
     assert page.headers["content-language"] == "de"
     assert translator_for("de").gettext(HEADLINES[State.REFUNDED].heading) in page.text
     assert "49,00\xa0€" in page.text
+
+
+# Situations that the state does not show
+
+
+def with_operation(site: Site, path: str, status: str) -> str:
+    """Store an operation with this status for the case of a status page. Return the text of the page."""
+    case = site.links.read(Purpose.STATUS, path.rpartition("/")[2])
+    with site.records.work() as work:
+        work.run(
+            "insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, "
+            "first_sent_at, last_sent_at, status) select c.id, 1, b.provider, b.charge, b.amount, b.currency, 'k', '', "
+            "now(), now(), :status from cases c join purchase_payments b using (purchase_id) where c.id = :case "
+            "order by b.position limit 1",
+            case=case,
+            status=status,
+        )
+    page = site.web.get(path)
+    assert page.status_code == 200
+    return page.text
+
+
+def reasons_of(code: ReasonCode) -> Evidence:
+    return {"reasons": [{"code": code.value, "sentence": code.support, "detail": ""}]}
+
+
+def test_every_event_has_a_sentence_for_the_timeline() -> None:
+    assert set(STEPS) == set(Event)
+
+
+MUST_ACT: Step = (State.REFUNDING, Event.PROVIDER_ACCEPTED, {"refund": "re_1", "customer_must_act": True})
+
+
+def test_a_customer_who_must_act_reads_whose_email_to_look_for(site: Site) -> None:
+    page = with_operation(site, status_path_after(site, State.REFUNDING, MUST_ACT), "pending")
+    assert "Look for an email from Sandbox." in page
+    assert CUSTOMER_MUST_ACT in page
+    assert "You don’t need to do anything" not in page
+
+
+def test_after_the_customer_has_acted_the_page_shows_the_usual_text(site: Site) -> None:
+    paid = (State.REFUND_PENDING, Event.PROVIDER_PAID, {"refund": "re_1"})
+    page = with_operation(site, status_path_after(site, State.REFUNDING, MUST_ACT, paid), "paid")
+    assert HEADLINES[State.REFUNDED].heading in page
+    assert "Look for an email" not in page
+
+
+@pytest.mark.parametrize("state", [State.REFUND_PENDING, State.REFUNDED])
+def test_a_refund_that_the_seller_cancelled_was_not_returned_by_the_bank(site: Site, state: State) -> None:
+    step = (state, Event.PROVIDER_FAILED_LATE, reasons_of(ReasonCode.REFUND_CANCELLED))
+    page = with_operation(site, status_path_after(site, state, step), "failed")
+    assert SITUATIONS[Situation.CANCELLED_BY_SELLER].sentence in page
+    assert "your bank" not in page
+
+
+@pytest.mark.parametrize("state", [State.REFUNDING, State.REFUND_PENDING, State.WITH_SUPPORT, State.DECLINED])
+def test_a_refund_of_another_amount_is_shown_whatever_the_state_was(site: Site, state: State) -> None:
+    step = (state, Event.PROVIDER_PAID_DIFFERENTLY, reasons_of(ReasonCode.REFUND_DIFFERS))
+    page = with_operation(site, status_path_after(site, state, step), "paid")
+    assert SITUATIONS[Situation.AMOUNT_DIFFERS].sentence in page
+    assert STEPS[Event.PROVIDER_PAID_DIFFERENTLY] in page
+
+
+def test_a_refund_by_support_at_the_provider_is_shown_as_sent(site: Site) -> None:
+    step = (State.WITH_SUPPORT, Event.EXTERNALLY_REFUNDED, {"refund": "re_9", "refunds": ["re_9"]})
+    page = site.web.get(status_path_after(site, State.WITH_SUPPORT, step)).text
+    assert HEADLINES[State.REFUNDED].heading in page
+    assert STEPS[Event.EXTERNALLY_REFUNDED] in page
+    assert '<dd class="code">re_9</dd>' in page
+
+
+def test_a_request_that_a_newer_request_replaced_is_not_called_a_repetition(site: Site) -> None:
+    superseded: Step = (State.WITH_SUPPORT, Event.SUPERSEDED, {})
+    page = site.web.get(status_path_after(site, State.WITH_SUPPORT, superseded)).text
+    assert AFTER[State.DUPLICATE, Event.SUPERSEDED].heading in page
+    assert HEADLINES[State.DUPLICATE].heading not in page
+    assert "49.00" not in page
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(State.APPROVED, Event.PUT_ON_HOLD, {})],
+        [(State.APPROVED, Event.REFUND_STARTED, {})],
+        [
+            (State.APPROVED, Event.REFUND_STARTED, {}),
+            (State.REFUNDING, Event.REFUND_DEFERRED, {"refusal": DeclineReason.INSUFFICIENT_BALANCE}),
+        ],
+    ],
+)
+def test_after_a_part_was_refunded_no_page_says_that_nothing_was_refunded(site: Site, steps: list[Step]) -> None:
+    first = (State.REFUNDING, Event.PAYMENT_REFUNDED, {"refund": "re_1"})
+    payments = (a_payment(amount=2000), a_payment(amount=2900, method="paypal"))
+    path = status_path_after(site, State.REFUNDING, first, *steps, payments=payments)
+    page = with_operation(site, path, "paid")
+    assert SITUATIONS[Situation.PARTLY_REFUNDED].sentence in page
+    assert "Nothing has been refunded" not in page
+    assert "<dt>PayPal</dt><dd>€29.00" in page
+
+
+def test_a_refund_that_waits_for_approval_is_shown_so(site: Site) -> None:
+    step = (State.REFUNDING, Event.PROVIDER_AWAITS_APPROVAL, {"code": "x"})
+    page = site.web.get(status_path_after(site, State.REFUNDING, step)).text
+    assert HEADLINES[State.WAITING_FOR_APPROVAL].sentence in page
+    assert STEPS[Event.PROVIDER_AWAITS_APPROVAL] in page
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ReasonCode.INQUIRY_OPEN,
+        ReasonCode.PURCHASE_CHANGED,
+        ReasonCode.NOT_CAPTURED,
+        ReasonCode.PAYMENT_DIFFERS,
+        ReasonCode.OTHER_SELLER,
+    ],
+)
+def test_the_page_of_an_approved_refund_that_support_must_decide_gives_a_reason_for_customers(
+    site: Site, code: ReasonCode
+) -> None:
+    step = (State.APPROVED, Event.NO_LONGER_ELIGIBLE, reasons_of(code))
+    page = site.web.get(status_path_after(site, State.APPROVED, step)).text
+    assert str(code.customer) in page
+    assert code.support not in page
+    assert STEPS[Event.NO_LONGER_ELIGIBLE] in page
 
 
 # Updates

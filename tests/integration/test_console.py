@@ -158,12 +158,12 @@ INVALID_CALLS = {
         "MONEYBACK_PROVIDERS: No installed package provides the payment provider mybank.",
     ),
     "an account without its settings": (
-        ("doctor",),
+        ("worker",),
         {"MONEYBACK_PROVIDERS": "stripe:aurora"},
-        "MONEYBACK_STRIPE_AURORA_API_KEY: Field required",
+        "MONEYBACK_STRIPE_AURORA_API_KEY is not set",
     ),
     "an account with an invalid setting": (
-        ("doctor",),
+        ("worker",),
         {"MONEYBACK_PROVIDERS": "adyen:eu-west", "MONEYBACK_ADYEN_EU_WEST_API_BASE": "http://adyen.example"},
         "MONEYBACK_ADYEN_EU_WEST_API_BASE: Use https",
     ),

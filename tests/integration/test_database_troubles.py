@@ -183,7 +183,7 @@ def test_a_refund_is_found_after_a_deadlock(context: WorkerContext, operator: Op
     call, answer = refund_without_recording(context, purchase)
     waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool:
-        with operator.in_transaction("select from purchases for update") as other:
+        with operator.in_transaction("select from payments for update") as other:
             recording = pool.submit(record_result, context, call, answer)
             eventually(lambda: operator.execute(waiting))
             other.execute("select from cases for update")

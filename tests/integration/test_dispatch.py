@@ -144,7 +144,10 @@ def test_a_case_that_crashes_workers_goes_to_support_from_every_state(
 ) -> None:
     (case,) = create_cases(context.records, 1)
     with context.records.work() as work:
-        work.run("update purchases set charge = 'hang_1', method = 'credit_card'")
+        work.run(
+            "insert into payments (provider, charge, seller_id) select provider, 'hang_1', seller_id from payments"
+        )
+        work.run("update purchase_payments set charge = 'hang_1', method = 'credit_card'")
     if state is State.APPROVED:
         monkeypatch.setattr(dispatch, "execute", lambda *_: None)
     handle(context, RefundRequested, [case])

@@ -38,6 +38,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.sample_data import (
     a_payment,
+    a_policy,
     a_recent_purchase,
     a_seller,
     a_submission,
@@ -235,7 +236,7 @@ def begin_of_next(context: WorkerContext, **changes: Any) -> timedelta:
 
 
 def is_about(period: timedelta, expected: timedelta) -> bool:
-    return abs(period - expected) < timedelta(minutes=5)
+    return abs(period - expected) < timedelta(hours=2)  # TODAY is the start of the test run
 
 
 def test_the_next_synchronisation_begins_before_the_end_of_the_previous_one(context: WorkerContext) -> None:
@@ -615,6 +616,7 @@ def test_the_metadata_of_a_payment_names_its_seller(metadata_context: WorkerCont
         (None, {"receipt_number": "1234-5678", "metadata.order": "7"}, "1234-5678"),
         (None, {"invoice_number": "", "receipt_number": ""}, "ch_1"),
         (None, {"metadata.order": "7"}, "ch_1"),
+        (None, {"metadata.reference": "MB-1", "invoice_number": "INV-1"}, "MB-1"),
         ("receipt_number", {"invoice_number": "INV-1", "receipt_number": "1234-5678"}, "1234-5678"),
         ("metadata.order", {"invoice_number": "INV-1", "metadata.order": "#1001"}, "#1001"),
         ("charge", {"invoice_number": "INV-1"}, "ch_1"),
@@ -807,10 +809,27 @@ def test_the_command_prints_a_summary(
     assert "1 rows are no paid purchases." in run.stdout
     assert "the amount 900 EUR, but the payment is 4900 EUR" in run.stdout
     assert "The provider knows no valid e-mail address" in run.stdout
+    assert "The payment method '' is not refunded automatically." in run.stdout
     summary = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json", "--dry-run").stdout)
     assert summary["skipped"] == {"no_email": 1}
     assert (summary["new"], summary["known"], summary["differs"], summary["dry_run"]) == (0, 1, 1, True)
     assert summary["differences"][0]["charge"] == "ok_1"
+
+
+def test_the_summary_says_which_payments_could_never_be_refunded_automatically(
+    context: WorkerContext, process: SandboxProcess, sandbox_settings: Settings
+) -> None:
+    store_seller_and_purchases(context.records, policy=a_policy(in_force_from=TODAY - timedelta(days=10)))
+    for charge, method, age in (("ok_1", "credit_card", 1), ("ok_2", "crypto", 1), ("ok_3", "paypal", 30)):
+        created = int((TODAY - timedelta(days=age)).timestamp())
+        process.register(charge, email="ada@example.com", method=method, created=created)
+    summary = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json").stdout)
+    assert summary["never_automatic"] == {
+        "The payment method 'crypto' is not refunded automatically.": 1,
+        "No policy was in force at the purchase.": 1,
+    }
+    again = json.loads(moneyback(sandbox_settings, "purchases", "sync", "sandbox", "--json").stdout)
+    assert (again["known"], again["never_automatic"]) == (2, {})  # the payments of the last eight days
 
 
 @pytest.mark.parametrize(
@@ -830,6 +849,22 @@ def test_wrong_arguments_get_one_sentence(
     run = moneyback(sandbox_settings, "purchases", "sync", *arguments)
     assert run.returncode == 2
     assert sentence in " ".join(run.stderr.replace("│", " ").split())
+
+
+def test_the_sellers_of_an_account_are_the_only_sellers(
+    context: WorkerContext, sandbox_settings: Settings, process: SandboxProcess
+) -> None:
+    for seller in ("aurora", "kumo", "lumen"):
+        store_seller_and_purchases(context.records, seller=a_seller(id=seller))
+    process.register("ok_1", email="ada@example.com")
+    run = moneyback(
+        sandbox_settings, "purchases", "sync", "sandbox", "--seller", "lumen", MONEYBACK_SANDBOX_SELLERS="aurora,kumo"
+    )
+    assert run.returncode == 2
+    assert "belongs to other sellers: aurora, kumo." in " ".join(run.stderr.replace("│", " ").split())
+    run = moneyback(sandbox_settings, "purchases", "sync", "sandbox", MONEYBACK_SANDBOX_SELLERS="kumo")
+    assert run.returncode == 0, run.stderr
+    assert [purchase.seller_id for purchase in stored_purchases(context.records)] == ["kumo"]
 
 
 def test_the_command_needs_a_seller(sandbox_settings: Settings, records: Records) -> None:

@@ -147,8 +147,9 @@ REFUSALS = {
     "BUSY": endless_script,
 }
 """For each prefix of an error: a context manager that makes the broker refuse commands with this error."""
-AFFECTED = {"OOM": {"relay", "beat"}, "UNBLOCKED": {"worker", "consume"}}
-"""For each prefix: the services that wait. A full broker still delivers messages. Only consumers wait for messages."""
+AFFECTED = {"OOM": {"relay", "beat"}, "UNBLOCKED": {"worker", "consume"}, "BUSY": {"relay", "beat"}}
+"""For each prefix: the services that wait. A full broker still delivers messages. Only consumers wait for messages, and a busy
+broker answers them only when its script has ended."""
 
 
 @pytest.fixture(scope="module")

@@ -595,6 +595,36 @@ def test_a_refund_by_hand_after_a_declined_refund_settles_the_case(web: httpx.Cl
     assert_audit_is_clean(context.records)
 
 
+class RefundedAgain(DecliningAdapter):
+    """An adapter that declines the refund, and shows the refund by hand, and later further refunds."""
+
+    def __init__(self, sandbox_adapter: Any) -> None:
+        super().__init__(sandbox_adapter)
+        self.later: list[ListedRefund] = []
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund]:
+        return [*super().refunds(charge), *self.later]
+
+
+@pytest.mark.parametrize("amounts", [(1,), (4900,), (2000, 2900)])
+def test_each_external_refund_after_a_settlement_is_reported(
+    web: httpx.Client, context: WorkerContext, amounts: tuple[int, ...]
+) -> None:
+    purchase = a_charged_purchase("ok")
+    charge, adapter = charge_of(purchase), RefundedAgain(context.providers["sandbox"])
+    refunded_again = with_adapter(context, adapter)
+    (case,) = create_executed_cases(refunded_again, purchase)
+    send_event(web, an_event("refund.created", a_refund(charge, id="by hand")))
+    process_all_events(refunded_again)
+    assert state_of(context.records, case) is State.REFUNDED
+    adapter.later = [replace(by_hand(charge, minor), refund_id=f"again {n}") for n, minor in enumerate(amounts)]
+    for refund in adapter.later:
+        send_event(web, an_event("refund.created", a_refund(charge, id=refund.refund_id)))
+    process_all_events(refunded_again)
+    reported = {evidence["refund"] for evidence in task_evidence(context.records, "unexpected_refund")}
+    assert reported == {refund.refund_id for refund in adapter.later}
+
+
 class ExternalRefundFirst(UnknownLookups):
     """An adapter whose lookup finds Moneyback's refund if it exists, and otherwise an external refund."""
 

@@ -32,13 +32,16 @@ class Adapter:
         self._faults: Faults = provider.faults
         self._random = provider.random
         self.capabilities: Capabilities = provider.capabilities
-        self.on_call: Callable[[Provider, str, Money, str], None] = lambda *_: None
+        self.on_call: Callable[[Provider, str, Money, str, float], None] = lambda *_: None
+        self._looked_at: dict[str, float] = {}
+        """For each charge, the time at which this process last looked at the payment."""
+        self.on_empty_lookup: Callable[[Provider, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Ask the provider for a refund. At random, the call or its response is lost."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._preempt("before the call")
-        self.on_call(provider, charge, amount, key)
+        self.on_call(provider, charge, amount, key, self._looked_at.get(charge, 0.0))
         provider.calls[key] += 1
         self._network_delay()
         if self._poison(charge) == "request":
@@ -96,9 +99,9 @@ class Adapter:
             self._crash()
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
-        if faults.happens("look_up_empty"):
-            return NotFound()
-        result = provider.look_up(charge, key)
+        result = NotFound() if faults.happens("look_up_empty") else provider.look_up(charge, key)
+        if isinstance(result, NotFound):
+            self.on_empty_lookup(provider, key)
         self._network_delay()
         self._maybe_raise()
         self._preempt("after the look-up")
@@ -136,6 +139,7 @@ class Adapter:
         self._network_delay()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
+        self._looked_at[charge] = self._clock.now
         return self._provider.payment(charge)
 
     def list_disputes(self, since: datetime, after: str | None) -> DisputePage | Unknown:

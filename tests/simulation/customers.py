@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from domain.case_payments import total
 from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotPossibleError
+from domain.money import Money
 from domain.purchases import Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
@@ -31,7 +33,7 @@ class Customers:
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
         """For each case id, the name of the accepted request. The name contains the request's source and idempotency key."""
-        self.pages: dict[UUID, tuple[int | None, str | None]] = {}
+        self.pages: dict[UUID, Money | None] = {}
         """For each case id, the amount and the currency that the page showed before the customer confirmed the refund."""
         self.case_ids: dict[str, UUID] = {}
         """For each name of an accepted request, the id of its case."""
@@ -114,7 +116,7 @@ class Customers:
         with self._world.records.work() as work:
             view = work.case_views.get(case)
         if view and view.state is State.AWAITING_CONFIRMATION:
-            self.pages[case] = (view.amount, view.currency)
+            self.pages[case] = total(view.payments)
         self._world.clock.later(self._rng.choice([1.0, HOUR]), self._world.web, self._respond, respond, case)
 
     def _respond(self, respond: Any, case: UUID) -> None:

@@ -12,8 +12,8 @@ Some invariants are checked before each refund call, some after each commit, and
 - I7: each payment of a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge
   and amount. Exception: support refunded the payments at the provider.
 - I8: if the provider made a refund with our key, its operation is paid. Exception: support knows that the outcome is unknown.
-- I9: a refund call is not repeated shortly before its idempotency key expires. After a permanent decline, no other refund
-  of the payment is sent.
+- I9: a refund call is repeated if lookups do not find its refund, but not shortly before its idempotency key expires. After a
+  permanent decline, no other refund of the payment is sent.
 - I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
 - I13: no operation is closed, and no second approval is asked for, while a person may still approve a refund
 - I12: each e-mail is sent once. A support task is published repeatedly until a helpdesk has read it.
@@ -21,6 +21,7 @@ Some invariants are checked before each refund call, some after each commit, and
 """
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -57,6 +58,7 @@ REOPENING_EVENTS = {
     "payment_refunded",
 }
 """The events by which a case may leave a final state: its purchase is reported late, or the provider shows our refund late."""
+MAX_EMPTY_LOOKUPS = 4  # a crash may prevent the repetition after a lookup, but hardly after each of several lookups
 LEASED_STATES = {State.REFUNDING, State.REFUND_PENDING}
 """The states in which only the task with the lease may change a case."""
 BAD_DISPUTES = {"open", "lost"}
@@ -77,6 +79,8 @@ class InvariantChecker:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.violations: list[str] = []
+        self._empty_lookups: Counter[str] = Counter()
+        """For each key: the number of lookups that found nothing while the refund could be sent again."""
         self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
         """For each case id and fence: the task that has the lease. The fence is a number that rises with each lease."""
         self._signed_disputes: dict[tuple[str, str], dict[str, DisputeStatus]] = {}
@@ -98,8 +102,8 @@ class InvariantChecker:
 
     # Checks at the provider
 
-    def check_call(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
-        """Check a refund call before it is sent."""
+    def check_call(self, provider: Provider, charge: str, amount: Money, key: str, looked_at: float) -> None:
+        """Check a refund call before it is sent. The process looked at the payment at ``looked_at``."""
         world = self._world
         operation = world.records.tables.refund_operations.get(key)
         if operation is None:
@@ -123,13 +127,25 @@ class InvariantChecker:
                 "I9",
                 f"Operation {key} is sent, although the provider permanently declined another refund of this payment.",
             )
-        world.purchase_checker.check_call(provider, operation)
+        world.purchase_checker.check_call(provider, operation, looked_at)
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
-        ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
-        margin = min(4 * HOUR, ttl / 6)
-        if operation.sends > 1 and age > ttl - margin:  # a call must not be repeated shortly before its key expires
+        if operation.sends > 1 and age > _last_repeat_age(provider):
             self.report_violation(
                 "I9", f"{key} is sent again {age / HOUR:.1f} h after its first call. This is too late."
+            )
+
+    def check_empty_lookup(self, provider: Provider, key: str) -> None:
+        """Check that a refund that lookups do not find is sent again while its key is valid."""
+        operation = self._world.records.tables.refund_operations.get(key)
+        if operation is None or operation.sends > 1 or operation.code is not None or operation.replayed:
+            return
+        age = (self._world.database_clock() - operation.first_sent_at).total_seconds()
+        is_executing = self._world.records.tables.cases[operation.case_id].state == State.REFUNDING
+        if is_executing and age < _last_repeat_age(provider):
+            self._empty_lookups[key] += 1
+        if self._empty_lookups[key] > MAX_EMPTY_LOOKUPS:
+            self.report_violation(
+                "I9", f"{key} was not sent again, although its key is valid and lookups find nothing."
             )
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
@@ -356,7 +372,8 @@ class InvariantChecker:
         self._check_signed_disputes(payment)
         for refund in provider.refunds.values():
             is_external = (refund.charge, refund.key) == (payment.charge, None) and refund.status != "failed"
-            if paid and is_external and refund.id_reported and not self._is_reported(refund):
+            is_told = refund.id_reported and not self._came_too_early(payment.charge)
+            if paid and is_external and is_told and not self._is_reported(refund):
                 self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
     def _check_dispute_tasks(self, payment: PaymentRow) -> None:
@@ -395,6 +412,11 @@ class InvariantChecker:
                 "I11",
                 f"The dispute status of {payment.charge} is {payment.dispute}, but the signed webhooks report {disputes}.",
             )
+
+    def _came_too_early(self, charge: str) -> bool:
+        """Return whether a webhook event about the payment was resolved hours before the purchase was reported."""
+        events = self._world.records.tables.webhook_events.values()
+        return any(row.charge == charge and row.outcome == "unknown_payment" for row in events)
 
     def _is_unresolved(self, payment: tuple[str, str]) -> bool:
         """Return whether a support task reports an unresolved webhook event about the charge."""
@@ -463,3 +485,9 @@ class InvariantChecker:
                     "I12",
                     f"The support task {task.id} of {task.case_id} is open, but not in the queue and not read by a helpdesk.",
                 )
+
+
+def _last_repeat_age(provider: Provider) -> float:
+    """Return the seconds after the first call in which a call may be repeated. It ends shortly before the key expires."""
+    ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
+    return ttl - min(4 * HOUR, ttl / 6)

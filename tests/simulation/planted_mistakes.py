@@ -13,36 +13,56 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from domain import eligibility
 from domain.providers import DeclineReason
+from domain.purchases import Dispute, reference_key
+from domain.reason_codes import ReasonCode
+from records import purchases
 from records.case_emails import CaseEmails
 from records.cases import Cases
 from records.decision_inputs import DecisionInputs
 from records.history import History
 from records.intake import Intake
+from records.purchases import Purchases
 from records.refund_operations import RefundOperations
 from records.support_tasks import SupportTasks
 from records.webhook_events import WebhookEvents
 from tests.simulation.faults import DAY
+from tests.simulation.memory import cases as memory_cases
 from tests.simulation.memory import journal
 from tests.simulation.removed_safeguards import (
     CreatePatch,
+    accept_payments_of_others,
     call_before_commit,
     claim_every_payment,
+    close_refund_that_waits_for_approval,
+    correct_held_purchase,
+    count_failed_refunds,
+    end_list_at_unreadable_row,
     ignore_late_failure,
+    ignore_refund_of_declined_case,
+    ignore_shown_refund,
+    ignore_snapshot,
     lock_in_any_state,
+    mark_as_last,
     mark_nothing_resent,
     mark_resent_without_fence,
+    needs_look_without_operation,
     omit_delivery_counts,
     omit_dispute_tasks,
     omit_email_claim,
     omit_open_case,
     omit_payment_update,
     omit_second_rule_check,
+    record_approval_as,
     record_external_refund_as_own,
+    record_largest_refund,
     record_pending_as_paid,
     record_timeout_as_failure,
     record_unknown_as_not_sent,
     record_without_fence,
+    repeat_period_with_long_margin,
+    repeat_without_look,
     replaced,
     report_unknown_as_declined,
     resolve_by_empty_lookup,
@@ -50,6 +70,7 @@ from tests.simulation.removed_safeguards import (
     resolve_later_deliveries,
     resolve_when_claimed,
     set_marker_first,
+    skip_further_payments,
     store_repeat_as_new_case,
     use_new_key,
     without_index,
@@ -57,11 +78,14 @@ from tests.simulation.removed_safeguards import (
 )
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
+from worker.reconciliation import run
 from worker.refunds import give_up, orders, outcomes, resolution
+from worker.refunds.orders import Order
 from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
 from worker.sweep import Sweep
 from worker.webhook_events import processing
+from worker.webhook_events.processing import MatchedEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +104,8 @@ UNKNOWN_OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0
 LATE_WRITES = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
 LONG_PAUSE_AFTER_CALL = {"pauses": {"after the call": "long_pause"}}
 BROKER_LOSS = {"broker_data_lost": 5}
+SEVERAL_PAYMENTS = {"several_payments": 1.0}
+APPROVALS = {"approvals": 1.0}
 FALSE_LOOKUPS = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
@@ -267,6 +293,141 @@ MISTAKES = (
     Mistake(
         "a repeated request is a new case",
         (wrapped(Intake, "accept", store_repeat_as_new_case),),
+    ),
+    # Purchases and their payments
+    Mistake(
+        "the purchase is not compared with what the page showed",
+        (wrapped(orders, "_find_obstacle", ignore_snapshot),),
+        {},
+        {"reports": 1.0},
+    ),
+    Mistake(
+        "references that fold to one key are one purchase", (replaced(purchases, "literal_reference", reference_key),)
+    ),
+    Mistake(
+        "a purchase with an open case is corrected",
+        (wrapped(purchases, "updated_purchase", correct_held_purchase),),
+        {},
+        {"reports": 1.0},
+    ),
+    Mistake(
+        "a payment of another seller is accepted",
+        (wrapped(Purchases, "_refuse_payments_of_others", accept_payments_of_others),),
+    ),
+    Mistake("an unmatched request is not evaluated again", (replaced(Cases, "unmatched", lambda *_, **__: []),)),
+    Mistake(
+        "the further payments of an order are skipped",
+        (wrapped(Order, "payments_to_send", skip_further_payments),),
+        {},
+        SEVERAL_PAYMENTS,
+    ),
+    Mistake(
+        "the first paid refund of several ends the case",
+        (wrapped(Order, "next_operation", mark_as_last),),
+        {},
+        SEVERAL_PAYMENTS,
+    ),
+    # What the provider shows of a payment
+    Mistake(
+        "the payment is not looked at before the refund",
+        (replaced(provider_client, "_object_to", lambda *_: None),),
+        {},
+        {"wrong_amounts": 0.4, "shows_payments": 1.0},
+    ),
+    Mistake(
+        "the payment is not looked at before the refund is sent again",
+        (replaced(provider_client, "repeat_refund", repeat_without_look),),
+        UNKNOWN_OUTCOMES | {"kill": 0.05},
+        {"wrong_amounts": 0.4, "shows_payments": 1.0},
+    ),
+    Mistake(
+        "a refund that the payment shows is ignored",
+        (wrapped(provider_client, "_look_up_first", ignore_shown_refund),),
+        {"look_up_empty": 0.7},
+        {"external_refunds": 1.0, "shows_payments": 1.0, "lists_refunds": 0.0},
+    ),
+    Mistake(
+        "an inquiry counts as no dispute",
+        (
+            replaced(eligibility, "_DISPUTE_REASONS", {Dispute.OPEN: ReasonCode.DISPUTE_OPEN}),
+            replaced(provider_client, "_object_to_dispute", lambda *_: None),
+        ),
+        {},
+        {"disputes": 0.9},
+    ),
+    Mistake(
+        "the list of disputes is not compared",
+        (replaced(run, "compare_disputes", lambda *_: 0),),
+        {},
+        {"disputes": 0.7, "lists_disputes": 1.0},
+    ),
+    # Refunds made elsewhere
+    Mistake(
+        "of several external refunds, only the largest counts",
+        (wrapped(Purchases, "record_external_refunds", record_largest_refund),),
+        {},
+        {"external_refunds": 0.7},
+    ),
+    Mistake(
+        "an external refund that failed counts",
+        (wrapped(Purchases, "record_external_refunds", count_failed_refunds),),
+        {"late_failure": 0.5},
+        {"external_refunds": 0.7},
+    ),
+    Mistake(
+        "an external refund that a webhook event names is not recorded",
+        (replaced(MatchedEvent, "needs_look", needs_look_without_operation),),
+        UNKNOWN_OUTCOMES,
+        {"lists_refunds": 0.0, "refunds_by_hand": 1.0},
+    ),
+    Mistake(
+        "a case that support refunded by hand stays open",
+        (replaced(Cases, "settled", lambda *_: []),),
+        {},
+        {"refunds_by_hand": 1.0},
+    ),
+    Mistake(
+        "a case is settled while its refund may still be made",
+        (replaced(memory_cases, "OPEN", frozenset()),),
+        UNKNOWN_OUTCOMES,
+        {"refunds_by_hand": 1.0},
+    ),
+    Mistake(
+        "a row that cannot be read ends the reconciliation",
+        (wrapped(run, "list_refund_pages", end_list_at_unreadable_row),),
+        {},
+        {"external_refunds": 0.7, "unreadable_rows": 1.0},
+    ),
+    Mistake(
+        "a refund of a declined case is ignored",
+        (wrapped(outcomes, "_moves_case", ignore_refund_of_declined_case),),
+        UNKNOWN_OUTCOMES | {"webhook_late": 1.0},
+        {"declines_by_hand": 1.0, "refunds_by_hand": 0.0, "approvals": 1.0},
+    ),
+    # Approvals and keys
+    Mistake(
+        "a refund that waits for an approval is recorded as declined",
+        (wrapped(provider_client, "refund", record_approval_as(DeclineReason.PERMANENT)),),
+        {},
+        APPROVALS,
+    ),
+    Mistake(
+        "a refund that waits for an approval is sent with a new key",
+        (wrapped(provider_client, "refund", record_approval_as(DeclineReason.NOT_SENT)),),
+        {},
+        APPROVALS,
+    ),
+    Mistake(
+        "an external refund closes a refund that waits for an approval",
+        (wrapped(give_up, "_hand_over_external", close_refund_that_waits_for_approval),),
+        {},
+        APPROVALS | {"external_refunds": 1.0},
+    ),
+    Mistake(
+        "a key that is valid for an hour gets a margin of four hours",
+        (replaced(outcomes, "_repeat_period", repeat_period_with_long_margin),),
+        {"lost_before": 0.5},
+        {"key_hours": 1},
     ),
 )
 """All mistakes that the simulation must find."""

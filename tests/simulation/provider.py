@@ -140,7 +140,9 @@ class Provider:
         """True if webhooks only report that a payment changed, and all webhooks of a charge have the same event id."""
         self.on_refund: Callable[[Provider, Refund], None] = lambda *_: None
         self.on_approval: Callable[[Provider, Approval], None] = lambda *_: None
-        key_hours = random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
+        key_hours = forced.get("key_hours", random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72]))
+        self.unreadable_rows = forced.get("unreadable_rows", 0.3)
+        """The probability that a page of a list has a row that cannot be read."""
         self.capabilities = Capabilities(
             idempotency_key_ttl=timedelta(hours=key_hours),
             rejects_over_refund=random.random() < 0.5 or key_hours == 1,
@@ -350,7 +352,7 @@ class Provider:
             if epoch + timedelta(seconds=refund.made_at) >= since
         ]
         rows, next_cursor = self._page(listed, after)
-        return RefundPage(rows, next_cursor, skipped=self.random.choice([0, 0, 1]))
+        return RefundPage(rows, next_cursor, skipped=int(self.random.random() < self.unreadable_rows))
 
     def _page(self, rows: Sequence[Row], after: str | None) -> tuple[Sequence[Row], str | None]:
         """Return the rows of a page, and the cursor of the next page."""
@@ -367,7 +369,7 @@ class Provider:
             if epoch + timedelta(seconds=item.opened_at) >= since
         ]
         rows, next_cursor = self._page(listed, after)
-        return DisputePage(rows, next_cursor, skipped=self.random.choice([0, 0, 1]))
+        return DisputePage(rows, next_cursor, skipped=int(self.random.random() < self.unreadable_rows))
 
     def payment(self, charge: str) -> PaymentStatus | Declined:
         """Return what the provider shows of a payment. The newest refunds may be missing."""

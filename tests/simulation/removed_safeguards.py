@@ -6,20 +6,35 @@ Each mistake omits one safeguard: it replaces or wraps a function of the product
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid5
 
 from domain.eligibility import Approve
-from domain.providers import Declined, DeclineReason, ExternalRefund, Failed, NotFound, Paid, Pending, Unknown
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    ExternalRefund,
+    Failed,
+    NotFound,
+    Paid,
+    Pending,
+    RefundStatus,
+    Unknown,
+    WaitingForApproval,
+)
 from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus
 from domain.states import State
 from domain.support_tasks import SupportTaskKind
+from domain.webhook_events import Subject
 from records.case_emails import CaseEmails, DueEmail
 from records.cases import Cases
 from records.history import History
 from records.intake import Intake
+from records.purchases import Purchases
 from records.refund_operations import RefundOperations
 from records.webhook_events import WebhookEvents
 from tests.simulation.memory import journal
@@ -28,7 +43,9 @@ from worker.broker_loss import MARKER_KEY
 from worker.provider_client import NotSent
 from worker.refunds import execution, recording
 from worker.refunds.outcomes import Sent
+from worker.refunds.provider_limits import MAX_KEY_MARGIN
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
+from worker.webhook_events.processing import MatchedEvent
 
 CreatePatch = Callable[[], AbstractContextManager[object]]
 """A function that returns a patch: a context manager that changes the product until the manager is closed."""
@@ -75,6 +92,97 @@ def call_before_commit(context: Any, ids: Sequence[UUID]) -> None:
             for call in calls
         ]
         recording.record(work, context, [(call, Sent(result)) for call, result in results])
+
+
+def ignore_snapshot(real: Any) -> Any:
+    """Refund the purchase as it is now, whatever the page showed."""
+    return lambda context, order: real(context, replace(order, snapshot=order.purchase.snapshot))
+
+
+def correct_held_purchase(real: Any) -> Any:
+    return lambda known, report, *, is_held, is_fresh: real(  # noqa: ARG005  # the argument is not used on purpose
+        known, report, is_held=False, is_fresh=is_fresh
+    )
+
+
+def accept_payments_of_others(real: Any) -> Any:
+    """Store the new payments, and refuse no report."""
+
+    def refuse_payments_of_others(self: Purchases, reports: Any) -> dict[Any, Any]:
+        real(self, reports)
+        return {}
+
+    return refuse_payments_of_others
+
+
+def record_largest_refund(real: Any) -> Any:
+    """Record only the largest external refund of a payment."""
+    return lambda self, provider, refunds: real(
+        self, provider, sorted(refunds, key=lambda refund: refund.amount.minor)[-1:]
+    )
+
+
+def count_failed_refunds(real: Any) -> Any:
+    return lambda self, provider, refunds: real(
+        self, provider, [replace(refund, status=RefundStatus.PAID) for refund in refunds]
+    )
+
+
+def ignore_refund_of_declined_case(real: Any) -> Any:
+    return lambda case, operation, found: case.state is not State.DECLINED and real(case, operation, found)
+
+
+def record_approval_as(reason: DeclineReason) -> Callable[[Any], Any]:
+    """Return a wrapper that records a refund that waits for an approval as declined for this reason."""
+
+    def wrap(real: Any) -> Any:
+        def refund(context: Any, operation: Any, *, until: float) -> Any:
+            result = real(context, operation, until=until)
+            return Declined(reason, result.code) if isinstance(result, WaitingForApproval) else result
+
+        return refund
+
+    return wrap
+
+
+def close_refund_that_waits_for_approval(real: Any) -> Any:
+    return lambda case, found: (real(case, found)[0], OperationStatus.DECLINED)
+
+
+def end_list_at_unreadable_row(real: Any) -> Any:
+    """Read a list only to the first page with a row that cannot be read."""
+
+    def list_refund_pages(context: Any, provider: str, since: Any) -> Iterator[Any]:
+        for page in real(context, provider, since):
+            yield page if isinstance(page, Unknown) or not page.skipped else Unknown("A row cannot be read.")
+
+    return list_refund_pages
+
+
+def needs_look_without_operation(self: MatchedEvent, *, can_look_up: bool) -> bool:  # noqa: ARG001  # the id of our refund is not checked
+    """Look at the payment only if Moneyback never refunded the payment, or if the event is about all refunds."""
+    return bool(self.purchases) and (self.operation is None or self.event.event.subject is Subject.PAYMENT)
+
+
+def skip_further_payments(real: Any) -> Any:
+    return lambda self, context: [] if self.refunded else real(self, context)
+
+
+def mark_as_last(real: Any) -> Any:
+    return lambda self, context: replace(real(self, context), is_last=True)
+
+
+def repeat_without_look(context: Any, operation: Any, expected: Any, *, until: float) -> Any:  # noqa: ARG001  # the payment is not compared
+    return provider_client.refund(context, operation, until=until)
+
+
+def ignore_shown_refund(real: Any) -> Any:
+    return lambda context, operation, refunded, *, until: real(context, operation, 0, until=until)  # noqa: ARG005
+
+
+def repeat_period_with_long_margin(limits: Any) -> timedelta:
+    ttl: timedelta = limits.capabilities.idempotency_key_ttl
+    return ttl - MAX_KEY_MARGIN
 
 
 def omit_dispute_tasks(real: Any) -> Any:

@@ -188,6 +188,7 @@ class World:
         for name, provider in self.providers.items():
             adapter = Adapter(provider, clock, BEGINNING, self.interleaving.preempt)
             adapter.on_call = self.checker.check_call
+            adapter.on_empty_lookup = self.checker.check_empty_lookup
             adapters[name] = cast("PaymentProvider", adapter)
         return WorkerContext(
             settings=self.settings,

@@ -16,15 +16,19 @@ from hypothesis import strategies as st
 
 from config.i18n import LANGUAGES, translator_for
 from config.signed_links import Purpose
+from domain.case_payments import CasePayment
 from domain.emails import EmailKind
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
+from domain.money import Money
 from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus
+from domain.refund_timing import DEFAULT_ARRIVAL
 from domain.states import State
 from records.case_emails import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_case_view, an_email, bodies
 from tests.services import offline_settings
 from worker.emails import EmailNotSentError, MaildirTransport, SmtpTransport, is_current, mail_transport_for, render
-from worker.emails.case_copy import DEFAULT_REASON, EMAILS, QUESTIONS
+from worker.emails.case_copy import DEFAULT_REASON, EMAILS, FOUND_LATER, QUESTIONS
 from worker.emails.headers import one_line
 from worker.mail_transport import as_bytes, file_name
 
@@ -408,3 +412,103 @@ def test_settings_without_a_mail_transport_are_an_error() -> None:
 def test_an_invalid_smtp_url_is_an_error_that_names_the_setting(url: str) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
         SmtpTransport(url)
+
+
+# Situations in which the usual text would be wrong
+
+
+def a_stripe_payment(**changes: Any) -> CasePayment:
+    values: dict[str, Any] = {"provider": "stripe:aurora", "charge": "ch_1", "amount": 4900, "currency": "EUR"}
+    return CasePayment(**values | {"method": "credit_card"} | changes)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("amount", [4900, 1, 1_234_567])
+def test_an_email_names_the_provider_that_asks_where_to_send_the_money(language: str, amount: int) -> None:
+    payment = a_stripe_payment(status=OperationStatus.PENDING, amount=amount)
+    facts: dict[str, Any] = {"locale": language, "payments": (payment,)}
+    text, html = bodies(an_email(EmailKind.ACCEPTED, customer_must_act=True, **facts))
+    usual = bodies(an_email(EmailKind.ACCEPTED, **facts))[0]
+    assert "Stripe" in text
+    assert "Stripe" in html
+    assert translator_for(language).money(Money(amount, "EUR")) in text
+    assert "Stripe" not in usual
+    for promise in EMAILS[EmailKind.ACCEPTED].before[1:]:
+        assert translator_for(language).gettext(promise) in usual
+        assert translator_for(language).gettext(promise) not in text
+
+
+def test_an_email_about_an_accepted_refund_names_only_the_amount_that_was_accepted() -> None:
+    payments = (
+        a_stripe_payment(status=OperationStatus.PAID, amount=2000),
+        a_stripe_payment(status=OperationStatus.PENDING, amount=2900),
+    )
+    assert "refund of €29.00 for" in bodies(an_email(EmailKind.ACCEPTED, payments=payments))[0]
+
+
+def test_an_email_about_a_returned_refund_names_only_the_amount_that_came_back() -> None:
+    payments = (
+        a_stripe_payment(status=OperationStatus.FAILED, amount=2000),
+        a_stripe_payment(status=OperationStatus.PAID, amount=2900),
+    )
+    assert "refund of €20.00 for" in bodies(an_email(EmailKind.RETURNED, payments=payments))[0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_refund_that_the_seller_cancelled_was_not_returned_by_the_bank(language: str) -> None:
+    reasons = [{"code": ReasonCode.REFUND_CANCELLED.value}]
+    email = an_email(EmailKind.RETURNED, reasons=reasons, locale=language)
+    usual = an_email(EmailKind.RETURNED, reasons=[{"code": ReasonCode.RETURNED_BY_BANK.value}], locale=language)
+    returned = translator_for(language).gettext(str(ReasonCode.RETURNED_BY_BANK.customer))
+    assert returned in bodies(usual)[0]
+    assert returned not in bodies(email)[0]
+    assert email["Subject"] != usual["Subject"]
+
+
+def test_an_email_about_a_different_amount_does_not_say_that_the_refund_failed() -> None:
+    reasons = [{"code": ReasonCode.REFUND_DIFFERS.value}]
+    text = bodies(an_email(EmailKind.WITH_SUPPORT, reasons=reasons))[0]
+    assert "sent a refund with a different amount than we requested" in text
+    assert "couldn’t complete" not in text
+
+
+@pytest.mark.parametrize("kind", [EmailKind.WITH_SUPPORT, EmailKind.DECLINED])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_if_the_purchase_is_unknown_the_email_goes_to_the_requester_and_names_no_purchase(
+    kind: EmailKind, language: str
+) -> None:
+    unknown = dict.fromkeys(("purchase", "purchase_email", "purchase_reference", "product"))
+    reasons = [{"code": ReasonCode.AMBIGUOUS_REFERENCE.value}]
+    email = an_email(kind, reasons=reasons, locale=language, payments=(), **unknown)
+    text, html = bodies(email)
+    assert email["To"] == "requester@example.net"
+    assert "help@aurora.example" in text
+    for secret in ("typed by the requester", "Aurora Photo", "{", "None"):
+        assert secret not in text + html.split("<body", 1)[1] + email["Subject"]
+
+
+@pytest.mark.parametrize("kind", [EmailKind.START_REFUND, EmailKind.ACCEPTED, EmailKind.REFUNDED, EmailKind.RETURNED])
+def test_an_email_that_names_a_purchase_is_never_sent_without_a_purchase(kind: EmailKind) -> None:
+    with pytest.raises(UnreadableError):
+        an_email(kind, purchase=None, purchase_email=None)
+
+
+@pytest.mark.parametrize("kind", [EmailKind.START_REFUND, EmailKind.WITH_SUPPORT, EmailKind.ALREADY_REQUESTED])
+def test_only_the_email_right_after_not_found_says_that_the_purchase_was_found_later(kind: EmailKind) -> None:
+    assert FOUND_LATER in bodies(an_email(kind, EmailKind.NOT_FOUND))[0]
+    assert FOUND_LATER not in bodies(an_email(kind))[0]
+    assert FOUND_LATER not in bodies(an_email(kind, EmailKind.NOT_FOUND, EmailKind.ACCEPTED))[0]
+
+
+def test_the_answer_to_a_repeated_request_describes_the_situation_of_the_first_case() -> None:
+    pending = (a_stripe_payment(status=OperationStatus.PENDING),)
+    first = a_case_view(EmailKind.ACCEPTED, payments=pending, customer_must_act=True)
+    due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, joined=CASE)
+    email = render(due, a_case_view(EmailKind.ALREADY_REQUESTED), LINKS, SENDER, first=first)
+    assert "Look for an email from Stripe." in bodies(email)[0]
+
+
+def test_the_arrival_of_a_refund_in_parts_is_that_of_no_single_method() -> None:
+    parts = (a_stripe_payment(), a_stripe_payment(method="paypal"))
+    text = bodies(an_email(EmailKind.REFUNDED, payments=parts))[0]
+    assert DEFAULT_ARRIVAL in text

@@ -24,7 +24,7 @@ def test_a_transition_that_is_not_in_the_table_of_states_is_refused() -> None:
     transition = CASE.after(Event.REFUND_STARTED, actor="worker", evidence={"charge": "ok_1"})
     assert (transition.to_state, transition.seq) == (State.REFUNDING, 3)
     with pytest.raises(InvalidTransitionError):
-        CASE.after(Event.PROVIDER_PAID, actor="worker")
+        CASE.after(Event.CUSTOMER_CONFIRMED, actor="worker")
 
 
 def test_only_a_transition_with_a_lease_increases_the_fence() -> None:

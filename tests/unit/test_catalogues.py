@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.i18n import CATALOGUES, LANGUAGES
+from domain.case_payments import METHOD_NAMES, CasePayment
 from domain.emails import EmailKind
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
 from domain.purchases import Method
 from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus
 from domain.requests import RefundScope
 from records.inquiry_emails import InquiryEmail
 from records.purchase_details import PurchaseWithDetails
@@ -91,6 +93,49 @@ def test_a_case_email_uses_only_sentences_of_the_catalogues(
     assert {
         text for text in pseudo_translator.looked_up if any(char.isalpha() for char in text) and text[0] != "{"
     } <= set(sentences)
+
+
+def _payments(*statuses: OperationStatus | None, **changes: Any) -> tuple[CasePayment, ...]:
+    """Return a payment for each status, and a payment that support must refund."""
+    facts: dict[str, Any] = {"provider": "стр", "amount": 100, "currency": "EUR"}
+    return (
+        *(CasePayment(charge=str(n), method=None, status=s, **facts, **changes) for n, s in enumerate(statuses)),
+        *(CasePayment(charge=name, method=name, for_support=True, **facts, **changes) for name in METHOD_NAMES),
+    )
+
+
+SITUATIONS: dict[str, tuple[EmailKind, dict[str, Any]]] = {
+    "several payments": (EmailKind.START_REFUND, {"payments": _payments(None, None)}),
+    "a second charge": (EmailKind.START_REFUND, {"payments": _payments(None, duplicate=True)}),
+    "a second charge is refunded": (EmailKind.REFUNDED, {"payments": _payments(None, duplicate=True)}),
+    "several payments are refunded": (EmailKind.REFUNDED, {"payments": _payments(OperationStatus.PAID)}),
+    "a payment is pending": (EmailKind.ACCEPTED, {"payments": _payments(OperationStatus.PENDING)}),
+    "the customer must act": (
+        EmailKind.ACCEPTED,
+        {"payments": _payments(OperationStatus.PENDING), "customer_must_act": True},
+    ),
+    "a part is refunded": (EmailKind.WITH_SUPPORT, {"payments": _payments(OperationStatus.PAID)}),
+    "the amount differs": (EmailKind.WITH_SUPPORT, {"reasons": [{"code": ReasonCode.REFUND_DIFFERS.value}]}),
+    "the seller cancels": (EmailKind.RETURNED, {"reasons": [{"code": ReasonCode.REFUND_CANCELLED.value}]}),
+    "the purchase is unknown": (EmailKind.WITH_SUPPORT, {"purchase": None}),
+    "support declines, and the purchase is unknown": (EmailKind.DECLINED, {"purchase": None}),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("earlier", [(), (EmailKind.NOT_FOUND,)])
+def test_an_email_about_a_situation_uses_only_sentences_of_the_catalogues(
+    situation: str,
+    earlier: tuple[EmailKind, ...],
+    pseudo_translator: PseudoTranslator,
+    sentences: dict[Sentence, set[str]],
+) -> None:
+    kind, changes = SITUATIONS[situation]
+    email = an_email(kind, *earlier, **FACTS | changes)
+    text, html = bodies(email)
+    assert untranslated_words(f"{email['Subject']}\n{text}") == []
+    assert untranslated_words(PageText(html).text) == []
+    assert {text for text in pseudo_translator.looked_up if text[:1] != "{"} - {""} <= set(sentences)
 
 
 @pytest.mark.parametrize("kind", InquiryEmailKind)

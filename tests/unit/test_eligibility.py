@@ -409,6 +409,7 @@ def test_every_reason_code_comes_from_a_rule_or_from_the_execution_of_a_refund()
         ReasonCode.AMBIGUOUS_REFERENCE,
         ReasonCode.PURCHASE_CHANGED,
         ReasonCode.PAYMENT_NOT_AUTOMATIC,
+        ReasonCode.PARTLY_REFUNDED,
         ReasonCode.REFUND_DIFFERS,
         ReasonCode.NOT_CAPTURED,
         ReasonCode.PAYMENT_DIFFERS,

@@ -1,13 +1,17 @@
 """Refund requests and withdrawal declarations: valid input is normalised, invalid input is refused with a reason."""
 
-from typing import Any
+import unicodedata
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from domain.money import Money, UnknownMoneyError
 from domain.policies import Category
-from domain.requests import RefundRequest, WithdrawalDeclaration
+from domain.requests import Email, OneLine, RefundRequest, WithdrawalDeclaration
 from tests.sample_data import a_policy
 
 VALID_BODY: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
@@ -58,6 +62,45 @@ def test_invalid_input_is_refused_with_a_reason(changes: dict[str, Any], message
     with pytest.raises(ValidationError) as refused:
         RefundRequest.model_validate(VALID_BODY | changes)
     assert message in str(refused.value)
+
+
+_PARTS = st.text(st.sampled_from("azAZ09._+-'\"@ !ſ\u212aü\n"), max_size=6) | st.sampled_from(["a" * 64, "b" * 63, "1"])
+_ENDINGS = st.sampled_from(
+    ["com", "Example", "c0m", "co", "c", "xn--p1ai", *SPECIAL_USE_DOMAIN_NAMES, "LOCAL", "tests"]
+)
+ADDRESSES = st.builds("{}@{}.{}".format, _PARTS, st.lists(_PARTS, min_size=1, max_size=4).map(".".join), _ENDINGS)
+
+
+@given(ADDRESSES)
+@example("ada@example.test")
+@example("ada@mail.local")
+@example("ada@xn--a.example.com")
+@example("ada@ab--cd.example")
+@example("a..b@example.com")
+@example(f"{'a' * 64}@example.com")
+@example(f"{'a' * 65}@example.com")
+@example(f"ada@{'a' * 64}.com")
+@example("ada@localhost")
+def test_an_address_is_valid_if_the_library_says_so(address: str) -> None:
+    address = address.strip()
+    try:
+        validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        with pytest.raises(ValidationError):
+            TypeAdapter(Email).validate_python(address)
+    else:
+        assert TypeAdapter(Email).validate_python(address) == address
+
+
+@given(st.text(st.characters(categories=("Cc", "Cs", "Zl", "Zp", "Cf", "Zs", "Co", "L", "S")), max_size=8))
+def test_one_line_has_no_control_characters_and_no_line_breaks(text: str) -> None:
+    is_one_line = not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text)
+    validate = TypeAdapter(Annotated[str, OneLine]).validate_python
+    if is_one_line:
+        assert validate(text) == text
+    else:
+        with pytest.raises(ValidationError):
+            validate(text)
 
 
 def test_the_answers_are_immutable() -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.emails import EmailKind
+from domain.refund_operations import OperationStatus
+from domain.refund_situations import Situation
 from domain.requests import RefundScope
 from domain.states import State
 
@@ -36,6 +38,10 @@ class Copy:
     link: tuple[str, Target] | None = None
     true_in: frozenset[State]
     """The states in which the text is true. In any other state the e-mail is not sent."""
+    statuses: frozenset[OperationStatus] = frozenset()
+    """The amount is the sum of the payments whose refund has this status; the sum of all payments if there is none."""
+    loss: str | None = None
+    """The sentence about the right to use the product. It is left out if only a second charge goes back."""
 
 
 _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
@@ -49,11 +55,8 @@ EMAILS: Mapping[EmailKind, Copy] = {
         ask="You’re eligible for a refund. To go ahead, confirm here:",
         button=("Start refund", Target.CONFIRM),
         after=(
-            "You’ll get the full amount back on your original payment method.",
-            (
-                "With the refund, your right to use {product} ends, including its licence keys, downloads and "
-                "subscriptions."
-            ),
+            "{destination}",
+            "{loss}",
             "Once you confirm, this can’t be undone.",
             (
                 "Didn’t request a refund? You can ignore this email. Nothing will be refunded and your purchase stays "
@@ -62,6 +65,9 @@ EMAILS: Mapping[EmailKind, Copy] = {
         ),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.AWAITING_CONFIRMATION}),
+        loss=(
+            "With the refund, your right to use {product} ends, including its licence keys, downloads and subscriptions."
+        ),
     ),
     EmailKind.ACCEPTED: Copy(
         subject="Your refund for {reference} is on its way",
@@ -76,6 +82,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         link=("Track your refund", Target.STATUS),
         after=("Questions? {support}",),
         true_in=frozenset({State.REFUND_PENDING}),
+        statuses=frozenset({OperationStatus.PENDING}),
     ),
     EmailKind.REFUNDED: Copy(
         subject="Your refund for {reference} was sent",
@@ -85,10 +92,11 @@ EMAILS: Mapping[EmailKind, Copy] = {
         after=(
             "{arrival}",
             "Hasn’t arrived by then? {support}",
-            "With the refund, your right to use {product} has ended.",
+            "{loss}",
         ),
         link=("View refund details", Target.STATUS),
         true_in=frozenset({State.REFUNDED}),
+        loss="With the refund, your right to use {product} has ended.",
     ),
     EmailKind.WITH_SUPPORT: Copy(
         subject="Your refund request for {reference} is with our support team",
@@ -117,6 +125,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         link=("Track your request", Target.STATUS),
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.WITH_SUPPORT}),
+        statuses=frozenset({OperationStatus.FAILED}),
     ),
     EmailKind.DECLINED: Copy(
         subject="Your refund for {reference} was declined",
@@ -208,6 +217,98 @@ WITHDRAWAL_UNMATCHED = Copy(
     true_in=frozenset({State.UNMATCHED}),
 )
 """Replaces NOT_FOUND for a statutory withdrawal, because NOT_FOUND asks the customer to send the request again."""
+
+_WITH_SUPPORT = frozenset({State.WITH_SUPPORT})
+_CASE_NUMBER = "Your case number is {case}. Questions? {support}"
+
+IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
+    (EmailKind.ACCEPTED, Situation.CUSTOMER_MUST_ACT): Copy(
+        subject="One more step for your refund for {reference}",
+        heading="One more step for your refund",
+        before=(
+            "The payment provider has accepted your refund of {amount} for {product} but needs an answer from you.",
+            (
+                "Look for an email from {provider}. It asks where to send the money. Please follow it: the refund "
+                "can’t be sent before you do."
+            ),
+        ),
+        link=("Track your refund", Target.STATUS),
+        after=("Questions? {support}",),
+        true_in=frozenset({State.REFUND_PENDING}),
+        statuses=frozenset({OperationStatus.PENDING}),
+    ),
+    (EmailKind.WITH_SUPPORT, Situation.REST_WITH_SUPPORT): Copy(
+        subject="Part of your refund for {reference} was sent",
+        heading="Part of your refund was sent",
+        before=("We’ve refunded part of your order. Our support team is taking care of the rest and will email you.",),
+        facts=_PURCHASE,
+        reasons=True,
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    (EmailKind.WITH_SUPPORT, Situation.AMOUNT_DIFFERS): Copy(
+        subject="Your refund for {reference} needs a check",
+        heading="Your refund needs a check",
+        before=(
+            (
+                "The payment provider sent a refund with a different amount than we requested. Our support team will "
+                "check it and email you."
+            ),
+        ),
+        facts=_PURCHASE,
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    (EmailKind.RETURNED, Situation.CANCELLED_BY_SELLER): Copy(
+        subject="Your refund for {reference} was cancelled",
+        heading="Your refund was cancelled",
+        before=(
+            (
+                "The seller cancelled your refund of {amount} for {product} ({reference}) at the payment provider. If "
+                "an earlier email said it was sent, we’re sorry: this is no longer true."
+            ),
+            "Our support team will check this and email you. You don’t need to do anything.",
+        ),
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+        statuses=frozenset({OperationStatus.FAILED}),
+    ),
+}
+"""The texts that replace those of EMAILS in a situation in which the latter would be wrong."""
+
+WITHOUT_PURCHASE: Mapping[EmailKind, Copy] = {
+    EmailKind.WITH_SUPPORT: Copy(
+        subject="Your refund request is with our support team",
+        heading="Our support team is reviewing your request",
+        before=("We received a refund request from this address and couldn’t complete it automatically:",),
+        reasons=True,
+        after=(
+            "To help them decide, please tell them which product you bought, and when. {support}",
+            "Didn’t request a refund? You can ignore this email.",
+            "Your case number is {case}.",
+        ),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    EmailKind.DECLINED: Copy(
+        subject="Your refund request was declined",
+        heading="Your refund was declined",
+        before=EMAILS[EmailKind.DECLINED].before,
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset({State.DECLINED}),
+    ),
+}
+"""The texts about a case whose purchase is not known, for example because several purchases match the request.
+
+They contain nothing about a purchase, so these e-mails go to the address of the request.
+"""
+
+FOUND_LATER = "We couldn’t find your purchase at first. The seller has now reported it."
+"""The first paragraph of the e-mail after NOT_FOUND, which asked the customer to try again."""
 
 REPEATED_EMAILS: Mapping[State, EmailKind] = {
     State.AWAITING_CONFIRMATION: EmailKind.START_REFUND,

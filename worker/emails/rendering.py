@@ -1,5 +1,7 @@
 """Renders an e-mail about a case as text and HTML in the customer's language."""
 
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from typing import NamedTuple
 
@@ -7,16 +9,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from config.i18n import Translator, translator_for
 from config.signed_links import Links, Purpose
+from domain.case_payments import (
+    CasePayment,
+    automatic,
+    common_method,
+    destination,
+    is_second_charge,
+    refund_ids,
+    total,
+)
 from domain.emails import EmailKind
 from domain.errors import NotPossibleError, UnreadableError
-from domain.money import Money, UnknownMoneyError
 from domain.reason_codes import ReasonCode
 from domain.refund_timing import expected_arrival
 from domain.states import State
 from records.case_emails import DueEmail
 from records.case_views import CaseView
 from worker.emails import case_copy
-from worker.emails.case_copy import EMAILS, REPEATED_EMAILS, Copy, Target
+from worker.emails.case_copy import EMAILS, IN_SITUATION, REPEATED_EMAILS, WITHOUT_PURCHASE, Copy, Target
 from worker.emails.headers import build_message, lines, one_line
 
 _TEMPLATES = Environment(
@@ -28,8 +38,7 @@ _TEMPLATES = Environment(
 )
 
 _TO_REQUESTER = frozenset({EmailKind.NOT_FOUND, EmailKind.WITHDRAWAL_RECEIVED})
-"""These e-mails contain nothing about a purchase, so they go to the address of the request. All other e-mails go to the
-address of the purchase."""
+"""These e-mails contain nothing about a purchase, so they go to the address of the request."""
 
 
 class Link(NamedTuple):
@@ -55,14 +64,15 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
     """
     if not is_current(due.kind, view.state):
         raise NotPossibleError(f"The text of the e-mail {due.kind} is not true for a case in the state '{view.state}'.")
-    to = view.email if due.kind in _TO_REQUESTER else view.purchase_email
+    to = view.email if _goes_to_requester(due.kind, view) else view.purchase_email
     if not to:
         raise UnreadableError(
             f"The e-mail {due.kind} goes to the address of the purchase, but the case has no purchase."
         )
     translator = translator_for(view.locale)
     copy, shown_case = _choose_copy(due, view, first)
-    facts = _build_facts(shown_case, translator) | {"refund": one_line(due.refund or "")}
+    facts = _build_facts(copy, shown_case, translator)
+    facts["refund"] = one_line(refund_ids(shown_case.payments) or due.refund or "")
     message = build_message(
         sender=sender,
         to=to,
@@ -74,6 +84,11 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
     return set_content(message, translator, **_build_parts(copy, shown_case, translator, links, facts))
 
 
+def _goes_to_requester(kind: EmailKind, view: CaseView) -> bool:
+    """Return whether the e-mail goes to the address of the request. Every other e-mail goes to the purchase's address."""
+    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE)
+
+
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:
     """Choose the texts, and the case whose facts they show.
 
@@ -81,10 +96,21 @@ def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple
     no purchase matches a statutory withdrawal, the e-mail does not ask the customer to send the request again.
     """
     if due.kind is EmailKind.ALREADY_REQUESTED and first and (repeated := REPEATED_EMAILS.get(first.state)):
-        return EMAILS[repeated], first
+        return _copy_of(repeated, first), first
     if due.kind is EmailKind.NOT_FOUND and view.declared_at:
         return case_copy.WITHDRAWAL_UNMATCHED, view
-    return EMAILS[due.kind], view
+    copy = _copy_of(due.kind, view)
+    if due.earlier[-1:] == (EmailKind.NOT_FOUND,):
+        copy = replace(copy, before=(case_copy.FOUND_LATER, *copy.before))
+    return copy, view
+
+
+def _copy_of(kind: EmailKind, view: CaseView) -> Copy:
+    """Return the texts of this kind of e-mail in the situation of the case."""
+    if view.purchase is None and kind in WITHOUT_PURCHASE:
+        return WITHOUT_PURCHASE[kind]
+    situation = view.situation
+    return IN_SITUATION.get((kind, situation), EMAILS[kind]) if situation else EMAILS[kind]
 
 
 def set_content(message: EmailMessage, translator: Translator, **parts: object) -> EmailMessage:
@@ -108,7 +134,7 @@ def _build_parts(
     return {
         "heading": translator.gettext(copy.heading),
         "before": _translate_paragraphs(copy.before, translator, facts),
-        "facts": [(translator.gettext(label), facts[name]) for label, name in copy.facts if facts[name]],
+        "facts": list(_build_lines(copy, view, translator, facts)),
         "reasons": [translator.gettext(reason) for reason in _collect_reasons(view)] if copy.reasons else [],
         "ask": translator.gettext(copy.ask) if copy.ask else None,
         "button": _build_link(copy.button, view, translator, links),
@@ -122,19 +148,45 @@ def _translate_paragraphs(sentences: tuple[str, ...], translator: Translator, fa
     return list(filter(None, (translator.gettext(sentence, **facts) for sentence in sentences)))
 
 
-def _build_facts(view: CaseView, translator: Translator) -> dict[str, str]:
+def _build_lines(
+    copy: Copy, view: CaseView, translator: Translator, facts: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the label and the value of each fact. If the case has several payments, the payments follow the amount."""
+    for label, name in copy.facts:
+        if facts[name]:
+            yield translator.gettext(label), facts[name]
+        if name == "amount" and len(view.payments) > 1:
+            for payment in view.payments:
+                yield translator.gettext(payment.method_name), _describe(payment, view.state, translator)
+
+
+def _describe(payment: CasePayment, state: State, translator: Translator) -> str:
+    """Return the amount of one of several payments, and how far its refund is."""
+    stage = payment.stage(state)
+    amount = _format_amount([payment], translator)
+    return f"{amount} – {translator.gettext(stage.sentence)}" if stage else amount
+
+
+def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str, str]:
     seller = one_line(view.seller_name or "") or translator.gettext(case_copy.NO_SELLER)
     support = one_line(view.support_email or "")
+    product = one_line(view.product or "") or translator.gettext(case_copy.NO_PRODUCT)
     question = None if view.answers else case_copy.QUESTIONS.get(view.refund_scope)
+    loss = None if is_second_charge(view.payments) else copy.loss
+    counted = [payment for payment in view.payments if payment.status in copy.statuses]
+    amount = _format_amount(counted or automatic(view.payments, view.state), translator)
     return {
-        "amount": _format_amount(view, translator),
-        "arrival": translator.gettext(expected_arrival(view.method)),
+        "amount": amount,
+        "arrival": translator.gettext(expected_arrival(common_method(view.payments))),
         "asked_email": one_line(view.email),
         "asked_reference": one_line(view.reference),
         "case": str(view.id),
         "declarant": one_line(view.declared_by or ""),
         "declared_at": translator.instant(view.declared_at) if view.declared_at else "",
-        "product": one_line(view.product or "") or translator.gettext(case_copy.NO_PRODUCT),
+        "destination": translator.gettext(destination(view.payments).sentence, amount=amount),
+        "loss": translator.gettext(loss, product=product) if loss else "",
+        "product": product,
+        "provider": next((payment.provider_name for payment in counted), ""),
         "question": translator.gettext(question) if question else "",
         "reference": one_line(view.purchase_reference or "") or translator.gettext(case_copy.NO_PRODUCT),
         "seller": seller,
@@ -145,14 +197,10 @@ def _build_facts(view: CaseView, translator: Translator) -> dict[str, str]:
     }
 
 
-def _format_amount(view: CaseView, translator: Translator) -> str:
-    """Return the amount, or "the full amount" if the amount is unknown or its currency is not an ISO 4217 currency."""
-    if view.amount is None or view.currency is None:
-        return translator.gettext(case_copy.NO_AMOUNT)
-    try:
-        return translator.money(Money(view.amount, view.currency))
-    except UnknownMoneyError:
-        return translator.gettext(case_copy.NO_AMOUNT)
+def _format_amount(payments: Collection[CasePayment], translator: Translator) -> str:
+    """Return the sum of these payments, or "the full amount" if the sum is unknown."""
+    money = total(payments)
+    return translator.money(money) if money else translator.gettext(case_copy.NO_AMOUNT)
 
 
 def _collect_reasons(view: CaseView) -> list[str]:

@@ -27,6 +27,9 @@ class SyncCode(SentenceEnum):
     )
 
 
+STORED = (SyncCode.NEW, SyncCode.FURTHER_PAYMENT)
+"""The codes of payments that are stored now."""
+
 SKIPPED = (SyncCode.NO_EMAIL, SyncCode.NO_REFERENCE, SyncCode.NO_SELLER, SyncCode.UNKNOWN_SELLER)
 """The codes of payments that become no purchase."""
 

@@ -4,16 +4,17 @@ An interrupted synchronisation continues at the page where it ended. A page that
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from domain.policies import Seller
 from domain.providers import PurchasePage, Unknown
 from records.purchase_syncs import SyncProgress
 from worker.context import WorkerContext
-from worker.purchase_sync.results import SyncCode, SyncedPayment
-from worker.purchase_sync.sellers import load_sellers
+from worker.purchase_sync.results import STORED, SyncCode, SyncedPayment
+from worker.purchase_sync.sellers import PaymentSellers, load_sellers
 from worker.purchase_sync.storing import store_payments
 from worker.reconciliation.pages import list_pages
 
@@ -26,6 +27,9 @@ Stripe's documentation, "Place a hold on a payment method": an authorisation by 
 """
 RESUMABLE = timedelta(days=1)
 """The time for which an interrupted synchronisation continues. Later it begins again, because providers discard old cursors."""
+Check = Callable[[Mapping[str, object]], str | None]
+"""Returns why a purchase with these fields could never be refunded automatically, or None."""
+
 MAX_SHOWN = 20  # the maximum number of differences in one result; there may be a million differences
 
 
@@ -58,6 +62,8 @@ class SyncResult:
     """The instant of the payment that was read first. Providers list the newest payment first, or the oldest."""
     last_payment_at: datetime | None = None
     """The instant of the payment that was read last."""
+    never_automatic: Counter[str] = field(default_factory=Counter)
+    """The number of stored payments that could never be refunded automatically, by reason."""
     incomplete: str = ""
     """The reason why the list could not be read to its end; empty if the list is complete."""
 
@@ -73,9 +79,15 @@ class SyncResult:
 
 
 def synchronise(
-    context: WorkerContext, request: SyncRequest, on_page: Callable[[SyncResult], None] = lambda _: None
+    context: WorkerContext,
+    request: SyncRequest,
+    on_page: Callable[[SyncResult], None] = lambda _: None,
+    check: Check = lambda _: None,
 ) -> SyncResult:
-    """Store the provider's payments as purchases. After each page, pass the result so far to ``on_page``."""
+    """Store the provider's payments as purchases. After each page, pass the result so far to ``on_page``.
+
+    ``check`` says of each stored payment whether it could never be refunded automatically.
+    """
     with context.records.work() as work:
         progress = _plan(work.purchase_syncs.get(request.provider), request, work.now)
         sellers = load_sellers(work, context, request.provider, request.seller)
@@ -93,12 +105,39 @@ def synchronise(
             return result
         progress = _advance(progress, page)
         with suppress(_DryRun), context.records.work() as work:
-            result.add(page, store_payments(work, request.provider, page.purchases, sellers))
+            synced = store_payments(work, request.provider, page.purchases, sellers)
+            result.add(page, synced)
+            stored = [payment.charge for payment in synced if payment.code in STORED]
+            result.never_automatic.update(_reasons(request.provider, page, stored, sellers, check))
             work.purchase_syncs.put(request.provider, progress)
             if request.dry_run:
                 raise _DryRun
         on_page(result)
     return result
+
+
+def _reasons(
+    provider: str, page: PurchasePage, stored: Collection[str], sellers: PaymentSellers, check: Check
+) -> Iterator[str]:
+    """Yield the reason of each stored payment that could never be refunded automatically."""
+    for payment in page.purchases:
+        seller = sellers.seller_of(payment)
+        if payment.charge in stored and isinstance(seller, Seller):
+            reason = check(
+                {
+                    "seller": seller.id,
+                    "provider": provider,
+                    "charge": payment.charge,
+                    "amount": payment.amount.minor,
+                    "currency": payment.amount.currency,
+                    "method": payment.method,
+                    "product": payment.product,
+                    "renewal": payment.renewal,
+                    "purchased_at": payment.purchased_at.isoformat(),
+                }
+            )
+            if reason:
+                yield reason
 
 
 class _DryRun(Exception):  # noqa: N818 - it is no error, and only rolls the transaction back

@@ -11,7 +11,7 @@ from worker.context import WorkerContext
 from worker.purchase_sync.results import SyncCode
 
 _DEFAULT_FIELDS = ("metadata.reference", "invoice_number", "receipt_number", "charge")
-"""The fields that may contain the reference if the seller has chosen no field. Customers know the number of the invoice best."""
+"""The fields that may contain the reference if the seller has chosen no field. Shops put an order number into the metadata."""
 
 
 @dataclass(frozen=True, slots=True)

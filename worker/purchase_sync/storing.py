@@ -19,7 +19,7 @@ from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.purchase_reports import store_reports
 from records.purchases import Reported, ReportResult
-from worker.purchase_sync.results import SyncCode, SyncedPayment
+from worker.purchase_sync.results import STORED, SyncCode, SyncedPayment
 from worker.purchase_sync.sellers import PaymentSellers, reference_of
 
 _Recorded = tuple[ListedPurchase, Payment | None]
@@ -47,7 +47,7 @@ def store_payments(
     for batch in _with_different_purchases(reports):
         results = store_reports(work, batch, {})  # `sellers` already knows to whom the account belongs
         synced += [_result_of(report, result) for report, result in zip(batch, results, strict=True)]
-    stored = {payment.charge for payment in synced if payment.code in {SyncCode.NEW, SyncCode.FURTHER_PAYMENT}}
+    stored = {payment.charge for payment in synced if payment.code in STORED}
     recorded = [
         (payment, _payment_in(known[payment.charge][0], payment) if payment.charge in known else None)
         for payment in payments

@@ -18,8 +18,9 @@ from domain.eligibility import (
     Unmatched,
     decide,
 )
+from domain.policies import Policy
 from domain.providers import refund_window
-from domain.purchases import Purchase
+from domain.purchases import Payment, Purchase
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
@@ -50,15 +51,17 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
         return []
     matches = find_purchases(work, cases)
     inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
-    open_cases = join_trusted_requests(work, cases, matches, inputs)  # by purchase id: the open case of the purchase
+    open_cases, locked_cases = join_trusted_requests(work, cases, matches, inputs)
     transitions = []
     for case in cases:
+        if case.id in locked_cases:
+            continue
         match = matches.get(case.id, NO_MATCH)
         decision_input = inputs[match.purchase.id] if match.purchase else None
         if decision_input:
             decision_input = replace(decision_input, open_case=open_cases.get(decision_input.purchase.id))
         decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
-        transitions.append(_decision_transition(case, decision, decision_input, match))
+        transitions.append(_decision_transition(case, decision, decision_input, match, context))
         if decision_input and not isinstance(decision, Duplicate):
             open_cases[decision_input.purchase.id] = case.id
     recorded = work.history.record(limit_emails(work, transitions))
@@ -153,6 +156,12 @@ def refundable_purchase(case: Case, purchase: Purchase) -> Purchase:
     return purchase
 
 
+def sendable_payments(context: WorkerContext, purchase: Purchase, policy: Policy | None) -> list[Payment]:
+    """Return the payments that are refunded automatically: because of their method, and through a connected provider."""
+    automatic = purchase.automatic_payments(policy.methods if policy else ())
+    return [payment for payment in automatic if context.provider(payment.provider)]
+
+
 def _refund_windows(context: WorkerContext, purchase: Purchase) -> dict[tuple[str, str], timedelta]:
     """Return the refund window of each payment for which a limit is known."""
     windows = {}
@@ -178,6 +187,34 @@ def support_reason(code: ReasonCode, detail: str = "") -> dict[str, object]:
     return {"reasons": reasons([RuleResult("payment", code, detail)])}
 
 
+def _describe_evaluation(
+    case: Case,
+    decision: Approve | RequireConfirmation | Escalate,
+    decision_input: DecisionInput,
+    context: WorkerContext,
+) -> dict[str, object]:
+    """Return the evidence of an evaluation: the rules, the policy version, and what the customer confirms.
+
+    If only a part of the order is refunded automatically, support must refund the other payments.
+    """
+    policy = decision_input.policy
+    purchase = refundable_purchase(case, decision_input.purchase)
+    sendable = sendable_payments(context, purchase, policy)
+    return {
+        "rules": {finding.rule: finding.code or "kept" for finding in decision.findings},
+        "policy_version": policy.version if policy else None,
+        "purchase": purchase.snapshot,
+        "payments": [
+            {
+                "method": payment.method,
+                "duplicate": payment.duplicate,
+                "for_support": bool(sendable) and payment not in sendable,
+            }
+            for payment in purchase.payments
+        ],
+    }
+
+
 _EVENTS: dict[type[Decision], Event] = {
     Approve: Event.FOUND_ELIGIBLE_AND_TRUSTED,
     RequireConfirmation: Event.FOUND_ELIGIBLE,
@@ -189,16 +226,13 @@ _EVENTS: dict[type[Decision], Event] = {
 
 
 def _decision_transition(
-    case: Case, decision: Decision, decision_input: DecisionInput | None, match: Match
+    case: Case, decision: Decision, decision_input: DecisionInput | None, match: Match, context: WorkerContext
 ) -> Transition:
     """Return the transition that this decision causes, with the evidence for the history."""
     evidence: dict[str, object] = {}
     why = ""
-    if isinstance(decision, Approve | RequireConfirmation | Escalate):
-        policy = decision_input.policy if decision_input else None
-        evidence["rules"] = {finding.rule: finding.code or "kept" for finding in decision.findings}
-        evidence["policy_version"] = policy.version if policy else None
-        evidence["purchase"] = refundable_purchase(case, decision_input.purchase).snapshot if decision_input else None
+    if isinstance(decision, Approve | RequireConfirmation | Escalate) and decision_input is not None:
+        evidence |= _describe_evaluation(case, decision, decision_input, context)
     if isinstance(decision, Escalate):
         evidence["reasons"] = reasons(decision.findings)
         why = " ".join(finding.code.support for finding in decision.reasons if finding.code)

@@ -33,25 +33,30 @@ def record_external_refunds(
         by_charge.setdefault(refund.charge, []).append(refund)
     for charge, of_payment in by_charge.items():
         paid = purchases.get((provider, charge), ())
-        live = [refund for refund in of_payment if refund.status is not RefundStatus.FAILED]
-        if not (paid and _apply_to_cases(work, provider, charge, paid, of_payment)):
-            seller_id = paid[0].seller_id if paid else None
-            tasks += [_create_task(provider, seller_id, refund) for refund in live]
+        closing = _apply_to_cases(work, provider, charge, paid, of_payment) if paid else set()
+        seller_id = paid[0].seller_id if paid else None
+        tasks += [
+            _create_task(provider, seller_id, refund)
+            for refund in of_payment
+            if refund.status is not RefundStatus.FAILED and refund.refund_id not in closing
+        ]
     return tasks
 
 
 def _apply_to_cases(
     work: UnitOfWork, provider: str, charge: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
-) -> bool:
-    """Settle or reopen the cases about this payment. Return True if the refunds settle a case, now or earlier."""
+) -> set[str]:
+    """Settle or reopen the cases about this payment. Return the ids of the refunds that settle a case, now or earlier."""
     live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
     failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
-    settled = [_settle(case, live) for case in work.cases.settled(provider, charge)] if live else []
+    settled = [_close_as_refunded(case, live) for case in work.cases.settled(provider, charge)] if live else []
     reopened = []
     if failed:
         reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
     work.history.record([*settled, *reopened])
-    return bool(settled) or bool(live and work.cases.settled_by(live, [p.id for p in purchases]))
+    if settled:
+        return set(live)
+    return {refund_id for refund_id in live if work.cases.settled_by([refund_id], [p.id for p in purchases])}
 
 
 def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str | None) -> None:
@@ -77,7 +82,7 @@ def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]
     return [refund for refund in refunds if refund.key not in keys and refund.refund_id not in ids]
 
 
-def _settle(case: Case, refund_ids: Sequence[str]) -> Transition:
+def _close_as_refunded(case: Case, refund_ids: Sequence[str]) -> Transition:
     why = "Support refunded the payment at the payment provider."
     evidence = {"refunds": list(refund_ids), "refund": refund_ids[0]}
     return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence=evidence)

@@ -10,6 +10,7 @@ from domain.reason_codes import ReasonCode
 from domain.requests import Channel
 from domain.states import Event, State
 from records import UnitOfWork
+from records.case_views import CaseView
 from records.decision_inputs import DecisionInput
 
 
@@ -56,38 +57,58 @@ def _match(purchases: Sequence[Purchase]) -> Match:
 
 def join_trusted_requests(
     work: UnitOfWork, cases: Sequence[Case], matches: Mapping[UUID, Match], inputs: Mapping[UUID, DecisionInput]
-) -> dict[UUID, UUID]:
+) -> tuple[dict[UUID, UUID], set[UUID]]:
     """Return the open case of each purchase that has one, after the trusted requests have had their effect.
 
-    A trusted request confirms an open case that waits for the customer. It supersedes an open case that waits for support
-    only because an anonymous form asked for a part: anyone can send such a form, so it must not hold up the customer.
+    A trusted request confirms an open case that waits for the customer, if both ask for the same. Otherwise, it supersedes this
+    case, and also an open case that waits for support only because an anonymous form asked for a part: anyone can send such
+    a form, so it must not hold up the customer. Also return the trusted cases to evaluate later, because another transaction
+    has locked the open case at this moment.
     """
     open_cases = {purchase_id: item.open_case for purchase_id, item in inputs.items() if item.open_case}
+    locked_cases: set[UUID] = set()
     for case in cases:
         purchase = matches.get(case.id, NO_MATCH).purchase
         if not case.request.trusted or purchase is None or purchase.id not in open_cases:
             continue
-        open_case = work.cases.lock_one(open_cases[purchase.id])
-        if open_case is None or open_case.request.trusted:
+        view = work.case_views.get(open_cases[purchase.id])
+        if view is None or view.state not in {State.AWAITING_CONFIRMATION, State.WITH_SUPPORT}:
             continue
-        evidence = {"joined_by": str(case.id)}
-        if open_case.state is State.AWAITING_CONFIRMATION:
-            why = "The customer sent the same request while signed in at the seller."
-            work.history.record([open_case.after(Event.CUSTOMER_CONFIRMED, actor="rules", why=why, evidence=evidence)])
-        elif _waits_for_a_part_only(work, open_case):
-            why = "The customer, signed in at the seller, asks for the whole purchase."
-            superseded = open_case.after(Event.SUPERSEDED, actor="rules", why=why, evidence=evidence)
-            if work.history.record([replace(superseded, notify=False)]):
-                del open_cases[purchase.id]
-    return open_cases
+        # This transaction holds the lock of the purchase, and a worker that refunds locks the case first. So no wait here.
+        open_case = next(iter(work.cases.lock([view.id], state=view.state)), None)
+        if open_case is None:
+            locked_cases.add(case.id)
+        elif not open_case.request.trusted and _join(work, case, open_case, view, purchase):
+            del open_cases[purchase.id]
+    return open_cases, locked_cases
 
 
-def _waits_for_a_part_only(work: UnitOfWork, case: Case) -> bool:
+def _join(work: UnitOfWork, trusted: Case, open_case: Case, view: CaseView, purchase: Purchase) -> bool:
+    """Apply a trusted request to the open case of the purchase. Return True if the open case holds the purchase no longer."""
+    evidence = {"joined_by": str(trusted.id)}
+    is_waiting = open_case.state is State.AWAITING_CONFIRMATION
+    if is_waiting and _asks_for_the_same(trusted, open_case, purchase):
+        why = "The customer sent the same request while signed in at the seller."
+        work.history.record([open_case.after(Event.CUSTOMER_CONFIRMED, actor="rules", why=why, evidence=evidence)])
+        return False
+    if not is_waiting and not _waits_for_a_part_only(work, open_case, view):
+        return False
+    why = "The customer sent another request while signed in at the seller."
+    superseded = open_case.after(Event.SUPERSEDED, actor="rules", why=why, evidence=evidence)
+    return bool(work.history.record([replace(superseded, notify=False)]))
+
+
+def _asks_for_the_same(case: Case, open_case: Case, purchase: Purchase) -> bool:
+    """Return True if both cases ask for the refund of the same payments in full.
+
+    Otherwise, the confirmation would refund more than the customer asks for, or less.
+    """
+    first, second = case.request, open_case.request
+    same_payments = first.charged_twice == second.charged_twice or not purchase.duplicates
+    return first.refund_scope is second.refund_scope and same_payments
+
+
+def _waits_for_a_part_only(work: UnitOfWork, case: Case, view: CaseView) -> bool:
     """Return True if support only has to decide about a part, and nothing was sent to a provider."""
-    view = work.case_views.get(case.id)
-    codes = {reason["code"] for reason in view.reasons} if view else set()
-    return (
-        case.state is State.WITH_SUPPORT
-        and codes == {ReasonCode.FULL_REFUND_ONLY}
-        and not work.refund_operations.for_cases([case.id])
-    )
+    codes = {reason["code"] for reason in view.reasons}
+    return codes == {ReasonCode.FULL_REFUND_ONLY} and not work.refund_operations.for_cases([case.id])

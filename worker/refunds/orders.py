@@ -14,7 +14,7 @@ from domain.states import Event
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
-from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, support_reason
+from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, sendable_payments, support_reason
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
 ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
@@ -58,10 +58,8 @@ class Order:
 
         A payment whose refund is usually final at once comes first, because the next payment waits for its result.
         """
-        policy = self.decision_input.policy
-        automatic = self.remaining.automatic_payments(policy.methods if policy else ())
-        connected = [payment for payment in automatic if context.provider(payment.provider)]
-        return sorted(connected, key=lambda payment: not _is_synchronous(context, payment))
+        sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        return sorted(sendable, key=lambda payment: not _is_synchronous(context, payment))
 
     def next_operation(self, context: WorkerContext) -> RefundOperation:
         """Return the operation that refunds the next payment."""
@@ -150,9 +148,11 @@ def _is_synchronous(context: WorkerContext, payment: Payment) -> bool:
 def _remaining_hold(context: WorkerContext, payment: Payment, now: datetime) -> timedelta:
     """Return how long the refund of this payment must still wait.
 
-    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies.
+    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies. Other payments do
+    not wait, even if the shop's clock is ahead of ours.
     """
     adapter = context.provider(payment.provider)
     delay = adapter.capabilities.route(payment.method).minimum_delay if adapter else timedelta(0)
     hold = timedelta(days=context.settings.sepa_hold_days if payment.method == Method.DIRECT_DEBIT else 0)
-    return payment.charged_at + max(delay, hold) - now
+    wait = max(delay, hold)
+    return payment.charged_at + wait - now if wait else timedelta(0)

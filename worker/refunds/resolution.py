@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from domain.providers import LookupResult, NotFound, Paid, RefundResult
-from domain.refund_operations import RefundOperation
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import State
 from records import UnitOfWork
 from worker import provider_client
@@ -43,10 +43,17 @@ def lease_for_operations(
     """Lease the cases of these operations, even if the cases are not due yet. Return each leased case with one operation."""
     by_case = {operation.case_id: operation for operation in operations}
     seconds = context.settings.timers.lease_seconds
-    return [
-        Call(case, by_case[case.id])
-        for case in work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
-    ]
+    cases = work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
+    all_operations = work.refund_operations.for_cases([case.id for case in cases])
+    return [Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id])) for case in cases]
+
+
+def _is_last_if_others_paid(operation: RefundOperation, operations: Sequence[RefundOperation]) -> RefundOperation:
+    """Return the operation. It is not the last operation of its case any more if the refund of another payment failed."""
+    newest = {(other.provider, other.charge): other for other in operations}
+    del newest[operation.provider, operation.charge]
+    others_paid = all(other.status is OperationStatus.PAID for other in newest.values())
+    return operation if others_paid else replace(operation, is_last=False)
 
 
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[str, LookupResult]:

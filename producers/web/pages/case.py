@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from config.signed_links import Links, Purpose
+from domain.case_payments import destination, is_second_charge
 from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
@@ -99,12 +100,14 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
         view=view,
         zone=case_copy.zone_of(view),
         headline=case_status.headline(view, history),
+        provider=case_status.provider_name(view),
         expected_arrival=case_status.expected_arrival_day(view),
         refund_id=case_status.refund_id(view, history),
         bank_reference=case_status.bank_reference(view, history),
         reasons=case_copy.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=case_copy.timeline(history),
         amount=case_copy.amount_of(view, page.translator),
+        payments=case_copy.payment_lines(view, page.translator),
         shows_purchase=case_copy.shows_purchase(view),
         can_cancel=view.state is State.AWAITING_CONFIRMATION,
         can_request_again=case_status.can_request_again(view),
@@ -134,6 +137,9 @@ def _render_question(
         view=view,
         zone=case_copy.zone_of(view),
         amount=case_copy.amount_of(view, page.translator),
+        payments=case_copy.payment_lines(view, page.translator),
+        destination=destination(view.payments).sentence,
+        is_second_charge=is_second_charge(view.payments),
         token=token,
         is_unticked=is_unticked,
     )

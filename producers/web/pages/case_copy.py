@@ -1,13 +1,13 @@
 """The texts about a case that the customer reads: one text for each state, and one for each event."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from config.i18n import UTC, Translator
-from domain.money import Money, UnknownMoneyError
+from domain.case_payments import CasePayment, RefundStage, automatic, total
 from domain.providers import DeclineReason
 from domain.reason_codes import ReasonCode
 from domain.states import Event, State
@@ -118,8 +118,19 @@ STEPS: Mapping[Event, str] = {
     Event.CONFIRMATION_EXPIRED: "The refund wasn’t confirmed in time.",
     Event.PUT_ON_HOLD: "The refund is approved. For this payment method, it can only start a few days after payment.",
     Event.REFUND_STARTED: "We started the refund with the payment provider.",
-    Event.NO_LONGER_ELIGIBLE: "Something about the purchase has changed. We passed your request to our support team.",
+    Event.FOUND_SEVERAL_PURCHASES: (
+        "We found several purchases that match your request. We passed it to our support team."
+    ),
+    Event.PURCHASE_REPORTED: "The seller reported your purchase. We’re checking your request again.",
+    Event.SUPERSEDED: "A newer request for this purchase replaced this one.",
+    Event.NO_LONGER_ELIGIBLE: "The refund can’t be made automatically. We passed your request to our support team.",
     Event.PROVIDER_PAID: "The payment provider sent the refund.",
+    Event.PROVIDER_PAID_DIFFERENTLY: (
+        "The payment provider sent a refund with a different amount. Our support team will check it."
+    ),
+    Event.PAYMENT_REFUNDED: "The payment provider sent the refund of one of your payments.",
+    Event.EXTERNALLY_REFUNDED: "Our support team made the refund.",
+    Event.PROVIDER_AWAITS_APPROVAL: "The refund is waiting for the seller’s approval.",
     Event.PROVIDER_ACCEPTED: "The payment provider accepted the refund and is processing it.",
     Event.PROVIDER_DECLINED: "The payment provider couldn’t make the refund. We passed your request to our support team.",
     Event.REFUND_DEFERRED: "The payment provider can’t make the refund yet. We’re trying again.",
@@ -138,6 +149,8 @@ SHORT_OF_MONEY = (
     "The seller’s account with the payment provider didn’t have enough money for the refund. We’ll try again "
     "automatically."
 )
+
+CUSTOMER_MUST_ACT = "The payment provider needs an answer from you before it can send the refund."
 
 _STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
 _CODES = {code.value: code for code in ReasonCode}
@@ -167,11 +180,14 @@ class TimelineEntry:
 
 def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
     """Return the entries, the oldest first. If consecutive entries have the same sentence, only the first of them is returned."""
-    entries = [
-        TimelineEntry(row.created_at, SHORT_OF_MONEY if is_short_of_money(row) else STEPS[Event(row.event)])
-        for row in history
-    ]
+    entries = [TimelineEntry(row.created_at, _step(row)) for row in history]
     return [entry for n, entry in enumerate(entries) if n == 0 or entry.sentence != entries[n - 1].sentence]
+
+
+def _step(row: HistoryRow) -> str:
+    if is_short_of_money(row):
+        return SHORT_OF_MONEY
+    return CUSTOMER_MUST_ACT if "customer_must_act" in row.evidence else STEPS[Event(row.event)]
 
 
 def is_short_of_money(row: HistoryRow) -> bool:
@@ -184,12 +200,31 @@ def is_short_of_money(row: HistoryRow) -> bool:
 
 def amount_of(view: CaseView, translator: Translator) -> str | None:
     """Return the amount in the translator's language, or None if the case has no valid amount."""
-    if view.amount is None or view.currency is None:
-        return None
-    try:
-        return translator.money(Money(view.amount, view.currency))
-    except UnknownMoneyError:
-        return None
+    return _format(automatic(view.payments, view.state), translator)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentLine:
+    """One of several payments, as the customer reads it. ``amount`` is None if it is unknown."""
+
+    method: str
+    amount: str | None
+    stage: RefundStage | None
+
+
+def payment_lines(view: CaseView, translator: Translator) -> list[PaymentLine]:
+    """Return a line for each payment. A case about one payment has no lines, because the amount says the same."""
+    if len(view.payments) < 2:  # noqa: PLR2004  # several
+        return []
+    return [
+        PaymentLine(payment.method_name, _format([payment], translator), payment.stage(view.state))
+        for payment in view.payments
+    ]
+
+
+def _format(payments: Collection[CasePayment], translator: Translator) -> str | None:
+    money = total(payments)
+    return translator.money(money) if money else None
 
 
 def zone_of(view: CaseView) -> ZoneInfo:

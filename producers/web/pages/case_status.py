@@ -6,6 +6,9 @@ and the refresh interval of the page.
 
 from collections.abc import Mapping, Sequence
 
+from domain.case_payments import common_method, refund_ids
+from domain.refund_operations import OperationStatus
+from domain.refund_situations import Situation
 from domain.refund_timing import expected_arrival
 from domain.states import Event, State
 from producers.web.pages.case_copy import HEADLINES, StatusHeadline, Tone, is_short_of_money
@@ -37,6 +40,12 @@ AFTER: Mapping[tuple[State, Event], StatusHeadline] = {
         "will find another way and email you.",
         Tone.WAITING,
     ),
+    (State.DUPLICATE, Event.SUPERSEDED): StatusHeadline(
+        "There’s a newer request for this refund",
+        "A newer request asks for the whole refund, so we closed this one. Please follow our emails about the newer "
+        "request. Nothing is refunded twice.",
+        Tone.ENDED,
+    ),
 }
 """The headlines for a state that a certain event caused. They are more precise than HEADLINES, which depend only on the state."""
 
@@ -47,6 +56,37 @@ NO_BALANCE = StatusHeadline(
     "do anything.",
     Tone.WAITING,
 )
+
+SITUATIONS: Mapping[Situation, StatusHeadline] = {
+    Situation.CUSTOMER_MUST_ACT: StatusHeadline(
+        "One more step for your refund",
+        "Look for an email from {provider}. It asks where to send the money. Please follow it: the refund can’t be "
+        "sent before you do.",
+        Tone.WAITING,
+    ),
+    Situation.PARTLY_REFUNDED: StatusHeadline(
+        "Part of your refund was sent",
+        "We’ve refunded part of your order. The rest follows, and you don’t need to do anything.",
+        Tone.WAITING,
+    ),
+    Situation.REST_WITH_SUPPORT: StatusHeadline(
+        "Part of your refund was sent",
+        "We’ve refunded part of your order. Our support team is taking care of the rest and will email you.",
+        Tone.WAITING,
+    ),
+    Situation.AMOUNT_DIFFERS: StatusHeadline(
+        "Your refund needs a check",
+        "The payment provider sent a refund with a different amount than we requested. Our support team will check "
+        "it and email you.",
+        Tone.WAITING,
+    ),
+    Situation.CANCELLED_BY_SELLER: StatusHeadline(
+        "Your refund was cancelled",
+        "The seller cancelled the refund at the payment provider. Our support team will check this and email you.",
+        Tone.WAITING,
+    ),
+}
+"""The headlines of the situations in which the headline of the state would be wrong."""
 
 _CAN_REQUEST_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED})
 
@@ -78,11 +118,19 @@ DEFERRED_REFRESH_INTERVAL = 60
 def headline(view: CaseView, history: Sequence[HistoryRow]) -> StatusHeadline:
     """Return the headline of a case."""
     transition = _last_transition(history)
+    if view.situation:
+        return SITUATIONS[view.situation]
     if view.state in {State.APPROVED, State.REFUND_PENDING} and is_short_of_money(transition):
         return NO_BALANCE
     if _is_unmatched_withdrawal(view):
         return WITHDRAWAL_UNMATCHED
     return AFTER.get((view.state, Event(transition.event))) or HEADLINES[view.state]
+
+
+def provider_name(view: CaseView) -> str:
+    """Return the name of the provider that has accepted the refund; an empty text if no refund is pending."""
+    names = (payment.provider_name for payment in view.payments if payment.status is OperationStatus.PENDING)
+    return next(names, "")
 
 
 def refresh_interval(view: CaseView, history: Sequence[HistoryRow]) -> int | None:
@@ -99,14 +147,14 @@ def can_request_again(view: CaseView) -> bool:
 
 def expected_arrival_day(view: CaseView) -> str | None:
     """Return the sentence about the arrival of the money, or None if the refund is not completed."""
-    return expected_arrival(view.method) if view.state is State.REFUNDED else None
+    return expected_arrival(common_method(view.payments)) if view.state is State.REFUNDED else None
 
 
 def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
-    """Return the provider's id of the refund if it is known. The customer's bank can find the refund by this id."""
+    """Return the provider's ids of the refunds if they are known. The customer's bank can find a refund by its id."""
     if view.state not in {State.REFUND_PENDING, State.REFUNDED}:
         return None
-    return _latest_evidence(history, "refund")
+    return refund_ids(view.payments) or _latest_evidence(history, "refund")
 
 
 def bank_reference(view: CaseView, history: Sequence[HistoryRow]) -> str | None:

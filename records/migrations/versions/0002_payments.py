@@ -7,6 +7,8 @@ Revision ID: 0002
 Revises: 0001
 """
 
+import unicodedata
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -183,12 +185,21 @@ def _move_payments() -> None:
 def _identify_purchases_literally() -> None:
     op.add_column("purchases", sa.Column("tax", sa.BigInteger()))
     op.add_column("purchases", sa.Column("literal_reference", sa.Text()))
-    op.execute("update purchases set literal_reference = normalize(lower(trim(normalize(reference, nfkc))), nfkc)")
+    op.execute("update purchases set literal_reference = lower(trim(reference))")
+    connection = op.get_bind()  # PostgreSQL 17 and earlier cannot fold the case of letters that are not ASCII, such as ß
+    rows = connection.execute(sa.text("select id, reference from purchases where octet_length(reference) <> length(reference)"))
+    if literals := [{"id": row.id, "literal": _literal_reference(row.reference)} for row in rows]:
+        connection.execute(sa.text("update purchases set literal_reference = :literal where id = :id"), literals)
     op.alter_column("purchases", "literal_reference", nullable=False)
     op.drop_constraint("purchases_seller_id_reference_key_key", "purchases")
     op.create_unique_constraint(
         op.f("purchases_seller_id_literal_reference_key"), "purchases", ["seller_id", "literal_reference"]
     )
+
+
+def _literal_reference(reference: str) -> str:
+    """Return the key that identifies a purchase. A copy of the code, because a migration does not change with the code."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", reference).strip().casefold())
 
 
 def downgrade() -> None:

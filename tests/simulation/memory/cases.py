@@ -197,17 +197,17 @@ def settled_by(work: MemoryWork, refund_ids: Sequence[str], purchase_ids: Sequen
 @answers(cases._SELECT_UNMATCHED)
 def unmatched(work: MemoryWork, purchase_ids: Sequence[UUID], days: int) -> Iterable[CaseRow]:
     since = after(work.now, -days * 86_400)
-    rows = [
-        row
-        for id_ in dict.fromkeys(purchase_ids)
+    rows = {
+        row.id: row
+        for id_ in purchase_ids
         if (purchase := work.tables.purchases.get(id_))
         for row in work.tables.cases.values()
         if row.state == "unmatched"
         and (row.email_key, row.reference_key) == (purchase.email_key, purchase.reference_key)
         and row.seller_id in {None, purchase.seller_id}
         and row.received_at > since
-    ]
-    return sorted(rows, key=lambda row: row.received_at)
+    }
+    return sorted(rows.values(), key=lambda row: row.received_at)
 
 
 @answers(cases._POSTPONE)
@@ -238,9 +238,7 @@ class CaseViewRow(NamedTuple):
     support_email: str | None
     time_zone: str | None
     product: str | None
-    amount: int | None
-    currency: str | None
-    method: str | None
+    payments: list[Any] | None
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
@@ -248,3 +246,4 @@ class CaseViewRow(NamedTuple):
     statement: str | None
     declared_at: datetime | None
     reasons: list[Any] | None
+    customer_must_act: bool

@@ -9,13 +9,9 @@ from domain.states import OPEN_STATES
 from records import decision_inputs
 from tests.simulation.memory.journal import OPEN
 from tests.simulation.memory.purchases import payments_of, purchase_columns
+from tests.simulation.memory.sellers import SELLER_COLUMNS
 from tests.simulation.memory.tables import PolicyRow, PurchaseRow
 from tests.simulation.memory.work import MemoryWork, answers
-
-_SELLER_COLUMNS = (
-    "id", "name", "time_zone", "support_email", "self_service", "ceiling_minor", "ceiling_currency", "serial_count",
-    "serial_days", "reference_field",
-)  # fmt: skip
 
 
 class CaseAndPurchase(tuple[Any, ...]):
@@ -88,7 +84,7 @@ def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]
             )
             policy = _policy(work, purchase) or (None,) * len(PolicyRow._fields)
             refunds = [] if seller.serial_count is None else _refunds(work, purchase, seller.serial_days or 0)
-            values = (getattr(seller, name) for name in _SELLER_COLUMNS)
+            values = (getattr(seller, name) for name in SELLER_COLUMNS)
             rows.append(InputRow((id_, *values, *policy, next(open_cases, None), refunds)))
     return rows
 

@@ -261,10 +261,26 @@ def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
     return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
-def _paid(work: MemoryWork, case: CaseRow) -> tuple[int, str | None, str]:
-    """Return the amount, the currency and the method of the payments that the case is about."""
-    payments = refundable_payments(work, case)
-    return sum(payment.amount or 0 for payment in payments), payments[0].currency, payments[0].method
+def _payments(work: MemoryWork, case: CaseRow) -> list[list[Any]]:
+    """Return the payments that were evaluated; if the case was not evaluated, the payments that the case is about."""
+    evaluated = [evidence for row in _rows(work, case.id) if "purchase" in (evidence := json.loads(row.evidence))]
+    payments: Iterable[tuple[Any, Any]]
+    if evaluated:
+        details = [tuple(payment.values()) for payment in evaluated[-1]["payments"]]
+        payments = zip(evaluated[-1]["purchase"]["payments"], details, strict=True)
+    else:
+        payments = (
+            ([row.provider, row.charge, row.amount, row.currency], (row.method, row.duplicate, False))
+            for row in refundable_payments(work, case)
+        )
+    operations = {
+        (row.provider, row.charge): (row.status, row.refund_id)
+        for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt)
+        if row.case_id == case.id
+    }
+    return [
+        [*payment, *detail, *operations.get((payment[0], payment[1]), (None, None))] for payment, detail in payments
+    ]
 
 
 def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
@@ -276,17 +292,18 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     purchase_columns = (
         (
             purchase.product,
-            *_paid(work, case),
+            _payments(work, case),
             purchase.email,
             purchase.reference,
             purchase.renewal,
         )
         if purchase
-        else (None,) * 7
+        else (None,) * 5
     )
     declaration = (None,) * 3  # no simulated customer declares a statutory withdrawal
     return CaseViewRow._make((
         case.id, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope, case.comment,
         json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
+        "customer_must_act" in evidence[case.seq - 1],
     ))  # fmt: skip

@@ -92,20 +92,34 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
 def claim_for_sellers(
     work: MemoryWork, providers: Sequence[str], charges: Sequence[str], seller_ids: Sequence[str]
 ) -> Iterable[OwnerRow]:
-    returned = {}
+    claimed = []
     for provider, charge, seller in zip(providers, charges, seller_ids, strict=True):
-        if (provider, charge) in returned:
+        if (provider, charge) in work.tables.payments:
             continue
-        row = work.tables.payments.get((provider, charge))
-        if row is None:
-            if seller not in work.tables.sellers:
-                raise refuse("payments_seller_id_fkey")
-            row = PaymentRow(provider, charge, seller)
-            work.journal.insert(work.tables.payments, (provider, charge), row, "payments_pkey")
-            returned[provider, charge] = OwnerRow(provider, charge, seller)
-        elif row.seller_id != seller:
-            returned[provider, charge] = OwnerRow(provider, charge, row.seller_id)
-    return returned.values()
+        if seller not in work.tables.sellers:
+            raise refuse("payments_seller_id_fkey")
+        row = PaymentRow(provider, charge, seller)
+        work.journal.insert(work.tables.payments, (provider, charge), row, "payments_pkey")
+        claimed.append(OwnerRow(provider, charge, seller))
+    return claimed
+
+
+@answers(purchases._SELECT_FOREIGN)
+def foreign_payments(
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], seller_ids: Sequence[str]
+) -> Iterable[OwnerRow]:
+    return [
+        OwnerRow(provider, charge, owner)
+        for provider, charge, seller in zip(providers, charges, seller_ids, strict=True)
+        if (owner := work.tables.payments[provider, charge].seller_id) != seller
+    ]
+
+
+@answers(purchases._RELEASE)
+def release(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
+    paid = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
+    for payment in sorted(set(zip(providers, charges, strict=True)) - paid):
+        work.journal.delete(work.tables.payments, payment)
 
 
 @answers(purchases._INSERT)

@@ -8,6 +8,9 @@ from records import sellers
 from tests.simulation.memory.tables import PolicyRow, SellerRow
 from tests.simulation.memory.work import MemoryWork, answers
 
+SELLER_COLUMNS = tuple(SellerRow.__annotations__)
+"""The names of ``sellers.SELLER_COLUMNS``, in the same order."""
+
 
 @answers(sellers._UPSERT)
 def upsert_seller(work: MemoryWork, **values: Any) -> None:
@@ -30,6 +33,12 @@ def insert_policy(
 @answers(sellers._SELECT_POLICIES)
 def policies(work: MemoryWork, seller_id: str) -> Iterable[PolicyRow]:
     return [row for (seller, _), row in sorted(work.tables.policies.items()) if seller == seller_id]
+
+
+@answers(sellers._SELECT_ALL)
+def list_all(work: MemoryWork) -> Iterable[tuple[Any, ...]]:
+    rows = sorted(work.tables.sellers.values(), key=lambda row: row.id)
+    return [tuple(getattr(row, name) for name in SELLER_COLUMNS) for row in rows]
 
 
 @answers(sellers._LOCK)

@@ -29,9 +29,9 @@ from worker.providers.deadline import time_limit
 from worker.providers.paypal.access import find_missing_rights
 from worker.providers.paypal.amounts import format_amount
 from worker.providers.paypal.client import PayPalClient, PayPalReply
-from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_CAPTURE
-from worker.providers.paypal.disputes import find_dispute, list_disputes
-from worker.providers.paypal.payments import find_refunds, get_capture, sum_refunds
+from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_RESOURCE_ID
+from worker.providers.paypal.disputes import find_dispute, find_disputed_capture, list_disputes
+from worker.providers.paypal.payments import find_refunded_capture, find_refunds, get_capture, sum_refunds
 from worker.providers.paypal.purchases import find_purchase, list_purchases
 from worker.providers.paypal.refund_list import list_refunds, to_list_entry
 from worker.providers.paypal.resources import ID, is_live, parse_refund
@@ -58,7 +58,7 @@ class PayPalAdapter(CapabilityDefaults):
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Refund the capture, and check that the reply is about this refund."""
         if not ID.fullmatch(charge):
-            return Declined(DeclineReason.PERMANENT, INVALID_CAPTURE)
+            return Declined(DeclineReason.PERMANENT, INVALID_RESOURCE_ID)
         with time_limit(self._seconds):
             reply = self._client.refund_capture(charge, format_amount(amount), key=key)
         if isinstance(reply, Unknown):
@@ -156,6 +156,16 @@ class PayPalAdapter(CapabilityDefaults):
             if isinstance(capture, Declined | Unknown):
                 return capture
             return find_purchase(self._client, self._account, capture)
+
+    def refunded_charge(self, refund_id: str) -> str | Declined | Unknown:
+        """Find the capture that was refunded."""
+        with time_limit(self._seconds):
+            return find_refunded_capture(self._client, refund_id)
+
+    def disputed_charge(self, dispute_id: str) -> str | Declined | Unknown:
+        """Find the capture of a dispute. If a dispute is about several captures, its webhook event names them."""
+        with time_limit(self._seconds):
+            return find_disputed_capture(self._client, dispute_id)
 
     def check_access(self) -> Mapping[AccessRight, str]:
         """Search the transactions and list the disputes of the last minutes. Return the missing rights."""

@@ -18,6 +18,7 @@ CAPABILITIES = Capabilities(
     shows_payments=True,
     lists_disputes=True,
     lists_purchases=True,
+    finds_charges=True,
     # PayPal does not publish its rate limit, and may change the limit (PayPal's page "Rate limiting"). We chose 10 calls
     # per second. PayPal responds with status 429 to too many calls.
     calls_per_second=10.0,
@@ -67,7 +68,7 @@ An issue that is neither in this table nor in UNDECIDED_CODES is PERMANENT. PayP
 be performed" ("Payments", error_400, error_422), so nothing was paid.
 """
 
-INVALID_CAPTURE = "INVALID_RESOURCE_ID"
+INVALID_RESOURCE_ID = "INVALID_RESOURCE_ID"
 
 UNDECIDED_CODES = frozenset(
     {

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from domain.providers import DisputePage, DisputeStatus, ListedDispute, Unknown
+from domain.providers import Declined, DeclineReason, DisputePage, DisputeStatus, ListedDispute, Unknown
 from domain.purchases import Dispute
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.paypal.client import PayPalClient, PayPalReply
-from worker.providers.paypal.codes import DISPUTE_OUTCOMES, DISPUTE_STAGES
+from worker.providers.paypal.codes import DISPUTE_OUTCOMES, DISPUTE_STAGES, INVALID_RESOURCE_ID
 from worker.providers.paypal.resources import ID, format_time, parse_time
 
 MAX_DISPUTES = 50  # the maximum number in one reply of PayPal; the status of a capture with more disputes is unknown
@@ -39,6 +40,19 @@ def find_dispute(client: PayPalClient, capture: str) -> DisputeStatus | Unknown:
             return dispute
         disputes.append(dispute)
     return select_deciding_dispute(disputes)
+
+
+def find_disputed_capture(client: PayPalClient, dispute_id: str) -> str | Declined | Unknown:
+    """Return the capture of the dispute with this id. Return Declined if PayPal does not know the dispute."""
+    if not _DISPUTE_ID.fullmatch(dispute_id):
+        return Declined(DeclineReason.PERMANENT, INVALID_RESOURCE_ID)
+    details = client.get_dispute(dispute_id)
+    if isinstance(details, Unknown):
+        return details
+    if details.status == HTTPStatus.NOT_FOUND and details.code:
+        return Declined(DeclineReason.PERMANENT, details.code)
+    entries = _parse_entries(details.body, dispute_id) if details.is_success else []
+    return entries[0].charge if len(entries) == 1 else Unknown("PayPal's dispute does not name exactly one capture.")
 
 
 def list_disputes(client: PayPalClient, since: datetime, after: str | None) -> DisputePage | Unknown:

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.providers import Declined, DeclineReason, Unknown
 from worker.providers.paypal.client import PayPalClient
-from worker.providers.paypal.codes import INVALID_CAPTURE
+from worker.providers.paypal.codes import INVALID_RESOURCE_ID
 from worker.providers.paypal.refund_list import list_refunds_of
 from worker.providers.paypal.resources import (
     ID,
@@ -16,6 +16,7 @@ from worker.providers.paypal.resources import (
     is_live,
     parse_capture,
     parse_order_refunds,
+    parse_refund,
     parse_total_refunded,
 )
 
@@ -23,7 +24,7 @@ from worker.providers.paypal.resources import (
 def get_capture(client: PayPalClient, charge: str) -> Capture | Declined | Unknown:
     """Fetch the capture. Return Declined if PayPal does not know the capture."""
     if not ID.fullmatch(charge):
-        return Declined(DeclineReason.PERMANENT, INVALID_CAPTURE)
+        return Declined(DeclineReason.PERMANENT, INVALID_RESOURCE_ID)
     reply = client.get_capture(charge)
     if isinstance(reply, Unknown):
         return reply
@@ -33,6 +34,21 @@ def get_capture(client: PayPalClient, charge: str) -> Capture | Declined | Unkno
     if capture is None or capture.id != charge:
         return Unknown(f"PayPal answered {reply.status}, without a capture that can be read.")
     return capture
+
+
+def find_refunded_capture(client: PayPalClient, refund_id: str) -> str | Declined | Unknown:
+    """Return the capture of the refund with this id. Return Declined if PayPal does not know the refund."""
+    if not ID.fullmatch(refund_id):
+        return Declined(DeclineReason.PERMANENT, INVALID_RESOURCE_ID)
+    reply = client.get_refund(refund_id)
+    if isinstance(reply, Unknown):
+        return reply
+    if reply.status == HTTPStatus.NOT_FOUND and reply.code:
+        return Declined(DeclineReason.PERMANENT, reply.code)
+    refund = parse_refund(reply.body) if reply.is_success else None
+    if refund is None or refund.id != refund_id:
+        return Unknown(f"PayPal answered {reply.status}, without a refund that can be read.")
+    return refund.charge
 
 
 def get_order(client: PayPalClient, capture: Capture) -> Mapping[str, Any] | Unknown | None:

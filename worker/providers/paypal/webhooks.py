@@ -146,14 +146,20 @@ def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's J
     if not is_identifier(event_id):
         raise ValueError("The event has no valid id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
-        captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
-        return [
-            WebhookEvent(f"{event_id}/{capture}", subject, capture) for capture in dict.fromkeys(captures) if capture
-        ]
+        return _parse_dispute_events(event_id, resource)
     if subject is Subject.PURCHASE:
         return [WebhookEvent(event_id, subject, _check_id(resource["id"]))]
     capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
     return [WebhookEvent(event_id, subject, capture, _parse_id(resource["id"]))]
+
+
+def _parse_dispute_events(event_id: str, dispute: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's JSON may be anything
+    """Return an event for each disputed capture. If the dispute names no capture, the event names only the dispute."""
+    captures = [_parse_id(row.get("seller_transaction_id")) for row in dispute["disputed_transactions"]]
+    named = [capture for capture in dict.fromkeys(captures) if capture]
+    if not named and is_identifier(dispute_id := dispute.get("dispute_id")):
+        return [WebhookEvent(event_id, Subject.DISPUTE, dispute_id=dispute_id)]
+    return [WebhookEvent(f"{event_id}/{capture}", Subject.DISPUTE, capture) for capture in named]
 
 
 def _check_id(value: object) -> str:

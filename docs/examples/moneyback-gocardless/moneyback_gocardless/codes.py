@@ -16,6 +16,7 @@ CAPABILITIES = Capabilities(
     rejects_over_refund=True,
     shows_payments=True,
     lists_disputes=True,
+    finds_charges=True,
     # "Rate limiting": 1,000 calls a minute for each account. Other systems use the account, too.
     calls_per_second=5.0,
     # "Refunds": a refund is sent to the bank after it was created, so its outcome is known later.

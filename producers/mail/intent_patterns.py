@@ -163,7 +163,7 @@ REFUND_TOPICS = any_of(
 )
 """Words that speak of a refund or of an end, but do not ask for a refund."""
 
-OTHER_WISHES = any_of(
+OTHER_INTENTS = any_of(
     # the licence key again
     r"\b(?:re-?send|send|need|lost|give|forward|find|missing)\b[^.!?\n]{0,40}\b(?:key|codes?|download(?: link)?|"
     r"licen[cs]e (?:file|number))\b",

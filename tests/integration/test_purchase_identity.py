@@ -1,0 +1,471 @@
+"""A purchase keeps its identity, its money and its address, whatever is told of other purchases or told again of this one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from config.signed_links import Purpose
+from tests.integration._provider_fixtures import expire_leases
+from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
+from worker.sweep import Sweep
+
+BOB = "bob@example.com"
+
+SAME_FOLD = [
+    ("2026-1-15", "2026-11-5"),
+    ("INV.1.12", "INV.11.2"),
+    ("#1001-1", "#100-11"),
+    ("AB 12 345", "AB 123 45"),
+    ("R-2026.04", "R-20260.4"),
+    ("MB\u20131\u201323", "MB\u201312\u20133"),  # en dashes
+    ("４７-11", "4-711"),  # full-width digits
+    ("Straße-1", "STRASSE 1"),  # case folding makes two letters of one
+]
+"""Pairs of different references with the same letters and digits in the same order."""
+
+
+@pytest.mark.parametrize("way", ["PUT", "one file", "two files"])
+@pytest.mark.parametrize(("first", "second"), SAME_FOLD)
+def test_two_references_with_the_same_letters_are_two_purchases(shop: Shop, first: str, second: str, way: str) -> None:
+    ada = a_body(product="Aurora Photo 4")
+    bob = a_body(email=BOB, product="Aurora Studio", amount=99_900)
+    if way == "PUT":
+        assert shop.put(first, **ada).json()["created"]
+        assert shop.put(second, **bob).json()["created"]
+    else:
+        rows = [ada | {"reference": first}, bob | {"reference": second}]
+        results = [shop.import_rows(*rows)] if way == "one file" else [shop.import_rows(row) for row in rows]
+        assert sum(result.new for result in results) == 2
+        assert [row for result in results for row in result.rejected] == []
+    for reference, body in ((first, ada), (second, bob)):
+        purchase = shop.purchase(reference)
+        (payment,) = purchase.payments
+        told = (purchase.email, purchase.product, payment.charge, payment.amount)
+        assert told == (body["email"], body["product"], body["charge"], body["amount"])
+
+
+@pytest.mark.parametrize(("first", "second"), SAME_FOLD)
+def test_a_customer_who_waits_sees_and_gets_her_own_purchase(shop: Shop, first: str, second: str) -> None:
+    charge = shop.tell(first, product="Aurora Photo 4")
+    case = shop.waiting_case(first)
+    other = shop.tell(second, email=BOB, product="Aurora Studio", amount=99_900)
+    page = shop.page(Purpose.CONFIRM, case)
+    assert "Aurora Photo 4" in page
+    assert "Aurora Studio" not in page
+    assert amounts_on(page) == {"€49.00"}
+    shop.confirm(case)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge), shop.refunds(other)) == ("refunded", [(4900, "succeeded")], [])
+    bob = shop.waiting_case(second, BOB)
+    assert "Aurora Studio" in shop.page(Purpose.CONFIRM, bob)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        (("2026-1-15", "2026-11-5"), "2026-11-5"),
+        (("INV.1.12", "INV.11.2"), " inv.11.2 "),
+        (("#1001-1", "#100-11"), "#１00-11"),
+        (("AB 12 345", "AB 123 45"), "ab 123 45"),
+    ],
+)
+def test_of_two_purchases_of_one_customer_the_literal_reference_decides(
+    shop: Shop, told: tuple[str, str], asked: str
+) -> None:
+    charges = [shop.tell(reference, amount=amount) for reference, amount in zip(told, (4900, 9900), strict=True)]
+    case = shop.ask(asked, trusted=True)
+    shop.process()
+    assert shop.state(case) == "refunded"
+    assert [shop.refunds(charge) for charge in charges] == [[], [(9900, "succeeded")]]
+
+
+@pytest.mark.parametrize("asked", ["2026115", "2026 1 15", "#2026-115", "202.6115", "２０２６115"])
+def test_a_reference_that_may_be_either_of_two_purchases_goes_to_support(shop: Shop, asked: str) -> None:
+    charges = [shop.tell(reference) for reference in ("2026-1-15", "2026-11-5")]
+    case = shop.ask(asked)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["ambiguous_reference"])
+    assert {"2026-1-15", "2026-11-5"} == set(shop.details(case).split(", "))
+    assert shop.open_tasks() == [("aurora", ["ambiguous_reference"])]
+    assert [shop.refunds(charge) for charge in charges] == [[], []]
+
+
+def test_a_reference_that_may_be_either_of_two_purchases_of_different_customers_is_found_by_the_address(
+    shop: Shop,
+) -> None:
+    shop.tell("2026-1-15")
+    charge = shop.tell("2026-11-5", email=BOB)
+    case = shop.ask("2026115", BOB, trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize("again", ["mb-2026-0417", " MB-2026-0417 ", "ＭＢ-２０２６-０４１７", "Mb-2026-0417\u00a0"])
+def test_another_spelling_of_the_same_reference_is_the_same_purchase(shop: Shop, again: str) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    assert shop.put(again, **body).json()["created"] is False
+    assert shop.import_rows(body | {"reference": again}).known == 1
+    assert shop.put(again, **body | {"amount": 900}).status_code == 409
+    assert len(shop.purchases()) == 1
+
+
+CORRECTIONS: list[dict[str, Any]] = [
+    {"amount": 900},
+    {"amount": 9900},
+    {"currency": "USD"},
+    {"email": "eve@example.com"},
+    {"charge": "ok_another"},
+    {"amount": 9900, "charge": "ok_another", "email": "eve@example.com"},
+]
+
+
+def stored(shop: Shop, reference: str) -> tuple[Any, ...]:
+    purchase = shop.purchase(reference)
+    payments = [(payment.charge, payment.amount, payment.currency) for payment in purchase.payments]
+    return purchase.email, purchase.product, payments
+
+
+@pytest.mark.parametrize("changes", CORRECTIONS)
+def test_another_amount_charge_currency_or_address_is_refused_unless_it_is_a_correction(
+    shop: Shop, changes: dict[str, Any]
+) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    before = stored(shop, "MB-2026-0417")
+    answer = shop.put("MB-2026-0417", **body | changes | {"product": "Aurora Studio"})
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "purchase_differs")
+    assert '"correct": true' in answer.json()["detail"]
+    imported = shop.import_rows(body | changes | {"reference": "MB-2026-0417"})
+    (bad,) = imported.rejected
+    assert (imported.new, imported.known) == (0, 0)
+    assert '"correct": true' in bad.why
+    assert stored(shop, "MB-2026-0417") == before
+    assert shop.put("MB-2026-0417", **body | changes, correct=True).status_code == 200
+    told = body | changes
+    payments = [(told["charge"], told["amount"], told["currency"])]
+    assert stored(shop, "MB-2026-0417") == (told["email"], told["product"], payments)
+
+
+OPEN_STATES = {
+    "awaiting_confirmation": ("ok", False),
+    "approved": ("broke", True),
+    "refunding": ("lost500", True),
+    "waiting_for_approval": ("approval", True),
+    "refund_pending": ("pending", True),
+    "refunded": ("ok", True),
+    "with_support": ("declined", True),
+}
+"""For each open state: the behaviour of a charge and the trust in the request that lead to the state."""
+
+
+@pytest.mark.parametrize("state", OPEN_STATES)
+@pytest.mark.parametrize("changes", CORRECTIONS)
+def test_a_purchase_with_an_open_case_cannot_be_corrected(shop: Shop, state: str, changes: dict[str, Any]) -> None:
+    behaviour, trusted = OPEN_STATES[state]
+    body = a_body(charge=a_charge(behaviour))
+    shop.put("MB-2026-0417", **body)
+    case = shop.ask("MB-2026-0417", trusted=trusted)
+    shop.process()
+    assert shop.state(case) == state
+    before = stored(shop, "MB-2026-0417")
+    answer = shop.put("MB-2026-0417", **body | changes, correct=True)
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "purchase_differs")
+    assert "open refund request" in answer.json()["detail"]
+    assert stored(shop, "MB-2026-0417") == before
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "expired"])
+def test_a_purchase_can_be_corrected_after_its_case_has_ended(shop: Shop, ending: str) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    case = shop.waiting_case("MB-2026-0417")
+    if ending == "cancelled":
+        shop.web.post(f"{shop.link(Purpose.CONFIRM, case)}/cancel", data={"sure": "yes"})
+    else:
+        expire_leases(shop.records)
+        Sweep(shop.records).run_once()
+    assert shop.state(case) == ending
+    assert shop.put("MB-2026-0417", **body | {"amount": 900}, correct=True).status_code == 200
+    again = shop.waiting_case("MB-2026-0417")
+    assert amounts_on(shop.page(Purpose.CONFIRM, again)) == {"€9.00"}
+
+
+def test_a_field_that_is_not_told_again_keeps_its_value(shop: Shop) -> None:
+    body = a_body(dispute="open", refunded=1000, tax=782, consumer=False, details={"licence_key": "ADA1-8150-ENGN"})
+    shop.put("MB-2026-0417", **body)
+    again = {
+        name: body[name] for name in ("email", "amount", "currency", "method", "provider", "charge", "purchased_at")
+    }
+    for told in (again, {}, {"product": None, "dispute": None, "refunded": None, "details": None}):
+        assert shop.put("MB-2026-0417", **told).status_code == 200
+        assert shop.import_rows(told | {"reference": "MB-2026-0417"}).known == 1
+    purchase = shop.purchase("MB-2026-0417")
+    kept = (purchase.product, purchase.dispute, purchase.refunded, purchase.tax, purchase.consumer)
+    assert kept == ("Aurora Photo 4", "open", 1000, 782, False)
+    with shop.records.work() as work:
+        (shown,) = work.purchase_details.get_many([purchase.id])
+    assert shown.details.licence_key == "ADA1-8150-ENGN"
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(body["charge"])) == ("with_support", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("dispute", "open", "none"),
+        ("dispute", "open", "won"),
+        ("refunded", 1000, 0),
+        ("product", "Aurora Photo 4", "Aurora Photo 4.1"),
+        ("consumer", False, True),
+        ("renewal", True, False),
+        ("tax", 782, 0),
+    ],
+)
+def test_a_value_changes_only_if_another_value_is_told(shop: Shop, name: str, before: Any, after: Any) -> None:
+    stored_name = {"dispute": "reported_dispute", "refunded": "reported_refunded"}.get(name, name)
+    shop.put("MB-2026-0417", **a_body() | {name: before})
+    shop.put("MB-2026-0417")
+    assert getattr(shop.purchase("MB-2026-0417"), stored_name) == before
+    shop.put("MB-2026-0417", **{name: after})
+    assert getattr(shop.purchase("MB-2026-0417"), stored_name) == after
+
+
+@pytest.mark.parametrize("amount", [1, 900, 9900, 4_900_000])
+@pytest.mark.parametrize("correct", [False, True])
+def test_the_confirmed_amount_is_paid_whatever_is_told_before_the_payment(
+    shop: Shop, amount: int, correct: bool
+) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    case = shop.waiting_case("MB-2026-0417")
+    assert shop.put("MB-2026-0417", **body | {"amount": amount}, correct=correct).status_code == 409
+    shop.confirm(case)
+    assert shop.put("MB-2026-0417", **body | {"amount": amount}, correct=correct).status_code == 409
+    shop.process()
+    assert (shop.state(case), shop.refunds(body["charge"])) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize("moment", ["before the confirmation", "after the confirmation"])
+def test_a_payment_that_is_added_to_a_confirmed_order_goes_to_support(shop: Shop, moment: str) -> None:
+    body = a_body()
+    shop.put("MB-2026-0417", **body)
+    case = shop.waiting_case("MB-2026-0417")
+    further = {"provider": "sandbox", "charge": a_charge(), "amount": 900, "currency": "EUR"}
+    payments = [{name: body[name] for name in ("provider", "charge", "amount", "currency")}, further]
+    if moment == "after the confirmation":
+        shop.confirm(case)
+    assert shop.put("MB-2026-0417", payments=payments).status_code == 200
+    if moment == "before the confirmation":
+        shop.confirm(case)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["purchase_changed"])
+    assert [shop.refunds(payment["charge"]) for payment in payments] == [[], []]
+
+
+# Unmatched requests whose purchase arrives later
+
+
+WAYS = ("PUT", "import", "payment webhook")
+
+
+def bring(shop: Shop, way: str, reference: str, **fields: Any) -> str:
+    """Bring the purchase that a customer has asked about. Return its charge."""
+    body = a_body(**fields)
+    if way == "PUT":
+        assert shop.put(reference, **body).status_code == 201
+    elif way == "import":
+        assert shop.import_rows(body | {"reference": reference}).new == 1
+    else:
+        created = datetime.fromisoformat(body["purchased_at"]).timestamp()
+        shop.register(
+            body["charge"],
+            body["amount"],
+            email=body["email"],
+            reference=reference,
+            product=body["product"],
+            method="credit_card",
+            created=int(created),
+            metadata={"seller": "aurora"},
+        )
+        shop.notify("payment.succeeded", {"charge": body["charge"]})
+    shop.process()
+    return str(body["charge"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seller", ["aurora", None])
+def test_a_request_is_judged_again_when_its_purchase_arrives(shop: Shop, way: str, seller: str | None) -> None:
+    case = shop.ask("2026 0417", seller=seller)
+    shop.process()
+    assert shop.state(case) == "unmatched"
+    shop.age(case, days=29, hours=23)
+    old = (datetime.now(UTC) - timedelta(days=50)).isoformat()
+    charge = bring(shop, way, "2026-0417", purchased_at=old)
+    assert shop.state(case) == "awaiting_confirmation", "on the day of the request, the purchase was 20 days old"
+    shop.confirm(case)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_request_that_came_too_late_is_not_judged_as_of_today(shop: Shop, way: str) -> None:
+    case = shop.ask("2026-0417")
+    shop.process()
+    old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    bring(shop, way, "2026-0417", purchased_at=old)
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["outside_window"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_request_of_31_days_ago_stays_unmatched(shop: Shop, way: str) -> None:
+    case = shop.ask("2026-0417")
+    shop.process()
+    shop.age(case, days=31)
+    bring(shop, way, "2026-0417")
+    assert shop.state(case) == "unmatched"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("email", "seller"), [(BOB, "aurora"), (EMAIL, "babbage")])
+def test_a_purchase_of_another_customer_or_seller_matches_no_waiting_request(
+    shop: Shop, way: str, email: str, seller: str
+) -> None:
+    case = shop.ask("2026-0417", email, seller=seller)
+    shop.process()
+    bring(shop, way, "2026-0417")
+    assert shop.state(case) == "unmatched"
+
+
+def test_two_purchases_that_arrive_together_and_match_one_request_go_to_support(shop: Shop) -> None:
+    case = shop.ask("2026115")
+    shop.process()
+    rows = [a_body() | {"reference": reference} for reference in ("2026-1-15", "2026-11-5")]
+    assert shop.import_rows(*rows).new == 2
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["ambiguous_reference"])
+
+
+def test_a_corrected_address_makes_a_waiting_request_match(shop: Shop) -> None:
+    body = a_body(email="ada@exmaple.com")
+    shop.put("2026-0417", **body)
+    case = shop.ask("2026-0417")
+    shop.process()
+    assert shop.state(case) == "unmatched"
+    shop.put("2026-0417", **body | {"email": EMAIL}, correct=True)
+    shop.process()
+    assert shop.state(case) == "awaiting_confirmation"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(1, "refunded"), (50, "refunded"), (90, "with_support")])
+def test_the_clock_of_a_shop_may_be_a_minute_ahead(shop: Shop, seconds: int, state: str) -> None:
+    ahead = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    shop.tell("MB-2026-0417", purchased_at=ahead)
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == state
+
+
+# Orders with several payments
+
+
+def a_part(amount: int, **fields: Any) -> dict[str, Any]:
+    return {"provider": "sandbox", "charge": a_charge(), "amount": amount} | fields
+
+
+@pytest.mark.parametrize(
+    "methods", [("credit_card", "credit_card"), ("paypal", "credit_card"), ("apple_pay", "paypal")]
+)
+@pytest.mark.parametrize("told", ["together", "apart", "in two rows"])
+def test_each_payment_of_an_order_is_refunded(shop: Shop, methods: tuple[str, str], told: str) -> None:
+    parts = [a_part(amount, method=method) for amount, method in zip((3000, 7000), methods, strict=True)]
+    if told == "in two rows":
+        rows = [a_body(reference="MB-2026-0417") | part for part in parts]
+        assert [shop.import_rows(*rows).rejected] == [[]]
+    else:
+        shop.put("MB-2026-0417", **several_payments(*(parts if told == "together" else parts[:1])))
+        assert shop.put("MB-2026-0417", payments=parts).status_code == 200
+    case = shop.waiting_case("MB-2026-0417")
+    assert "€100.00" in amounts_on(shop.page(Purpose.CONFIRM, case))
+    shop.confirm(case)
+    shop.process()
+    assert shop.state(case) == "refunded"
+    assert [shop.refunds(part["charge"]) for part in parts] == [[(3000, "succeeded")], [(7000, "succeeded")]]
+    assert shop.purchase("MB-2026-0417").refunded == 10_000
+
+
+@pytest.mark.parametrize("method", ["gift_card", "store_credit", "invoice"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_payment_that_cannot_be_refunded_is_named_and_the_others_are_refunded(
+    shop: Shop, method: str, order: int
+) -> None:
+    card, other = a_part(7000), a_part(3000, provider="giftly", charge="GC-77-1204", method=method)
+    shop.put("MB-2026-0417", **several_payments(*[other, card][::order]))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["payment_not_automatic"])
+    assert shop.details(case) == f"GC-77-1204 at giftly ({method})"
+    assert shop.refunds(card["charge"]) == [(7000, "succeeded")]
+    assert shop.purchase("MB-2026-0417").refunded == 7000
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_of_a_double_charge_only_the_duplicate_is_refunded(shop: Shop, position: int) -> None:
+    parts = [a_part(4900, duplicate=number == position) for number in range(2)]
+    body = several_payments(*parts, details={"licence_key": "ADA1-8150-ENGN"})
+    shop.put("MB-2026-0417", **body)
+    case = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    assert amounts_on(shop.page(Purpose.CONFIRM, case)) == {"€49.00"}
+    shop.confirm(case)
+    shop.process()
+    assert shop.state(case) == "refunded"
+    refunds = [shop.refunds(part["charge"]) for part in parts]
+    assert refunds == [[(4900, "succeeded")] if number == position else [] for number in range(2)]
+    assert shop.keeps_details("MB-2026-0417"), "the customer has paid once, and keeps the product"
+
+
+def test_a_double_charge_is_refunded_whole_if_the_customer_wants_no_product(shop: Shop) -> None:
+    parts = [a_part(4900), a_part(4900, duplicate=True)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "refunded"
+    assert [shop.refunds(part["charge"]) for part in parts] == [[(4900, "succeeded")]] * 2
+    assert not shop.keeps_details("MB-2026-0417")
+
+
+def a_cart(shop: Shop, *amounts: int) -> str:
+    """Tell purchases that one payment paid, named MB-1, MB-2 and so on. Return the charge."""
+    charge = shop.register(a_charge(), sum(amounts))
+    for number, amount in enumerate(amounts, start=1):
+        shop.tell(f"MB-{number}", amount=amount, charge=charge, details={"licence_key": f"KEY-{number}"})
+    return charge
+
+
+@pytest.mark.parametrize(("first", "second"), [(4900, 2900), (2900, 4900), (1000, 1)])
+def test_each_purchase_of_a_cart_costs_its_own_amount(shop: Shop, first: int, second: int) -> None:
+    charge = a_cart(shop, first, second)
+    case = shop.ask("MB-1", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(first, "succeeded")])
+    assert [shop.keeps_details(reference) for reference in ("MB-1", "MB-2")] == [False, True]
+    other = shop.ask("MB-2", trusted=True)
+    shop.process()
+    assert (shop.state(other), shop.refunds(charge)) == ("with_support", [(first, "succeeded")])
+
+
+@pytest.mark.parametrize(("first", "second"), [(4900, 2900), (2900, 4900), (2500, 2500)])
+def test_a_refund_by_hand_of_one_purchase_of_a_cart_blocks_the_other_and_hides_nothing(
+    shop: Shop, first: int, second: int
+) -> None:
+    charge = a_cart(shop, first, second)
+    shop.refund_by_hand(charge, first)
+    assert shop.keeps_details("MB-2")
+    case = shop.ask("MB-2", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["already_refunded"])
+    assert shop.refunds(charge) == [(first, "succeeded")]
+    assert shop.keeps_details("MB-2")

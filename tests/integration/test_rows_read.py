@@ -1,0 +1,40 @@
+"""The number of rows that statements read. A statement that reads a whole table for each purchase is slow in a large table."""
+
+import pytest
+
+from domain.purchases import Purchase
+from records import Records, UnitOfWork
+from records.purchase_reports import store_purchases
+from records.purchases import Reported
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+
+PURCHASES = 1_000
+MAX_ROWS_PER_PURCHASE = 25
+"""Each index lookup reads a few rows."""
+
+
+def rows_read(work: UnitOfWork) -> int:
+    """Return the number of rows of tables that this connection has read, in this and in the last transactions."""
+    statement = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables"
+    return int(work.run(statement).scalar_one())
+
+
+@pytest.fixture
+def purchases(records: Records) -> list[Purchase]:
+    """Store many purchases, and return them. The tables have no statistics yet, as in the minute after an import."""
+    purchases = [a_recent_purchase() for _ in range(PURCHASES)]
+    store_seller_and_purchases(records)
+    with records.work() as work:
+        store_purchases(work, purchases)
+    return purchases
+
+
+def test_purchases_that_are_reported_again_are_found_by_the_indexes(
+    records: Records, purchases: list[Purchase]
+) -> None:
+    with records.work() as work:
+        read_before = rows_read(work)
+        results = store_purchases(work, purchases)
+        read = rows_read(work) - read_before
+    assert all(isinstance(result, Reported) and not result.is_changed for result in results)
+    assert read <= MAX_ROWS_PER_PURCHASE * PURCHASES

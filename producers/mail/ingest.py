@@ -178,6 +178,9 @@ class _ThreadMatcher:
                 if self._cases[message_id] or message_id in self._inquiry_emails
             }
         )
+        self._work.inbound_mails.flag(
+            {mail.message_id: (mail.subject, mail.text) for mail in self._mails if mail.message_id in self._flagged}
+        )
         return {
             message_id: Outcome(kind, fresh=True, flagged=message_id in self._flagged)
             for message_id, kind in self._kinds.items()

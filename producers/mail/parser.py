@@ -107,6 +107,7 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
     if body.count(b"\n--") > MAX_BOUNDARY_LINES or body.lower().count(b"boundary") > MAX_BOUNDARIES:
         return mail
     message = message_from_bytes(body, policy=_POLICY)
+    mail = replace(mail, text=_comment(_first_text(texts(message))))
     senders = find_senders(message, sender, sent_mail_matcher)
     return _parse_automated(mail, message, senders) if is_automated else _parse_request(mail, message, senders)
 
@@ -125,6 +126,7 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
         kind=kind or MailKind.UNREADABLE,
         message_id=_message_id(headers, raw),
         sender=sender or "",
+        subject=_comment(_subject(headers)),
         answered_message_ids=answered_message_ids,
         answered_cases=sent_mail_matcher.find_cases(answered_message_ids),
         bounced_email=sent_mail_matcher.find_bounced_email(beginning) if kind is MailKind.BOUNCE else None,
@@ -163,6 +165,11 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     )
     is_refund = mail.kind is not MailKind.OWN_EMAIL
     return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, refund_intent=refund_intent)
+
+
+def _first_text(mail_texts: MailTexts) -> str:
+    """Return the first text of a mail that is not empty: the plain text, the HTML text, or an attached mail."""
+    return next((text for text in (mail_texts.plain, mail_texts.html, mail_texts.attached_mails) if text.strip()), "")
 
 
 def _refund_intent(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> RefundIntent:

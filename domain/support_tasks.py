@@ -84,6 +84,10 @@ class SupportTaskKind(SentenceEnum):
             "Contact the customer."
         ),
     )
+    FLAGGED_MAIL = (
+        "flagged_mail",
+        "An email of a customer was not answered, or says more than its request. Read the email on the desk, under Emails.",
+    )
     EMAIL_BOUNCED = (
         "email_bounced",
         "An email to this customer bounced, so the customer has not read it. Contact the customer another way.",

@@ -1,6 +1,7 @@
 """Accepts refund requests from every channel, and records a customer's confirmation, cancellation or statutory withdrawal."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain.emails import EmailKind
@@ -12,6 +13,7 @@ from records import Records
 from records.case_emails import DueEmail
 from records.intake import Accepted, Submission
 from records.statutory_withdrawals import StatutoryWithdrawal
+from records.unit_of_work import UnitOfWork
 
 DECLARATIONS_A_DAY = 10
 """The maximum number of statutory withdrawals that are acknowledged to one address in 24 hours without a delay.
@@ -89,18 +91,26 @@ def declare(records: Records, submission: Submission, *, name: str, statement: s
     with records.work() as work:
         (accepted,) = work.intake.accept([submission])
         if accepted.created:
-            work.statutory_withdrawals.insert(accepted.id, name, statement)
-            work.case_emails.enqueue([(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)])
-            excess = (
-                work.statutory_withdrawals.count_recent(submission.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
-            )
-            if excess > 0:
-                work.case_emails.release([DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=excess * _HOUR)
-            work.outbox.enqueue([(CaseEmailsDue, accepted.id)])
+            record_withdrawal(work, accepted.id, submission.request.email, name=name, statement=statement)
         withdrawal = work.statutory_withdrawals.get(accepted.id)
     if not accepted.identical or withdrawal is None:
         raise KeyReusedError
     return accepted.id, withdrawal
+
+
+def record_withdrawal(
+    work: UnitOfWork, case_id: UUID, email: str, *, name: str, statement: str, declared_at: datetime | None = None
+) -> None:
+    """Record the statutory withdrawal of a new case, and enqueue the acknowledgement e-mail to ``email``.
+
+    ``declared_at`` is the time of the declaration if the declaration arrived before it is recorded.
+    """
+    work.statutory_withdrawals.insert(case_id, name, statement, declared_at)
+    work.case_emails.enqueue([(case_id, EmailKind.WITHDRAWAL_RECEIVED)])
+    excess = work.statutory_withdrawals.count_recent(email, seconds=_DAY) - DECLARATIONS_A_DAY
+    if excess > 0:
+        work.case_emails.release([DueEmail(case_id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=excess * _HOUR)
+    work.outbox.enqueue([(CaseEmailsDue, case_id)])
 
 
 def confirm(records: Records, case_id: UUID) -> State:

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.purchases import email_key
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
+from records.support_tasks import NewSupportTask, SupportTasks
 from records.transaction import Transaction
 
 _INSERT = """
@@ -57,6 +60,22 @@ select distinct p.email_key, p.reference_key from purchases p
  where (p.reference_key, p.email_key) in (select * from unnest(cast(:reference_keys as text[]), cast(:email_keys as text[])))
 """
 
+_FLAG = """
+update inbound_mails m set flagged_at = now(), subject = i.subject, text = i.text
+  from jsonb_to_recordset(cast(:mails as jsonb)) as i(message_id text, subject text, text text)
+ where m.message_id = i.message_id
+returning m.id, m.kind, m.case_ids
+"""
+
+_SELECT_FLAGGED = """
+select id, kind, sender_key, coalesce(subject, ''), coalesce(text, ''), case_ids, flagged_at from inbound_mails
+ where flagged_at is not null order by flagged_at desc, id limit :limit
+"""
+
+_COUNT_FLAGGED = """
+select count(*) from inbound_mails where flagged_at > now() - make_interval(secs => :seconds)
+"""
+
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
 """States in which a case ended without a decision about the money. A later mail in the thread of such a case is a new request."""
 
@@ -89,6 +108,19 @@ class PreviousMail:
     """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
     """For each sender key, the number of mails in the last 24 hours that led to a case or an inquiry e-mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedMail:
+    """A mail that support must read."""
+
+    id: UUID
+    kind: str
+    sender: str
+    subject: str
+    text: str
+    case_ids: list[UUID]
+    flagged_at: datetime
 
 
 class InboundMails:
@@ -141,6 +173,36 @@ class InboundMails:
             inquiries={(row.thread, row.sender_key) for row in inquiries},
             replies={row.sender_key: row.replies for row in replies},
         )
+
+    def flag(self, mails: Mapping[str, tuple[str, str]]) -> None:
+        """Flag mails for support, and create a support task for each mail.
+
+        The keys of ``mails`` are Message-IDs, and the values are subjects and texts. A support task contains neither of them,
+        because other systems read it.
+        """
+        flagged = [
+            {"message_id": message_id, "subject": subject, "text": text}
+            for message_id, (subject, text) in mails.items()
+        ]
+        rows = self._work.run(_FLAG, mails=json.dumps(flagged)) if flagged else ()
+        tasks = [
+            NewSupportTask(
+                kind=SupportTaskKind.FLAGGED_MAIL,
+                subject=str(row.id),
+                case_id=next(iter(row.case_ids), None),
+                evidence={"mail_id": str(row.id), "mail_kind": row.kind},
+            )
+            for row in rows
+        ]
+        SupportTasks(self._work).create(tasks)
+
+    def list_flagged(self, limit: int = 200) -> list[FlaggedMail]:
+        """Return up to ``limit`` flagged mails, the newest first."""
+        return [FlaggedMail(*row) for row in self._work.run(_SELECT_FLAGGED, limit=limit)]
+
+    def count_flagged(self, *, seconds: float) -> int:
+        """Return the number of mails that were flagged in the last ``seconds``."""
+        return int(self._work.run(_COUNT_FLAGGED, seconds=seconds).scalar_one())
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
         """Store the ids of the cases and of the inquiry e-mail that each mail led to.

@@ -50,9 +50,10 @@ class StatutoryWithdrawals:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def insert(self, case: UUID, name: str, statement: str) -> None:
-        """Store the declaration of this case with the current time."""
-        self._work.run(_INSERT, case_id=case, name=name, declaration=statement, declared_at=self._work.now)
+    def insert(self, case: UUID, name: str, statement: str, declared_at: datetime | None = None) -> None:
+        """Store the declaration of this case. ``declared_at`` is the current time by default."""
+        at = declared_at or self._work.now
+        self._work.run(_INSERT, case_id=case, name=name, declaration=statement, declared_at=at)
 
     def count_recent(self, email: str, *, seconds: float) -> int:
         """Return the number of declarations from this e-mail address in the last ``seconds``."""

@@ -58,15 +58,22 @@ select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller_id, c.seller_id, '
 """The query returns a case once, even if several tasks about the case are unpublished."""
 
 _IS_OPEN = """
-(t.kind <> 'case' or exists (select from cases c where c.id = t.case_id and c.state = 'with_support' and c.seq = t.seq))
+case t.kind
+  when 'case' then exists (select from cases c where c.id = t.case_id and c.state = 'with_support' and c.seq = t.seq)
+  when 'flagged_mail' then t.created_at > now() - interval '14 days'
+  else true
+end
 """
-"""A task about a case is open until the next transition of the case. A task about a payment is always open."""
+"""A task about a case is open until the next transition of the case. A task about a payment is always open.
+
+A task about a flagged e-mail is open for 14 days, because the desk cannot know whether support has answered it.
+"""
 
 _SELECT_OPEN = f"""
 select t.id, t.case_id, coalesce(t.seller_id, c.seller_id, '') as seller_id, t.reasons, t.evidence, t.created_at,
        t.claimed_until
   from support_tasks t left join cases c on c.id = t.case_id
- where {_IS_OPEN}
+ where {_IS_OPEN} and t.kind <> 'flagged_mail'
  order by t.created_at, t.id limit :limit
 """
 
@@ -197,7 +204,7 @@ class SupportTasks:
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 
     def list_open(self, limit: int = 200) -> list[SupportTask]:
-        """Return up to ``limit`` open tasks, the oldest first."""
+        """Return up to ``limit`` open tasks, the oldest first, without the tasks about flagged e-mails."""
         return [SupportTask(*row) for row in self._work.run(_SELECT_OPEN, limit=limit)]
 
     def count_unpublished(self) -> int:

@@ -14,6 +14,8 @@ from producers.web.pages import case_copy
 from producers.web.problems import ProblemCode, ProblemError
 from producers.web.templating import READ_METHODS, Templates
 
+DAY_SECONDS = 86_400.0
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -23,6 +25,15 @@ def list_tasks(page: PageDep, records: RecordsDep) -> Response:
     with records.work() as work:
         tasks = work.support_tasks.list_open()
     return page.render("tasks.html", tasks=tasks, sentence=case_copy.sentence_for_support)
+
+
+@router.api_route("/emails", methods=READ_METHODS)
+def list_flagged_mails(page: PageDep, records: RecordsDep) -> Response:
+    """List the e-mails of customers that support must read, newest first."""
+    with records.work() as work:
+        mails = work.inbound_mails.list_flagged()
+        count = work.inbound_mails.count_flagged(seconds=DAY_SECONDS)
+    return page.render("emails.html", mails=mails, count=count)
 
 
 @router.api_route("/cases/{case_id}", methods=READ_METHODS)

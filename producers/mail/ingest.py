@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from config.i18n import translator_for
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel
@@ -20,9 +21,11 @@ from producers.mail import matching
 from producers.mail.parsed_mail import MailKind, ParsedMail
 from producers.mail.parser import read
 from producers.mail.sender_authentication import SenderAuthenticator
+from producers.mail.withdrawals import arrival
+from producers.web.pages.statutory_withdrawal import STATEMENT
 from records import DatabaseDownError, Records
 from records.inbound_mail import PreviousMail, ReceivedMail
-from records.intake import Submission
+from records.intake import Accepted, Submission
 from records.unit_of_work import UnitOfWork
 
 MAX_ANSWERS = 10
@@ -94,7 +97,7 @@ class MailIngest:
     def _parse(self, raw_mail: RawMail) -> _IncomingMail:
         mail = read(raw_mail.raw, moneyback_addresses=self._moneyback_addresses, size=raw_mail.size)
         evidence = {"digest": _digest(mail)}
-        if mail.wish:
+        if mail.refund_intent:
             evidence |= self._sender_authenticator.evidence(raw_mail.raw, mail.sender)
         received = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
@@ -175,6 +178,9 @@ class _ThreadMatcher:
                 if self._cases[message_id] or message_id in self._inquiry_emails
             }
         )
+        self._work.inbound_mails.flag(
+            {mail.message_id: (mail.subject, mail.text) for mail in self._mails if mail.message_id in self._flagged}
+        )
         return {
             message_id: Outcome(kind, fresh=True, flagged=message_id in self._flagged)
             for message_id, kind in self._kinds.items()
@@ -247,12 +253,30 @@ class _ThreadMatcher:
         """Accept the submissions of all mails in one SQL statement, because this is faster than many statements."""
         submissions = [submission for _, submission in self._submissions]
         accepted = self._work.intake.accept(submissions) if submissions else []
-        for (mail, _), result in zip(self._submissions, accepted, strict=True):
+        for (mail, submission), result in zip(self._submissions, accepted, strict=True):
             if result.identical:
                 self._cases[mail.message_id].append(result.id)
+                self._record_withdrawal(mail, submission, result)
             else:
                 self._kinds[mail.message_id] = MailKind.KEY_REUSED
                 self._flagged.add(mail.message_id)
+
+    def _record_withdrawal(self, mail: ParsedMail, submission: Submission, accepted: Accepted) -> None:
+        """Record the statutory withdrawal if the mail declares one, and acknowledge the withdrawal to the customer."""
+        request, withdrawal = submission.request, mail.refund_intent.withdrawal if mail.refund_intent else None
+        if withdrawal is None or not accepted.created:
+            return
+        statement = translator_for(request.locale).gettext(
+            STATEMENT, name=withdrawal.name, reference=request.reference, email=request.email
+        )
+        intake.record_withdrawal(
+            self._work,
+            accepted.id,
+            request.email,
+            name=withdrawal.name,
+            statement=statement,
+            declared_at=arrival(withdrawal, self._work.now),
+        )
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:

@@ -8,7 +8,8 @@ import unicodedata
 
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundScope
-from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS
+from producers.mail.concern_patterns import CONCERNS
+from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
 from producers.mail.scope_patterns import REFUND_SCOPES
 
@@ -29,8 +30,9 @@ _NEWSLETTER_WORDS = any_of(
 def asks(*texts: str) -> bool:
     """Return True if one of the texts asks for a refund, and none of the texts takes the wish back."""
     folded = [fold_text(text) for text in texts]
-    return not any(map(REVOCATIONS.search, folded)) and any(
-        REFUND_WORDS.search(REFUND_TOPICS.sub(" ", text)) for text in folded
+    return withdraws(*texts) or (
+        not any(map(REVOCATIONS.search, folded))
+        and any(REFUND_WORDS.search(REFUND_TOPICS.sub(" ", text)) for text in folded)
     )
 
 
@@ -46,6 +48,21 @@ def has_other_intent(*texts: str) -> bool:
         or thanks(*texts)
         or any(OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
     )
+
+
+def withdraws(*texts: str) -> bool:
+    """Return True if one of the texts declares a withdrawal from a contract, and none of the texts takes the wish back."""
+    folded = [_FORM_CHOICE.sub("", fold_text(text)) for text in texts]
+    return any(map(WITHDRAWALS.search, folded)) and not any(map(REVOCATIONS.search, folded))
+
+
+_FORM_CHOICE = re.compile(r"[ ]?\(\*\)|(?<=\w)/\w{1,12}\b|\((?:n|en|s)\)")
+"""The choices that the model form leaves to the customer: "I/We (*) hereby give notice"."""
+
+
+def concerns_support(*texts: str) -> bool:
+    """Return True if one of the texts says something that support must read besides the request."""
+    return any(CONCERNS.search(fold_text(text)) for text in texts)
 
 
 def complains(*texts: str) -> bool:

@@ -109,6 +109,22 @@ REVOCATIONS = any_of(
 A comment names the kind of the patterns below it.
 """
 
+WITHDRAWALS = any_of(
+    r"\b(?:i|we)\b[^.!?\n]{0,40}\bwithdraw from\b|\bnotice (?:of|that)[^.!?\n]{0,30}\bwithdraw",
+    r"\bexercis\w+ (?:my|our) right (?:of|to) (?:withdraw|cancel)",
+    r"\bhiermit\b[^.!?\n]{0,30}\bwiderruf|\bwiderruf(?:e|en)\b[^.!?\n]{0,60}(?:vertrag|bestellung|kauf|auftrag|abo)",
+    r"(?:vertrag|bestellung|kauf|auftrag|abo)\w*\b[^.!?\n]{0,40}\bwiderruf(?:e|en)\b",
+    r"\bwiderruf (?:meine[rs]|unsere[rs]|de[sr]) (?:bestellung|vertrag|kauf|auftrag)",
+    r"\b(?:mache|nutze|übe|machen)\b[^.!?\n]{0,30}widerrufsrecht|\btrete\b[^.!?\n]{0,40}vertrag[^.!?\n]{0,20}\bzurück\b",
+    r"\b(?:me|nous) rétract(?:e|ons)\b|\b(?:notifi|inform)\w+\b[^.!?\n]{0,60}\brétract",
+    r"\bexerc\w+\b[^.!?\n]{0,30}\bdroit de rétractation",
+    r"\bdesist(?:o|imos)\b|\b(?:ejer[zc]\w+)\b[^.!?\n]{0,30}\bdesistimiento",
+    r"\breced(?:o|iamo)\b|\brecedere dal\b|\bnotific\w+\b[^.!?\n]{0,40}\brecesso|\beserci\w+\b[^.!?\n]{0,30}\brecesso",
+    r"\bresolv(?:o|emos)\b[^.!?\n]{0,40}\bcontrato|\b(?:exer[cç]\w+)\b[^.!?\n]{0,30}\b(?:livre resolução|arrependimento)",
+    r"クーリング[・ ]?オフ(?:し|を(?:通知|行使|し)|いた)|契約[^。\n]{0,10}(?:撤回|解除)(?:し|いた)",
+)
+"""A declaration of withdrawal, also the model form of Directive 2011/83/EU. A question about the right is no declaration."""
+
 REFUND_TOPICS = any_of(
     # the status of a refund: "where is my refund?"
     r"\bwhere(?:'s| is| are)\b[^.!?\n]{0,20}\brefund\w*",

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from domain.purchases import email_key, reference_key
-from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, Wish
+from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.references import Candidate, is_similar
 
 PurchaseKey = tuple[str, str]
@@ -16,9 +16,9 @@ def keys_of(mails: Iterable[ParsedMail]) -> set[PurchaseKey]:
     return {
         (email_key(address), reference_key(candidate.text))
         for mail in mails
-        if mail.wish
-        for address in mail.wish.addresses
-        for place in mail.wish.places
+        if mail.refund_intent
+        for address in mail.refund_intent.addresses
+        for place in mail.refund_intent.places
         for candidate in place
     }
 
@@ -29,8 +29,8 @@ def match(mail: ParsedMail, purchases: Collection[PurchaseKey]) -> ParsedMail:
     If none of the numbers is a purchase of the customer, the parser's choice remains. A mail that was passed on then has no
     request, because its sender is not the customer and gets no answer.
     """
-    named = _named(mail.wish, purchases) if mail.wish else None
-    if mail.wish is None or named is None:
+    named = _named(mail.refund_intent, purchases) if mail.refund_intent else None
+    if mail.refund_intent is None or named is None:
         return _without_purchase(mail)
     address, references = named
     if len(references) > MAX_REFERENCES:
@@ -46,7 +46,7 @@ def match(mail: ParsedMail, purchases: Collection[PurchaseKey]) -> ParsedMail:
         mail,
         kind=MailKind.REQUEST,
         sender=address,
-        requests=tuple(mail.wish.request(address, reference) for reference in [*references, *unknown]),
+        requests=tuple(mail.refund_intent.request(address, reference) for reference in [*references, *unknown]),
         requests_refund=False,
         is_passed_on=False,
         is_flagged=mail.is_flagged or len(unknown) < len(others),
@@ -54,15 +54,26 @@ def match(mail: ParsedMail, purchases: Collection[PurchaseKey]) -> ParsedMail:
 
 
 def _without_purchase(mail: ParsedMail) -> ParsedMail:
-    """Return a mail that names no purchase of the customer. If the mail was passed on, its sender gets no answer."""
-    is_answerable = mail.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE}
-    return replace(mail, kind=MailKind.PASSED_ON, requests=()) if mail.is_passed_on and is_answerable else mail
+    """Return a mail that names no purchase of the customer. If the mail was passed on, its sender gets no answer.
+
+    A statutory withdrawal without a reference is a request with the customer's address in place of the reference. No purchase
+    matches, so the customer gets a receipt, and support looks for the purchase.
+    """
+    if mail.kind not in {MailKind.REQUEST, MailKind.NO_REFERENCE} or mail.refund_intent is None:
+        return mail
+    if mail.is_passed_on:
+        return replace(mail, kind=MailKind.PASSED_ON, requests=())
+    if mail.kind is MailKind.NO_REFERENCE and mail.refund_intent.withdrawal:
+        return replace(
+            mail, kind=MailKind.WITHDRAWAL, requests=(mail.refund_intent.request(mail.sender, mail.sender[:100]),)
+        )
+    return mail
 
 
-def _named(wish: Wish, purchases: Collection[PurchaseKey]) -> tuple[str, list[str]] | None:
+def _named(refund_intent: RefundIntent, purchases: Collection[PurchaseKey]) -> tuple[str, list[str]] | None:
     """Return the address of the customer and the references of the purchases in the first place that names a purchase."""
-    for address in wish.addresses:
-        for place in wish.places:
+    for address in refund_intent.addresses:
+        for place in refund_intent.places:
             if found := _known(place, email_key(address), purchases):
                 return address, found
     return None

@@ -1,6 +1,7 @@
 """The parsed mail: its kind, its sender and the refund requests in it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -19,6 +20,8 @@ class MailKind(StrEnum):
     """A customer asks for a refund of a purchase that the mail names."""
     NO_REFERENCE = "no_reference"
     """A customer asks for a refund and names no purchase. The answer is an e-mail with a link to the refund form."""
+    WITHDRAWAL = "withdrawal"
+    """A customer declares a statutory withdrawal and names no purchase. The withdrawal is valid without a reference."""
     NOT_A_REQUEST = "not_a_request"
     """A customer wrote the mail and asks for no refund."""
     AUTO_REPLY = "auto_reply"
@@ -66,8 +69,15 @@ class BouncedEmail(NamedTuple):
     status_code: str
 
 
+class Withdrawal(NamedTuple):
+    """A statutory withdrawal that a mail declares: the customer's name, and when the mail arrived, if this is known."""
+
+    name: str
+    arrived_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RefundIntent:
     """A wish for a refund, before it is known of which purchase."""
 
     addresses: tuple[str, ...]
@@ -78,6 +88,8 @@ class Wish:
     refund_scope: RefundScope
     comment: str
     locale: str
+    withdrawal: Withdrawal | None = None
+    """The declaration of a statutory withdrawal, if the mail is a declaration."""
 
     def request(self, email: str, reference: str) -> RefundRequest:
         """Return the refund request for a purchase."""
@@ -100,6 +112,9 @@ class ParsedMail:
     """The identity of the mail: a mail that arrives twice, even by different routes, has the same ``message_id``."""
     sender: str = ""
     """The address in the field From, or the customer's address if the mail was passed on."""
+    subject: str = ""
+    text: str = ""
+    """The text of the mail for support, without card numbers. It is empty if the mail cannot be read."""
     locale: str = "en"
     answered_message_ids: tuple[str, ...] = ()
     """The Message-IDs in the headers References and In-Reply-To, the oldest first."""
@@ -109,7 +124,7 @@ class ParsedMail:
     requests_refund: bool = False
     """True if an automated mail asks for a refund. A customer may have sent it through a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
-    wish: Wish | None = None
+    refund_intent: RefundIntent | None = None
     """The wish for a refund, if the mail has one. It becomes requests for the purchases that it names."""
     is_passed_on: bool = False
     """True if the sender is not the customer: a contact form, a group address, a colleague. The sender gets no answer."""

@@ -25,6 +25,7 @@ from producers.mail.intent import (
     advertises,
     asks,
     complains,
+    concerns_support,
     detect_language,
     has_other_intent,
     reason_of,
@@ -32,8 +33,9 @@ from producers.mail.intent import (
     revokes,
 )
 from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
-from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, Wish
+from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
+from producers.mail.withdrawals import find_withdrawal
 
 MAX_SIZE = 10_000_000  # the maximum size of a mail, in bytes. It is enough for a request with attached pictures
 MAX_READ_BYTES = 1_000_000  # only the first bytes of a mail are parsed: the text comes first, and attachments follow
@@ -105,6 +107,7 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
     if body.count(b"\n--") > MAX_BOUNDARY_LINES or body.lower().count(b"boundary") > MAX_BOUNDARIES:
         return mail
     message = message_from_bytes(body, policy=_POLICY)
+    mail = replace(mail, text=_comment(_first_text(texts(message))))
     senders = find_senders(message, sender, sent_mail_matcher)
     return _parse_automated(mail, message, senders) if is_automated else _parse_request(mail, message, senders)
 
@@ -123,6 +126,7 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
         kind=kind or MailKind.UNREADABLE,
         message_id=_message_id(headers, raw),
         sender=sender or "",
+        subject=_comment(_subject(headers)),
         answered_message_ids=answered_message_ids,
         answered_cases=sent_mail_matcher.find_cases(answered_message_ids),
         bounced_email=sent_mail_matcher.find_bounced_email(beginning) if kind is MailKind.BOUNCE else None,
@@ -154,23 +158,33 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     if text is None:
         return replace(mail, is_passed_on=is_passed_on)
     can_be_customers = senders.is_own_list and not is_reply
-    wish = _wish(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}")) if can_be_customers else None
+    refund_intent = (
+        _refund_intent(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}"))
+        if can_be_customers
+        else None
+    )
     is_refund = mail.kind is not MailKind.OWN_EMAIL
-    return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, wish=wish)
+    return replace(mail, requests_refund=is_refund, is_passed_on=is_passed_on, refund_intent=refund_intent)
 
 
-def _wish(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> Wish:
+def _first_text(mail_texts: MailTexts) -> str:
+    """Return the first text of a mail that is not empty: the plain text, the HTML text, or an attached mail."""
+    return next((text for text in (mail_texts.plain, mail_texts.html, mail_texts.attached_mails) if text.strip()), "")
+
+
+def _refund_intent(message: Part, text: MailText, mail_texts: MailTexts, addresses: tuple[str, ...]) -> RefundIntent:
     """Return the wish in a text of the mail. Without new text, the quoted text is the customer's text."""
     subject = _subject(message)
     own_text = text.new if text.new.strip() else text.quoted
     places = (f"{subject}\n{text.new}", text.quoted, f"{mail_texts.links}\n{mail_texts.file_names}")
-    return Wish(
+    return RefundIntent(
         addresses=addresses,
         places=tuple(map(references.candidates, places)),
         reason=reason_of(text.new, subject),
         refund_scope=refund_scope_of(text.new, subject),
         comment=_comment(text.new),
         locale=_locale(message, own_text, subject),
+        withdrawal=find_withdrawal(message, text.new, subject),
     )
 
 
@@ -195,23 +209,25 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
     forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
     text = forwarded or found.text
-    is_passed_on = bool(forwarded) or (kind in _WISHES and senders.has_other)
+    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and senders.has_other)
     addresses = senders.all(f"{text.new}\n{text.quoted}") if is_passed_on else (mail.sender,)
-    wish = _wish(message, text, mail_texts, addresses)
-    has_wish = forwarded is not None or kind in _WISHES
+    refund_intent = _refund_intent(message, text, mail_texts, addresses)
+    has_intent = forwarded is not None or kind in _WITH_INTENT
     return replace(
         mail,
         kind=MailKind.PASSED_ON if forwarded else kind,
-        locale=wish.locale,
+        locale=refund_intent.locale,
         requests=tuple(
-            wish.request(mail.sender, reference) for reference in (found.references if kind is MailKind.REQUEST else ())
+            refund_intent.request(mail.sender, reference)
+            for reference in (found.references if kind is MailKind.REQUEST else ())
         ),
-        wish=wish if has_wish else None,
+        refund_intent=refund_intent if has_intent else None,
         is_passed_on=is_passed_on,
+        is_flagged=concerns_support(text.new, subject),
     )
 
 
-_WISHES = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
+_WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
 """The kinds of mails whose author wants a refund."""
 
 

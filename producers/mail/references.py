@@ -158,7 +158,8 @@ def fold(text: str) -> str:
     Full-width characters become normal characters, each dash becomes a hyphen, and invisible characters are removed.
     """
     folded = []
-    for char in unicodedata.normalize("NFKC", text):
+    separated = "".join(" " if unicodedata.category(char) == "No" else char for char in text)  # a circled digit: ①
+    for char in unicodedata.normalize("NFKC", separated):
         category = unicodedata.category(char)
         if category == "Pd" or char == "\u2212":
             folded.append("-")

@@ -46,6 +46,10 @@ inbound_mails = Table(
     Column("case_ids", ARRAY(UUID), nullable=False, server_default=text("'{}'")),
     Column("inquiry_email_id", UUID),
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("subject", Text),
+    Column("text", Text),
+    Column("flagged_at", INSTANT),
+    Index("inbound_mails_flagged", "flagged_at", postgresql_where=text("flagged_at is not null")),
     Index(None, "thread"),
     Index(None, "sender_key", "received_at"),
 )

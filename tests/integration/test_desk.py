@@ -11,8 +11,11 @@ from config.settings import Settings
 from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.desk.app import app
+from producers.mail.ingest import MailIngest, RawMail
+from producers.mail.sender_authentication import SenderAuthenticator
 from producers.web.middleware import HEADERS
 from records import Records
+from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
 from tests.integration._web_fixtures import a_case, serve
 from tests.sample_data import a_payment, a_recent_purchase, store_seller_and_purchases
 
@@ -39,6 +42,26 @@ def test_the_desk_lists_waiting_cases_with_every_reason(desk: httpx.Client, reco
     assert " UTC</time>" in page
     for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS):
         assert code.support in unescape(page)
+
+
+def test_the_desk_lists_flagged_emails_with_their_texts(desk: httpx.Client, records: Records) -> None:
+    assert "No emails are waiting for you." in desk.get("/emails").text
+    purchase = a_recent_purchase()
+    store_seller_and_purchases(records, purchase)
+    question = a_mail("How do I <b>install</b> it? My card is 4111 1111 1111 1111.", subject="A question")
+    threat = a_mail(f"Refund {purchase.reference} or my lawyer calls.", sender=purchase.email, subject="Last warning")
+    MailIngest(OWN_ADDRESSES, SenderAuthenticator(lambda _: None)).take(
+        records, [RawMail(mail, len(mail)) for mail in (question, threat, a_mail(sender="bob@example.com"))]
+    )
+    page = desk.get("/emails").text
+    with records.work() as work:
+        (case,) = work.run("select id from cases where email = :email", email=purchase.email).scalars()
+        evidences = work.run("select evidence from support_tasks where kind = 'flagged_mail'").scalars().all()
+    assert page.count("<section") == len(evidences) == 2
+    assert "How do I &lt;b&gt;install&lt;/b&gt; it? My card is [card number removed]." in page
+    assert f'href="/cases/{case}"' in page
+    assert all(evidence.keys() == {"mail_id", "mail_kind"} for evidence in evidences)
+    assert "flagged_mail" not in desk.get("/").text
 
 
 @pytest.mark.parametrize("state", State)

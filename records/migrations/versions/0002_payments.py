@@ -58,6 +58,11 @@ def upgrade() -> None:
     )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
+    for column in (sa.Column("subject", sa.Text()), sa.Column("text", sa.Text()), sa.Column("flagged_at", INSTANT)):
+        op.add_column("inbound_mails", column)
+    op.create_index(
+        "inbound_mails_flagged", "inbound_mails", ["flagged_at"], postgresql_where=sa.text("flagged_at is not null")
+    )
     _create_payments()
     _create_purchase_syncs()
     _move_payments()

@@ -66,7 +66,6 @@ from tests.simulation.removed_safeguards import (
     replaced,
     report_unknown_as_declined,
     resolve_by_empty_lookup,
-    resolve_by_external_refund,
     resolve_later_deliveries,
     resolve_when_claimed,
     set_marker_first,
@@ -215,12 +214,6 @@ MISTAKES = (
         (wrapped(WebhookEvents, "resolve", resolve_later_deliveries),),
         {"late_failure": 0.8},
         {"lists_refunds": 0.0, "reuses_event_ids": 1.0},
-    ),
-    Mistake(
-        "a webhook event without a status is resolved by another refund",
-        (wrapped(processing, "_own_outcome", resolve_by_external_refund),),
-        {"late_failure": 1.0, "webhook_lost": 0.0},
-        {"lists_refunds": 0.0, "reuses_event_ids": 1.0, "external_refunds": 1.0, "disputes": 0.0},
     ),
     Mistake("no sweep", (replaced(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
     Mistake(

@@ -271,16 +271,6 @@ def resolve_by_empty_lookup(real: Any) -> Any:
     )
 
 
-def resolve_by_external_refund(real: Any) -> Any:
-    """Resolve a webhook event that names no refund, although the lookup shows an external refund and not Moneyback's refund."""
-
-    def own_outcome(event: Any, result: Any, *, was_paid: bool) -> Any:
-        outcome = real(event, result, was_paid=was_paid)
-        return Resolved(outcome.code) if outcome.code is OutcomeCode.LOOKUP_LAGS else outcome
-
-    return own_outcome
-
-
 def lock_in_any_state(real: Any) -> Any:
     """Lock the cases of a message, whatever their states are."""
 

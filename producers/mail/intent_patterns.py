@@ -8,7 +8,7 @@ REFUND_WORDS = any_of(
     r"\breturn\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase|product|item|order|licen[cs]e|program|software|it)\b",
     r"\b(?:get|want|have|give)\b[^.!?\n]{0,40}\bback\b|\bwithdraw\w* from\b",
     r"\bwithdraw\b[^.!?\n]{0,20}\b(?:purchase|contract)\b",
-    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase)\b",
+    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase)\b|\breverse\b[^.!?\n]{0,20}\b(?:charge|payment)",
     r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
     r"\b(?:euro|eur|€|betrag|kaufpreis)\b[^.!?\n]{0,20}\bzurück\b",
     r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",

@@ -159,6 +159,12 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
     merged = _with(known, fields)
     if merged is known:
         return known
+    if not _new_payments(known, merged) <= set(report.payment_ids):
+        return Refusal(
+            RefusalCode.INCOMPLETE,
+            f"The purchase {known.reference} is reported with another payment, and another payment needs the field provider and "
+            "the field charge.",
+        )
     differences = _corrections(known, merged, is_held=is_held)
     if not differences:
         return merged
@@ -235,11 +241,16 @@ _PAYMENT_FIELDS = {"provider", "charge", "amount", "currency", "method", "instru
 
 def _base_payment(known: Purchase, fields: Fields) -> Payment:
     """Return the payment that the fields of a report change: the payment with this charge, or a copy without its refunds."""
-    named = [payment for payment in known.payments if payment.id == (fields.get("provider"), fields.get("charge"))]
     first = known.payments[0]
+    reported = fields.get("provider", first.provider), fields.get("charge", first.charge)
+    named = [payment for payment in known.payments if payment.id == reported]
     if named or "charge" not in fields:
         return named[0] if named else first
     return replace(first, instrument=None, duplicate=False, refunded=0, dispute=Dispute.NONE)
+
+
+def _new_payments(known: Purchase, merged: Purchase) -> set[tuple[str, str]]:
+    return {payment.id for payment in merged.payments} - {payment.id for payment in known.payments}
 
 
 def _corrections(known: Purchase, merged: Purchase, *, is_held: bool) -> list[str]:

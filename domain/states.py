@@ -115,6 +115,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.DECLINED, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,
     (S.DECLINED, E.PROVIDER_PAID): S.REFUNDED,
+    (S.DECLINED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,  # the refund of one of several payments failed
     (S.DECLINED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can decide
     (S.WITH_SUPPORT, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,  # our refund of one of several payments was made after all

@@ -58,8 +58,12 @@ select y.provider, y.charge, y.seller_id
 _RELEASE = """
 delete from payments y using unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
  where y.provider = i.provider and y.charge = i.charge
+   and y.case_id is null and y.refunded_elsewhere = 0 and y.dispute = 'none'
    and not exists (select from purchase_payments b where b.provider = y.provider and b.charge = y.charge)
+   and not exists (select from external_refunds e where e.provider = y.provider and e.charge = y.charge)
+   and not exists (select from payment_ids d where d.provider = y.provider and d.charge = y.charge)
 """
+"""Take payments from their sellers that paid no purchase, and about which nothing happened."""
 
 _INSERT_IDS = """
 insert into payment_ids (provider, id, charge)
@@ -186,6 +190,11 @@ update payments y set refunded_elsewhere = greatest(0, y.refunded_elsewhere + c.
 The common table expression ``before`` reads the rows as they were before this statement.
 """
 
+_SELECT_LIVE_REFUNDS = """
+select e.refund_id from external_refunds e join purchase_payments b using (provider, charge)
+ where b.purchase_id = :purchase_id and e.status <> 'failed' order by e.recorded_at desc, e.refund_id
+"""
+
 _SELECT_OPEN_DISPUTES = """
 select charge from payments
  where provider = :provider and dispute in ('open', 'inquiry') and charge > :after order by charge limit :limit
@@ -250,7 +259,9 @@ class Purchases:
             {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
         )
         refused = [report for key, report in merged.items() if not isinstance(results[key], Reported)]
-        self._release_payments(refused, owners)
+        self._release_payments(
+            [payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id]
+        )
         return [results[_identity(report)] for report in reports]
 
     def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
@@ -279,13 +290,10 @@ class Purchases:
             owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
         return owners
 
-    def _release_payments(self, refused: Sequence[PurchaseReport], owners: Mapping[tuple[str, str], str]) -> None:
-        """Take back the new payments that only refused reports name. Otherwise their true seller could not report them."""
-        claimed = [
-            payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id
-        ]
-        if claimed:
-            self._work.run(_RELEASE, **_columns(claimed))
+    def _release_payments(self, payments: Sequence[tuple[str, str]]) -> None:
+        """Take these payments from their sellers if they paid no purchase. Otherwise another seller could not report them."""
+        if payments:
+            self._work.run(_RELEASE, **_columns(payments))
 
     def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
@@ -360,6 +368,14 @@ class Purchases:
         if with_payments:
             self._work.run(_DELETE_PAYMENTS, ids=[purchase.id for purchase in with_payments])
             self._insert_payments(with_payments)
+        self._release_payments(
+            [
+                payment.id
+                for known, merged in changed
+                for payment in known.payments
+                if payment.id not in {kept.id for kept in merged.payments}
+            ]
+        )
 
     def _insert_payments(self, purchases: Sequence[Purchase]) -> None:
         rows = [
@@ -396,6 +412,10 @@ class Purchases:
                 currencies=[refund.amount.currency for refund in refunds],
                 statuses=[refund.status for refund in refunds],
             )
+
+    def live_external_refunds(self, purchase: UUID) -> list[str]:
+        """Return the ids of the external refunds of all payments of a purchase that did not fail, the newest refund first."""
+        return [row.refund_id for row in self._work.run(_SELECT_LIVE_REFUNDS, purchase_id=purchase)]
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock these payments until the commit. A payment is a pair of provider and charge.

@@ -95,11 +95,13 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory, sandbox_
 
     The metadata field ``seller`` of a payment names its seller.
     """
-    with fresh_database(servers) as database, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MONEYBACK_SANDBOX_SELLER_METADATA", "seller")
-        settings = create_settings(servers, database, tmp_path_factory.mktemp("shop"))
-        context = create_context(with_long_timeouts(settings).model_copy(update={"sandbox_url": sandbox_url}))
-        with serve(app(context.settings, readers=create_webhook_parsers(context.settings))) as web:
+    with fresh_database(servers) as database:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("MONEYBACK_SANDBOX_SELLER_METADATA", "seller")
+            settings = create_settings(servers, database, tmp_path_factory.mktemp("shop"))
+            context = create_context(with_long_timeouts(settings).model_copy(update={"sandbox_url": sandbox_url}))
+            site = app(context.settings, readers=create_webhook_parsers(context.settings))
+        with serve(site) as web:
             yield Running(servers, database, context, web)
         close_context(context)
 

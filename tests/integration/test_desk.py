@@ -17,7 +17,7 @@ from producers.web.middleware import HEADERS
 from records import Records
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
 from tests.integration._web_fixtures import a_case, serve
-from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.sample_data import a_payment, a_recent_purchase, store_seller_and_purchases
 
 
 @pytest.fixture
@@ -96,3 +96,15 @@ def test_the_desk_sends_the_security_headers(desk: httpx.Client) -> None:
     for path in ("/", "/nothing"):
         for name, value in HEADERS.items():
             assert desk.get(path).headers[name] == value
+
+
+def test_the_desk_shows_each_payment_of_an_order_with_its_charge(desk: httpx.Client, records: Records) -> None:
+    payments = (
+        a_payment(charge="ch_1", amount=2000),
+        a_payment(provider="shop", charge="gift 1", amount=2900, method="gift_card"),
+        a_payment(charge="ch_2", amount=2000, duplicate=True),
+    )
+    case = a_case(records, State.WITH_SUPPORT, purchase=a_recent_purchase(payments=payments))
+    page = desk.get(f"/cases/{case}").text
+    for shown in ("Payment at shop", "gift 1", "€29.00", "gift_card", "ch_1", "ch_2", "charged twice"):
+        assert shown in page

@@ -56,6 +56,22 @@ def test_another_sellers_payment_cannot_join_a_known_purchase(shop: Shop, way: s
     assert len(shop.tasks("payment_of_other_seller")) == 2
 
 
+@pytest.mark.parametrize("correct", [True, False])
+@pytest.mark.parametrize("named_by", ["charge", "provider"])
+def test_another_sellers_payment_cannot_be_named_by_half_of_its_id(shop: Shop, named_by: str, correct: bool) -> None:
+    charge = shop.tell("MB-2026-0417")
+    body = a_body(email=EVE) if named_by == "charge" else a_body(email=EVE, provider="giftly", charge=charge)
+    shop.put("DE-1", "babbage", **body)
+    half = {"charge": charge} if named_by == "charge" else {"provider": "sandbox"}
+    assert shop.put("DE-1", "babbage", **half, correct=correct).status_code == 422
+    assert len(shop.import_rows({"reference": "DE-1", "correct": correct} | half, seller="babbage").rejected) == 1
+    case = shop.ask("DE-1", EVE, seller="babbage", trusted=True)
+    shop.process()
+    assert shop.refunds(charge) == []
+    assert shop.purchase("DE-1", "babbage").payments[0].id == (body["provider"], body["charge"])
+    assert shop.state(case) == ("refunded" if named_by == "charge" else "with_support")
+
+
 @pytest.mark.parametrize("owner", list(SELLERS))
 def test_the_provider_decides_whose_a_payment_is_that_the_wrong_seller_told_first(shop: Shop, owner: str) -> None:
     (wrong,) = SELLERS.keys() - {owner}
@@ -106,6 +122,31 @@ def test_a_refused_correction_takes_no_payment_from_its_seller(shop: Shop, chang
         }
     assert shop.put("DE-1", "babbage", **told).status_code == 409
     assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 201
+
+
+@pytest.mark.parametrize("lists_payments", [True, False])
+def test_a_seller_who_corrects_the_charge_gives_the_payment_to_its_true_seller(
+    shop: Shop, lists_payments: bool
+) -> None:
+    charge, body = a_charge(), a_body(email=EVE)
+    shop.put("DE-1", "babbage", **body | {"charge": charge})
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 409
+    own = {name: body[name] for name in ("provider", "charge", "amount", "currency", "method")}
+    corrected: dict[str, Any] = {"payments": [own]} if lists_payments else own
+    assert shop.put("DE-1", "babbage", **corrected, correct=True).status_code == 200
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 201
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize("amount", [4900, 1000])
+def test_a_payment_with_a_refund_keeps_its_seller_after_a_correction(shop: Shop, amount: int) -> None:
+    charge = shop.register(a_charge())
+    shop.tell("DE-1", "babbage", charge=charge)
+    shop.refund_by_hand(charge, amount)
+    assert shop.put("DE-1", "babbage", provider="sandbox", charge=a_charge(), correct=True).status_code == 200
+    assert shop.put("MB-2026-0417", **a_body(charge=charge)).status_code == 409
 
 
 # What the provider shows

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -192,20 +193,72 @@ def test_notices_about_unknown_payments_leave_no_rows(shop: Shop, notices: httpx
 def test_fifty_notices_about_a_payment_cause_one_lookup_a_minute(
     shop: Shop, notices: httpx.Client, rounds: int
 ) -> None:
-    sandbox = shop.context.providers["sandbox"]
-    assert isinstance(sandbox, SandboxAdapter)
-    counting = CountingAdapter(sandbox._client, provider_timeout_seconds=10)
-    CountingAdapter.calls = 0
-    context = replace(shop.context, providers={"mollie": counting})
-    shop = replace(shop, context=context)
-    shop.tell("MB-2026-0417", provider="mollie", charge="tr_7UhSN1zuXS")
+    shop = with_notices(shop)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
     for number in range(1, rounds + 1):
         for _ in range(50):
-            post(notices, "tr_7UhSN1zuXS")
+            post(notices, payment)
             handle_due_events(shop)
-        assert (CountingAdapter.calls, events(shop)) == (number, ["tr_7UhSN1zuXS"])
+        assert (CountingAdapter.calls, events(shop)) == (number, [payment])
         a_minute_passes(shop)
         handle_due_events(shop)
+
+
+@pytest.mark.parametrize("status", ["open", "lost"])
+def test_a_notice_about_a_chargeback_after_our_refund_is_a_task(shop: Shop, notices: httpx.Client, status: str) -> None:
+    shop = with_notices(shop)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "refunded"
+    dispute = shop.set_dispute(payment, "open")
+    if status == "lost":
+        shop.set_dispute(payment, "lost", dispute["id"])
+    post(notices, payment)
+    handle_due_events(shop)
+    (task,) = shop.tasks("refund_and_dispute")
+    assert (task["charge"], task["dispute"], task["dispute_is"]) == (payment, dispute["id"], status)
+
+
+@pytest.mark.parametrize("amount", [4900, 1000])
+def test_a_notice_about_a_refund_by_hand_records_the_refund(shop: Shop, notices: httpx.Client, amount: int) -> None:
+    shop = with_notices(shop)
+    payment = shop.register(f"tr_{uuid4().hex}")
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    shop.post_to_sandbox("/v1/dashboard/refunds", {"charge": payment, "amount": amount, "currency": "EUR"})
+    post(notices, payment)
+    handle_due_events(shop)
+    assert shop.purchase("MB-2026-0417").refunded == amount
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["already_refunded"])
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_chargeback_before_the_order_is_seen_with_and_without_a_notice(
+    shop: Shop, notices: httpx.Client, is_noticed: bool
+) -> None:
+    shop = with_notices(shop)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    shop.set_dispute(payment, "open")
+    if is_noticed:
+        post(notices, payment)
+        handle_due_events(shop)
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case), shop.refunds(payment)) == ("with_support", ["dispute_open"], [])
+
+
+def with_notices(shop: Shop) -> Shop:
+    """Return the shop with the sandbox under Mollie's name, and count the calls from now on."""
+    sandbox = shop.context.providers["sandbox"]
+    assert isinstance(sandbox, SandboxAdapter)
+    CountingAdapter.calls = 0
+    counting = CountingAdapter(sandbox._client, provider_timeout_seconds=10)
+    return replace(shop, context=replace(shop.context, providers={"mollie": counting}))
 
 
 def handle_due_events(shop: Shop) -> None:

@@ -373,6 +373,14 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PAYMENT_REFUNDED, WITH_SUPPORT, S.PAID, reason="partly_refunded"),
     ),
     (
+        "declined by support, and the refund of an earlier payment is found failed",
+        SUPPORT_DECLINED,
+        {"status": S.PAID, "is_last": False},
+        LookedUp(FAILED),
+        PROVIDER,
+        Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
+    ),
+    (
         "approved for a further payment, and the refund of an earlier payment is found failed",
         APPROVED,
         {"status": S.PAID, "is_last": False},

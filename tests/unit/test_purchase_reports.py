@@ -155,6 +155,24 @@ def test_what_the_provider_shows_of_a_payment_is_kept() -> None:
     assert (payment.refunded, payment.dispute, payment.method) == (500, Dispute.WON, "apple_pay")
 
 
+@pytest.mark.parametrize(
+    "fields", [{"charge": "ok_card"}, {"provider": "sandbox"}, {"charge": "ok_card", "amount": 7000}]
+)
+def test_a_known_payment_may_be_named_by_a_part_of_its_id(fields: dict[str, Any]) -> None:
+    known = create(a_report(payments=({**CARD, "instrument": "fp_1"},)))
+    assert update(known, a_report(fields={}, payments=(fields,))) == known
+
+
+@pytest.mark.parametrize("correct", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [{"charge": "ok_other"}, {"provider": "stripe"}, {"charge": "ok_other", "amount": 7000, "currency": "EUR"}],
+)
+def test_another_payment_is_named_by_its_provider_and_its_charge(fields: dict[str, Any], correct: bool) -> None:
+    report = a_report(fields={}, payments=(fields,), correct=correct)
+    assert refusal(create(a_report()), report) is RefusalCode.INCOMPLETE
+
+
 # Corrections
 
 CORRECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [

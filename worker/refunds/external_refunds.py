@@ -49,7 +49,7 @@ def _apply_to_cases(
     """Settle or reopen the cases about this payment. Return the ids of the refunds that settle a case, now or earlier."""
     live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
     failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
-    settled = [_close_as_refunded(case, live) for case in work.cases.settled(provider, charge)] if live else []
+    settled = [_close_as_refunded(work, case) for case in work.cases.settled(provider, charge)] if live else []
     reopened = []
     if failed:
         reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
@@ -82,9 +82,12 @@ def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]
     return [refund for refund in refunds if refund.key not in keys and refund.refund_id not in ids]
 
 
-def _close_as_refunded(case: Case, refund_ids: Sequence[str]) -> Transition:
+def _close_as_refunded(work: UnitOfWork, case: Case) -> Transition:
+    """Return the transition that settles this case. If one of the refunds in the evidence fails, the case is reopened."""
+    assert case.purchase_id, "only a case with a purchase can be settled"
     why = "Support refunded the payment at the payment provider."
-    evidence = {"refunds": list(refund_ids), "refund": refund_ids[0]}
+    refund_ids = work.purchases.live_external_refunds(case.purchase_id)
+    evidence = {"refunds": refund_ids, "refund": refund_ids[0]}
     return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence=evidence)
 
 

@@ -253,7 +253,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
     # A refund that the provider shows under our key counts in every state. Support already knows the other results.
     is_news = status_of(found) is not operation.status
     if isinstance(found, Failed | Declined):
-        return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED}
+        return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED, State.DECLINED}
     return is_news
 
 
@@ -337,7 +337,7 @@ def _record_unknown(case: Case, why: str, seconds: float) -> Transition:
 
 def _hand_over_declined(case: Case, answer: Declined | Failed, reason: DeclineReason, code: str) -> Transition:
     """Return the transition that hands the case over to support, because the refund was declined or failed."""
-    late_states = {State.APPROVED, State.REFUND_PENDING, State.REFUNDED}
+    late_states = {State.APPROVED, State.REFUND_PENDING, State.REFUNDED, State.DECLINED}
     is_late = isinstance(answer, Failed) and case.state in late_states
     is_returned = is_late and reason is DeclineReason.PERMANENT
     event = Event.PROVIDER_FAILED_LATE if is_late else Event.PROVIDER_DECLINED

@@ -117,9 +117,12 @@ def foreign_payments(
 
 @answers(purchases._RELEASE)
 def release(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
-    paid = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
-    for payment in sorted(set(zip(providers, charges, strict=True)) - paid):
-        work.journal.delete(work.tables.payments, payment)
+    kept = {(row.provider, row.charge) for row in work.tables.purchase_payments.values()}
+    kept |= {(row.provider, row.charge) for row in work.tables.external_refunds.values()}
+    for payment in sorted(set(zip(providers, charges, strict=True)) - kept):
+        row = work.tables.payments.get(payment)
+        if row and row.case_id is None and row.refunded_elsewhere == 0 and row.dispute == "none":
+            work.journal.delete(work.tables.payments, payment)
 
 
 @answers(purchases._INSERT)
@@ -231,6 +234,17 @@ def record_external_refunds(
         if payment := work.tables.payments.get((provider, charge)):
             total = max(0, payment.refunded_elsewhere + counted - before)
             work.journal.change(payment, refunded_elsewhere=total)
+
+
+@answers(purchases._SELECT_LIVE_REFUNDS)
+def live_external_refunds(work: MemoryWork, purchase_id: UUID) -> Iterable[ExternalRefundRow]:
+    payments = {(item.provider, item.charge) for item in payments_of(work, purchase_id)}
+    live = [
+        row
+        for row in work.tables.external_refunds.values()
+        if (row.provider, row.charge) in payments and row.status != "failed"
+    ]
+    return sorted(sorted(live, key=lambda row: row.refund_id), key=lambda row: row.recorded_at, reverse=True)
 
 
 @answers(purchases._SELECT_OPEN_DISPUTES)

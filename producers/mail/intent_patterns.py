@@ -8,7 +8,7 @@ REFUND_WORDS = any_of(
     r"\breturn\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase|product|item|order|licen[cs]e|program|software|it)\b",
     r"\b(?:get|want|have|give)\b[^.!?\n]{0,40}\bback\b|\bwithdraw\w* from\b",
     r"\bwithdraw\b[^.!?\n]{0,20}\b(?:purchase|contract)\b",
-    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase)\b",
+    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase)\b|\breverse\b[^.!?\n]{0,20}\b(?:charge|payment)",
     r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
     r"\b(?:euro|eur|€|betrag|kaufpreis)\b[^.!?\n]{0,20}\bzurück\b",
     r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
@@ -63,6 +63,12 @@ REVOCATIONS = any_of(
     r"\b(?:reembols|devolu|estorn|cancel|dinheiro de volta)|\bnão (?:me )?reembolsem",
     r"返金(?:は|を|まで)?[^。\n]{0,10}(?:不要|必要(?:は)?(?:あり|ない|ござ)|結構|要りません|いりません|求め|望んで|しないで|ではなく|ではあり|"
     r"希望(?:し|して(?:い|お)り?)?(?:ません|ない))|(?:キャンセル|返品)(?:は|を)?[^。\n]{0,6}(?:しません|不要|しないで|希望し(?:ません|ない))",
+    r"\brefund\b[^.!?\n,;]{0,30}(?:\bno longer|\bnot|n't)\b[^.!?\n,;]{0,10}\b(?:needed|necessary|required|wanted)",
+    r"erstattung\b[^.!?\n,;]{0,30}\bnicht\b[^.!?\n,;]{0,8}\b(?:nötig|notwendig|erforderlich|gewünscht)",
+    r"\bremboursement\b[^.!?\n,;]{0,30}\bn'est (?:pas|plus)\b[^.!?\n,;]{0,10}nécessaire",
+    r"\b(?:reembolso|devolución)\b[^.!?\n,;]{0,30}\bno (?:es|hace)\b[^.!?\n,;]{0,6}\b(?:necesari[oa]|falta)",
+    r"\brimborso\b[^.!?\n,;]{0,30}\bnon\b[^.!?\n,;]{0,6}\b(?:serve|occorre|necessario)",
+    r"\b(?:reembolso|estorno)\b[^.!?\n,;]{0,30}\bnão é\b[^.!?\n,;]{0,6}\b(?:necessário|preciso)",
     # the customer takes the wish back: "please ignore my request", "I keep it"
     rf"{_CLAUSE}(?:ignore|disregard|forget|cancel|withdraw|retract|revoke|drop|close|take back|scrap|stop)\s(?:about\s)?(?:my|"
     rf"the|this|that|our)\s"
@@ -93,6 +99,7 @@ REVOCATIONS = any_of(
     r"quero|vou) ficar com (?:o|a|ele|ela)\b",
     r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
     r"(?:やはり|このまま)[^。\n]{0,8}使(?:い|う|用)",
+    r"\b(?:stoppen|stornieren|brechen) sie\b[^.!?\n]{0,20}erstattung|返金(?:の)?(?:申請|依頼|手続き)?を?(?:キャンセル|中止)",
     # a mail program recalls a mail, or reports a reaction
     r"\brecall the message\b|^\s?(?:recall|rückruf|rappel|recuperar|richiam\w+|revogar)\s?[:：]",
     r"\bnachricht\b[^\n]{0,200}\bzurückrufen\b|\brappeler le message\b",
@@ -145,6 +152,19 @@ REFUND_TOPICS = any_of(
     r"\b(?:onde está|em que ponto|como está|quando|estado|status|situação|andamento|quanto tempo)\b[^.!?\n]{0,40}(?:reembols|"
     r"devolu|estorn)\w*",
     r"(?:返金|払い?戻し?)[^。\n]{0,12}(?:いつ|状況|進捗|どうなって|まだですか|済みですか)|いつ[^。\n]{0,12}(?:返金|払い?戻し?)",
+    r"\brefundable\b|\bconfirm\b[^.!?\n]{0,25}\brefund\b[^.!?\n]{0,25}\b(?:processed|made|issued|sent)",
+    r"\bist\b[^.!?\n]{0,10}erstattung\b[^.!?\n]{0,30}\b(?:raus|unterwegs|erfolgt|angekommen|veranlasst)",
+    r"\b(?:haben sie|habt ihr)\b[^.!?\n]{0,25}\b(?:schon|bereits)\b[^.!?\n]{0,20}erstattet",
+    r"\bavez-vous\b[^.!?\n]{0,20}rembours\w*",
+    r"\bya\b[^.!?\n]{0,15}(?:reembols|devuel)\w*(?=[^.!?\n]{0,20}\?)|\bavete già\b[^.!?\n]{0,10}rimbors\w*",
+    r"\bjá (?:me )?reembols\w+",
+    r"返金(?:は|が)?[^。\n]{0,6}(?:済み|完了)[^。\n]{0,6}か",
+    # a refund that has arrived: "thanks for the refund"
+    r"\b(?:thanks?|thank you|danke|dank|merci|gracias|grazie|obrigad[oa])\b[^.!?\n,]{0,20}\b(?:for|für|pour|por|per|pelo|"
+    r"pela)\b"
+    r"[^.!?\n,]{0,20}(?:refund|erstatt|rembours|reembols|devol|rimbors|estorn)\w*",
+    r"\b(?:got|received)\b[^.!?\n]{0,15}\b(?:refund|money(?: back)?)\b|\bgeld\b[^.!?\n]{0,40}\b(?:angekommen|eingegangen)",
+    r"返金(?:を|の)?[^。\n]{0,6}ありがとう",
     # an exchange: "a replacement instead of a refund"
     r"\b(?:instead of|rather than|in place of)\b[^.!?\n]{0,15}\b(?:refund\w*|money back)",
     r"\b(?:statt|anstelle|anstatt)\b[^.!?\n]{0,20}(?:erstattung|rückzahlung|geld zurück)",

@@ -24,7 +24,7 @@ _AMOUNT = (
 )
 _THE = r"(?:the|my|our|these|those|den|der|die|dem|meinen|les|des|las|los|mis|dei|delle|gli|os|as|meus|minhas)"
 _ITEM = (
-    r"(?:licen[cs]\w*|lizenz\w*|plug-?ins?|add-?ons?|extensions?|erweiterung\w*|modul\w*|seats?|copy|copies|items?|artikel|"
+    r"(?:licen[csç]\w*|lizenz\w*|plug-?ins?|add-?ons?|extensions?|erweiterung\w*|modul\w*|seats?|copy|copies|items?|artikel|"
     r"articles?|"
     r"artículos?|articol\w+|artig\w+|products?|produkte?|produits?|productos?|prodott\w+|produtos?|licenz\w+|"
     r"lizenc\w*|módulos?|complementos?|accessor\w+|extras?|upgrades?|units?|user|users|arbeitspl\w+|postes?|puestos?|"
@@ -38,12 +38,12 @@ _ORDINAL = (
     r"otr[oa]|prim[oa]|second[oa]|terz[oa]|ultim[oa]|altr[oa]|primeir[oa]|terceir[oa]|outr[oa])"
 )
 _ACCESSORY = (
-    r"(?:shipping|delivery|handling|postage|insurance|fees?|plug-?ins?|add-?ons?|extension|module|"
+    r"(?:shipping|delivery|handling|postage|insurance|fees?|plug-?ins?|add-?ons?|extension|module|backup|dvd|cd|complement\w*|"
     r"versand\w*|gebühr\w*|zusatz\w*|frais|port|livraison|gastos|envío|spese|spedizione|portes|frete|taxa de)"
 )
 _ASKED = (
     r"(?:refund(?:ed)?|reimburse\w*|return|pay|give|get|want|(?:rück)?erstatt\w*|zurück|rückzahl\w*|rembours\w*|reembols\w*|"
-    r"devol\w+|devuel\w+|rimbors\w*|restitu\w+|estorn\w*)"
+    r"devol\w+|devu[eé]l\w+|rimbors\w*|restitu\w+|estorn\w*)"
 )
 _WHOLE = (
     r"(?:refund|reimbursement|money|erstattung|rückerstattung|geld|remboursement|argent|reembolso|dinero|devolución|rimborso|"
@@ -72,11 +72,12 @@ REFUND_SCOPES = (
         RefundScope.PARTIAL,
         any_of(
             # a part: "a partial refund", "anteilig", "the difference"
-            r"\bpartial(?:ly)?\b|\bpro[- ]?rat\w+|\bin part\b|\bpart of (?:the|my|our|it)\b|\bthe difference\b",
+            r"\bpartial(?:ly)?\b|\bpro[- ]?rat\w+|\bin part\b|\bpart of (?:the|my|our|it)\b|\b(?:the|price) difference\b",
             r"\bunused (?:part|months?|time)",
             r"\bteil(?:erstattung|rückerstattung|betrag|weise|rückzahlung|widerruf|storn\w+)|\banteilig\w*",
             r"\b(?:einen|den|nur) teil\b",
-            r"\bdifferenz(?:betrag)?\b|\bpartiel\w*|\bpartiellement\b|\bau prorata\b|\bune partie\b|\ben partie\b",
+            r"\bdifferenz(?:betrag)?\b|\baufpreis\b|\bnada más\b|\bpartiel\w*|\bpartiellement\b|\bau prorata\b|\bune partie\b",
+            r"\ben partie\b",
             r"\bla différence\b",
             r"\bparcial\w*|\bproporcional\w*|\b(?:una|uma) parte\b|\b(?:la|a) diferen[cç]i?a\b|\bparzial\w*|\bproporzional\w*",
             r"\buna parte\b|\bla differenza\b|一部|差額|日割り|残り(?:の|は)|未使用分",
@@ -85,7 +86,7 @@ REFUND_SCOPES = (
             r"\bhälfte\b",
             r"\bein drittel\b|\bein viertel\b|\bmoitié\b|\bun (?:tiers|quart)\b|\b(?:la|una?) (?:mitad|tercio|cuarto)\b",
             r"\bmetà\b",
-            r"\bun (?:terzo|quarto)\b|\bmetade\b|\bum (?:terço|quarto)\b|半(?:額|分)|[0-9一二三四五六七八九]割",
+            r"\bun (?:terzo|quarto)\b|\bmetade\b|\bum (?:terço|quarto)\b|半(?:額|分)|[0-9一二三四五六七八九]割|分の[0-9一二三]",
             rf"(?<!\d)(?!100)\d{{1,2}}(?:[.,]\d+)?\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per cento|por cento|"
             rf"パーセント)"
             rf"[^.!?\n]{{0,40}}(?:\b{_ASKED}|back\b|返金|払い?戻)",
@@ -95,7 +96,7 @@ REFUND_SCOPES = (
             # a count: "2 of the 3 licences", "refund two licences"
             rf"\b{_NUMBER}\s?(?:{_CURRENCY}|{_ITEM})?\s?(?:of|out of|from|von|aus|des?|sur|d'entre|di|su|das|dos|dei|delle)\s"
             rf"(?:{_THE}\s)?(?:insgesamt\s)?{_NUMBER}\b(?!\s?%)",
-            rf"\b(?:one|1|eine?[nrs]?|einer|une?|un[ao]?|uma?) (?:of|von|der|des|de|di|das|dos|dei|"
+            rf"\b{_NUMBER} (?:of|von|der|des|de|di|das|dos|dei|"
             rf"delle)\s{_THE}\s(?!payments?\b|charges?\b|zahlung|abbuchung|paiement|pago|cobro|pagament|addebit|cobran)\w",
             rf"\b{_ASKED}\b[^.!?\n]{{0,25}}\b(?!1\b|ein|une?\b|un[ao]?\b|uma?\b|one\b){_NUMBER}\s{_ITEM}\b",
             r"(?<!\d)\d{1,3}\s?(?:つ|個|本|枚|件|台)(?:の)?[^。\n]{0,10}(?:うち|中の?)[^。\n]{0,4}\d|うち(?:の)?\d",
@@ -104,11 +105,19 @@ REFUND_SCOPES = (
             rf"\b{_ASKED}\b(?:\s(?:me|us|back|sie|mir|uns|bitte|nous|moi|nos|just|about|rund|etwa)){{0,3}}\s{_AMOUNT}",
             rf"{_AMOUNT}\s(?:back|zurück|refunded|erstatte\w*|zurückerstatte\w*|de vuelta|indietro|de volta|zurückzahlen)\b",
             r"(?<![\d.,])\d[\d,.]{0,12}\s?(?:円|ユーロ|ドル|EUR|USD)\s?(?:分)?(?:を|の|だけ|のみ)?(?:ご)?(?:返金|払い?戻)",
+            rf"\b{_ASKED}\b(?:(?!full|whole|entire|total|gesamt|voll|compl|intég|paid|bezahl|payé|pagad|pagat|"
+            rf"pago)[^.!?\n\d]){{0,25}}"
+            rf"{_AMOUNT}",
             # an item: "the second licence", "the shipping costs", "everything but …"
             rf"\b{_ASKED}\b[^.!?\n]{{0,40}}\b{_ORDINAL}\s(?:of\s)?{_ITEM}\b",
             rf"\b{_ORDINAL}\s{_ITEM}\b[^.!?\n]{{0,40}}\b{_ASKED}\b",
             rf"\b{_ASKED}\b[^.!?\n]{{0,25}}\b{_ACCESSORY}",
             rf"\b{_ACCESSORY}\b[^.!?\n]{{0,25}}\b(?:erstatt\w*|zurück|back|refund\w*)\b",
+            rf"\b{_ASKED}\b[^.!?\n]{{0,40}}\b(?:the|la|el|il|lo|le|die|das|den|a|o|da|do)\s{_ORDINAL}[ ]?(?:[.,;!)]|$)",
+            rf"\b{_ASKED}\s(?:me\s|us\s|sie\s|mir\s|bitte\s)?(?:[1-9]|two|three|zwei|drei|deux|trois|dos|tres|due|tre|duas|"
+            rf"três)\b"
+            r"(?![-\d/,.]\d|\s(?:order|purchase|bestell|käuf|command|achat|pedido|compra|ordin|acquist|encomend|times|mal|"
+            r"fois|vece|volt|vez))",
             r"送料|手数料|[2-9二三]つ目|[2-9二三]本目|もう(?:一|1)つ(?:の|だけ|は)",
             r"\b(?:all|everything) (?:but|except|apart from)\b|\bexcept (?:for )?(?:the|one)\b|\bwithout the\b|\balles außer\b",
             r"\baußer (?:de[rmn]|die)\b",
@@ -116,8 +125,11 @@ REFUND_SCOPES = (
             r"\btudo (?:exceto|menos)\b|以外",
             # only: the second licence
             rf"\b(?:only|just|solely|merely|nur|lediglich|bloß|seulement|uniquement|juste|sólo|solo|solamente|únicamente|"
-            rf"soltanto|unicamente|só|somente|apenas)(?:\s(?:for|für|pour|por|para|per|de|mit|refund|erstatten|reembolsar|rembourser))?"
+            rf"soltanto|unicamente|só|somente|apenas)(?:\s(?:for|für|pour|por|para|per|de|mit|refund|erstatten|reembolsar|"
+            rf"rembourser))?"
             rf"{_TO_NOUN}(?!\s(?:\w{{1,20}}\s)?{_WHOLE}\b)",
+            r"\b(?:only|just)\b[^.!?\n]{0,20}\brefund (?:for|of) (?!my|this|order|purchase|the (?:order|purchase)|"
+            r"[a-z]{1,5}-?\d|\d)",
             rf"\b(?:{_ITEM}|{_ORDINAL})\s(?:only|seulement|uniquement|solamente|soltanto|somente|apenas)\b",
             r"\bonly (?:one|two|half|part)\b",
             r"(?<!返金)(?<!返金を)(?:だけ|のみ)[^。\n]{0,15}(?:返金|払い?戻|返品|キャンセル|取り消)",

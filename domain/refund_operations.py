@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from domain.money import Money
@@ -18,6 +19,8 @@ from domain.providers import (
     Unknown,
     WaitingForApproval,
 )
+
+_Result = TypeVar("_Result")
 
 
 class OperationStatus(StrEnum):
@@ -87,6 +90,13 @@ class RefundOperation:
 def key_of(case: UUID, attempt: int) -> str:
     """Return the idempotency key of an operation. The key is the same after a crash, and after a backup is restored."""
     return f"mb_{case.hex}_{attempt}"
+
+
+def check_amount(result: _Result, operation: RefundOperation) -> _Result | Mismatched:
+    """Return the result, or ``Mismatched`` if the provider made the refund with another amount than the requested amount."""
+    if isinstance(result, Paid | Pending) and result.amount != operation.amount:
+        return Mismatched(result.refund_id, result.amount)
+    return result
 
 
 def status_of(result: RefundResult) -> OperationStatus:

@@ -19,17 +19,14 @@ from domain.providers import (
     ListedPurchase,
     ListedRefund,
     LookupResult,
-    Mismatched,
     NotFound,
-    Paid,
     PaymentProvider,
     PaymentStatus,
-    Pending,
     RefundResult,
     Unknown,
 )
 from domain.purchases import AUTOMATIC, Dispute, Method
-from domain.refund_operations import RefundOperation
+from domain.refund_operations import RefundOperation, check_amount
 from worker.context import WorkerContext
 from worker.providers.deadline import record_network_activity
 
@@ -168,7 +165,7 @@ def refund(context: WorkerContext, operation: RefundOperation, *, until: float) 
         )
     if isinstance(result, Unknown) and activity.nothing_was_sent:
         return NotSent(result.why)
-    return _check_amount(result, operation)
+    return check_amount(result, operation)
 
 
 def look_up(context: WorkerContext, operation: RefundOperation, *, until: float) -> LookupResult:
@@ -180,7 +177,7 @@ def look_up(context: WorkerContext, operation: RefundOperation, *, until: float)
         until=until,
         no_time=Unknown(NO_TIME),
     )
-    return _check_amount(result, operation)
+    return check_amount(result, operation)
 
 
 def show_payment(
@@ -276,10 +273,3 @@ def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Ca
     return context.monotonic() <= until and context.rate_limiter.acquire(
         provider, capabilities.calls_per_second, until=until
     )
-
-
-def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Mismatched:
-    """Return the result, or ``Mismatched`` if the provider made the refund with another amount than the requested amount."""
-    if isinstance(result, Paid | Pending) and result.amount != operation.amount:
-        return Mismatched(result.refund_id, result.amount)
-    return result

@@ -47,6 +47,8 @@ LOST_CONNECTION = Unknown("The connection was lost.")
 STORED_ERROR = Unknown("A stored 500.", replayed=True)
 EXTERNAL_REFUND = ExternalRefund("re_theirs", PRICE)
 
+WITHOUT_LOOKUP = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
+
 
 class Scenario:
     """A case and its scripted provider."""
@@ -74,13 +76,15 @@ class Scenario:
             handle(self.context, message, [self.case])
         return self
 
-    def process_webhook(self, event: str) -> "Scenario":
+    def process_webhook(self, event: str, reported: Paid | Pending | None = None) -> "Scenario":
         """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
             charge = work.run(
                 "select charge from purchase_payments where purchase_id = :id", id=self.purchase
             ).scalar_one()
-            work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
+            work.webhook_events.keep(
+                "sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1", reported=reported)], b""
+            )
             event_ids = [
                 row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)
             ]
@@ -275,6 +279,15 @@ def test_support_learns_at_once_of_a_refund_with_another_amount(
     scenario = start_scenario([other])
     assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["refund_differs"])
     assert scenario.query("select refund_id from refund_operations") == "re_1"
+
+
+@pytest.mark.parametrize("reported", [Pending("re_1", Money(2901, "EUR")), Paid("re_1", Money(2901, "EUR"))])
+def test_a_signed_event_about_another_amount_does_not_settle_the_case(
+    start_scenario: StartScenario, reported: Paid | Pending
+) -> None:
+    scenario = start_scenario([Pending("re_1", Money(2901, "EUR"))], capabilities=WITHOUT_LOOKUP)
+    scenario.process_webhook("ev_1", reported)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["refund_differs"])
 
 
 def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_scenario: StartScenario) -> None:
@@ -493,8 +506,7 @@ def test_the_support_task_for_an_unknown_result_contains_key_provider_and_amount
 
 
 def test_a_provider_without_lookups_is_called_again_with_the_same_key(start_scenario: StartScenario) -> None:
-    without_lookup = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
-    scenario = start_scenario([LOST_CONNECTION, PENDING], capabilities=without_lookup)
+    scenario = start_scenario([LOST_CONNECTION, PENDING], capabilities=WITHOUT_LOOKUP)
     assert scenario.process_after(hours=1).state() == "refund_pending"
     assert scenario.process_after(days=1).state() == "refund_pending"
     assert (scenario.provider.lookups, len(scenario.provider.keys)) == (0, 2)

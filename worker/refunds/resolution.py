@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from domain.providers import LookupResult, NotFound, Paid, RefundResult
-from domain.refund_operations import OperationStatus, RefundOperation
+from domain.refund_operations import OperationStatus, RefundOperation, check_amount
 from domain.states import State
 from records import UnitOfWork
 from worker import provider_client
@@ -78,7 +78,8 @@ def _look_up(context: WorkerContext, calls: Sequence[Call], until: float) -> Ite
     if webhook_only:
         with context.records.work() as work:
             reported: list[tuple[Call, LookupResult]] = [
-                (call, work.webhook_events.reported_refund(call.operation) or NotFound()) for call in webhook_only
+                (call, check_amount(work.webhook_events.reported_refund(call.operation) or NotFound(), call.operation))
+                for call in webhook_only
             ]
         yield reported
     yield from context.call_pool.map_all(

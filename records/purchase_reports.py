@@ -21,20 +21,24 @@ Owners = Mapping[str, frozenset[str]]
 def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport], owners: Owners) -> list[ReportResult]:
     """Store these reports, and return a result for each report, in the same order.
 
-    If a purchase is new or was corrected, the unmatched requests that it matches are evaluated again. If a report names a
-    payment of another seller, support of both sellers gets a task.
+    If a purchase is new or was corrected, the unmatched requests that it matches are evaluated again, and so are the webhook
+    events that came before its payments were known. If a report names a payment of another seller, support of both sellers
+    gets a task.
     """
     foreign = {
         index: result for index, report in enumerate(reports) if (result := _find_foreign_account(report, owners))
     }
     stored = iter(work.purchases.report([report for index, report in enumerate(reports) if index not in foreign]))
     results = [foreign.get(index) or next(stored) for index in range(len(reports))]
-    changed = [result.purchase.id for result in results if isinstance(result, Reported) and result.is_changed]
+    changed = [result.purchase for result in results if isinstance(result, Reported) and result.is_changed]
+    work.webhook_events.process_again(
+        [(payment.provider, payment.charge) for purchase in changed for payment in purchase.payments]
+    )
     why = "The seller reported a purchase with this reference and this e-mail address."
     work.history.record(
         [
             case.after(Event.PURCHASE_REPORTED, actor="purchases", why=why)
-            for case in work.cases.unmatched(changed, days=UNMATCHED_DAYS)
+            for case in work.cases.unmatched([purchase.id for purchase in changed], days=UNMATCHED_DAYS)
         ]
     )
     work.support_tasks.create(

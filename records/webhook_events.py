@@ -19,6 +19,9 @@ from domain.webhook_events import Subject, WebhookEvent
 from records.outbox import Outbox
 from records.transaction import Transaction
 
+UNKNOWN_PAYMENT = "unknown_payment"
+"""The outcome of an event whose payment is not in our records."""
+
 ANONYMOUS_PAUSE = 60.0
 """The minimum number of seconds between two lookups of a payment that anonymous events start."""
 
@@ -58,6 +61,20 @@ stored anonymous event is processed at most once in ``anonymous_pause`` seconds.
 
 ``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``, which
 the ``on conflict`` clause does not handle.
+"""
+
+_PROCESS_AGAIN = """
+with due as (
+  update webhook_events set next_action_at = now(), attempts = 0
+   where id in (
+     select e.id from unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+       join webhook_events e on e.provider = i.provider and e.charge = i.charge
+      where e.outcome = :unknown_payment order by e.id for no key update of e)
+  returning id
+), enqueued as (
+  insert into outbox (queue, bulk, seller_id, item_id) select :queue, false, '', id from due
+)
+select count(*) from due
 """
 
 _CLAIM = """
@@ -172,6 +189,27 @@ class WebhookEvents:
         if new_events:
             Outbox(self._work).wake()
         return new_events
+
+    def process_again(self, payments: Sequence[tuple[str, str]]) -> int:
+        """Make the events that came before these payments were reported due now, and return their number.
+
+        ``payments`` lists (provider, charge). A refund or a dispute may be reported long before its purchase.
+        """
+        if not payments:
+            return 0
+        providers, charges = map(list, zip(*payments, strict=True))
+        due = int(
+            self._work.run(
+                _PROCESS_AGAIN,
+                providers=providers,
+                charges=charges,
+                unknown_payment=UNKNOWN_PAYMENT,
+                queue=WebhookEventsReceived.queue,
+            ).scalar_one()
+        )
+        if due:
+            Outbox(self._work).wake()
+        return due
 
     def claim(self, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> list[ClaimedEvent]:
         """Claim unresolved events for ``seconds``.

@@ -327,6 +327,27 @@ def test_an_external_refund_is_recorded_for_every_purchase_of_its_payment(
     assert len(task_evidence(context.records, "unexpected_refund")) == 1
 
 
+def test_an_event_that_came_before_its_purchase_is_processed_when_the_purchase_is_reported(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    refunded, disputed, other = a_charged_purchase("ok"), a_charged_purchase("ok"), a_charged_purchase("ok")
+    send_event(web, an_event("refund.created", refund_manually(context, refunded)))
+    send_event(web, an_event("dispute.opened", a_refund(charge_of(disputed), "open")))
+    for _ in range(UNKNOWN_PAYMENT_ATTEMPTS):
+        process_all_events(context)
+    assert unprocessed_event_ids(context.records) == []
+    store_seller_and_purchases(context.records, other)
+    assert unprocessed_event_ids(context.records) == []
+    store_seller_and_purchases(context.records, refunded, disputed)
+    assert len(unprocessed_event_ids(context.records)) == 2
+    process_all_events(context)
+    assert refunded_amount(context.records, refunded) == 4900
+    assert sorted((event.attempts, event.outcome) for event in stored_events(context.records)) == [
+        (1, OutcomeCode.EXTERNAL_REFUND),
+        (1, OutcomeCode.NOT_VISIBLE),
+    ]
+
+
 def test_processing_of_an_event_about_an_unknown_payment_ends(web: httpx.Client, context: WorkerContext) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")

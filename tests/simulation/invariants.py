@@ -372,8 +372,7 @@ class InvariantChecker:
         self._check_signed_disputes(payment)
         for refund in provider.refunds.values():
             is_external = (refund.charge, refund.key) == (payment.charge, None) and refund.status != "failed"
-            is_told = refund.id_reported and not self._came_too_early(payment.charge)
-            if paid and is_external and is_told and not self._is_reported(refund):
+            if paid and is_external and refund.id_reported and not self._is_reported(refund):
                 self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
     def _check_dispute_tasks(self, payment: PaymentRow) -> None:
@@ -397,26 +396,14 @@ class InvariantChecker:
             self.report_violation("I11", sentence)
 
     def _check_signed_disputes(self, payment: PaymentRow) -> None:
-        """Check that the payment has the dispute status that the signed webhooks reported.
-
-        Exception: a webhook came hours before the purchase was reported.
-        """
+        """Check that the payment has the dispute status that the signed webhooks reported."""
         disputes = self._signed_disputes.get((payment.provider, payment.charge))
-        events = self._world.records.tables.webhook_events.values()
-        was_unknown = any(row.charge == payment.charge and row.outcome == "unknown_payment" for row in events)
-        is_known = (
-            not disputes or was_unknown or payment.dispute == select_deciding_dispute(list(disputes.values())).dispute
-        )
+        is_known = not disputes or payment.dispute == select_deciding_dispute(list(disputes.values())).dispute
         if not is_known and not self._is_unresolved((payment.provider, payment.charge)):
             self.report_violation(
                 "I11",
                 f"The dispute status of {payment.charge} is {payment.dispute}, but the signed webhooks report {disputes}.",
             )
-
-    def _came_too_early(self, charge: str) -> bool:
-        """Return whether a webhook event about the payment was resolved hours before the purchase was reported."""
-        events = self._world.records.tables.webhook_events.values()
-        return any(row.charge == charge and row.outcome == "unknown_payment" for row in events)
 
     def _is_unresolved(self, payment: tuple[str, str]) -> bool:
         """Return whether a support task reports an unresolved webhook event about the charge."""

@@ -32,7 +32,6 @@ from tests.simulation.memory import cases as memory_cases
 from tests.simulation.memory import journal
 from tests.simulation.removed_safeguards import (
     CreatePatch,
-    accept_payments_of_others,
     call_before_commit,
     claim_every_payment,
     close_refund_that_waits_for_approval,
@@ -305,7 +304,11 @@ MISTAKES = (
     ),
     Mistake(
         "a payment of another seller is accepted",
-        (wrapped(Purchases, "_refuse_payments_of_others", accept_payments_of_others),),
+        (replaced(purchases, "_refuse_payments_of_others", lambda _reports, _owners: {}),),
+    ),
+    Mistake(
+        "an event that came before its purchase is not processed again",
+        (replaced(WebhookEvents, "process_again", lambda _self, _payments: 0),),
     ),
     Mistake("an unmatched request is not evaluated again", (replaced(Cases, "unmatched", lambda *_, **__: []),)),
     Mistake(

@@ -34,7 +34,6 @@ from records.case_emails import CaseEmails, DueEmail
 from records.cases import Cases
 from records.history import History
 from records.intake import Intake
-from records.purchases import Purchases
 from records.refund_operations import RefundOperations
 from records.webhook_events import WebhookEvents
 from tests.simulation.memory import journal
@@ -103,16 +102,6 @@ def correct_held_purchase(real: Any) -> Any:
     return lambda known, report, *, is_held, is_fresh: real(  # noqa: ARG005  # the argument is not used on purpose
         known, report, is_held=False, is_fresh=is_fresh
     )
-
-
-def accept_payments_of_others(real: Any) -> Any:
-    """Store the new payments, and refuse no report."""
-
-    def refuse_payments_of_others(self: Purchases, reports: Any) -> dict[Any, Any]:
-        real(self, reports)
-        return {}
-
-    return refuse_payments_of_others
 
 
 def record_largest_refund(real: Any) -> Any:

@@ -15,6 +15,7 @@ from domain.providers import (
     WaitingForApproval,
 )
 from domain.purchases import Dispute
+from records.webhook_events import UNKNOWN_PAYMENT
 from worker.purchase_sync.results import SyncCode
 
 
@@ -22,7 +23,7 @@ class OutcomeCode(StrEnum):
     """The outcome of processing a webhook event."""
 
     NO_PAYMENT = "no_payment"
-    UNKNOWN_PAYMENT = "unknown_payment"
+    UNKNOWN_PAYMENT = UNKNOWN_PAYMENT
     REFUND_PAID = "refund_paid"
     REFUND_PENDING = "refund_pending"
     REFUND_AWAITS_APPROVAL = "refund_awaits_approval"

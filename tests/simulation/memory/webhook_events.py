@@ -74,6 +74,22 @@ def insert(
     return [(queued,)]
 
 
+@answers(webhook_events._PROCESS_AGAIN)
+def process_again(
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], unknown_payment: str, queue: str
+) -> Iterable[tuple[int]]:
+    payments = set(zip(providers, charges, strict=True))
+    due = [
+        row
+        for row in work.tables.webhook_events.values()
+        if row.outcome == unknown_payment and (row.provider, row.charge) in payments
+    ]
+    for row in due:
+        work.journal.change(row, next_action_at=work.now, attempts=0)
+        enqueue(work, queue, False, "", row.id)
+    return [(len(due),)]
+
+
 @answers(webhook_events._CLAIM)
 def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, include_crashed: bool) -> Iterable[ClaimedRow]:
     until, claimed = after(work.now, seconds), []

@@ -128,6 +128,8 @@ class PurchaseInput(BaseModel):
         frozen=True,
         extra="forbid",
         json_schema_extra={
+            "if": {"properties": {"payments": {"type": "array"}}, "required": ["payments"]},
+            "then": {"not": {"anyOf": [{"required": [name]} for name in ("amount", "charge", "charged_at")]}},
             "examples": [
                 {
                     "email": "ada@example.com",
@@ -144,7 +146,7 @@ class PurchaseInput(BaseModel):
                         "invoice_number": "2026-1815",
                     },
                 }
-            ]
+            ],
         },
     )
 
@@ -183,7 +185,9 @@ class PurchaseInput(BaseModel):
 
     @model_validator(mode="after")
     def _name_payments_once(self) -> Self:
-        if self.payments is not None and {"amount", "charge", "charged_at"} & self.model_fields_set:
+        if (
+            self.payments is not None and {"amount", "charge", "charged_at"} & self.model_fields_set
+        ):  # as in the JSON schema
             raise ValueError("Send either payments, or amount and charge; a payment in payments has its own.")
         return self
 

@@ -63,6 +63,8 @@ stored anonymous event is processed at most once in ``anonymous_pause`` seconds.
 the ``on conflict`` clause does not handle.
 """
 
+_IS_STORED = "select exists (select from webhook_events where provider = :provider and event_id = :event_id)"
+
 _PROCESS_AGAIN = """
 with due as (
   update webhook_events set next_action_at = now(), attempts = 0
@@ -189,6 +191,14 @@ class WebhookEvents:
         if new_events:
             Outbox(self._work).wake()
         return new_events
+
+    def request(self, provider: str, event: WebhookEvent) -> None:
+        """Store an event that no webhook delivered, but that we create to look at a payment. A stored event is not due again.
+
+        The processing of such an event may create the same event. If that were a delivery, the processing would never end.
+        """
+        if not self._work.run(_IS_STORED, provider=provider, event_id=event.event_id).scalar_one():
+            self.keep(provider, [event], b"")
 
     def process_again(self, payments: Sequence[tuple[str, str]]) -> int:
         """Make the events that came before these payments were reported due now, and return their number.

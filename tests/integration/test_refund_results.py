@@ -299,6 +299,18 @@ def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_s
     assert scenario.query("select status from refund_operations") == "declined"
 
 
+def test_the_lookup_of_an_external_refund_does_not_request_itself_again(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [EXTERNAL_REFUND])
+    scenario.process_after(hours=1)
+    due = "select id from webhook_events where next_action_at <= now()"
+    with scenario.context.records.work() as work:
+        requested = [row.id for row in work.run(due)]
+    handle(scenario.context, WebhookEventsReceived, requested)
+    with scenario.context.records.work() as work:
+        assert (len(requested), work.run(due).all()) == (1, [])
+    assert scenario.query("select deliveries from webhook_events") == 1
+
+
 def test_an_external_refund_ends_a_pending_refund(start_scenario: StartScenario) -> None:
     """Braintree accepts a refund immediately. Later, it declines this refund if another refund paid the amount first."""
     scenario = start_scenario([PENDING], [EXTERNAL_REFUND])

@@ -67,7 +67,7 @@ def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str 
     """
     subject = Subject.REFUND if refund_id else Subject.PAYMENT
     event = WebhookEvent(f"ours: {refund_id or 'refunded'} {operation.charge}", subject, operation.charge, refund_id)
-    work.webhook_events.keep(operation.provider, [event], b"")
+    work.webhook_events.request(operation.provider, event)
 
 
 def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:

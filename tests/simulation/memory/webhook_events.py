@@ -74,6 +74,11 @@ def insert(
     return [(queued,)]
 
 
+@answers(webhook_events._IS_STORED)
+def is_stored(work: MemoryWork, provider: str, event_id: str) -> Iterable[tuple[bool]]:
+    return [(uuid5(NAMESPACE, f"{provider}\n{event_id}") in work.tables.webhook_events,)]
+
+
 @answers(webhook_events._PROCESS_AGAIN)
 def process_again(
     work: MemoryWork, providers: Sequence[str], charges: Sequence[str], unknown_payment: str, queue: str

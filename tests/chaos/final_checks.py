@@ -14,7 +14,7 @@ import redis
 from domain.emails import EmailKind
 from domain.messages import ContactSupport
 from domain.refund_operations import RefundOperation
-from domain.states import FINAL_STATES, WORKER_STATES, State
+from domain.states import FINAL_STATES, WORKER_STATES, Event, State
 from records import UnitOfWork
 from records.audit import audit
 from records.refund_operations import OPERATION_COLUMNS, operation_of
@@ -31,6 +31,16 @@ select case_id, sum(extract(epoch from left_at - created_at)) as seconds
   from (select case_id, to_state, created_at, lead(created_at) over (partition by case_id order by seq) as left_at
           from transitions) t
  where to_state = any(:moving) and left_at is not null group by case_id
+"""
+
+_LAST_TRANSITION = """
+select distinct on (case_id) case_id, event, from_state, evidence from transitions
+ where case_id = any(:case_ids) order by case_id, seq desc
+"""
+
+_PAYMENTS = """
+select c.id, b.charge, b.amount from cases c join purchase_payments b on b.purchase_id = c.purchase_id
+ where c.id = any(:case_ids)
 """
 
 
@@ -136,7 +146,10 @@ def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
 
 
 def _check_payments(work: UnitOfWork, result: CheckResult, refunds: list[dict[str, Any]]) -> None:
-    """Check that each charge was refunded at most once, and that the operations match the provider's refunds."""
+    """Check that each charge was refunded at most once, and that the operations match the provider's refunds.
+
+    A refunded case has a paid operation, unless external refunds settled the case.
+    """
     operations = {row.key: operation_of(row) for row in work.run(f"select {OPERATION_COLUMNS} from refund_operations")}
     states = {row.id: row.state for row in work.run("select id, state from cases")}
     own_refunds = [refund for refund in refunds if refund["key"].startswith(KEY_PREFIX)]
@@ -152,9 +165,34 @@ def _check_payments(work: UnitOfWork, result: CheckResult, refunds: list[dict[st
             if not listed or (listed["id"], listed["amount"]) != (operation.refund_id, operation.amount.minor):
                 result.errors.append(f"Case {operation.case_id} is refunded, but the provider shows {listed}.")
     cases_with_paid_operation = {o.case_id for o in operations.values() if o.status == "paid"}
-    for case in states.keys() - cases_with_paid_operation:
-        if states[case] == State.REFUNDED:
-            result.errors.append(f"Case {case} is refunded, but none of its operations was paid.")
+    refunded = {case for case, state in states.items() if state == State.REFUNDED}
+    result.errors += _check_external_refunds(work, refunded - cases_with_paid_operation, refunds)
+
+
+def _check_external_refunds(work: UnitOfWork, cases: set[UUID], refunds: list[dict[str, Any]]) -> Iterator[str]:
+    """Check refunded cases without a paid operation. Only external refunds of all payments in full can settle such a case.
+
+    The last transition of the case must name exactly these refunds, and each of them must have succeeded at the provider.
+    """
+    external: dict[str, dict[str, int]] = {}
+    for refund in refunds:
+        if not refund["key"].startswith(KEY_PREFIX) and refund["status"] == "succeeded":
+            external.setdefault(refund["charge"], {})[refund["id"]] = refund["amount"]
+    settlements = {row.case_id: row for row in work.run(_LAST_TRANSITION, case_ids=list(cases))}
+    payments: dict[UUID, dict[str, int]] = {}
+    for row in work.run(_PAYMENTS, case_ids=list(cases)):
+        payments.setdefault(row.id, {})[row.charge] = row.amount
+    for case in cases:
+        settlement, paid = settlements[case], payments.get(case, {})
+        if (settlement.event, settlement.from_state) != (Event.EXTERNALLY_REFUNDED, State.WITH_SUPPORT):
+            yield f"Case {case} is refunded, but none of its operations was paid, and its last event is {settlement.event}."
+            continue
+        shown = {refund_id: minor for charge in paid for refund_id, minor in external.get(charge, {}).items()}
+        if set(settlement.evidence["refunds"]) != shown.keys():
+            yield f"Case {case} was settled by {settlement.evidence['refunds']}, but the provider shows {sorted(shown)}."
+        short = [charge for charge, amount in paid.items() if sum(external.get(charge, {}).values()) != amount]
+        if short or not paid:
+            yield f"Case {case} is refunded, but the external refunds do not cover its payments: {short}."
 
 
 def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, states: dict[UUID, str]) -> Iterator[str]:

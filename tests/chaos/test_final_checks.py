@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from config.settings import Settings
+from domain.money import Money
+from domain.providers import ListedRefund, RefundStatus
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records
@@ -22,6 +24,7 @@ from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_sel
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute
 from worker.emails.case_emails import send_case_emails
+from worker.refunds.external_refunds import record_external_refunds
 from worker.support_tasks.publishing import contact_support
 
 NAMES = [f"{number:032x}" for number in (1, 2)]
@@ -88,6 +91,53 @@ def test_a_missing_or_unexpected_refund_is_found(
     result = check_payments(records, *list_refunds(refund))
     assert not result.passed
     assert result.double_payments == double_payments
+
+
+@pytest.fixture
+def external_refund(records: Records, cases: list[UUID]) -> Refund:
+    """Settle the case that waits for support by an external refund. Return this refund, as the provider lists it."""
+    with records.work() as work:
+        purchase = work.decision_inputs.purchases([cases[1]])[cases[1]]
+        (payment,) = purchase.payments
+        assert payment.amount, "the sample payment has an amount"
+        assert payment.currency, "the sample payment has a currency"
+        amount = Money(payment.amount, payment.currency)
+        listed = ListedRefund("re_3", payment.charge, amount, RefundStatus.PAID, work.now)
+        purchases = {(payment.provider, payment.charge): [purchase]}
+        assert record_external_refunds(work, payment.provider, [listed], purchases) == []
+    return {
+        "id": "re_3",
+        "key": "external-1",
+        "charge": payment.charge,
+        "amount": payment.amount,
+        "status": "succeeded",
+    }
+
+
+def test_the_check_passes_if_an_external_refund_settled_a_case(
+    records: Records, refund: Refund, external_refund: Refund
+) -> None:
+    assert check_payments(records, refund, external_refund).errors == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [None, {"status": "failed"}, {"status": "pending"}, {"amount": 1}, {"id": "re_4"}, {"charge": "ok_2"}],
+    ids=["no refund", "failed refund", "pending refund", "part of the amount", "another refund", "another charge"],
+)
+def test_a_missing_or_unexpected_external_refund_is_found(
+    records: Records, refund: Refund, external_refund: Refund, changes: Refund | None
+) -> None:
+    listed = [] if changes is None else [external_refund | changes]
+    assert check_payments(records, refund, *listed).errors
+
+
+@pytest.mark.usefixtures("cases")
+def test_a_refunded_case_without_a_refund_and_without_a_settlement_is_found(records: Records, refund: Refund) -> None:
+    with records.work() as work:
+        work.run("update refund_operations set status = 'declined'")
+    (error,) = check_payments(records, refund | {"key": "external-1"}).errors
+    assert error.endswith("none of its operations was paid, and its last event is provider_paid.")
 
 
 @pytest.mark.usefixtures("cases")

@@ -225,7 +225,12 @@ MISTAKES = (
     ),
     Mistake(
         "the amount of the provider's refund is not checked",
-        (replaced(provider_client, "_check_amount", lambda result, _: result),),
+        (replaced(provider_client, "check_amount", lambda result, _: result),),
+        {"other_amount": 0.3},
+    ),
+    Mistake(
+        "the amount in a signed webhook event is not checked",
+        (replaced(resolution, "check_amount", lambda result, _: result),),
         {"other_amount": 0.3},
     ),
     Mistake(

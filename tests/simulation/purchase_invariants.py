@@ -3,7 +3,8 @@
 - P1: a refund call has a payment and an amount of the snapshot that was evaluated and confirmed. If the customer confirmed on
   the page, the page showed the sum of the snapshot
 - P2: while a purchase has an open case, no report changes the e-mail address, a payment or an amount of the purchase
-- P3: a payment belongs to the first seller that reported it, and is not refunded for another seller
+- P3: a payment belongs to the first seller that reported it, and is not refunded for another seller. The seller loses the
+  payment only if no purchase names it any more, and nothing happened to it
 - P4: no refund is sent if the provider shows another amount, another currency, another seller, or an external refund
 - P5: the first report of a purchase is stored, except if it names a payment of another seller
 - P6: an unmatched request is evaluated again when its purchase is reported
@@ -33,6 +34,7 @@ from tests.simulation.memory.journal import OPEN, Journal
 from tests.simulation.memory.tables import (
     CaseRow,
     Database,
+    ExternalRefundRow,
     PaymentRow,
     PurchasePaymentRow,
     PurchaseRow,
@@ -138,6 +140,7 @@ class PurchaseChecker:
     def committed(self, journal: Journal) -> None:
         """Check the changes of a committed transaction."""
         changed: dict[UUID, None] = {}
+        self._check_releases([row for row in journal.deleted if isinstance(row, PaymentRow)])
         for row, _ in journal.changed:
             match row:
                 case PurchaseRow():
@@ -153,8 +156,24 @@ class PurchaseChecker:
         for purchase_id in changed:
             self._check_change(purchase_id)
 
+    def _check_releases(self, released: list[PaymentRow]) -> None:
+        """Check that payments that their sellers lost were not in use. Each belongs to the next seller that reports it."""
+        for row in released:
+            payment = (row.provider, row.charge)
+            refunds: list[ExternalRefundRow | RefundOperationRow] = [
+                *self._tables.external_refunds.values(),
+                *self._tables.refund_operations.values(),
+            ]
+            is_refunded = payment in {(refund.provider, refund.charge) for refund in refunds}
+            if self._items(*payment) or is_refunded or row.dispute != Dispute.NONE:
+                self._report_violation("P3", f"{row.seller_id} lost the payment {row.charge}, which is in use.")
+            self._owners.pop(payment, None)
+
     def _check_owner(self, row: PaymentRow) -> None:
-        owner = self._owners.setdefault((row.provider, row.charge), row.seller_id)
+        payment = (row.provider, row.charge)
+        if payment not in self._tables.payments:  # the transaction also took the payment from its seller
+            return
+        owner = self._owners.setdefault(payment, row.seller_id)
         if row.seller_id != owner:
             self._report_violation("P3", f"The payment {row.charge} of {owner} was given to {row.seller_id}.")
 

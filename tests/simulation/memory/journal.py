@@ -26,6 +26,7 @@ class Journal:
     def __init__(self, tables: Database) -> None:
         self.tables = tables
         self.changed: list[tuple[Any, dict[str, Any]]] = []
+        self.deleted: list[Any] = []
         self._undo: list[tuple[Any, ...]] = []
         """For each change, the function that undoes it, and the function's arguments."""
 
@@ -44,7 +45,9 @@ class Journal:
 
     def delete(self, table: dict[Any, Any], key: object) -> None:
         """Remove a row."""
-        self._undo.append((table.__setitem__, key, table.pop(key)))
+        row = table.pop(key)
+        self._undo.append((table.__setitem__, key, row))
+        self.deleted.append(row)
 
     def change(self, row: Any, **values: Any) -> None:
         """Change the values of a row."""

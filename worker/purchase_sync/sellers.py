@@ -27,8 +27,8 @@ class PaymentSellers:
 
     @property
     def candidates(self) -> list[str]:
-        """The ids of the sellers that may use the account."""
-        return [id_ for id_ in self.account or self.sellers if id_ in self.sellers]
+        """The ids of the sellers that may use the account, in alphabetical order."""
+        return [id_ for id_ in sorted(self.account or self.sellers) if id_ in self.sellers]
 
     def seller_of(self, payment: ListedPurchase) -> Seller | SyncCode:
         """Return the seller that the payment names, or else the default seller, or else the only seller of the account."""

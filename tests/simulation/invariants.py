@@ -21,7 +21,6 @@ Some invariants are checked before each refund call, some after each commit, and
 """
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -79,8 +78,11 @@ class InvariantChecker:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.violations: list[str] = []
-        self._empty_lookups: Counter[str] = Counter()
-        """For each key: the number of lookups that found nothing while the refund could be sent again."""
+        self._empty_lookups: dict[str, set[int]] = {}
+        """For each key: the numbers of the polls that found nothing while the refund could be sent again.
+
+        A poll whose process was killed before it recorded the result has the same number as the next poll.
+        """
         self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
         """For each case id and fence: the task that has the lease. The fence is a number that rises with each lease."""
         self._signed_disputes: dict[tuple[str, str], dict[str, DisputeStatus]] = {}
@@ -142,8 +144,8 @@ class InvariantChecker:
         age = (self._world.database_clock() - operation.first_sent_at).total_seconds()
         is_executing = self._world.records.tables.cases[operation.case_id].state == State.REFUNDING
         if is_executing and age < _last_repeat_age(provider):
-            self._empty_lookups[key] += 1
-        if self._empty_lookups[key] > MAX_EMPTY_LOOKUPS:
+            self._empty_lookups.setdefault(key, set()).add(operation.polls)
+        if len(self._empty_lookups.get(key, ())) > MAX_EMPTY_LOOKUPS:
             self.report_violation(
                 "I9", f"{key} was not sent again, although its key is valid and lookups find nothing."
             )

@@ -47,7 +47,7 @@ def wanted_by(settings: Settings) -> list[str]:
 def require(*extras: str) -> None:
     """Raise RefusedError if one of these extras is not installed. The error names the missing modules.
 
-    The name of an account stands for the extra of its provider.
+    An entry may also name a provider account. An account needs the extra of its provider.
     """
     if faults := [fault for extra in dict.fromkeys(map(provider_of, extras)) if (fault := missing(extra))]:
         raise RefusedError("\n".join(faults))

@@ -1,4 +1,4 @@
-"""What a payment provider consists of, and the search for providers in the installed packages.
+"""Define what a payment provider consists of, and find the providers in the installed packages.
 
 A provider is an entry point in the group ``moneyback.providers``. Its name is the name of the provider, and its object is a
 ``ProviderSpec``. Source: PyPA's specification "Entry points".

@@ -17,7 +17,7 @@ NAME = "bench"
 
 
 class Benchmark(StrEnum):
-    """What is measured."""
+    """Name what the command measures."""
 
     REFUNDS = "refunds"
     IMPORT = "import"

@@ -89,11 +89,25 @@ def save_snapshot(broker: redis.Redis, status: str) -> None:
 
 @contextmanager
 def unblocked_clients(broker: redis.Redis, _: Servers) -> Iterator[None]:
-    """Make the broker end the commands that wait for a message."""
-    for client in broker.client_list():
-        if client["cmd"] == "brpop":
-            broker.client_unblock(int(client["id"]), error=True)
-    yield
+    """Make the broker end the commands that wait for a message.
+
+    A consumer that handles a message does not wait at this moment. So the commands of later moments are ended too.
+    """
+    ended = threading.Event()
+
+    def unblock() -> None:
+        while not ended.wait(0.05):
+            for client in broker.client_list():
+                if client["cmd"] == "brpop":
+                    broker.client_unblock(int(client["id"]), error=True)
+
+    thread = threading.Thread(target=unblock)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

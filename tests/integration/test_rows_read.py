@@ -1,12 +1,18 @@
 """The number of rows that statements read. A statement that reads a whole table for each purchase is slow in a large table."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from console.servers import Servers
 from domain.purchases import Purchase
 from records import Records, UnitOfWork
 from records.purchase_reports import store_purchases
 from records.purchases import Reported
+from records.unit_of_work import connect
 from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.services import create_settings, fresh_database
 
 PURCHASES = 1_000
 MAX_ROWS_PER_PURCHASE = 25
@@ -17,6 +23,16 @@ def rows_read(work: UnitOfWork) -> int:
     """Return the number of rows of tables that this connection has read, in this and in the last transactions."""
     statement = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables"
     return int(work.run(statement).scalar_one())
+
+
+@pytest.fixture
+def records(servers: Servers, tmp_path: Path) -> Iterator[Records]:
+    """Yield the records of a new database, without the statistics and the empty pages that the rows of other tests leave."""
+    with fresh_database(servers) as database:
+        settings = create_settings(servers, database, tmp_path)
+        engine = connect(settings.database_url.get_secret_value())
+        yield Records(engine, settings.timers)
+        engine.dispose()
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ case. If the worker crashes, the webhook event is processed again.
 
 _RELEASE = """
 update cases c
-   set lease_until = 'epoch', deliveries = 0, not_before = now() + make_interval(secs => i.seconds),
-       next_action_at = case when c.next_action_at is not null then now() + make_interval(secs => i.seconds) end
+   set lease_until = 'epoch', deliveries = 0, not_before = coalesce(now() + make_interval(secs => i.seconds), c.not_before),
+       next_action_at = case when c.next_action_at is not null
+                             then coalesce(now() + make_interval(secs => i.seconds), c.not_before) end
   from unnest(cast(:ids as uuid[]), cast(:fences as int[]), cast(:seconds as float8[])) as i(id, fence, seconds)
  where c.id = i.id and c.fence = i.fence
 """
@@ -202,8 +203,11 @@ class Cases:
         rows = self._work.run(_LEASE, ids=list(ids), states=_names(states), seconds=seconds, early=early)
         return [_case(row) for row in rows]
 
-    def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release leased cases without a transition. ``cases`` contains pairs (case, seconds until the case is due)."""
+    def release(self, cases: Sequence[tuple[Case, float | None]]) -> None:
+        """Release leased cases without a transition. ``cases`` contains pairs (case, seconds until the case is due).
+
+        With None instead of seconds, the case is due as if it had not been leased.
+        """
         if cases:
             self._work.run(
                 _RELEASE,

@@ -69,13 +69,13 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import serve
-from tests.sample_data import a_submission, charge_of, ids_of, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, a_submission, charge_of, ids_of, store_seller_and_purchases
 from tests.services import ChildProcess, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle
 from worker.providers import create_webhook_parsers
 from worker.providers.capability_defaults import CapabilityDefaults
-from worker.refunds.execution import prepare
+from worker.refunds.execution import execute, prepare
 from worker.refunds.resolution import resolve
 from worker.webhook_events.outcomes import OutcomeCode
 from worker.webhook_events.processing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS
@@ -482,6 +482,37 @@ def test_an_event_about_a_leased_case_is_processed_later(web: httpx.Client, cont
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
     assert progress_of(context.records, event.id) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "final"),
+    [
+        ("ok", "pending", State.REFUNDED),
+        ("ok", "hang", State.REFUNDED),
+        ("latefail", "pending", State.WITH_SUPPORT),
+        ("latefail", "hang", State.WITH_SUPPORT),
+    ],
+)
+def test_an_event_about_an_earlier_payment_waits_for_the_refund_of_the_next_payment(
+    web: httpx.Client, context: WorkerContext, first: str, second: str, final: State
+) -> None:
+    parts = [a_charged_purchase(behaviour) for behaviour in (first, second)]
+    order = a_recent_purchase(payments=tuple(payment for part in parts for payment in part.payments))
+    (case,) = create_executed_cases(context, order)
+    execute(context, [case])
+    in_flight = state_of(context.records, case)
+    assert in_flight in {State.REFUNDING, State.REFUND_PENDING}
+    status = "failed" if first == "latefail" else "succeeded"
+    send_event(web, event := an_event("refund.updated", wait_for_status(context, parts[0], status)))
+    process_all_events(context)
+    assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (in_flight, [event.id])
+    wait_for_status(context, parts[1], "succeeded")
+    expire_leases(context.records)
+    resolve(context, [case])
+    assert state_of(context.records, case) is State.REFUNDED
+    process_all_events(context)
+    assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (final, [])
+    assert_audit_is_clean(context.records)
 
 
 class UnknownLookups(CapabilityDefaults):

@@ -15,8 +15,9 @@ Some invariants are checked before each refund call, some after each commit, and
 - I9: a refund call is repeated if lookups do not find its refund, but not shortly before its idempotency key expires. After a
   permanent decline, no other refund of the payment is sent.
 - I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
-- I13: no operation is closed, and no second approval is asked for, while a person may still approve a refund
 - I12: each e-mail is sent once. A support task is published repeatedly until a helpdesk has read it.
+- I13: no operation is closed, and no second approval is asked for, while a person may still approve a refund
+- I14: while a case waits for the outcome of a refund, the result of another refund does not change the case
 - BUG: no task ends with an unexpected error
 """
 
@@ -43,6 +44,7 @@ from tests.simulation.memory.tables import CaseRow, PaymentRow, RefundOperationR
 from tests.simulation.provider import Approval, Provider, Refund
 from tests.simulation.purchase_invariants import confirmed_payments, transitions_of
 from worker.providers.disputes import select_deciding_dispute
+from worker.refunds.give_up import POLLED_STATES
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
@@ -60,6 +62,8 @@ REOPENING_EVENTS = {
 MAX_EMPTY_LOOKUPS = 4  # a crash may prevent the repetition after a lookup, but hardly after each of several lookups
 LEASED_STATES = {State.REFUNDING, State.REFUND_PENDING}
 """The states in which only the task with the lease may change a case."""
+RESULTS = {"provider_paid", "payment_refunded", "provider_failed_late", "refund_deferred"}
+"""The events that record the result of a refund."""
 BAD_DISPUTES = {"open", "lost"}
 KNOWN_TO_SUPPORT = (ReasonCode.OUTCOME_UNKNOWN, ReasonCode.REFUND_DIFFERS)
 """With these reasons, support knows that the refund may have been made, or was made with another amount."""
@@ -220,12 +224,20 @@ class InvariantChecker:
             self.report_violation("I6", f"{row.case_id} goes from the final state {row.from_state} to {row.to_state}.")
         if row.from_state in LEASED_STATES and self._lease_holder(row.case_id) is not self._current_task():
             self.report_violation("I5", f"{row.case_id} was changed by a task that did not have the lease of the case.")
+        if row.from_state in POLLED_STATES and row.event in RESULTS:
+            self._check_result(row)
         if row.event == "refund_started":
             self._check_refund_start(row.case_id)
         if row.to_state == State.WITH_SUPPORT:
             self._check_case_task(row)
         if row.to_state == State.REFUNDED:
             self._check_refunded(row.case_id)
+
+    def _check_result(self, row: TransitionRow) -> None:
+        """Check that the result of a refund is about the refund for whose outcome the case waited."""
+        newest = max(self._operations_of(row.case_id), key=lambda operation: operation.attempt)
+        if newest.status in OPEN and newest.status != "paid":
+            self.report_violation("I14", f"{row.case_id} goes to {row.to_state}, but {newest.key} is {newest.status}.")
 
     def _check_refund_start(self, case: UUID) -> None:
         tables = self._world.records.tables

@@ -328,6 +328,12 @@ MISTAKES = (
         {},
         SEVERAL_PAYMENTS,
     ),
+    Mistake(
+        "the result of an earlier payment ends the wait for the next payment",
+        (replaced(resolution, "_waits_for_other", lambda *_: False),),
+        {"webhook_late": 0.5, "lost_after": 0.2},
+        SEVERAL_PAYMENTS,
+    ),
     # What the provider shows of a payment
     Mistake(
         "the payment is not looked at before the refund",

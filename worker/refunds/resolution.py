@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from domain.cases import Case
 from domain.providers import LookupResult, NotFound, Paid, RefundResult
 from domain.refund_operations import OperationStatus, RefundOperation, check_amount
 from domain.states import State
@@ -40,12 +41,27 @@ def lease(work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, stat
 def lease_for_operations(
     work: UnitOfWork, context: WorkerContext, operations: Sequence[RefundOperation], *, states: Sequence[State]
 ) -> list[Call]:
-    """Lease the cases of these operations, even if the cases are not due yet. Return each leased case with one operation."""
+    """Lease the cases of these operations, even if the cases are not due yet. Return each leased case with one operation.
+
+    A case that waits for the outcome of another operation is not leased. Otherwise, the result of an earlier payment would end
+    the wait, and nobody would look up whether the other refund was made.
+    """
     by_case = {operation.case_id: operation for operation in operations}
     seconds = context.settings.timers.lease_seconds
     cases = work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
     all_operations = work.refund_operations.for_cases([case.id for case in cases])
-    return [Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id])) for case in cases]
+    waiting = [case for case in cases if _waits_for_other(case, by_case[case.id], all_operations[case.id][-1])]
+    work.cases.release([(case, None) for case in waiting])
+    return [
+        Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id]))
+        for case in cases
+        if case not in waiting
+    ]
+
+
+def _waits_for_other(case: Case, operation: RefundOperation, newest: RefundOperation) -> bool:
+    """Return whether the case waits for the outcome of another operation: its newest operation."""
+    return case.state in POLLED_STATES and operation.key != newest.key
 
 
 def _is_last_if_others_paid(operation: RefundOperation, operations: Sequence[RefundOperation]) -> RefundOperation:

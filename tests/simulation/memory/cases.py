@@ -59,11 +59,11 @@ def lease(
 
 
 @answers(cases._RELEASE)
-def release(work: MemoryWork, ids: Sequence[UUID], fences: Sequence[int], seconds: Sequence[float]) -> None:
+def release(work: MemoryWork, ids: Sequence[UUID], fences: Sequence[int], seconds: Sequence[float | None]) -> None:
     for case, fence, delay in zip(ids, fences, seconds, strict=True):
         row = work.tables.cases.get(case)
         if row and row.fence == fence:
-            not_before = after(work.now, delay)
+            not_before = row.not_before if delay is None else after(work.now, delay)
             due = row.next_action_at and not_before
             work.journal.change(row, lease_until=EPOCH, deliveries=0, not_before=not_before, next_action_at=due)
 

@@ -23,6 +23,7 @@ from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
 from records.storefronts import Storefront
+from tests.integration._provider_fixtures import with_long_timeouts
 from tests.integration._web_fixtures import serve
 from tests.sample_data import a_recent_purchase, charge_of, store_seller_and_purchases
 from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database
@@ -94,7 +95,10 @@ class Site:
 
 
 class Backend:
-    """A worker and the relay, which run while the `with` block runs."""
+    """A worker and the relay, which run while the `with` block runs.
+
+    No sweep runs, so nothing would look up a refund whose provider call timed out. Therefore the site has long timeouts.
+    """
 
     def __init__(self, site: Site, folder: Path) -> None:
         env = environment(site.settings)
@@ -126,7 +130,7 @@ def run_site(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterato
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         changes = {"public_url": url, "sandbox_url": sandbox_url, "mailbox_page": True}
-        settings = create_settings(servers, database, folder).model_copy(update=changes)
+        settings = with_long_timeouts(create_settings(servers, database, folder).model_copy(update=changes))
         records = Records.of(settings)
         store_seller_and_purchases(records)
         with records.work() as work:

@@ -21,6 +21,8 @@ from records.transaction import Transaction
 
 UNKNOWN_PAYMENT = "unknown_payment"
 """The outcome of an event whose payment is not in our records."""
+CRASHED_WORKER = "crashed_worker"
+"""The outcome of an event after several workers crashed with it."""
 
 ANONYMOUS_PAUSE = 60.0
 """The minimum number of seconds between two lookups of a payment that anonymous events start."""
@@ -67,11 +69,11 @@ _IS_STORED = "select exists (select from webhook_events where provider = :provid
 
 _PROCESS_AGAIN = """
 with due as (
-  update webhook_events set next_action_at = now(), attempts = 0
+  update webhook_events set next_action_at = now(), attempts = 0, crashes = 0
    where id in (
      select e.id from unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
        join webhook_events e on e.provider = i.provider and e.charge = i.charge
-      where e.outcome = :unknown_payment order by e.id for no key update of e)
+      where e.outcome = any(:outcomes) order by e.id for no key update of e)
   returning id
 ), enqueued as (
   insert into outbox (queue, bulk, seller_id, item_id) select :queue, false, '', id from due
@@ -203,7 +205,8 @@ class WebhookEvents:
     def process_again(self, payments: Sequence[tuple[str, str]]) -> int:
         """Make the events that came before these payments were reported due now, and return their number.
 
-        ``payments`` lists (provider, charge). A refund or a dispute may be reported long before its purchase.
+        ``payments`` lists (provider, charge). A refund or a dispute may be reported long before its purchase. An event with which
+        workers crashed was perhaps never compared with our records.
         """
         if not payments:
             return 0
@@ -213,7 +216,7 @@ class WebhookEvents:
                 _PROCESS_AGAIN,
                 providers=providers,
                 charges=charges,
-                unknown_payment=UNKNOWN_PAYMENT,
+                outcomes=[UNKNOWN_PAYMENT, CRASHED_WORKER],
                 queue=WebhookEventsReceived.queue,
             ).scalar_one()
         )

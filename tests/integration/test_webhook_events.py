@@ -962,6 +962,25 @@ def test_an_event_that_crashes_three_workers_does_not_stop_other_events(
     assert (evidence["event"], evidence["last_outcome"]) == (crashing_event.id, OutcomeCode.CRASHED_WORKER.sentence)
 
 
+def test_an_early_event_whose_workers_crashed_is_processed_when_its_purchase_is_reported(
+    web: httpx.Client, context: WorkerContext
+) -> None:
+    purchase = a_charged_purchase("ok")
+    send_event(web, event := an_event("refund.created", refund_manually(context, purchase)))
+    with context.records.work() as work:
+        (event_id,) = (row.id for row in work.run("select id from webhook_events"))
+    for _ in range(4):
+        with context.records.work() as work:
+            assert work.webhook_events.claim([event_id], seconds=-1.0, include_crashed=True)
+    process_all_events(context)
+    assert progress_of(context.records, event.id)[0] is False
+    assert task_evidence(context.records, "webhook_event_unresolved") == []
+    store_seller_and_purchases(context.records, purchase)
+    process_all_events(context)
+    assert [event.outcome for event in stored_events(context.records)] == [OutcomeCode.EXTERNAL_REFUND]
+    assert refunded_amount(context.records, purchase) == 4900
+
+
 class TakeoverAdapter:
     """An adapter of the sandbox. During its lookup, another worker takes over the case."""
 

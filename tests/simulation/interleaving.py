@@ -72,8 +72,9 @@ class Interleaving(TransactionHooks):
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
             if self._random.random() < 0.7:
-                # The whole machine is frozen, so the pause does not count for Celery's time limits.
+                # The whole machine is frozen. Its monotonic clock stands still, so Celery's time limits do not count the pause.
                 task.started += seconds
+                task.process.offset -= seconds
             self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)
         else:

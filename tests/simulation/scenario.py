@@ -180,8 +180,9 @@ class World:
         clock = self.clock
 
         def monotonic() -> float:
+            """Return the time of the process's clock. The clock never goes back, but it may jump ahead."""
             if self.faults.happens("clock_jump"):
-                process.offset += self.random.choice([-HOUR, -MINUTE, MINUTE, HOUR])
+                process.offset += self.random.choice([MINUTE, HOUR])
             return clock.now + process.offset
 
         adapters = {}

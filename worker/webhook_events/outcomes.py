@@ -15,7 +15,7 @@ from domain.providers import (
     WaitingForApproval,
 )
 from domain.purchases import Dispute
-from records.webhook_events import UNKNOWN_PAYMENT
+from records.webhook_events import CRASHED_WORKER, UNKNOWN_PAYMENT
 from worker.purchase_sync.results import SyncCode
 
 
@@ -47,7 +47,7 @@ class OutcomeCode(StrEnum):
     LOOKUP_LAGS = "lookup_lags"
     CONTRADICTED = "contradicted"
     CASE_LOCKED = "case_locked"
-    CRASHED_WORKER = "crashed_worker"
+    CRASHED_WORKER = CRASHED_WORKER
 
     @property
     def sentence(self) -> str:

@@ -81,16 +81,16 @@ def is_stored(work: MemoryWork, provider: str, event_id: str) -> Iterable[tuple[
 
 @answers(webhook_events._PROCESS_AGAIN)
 def process_again(
-    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], unknown_payment: str, queue: str
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], outcomes: Sequence[str], queue: str
 ) -> Iterable[tuple[int]]:
     payments = set(zip(providers, charges, strict=True))
     due = [
         row
         for row in work.tables.webhook_events.values()
-        if row.outcome == unknown_payment and (row.provider, row.charge) in payments
+        if row.outcome in outcomes and (row.provider, row.charge) in payments
     ]
     for row in due:
-        work.journal.change(row, next_action_at=work.now, attempts=0)
+        work.journal.change(row, next_action_at=work.now, attempts=0, crashes=0)
         enqueue(work, queue, False, "", row.id)
     return [(len(due),)]
 

@@ -162,6 +162,17 @@ select {_COLUMNS} from cases c
 """
 """The unmatched cases that one or several of these purchases match. A case is returned once."""
 
+_SELECT_MISSED = f"""
+select {_COLUMNS} from cases c
+ where c.state = 'unmatched' and c.id in (
+   select m.id from cases m join purchases p on p.email_key = m.email_key and p.reference_key = m.reference_key
+    where m.state = 'unmatched' and m.received_at > now() - make_interval(days => :days)
+      and (m.seller_id is null or m.seller_id = p.seller_id)
+    limit :limit)
+ order by c.received_at for no key update of c skip locked
+"""
+"""The unmatched cases that match a purchase. The evaluation and the report of the purchase ran at the same time."""
+
 _POSTPONE = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)
 """
@@ -270,6 +281,10 @@ class Cases:
         if not purchases:
             return []
         return [_case(row) for row in self._work.run(_SELECT_UNMATCHED, purchase_ids=list(purchases), days=days)]
+
+    def missed(self, *, days: int, limit: int) -> list[Case]:
+        """Lock and return at most ``limit`` unmatched cases of the last ``days`` days that match a purchase."""
+        return [_case(row) for row in self._work.run(_SELECT_MISSED, days=days, limit=limit)]
 
     def overdue(self, limit: int) -> list[OverdueCase]:
         """Lock and return at most ``limit`` cases whose due time has passed, and which have no lease."""

@@ -1,6 +1,7 @@
 """Finds cases, webhook events, support tasks and e-mails that no worker processed in time, and sends them to their queues again.
 
-If the customer did not confirm a case in time, the sweep ends the case in the state "expired".
+If the customer did not confirm a case in time, the sweep ends the case in the state "expired". If an unmatched case matches a
+purchase, the sweep lets it be evaluated again.
 """
 
 import structlog
@@ -15,6 +16,8 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 log = structlog.get_logger()
 
 BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one batch, so that its transaction is short
+MISSED_DAYS = 1
+"""Unmatched cases of this number of days are compared with the purchases. No import of purchases takes as long."""
 MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay publishes nothing while it sweeps
 
 
@@ -38,7 +41,7 @@ class Sweep:
 
     def _sweep_batch(self) -> dict[str, int]:
         with self._records.work() as work:
-            return _sweep_cases(work) | _resend_queued_work(work)
+            return _sweep_cases(work) | _sweep_unmatched(work) | _resend_queued_work(work)
 
 
 def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
@@ -62,6 +65,14 @@ def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
     work.outbox.enqueue_again(resent)
     work.cases.postpone([case_id for _, _, _, case_id in resent], work.timers.resend_after_seconds)
     return {"resent": len(resent), "expired": len(transitions)}
+
+
+def _sweep_unmatched(work: UnitOfWork) -> dict[str, int]:
+    """Let unmatched cases be evaluated again if their purchase was reported at the same moment, or by a long import."""
+    why = "The purchase was being stored while the request was evaluated."
+    missed = work.cases.missed(days=MISSED_DAYS, limit=BATCH_SIZE)
+    work.history.record([case.after(Event.PURCHASE_REPORTED, actor="sweep", why=why) for case in missed])
+    return {"matched": len(missed)}
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:

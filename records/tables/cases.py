@@ -128,6 +128,7 @@ cases = Table(
     ),
     Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
+    Index("cases_unmatched_received", "received_at", postgresql_where=text("state = 'unmatched'")),
     CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="scheduled"),
     postgresql_with={"fillfactor": "70"},
 )

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from config.signed_links import Purpose
+from records.purchase_reports import store_purchases
 from tests.integration._provider_fixtures import expire_leases
 from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
+from tests.sample_data import a_recent_purchase
 from worker.sweep import Sweep
 
 BOB = "bob@example.com"
@@ -308,6 +310,32 @@ def test_a_request_is_judged_again_when_its_purchase_arrives(shop: Shop, way: st
     shop.confirm(case)
     shop.process()
     assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
+@pytest.mark.parametrize(("asked", "seller"), [("2026-0417", "aurora"), ("2026 0417", None), ("2026.04.17", "aurora")])
+@pytest.mark.parametrize("purchases", [1, 3])
+def test_a_request_that_comes_during_the_import_of_its_purchase_is_judged_by_the_next_sweep(
+    shop: Shop, asked: str, seller: str | None, purchases: int
+) -> None:
+    """The evaluation does not see the purchase yet, and the import does not see the unmatched case."""
+    others = [a_recent_purchase() for _ in range(purchases - 1)]
+    with shop.records.work() as work:
+        store_purchases(work, [a_recent_purchase(reference="2026-0417", email=EMAIL), *others])
+        case = shop.ask(asked, seller=seller)
+        shop.process()
+        assert shop.state(case) == "unmatched"
+    assert Sweep(shop.records).run_once() == 1
+    shop.process()
+    assert shop.state(case) == "awaiting_confirmation"
+    assert Sweep(shop.records).run_once() == 0
+
+
+def test_the_sweep_leaves_requests_unmatched_that_match_no_purchase(shop: Shop) -> None:
+    shop.tell("2026-0417")
+    cases = [shop.ask("2026-0418"), shop.ask("2026-0417", BOB), shop.ask("2026-0417", seller="babbage")]
+    shop.process()
+    assert Sweep(shop.records).run_once() == 0
+    assert {shop.state(case) for case in cases} == {"unmatched"}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -35,6 +35,9 @@ def upgrade() -> None:
     op.create_index(
         "cases_one_open_case_per_purchase", "cases", ["purchase_id"], unique=True, postgresql_where=sa.text(_OPEN_STATES)
     )
+    op.create_index(
+        "cases_unmatched_received", "cases", ["received_at"], postgresql_where=sa.text("state = 'unmatched'")
+    )
     op.drop_index("refund_operations_one_open_per_payment", "refund_operations")
     op.create_index(
         "refund_operations_one_open_per_payment",

@@ -210,6 +210,24 @@ def unmatched(work: MemoryWork, purchase_ids: Sequence[UUID], days: int) -> Iter
     return sorted(rows.values(), key=lambda row: row.received_at)
 
 
+@answers(cases._SELECT_MISSED)
+def missed(work: MemoryWork, days: int, limit: int) -> Iterable[CaseRow]:
+    since = after(work.now, -days * 86_400)
+    keys = {
+        (row.email_key, row.reference_key, seller)
+        for row in work.tables.purchases.values()
+        for seller in (row.seller_id, None)
+    }
+    rows = [
+        row
+        for row in work.tables.cases.values()
+        if row.state == "unmatched"
+        and row.received_at > since
+        and (row.email_key, row.reference_key, row.seller_id) in keys
+    ]
+    return sorted(rows[:limit], key=lambda row: row.received_at)
+
+
 @answers(cases._POSTPONE)
 def postpone(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
     for row in _rows(work, ids):

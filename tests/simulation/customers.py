@@ -112,11 +112,12 @@ class Customers:
             world.clock.later(rng.random() * max_delay, self._open_page, respond, email.case)
 
     def _open_page(self, respond: Any, case: UUID) -> None:
-        """Open the page, and choose on it after a while."""
+        """Open the page, and choose on it after a while. The page has a choice only if the case waits for the customer."""
         with self._world.records.work() as work:
             view = work.case_views.get(case)
-        if view and view.state is State.AWAITING_CONFIRMATION:
-            self.pages[case] = total(view.payments)
+        if view is None or view.state is not State.AWAITING_CONFIRMATION:
+            return
+        self.pages[case] = total(view.payments)
         self._world.clock.later(self._rng.choice([1.0, HOUR]), self._world.web, self._respond, respond, case)
 
     def _respond(self, respond: Any, case: UUID) -> None:

@@ -28,8 +28,9 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Lookup
+from domain.providers import DisputeStatus, Failed, Lookup, Paid
 from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus
 from domain.states import FINAL_STATES, OPEN_STATES, State
 from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import WebhookEvent
@@ -186,6 +187,7 @@ class InvariantChecker:
             causes_lookup = webhook_event.reuses_event_id and webhook_event.charge == refund.charge
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
             refund.id_reported |= webhook_event.refund_id == refund.id
+            refund.paid_reported |= webhook_event.refund_id == refund.id and isinstance(webhook_event.reported, Paid)
 
     # Checks in the database
 
@@ -203,9 +205,12 @@ class InvariantChecker:
                 self._check_operation(row)
 
     def _check_operation(self, row: RefundOperationRow) -> None:
-        """Check that an operation is open while a person may still approve its refund."""
+        """Check that an operation is open while a person may still approve its refund, if our records contain that."""
         approval = self._world.providers[row.provider].approvals.get(row.key)
-        if approval and approval.is_open and row.status not in OPEN:
+        if approval is None:
+            return
+        approval.is_known |= row.status == OperationStatus.WAITING_FOR_APPROVAL
+        if approval.is_known and approval.is_open and row.status not in OPEN:
             self.report_violation("I13", f"The operation {row.key} is {row.status}, but may still be approved.")
 
     def _check_transition(self, row: TransitionRow) -> None:
@@ -350,7 +355,9 @@ class InvariantChecker:
 
     def _check_own_refund(self, row: CaseRow, operation: RefundOperationRow, refund: Refund) -> None:
         """Check that our records contain the status of a refund with our key, or that support knows the refund."""
-        if refund.status != "failed" and operation.status != "paid" and not self._is_known(row, refund):
+        is_waiting = operation.status == OperationStatus.WAITING_FOR_APPROVAL
+        is_known = self._is_known(row, refund, is_waiting=is_waiting)
+        if refund.status != "failed" and operation.status != "paid" and not is_known:
             self.report_violation(
                 "I8", f"{row.id} is {row.state}, and {operation.key} is {operation.status}, but {refund.id} was made."
             )
@@ -358,12 +365,16 @@ class InvariantChecker:
         if refund.status == "failed" and operation.status == "paid" and is_failure_unknown:
             self.report_violation("I7", f"{operation.key} is paid, but a webhook reported that its refund failed.")
 
-    def _is_known(self, row: CaseRow, refund: Refund) -> bool:
-        """Return whether support knows that our refund was made, or that its outcome is unknown."""
+    def _is_known(self, row: CaseRow, refund: Refund, *, is_waiting: bool) -> bool:
+        """Return whether support knows that our refund was made, or that its outcome is unknown.
+
+        ``is_waiting`` is True if our refund waits for an approval. Support knows this, if the payment has another refund.
+        """
         tables = self._world.records.tables
         reasons = [row.evidence for row in transitions_of(tables, row.id) if row.to_state == State.WITH_SUPPORT]
-        is_unknown = bool(reasons) and any(code in reasons[-1] for code in KNOWN_TO_SUPPORT)
-        is_told = refund.id_reported and not self._is_task(refund)
+        codes = (*KNOWN_TO_SUPPORT, ReasonCode.REFUNDED_ELSEWHERE) if is_waiting else KNOWN_TO_SUPPORT
+        is_unknown = bool(reasons) and any(code in reasons[-1] for code in codes)
+        is_told = refund.paid_reported and not self._is_task(refund)
         return is_unknown and (row.state == State.WITH_SUPPORT or not is_told)
 
     def _is_task(self, refund: Refund) -> bool:

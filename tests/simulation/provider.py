@@ -58,6 +58,8 @@ class Refund:
     """True if a webhook reported that the refund failed."""
     id_reported: bool = False
     """True if a webhook contained the refund's id."""
+    paid_reported: bool = False
+    """True if a webhook reported that the refund with this id was paid."""
     previous_status: str = "paid"
     status_changed_at: float = 0.0
     """The time of the last change of the status. For ``Provider.status_lag`` seconds, lookups show the previous status."""
@@ -71,6 +73,8 @@ class Approval:
     amount: Money
     key: str
     is_open: bool = True
+    is_known: bool = False
+    """True if our records contain that the refund waits for an approval."""
 
 
 @dataclass(slots=True)

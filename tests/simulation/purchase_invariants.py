@@ -129,12 +129,16 @@ class PurchaseChecker:
     # Checks after a report or a commit
 
     def check_first_report(self, report: PurchaseReport, result: ReportResult) -> None:
-        """Check the result of the first report of a purchase. A report is repeated if the response to its commit is lost."""
+        """Check the result of the first report of a purchase.
+
+        The report is repeated after an error. Meanwhile, a later report may have stored the purchase with other facts.
+        """
         if isinstance(result, OtherSeller) and any(
             self._owners.get(payment) not in {None, report.seller_id} for payment in report.payment_ids
         ):
             return
-        if not isinstance(result, Reported) or result.purchase.id != report.purchase_id:
+        is_stored = report.purchase_id in self._tables.purchases
+        if not is_stored or (isinstance(result, Reported) and result.purchase.id != report.purchase_id):
             self._report_violation("P5", f"The first report of {report.reference} was not stored: {result}")
 
     def committed(self, journal: Journal) -> None:

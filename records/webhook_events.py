@@ -106,8 +106,10 @@ update webhook_events e set outcome = i.outcome, claimed_until = 'epoch', proces
 
 _RETRY_LATER = """
 update webhook_events e
-   set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome, crashes = 0
-  from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[])) as i(id, seconds, outcome)
+   set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome,
+       attempts = i.attempts, crashes = 0
+  from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[]), cast(:attempts as int[]))
+    as i(id, seconds, outcome, attempts)
  where e.id = i.id
 """
 
@@ -247,13 +249,17 @@ class WebhookEvents:
             )
 
     def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
-        """Release events for a later attempt. ``retries`` lists (event, seconds until the attempt, outcome code)."""
+        """Release events for a later attempt. ``retries`` lists (event, seconds until the attempt, outcome code).
+
+        The number of attempts of each event is stored, so that the caller can leave out an attempt.
+        """
         if retries:
             self._work.run(
                 _RETRY_LATER,
                 ids=[event.id for event, _, _ in retries],
                 seconds=[seconds for _, seconds, _ in retries],
                 outcomes=[outcome for _, _, outcome in retries],
+                attempts=[event.attempts for event, _, _ in retries],
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:

@@ -504,8 +504,11 @@ def test_an_event_about_an_earlier_payment_waits_for_the_refund_of_the_next_paym
     assert in_flight in {State.REFUNDING, State.REFUND_PENDING}
     status = "failed" if first == "latefail" else "succeeded"
     send_event(web, event := an_event("refund.updated", wait_for_status(context, parts[0], status)))
-    process_all_events(context)
-    assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (in_flight, [event.id])
+    make_next_attempt_the_last(context.records)
+    for _ in range(3):
+        expire_leases(context.records)
+        process_all_events(context)
+        assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (in_flight, [event.id])
     wait_for_status(context, parts[1], "succeeded")
     expire_leases(context.records)
     resolve(context, [case])
@@ -513,6 +516,20 @@ def test_an_event_about_an_earlier_payment_waits_for_the_refund_of_the_next_paym
     process_all_events(context)
     assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (final, [])
     assert_audit_is_clean(context.records)
+
+
+def test_events_about_two_payments_of_a_case_are_processed_together(web: httpx.Client, context: WorkerContext) -> None:
+    parts = [a_charged_purchase("ok"), a_charged_purchase("pending")]
+    order = a_recent_purchase(payments=tuple(payment for part in parts for payment in part.payments))
+    (case,) = create_executed_cases(context, order)
+    execute(context, [case])
+    assert state_of(context.records, case) is State.REFUND_PENDING
+    for part in reversed(parts):
+        send_event(web, an_event("refund.updated", wait_for_status(context, part, "succeeded")))
+    process_all_events(context)
+    assert state_of(context.records, case) is State.REFUNDED
+    process_all_events(context)
+    assert unprocessed_event_ids(context.records) == []
 
 
 class UnknownLookups(CapabilityDefaults):

@@ -40,23 +40,28 @@ def lease(work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, stat
 
 def lease_for_operations(
     work: UnitOfWork, context: WorkerContext, operations: Sequence[RefundOperation], *, states: Sequence[State]
-) -> list[Call]:
+) -> tuple[list[Call], set[UUID]]:
     """Lease the cases of these operations, even if the cases are not due yet. Return each leased case with one operation.
 
-    A case that waits for the outcome of another operation is not leased. Otherwise, the result of an earlier payment would end
-    the wait, and nobody would look up whether the other refund was made.
+    Also return the cases that wait for the outcome of another operation. These cases are not leased. Otherwise, the result of
+    an earlier payment would end the wait, and nobody would look up whether the other refund was made.
     """
-    by_case = {operation.case_id: operation for operation in operations}
+    if not operations:
+        return [], set()
+    by_case = {
+        operation.case_id: operation for operation in sorted(operations, key=lambda operation: operation.attempt)
+    }
     seconds = context.settings.timers.lease_seconds
     cases = work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
     all_operations = work.refund_operations.for_cases([case.id for case in cases])
-    waiting = [case for case in cases if _waits_for_other(case, by_case[case.id], all_operations[case.id][-1])]
-    work.cases.release([(case, None) for case in waiting])
-    return [
+    waiting = {case.id for case in cases if _waits_for_other(case, by_case[case.id], all_operations[case.id][-1])}
+    work.cases.release([(case, None) for case in cases if case.id in waiting])
+    calls = [
         Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id]))
         for case in cases
-        if case not in waiting
+        if case.id not in waiting
     ]
+    return calls, waiting
 
 
 def _waits_for_other(case: Case, operation: RefundOperation, newest: RefundOperation) -> bool:

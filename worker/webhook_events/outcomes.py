@@ -47,6 +47,7 @@ class OutcomeCode(StrEnum):
     LOOKUP_LAGS = "lookup_lags"
     CONTRADICTED = "contradicted"
     CASE_LOCKED = "case_locked"
+    OTHER_REFUND_OPEN = "other_refund_open"
     CRASHED_WORKER = CRASHED_WORKER
 
     @property
@@ -80,7 +81,8 @@ SENTENCES = {
     OutcomeCode.LOOKUP_FAILED: "The provider could not be called, or its reply did not show the result.",
     OutcomeCode.LOOKUP_LAGS: "The provider made our refund, but shows only a refund that was not made by us.",
     OutcomeCode.CONTRADICTED: "The provider shows a different status than the event reports.",
-    OutcomeCode.CASE_LOCKED: "Another worker has the lease of the case, the case waits for another refund, or it has no refund.",
+    OutcomeCode.CASE_LOCKED: "Another worker has the lease of the case, or the case has no refund at the provider.",
+    OutcomeCode.OTHER_REFUND_OPEN: "The case waits for the outcome of the refund of another payment.",
     OutcomeCode.CRASHED_WORKER: "The last worker that processed the event crashed.",
 }
 

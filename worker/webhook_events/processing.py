@@ -3,7 +3,7 @@
 Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -60,6 +60,8 @@ UNKNOWN_PAYMENT_ATTEMPTS = 10
 
 The attempts take about two hours. In this time, the seller can report the purchase to Moneyback.
 """
+WAIT_FOR_OTHER_REFUND = 300.0
+"""Seconds until an event is processed again whose case waits for the refund of another payment."""
 MAX_CRASHES = 3
 """The number of worker crashes after which an event goes to support. Cases have the same limit."""
 MAX_ATTEMPTS = 100
@@ -122,8 +124,8 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
         about_purchases = [event for event in events if event.event.subject is Subject.PURCHASE]
         matched = _match_events(work, [event for event in events if event.event.subject is not Subject.PURCHASE])
         operations = [match.operation for match in matched if match.operation]
-        calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
-    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
+        calls, waiting = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND)
+    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls, waiting)
     to_look_at = [
         match for match in matched if match.needs_look(can_look_up=not cannot_look_up(context, match.event.provider))
     ]
@@ -202,8 +204,10 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
     ]
 
 
-def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
-    """Poll our own refunds, and resolve the events about them.
+def _resolve_own(
+    context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call], waiting: Collection[UUID]
+) -> dict[UUID, Outcome]:
+    """Poll our own refunds, and resolve the events about them. ``waiting`` has the cases that wait for another refund.
 
     An event that names no refund may be about our own refund. Such an event stays unresolved if our refund was already paid
     and the lookup shows an external refund.
@@ -212,6 +216,9 @@ def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls:
     outcomes: dict[UUID, Outcome] = {}
     for match in matched:
         assert match.operation, "the caller passes only events about our own refunds"
+        if match.operation.case_id in waiting:
+            outcomes[match.event.id] = Retry(OutcomeCode.OTHER_REFUND_OPEN)
+            continue
         was_paid = match.operation.status is OperationStatus.PAID
         outcomes[match.event.id] = _own_outcome(match.event, lookups.get(match.operation.key), was_paid=was_paid)
     return outcomes
@@ -360,7 +367,7 @@ def _unknown_outcome(event: ClaimedEvent) -> Outcome:
 
 def _store_outcomes(work: UnitOfWork, context: WorkerContext, outcomes: Sequence[tuple[ClaimedEvent, Outcome]]) -> None:
     """Store the outcomes. If the last attempt does not resolve an event, the event goes to support."""
-    retries = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
+    retries = [(_uncounted(event, outcome), outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
     given_up = [(event, retry) for event, retry in retries if _is_given_up(event)]
     for event, retry in given_up:
         log.warning("webhook_event_unresolved", webhook_event=str(event.id), provider=event.provider, why=retry.code)
@@ -370,12 +377,21 @@ def _store_outcomes(work: UnitOfWork, context: WorkerContext, outcomes: Sequence
         [(event, outcome.code) for event, outcome in resolved] + [(event, retry.code) for event, retry in given_up]
     )
     work.webhook_events.retry_later(
-        [
-            (event, poll_delay(context.settings.timers, event.attempts) * jitter(), retry.code)
-            for event, retry in retries
-            if not _is_given_up(event)
-        ]
+        [(event, _delay(context, event, retry), retry.code) for event, retry in retries if not _is_given_up(event)]
     )
+
+
+def _uncounted(event: ClaimedEvent, retry: Retry) -> ClaimedEvent:
+    """Return the event without this attempt if its case waits for another refund, perhaps for weeks."""
+    is_waiting = retry.code is OutcomeCode.OTHER_REFUND_OPEN
+    return replace(event, attempts=event.attempts - 1, crashes=0) if is_waiting else event
+
+
+def _delay(context: WorkerContext, event: ClaimedEvent, retry: Retry) -> float:
+    """Return the seconds until the next attempt."""
+    if retry.code is OutcomeCode.OTHER_REFUND_OPEN:
+        return WAIT_FOR_OTHER_REFUND * jitter()
+    return poll_delay(context.settings.timers, event.attempts) * jitter()
 
 
 def _is_given_up(event: ClaimedEvent) -> bool:

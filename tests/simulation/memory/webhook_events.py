@@ -144,11 +144,15 @@ def resolve(work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], ou
 
 
 @answers(webhook_events._RETRY_LATER)
-def retry_later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str]) -> None:
-    for id_, delay, outcome in zip(ids, seconds, outcomes, strict=True):
+def retry_later(
+    work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str], attempts: Sequence[int]
+) -> None:
+    for id_, delay, outcome, number in zip(ids, seconds, outcomes, attempts, strict=True):
         if row := work.tables.webhook_events.get(id_):
             due = after(work.now, delay)
-            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, crashes=0)
+            work.journal.change(
+                row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, attempts=number, crashes=0
+            )
 
 
 class DisputeRow(NamedTuple):

@@ -103,7 +103,19 @@ def test_a_reference_that_may_be_either_of_two_purchases_of_different_customers_
     assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
 
 
-@pytest.mark.parametrize("again", ["mb-2026-0417", " MB-2026-0417 ", "ＭＢ-２０２６-０４１７", "Mb-2026-0417\u00a0"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        "mb-2026-0417",
+        " MB-2026-0417 ",
+        "ＭＢ-２０２６-０４１７",
+        "Mb-2026-0417\u00a0",
+        "\ufeffMB-2026-0417",
+        "MB-2026-0417\u200b",
+        "MB-2026\u00ad-0417",
+        "\u202aMB-2026-0417\u202c",
+    ],
+)
 def test_another_spelling_of_the_same_reference_is_the_same_purchase(shop: Shop, again: str) -> None:
     body = a_body()
     shop.put("MB-2026-0417", **body)

@@ -95,13 +95,15 @@ returning id
 _RENAME = f"""
 update purchases p
    set reference = i.reference, literal_reference = i.literal_reference, reference_key = i.reference_key
-  from (select distinct on (b.purchase_id) b.purchase_id, i.*
-          from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]), cast(:emails as text[]),
-                      cast(:references as text[]), cast(:literal_references as text[]), cast(:reference_keys as text[]))
-            with ordinality
-            as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
-          join purchase_payments b on b.provider = i.provider and b.charge = i.charge
-         order by b.purchase_id, number) i
+  from (select distinct on (seller_id, literal_reference) *
+          from (select distinct on (b.purchase_id) b.purchase_id, i.*
+                  from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]),
+                              cast(:emails as text[]), cast(:references as text[]), cast(:literal_references as text[]),
+                              cast(:reference_keys as text[])) with ordinality
+                    as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
+                  join purchase_payments b on b.provider = i.provider and b.charge = i.charge
+                 order by b.purchase_id, number) named
+         order by seller_id, literal_reference, number) i
  where p.id = i.purchase_id and p.seller_id = i.seller_id and p.from_provider
    and (coalesce(i.email_key, p.email_key) = p.email_key
         or not exists (select from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES})))
@@ -109,7 +111,8 @@ update purchases p
 """
 """Give purchases that only a provider has reported the reference that their seller reports for the same payment.
 
-A purchase with an open case keeps its reference if the seller reports another address.
+A purchase with an open case keeps its reference if the seller reports another address. If an order has several such payments,
+the purchase of its first payment gets the reference.
 """
 
 _SELECT_KNOWN = f"""

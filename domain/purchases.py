@@ -63,6 +63,11 @@ After a lost dispute, the seller has lost the money, even if another dispute was
 """
 
 
+def decisive_dispute(disputes: Collection[Dispute]) -> Dispute:
+    """Return the dispute that takes precedence over the others."""
+    return next((dispute for dispute in DISPUTE_PRECEDENCE if dispute in disputes), Dispute.NONE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """One payment of a purchase at a provider. ``charge`` is the provider's id, with which the payment is refunded.
@@ -146,8 +151,8 @@ class Purchase:
     @property
     def dispute(self) -> Dispute:
         """The dispute that decides. What the provider reports replaces what the seller reports."""
-        disputes = {payment.dispute for payment in self.payments} - {Dispute.NONE}
-        return next((dispute for dispute in DISPUTE_PRECEDENCE if dispute in disputes), self.reported_dispute)
+        shown = decisive_dispute([payment.dispute for payment in self.payments])
+        return self.reported_dispute if shown is Dispute.NONE else shown
 
     @property
     def duplicates(self) -> tuple[Payment, ...]:

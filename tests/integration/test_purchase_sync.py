@@ -469,6 +469,20 @@ def test_another_id_of_a_payment_is_no_second_payment(context: WorkerContext, ch
     assert (purchase.reference, purchase.email) == (reference, "ada@work.example.com")
 
 
+@pytest.mark.parametrize("charges", [("pi_1", "ch_1"), ("in_1", "pi_1"), ("ch_1", "in_1"), ("ch_2", "ch_1", "in_1")])
+def test_a_report_that_lists_a_payment_twice_with_other_ids_is_refused(
+    context: WorkerContext, charges: tuple[str, ...]
+) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("pi_1", other_ids=("ch_1", "in_1"))])
+    before = stored_purchases(context.records)
+    payments = tuple(a_payment(charge=charge, amount=4900) for charge in charges)
+    (refused,) = report(context, a_recent_purchase(email="ada@example.com", payments=payments))
+    assert isinstance(refused, Refusal)
+    assert (refused.code, "pi_1 at sandbox twice" in refused.sentence) == (RefusalCode.REPEATED_PAYMENT, True)
+    assert stored_purchases(context.records) == before
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("charges", [("ch_1", "ch_2"), ("ch_2", "ch_1"), ("ch_3", "ch_1", "ch_2")])
 def test_the_seller_can_report_an_order_with_several_listed_payments(

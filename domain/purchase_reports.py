@@ -10,10 +10,13 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from domain.purchases import Dispute, Payment, Purchase, email_key
+from domain.purchases import Dispute, Payment, Purchase, decisive_dispute, email_key
 
 Fields = Mapping[str, object]
 """The reported fields by name. An absent name is not reported; the value None is reported as unknown."""
+
+EarlierRows = Mapping[tuple[str, str], Mapping[str, Any]]
+"""The refunds and the dispute that earlier rows of the same file report, by provider and charge of the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class RefusalCode(StrEnum):
     """The reasons why a report is refused. Nothing of a refused report is stored."""
 
     INCOMPLETE = "incomplete"  # the purchase is new, and the report lacks a field
+    REPEATED_PAYMENT = "repeated_payment"  # the report lists a payment twice
     CORRECTION = (
         "correction"  # the report contradicts the known purchase, and does not say that it corrects the purchase
     )
@@ -68,6 +72,9 @@ class Refusal:
 
     code: RefusalCode
     sentence: str
+    names_no_known_payment: bool = False
+    """True if the report is about another payment than the known payments. In a file, a later row may name a known payment.
+    Then the refused row reports a further payment."""
 
 
 def report_of(purchase: Purchase) -> PurchaseReport:
@@ -104,29 +111,17 @@ class OtherSeller:
         )
 
 
-def merge_reports(reports: Sequence[PurchaseReport]) -> PurchaseReport:
-    """Return one report for the reports about one purchase, in their order. Rows with different payments name each of them.
-
-    A later field replaces an earlier field, also of the same payment.
-    """
-    merged = reports[0]
-    for report in reports[1:]:
-        payments = list(merged.payments)
-        for fields in report.payments:
-            index = next((i for i, known in enumerate(payments) if _names_same(known, fields)), None)
-            if index is None:
-                payments.append(fields)
-            else:
-                payments[index] = {**payments[index], **fields}
-        merged = replace(
-            merged,
-            fields={**merged.fields, **report.fields},
-            payments=tuple(payments),
-            lists_payments=merged.lists_payments or report.lists_payments or len(payments) > len(merged.payments),
-            correct=merged.correct or report.correct,
-            from_provider=merged.from_provider and report.from_provider,
-        )
-    return merged
+def find_repeated_payment(report: PurchaseReport) -> Refusal | None:
+    """Return a refusal if the report lists a payment twice."""
+    payment_ids = report.payment_ids
+    repeated = next((id_ for number, id_ in enumerate(payment_ids) if id_ in payment_ids[:number]), None)
+    if repeated is None:
+        return None
+    provider, charge = repeated
+    return Refusal(
+        RefusalCode.REPEATED_PAYMENT,
+        f"The purchase {report.reference} lists the payment {charge} at {provider} twice. List each payment once.",
+    )
 
 
 def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
@@ -146,17 +141,23 @@ def new_purchase(report: PurchaseReport) -> Purchase | Refusal:
     return Purchase(id=report.purchase_id, seller_id=report.seller_id, reference=report.reference, **values)
 
 
-def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, is_fresh: bool) -> Purchase | Refusal:
+def updated_purchase(
+    known: Purchase, report: PurchaseReport, *, is_held: bool, earlier: EarlierRows | None
+) -> Purchase | Refusal:
     """Return the known purchase with what this report changes. A purchase that does not change is equal to ``known``.
 
-    ``is_held`` is True if the purchase has an open case. ``is_fresh`` is True if an earlier row of the same file created the
-    purchase: another payment in a later row is then a further payment, and no correction.
+    ``is_held`` is True if the purchase has an open case. ``earlier`` is not None if an earlier row of the same file is about
+    the purchase: another payment in a later row is then a further payment, and no correction.
     """
     names = {"email"} if report.from_provider else _PURCHASE_FIELDS
     fields = {name: value for name, value in report.fields.items() if name in names}
-    fields["payments"] = _merge_payments(known, report, is_fresh=is_fresh)
-    fields["from_provider"] = known.from_provider and report.from_provider
-    merged = _with(known, fields)
+    payments = _merge_payments(known, report, is_same_file=earlier is not None)
+    if _only_payment(known, report):
+        combined = _combine_rows(known, payments, add_row(known, report, earlier))
+        fields |= {name: value for name, value in combined.items() if name in fields}
+    merged = _with(
+        known, {**fields, "payments": payments, "from_provider": known.from_provider and report.from_provider}
+    )
     if merged is known:
         return known
     if not _new_payments(known, merged) <= set(report.payment_ids):
@@ -166,19 +167,22 @@ def updated_purchase(known: Purchase, report: PurchaseReport, *, is_held: bool, 
             "the field charge.",
         )
     differences = _corrections(known, merged, is_held=is_held)
-    if not differences:
+    differences += _other_methods(known, merged) if earlier is not None else []
+    if not differences or (report.correct and not is_held):
         return merged
-    what = f"The purchase {known.reference} is known with {' and '.join(differences)}."
-    if is_held:
-        return Refusal(
-            RefusalCode.HELD,
-            f"{what} It has an open refund request, so it cannot be corrected until the request has ended.",
-        )
-    if not report.correct:
-        return Refusal(
-            RefusalCode.CORRECTION, f'{what} If the known value is wrong, send the purchase with "correct": true.'
-        )
-    return merged
+    return _refuse_correction(known, merged, differences, is_held=is_held)
+
+
+def add_row(known: Purchase, report: PurchaseReport, earlier: EarlierRows | None) -> EarlierRows:
+    """Return the refunds and the dispute of each payment after this row. Before the row, the purchase was ``known``."""
+    reported = {name: report.fields[name] for name in _OF_EACH_PAYMENT if name in report.fields}
+    payment_id = _only_payment(known, report)
+    if payment_id is None:  # the row reports the refunds and the dispute of the whole purchase
+        return {} if reported else earlier or {}
+    rows = earlier or {}
+    if len(known.payments) == 1:  # what is known of the purchase is known of its only payment
+        rows = {known.payments[0].id: {name: getattr(known, name) for name in _OF_EACH_PAYMENT}}
+    return {**rows, payment_id: {**rows.get(payment_id, {}), **reported}}
 
 
 _PURCHASE_FIELDS = {
@@ -191,6 +195,8 @@ _PURCHASE_FIELDS = {
     "reported_refunded",
     "reported_dispute",
 }
+_OF_EACH_PAYMENT = ("reported_refunded", "reported_dispute")
+"""The fields of a purchase that a row with one of several payments reports about this payment."""
 _REQUIRED = ("email", "product", "purchased_at", "provider", "charge", "amount", "currency", "method")
 
 
@@ -211,17 +217,37 @@ def _is_named(fields: Fields) -> bool:
     return "provider" in fields and "charge" in fields
 
 
-def _names_same(first: Fields, second: Fields) -> bool:
-    return not _is_named(second) or (
-        _is_named(first) and (first["provider"], first["charge"]) == (second["provider"], second["charge"])
-    )
+def _only_payment(known: Purchase, report: PurchaseReport) -> tuple[str, str] | None:
+    """Return the payment that the report is about; None if the report is about the whole purchase."""
+    if report.lists_payments or len(report.payments) != 1 or "charge" not in report.payments[0]:
+        return None
+    return _reported_id(known, report.payments[0])
 
 
-def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) -> tuple[Payment, ...]:
+def _reported_id(known: Purchase, fields: Fields) -> tuple[str, str]:
+    first = known.payments[0]
+    return str(fields.get("provider", first.provider)), str(fields.get("charge", first.charge))
+
+
+def _combine_rows(known: Purchase, payments: Sequence[Payment], rows: EarlierRows) -> dict[str, object]:
+    """Return the sum of the refunds, and the dispute that decides.
+
+    The known value counts as well until the rows report the value of each payment.
+    """
+    told = [rows.get(payment.id, {}) for payment in payments]
+    refunds = [row["reported_refunded"] for row in told if "reported_refunded" in row]
+    disputes = [row["reported_dispute"] for row in told if "reported_dispute" in row]
+    refunded = sum(refunds) if len(refunds) == len(payments) else max(sum(refunds), known.reported_refunded)
+    if len(disputes) < len(payments):
+        disputes.append(known.reported_dispute)
+    return {"reported_refunded": refunded, "reported_dispute": decisive_dispute(disputes)}
+
+
+def _merge_payments(known: Purchase, report: PurchaseReport, *, is_same_file: bool) -> tuple[Payment, ...]:
     """Return the payments of the purchase after this report.
 
-    A payment with a known charge is updated. Other payments are further payments if the report says so or also names a known
-    payment; otherwise, they replace the known payments, which is a correction.
+    A payment with a known charge is updated. Other payments are further payments if the report says so, also names a known
+    payment, or is a later row of the same file. Otherwise, they replace the known payments, which is a correction.
     """
     payments = {payment.id: payment for payment in known.payments}
     reported: dict[tuple[str, str], Payment] = {}
@@ -231,9 +257,15 @@ def _merge_payments(known: Purchase, report: PurchaseReport, *, is_fresh: bool) 
         reported[payment.id] = payment
     if not reported:
         return known.payments
-    names_known = is_fresh or report.from_provider or any(payment_id in payments for payment_id in reported)
-    replaces_all = (report.correct and report.lists_payments) or not names_known
-    return tuple(reported.values()) if replaces_all else tuple((payments | reported).values())
+    email = str(report.fields.get("email", known.email))
+    is_further = is_same_file and email_key(email) == email_key(known.email)  # another address may be another customer
+    names_known = is_further or report.from_provider or any(payment_id in payments for payment_id in reported)
+    if (report.correct and report.lists_payments) or not names_known:
+        return tuple(reported.values())
+    if is_same_file:  # the same charge at another provider is no further payment
+        charges = {charge for provider, charge in reported.keys() - payments.keys()}
+        payments = {payment.id: payment for payment in known.payments if payment.charge not in charges}
+    return tuple((payments | reported).values())
 
 
 _PAYMENT_FIELDS = {"provider", "charge", "amount", "currency", "method", "instrument", "charged_at", "duplicate"}
@@ -241,8 +273,7 @@ _PAYMENT_FIELDS = {"provider", "charge", "amount", "currency", "method", "instru
 
 def _base_payment(known: Purchase, fields: Fields) -> Payment:
     """Return the payment that the fields of a report change: the payment with this charge, or a copy without its refunds."""
-    first = known.payments[0]
-    reported = fields.get("provider", first.provider), fields.get("charge", first.charge)
+    first, reported = known.payments[0], _reported_id(known, fields)
     named = [payment for payment in known.payments if payment.id == reported]
     if named or "charge" not in fields:
         return named[0] if named else first
@@ -273,3 +304,36 @@ def _corrections(known: Purchase, merged: Purchase, *, is_held: bool) -> list[st
                 f"the amount {payment.amount} {payment.currency}, not {corrected.amount} {corrected.currency}"
             )
     return differences
+
+
+def _other_methods(known: Purchase, merged: Purchase) -> list[str]:
+    """Return the methods that a later row of the same file contradicts. A method may change from one file to the next."""
+    after = {payment.id: payment.method for payment in merged.payments}
+    return [
+        f"the method {payment.method}, not {after[payment.id]}"
+        for payment in known.payments
+        if after.get(payment.id, payment.method) != payment.method
+    ]
+
+
+def _refuse_correction(known: Purchase, merged: Purchase, differences: Sequence[str], *, is_held: bool) -> Refusal:
+    """Return the refusal of a report that contradicts the known purchase."""
+    lost = {payment.id for payment in known.payments} - {payment.id for payment in merged.payments}
+    names_no_known_payment = len(lost) == len(known.payments)
+    sentences = [f"The purchase {known.reference} is known with {' and '.join(differences)}."]
+    if is_held:
+        sentences.append("It has an open refund request, so it cannot be corrected until the request has ended.")
+    else:
+        replaced = "the known payment" if lost else "the known value"
+        sentences.append(
+            f'If the known value is wrong, send the purchase with "correct": true, which replaces {replaced}.'
+        )
+    if lost:
+        sentences.append(
+            "If the order has a further payment, report all its payments together: in `payments`, or in a file with a row for "
+            "each payment."
+        )
+    if email_key(known.email) != email_key(merged.email):
+        sentences.append("Another customer's purchase needs another reference.")
+    code = RefusalCode.HELD if is_held else RefusalCode.CORRECTION
+    return Refusal(code, " ".join(sentences), names_no_known_payment)

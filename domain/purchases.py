@@ -63,6 +63,11 @@ After a lost dispute, the seller has lost the money, even if another dispute was
 """
 
 
+def decisive_dispute(disputes: Collection[Dispute]) -> Dispute:
+    """Return the dispute that takes precedence over the others."""
+    return next((dispute for dispute in DISPUTE_PRECEDENCE if dispute in disputes), Dispute.NONE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """One payment of a purchase at a provider. ``charge`` is the provider's id, with which the payment is refunded.
@@ -146,8 +151,8 @@ class Purchase:
     @property
     def dispute(self) -> Dispute:
         """The dispute that decides. What the provider reports replaces what the seller reports."""
-        disputes = {payment.dispute for payment in self.payments} - {Dispute.NONE}
-        return next((dispute for dispute in DISPUTE_PRECEDENCE if dispute in disputes), self.reported_dispute)
+        shown = decisive_dispute([payment.dispute for payment in self.payments])
+        return self.reported_dispute if shown is Dispute.NONE else shown
 
     @property
     def duplicates(self) -> tuple[Payment, ...]:
@@ -172,12 +177,20 @@ class Purchase:
         return tuple(payment for payment in self.payments if payment.method in AUTOMATIC or payment.method in methods)
 
 
+def without_invisible(text: str) -> str:
+    """Return the text without the characters that nobody sees: zero-width characters, direction marks, control characters."""
+    if text.isprintable():  # because looking at each character is slow
+        return text
+    return "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
+
+
 def literal_reference(reference: str) -> str:
-    """Return the key that identifies a purchase of a seller: trimmed, NFKC, and case-folded.
+    """Return the key that identifies a purchase of a seller: without invisible characters, trimmed, NFKC, and case-folded.
 
     ``2026-1-15`` and ``2026-11-5`` are different purchases, although their ``reference_key`` is the same.
     """
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", reference).strip().casefold())
+    visible = without_invisible(unicodedata.normalize("NFKC", reference))
+    return unicodedata.normalize("NFKC", visible.strip().casefold())
 
 
 def reference_key(reference: str) -> str:
@@ -194,15 +207,23 @@ def reference_key(reference: str) -> str:
 
 
 def email_key(email: str) -> str:
-    """Return the key by which an e-mail address is compared: without outer spaces, with the domain in IDNA form, case-folded.
+    """Return the key by which an e-mail address is compared: without outer spaces and invisible characters, case-folded.
 
-    Tags such as ``+shop`` and dots are kept.
+    The domain has its IDNA form. Tags such as ``+shop`` and dots are kept.
     """
     local, at, host = email.strip().rpartition("@")
-    if not host.isascii():  # the IDNA form of a domain in ASCII differs only in case
-        with suppress(idna.IDNAError):  # an invalid domain is compared as it is
-            host = idna.encode(host, uts46=True).decode("ascii")
-    return f"{local}{at}{host}".casefold()
+    return f"{without_invisible(local)}{at}{_ascii_domain(host)}".strip().casefold()
+
+
+def _ascii_domain(host: str) -> str:
+    """Return the IDNA form of a domain. An invalid domain is compared as it is, but without invisible characters."""
+    visible = without_invisible(host)
+    if visible.isascii():  # the IDNA form of a domain in ASCII differs only in case
+        return visible
+    for form in (host, visible):  # some scripts need a zero-width joiner, so a valid domain keeps it
+        with suppress(idna.IDNAError):
+            return idna.encode(form, uts46=True).decode("ascii")
+    return visible
 
 
 def _is_dash(char: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from domain.purchases import reference_key
+from domain.purchases import email_key, reference_key, without_invisible
 from domain.redaction import without_cards
 from domain.refund_reasons import RefundReason
 
@@ -69,12 +69,18 @@ _PLAIN_EMAIL = re.compile(
 
 
 def _require_email(text: str) -> str:
-    """Return the text; raise ValueError if it is not an e-mail address. No DNS lookup is made."""
+    """Return the text without needless invisible characters; raise ValueError if it is not an e-mail address.
+
+    No DNS lookup is made.
+    """
     if _PLAIN_EMAIL.fullmatch(text):  # because validate_email() takes half of the time of an import
         return text
     try:
         validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
+        visible = without_invisible(text).strip()
+        if visible != text and email_key(visible) == email_key(text):  # some scripts need a zero-width joiner
+            return _require_email(visible)
         raise ValueError(f"This is not an e-mail address: {error}") from None
     return text
 

@@ -179,8 +179,8 @@ class PurchaseInput(BaseModel):
     )  # fmt: skip
     correct: StrictBool = Field(
         False,
-        description="true if this corrects the e-mail address, charge, amount or currency of a known purchase. Without it, "
-        "another value is refused",
+        description="true if this corrects the e-mail address, charge, amount or currency of a known purchase, and replaces the "
+        "known value. Without it, another value is refused",
     )
 
     @model_validator(mode="after")

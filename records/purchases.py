@@ -3,11 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.providers import ListedRefund
-from domain.purchase_reports import OtherSeller, PurchaseReport, Refusal, merge_reports, new_purchase, updated_purchase
+from domain.purchase_reports import (
+    EarlierRows,
+    OtherSeller,
+    PurchaseReport,
+    Refusal,
+    add_row,
+    find_repeated_payment,
+    new_purchase,
+    updated_purchase,
+)
 from domain.purchases import Dispute, Payment, Purchase, email_key, literal_reference, reference_key
 from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
@@ -95,21 +104,25 @@ returning id
 _RENAME = f"""
 update purchases p
    set reference = i.reference, literal_reference = i.literal_reference, reference_key = i.reference_key
-  from (select distinct on (b.purchase_id) b.purchase_id, i.*
-          from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]), cast(:emails as text[]),
-                      cast(:references as text[]), cast(:literal_references as text[]), cast(:reference_keys as text[]))
-            with ordinality
-            as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
-          join purchase_payments b on b.provider = i.provider and b.charge = i.charge
-         order by b.purchase_id, number) i
+  from (select distinct on (seller_id, literal_reference) *
+          from (select distinct on (b.purchase_id) b.purchase_id, i.*
+                  from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:seller_ids as text[]),
+                              cast(:emails as text[]), cast(:references as text[]), cast(:literal_references as text[]),
+                              cast(:reference_keys as text[])) with ordinality
+                    as i(provider, charge, seller_id, email_key, reference, literal_reference, reference_key, number)
+                  join purchase_payments b on b.provider = i.provider and b.charge = i.charge
+                 order by b.purchase_id, number) named
+         order by seller_id, literal_reference, number) i
  where p.id = i.purchase_id and p.seller_id = i.seller_id and p.from_provider
    and (coalesce(i.email_key, p.email_key) = p.email_key
         or not exists (select from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES})))
    and not exists (select from purchases q where q.seller_id = p.seller_id and q.literal_reference = i.literal_reference)
+returning p.id
 """
 """Give purchases that only a provider has reported the reference that their seller reports for the same payment.
 
-A purchase with an open case keeps its reference if the seller reports another address.
+A purchase with an open case keeps its reference if the seller reports another address. If an order has several such payments,
+the purchase of its first payment gets the reference.
 """
 
 _SELECT_KNOWN = f"""
@@ -121,7 +134,7 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
   join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference
  order by p.id for no key update of p
 """
-"""The known purchases of reports. A purchase is fresh if this transaction created it."""
+"""The known purchases of reports. A purchase is fresh if this transaction created or changed it."""
 
 _UPDATE = """
 update purchases p
@@ -226,9 +239,15 @@ class Reported:
     purchase: Purchase
     is_new: bool
     is_changed: bool = True
+    is_further: bool = False
+    """True if an earlier row of the same file is about the same purchase."""
 
 
 ReportResult = Reported | Refusal | OtherSeller
+_Numbered = Mapping[int, PurchaseReport]
+"""Reports by their numbers, in their order."""
+_Results = dict[int, ReportResult]
+"""Results by the numbers of their reports."""
 
 
 class Purchases:
@@ -236,33 +255,39 @@ class Purchases:
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
+        self._earlier: dict[UUID, EarlierRows] = {}
+        """The rows of this transaction about each purchase. A new purchase with one payment is left out to save memory."""
+        self._renamed: set[UUID] = set()
+        """The purchases that got the reference of their seller in this transaction."""
 
     def report(self, reports: Sequence[PurchaseReport]) -> list[ReportResult]:
         """Store what these reports say about purchases, and return a result for each report, in the same order.
 
-        Reports about the same purchase are merged. Nothing of a refused report is stored.
+        Reports about the same purchase are stored as if they came one after another. The reports of one transaction are the
+        rows of one file. Nothing of a refused report is stored.
         """
-        grouped: dict[tuple[str, str], list[PurchaseReport]] = {}
-        for report in self._with_known_charges(reports):
-            grouped.setdefault(_identity(report), []).append(report)
-        merged = {identity: merge_reports(same) for identity, same in grouped.items()}
-        owners = self._claim_payments(merged)
-        results: dict[tuple[str, str], ReportResult] = _refuse_payments_of_others(merged, owners)
-        pending = {key: report for key, report in merged.items() if key not in results}
-        results |= self._find_paid({key: report for key, report in pending.items() if report.from_provider})
+        numbered = dict(enumerate(self._with_known_charges(reports)))
+        results: _Results = {
+            number: refusal for number, report in numbered.items() if (refusal := find_repeated_payment(report))
+        }
+        owners = self._claim_payments(_without(numbered, results))
+        results |= _refuse_payments_of_others(_without(numbered, results), owners)
+        results |= self._find_paid(_without(numbered, results))
+        pending = _without(numbered, results)
         self._rename([report for report in pending.values() if not report.from_provider], owners)
-        unknown = {key: report for key, report in pending.items() if key not in results}
-        results |= self._update({key: report for key, report in unknown.items() if _names_known(report, owners)})
-        unknown = {key: report for key, report in pending.items() if key not in results}
-        results |= self._insert(unknown)
+        purchases = _by_purchase(pending)
+        results |= self._update({key: rows for key, rows in purchases.items() if _names_known(rows, owners)})
+        purchases = _by_purchase(_without(pending, results))
+        results |= self._insert(purchases)
         results |= self._update(
-            {key: report for key, report in unknown.items() if not isinstance(results.get(key), Reported)}
+            {
+                key: rows
+                for key, rows in purchases.items()
+                if not any(isinstance(results.get(number), Reported) for number in rows)
+            }
         )
-        refused = [report for key, report in merged.items() if not isinstance(results[key], Reported)]
-        self._release_payments(
-            [payment for report in refused for payment in report.payment_ids if owners.get(payment) == report.seller_id]
-        )
-        return [results[_identity(report)] for report in reports]
+        self._release_unused(numbered, results, owners)
+        return [results[number] for number in numbered]
 
     def put_other_ids(self, provider: str, ids: Mapping[str, str]) -> None:
         """Store other ids of payments, so that a report with such an id is about the same payment. ``ids`` has the charges."""
@@ -277,7 +302,7 @@ class Purchases:
         charges = {(row.provider, row.id): row.charge for row in rows}
         return [report.with_charges(charges) for report in reports] if charges else reports
 
-    def _claim_payments(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], str]:
+    def _claim_payments(self, reports: _Numbered) -> dict[tuple[str, str], str]:
         """Give new payments to their sellers. Return the sellers of the new payments, and of the payments of other sellers."""
         named = [(*payment, report.seller_id) for report in reports.values() for payment in report.payment_ids]
         if not named:
@@ -290,20 +315,35 @@ class Purchases:
             owners |= {(row.provider, row.charge): row.seller_id for row in foreign}
         return owners
 
+    def _release_unused(self, reports: _Numbered, results: _Results, owners: Mapping[tuple[str, str], str]) -> None:
+        """Release the new payments of refused reports, and of reports that a later row of the file has corrected."""
+        stored = [result.purchase for number in reports if isinstance(result := results[number], Reported)]
+        latest = {purchase.id: purchase for purchase in stored}
+        used = {payment.id for purchase in latest.values() for payment in purchase.payments}
+        self._release_payments(
+            [
+                payment
+                for report in reports.values()
+                for payment in report.payment_ids
+                if owners.get(payment) == report.seller_id and payment not in used
+            ]
+        )
+
     def _release_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Take these payments from their sellers if they paid no purchase. Otherwise another seller could not report them."""
         if payments:
             self._work.run(_RELEASE, **_columns(payments))
 
-    def _find_paid(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+    def _find_paid(self, reports: _Numbered) -> _Results:
         """Find the purchases that sellers have reported with the payments of a provider, perhaps while this report waited.
 
         Such a report changes nothing.
         """
-        paid = self.paid_by([payment for report in reports.values() for payment in report.payment_ids])
+        listed = {number: report for number, report in reports.items() if report.from_provider}
+        paid = self.paid_by([payment for report in listed.values() for payment in report.payment_ids])
         return {
-            key: Reported(purchases[0], is_new=False, is_changed=False)
-            for key, report in reports.items()
+            number: Reported(purchases[0], is_new=False, is_changed=False)
+            for number, report in listed.items()
             for payment in report.payment_ids
             if (purchases := paid[payment])
         }
@@ -316,7 +356,7 @@ class Purchases:
         named = [(report, payment) for report in reports for payment in report.payment_ids if payment not in new]
         if named:
             references = [report.reference for report, _ in named]
-            self._work.run(
+            renamed = self._work.run(
                 _RENAME,
                 **_columns([payment for _, payment in named]),
                 seller_ids=[report.seller_id for report, _ in named],
@@ -325,21 +365,24 @@ class Purchases:
                 literal_references=[literal_reference(reference) for reference in references],
                 reference_keys=[reference_key(reference) for reference in references],
             )
+            self._renamed |= {row.id for row in renamed}
 
-    def _insert(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
-        """Insert the purchases that do not exist yet. Return them, and a refusal for each report that lacks a field."""
-        candidates = {key: new_purchase(report) for key, report in reports.items()}
-        complete = {key: item for key, item in candidates.items() if isinstance(item, Purchase)}
-        rows = self._work.run(_INSERT, **_purchase_columns(list(complete.values()))) if complete else ()
+    def _insert(self, reports: Mapping[tuple[str, str], _Numbered]) -> _Results:
+        """Insert the purchases that do not exist yet. Purchases that exist have no results."""
+        candidates = [_create(rows) for rows in reports.values()]
+        complete = [candidate.purchase for candidate in candidates if candidate.purchase]
+        rows = self._work.run(_INSERT, **_purchase_columns(complete)) if complete else ()
         inserted = {row.id for row in rows}
-        new = {key: purchase for key, purchase in complete.items() if purchase.id in inserted}
-        self._insert_payments(list(new.values()))
-        refused: dict[tuple[str, str], ReportResult] = {
-            key: item for key, item in candidates.items() if isinstance(item, Refusal)
-        }
-        return refused | {key: Reported(purchase, is_new=True) for key, purchase in new.items()}
+        self._insert_payments([purchase for purchase in complete if purchase.id in inserted])
+        results: _Results = {}
+        for purchase, earlier, of_rows in candidates:
+            if purchase is None or purchase.id in inserted:
+                results |= of_rows
+            if purchase and purchase.id in inserted and len(purchase.payments) > 1:
+                self._earlier[purchase.id] = earlier
+        return results
 
-    def _update(self, reports: Mapping[tuple[str, str], PurchaseReport]) -> dict[tuple[str, str], ReportResult]:
+    def _update(self, reports: Mapping[tuple[str, str], _Numbered]) -> _Results:
         """Update the purchases that exist. Reports about unknown purchases have no result."""
         if not reports:
             return {}
@@ -347,16 +390,19 @@ class Purchases:
         rows = self._work.run(
             _SELECT_KNOWN, seller_ids=[seller for seller, _ in keys], literal_references=[text for _, text in keys]
         )
-        results: dict[tuple[str, str], ReportResult] = {}
+        results: _Results = {}
         changed: list[tuple[Purchase, Purchase]] = []
         for row in rows:
-            key, known = keys[row.number - 1], purchase_of(row[3:])
-            merged = updated_purchase(known, reports[key], is_held=row.is_held, is_fresh=row.is_fresh)
-            if isinstance(merged, Purchase):
-                results[key] = Reported(merged, is_new=False, is_changed=merged != known)
-                changed += [(known, merged)] if merged != known else []
-            else:
-                results[key] = merged
+            known = purchase_of(row[3:])
+            is_fresh = row.is_fresh and known.id not in self._renamed
+            earlier = self._earlier.get(known.id, {} if is_fresh else None)
+            merged, earlier, of_rows = _apply(
+                known, reports[keys[row.number - 1]], is_held=row.is_held, earlier=earlier
+            )
+            results |= of_rows
+            changed += [(known, merged)] if merged != known else []
+            if earlier is not None:
+                self._earlier[known.id] = earlier
         self._write_changes(changed)
         return results
 
@@ -464,22 +510,67 @@ _UPDATED = (
 )
 
 
-def _names_known(report: PurchaseReport, new: Collection[tuple[str, str]]) -> bool:
-    """Return whether a payment of the report was known before. Then its purchase is usually known, too."""
-    return any(payment not in new for payment in report.payment_ids)
+class _Stored(NamedTuple):
+    """A purchase after the rows of a file, what the rows reported, and the results of the rows."""
+
+    purchase: Purchase | None
+    earlier: EarlierRows
+    results: _Results
 
 
-def _identity(report: PurchaseReport) -> tuple[str, str]:
-    return report.seller_id, literal_reference(report.reference)
+def _create(rows: _Numbered) -> _Stored:
+    """Create a purchase with the first row that has all fields of a purchase, and apply the later rows."""
+    results: _Results = {}
+    later = dict(rows)
+    for number, report in rows.items():
+        del later[number]
+        created = new_purchase(report)
+        if isinstance(created, Purchase):
+            purchase, earlier, of_later = _apply(created, later, is_held=False, earlier={})
+            return _Stored(purchase, earlier or {}, results | {number: Reported(created, is_new=True)} | of_later)
+        results[number] = created
+    return _Stored(None, {}, results)
 
 
-def _refuse_payments_of_others(
-    reports: Mapping[tuple[str, str], PurchaseReport], owners: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str], ReportResult]:
+def _apply(
+    known: Purchase, rows: _Numbered, *, is_held: bool, earlier: EarlierRows | None
+) -> tuple[Purchase, EarlierRows | None, _Results]:
+    """Apply the rows of a file to a purchase one after another."""
+    results: _Results = {}
+    for number, report in rows.items():
+        merged = updated_purchase(known, report, is_held=is_held, earlier=earlier)
+        if isinstance(merged, Purchase):
+            is_further = earlier is not None
+            results[number] = Reported(merged, is_new=False, is_changed=merged != known, is_further=is_further)
+            known, earlier = merged, add_row(known, report, earlier)
+        else:
+            results[number] = merged
+    return known, earlier, results
+
+
+def _without(reports: _Numbered, results: Mapping[int, ReportResult]) -> dict[int, PurchaseReport]:
+    """Return the reports that have no result yet."""
+    return {number: report for number, report in reports.items() if number not in results}
+
+
+def _by_purchase(reports: _Numbered) -> dict[tuple[str, str], dict[int, PurchaseReport]]:
+    """Return the reports by the seller and the literal reference of their purchases."""
+    grouped: dict[tuple[str, str], dict[int, PurchaseReport]] = {}
+    for number, report in reports.items():
+        grouped.setdefault((report.seller_id, literal_reference(report.reference)), {})[number] = report
+    return grouped
+
+
+def _names_known(rows: _Numbered, new: Collection[tuple[str, str]]) -> bool:
+    """Return whether a payment of the rows was known before. Then their purchase is usually known, too."""
+    return any(payment not in new for report in rows.values() for payment in report.payment_ids)
+
+
+def _refuse_payments_of_others(reports: _Numbered, owners: Mapping[tuple[str, str], str]) -> _Results:
     """Refuse the reports that name a payment of another seller."""
     return {
-        key: OtherSeller(*payment, owners[payment])
-        for key, report in reports.items()
+        number: OtherSeller(*payment, owners[payment])
+        for number, report in reports.items()
         for payment in report.payment_ids
         if owners.get(payment, report.seller_id) != report.seller_id
     }

@@ -205,7 +205,7 @@ def _print(imported: "ImportResult", no_purchases: Counter[str], *, dry_run: boo
     ):
         if counter:
             table(title, ("number", "why"), [(number, why) for why, number in counter.most_common(MAX_SHOWN)])
-    typer.echo(f"{imported.new} new purchases, {imported.known} known, {len(imported.rejected)} left out.")
+    typer.echo(f"{imported.new} new purchases, {imported.known} known, {len(imported.rejected)} rows left out.")
     if imported.never_automatic:
         typer.echo(f"{imported.never_automatic.total()} of them could never be refunded automatically.")
     if dry_run:

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from config.settings import Settings
 from console.servers import Servers
@@ -189,6 +190,13 @@ def test_purchases_that_had_the_same_charge_share_one_payment(first_version: Eng
         "\u00a0Ä-1",
         "注文１２",
         "ﬁ-9",
+        "\ufeffMB-2",
+        "MB-2\u200b",
+        "MB\u00ad-2",
+        "\u202aMB-2\u202c",
+        "\tMB-2",
+        "MB\x1f-2",
+        "MB-2\x85",
     ],
 )
 def test_an_earlier_purchase_is_found_by_its_literal_reference(first_version: Engine, reference: str) -> None:
@@ -198,3 +206,15 @@ def test_an_earlier_purchase_is_found_by_its_literal_reference(first_version: En
     with first_version.connect() as connection:
         stored = connection.execute(text("select literal_reference from purchases")).scalar_one()
     assert stored == literal_reference(reference)
+
+
+@pytest.mark.parametrize("other", ["\ufeffMB-2", "MB-2\u200b", "mb-2\u200e", "M\u00adB-2"])
+def test_the_first_version_refused_a_second_purchase_that_differs_only_in_invisible_characters(
+    first_version: Engine, other: str
+) -> None:
+    """So the migration never gives one literal reference to two purchases."""
+    with first_version.begin() as connection:
+        sell(connection, "MB-2", charge="ch_1")
+    with pytest.raises(IntegrityError), first_version.begin() as connection:
+        sell(connection, other, charge="ch_2")
+    migrate.migrate(first_version)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from config.signed_links import Purpose
+from producers import purchase_import
+from producers.purchase_import import BATCH_SIZE
 from records.purchase_reports import store_purchases
 from tests.integration._provider_fixtures import expire_leases
 from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
@@ -103,7 +105,19 @@ def test_a_reference_that_may_be_either_of_two_purchases_of_different_customers_
     assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
 
 
-@pytest.mark.parametrize("again", ["mb-2026-0417", " MB-2026-0417 ", "ＭＢ-２０２６-０４１７", "Mb-2026-0417\u00a0"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        "mb-2026-0417",
+        " MB-2026-0417 ",
+        "ＭＢ-２０２６-０４１７",
+        "Mb-2026-0417\u00a0",
+        "\ufeffMB-2026-0417",
+        "MB-2026-0417\u200b",
+        "MB-2026\u00ad-0417",
+        "\u202aMB-2026-0417\u202c",
+    ],
+)
 def test_another_spelling_of_the_same_reference_is_the_same_purchase(shop: Shop, again: str) -> None:
     body = a_body()
     shop.put("MB-2026-0417", **body)
@@ -265,6 +279,186 @@ def test_a_payment_that_is_added_to_a_confirmed_order_goes_to_support(shop: Shop
     shop.process()
     assert (shop.state(case), shop.reasons(case)) == ("with_support", ["purchase_changed"])
     assert [shop.refunds(payment["charge"]) for payment in payments] == [[], []]
+
+
+# Several rows about one purchase
+
+
+@pytest.fixture(params=[BATCH_SIZE, 1], ids=["one batch", "a batch for each row"])
+def batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test with all rows in one batch, and with each row in its own batch."""
+    monkeypatch.setattr(purchase_import, "BATCH_SIZE", request.param)
+
+
+IN_ANY_BATCHES = pytest.mark.usefixtures("batches")
+
+CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"email": BOB}, "another e-mail address"),
+    ({"email": BOB, "charge": "ok_bob", "amount": 99_900}, "another e-mail address"),
+    ({"amount": 2000}, "the amount 4900 EUR, not 2000 EUR"),
+    ({"amount": -4900}, "the amount 4900 EUR, not -4900 EUR"),
+    ({"currency": "USD"}, "the amount 4900 EUR, not 4900 USD"),
+    ({"method": "wire_transfer"}, "the method credit_card, not wire_transfer"),
+    ({"provider": "stripe"}, "at sandbox"),
+]
+
+
+@IN_ANY_BATCHES
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(("changes", "difference"), CONTRADICTIONS)
+def test_a_row_that_contradicts_an_earlier_row_is_refused_by_its_line(
+    shop: Shop, changes: dict[str, Any], difference: str, is_known: bool
+) -> None:
+    body = a_body(reference="1001")
+    if is_known:
+        shop.import_rows(body)
+    imported = shop.import_rows(body, body | changes)
+    (bad,) = imported.rejected
+    assert (imported.new, imported.known) == (0, 1) if is_known else (1, 0)
+    assert bad.line == 2
+    assert difference in bad.why
+    assert '"correct": true' in bad.why
+    assert stored(shop, "1001") == (EMAIL, body["product"], [(body["charge"], 4900, "EUR")])
+
+
+@pytest.mark.parametrize(("changes", "difference"), CONTRADICTIONS[2:5])
+def test_the_row_that_contradicts_the_known_purchase_is_refused_wherever_it_is(
+    shop: Shop, changes: dict[str, Any], difference: str
+) -> None:
+    body = a_body(reference="1001")
+    shop.import_rows(body)
+    imported = shop.import_rows(body | changes, body)
+    assert (imported.known, [bad.line for bad in imported.rejected]) == (1, [1])
+    assert difference in imported.rejected[0].why
+    assert stored(shop, "1001")[2] == [(body["charge"], 4900, "EUR")]
+
+
+@IN_ANY_BATCHES
+@pytest.mark.parametrize(("changes", "_"), CONTRADICTIONS[:5])
+def test_a_later_row_may_correct_an_earlier_row(shop: Shop, changes: dict[str, Any], _: str) -> None:
+    body = a_body(reference="1001")
+    told = body | changes
+    imported = shop.import_rows(body, told | {"correct": True})
+    assert (imported.new, imported.known, imported.rejected) == (1, 0, [])
+    assert stored(shop, "1001") == (
+        told["email"],
+        told["product"],
+        [(told["charge"], told["amount"], told["currency"])],
+    )
+
+
+def test_a_payment_that_a_later_row_replaces_can_be_reported_by_another_seller(shop: Shop) -> None:
+    body = a_body(reference="1001")
+    shop.import_rows(body, body | {"email": BOB, "charge": "ok_bob", "correct": True})
+    assert shop.put("B-1", "babbage", **a_body(charge=body["charge"])).status_code == 201
+
+
+@IN_ANY_BATCHES
+def test_of_two_customers_with_one_reference_the_second_never_gets_the_payment_of_the_first(shop: Shop) -> None:
+    ada, bob = a_body(reference="1001"), a_body(reference="1001", email=BOB, amount=99_900)
+    imported = shop.import_rows(ada, bob)
+    assert len(imported.rejected) == 1
+    cases = [shop.ask("1001", EMAIL, trusted=True), shop.ask("1001", BOB, trusted=True)]
+    shop.process()
+    assert [shop.state(case) for case in cases] == ["refunded", "unmatched"]
+    assert [shop.refunds(body["charge"]) for body in (ada, bob)] == [[(4900, "succeeded")], []]
+
+
+@IN_ANY_BATCHES
+@pytest.mark.parametrize("known", ["nothing", "the first row", "the second row", "both rows"])
+def test_rows_with_different_payments_of_an_order_are_one_purchase(shop: Shop, known: str) -> None:
+    """An export may list the newest payment first, so the known payment may come last."""
+    rows = [a_body(reference="1001"), a_body(reference="1001", amount=900)]
+    before = {"nothing": [], "the first row": rows[:1], "the second row": rows[1:], "both rows": rows}[known]
+    shop.import_rows(*before)
+    imported = shop.import_rows(rows[0], rows[1])
+    assert (imported.new, imported.known, imported.rejected) == ((0, 1, []) if before else (1, 0, []))
+    payments = {(payment.charge, payment.amount) for payment in shop.purchase("1001").payments}
+    assert payments == {(row["charge"], row["amount"]) for row in rows}
+
+
+@IN_ANY_BATCHES
+def test_a_further_payment_is_added_while_a_request_is_open_wherever_the_known_payment_is(shop: Shop) -> None:
+    first, further = a_body(reference="1001"), a_body(reference="1001")
+    shop.import_rows(first)
+    shop.waiting_case("1001")
+    assert shop.import_rows(further, first).rejected == []
+    assert len(shop.purchase("1001").payments) == 2
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_a_single_further_payment_replaces_the_known_payment_or_is_refused_with_the_way_to_keep_both(
+    shop: Shop, correct: bool
+) -> None:
+    first, second = a_body(reference="1001"), a_body(reference="1001")
+    shop.import_rows(first)
+    imported = shop.import_rows(second | {"correct": correct})
+    if correct:
+        assert stored(shop, "1001")[2] == [(second["charge"], 4900, "EUR")]
+        return
+    answer = shop.put("1001", **{name: value for name, value in second.items() if name != "reference"})
+    assert answer.status_code == 409
+    for sentence in (imported.rejected[0].why, answer.json()["detail"]):
+        assert '"correct": true, which replaces the known payment.' in sentence
+        assert "report all its payments together" in sentence
+    assert shop.import_rows(first, second).rejected == [], "the sentence is true"
+    assert len(shop.purchase("1001").payments) == 2
+
+
+@IN_ANY_BATCHES
+@pytest.mark.parametrize(
+    ("values", "refunded"), [((4900, 0), 4900), ((0, 4900), 4900), ((4900, None), 4900), ((1000, 2000), 3000)]
+)
+def test_the_refunds_of_the_rows_are_added_and_the_next_import_changes_nothing(
+    shop: Shop, values: tuple[int | None, int | None], refunded: int
+) -> None:
+    rows = [
+        a_body(reference="1001") | ({} if value is None else {"refunded": value, "dispute": "none"}) for value in values
+    ]
+    for _ in range(2):
+        assert shop.import_rows(rows[0], rows[1]).rejected == []
+        assert shop.purchase("1001").refunded == refunded
+    case = shop.ask("1001", trusted=True)
+    shop.process()
+    assert (shop.state(case), [shop.refunds(row["charge"]) for row in rows]) == ("with_support", [[], []])
+
+
+@IN_ANY_BATCHES
+@pytest.mark.parametrize(
+    ("values", "dispute"),
+    [
+        (("open", "none"), "open"),
+        (("lost", "won"), "lost"),
+        (("won", "inquiry"), "inquiry"),
+        (("open", None), "open"),
+    ],
+)
+def test_the_most_serious_dispute_of_the_rows_decides_and_the_next_import_changes_nothing(
+    shop: Shop, values: tuple[str, str | None], dispute: str
+) -> None:
+    rows = [a_body(reference="1001") | ({} if value is None else {"dispute": value}) for value in values]
+    for _ in range(2):
+        assert shop.import_rows(rows[0], rows[1]).rejected == []
+        assert shop.purchase("1001").dispute == dispute
+
+
+@pytest.mark.parametrize("second", [{"amount": 4900}, {"amount": 1900}, {"amount": None}, {"duplicate": True}])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_purchase_that_lists_a_payment_twice_is_refused_by_every_way(
+    shop: Shop, second: dict[str, Any], is_known: bool
+) -> None:
+    part = a_part(4900)
+    if is_known:
+        shop.put("1001", **several_payments(part))
+    before = shop.purchases()
+    body = several_payments(part, part | second)
+    answer = shop.put("1001", **body, correct=True)
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "validation_failed")
+    imported = shop.import_rows(a_body(reference="1000"), body | {"reference": "1001"}, a_body(reference="1002"))
+    assert (imported.new, [bad.line for bad in imported.rejected]) == (2, [2])
+    for sentence in (answer.json()["detail"], imported.rejected[0].why):
+        assert f"lists the payment {part['charge']} at sandbox twice" in sentence
+    assert [purchase for purchase in shop.purchases() if purchase.reference == "1001"] == before
 
 
 # Unmatched requests whose purchase arrives later

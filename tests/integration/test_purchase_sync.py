@@ -469,6 +469,35 @@ def test_another_id_of_a_payment_is_no_second_payment(context: WorkerContext, ch
     assert (purchase.reference, purchase.email) == (reference, "ada@work.example.com")
 
 
+@pytest.mark.parametrize("charges", [("pi_1", "ch_1"), ("in_1", "pi_1"), ("ch_1", "in_1"), ("ch_2", "ch_1", "in_1")])
+def test_a_report_that_lists_a_payment_twice_with_other_ids_is_refused(
+    context: WorkerContext, charges: tuple[str, ...]
+) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment("pi_1", other_ids=("ch_1", "in_1"))])
+    before = stored_purchases(context.records)
+    payments = tuple(a_payment(charge=charge, amount=4900) for charge in charges)
+    (refused,) = report(context, a_recent_purchase(email="ada@example.com", payments=payments))
+    assert isinstance(refused, Refusal)
+    assert (refused.code, "pi_1 at sandbox twice" in refused.sentence) == (RefusalCode.REPEATED_PAYMENT, True)
+    assert stored_purchases(context.records) == before
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("charges", [("ch_1", "ch_2"), ("ch_2", "ch_1"), ("ch_3", "ch_1", "ch_2")])
+def test_the_seller_can_report_an_order_with_several_listed_payments(
+    context: WorkerContext, charges: tuple[str, ...], together: bool
+) -> None:
+    store_seller_and_purchases(context.records)
+    synchronise_list(context, [a_listed_payment(charge) for charge in sorted(charges)])
+    payments = tuple(a_payment(charge=charge) for charge in charges)
+    parts = [payments] if together else [(payment,) for payment in payments]
+    told = [a_recent_purchase(reference="MB-1", email="ada@example.com", payments=part) for part in parts]
+    assert all(isinstance(result, Reported) for result in report(context, *told))
+    (order,) = [purchase for purchase in stored_purchases(context.records) if purchase.reference == "MB-1"]
+    assert {payment.charge for payment in order.payments} == set(charges)
+
+
 @pytest.mark.parametrize("charge", ["pi_1", "ch_1", "in_1"])
 def test_another_seller_cannot_report_another_id_of_the_payment(context: WorkerContext, charge: str) -> None:
     purchase = a_recent_purchase(charge="ch_1")

@@ -188,7 +188,7 @@ def test_the_command_imports_an_export_and_says_what_is_never_automatic(settings
     options = ("--from", "shopify", "--seller", "aurora")
     code, printed, _ = run_import(settings, SAMPLES / "shopify_orders.csv", *options, "--dry-run")
     assert code == 0
-    assert "4 new purchases, 0 known, 0 left out." in printed
+    assert "4 new purchases, 0 known, 0 rows left out." in printed
     assert "4 of them could never be refunded automatically." in printed
     assert "'shopify_payments' is not connected" in printed
     assert "Nothing was kept" in printed

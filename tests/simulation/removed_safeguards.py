@@ -99,8 +99,8 @@ def ignore_snapshot(real: Any) -> Any:
 
 
 def correct_held_purchase(real: Any) -> Any:
-    return lambda known, report, *, is_held, is_fresh: real(  # noqa: ARG005  # the argument is not used on purpose
-        known, report, is_held=False, is_fresh=is_fresh
+    return lambda known, report, *, is_held, earlier: real(  # noqa: ARG005  # the argument is not used on purpose
+        known, report, is_held=False, earlier=earlier
     )
 
 

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.purchase_reports import (
+    EarlierRows,
     PurchaseReport,
     Refusal,
     RefusalCode,
-    merge_reports,
+    add_row,
+    find_repeated_payment,
     new_purchase,
     report_of,
     updated_purchase,
@@ -57,16 +59,30 @@ def create(report: PurchaseReport) -> Purchase:
     return purchase
 
 
-def update(known: Purchase, report: PurchaseReport, *, is_held: bool = False, is_fresh: bool = False) -> Purchase:
-    updated = updated_purchase(known, report, is_held=is_held, is_fresh=is_fresh)
+def update(known: Purchase, report: PurchaseReport, *, is_held: bool = False) -> Purchase:
+    updated = updated_purchase(known, report, is_held=is_held, earlier=None)
     assert isinstance(updated, Purchase), updated
     return updated
 
 
-def refusal(known: Purchase, report: PurchaseReport, *, is_held: bool = False, is_fresh: bool = False) -> RefusalCode:
-    refused = updated_purchase(known, report, is_held=is_held, is_fresh=is_fresh)
+def refusal(known: Purchase, report: PurchaseReport, *, is_held: bool = False) -> RefusalCode:
+    refused = updated_purchase(known, report, is_held=is_held, earlier=None)
     assert isinstance(refused, Refusal), refused
     return refused.code
+
+
+def read_file(*rows: PurchaseReport, known: Purchase | None = None) -> tuple[Purchase, list[str]]:
+    """Return the purchase after the rows of a file, and the sentences about the refused rows."""
+    earlier: EarlierRows | None = None if known else {}
+    purchase = known or create(rows[0])
+    refused = []
+    for row in rows if known else rows[1:]:
+        updated = updated_purchase(purchase, row, is_held=False, earlier=earlier)
+        if isinstance(updated, Purchase):
+            purchase, earlier = updated, add_row(purchase, row, earlier)
+        else:
+            refused.append(updated.sentence)
+    return purchase, refused
 
 
 def charges(purchase: Purchase) -> list[str]:
@@ -192,7 +208,7 @@ def test_a_correction_is_refused_unless_the_report_says_that_it_corrects(
 ) -> None:
     known = create(a_report())
     report = a_report(fields={**FIELDS, **fields}, payments=({**CARD, **payment},))
-    refused = updated_purchase(known, report, is_held=False, is_fresh=False)
+    refused = updated_purchase(known, report, is_held=False, earlier=None)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.CORRECTION
     assert difference in refused.sentence
@@ -208,7 +224,7 @@ def test_a_correction_is_refused_while_a_case_is_open(
     fields: dict[str, Any], payment: dict[str, Any], difference: str, correct: bool
 ) -> None:
     report = a_report(fields={**FIELDS, **fields}, payments=({**CARD, **payment},), correct=correct)
-    refused = updated_purchase(create(a_report()), report, is_held=True, is_fresh=False)
+    refused = updated_purchase(create(a_report()), report, is_held=True, earlier=None)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.HELD
     assert difference in refused.sentence
@@ -243,7 +259,8 @@ def test_another_payment_next_to_a_known_payment_is_a_further_payment(is_held: b
 
 def test_another_payment_in_a_later_row_of_the_same_file_is_a_further_payment() -> None:
     known = create(a_report())
-    assert charges(update(known, a_report(payments=(GIFT,)), is_fresh=True)) == ["ok_card", "GC-1"]
+    purchase, _ = read_file(a_report(), a_report(payments=(GIFT,)), known=known)
+    assert charges(purchase) == ["ok_card", "GC-1"]
     assert refusal(known, a_report(payments=(GIFT,))) is RefusalCode.CORRECTION
 
 
@@ -268,35 +285,169 @@ def test_a_payment_can_be_reported_later_as_the_duplicate() -> None:
     assert told.amount == 14_000
 
 
-# Merging
+def test_the_refusal_of_another_payment_says_how_to_keep_both_payments() -> None:
+    refused = updated_purchase(create(a_report()), a_report(payments=(GIFT,)), is_held=False, earlier=None)
+    assert isinstance(refused, Refusal)
+    assert '"correct": true, which replaces the known payment' in refused.sentence
+    assert "report all its payments together" in refused.sentence
 
 
-@pytest.mark.parametrize("order", list(permutations([CARD, GIFT, {**CARD, "charge": "ok_second"}])))
-def test_rows_with_different_payments_name_each_payment(order: tuple[Mapping[str, object], ...]) -> None:
-    merged = merge_reports([a_report(payments=(payment,)) for payment in order])
-    assert [payment["charge"] for payment in merged.payments] == [payment["charge"] for payment in order]
-    assert merged.lists_payments
-    assert create(merged).amount == sum(int(str(payment["amount"])) for payment in order)
+@pytest.mark.parametrize("payment", [{**CARD, "amount": 900}, {**CARD, "currency": "USD"}, {**CARD, "amount": None}])
+def test_the_refusal_of_another_amount_mentions_no_further_payment(payment: Mapping[str, object]) -> None:
+    refused = updated_purchase(create(a_report()), a_report(payments=(payment,)), is_held=False, earlier=None)
+    assert isinstance(refused, Refusal)
+    assert '"correct": true, which replaces the known value' in refused.sentence
+    assert "further payment" not in refused.sentence
 
 
-@pytest.mark.parametrize("later", [{"amount": 7100}, {"method": "apple_pay"}, {"currency": "USD"}, {"duplicate": True}])
-def test_a_later_row_about_the_same_payment_replaces_the_earlier_fields(later: dict[str, Any]) -> None:
-    merged = merge_reports([a_report(), a_report(payments=({**CARD, **later},))])
-    assert merged.payments == ({**CARD, **later},)
-    assert not merged.lists_payments
+@pytest.mark.parametrize("second", [CARD, {**CARD, "amount": 900}, {"provider": "sandbox", "charge": "ok_card"}])
+@pytest.mark.parametrize("others", [(), (GIFT,)])
+def test_a_report_that_lists_a_payment_twice_is_refused(
+    second: Mapping[str, object], others: tuple[Mapping[str, object], ...]
+) -> None:
+    refused = find_repeated_payment(a_report(payments=(CARD, *others, second), lists_payments=True))
+    assert refused
+    assert refused.code is RefusalCode.REPEATED_PAYMENT
+    assert "the payment ok_card at sandbox twice" in refused.sentence
+
+
+@pytest.mark.parametrize(
+    "second", [GIFT, {**CARD, "charge": "ok_second"}, {**CARD, "provider": "stripe"}, {"amount": 1}]
+)
+def test_a_report_may_list_different_payments(second: Mapping[str, object]) -> None:
+    assert find_repeated_payment(a_report(payments=(CARD, second), lists_payments=True)) is None
+
+
+# Rows of one file
+
+SECOND: Mapping[str, object] = {**CARD, "charge": "ok_second"}
+
+
+@pytest.mark.parametrize("order", list(permutations([CARD, GIFT, SECOND])))
+def test_rows_with_different_payments_are_payments_of_one_order(order: tuple[Mapping[str, object], ...]) -> None:
+    purchase, refused = read_file(*(a_report(payments=(payment,)) for payment in order))
+    assert refused == []
+    assert charges(purchase) == [payment["charge"] for payment in order]
+    assert purchase.amount == sum(int(str(payment["amount"])) for payment in order)
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"email": "bob@example.com"}, {}, "another e-mail address"),
+    ({"email": "bob@example.com"}, {"charge": "ok_bob"}, "another e-mail address and the payment ok_card at sandbox"),
+    ({}, {"amount": 2000}, "the amount 7000 EUR, not 2000 EUR"),
+    ({}, {"amount": -7000}, "the amount 7000 EUR, not -7000 EUR"),
+    ({}, {"currency": "USD"}, "the amount 7000 EUR, not 7000 USD"),
+    ({}, {"method": "wire_transfer"}, "the method credit_card, not wire_transfer"),
+    ({}, {"provider": "stripe"}, "the payment ok_card at sandbox"),
+]
+
+
+@pytest.mark.parametrize(("fields", "payment", "difference"), CONTRADICTIONS)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_row_that_contradicts_an_earlier_row_is_refused_unless_it_corrects(
+    fields: dict[str, Any], payment: dict[str, Any], difference: str, is_known: bool
+) -> None:
+    known = create(a_report()) if is_known else None
+    first, later = a_report(), a_report(fields={**FIELDS, **fields}, payments=({**CARD, **payment},))
+    purchase, refused = read_file(first, later, known=known)
+    assert [sentence.partition(" is known with ")[2].partition(". ")[0] for sentence in refused] == [difference]
+    assert replace(purchase, id=first.purchase_id) == create(first)
+    corrected, refused = read_file(first, replace(later, correct=True), known=known)
+    assert refused == []
+    assert replace(corrected, id=later.purchase_id) == create(later)
+
+
+def test_a_correction_of_one_payment_keeps_the_other_payments_of_the_file() -> None:
+    moved = a_report(payments=({**CARD, "provider": "stripe"},), correct=True)
+    purchase, refused = read_file(a_report(), a_report(payments=(GIFT,)), moved)
+    assert (refused, [payment.id for payment in purchase.payments]) == (
+        [],
+        [("giftly", "GC-1"), ("stripe", "ok_card")],
+    )
 
 
 @pytest.mark.parametrize("name", ["product", "tax", "reported_dispute", "reported_refunded"])
 def test_a_later_row_without_a_field_keeps_the_earlier_field(name: str) -> None:
     values: dict[str, Any] = {"product": "A", "tax": 1, "reported_dispute": Dispute.OPEN, "reported_refunded": 5}
-    merged = merge_reports(
-        [a_report(fields={**FIELDS, name: values[name]}), a_report(fields={"email": "ada@example.com"})]
-    )
-    assert merged.fields[name] == values[name]
+    first = a_report(fields={**FIELDS, name: values[name]})
+    for payment in (CARD, GIFT):
+        purchase, _ = read_file(first, a_report(fields={"email": "ada@example.com"}, payments=(payment,)))
+        assert getattr(purchase, name) == values[name]
 
 
-def test_one_row_that_corrects_makes_the_merged_report_a_correction() -> None:
-    assert merge_reports([a_report(), a_report(correct=True), a_report()]).correct
+def rows_with(name: str, *values: tuple[Mapping[str, object], object]) -> list[PurchaseReport]:
+    """Return a row for each payment and value. The value None is left out."""
+    return [
+        a_report(fields={**FIELDS, name: value} if value is not None else FIELDS, payments=(payment,))
+        for payment, value in values
+    ]
+
+
+REFUNDED_ROWS: list[tuple[list[tuple[Mapping[str, object], object]], int]] = [
+    ([(CARD, 4900), (SECOND, 0)], 4900),
+    ([(CARD, 0), (SECOND, 4900)], 4900),
+    ([(CARD, 4900), (SECOND, 2000), (GIFT, 1)], 6901),
+    ([(CARD, 4900), (SECOND, None)], 4900),
+    ([(CARD, None), (SECOND, 4900)], 4900),
+    ([(CARD, 0), (SECOND, 0), (CARD, 4900)], 4900),
+    ([(CARD, 4900), (SECOND, 100), (CARD, 1000)], 1100),
+    ([(CARD, 4900), (CARD, 0)], 0),
+]
+
+
+@pytest.mark.parametrize(("values", "total"), REFUNDED_ROWS)
+def test_the_refunds_of_the_payments_are_added(values: list[tuple[Mapping[str, object], object]], total: int) -> None:
+    rows = rows_with("reported_refunded", *values)
+    purchase, refused = read_file(*rows)
+    assert (refused, purchase.reported_refunded) == ([], total)
+    again, refused = read_file(*rows, known=purchase)
+    assert (refused, again.reported_refunded) == ([], total), "the next import of the same rows changes nothing"
+
+
+@pytest.mark.parametrize("row", [(SECOND, 0), (CARD, 0), (SECOND, 4900), (SECOND, None)])
+def test_a_row_about_one_of_several_payments_does_not_lower_the_known_refunds(
+    row: tuple[Mapping[str, object], object],
+) -> None:
+    known, _ = read_file(*rows_with("reported_refunded", (CARD, 4900), (SECOND, 0)))
+    purchase, _ = read_file(*rows_with("reported_refunded", row), known=known)
+    assert purchase.reported_refunded == 4900
+
+
+def test_rows_about_all_payments_lower_the_known_refunds() -> None:
+    known, _ = read_file(*rows_with("reported_refunded", (CARD, 4900), (SECOND, 100)))
+    purchase, _ = read_file(*rows_with("reported_refunded", (CARD, 2000), (SECOND, 0)), known=known)
+    assert purchase.reported_refunded == 2000
+
+
+@pytest.mark.parametrize("report", [{"payments": ()}, {"payments": (CARD, SECOND), "lists_payments": True}])
+@pytest.mark.parametrize("refunded", [0, 100, 9800])
+def test_a_report_about_the_whole_purchase_tells_the_sum_of_the_refunds(report: dict[str, Any], refunded: int) -> None:
+    known, _ = read_file(*rows_with("reported_refunded", (CARD, 4900), (SECOND, 0)))
+    told = update(known, a_report(fields={"reported_refunded": refunded}, **report))
+    assert told.reported_refunded == refunded
+
+
+DISPUTED_ROWS: list[tuple[list[tuple[Mapping[str, object], object]], Dispute]] = [
+    ([(CARD, Dispute.OPEN), (SECOND, Dispute.NONE)], Dispute.OPEN),
+    ([(CARD, Dispute.OPEN), (SECOND, Dispute.WON)], Dispute.OPEN),
+    ([(CARD, Dispute.LOST), (SECOND, Dispute.WON)], Dispute.LOST),
+    ([(CARD, Dispute.INQUIRY), (SECOND, Dispute.WON)], Dispute.INQUIRY),
+    ([(CARD, Dispute.INQUIRY), (SECOND, Dispute.LOST), (GIFT, Dispute.OPEN)], Dispute.OPEN),
+    ([(CARD, Dispute.LOST), (SECOND, None)], Dispute.LOST),
+    ([(CARD, Dispute.OPEN), (CARD, Dispute.WON)], Dispute.WON),
+    ([(CARD, Dispute.OPEN), (SECOND, Dispute.NONE), (CARD, Dispute.NONE)], Dispute.NONE),
+]
+
+
+@pytest.mark.parametrize(("values", "dispute"), DISPUTED_ROWS)
+def test_of_the_disputes_of_the_payments_the_most_serious_decides(
+    values: list[tuple[Mapping[str, object], object]], dispute: Dispute
+) -> None:
+    rows = rows_with("reported_dispute", *values)
+    purchase, refused = read_file(*rows)
+    assert (refused, purchase.dispute) == ([], dispute)
+    again, refused = read_file(*rows, known=purchase)
+    assert (refused, again.dispute) == ([], dispute)
 
 
 # Properties
@@ -340,9 +491,9 @@ def test_a_report_that_is_repeated_changes_nothing(
     first: PurchaseReport, second: PurchaseReport, is_held: bool
 ) -> None:
     known = create(first)
-    once = updated_purchase(known, second, is_held=is_held, is_fresh=False)
+    once = updated_purchase(known, second, is_held=is_held, earlier=None)
     if isinstance(once, Purchase):
-        assert updated_purchase(once, second, is_held=is_held, is_fresh=False) == once
+        assert updated_purchase(once, second, is_held=is_held, earlier=None) == once
 
 
 @given(first=reports, second=reports)
@@ -350,7 +501,7 @@ def test_while_a_case_is_open_no_known_payment_and_no_address_changes(
     first: PurchaseReport, second: PurchaseReport
 ) -> None:
     known = create(first)
-    told = updated_purchase(known, second, is_held=True, is_fresh=False)
+    told = updated_purchase(known, second, is_held=True, earlier=None)
     if isinstance(told, Purchase):
         identities = [(payment.id, payment.amount, payment.currency) for payment in told.payments]
         assert identities[: len(known.payments)] == [(item.id, item.amount, item.currency) for item in known.payments]
@@ -362,30 +513,29 @@ def test_without_a_correction_no_payment_is_lost_and_no_amount_changes(
     first: PurchaseReport, second: PurchaseReport
 ) -> None:
     known = create(first)
-    told = updated_purchase(known, replace(second, correct=False), is_held=False, is_fresh=False)
+    told = updated_purchase(known, replace(second, correct=False), is_held=False, earlier=None)
     if isinstance(told, Purchase):
         after = {payment.id: (payment.amount, payment.currency) for payment in told.payments}
         assert {payment.id: (payment.amount, payment.currency) for payment in known.payments}.items() <= after.items()
 
 
 @given(rows=st.lists(reports, min_size=1, max_size=4))
-def test_the_rows_of_a_file_name_each_payment_once_and_lose_none(rows: list[PurchaseReport]) -> None:
-    merged = merge_reports(rows)
-    assert len(merged.payment_ids) == len(set(merged.payment_ids))
-    assert set(merged.payment_ids) == {payment for row in rows for payment in row.payment_ids}
-    assert merge_reports([merged, *rows[-1:]]).fields == merged.fields
+def test_a_row_of_a_file_is_stored_or_refused(rows: list[PurchaseReport]) -> None:
+    purchase, refused = read_file(*rows)
+    if not refused and not any(row.correct for row in rows):
+        told = {payment_id for row in rows for payment_id in row.payment_ids}
+        assert {payment.id for payment in purchase.payments} == told
 
 
-@given(rows=st.lists(reports, min_size=1, max_size=4), order=st.randoms(use_true_random=False))
-def test_the_order_of_rows_about_different_payments_does_not_change_the_amounts(
-    rows: list[PurchaseReport], order: Any
+@given(values=st.permutations([CARD, GIFT, SECOND]), told=st.data())
+def test_the_order_of_rows_about_different_payments_changes_neither_amounts_nor_refunds_nor_disputes(
+    values: list[Mapping[str, object]], told: Any
 ) -> None:
-    numbered = [
-        replace(row, payments=tuple({**item, "charge": f"{item['charge']}-{number}"} for item in row.payments))
-        for number, row in enumerate(rows)
-    ]
-    shuffled = order.sample(numbered, len(numbered))
-    first, second = (create(merge_reports(some)) for some in (numbered, shuffled))
-    assert {payment.id: payment.amount for payment in first.payments} == {
-        payment.id: payment.amount for payment in second.payments
+    rows = [a_report(fields=told.draw(fields) | {"email": "ada@example.com"}, payments=(item,)) for item in values]
+    forward, backward = read_file(*rows), read_file(*reversed(rows))
+    assert forward[1] == backward[1] == []
+    assert {item.id: item.amount for item in forward[0].payments} == {
+        item.id: item.amount for item in backward[0].payments
     }
+    assert (forward[0].reported_refunded, forward[0].dispute) == (backward[0].reported_refunded, backward[0].dispute)
+    assert read_file(*rows, known=forward[0])[0] == forward[0]

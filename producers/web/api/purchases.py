@@ -62,7 +62,7 @@ def upsert_purchase(
         (result,) = store_reports(work, [purchase.report(caller.seller_id, reference)], account_sellers)
         if isinstance(result, Reported) and purchase.details:
             work.purchase_details.put([(caller.seller_id, reference, purchase.details.of())])
-    if isinstance(result, Refusal) and result.code is RefusalCode.INCOMPLETE:
+    if isinstance(result, Refusal) and result.code in {RefusalCode.INCOMPLETE, RefusalCode.REPEATED_PAYMENT}:
         raise ProblemError(ProblemCode.VALIDATION_FAILED, result.sentence)
     if not isinstance(result, Reported):
         raise ProblemError(ProblemCode.PURCHASE_DIFFERS, result.sentence)

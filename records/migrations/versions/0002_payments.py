@@ -195,7 +195,11 @@ def _identify_purchases_literally() -> None:
     op.add_column("purchases", sa.Column("literal_reference", sa.Text()))
     op.execute("update purchases set literal_reference = lower(trim(reference))")
     connection = op.get_bind()  # PostgreSQL 17 and earlier cannot fold the case of letters that are not ASCII, such as ß
-    rows = connection.execute(sa.text("select id, reference from purchases where octet_length(reference) <> length(reference)"))
+    rows = connection.execute(
+        sa.text(
+            "select id, reference from purchases where octet_length(reference) <> length(reference) or reference ~ '[[:cntrl:]]'"
+        )
+    )
     if literals := [{"id": row.id, "literal": _literal_reference(row.reference)} for row in rows]:
         connection.execute(sa.text("update purchases set literal_reference = :literal where id = :id"), literals)
     op.alter_column("purchases", "literal_reference", nullable=False)
@@ -207,7 +211,9 @@ def _identify_purchases_literally() -> None:
 
 def _literal_reference(reference: str) -> str:
     """Return the key that identifies a purchase. A copy of the code, because a migration does not change with the code."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", reference).strip().casefold())
+    characters = unicodedata.normalize("NFKC", reference)
+    visible = "".join(char for char in characters if unicodedata.category(char) not in {"Cf", "Cc"})
+    return unicodedata.normalize("NFKC", visible.strip().casefold())
 
 
 def downgrade() -> None:

@@ -41,7 +41,7 @@ class KnownRow(tuple[Any, ...]):
 
     @property
     def is_fresh(self) -> bool:
-        """True if this transaction created the purchase."""
+        """True if this transaction created or changed the purchase."""
         return bool(self[1])
 
     @property
@@ -147,8 +147,9 @@ def charges_of(_: MemoryWork, **__: Sequence[str]) -> Iterable[OwnerRow]:
 
 
 @answers(purchases._RENAME)
-def rename(work: MemoryWork, **_: Sequence[str]) -> None:
-    """Do nothing, because only sellers report purchases in the simulation."""
+def rename(_: MemoryWork, **__: Sequence[str]) -> Iterable[IdRow]:
+    """Return no row, because only sellers report purchases in the simulation."""
+    return ()
 
 
 def _by_literal(work: MemoryWork, seller: str, literal: str) -> PurchaseRow | None:

@@ -550,11 +550,12 @@ def test_json_lines_with_other_fields_are_read_by_a_mapping(read: Read) -> None:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_found_by_the_header(read: Read, separator: str) -> None:
     cells = OWN_CELLS | {"product": "Photo, 4; for | all\tof you"}
-    assert only(read(table(cells, separator=separator))) == OWN_ROW | {"product": cells["product"]}
+    assert only(read(table(cells, separator=separator))) == OWN_ROW | {"product": "Photo, 4; for | all of you"}
 
 
-def test_the_line_with_which_excel_names_the_separator_is_skipped(read: Read) -> None:
-    ((line, row),) = read(f"sep=;\r\n{table(OWN_CELLS, separator=';')}")
+@pytest.mark.parametrize("name", ["sep=;", "SEP=;", "Sep=;", '"SEP=;"'])
+def test_the_line_with_which_excel_names_the_separator_is_skipped(read: Read, name: str) -> None:
+    ((line, row),) = read(f"{name}\r\n{table(OWN_CELLS, separator=';')}")
     assert (line, row) == (3, OWN_ROW)
 
 
@@ -690,12 +691,39 @@ def test_the_amount_names_the_currency_if_no_column_does(read: Read, amount: str
     assert (row["amount"], row["currency"]) == (4900, currency)
 
 
-@pytest.mark.parametrize("amount", ["4900", "49.00", "49,00", "€ 49,00"])
+@pytest.mark.parametrize(
+    "amount",
+    ["4900", "49.00", "49,00", "€ 49,00", "49,-", "49.-", "49,– €", "€ 49", "€49", "49€", "49 EUR", "EUR 49", "eur 49"],
+)
 def test_our_own_format_takes_minor_units_and_amounts_with_decimals(read: Read, amount: str) -> None:
     assert cell(read, "amount", amount) == 4900
 
 
-@pytest.mark.parametrize("amounts", [("49.00", "50"), ("50", "49,00"), ("4900", "4900", "49.5")])
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("$ 49", "USD"), ("CHF 49.-", "CHF"), ("kr 49", "SEK"), ("49 zł", "PLN")]
+)
+def test_an_amount_with_a_currency_is_decimal_in_our_own_format(read: Read, amount: str, currency: str) -> None:
+    assert only(read(table(OWN_CELLS | {"amount": amount, "currency": currency})))["amount"] == 4900
+    assert (
+        only(read(table(OWN_CELLS | {"amount": amount, "currency": ""}), values={"currency": currency}))["amount"]
+        == 4900
+    )
+
+
+@pytest.mark.parametrize("amounts", [("5000 JPY", "¥5,000", "5000,-", "JPY 5000")])
+def test_an_amount_in_yen_is_the_same_with_and_without_the_currency(read: Read, amounts: tuple[str, ...]) -> None:
+    rows = read(table(*(OWN_CELLS | {"amount": amount, "currency": "JPY"} for amount in amounts)))
+    assert [row["amount"] for _, row in rows] == [5000] * len(amounts)
+
+
+def test_a_mapped_file_whose_amounts_have_a_currency_needs_no_option(read: Read) -> None:
+    assert only(read(table(MAPPED_CELLS | {"Total": "EUR 49"}), **MAPPED))["amount"] == 4900
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [("49.00", "50"), ("50", "49,00"), ("4900", "4900", "49.5"), ("4900", "49,-"), ("€ 49", "4900"), ("49 EUR", "50")],
+)
 def test_our_own_format_does_not_mix_minor_units_and_decimals(read: Read, amounts: tuple[str, ...]) -> None:
     with pytest.raises(UnreadableError, match=r"49 may be 49\.00 or 0\.49"):
         read(table(*(OWN_CELLS | {"amount": amount} for amount in amounts)))
@@ -776,6 +804,12 @@ def test_a_currency_is_written_in_capitals(text: str, code: str) -> None:
         ("bacs", "wire_transfer"), ("Direct bank transfer", "wire_transfer"), ("cod", "cash"), ("Cash on Delivery (COD)", "cash"),
         ("cheque", "check"), ("Invoice", "invoice"), ("bancontact", "bancontact"), ("klarna", "klarna"),
         ("mollie_wc_gateway_ideal", "ideal"), ("credit_card", "credit_card"), ("gift_card + paypal", "gift_card_paypal"),
+        ("Carte de crédit", "credit_card"), ("Carte de cre\u0301dit (Stripe)", "credit_card"),
+        ("Tarjeta de crédito", "credit_card"),
+        ("Carta di credito", "credit_card"), ("Cartão de crédito", "credit_card"), ("Kreditkarte", "credit_card"),
+        ("クレジットカード", "credit_card"), ("SEPA-Lastschrift", "direct_debit"), ("Prélèvement SEPA", "direct_debit"),
+        ("PayPal Plus", "paypal"), ("Banküberweisung", "wire_transfer"), ("Virement bancaire", "wire_transfer"),
+        ("Credit", "credit"), ("credit (Stripe)", "credit"), ("Store Credit", "store_credit"), ("Credit note", "credit_note"),
     ],
 )  # fmt: skip
 def test_the_words_of_shops_and_providers_for_a_method_are_understood(text: str, method: str) -> None:

@@ -133,7 +133,7 @@ def import_(
             check=never_automatic(database).reason,
             owners=sellers_of(load_settings()),
         )
-    (_print_json if json else _print)(imported, purchases.no_purchases, dry_run=dry_run)
+    (_print_json if json else _print)(imported, purchases.no_purchases + imported.no_purchases, dry_run=dry_run)
     raise typer.Exit(1 if imported.rejected else 0)
 
 

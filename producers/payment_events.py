@@ -1,0 +1,92 @@
+"""Refunds and disputes that a file reports in rows of their own, and their way to the purchases that they are about."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from domain.purchase_reports import PurchaseReport
+from domain.purchases import Purchase
+from producers.purchase_schema import PurchaseInput
+from records import UnitOfWork
+from records.purchase_reports import Owners, store_reports
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentEvent:
+    """A refund or a dispute of a payment that another row, another file or the API has reported."""
+
+    seller: str
+    reference: str
+    """The reference of the purchase, if the row names the purchase."""
+    provider: str
+    charge: str
+    """The payment, if the row names the payment; otherwise empty."""
+    refunded: int = 0
+    """The sum that went back to the customer, in minor units."""
+    dispute: str | None = None
+    rows: int = 1
+    refusal: str = ""
+    """Why the row is refused if its purchase is unknown. If this is empty, the row is only counted."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the events say about one purchase."""
+
+    seller: str
+    reference: str
+    known: int
+    """The sum of the refunds that the seller has reported before."""
+    refunded: int = 0
+    dispute: str | None = None
+
+    def report(self) -> PurchaseReport:
+        """Return the report of the seller. The new sum of the refunds counts only if it is more than the known sum."""
+        values = {"refunded": max(self.known, self.refunded), "dispute": self.dispute}
+        return PurchaseInput.model_validate(values).report(self.seller, self.reference)
+
+
+def store_payment_events(
+    work: UnitOfWork, events: Sequence[PaymentEvent], owners: Owners, batch_size: int
+) -> list[PaymentEvent]:
+    """Store the events as if the seller had reported them with their purchases. Return the events whose purchase is unknown.
+
+    The refunds of a purchase are added up. A file can be imported again, because a sum that is known is not added.
+    """
+    told: dict[UUID, _Told] = {}
+    unknown: list[PaymentEvent] = []
+    for batch in _batches(events, batch_size):
+        for event, purchase in zip(batch, _find_purchases(work, batch), strict=True):
+            if purchase is None:
+                unknown.append(event)
+                continue
+            told.setdefault(purchase.id, _Told(purchase.seller_id, purchase.reference, purchase.reported_refunded))
+            told[purchase.id].refunded += event.refunded
+            told[purchase.id].dispute = event.dispute or told[purchase.id].dispute
+    for some in _batches(list(told.values()), batch_size):
+        store_reports(work, [item.report() for item in some], owners)
+    return unknown
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _find_purchases(work: UnitOfWork, events: Sequence[PaymentEvent]) -> list[Purchase | None]:
+    """Return the purchase of each event: the purchase with its payment, or else the purchase with its reference."""
+    paid = work.purchases.paid_by([(event.provider, event.charge) for event in events if event.charge])
+    named = work.purchases.with_references([(event.seller, event.reference) for event in events])
+    return [_find_purchase(event, paid, named[index]) for index, event in enumerate(events)]
+
+
+def _find_purchase(
+    event: PaymentEvent, paid: Mapping[tuple[str, str], Sequence[Purchase]], named: Purchase | None
+) -> Purchase | None:
+    """Return the purchase of an event. If a payment paid several purchases, the reference decides."""
+    own = [purchase for purchase in paid.get((event.provider, event.charge), ()) if purchase.seller_id == event.seller]
+    if named and (not own or named.id in {purchase.id for purchase in own}):
+        return named
+    return own[0] if own else None

@@ -6,7 +6,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.purchase_reports import PurchaseReport
-from domain.purchases import Purchase
+from domain.purchases import Dispute, Purchase
 from producers.purchase_schema import PurchaseInput
 from records import UnitOfWork
 from records.purchase_reports import Owners, store_reports
@@ -27,25 +27,34 @@ class PaymentEvent:
     refunded: int = 0
     """The sum that went back to the customer, in minor units."""
     dispute: str | None = None
+    is_returned: bool = False
+    """True if money came back that a lost dispute had taken."""
     rows: int = 1
     refusal: str = ""
     """Why the row is refused if its purchase is unknown. If this is empty, the row is only counted."""
 
 
 @dataclass(slots=True)
-class _Told:
-    """What the events say about one purchase."""
+class _Sums:
+    """What the events say about one purchase, and what its seller has reported before."""
 
     seller: str
     reference: str
-    known: int
-    """The sum of the refunds that the seller has reported before."""
+    reported_refunded: int
+    dispute: str
+    has_one_payment: bool
     refunded: int = 0
-    dispute: str | None = None
+
+    def add(self, event: PaymentEvent) -> None:
+        """Add an event. The end of a hold does not end a dispute that was lost before, or a dispute of another payment."""
+        self.refunded += event.refunded
+        is_won = self.has_one_payment and (self.dispute != Dispute.LOST or event.is_returned)
+        if event.dispute and (is_won or event.dispute != Dispute.WON):
+            self.dispute = event.dispute
 
     def report(self) -> PurchaseReport:
-        """Return the report of the seller. The new sum of the refunds counts only if it is more than the known sum."""
-        values = {"refunded": max(self.known, self.refunded), "dispute": self.dispute}
+        """Return the report of the seller. The new sum of the refunds counts only if it is more than the reported sum."""
+        values = {"refunded": max(self.reported_refunded, self.refunded), "dispute": self.dispute}
         return PurchaseInput.model_validate(values).report(self.seller, self.reference)
 
 
@@ -56,19 +65,27 @@ def store_payment_events(
 
     The refunds of a purchase are added up. A file can be imported again, because a sum that is known is not added.
     """
-    told: dict[UUID, _Told] = {}
+    sums: dict[UUID, _Sums] = {}
     unknown: list[PaymentEvent] = []
     for batch in _batches(events, batch_size):
         for event, purchase in zip(batch, _find_purchases(work, batch), strict=True):
             if purchase is None:
                 unknown.append(event)
                 continue
-            told.setdefault(purchase.id, _Told(purchase.seller_id, purchase.reference, purchase.reported_refunded))
-            told[purchase.id].refunded += event.refunded
-            told[purchase.id].dispute = event.dispute or told[purchase.id].dispute
-    for some in _batches(list(told.values()), batch_size):
-        store_reports(work, [item.report() for item in some], owners)
+            sums.setdefault(purchase.id, _sums_of(purchase)).add(event)
+    for purchases in _batches(list(sums.values()), batch_size):
+        store_reports(work, [purchase.report() for purchase in purchases], owners)
     return unknown
+
+
+def _sums_of(purchase: Purchase) -> _Sums:
+    return _Sums(
+        purchase.seller_id,
+        purchase.reference,
+        purchase.reported_refunded,
+        purchase.reported_dispute,
+        len(purchase.payments) == 1,
+    )
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -109,7 +109,8 @@ class _Import(NamedTuple):
     on_batch: Callable[[ImportResult], None]
     result: ImportResult
     events: list[tuple[int, PaymentEvent]]
-    """The lines that are refunds or disputes of other lines. They wait for the purchases, because the newest row may come first."""
+    """The lines that are refunds or disputes of other lines. They wait for the purchases, because the newest row may come
+    first."""
 
     def store(self, rows: Iterable[tuple[int, object]]) -> list[tuple[int, object]]:
         """Store these rows in batches. Return the refused rows that the other rows of the file may turn into further payments.

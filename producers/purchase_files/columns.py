@@ -88,8 +88,10 @@ def _offset_of(column: str) -> str | None:
 
 _MINUS = "\u2212"
 _OFFSET = re.compile(
-    rf"(?:(?:UTC|GMT) ?|\()(?P<sign>[+{_MINUS}-])(?P<hours>\d\d?):?(?P<minutes>\d\d)?(?!\d)", re.IGNORECASE
+    rf"(?:(?:UTC|GMT) ?|\((?=[+{_MINUS}-]\d\d:?\d\d\)))(?P<sign>[+{_MINUS}-])(?P<hours>\d\d?):?(?P<minutes>\d\d)?(?!\d)",
+    re.IGNORECASE,
 )
+"""An offset after the letters UTC or GMT, or in brackets: ``Date (UTC+2)``, ``Date (+02:00)``."""
 
 
 def suggest(name: str, candidates: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from producers.purchase_files.amounts import is_negative
 from producers.purchase_files.dialect import Texts
 
-_OF_ORDER = ("amount", "charge", "_status", "_id")
+_OF_ORDER = ("amount", "charge", "_status")
 """The fields that are equal in all rows of an order, or empty in the rows of its further items."""
 _SLOTS = 1 << 26  # bits, in 8 MB; fewer than 1 % of a million orders share a slot
 
@@ -69,5 +69,5 @@ def _is_item(texts: Texts, order: Texts) -> bool:
     return (
         texts.get("reference", order.get("reference")) == order.get("reference")
         and all(texts.get(name) in {None, order.get(name)} for name in _OF_ORDER)
-        and ("_id" in texts or not is_negative(texts.get("amount", "")))
+        and (texts.get("_id") == order.get("_id", "") or not is_negative(texts.get("amount", "")))
     )

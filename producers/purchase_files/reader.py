@@ -257,6 +257,7 @@ def _payment_event(later: _LaterEvents) -> PaymentEvent:
         charge=event.charge,
         refunded=later.refunded,
         dispute=later.dispute,
+        is_returned=later.disputes["reversed"] > 0,
         rows=later.rows,
         refusal=event.refusal,
     )

@@ -250,6 +250,20 @@ def test_a_chargeback_that_is_reversed_in_a_later_file_is_won(records: Records, 
     assert what_is_known(records, "MB-1") == (0, "won")
 
 
+def test_the_end_of_a_hold_in_a_later_file_wins_an_open_dispute_but_no_lost_dispute(
+    records: Records, tmp_path: Path
+) -> None:
+    store_seller_and_purchases(records)
+    hold = ABOUT_PAYPAL | {"Type": "Hold for Dispute Investigation"}
+    end = ABOUT_PAYPAL | {"Type": "Cancellation of Hold for Dispute Resolution", "Gross": "20.00"}
+    for row, dispute in ((PAYPAL_CELLS, "none"), (hold, "open"), (end, "won")):
+        import_export(records, tmp_path, "paypal", row)
+        assert what_is_known(records, "MB-1") == (0, dispute)
+    for row in (ABOUT_PAYPAL | {"Type": "Chargeback"}, end):
+        import_export(records, tmp_path, "paypal", row)
+        assert what_is_known(records, "MB-1") == (0, "lost")
+
+
 @pytest.mark.parametrize(
     ("system", "row"),
     [

@@ -1221,6 +1221,7 @@ def test_the_named_time_zone_does_not_replace_a_clear_abbreviation(read: Read, z
         ("Date (UTC)", "2026-06-12 01:00", "2026-06-12T01:00:00+00:00"),
         ("Datum (UTC+2)", "2026-06-12T01:00:00Z", "2026-06-12T01:00:00+00:00"),
         ("Order date", "2026-06-12 01:00", "2026-06-12T01:00:00+02:00"),
+        ("Date (-7 days)", "2026-06-12 01:00", "2026-06-12T01:00:00+02:00"),
     ],
 )
 def test_the_offset_in_the_name_of_a_column_counts(read: Read, column: str, text: str, instant: str) -> None:

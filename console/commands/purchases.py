@@ -76,7 +76,11 @@ def import_(
     ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option(metavar="ZONE", help="The time zone of dates without an offset; default: the seller's time zone."),
+        typer.Option(
+            metavar="ZONE",
+            help="The time zone of dates without an offset, and of unclear abbreviations such as CST; default: the seller's time "
+            "zone.",
+        ),
     ] = None,
     date_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help='The format of the dates, like "%d/%m/%Y %H:%M".')

@@ -32,6 +32,8 @@ class LaterEvent:
     currency: str = ""
     dispute: str = ""
     """One of DISPUTE_EVENTS."""
+    id: str = ""
+    """The id of the row itself. The end of a hold may name the hold instead of the payment."""
     provider: str = ""
     charge: str = ""
     """The payment, if the row names the payment besides ``key``."""

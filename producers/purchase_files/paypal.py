@@ -27,8 +27,8 @@ _NOT_PAID = {
 }  # fmt: skip
 
 _REFUNDS = (
-    "refund", "reversal", "cancel", "rückzahlung", "rückerstattung", "storn", "remboursement", "annul", "reembolso",
-    "devolución", "reversión", "rimborso", "estorno", "terugbetaling", "restitutie",
+    "refund", "revers", "revert", "cancel", "rückzahl", "rückerstatt", "zurück", "storn", "rembours", "annul", "anul",
+    "reembols", "devol", "rimbors", "terugbetaling", "restitu",
 )  # fmt: skip
 _CHARGEBACKS = (
     "chargeback", "rückbuchung", "rückbelastung", "rétrofacturation", "contracargo", "devolución de cargo", "riaddebito",
@@ -107,6 +107,7 @@ def _about(payment: str, texts: Texts, *, refunded: str = "", dispute: str = "")
         refunded=refunded,
         currency=texts.get("currency", ""),
         dispute=dispute,
+        id=texts.get("charge", ""),
         provider=texts.get("provider", ""),
         charge=texts.get("_payment", ""),
     )

@@ -72,6 +72,12 @@ class _LaterEvents:
     refunded: int = 0
     disputes: Counter[str] = field(default_factory=Counter)
 
+    def add(self, rows: int, refunded: int, disputes: Counter[str]) -> None:
+        """Add what further rows say."""
+        self.rows += rows
+        self.refunded += refunded
+        self.disputes += disputes
+
     @property
     def dispute(self) -> str | None:
         """The dispute, from what happened in it. Money that was taken back twice must be returned twice."""
@@ -153,13 +159,19 @@ class PurchaseFile:
     def _collect_events(self) -> dict[_Key, _LaterEvents]:
         """Return what later rows say about each purchase. A refund may be above or below the row of its payment."""
         events: dict[_Key, _LaterEvents] = {}
+        key_of_row: dict[_Key, _Key] = {}
         for line, event in self._prepared() if self._dialect.event_keys else ():
             refunded = self._refunded_by(event, line) if isinstance(event, LaterEvent) else ""
             if isinstance(event, LaterEvent) and isinstance(refunded, int):
-                later = events.setdefault((event.seller, event.key), _LaterEvents(line, event))
-                later.rows += 1
-                later.refunded += refunded
-                later.disputes.update([event.dispute] if event.dispute else [])
+                key = event.seller, event.key
+                disputes = Counter([event.dispute] if event.dispute else [])
+                events.setdefault(key, _LaterEvents(line, event)).add(1, refunded, disputes)
+                key_of_row[event.seller, event.id] = key
+        for key in list(events):
+            named = key_of_row.get(key, key)
+            if named != key and named in events:  # the rows name a row that names the payment
+                later = events.pop(key)
+                events[named].add(later.rows, later.refunded, later.disputes)
         return events
 
     def _refunded_by(self, event: LaterEvent, line: int) -> int | str:

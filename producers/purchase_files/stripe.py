@@ -3,6 +3,7 @@
 The unified export has the column ``Created date (UTC)``, the older export ``Created (UTC)``. Amounts are decimal.
 """
 
+from producers.purchase_files import words
 from producers.purchase_files.amounts import is_negative
 from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts, status_key
 from producers.purchase_files.errors import CellError
@@ -11,16 +12,11 @@ _NOT_PAID = {
     "failed", "canceled", "cancelled", "incomplete", "uncaptured", "pending", "blocked", "expired", "declined", "processing",
     "requires action", "requires capture", "requires confirmation", "requires payment method",
 }  # fmt: skip
-_STATUSES = {
-    "": "paid succeeded complete refunded partially_refunded partial_refund refund_pending refund_failed refund_canceled",
-    "inquiry": "inquiry inquiry_open inquiry_needs_response inquiry_under_review warning_needs_response warning_under_review "
-    "early_fraud_warning",
-    "open": "disputed dispute dispute_open needs_response under_review dispute_needs_response dispute_under_review",
-    "lost": "lost dispute_lost dispute_accepted charged_back charge_refunded dispute_prevented prevented",
-    "won": "won dispute_won inquiry_closed warning_closed",
-}
-_DISPUTES = {word.replace("_", " "): dispute for dispute, words in _STATUSES.items() for word in words.split()}
-"""The statuses of captured payments, with the dispute that the status shows, for exports without a column for disputes."""
+_PAID = {
+    "paid", "succeeded", "complete", "refunded", "partially refunded", "partial refund", "refund pending", "refund failed",
+    "refund canceled",
+}  # fmt: skip
+"""The statuses of captured payments without a dispute. Other statuses show the state of the dispute."""
 _NOT_CAPTURED = {"false", "no"}
 
 
@@ -28,7 +24,8 @@ def _prepare(texts: Texts) -> Prepared:
     status = status_key(texts.get("_status", ""))
     if status in _NOT_PAID or texts.get("_captured", "").strip().casefold() in _NOT_CAPTURED:
         return NoPurchase("the payment failed, or was not captured")
-    if status and status not in _DISPUTES:
+    dispute = "" if not status or status in _PAID else words.find_dispute(status)
+    if dispute is None:
         raise CellError(
             f"The status {texts['_status']!r} of Stripe is unknown. If it is a dispute, write Disputed. If the payment is paid, "
             "write Paid. Otherwise, leave the line out."
@@ -37,7 +34,7 @@ def _prepare(texts: Texts) -> Prepared:
         texts["charge"] = texts.get("_payment") or texts.get("charge", "")  # the id is the id of the refund
     if status == "refunded":
         texts.setdefault("refunded", texts.get("amount", ""))
-    texts["dispute"] = texts.get("dispute") or _DISPUTES.get(status, "")
+    texts["dispute"] = texts.get("dispute") or dispute
     texts["method"] = texts.get("method") or _guess_method(texts)
     texts.setdefault("product", texts.get("reference", ""))
     return None

@@ -70,10 +70,11 @@ _FILLERS = re.compile(
 
 _DISPUTES = {
     Dispute.NONE: "none",
-    Dispute.INQUIRY: "inquiry warning_needs_response warning_under_review",
-    Dispute.OPEN: "open needs_response under_review",
-    Dispute.LOST: "lost charge_refunded prevented",
-    Dispute.WON: "won warning_closed",
+    Dispute.INQUIRY: "inquiry inquiry_open inquiry_needs_response inquiry_under_review warning_needs_response "
+    "warning_under_review early_fraud_warning",
+    Dispute.OPEN: "open dispute disputed needs_response under_review",
+    Dispute.LOST: "lost accepted charged_back charge_refunded prevented",
+    Dispute.WON: "won inquiry_closed warning_closed",
 }
 """Our words, and the values of ``status`` of Stripe's disputes (API reference, "The Dispute object")."""
 _DISPUTE_OF = {word: dispute.value for dispute, words in _DISPUTES.items() for word in words.split()}
@@ -121,10 +122,15 @@ def method(text: str) -> str:
 
 def dispute(text: str) -> str:
     """Return our word for the state of a dispute. Raise CellError if the text is another word."""
-    words = _words(text)
-    if words not in _DISPUTE_OF:
+    found = find_dispute(text)
+    if found is None:
         raise CellError(f"{text!r} is not a state of a dispute. Write none, inquiry, open, lost or won.")
-    return _DISPUTE_OF[words]
+    return found
+
+
+def find_dispute(text: str) -> str | None:
+    """Return our word for the state of a dispute, such as ``open`` for ``Dispute under review``; None for another word."""
+    return _DISPUTE_OF.get(_words(text).removeprefix("dispute_"))
 
 
 def _words(text: str) -> str:

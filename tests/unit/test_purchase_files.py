@@ -255,6 +255,8 @@ REFUND_CELLS = PAYPAL_CELLS | {
             (2000, None),
         ),
         ({"Type": "Refund"}, (2000, None)),  # the invoice number names the payment
+        ({"Type": "Pago anulado", "Status": "Completado", "Reference Txn ID": "9AB12345CD678901E"}, (2000, None)),
+        ({"Type": "Pagamento stornato", "Status": "Completata", "Reference Txn ID": "9AB12345CD678901E"}, (2000, None)),
         ({"Type": "Chargeback", "Reference Txn ID": "9AB12345CD678901E"}, (0, "lost")),
         ({"Type": "Hold on Balance for Dispute Investigation", "Reference Txn ID": "9AB12345CD678901E"}, (0, "open")),
     ],
@@ -330,15 +332,27 @@ def test_what_the_shop_itself_paid_is_counted_and_is_no_purchase(tmp_path: Path,
     assert file.no_purchases == {"the row moves no money between you and a customer": 1}
 
 
+def test_rows_of_paypal_that_name_each_other_are_no_error_of_the_program(read: Read) -> None:
+    cells = [("T1", "T2"), ("T2", "T1"), ("T3", "T1"), ("T4", "T3"), ("T5", "T5")]
+    rows = [
+        REFUND_CELLS | {"Type": "Chargeback", "Transaction ID": id_, "Reference Txn ID": named} for id_, named in cells
+    ]
+    events = [row for _, row in read(table(*rows), system="paypal")]
+    assert sum(event.rows for event in events) == len(rows)
+
+
 def test_two_refunds_of_a_payment_at_paypal_are_added_up(read: Read) -> None:
     refund = REFUND_CELLS | {"Type": "Payment Refund", "Reference Txn ID": "9AB12345CD678901E"}
     assert only(read(table(refund, PAYPAL_CELLS, refund | {"Gross": "-5.00"}), system="paypal"))["refunded"] == 2500
 
 
-def test_a_dispute_whose_hold_ended_is_won(read: Read) -> None:
+@pytest.mark.parametrize("names", ["the payment", "the hold"])
+def test_a_dispute_whose_hold_ended_is_won(read: Read, names: str) -> None:
     hold = REFUND_CELLS | {"Type": "Hold for Dispute Investigation", "Reference Txn ID": "9AB12345CD678901E"}
-    end = hold | {"Type": "Cancellation of Hold for Dispute Resolution", "Gross": "20.00"}
-    assert only(read(table(PAYPAL_CELLS, hold, end), system="paypal"))["dispute"] == "won"
+    end = hold | {"Type": "Cancellation of Hold for Dispute Resolution", "Gross": "20.00", "Transaction ID": "5CD1"}
+    end |= {"Reference Txn ID": hold["Transaction ID"]} if names == "the hold" else {}
+    for rows in ([PAYPAL_CELLS, hold, end], [end, hold, PAYPAL_CELLS]):
+        assert only(read(table(*rows), system="paypal"))["dispute"] == "won"
 
 
 @pytest.mark.parametrize(
@@ -1095,7 +1109,17 @@ def test_the_words_of_shops_for_a_provider_are_understood(text: str, provider: s
 
 @pytest.mark.parametrize(
     ("text", "dispute"),
-    [("OPEN", "open"), ("needs_response", "open"), ("Lost", "lost"), ("warning_closed", "won"), ("none", "none")],
+    [
+        ("Dispute lost", "lost"),
+        ("Dispute won", "won"),
+        ("Inquiry closed", "won"),
+        ("Dispute under review", "open"),
+        ("OPEN", "open"),
+        ("needs_response", "open"),
+        ("Lost", "lost"),
+        ("warning_closed", "won"),
+        ("none", "none"),
+    ],
 )
 def test_the_state_of_a_dispute_is_understood(text: str, dispute: str) -> None:
     assert words.dispute(text) == dispute

@@ -16,11 +16,13 @@ JsonRecord = tuple[int, Object | str]
 
 _MAX_LENGTH = 1 << 20  # characters; an order with thousands of line items is shorter
 _BETWEEN = re.compile(r"[\s,]*")
-_SCALAR = r"\"[^\"]*\"\s*:\s*(?:\"[^\"]*\"|[\w.+-]+)\s*,\s*"
+_MEMBERS = r"(?:\"[^\"]*\"\s*:\s*(?:\"[^\"]*\"|[\w.+-]+|\{[^{}\[\]]*\})\s*,\s*)*"
 _ARRAY = re.compile(
-    rf"\s*(?:\[|\{{\s*(?:{_SCALAR})*\"(?:orders|purchases|data|results|records|rows)\"\s*:\s*\[(?=\s*[{{\]]))"
+    rf"\s*(?:\[|(?:\{{\s*{_MEMBERS}\"(?:data|result|response|orders)\"\s*:\s*)*"
+    rf"\{{\s*{_MEMBERS}\"(?:orders|purchases|data|results|records|rows|nodes)\"\s*:\s*\[(?=\s*[{{\]]))",
+    re.IGNORECASE,
 )
-"""The begin of an array of objects, or of a document such as ``{"count": 2, "orders": [{``."""
+"""The begin of an array of objects, or of a document such as ``{"count": 2, "data": {"orders": [{``."""
 
 
 def _refuse_constant(name: str) -> object:
@@ -50,7 +52,7 @@ def _read_lines(file: TextFile) -> Iterator[JsonRecord]:
             if text.strip() == "{":
                 raise UnreadableError(
                     f"In the file {file.name}, line {line} contains only a part of an object. Write each object on one line, "
-                    "or write all objects as an array."
+                    f"such as with jq -c . {file.name}, or write all objects as an array."
                 )
             if not text.isspace():
                 yield line, _parse(text)

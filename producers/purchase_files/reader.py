@@ -33,7 +33,7 @@ _OBJECTS: Mapping[str, sources.Flatten] = {
 }
 """How an object of a JSON file becomes cells, by the title of the dialect. Other objects are flattened."""
 
-_HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)\s*$|\d{10}")
+_HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d|(?<![A-Za-z])[A-Z]{3,5})\s*$|\d{10}")
 _ESCAPED = re.compile(r"(?s)=\"(.*)\"|'([=+\-@].*)")
 """A cell that an exporter protects from spreadsheets: ``="0017"``, or ``'-10.00`` as WooCommerce writes it."""
 _NOTHING = frozenset(("NULL", "\\N", "N/A", "#N/A", "NaN"))

@@ -805,7 +805,9 @@ def test_a_later_object_may_have_fields_that_the_first_object_lacks(read: Read, 
 
 @pytest.mark.parametrize("name", ["orders", "purchases", "data", "results"])
 @pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("before", [{}, {"count": 2, "next": None, "shop": "aurora"}])
+@pytest.mark.parametrize(
+    "before", [{}, {"count": 2, "next": None, "shop": "aurora"}, {"page": {"number": 1}, "last": True}]
+)
 def test_a_json_document_with_a_list_of_objects_is_read(
     read: Read, name: str, indent: int | None, before: dict[str, Any]
 ) -> None:
@@ -814,6 +816,8 @@ def test_a_json_document_with_a_list_of_objects_is_read(
     assert [row["reference"] for _, row in rows] == ["MB-1", "MB-2"]
     assert [row for _, row in read(json.dumps(objects, indent=indent), "orders.json")] == objects
     assert read(json.dumps({name: []}, indent=indent), "orders.json") == []
+    nested = {"page": 1, "data": {"shop": "aurora", "orders": {"nodes": objects}}}
+    assert [row for _, row in read(json.dumps(nested, indent=indent), "orders.json")] == objects
 
 
 def test_json_lines_that_begin_with_a_list_are_read_by_line(read: Read) -> None:
@@ -1237,6 +1241,7 @@ def test_the_named_time_zone_does_not_replace_a_clear_abbreviation(read: Read, z
 @pytest.mark.parametrize(
     ("column", "text", "instant"),
     [
+        ("Date (UTC)", "2026-06-12 01:00 CEST", "2026-06-12T01:00:00+02:00"),
         ("Datum (UTC+2)", "12.06.2026 01:00", "2026-06-12T01:00:00+02:00"),
         ("Date (UTC-05:00)", "2026-06-12 01:00:30", "2026-06-12T01:00:30-05:00"),
         ("Created (GMT+05:30)", "2026-06-12", "2026-06-12T00:00:00+05:30"),

@@ -1,10 +1,11 @@
-"""Refunds and disputes that a file reports in rows of their own, and their way to the purchases that they are about."""
+"""Adds the refunds and disputes that a file reports in rows of their own to the purchases that they are about."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+from domain.payment_events import PaymentEvent
 from domain.purchase_reports import PurchaseReport
 from domain.purchases import Dispute, Purchase
 from producers.purchase_schema import PurchaseInput
@@ -12,26 +13,6 @@ from records import UnitOfWork
 from records.purchase_reports import Owners, store_reports
 
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentEvent:
-    """A refund or a dispute of a payment that another row, another file or the API has reported."""
-
-    seller: str
-    reference: str
-    """The reference of the purchase, if the row names the purchase."""
-    provider: str
-    charge: str
-    """The payment, if the row names the payment; otherwise empty."""
-    refunded: int = 0
-    """The sum that went back to the customer, in minor units."""
-    dispute: str | None = None
-    is_returned: bool = False
-    """True if money came back that a lost dispute had taken."""
-    rows: int = 1
-    refusal: str = ""
-    """Why the row is refused if its purchase is unknown. If this is empty, the row is only counted."""
 
 
 @dataclass(slots=True)

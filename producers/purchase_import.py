@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from pydantic import StrictBool, ValidationError
 
+from domain.payment_events import PaymentEvent
 from domain.purchase_reports import Refusal
 from domain.requests import Reference
-from producers.payment_events import PaymentEvent, store_payment_events
+from producers.payment_events import store_payment_events
 from producers.purchase_schema import PurchaseInput, Word
 from records import Records, UnitOfWork
 from records.purchase_reports import Owners, store_reports

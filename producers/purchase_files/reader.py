@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
-from producers.payment_events import PaymentEvent
+from domain.payment_events import PaymentEvent
 from producers.purchase_files import line_items, own_format, paypal, shopify, sources, stripe, woocommerce, words
 from producers.purchase_files.amounts import Amounts, Units, separator_of
 from producers.purchase_files.columns import Columns, find_columns, suggest

@@ -281,6 +281,15 @@ def test_a_refund_or_dispute_of_an_unknown_payment_is_counted(
     assert imported.no_purchases == {UNKNOWN_PAYMENT: 1}
 
 
+@pytest.mark.parametrize("parent", ["", "0"])
+def test_a_refund_of_woocommerce_that_names_no_order_is_refused(records: Records, tmp_path: Path, parent: str) -> None:
+    store_seller_and_purchases(records)
+    refund = WOO_REFUND | {"parent_order_id": parent, "transaction_id": ""}
+    imported = import_export(records, tmp_path, "woocommerce", WOO_CELLS, refund)
+    assert [(row.line, "Export the column parent_order_id" in row.why) for row in imported.rejected] == [(3, True)]
+    assert what_is_known(records, "741") == (0, "none")
+
+
 def test_a_refund_of_another_sellers_payment_changes_nothing(records: Records, tmp_path: Path) -> None:
     store_seller_and_purchases(records)
     store_seller_and_purchases(records, seller=a_seller(id="babbage"))

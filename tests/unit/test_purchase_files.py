@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from console.commands.purchases import System
 from domain.errors import UnreadableError
-from producers.payment_events import PaymentEvent
+from domain.payment_events import PaymentEvent
 from producers.purchase_files import words
 from producers.purchase_files.errors import CellError
 from producers.purchase_files.own_format import DIALECT, FIELDS

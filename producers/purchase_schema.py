@@ -211,7 +211,7 @@ class PurchaseInput(BaseModel):
 
 
 _PURCHASE_FIELDS = {"email", "product", "purchased_at", "renewal", "consumer", "tax", "refunded", "dispute"}
-_PAYMENT_FIELDS = {"amount", "currency", "method", "provider", "charge", "instrument", "charged_at"}
+_PAYMENT_FIELDS = {"amount", "currency", "method", "provider", "charge", "instrument", "charged_at", "duplicate"}
 _REPORTED = {"refunded": "reported_refunded", "dispute": "reported_dispute"}
 
 

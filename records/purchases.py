@@ -168,6 +168,13 @@ select {PURCHASE_COLUMNS} from purchases p
  order by p.purchased_at, p.id
 """
 
+_SELECT_BY_REFERENCE = f"""
+select i.number, {PURCHASE_COLUMNS}
+  from unnest(cast(:seller_ids as text[]), cast(:literal_references as text[])) with ordinality
+    as i(seller_id, literal_reference, number)
+  join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference
+"""
+
 _SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
 
 _LOCK_PAYMENTS = """
@@ -444,6 +451,18 @@ class Purchases:
                 for payment in purchase.payments:
                     wanted.get(payment.id, []).append(purchase)
         return wanted
+
+    def with_references(self, references: Sequence[tuple[str, str]]) -> list[Purchase | None]:
+        """Return the purchase with each reference, in the same order. A reference is a seller and the seller's reference."""
+        found: list[Purchase | None] = [None] * len(references)
+        rows = self._work.run(
+            _SELECT_BY_REFERENCE,
+            seller_ids=[seller for seller, _ in references],
+            literal_references=[literal_reference(reference) for _, reference in references],
+        )
+        for row in rows:
+            found[row.number - 1] = purchase_of(row[1:])
+        return found
 
     def record_external_refunds(self, provider: str, refunds: Sequence[ListedRefund]) -> None:
         """Store these refunds, which Moneyback did not make, and their sum per payment. A failed refund counts no more."""

@@ -76,7 +76,11 @@ def import_(
     ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option(metavar="ZONE", help="The time zone of dates without an offset; default: the seller's time zone."),
+        typer.Option(
+            metavar="ZONE",
+            help="The time zone of dates without an offset, and of unclear abbreviations such as CST; default: the seller's time "
+            "zone.",
+        ),
     ] = None,
     date_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help='The format of the dates, like "%d/%m/%Y %H:%M".')
@@ -133,7 +137,7 @@ def import_(
             check=never_automatic(database).reason,
             owners=sellers_of(load_settings()),
         )
-    (_print_json if json else _print)(imported, purchases.no_purchases, dry_run=dry_run)
+    (_print_json if json else _print)(imported, purchases.no_purchases + imported.no_purchases, dry_run=dry_run)
     raise typer.Exit(1 if imported.rejected else 0)
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from domain.errors import UnreadableError
 from domain.money import CURRENCIES
@@ -16,7 +17,7 @@ class Units(Enum):
 
     DECIMAL = "decimal"  # 49 is 49.00 EUR
     MINOR = "minor"  # 4900 is 49.00 EUR
-    MINOR_OR_DECIMAL = "minor or decimal"  # 4900 and 49.00 are the same; a file must not contain both forms
+    MINOR_OR_DECIMAL = "minor or decimal"  # 4900, 49.00 and 49 EUR are the same; a file must not contain both forms
     NEEDS_DECIMALS = "needs decimals"  # 49 is 49.00 EUR, if another amount of the file has decimals
 
 
@@ -32,9 +33,20 @@ _UNIT = r"(?:[^\d+\-(.,']|\.(?=\s))*"  # a dot before a space belongs to the uni
 _AMOUNT = re.compile(rf"(?P<before>{_UNIT})(?P<sign>[-+(]?)(?P<unit>{_UNIT})(?P<number>[.,]?\d[\d.,' ]*)(?P<after>.*)")
 _GROUP = 3  # digits of a group
 _PLAIN = re.compile(r"\d{1,15}\.\d\d")
-_NO_CENTS = re.compile(r"[.,] ?[-\u2013\u2014]{1,2}(?=\D*$)")  # as in "49,-" and "49.\u2013 CHF"
+_NO_CENTS = re.compile(r"(?<=\d)([.,]) ?[-\u2013\u2014]{1,2}(?=\D*$)")  # as in "49,-" and "49.\u2013 CHF"
 _GROUPED = {mark: re.compile(rf"\d{{1,3}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "}
 """Digits in groups. Between the first and the last group, Indian amounts have groups of two digits: 12,34,567."""
+
+
+class Number(NamedTuple):
+    """The number of an amount."""
+
+    digits: str
+    decimals: str
+    separator: str | None
+    """The decimal separator. It is empty if the amount has no decimals. It is None if the text has several meanings."""
+    is_decimal: bool
+    """True if the amount has decimals or a currency, so that it is not in minor units."""
 
 
 class Amounts:
@@ -52,7 +64,7 @@ class Amounts:
 
         Raise CellError if the text is not an amount, or has several meanings.
         """
-        digits, decimals, separator = _split(text, currency)
+        digits, decimals, separator, is_decimal = _split(text, currency)
         if separator is None:  # the text has one separator, which may group three digits
             digits, decimals = self._resolve(text, digits, decimals, currency)
         exponent = CURRENCIES.get(currency or "")
@@ -60,7 +72,7 @@ class Amounts:
             return int(digits) if not decimals.strip("0") else _refuse_decimals(text, currency)
         if not decimals and not digits.strip("-0"):
             return 0  # in all units
-        if self._is_minor(has_decimals=bool(decimals), line=line):
+        if self._is_minor(is_decimal=is_decimal or bool(decimals), line=line):
             return int(digits) if not decimals else _refuse_decimals(text, "minor units")
         if exponent is None:
             return None
@@ -75,17 +87,18 @@ class Amounts:
                 "Add --minor-units if 4900 is 49.00, or --decimal-amounts if 4900 is 4900.00."
             )
 
-    def _is_minor(self, *, has_decimals: bool, line: int) -> bool:
-        if has_decimals:
+    def _is_minor(self, *, is_decimal: bool, line: int) -> bool:
+        if is_decimal:
             self._decimal_line = self._decimal_line or line
         else:
             self._whole_line = self._whole_line or line
         if self._units is Units.MINOR_OR_DECIMAL and self._whole_line and self._decimal_line:
             raise UnreadableError(
-                f"Line {self._whole_line} has an amount without decimals, and line {self._decimal_line} with decimals. "
+                f"Line {self._whole_line} has an amount without decimals, and line {self._decimal_line} with decimals or with "
+                "a currency. "
                 "So 49 may be 49.00 or 0.49. Add --decimal-amounts if 49 is 49.00."
             )
-        return self._units is Units.MINOR or (self._units is Units.MINOR_OR_DECIMAL and not has_decimals)
+        return self._units is Units.MINOR or (self._units is Units.MINOR_OR_DECIMAL and not is_decimal)
 
     def _resolve(self, text: str, head: str, tail: str, currency: str | None) -> tuple[str, str]:
         """Return the digits and the decimals of a text with one separator and three digits after the separator."""
@@ -110,15 +123,26 @@ def currency_of(text: str) -> str | None:
 def separator_of(text: str) -> str | None:
     """Return the decimal separator that a text certainly has, or None."""
     try:
-        return _split(text, None)[2] or None
+        return _split(text, None).separator or None
     except CellError:
         return None
+
+
+def is_negative(text: str) -> bool:
+    """Return whether an amount is negative: money that went back to the customer."""
+    match = _AMOUNT.fullmatch(_normalise(text))
+    return match is not None and _has_minus(match)
+
+
+def positive(text: str) -> str:
+    """Return the text of an amount without its minus sign."""
+    return _normalise(text).replace("-", "").replace("(", "").replace(")", "")
 
 
 def _normalise(text: str) -> str:
     """Return the text with plain spaces, digits, signs and apostrophes."""
     text = unicodedata.normalize("NFKC", text) if not text.isascii() else text
-    return _NO_CENTS.sub("", text.replace("\u2212", "-").replace("\u2019", "'").strip())
+    return _NO_CENTS.sub(r"\g<1>00", text.replace("\u2212", "-").replace("\u2019", "'").strip())
 
 
 def _unit_of(match: re.Match[str]) -> str:
@@ -129,21 +153,22 @@ def _currency_of_unit(unit: str) -> str | None:
     return _SYMBOLS.get(unit.casefold()) or (unit.upper() if unit.upper() in CURRENCIES else None)
 
 
-@lru_cache(maxsize=10_000)  # most shops have few prices
-def _split(text: str, currency: str | None) -> tuple[str, str, str | None]:
-    """Return the digits, the decimals, and the decimal separator of an amount.
+def _has_minus(match: re.Match[str]) -> bool:
+    return match["sign"] in {"-", "("} or match["after"].strip().startswith("-")
 
-    The separator is empty if the amount has no decimals. It is None if the text has several meanings.
-    """
+
+@lru_cache(maxsize=10_000)  # most shops have few prices
+def _split(text: str, currency: str | None) -> Number:
+    """Return the number of an amount. Raise CellError if the text is not an amount."""
     if _PLAIN.fullmatch(text):
-        return text[:-3], text[-2:], "."
+        return Number(text[:-3], text[-2:], ".", is_decimal=True)
     match = _AMOUNT.fullmatch(_normalise(text))
     if match is None:
         raise CellError(f"{text!r} is not an amount. Write an amount such as 49.00.")
     _check_unit(text, _unit_of(match), currency)
     digits, decimals, separator = _split_number(text, match["number"].rstrip(".,' "))
-    is_negative = match["sign"] in {"-", "("} or match["after"].strip().startswith("-")
-    return f"-{digits}" if is_negative else digits, decimals, separator
+    is_decimal = bool(decimals or _unit_of(match))
+    return Number(f"-{digits}" if _has_minus(match) else digits, decimals, separator, is_decimal)
 
 
 def _check_unit(text: str, unit: str, currency: str | None) -> None:

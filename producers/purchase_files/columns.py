@@ -1,5 +1,6 @@
 """Finds the columns of the fields in a header, and says in one message what is unknown or missing."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,16 +22,24 @@ _HINTS = {
     "seller": "shop store merchant vendor",
 }
 """Words in the names of columns, by the field that the column probably contains."""
+_OF_EACH_PAYMENT = frozenset("id number no reference ref code transaction txn charge capture".split())
+_OF_MANY_PAYMENTS = frozenset(
+    "method title status type gateway date time at fee amount total currency name shipping".split()
+)
+"""Words in the names of columns that may contain the charge, and of columns that have the same value in many rows."""
+_MAY_BE_CONSTANT = frozenset(("seller", "provider", "currency", "method", "product"))
+"""The fields that may have one value for a whole file. The same charge in each row would be one payment of all customers."""
 _OPTIONS = {"seller": "--seller ID", "provider": "--provider NAME"}
 _FIELD_OF_WORD = {word: name for name, words in _HINTS.items() for word in words.split()}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a file by field, in the order of preference. A column of UTC times is in ``utc``."""
+    """The columns of a file by field, in the order of preference."""
 
     of_field: Mapping[str, tuple[str, ...]]
-    utc: frozenset[str]
+    offsets: Mapping[str, str]
+    """The offset from UTC that a column of dates names in its header, such as ``Created (UTC)`` or ``Datum (UTC+2)``."""
 
 
 def find_columns(
@@ -46,11 +55,13 @@ def find_columns(
     Raise UnreadableError with one message about the whole header if a needed field has no column.
     """
     by_key: dict[str, str] = {}
-    for name in header:
+    spellings: dict[str, list[str]] = {}
+    for name in dict.fromkeys(header):
         by_key.setdefault(column_key(name), name)
+        spellings.setdefault(column_key(name), []).append(name)
     wanted = {**dialect.columns, **{name: (column,) for name, column in mapped.items()}}
     found = {
-        name: tuple(by_key[column_key(column)] for column in columns if column_key(column) in by_key)
+        name: tuple(spelling for column in columns for spelling in spellings.get(column_key(column), ()))
         for name, columns in wanted.items()
     }
     needed = dict.fromkeys(("seller", *dialect.needed))  # in this order, each once
@@ -63,10 +74,24 @@ def find_columns(
     if problems or missing:
         raise UnreadableError(_message(file_name, by_key, dialect, systems, problems, missing))
     used = {name: columns for name, columns in found.items() if columns}
-    utc = {
-        column for columns in used.values() for column in columns if {"utc", "gmt"} & set(column_key(column).split())
-    }
-    return Columns(used, frozenset(utc))
+    dates = [column for name in ("purchased_at", "charged_at") for column in used.get(name, ())]
+    return Columns(used, {column: offset for column in dates if (offset := _offset_of(column))})
+
+
+def _offset_of(column: str) -> str | None:
+    """Return the offset from UTC that the name of a column contains."""
+    match = _OFFSET.search(column)
+    if match:
+        return f"{match['sign'].replace(_MINUS, '-')}{int(match['hours']):02}:{match['minutes'] or '00'}"
+    return "Z" if {"utc", "gmt"} & set(column_key(column).split()) else None
+
+
+_MINUS = "\u2212"
+_OFFSET = re.compile(
+    rf"(?:(?:UTC|GMT) ?|\((?=[+{_MINUS}-]\d\d:?\d\d\)))(?P<sign>[+{_MINUS}-])(?P<hours>\d\d?):?(?P<minutes>\d\d)?(?!\d)",
+    re.IGNORECASE,
+)
+"""An offset after the letters UTC or GMT, or in brackets: ``Date (UTC+2)``, ``Date (+02:00)``."""
 
 
 def suggest(name: str, candidates: Sequence[str]) -> str | None:
@@ -124,12 +149,14 @@ def _message(
     lacks = [f"{name}{_usually(dialect, name)}" for name in missing]
     fields = [name for name in missing if name not in _OPTIONS] or ([] if missing and not problems else ["email"])
     example = " ".join(f'--map {name}="{_likely_column(name, names) or "COLUMN"}"' for name in fields[:3])
+    systems_to_name = f"name the exporting system with --from ({', '.join(systems)})."
+    constant = not missing or not _MAY_BE_CONSTANT.isdisjoint(missing)
     sentences = [
         f"The header of the file {file_name} does not fit {dialect.title}.",
         *problems,
         *([f"Missing: {', '.join(lacks)}."] if lacks else []),
         f"Name the columns, such as {example}.",
-        f"Or name a value for every row with --set FIELD=VALUE, or the exporting system with --from ({', '.join(systems)}).",
+        f"Or {'name a value for every row with --set FIELD=VALUE, or ' if constant else ''}{systems_to_name}",
     ]
     return " ".join(sentences if fields else sentences[:-2])
 
@@ -151,6 +178,12 @@ def _usually(dialect: Dialect, name: str) -> str:
 
 
 def _likely_column(field: str, names: Sequence[str]) -> str | None:
+    if field == "charge":
+        names = [name for name in names if _may_be_charge(set(column_key(name).split()))]
     hints = set(_HINTS.get(field, "").split())
     hinted = next((name for name in names if hints & set(column_key(name).split())), None)
     return suggest(field, names) or hinted
+
+
+def _may_be_charge(words: set[str]) -> bool:
+    return bool(words & _OF_EACH_PAYMENT) and not words & _OF_MANY_PAYMENTS

@@ -1,9 +1,10 @@
 """The description of a file format: which columns contain which fields of a purchase, and what the columns alone do not say."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from producers.purchase_files.amounts import Units
@@ -24,11 +25,24 @@ class LaterEvent:
     """A row about the purchase of another row: money that went back to the customer, or a dispute."""
 
     key: str
-    """The value of one of the fields ``Dialect.event_keys`` in the row of the purchase."""
-    refunded: str | None = None
+    """The value of one of the fields ``Dialect.event_keys`` in the row of the purchase, usually the reference."""
+    seller: str
+    refunded: str = ""
     """The amount that went back, as the file writes it."""
-    currency: str | None = None
-    dispute: str | None = None
+    currency: str = ""
+    dispute: str = ""
+    """One of DISPUTE_EVENTS."""
+    id: str = ""
+    """The id of the row itself. The end of a hold may name the hold instead of the payment."""
+    provider: str = ""
+    charge: str = ""
+    """The payment, if the row names the payment besides ``key``."""
+    refusal: str = ""
+    """Why the row is refused if no purchase is found; empty if such a row is only counted."""
+
+
+DISPUTE_EVENTS = ("opened", "ended", "lost", "reversed")
+"""What a row says about a dispute. Money was held and released, or it was taken back and returned."""
 
 
 Prepared = NoPurchase | LaterEvent | None
@@ -67,7 +81,22 @@ def local_charge(texts: Texts, part: str = "") -> str:
     return " ".join(filter(None, (str(texts.get("seller", "")), str(texts.get("reference", "")), part)))
 
 
-@cache
+def status_key(status: str) -> str:
+    """Return a status in lower case, with one space between the words: ``wc-on-hold`` is ``wc on hold``."""
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", status).casefold()).strip()
+
+
+def unknown_status(status: str, system: str, paid: str) -> str:
+    """Return why an order with this status is refused, and what to do. ``paid`` is the status of a paid order."""
+    if not status:
+        return "The order has no status, so it may be unpaid. Export the column with the status of the payment."
+    return (
+        f"The status {status!r} of {system} is unknown, so the order may be unpaid. If the order is paid, write {paid}. "
+        "Otherwise, leave the line out."
+    )
+
+
+@lru_cache(maxsize=10_000)  # objects of JSON may have any number of names
 def column_key(name: str) -> str:
     """Return the key by which the names of columns are compared: the words in lower case, without punctuation."""
     return re.sub(r"[\W_]+", " ", name.casefold()).strip()

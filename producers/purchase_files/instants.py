@@ -35,27 +35,39 @@ _HOURS = {
     "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10, "BRT": -3,
 }  # fmt: skip
 """The offsets of abbreviations. Abbreviations of several time zones, such as CST and IST, are not listed."""
+_ABBREVIATION = re.compile(r" ?(?<![A-Za-z])(?!AM$|PM$)([A-Z]{2,5})$")
 
 
 class Instants:
     """Reads the dates and times of one file."""
 
-    def __init__(self, date_format: str | None, is_day_first: Callable[[], bool | None]) -> None:
-        """Store the format that all dates have, and a function that finds the order of day and month in other rows."""
+    def __init__(
+        self, date_format: str | None, is_day_first: Callable[[], bool | None], named_zone: tzinfo | None
+    ) -> None:
+        """Store the format that all dates have, and a function that finds the order of day and month in other rows.
+
+        ``named_zone`` is the time zone that the caller names. It decides about an abbreviation that is unknown or ambiguous.
+        """
         self._format = date_format
         self._is_day_first = is_day_first
+        self._named_zone = named_zone
 
     def parse(self, text: str, zone: tzinfo | None) -> str:
         """Return an instant in the format of RFC 3339. ``zone`` is the time zone of texts without an offset.
 
         Raise CellError if the text is not a date, or has several meanings.
         """
-        at = self._parse(text.strip())
+        at = self._parse(self._without_unclear_zone(text.strip()))
         if at.tzinfo is None:
             if zone is None:
                 raise CellError(f"{text!r} has no offset from UTC. Name the time zone with --time-zone.")
             at = at.replace(tzinfo=zone)
         return at.isoformat()
+
+    def _without_unclear_zone(self, text: str) -> str:
+        """Return the text without an abbreviation whose meaning only the named time zone shows."""
+        match = _ABBREVIATION.search(text) if self._named_zone else None
+        return text[: match.start()] if match and zone_named(match[1]) is None else text
 
     def _parse(self, text: str) -> datetime:
         if self._format:
@@ -153,7 +165,8 @@ def _zone_of(text: str, match: re.Match[str]) -> tzinfo | None:
     zone = zone_named(match["zone"]) if match["zone"] else None
     if match["zone"] and zone is None:
         raise CellError(
-            f"The time zone in {text!r} is unknown, or has several meanings. Write the offset from UTC, such as +01:00."
+            f"The time zone in {text!r} is unknown, or has several meanings. Name the time zone with --time-zone, such as "
+            "--time-zone America/Chicago."
         )
     return zone
 

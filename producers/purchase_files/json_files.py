@@ -1,4 +1,7 @@
-"""Reads JSON files: one object per line (JSON Lines), or one array of objects. Only one object at a time is in memory."""
+"""Reads JSON files: one object per line (JSON Lines), one array of objects, or a document that contains such an array.
+
+Only one object at a time is in memory.
+"""
 
 import json
 import re
@@ -13,6 +16,13 @@ JsonRecord = tuple[int, Object | str]
 
 _MAX_LENGTH = 1 << 20  # characters; an order with thousands of line items is shorter
 _BETWEEN = re.compile(r"[\s,]*")
+_MEMBERS = r"(?:\"[^\"]*\"\s*:\s*(?:\"[^\"]*\"|[\w.+-]+|\{[^{}\[\]]*\})\s*,\s*)*"
+_ARRAY = re.compile(
+    rf"\s*(?:\[|(?:\{{\s*{_MEMBERS}\"(?:data|result|response|orders)\"\s*:\s*)*"
+    rf"\{{\s*{_MEMBERS}\"(?:orders|purchases|data|results|records|rows|nodes)\"\s*:\s*\[(?=\s*[{{\]]))",
+    re.IGNORECASE,
+)
+"""The begin of an array of objects, or of a document such as ``{"count": 2, "data": {"orders": [{``."""
 
 
 def _refuse_constant(name: str) -> object:
@@ -24,12 +34,10 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_constant=_refuse_constant)
 
 
 def read_objects(file: TextFile) -> Iterator[JsonRecord]:
-    """Yield the objects of a file. The first character says whether the file is an array or has one object per line."""
+    """Yield the objects of a file. Its begin says whether the file contains an array or has one object per line."""
     with file.lines() as lines:
-        first = lines.read(1)
-        while first.isspace():
-            first = lines.read(1)
-    return _read_array(file) if first == "[" else _read_lines(file)
+        begin = _ARRAY.match(lines.read(_MAX_LENGTH))
+    return _read_array(file, begin.end()) if begin else _read_lines(file)
 
 
 def _read_lines(file: TextFile) -> Iterator[JsonRecord]:
@@ -44,7 +52,7 @@ def _read_lines(file: TextFile) -> Iterator[JsonRecord]:
             if text.strip() == "{":
                 raise UnreadableError(
                     f"In the file {file.name}, line {line} contains only a part of an object. Write each object on one line, "
-                    "or write all objects as an array."
+                    f"such as with jq -c . {file.name}, or write all objects as an array."
                 )
             if not text.isspace():
                 yield line, _parse(text)
@@ -58,11 +66,14 @@ def _parse(text: str) -> Object | str:
     return value if isinstance(value, dict) else "This line is not a JSON object with the fields of a purchase."
 
 
-def _read_array(file: TextFile) -> Iterator[JsonRecord]:
-    """Yield the objects of an array. The line number of an object is the line in which the object starts."""
+def _read_array(file: TextFile, position: int) -> Iterator[JsonRecord]:
+    """Yield the objects of the array whose first object is after ``position``.
+
+    The line number of an object is the line in which the object starts.
+    """
     with file.lines() as lines:
-        buffer, line = lines.read(_MAX_LENGTH), 1
-        position = buffer.index("[") + 1
+        buffer = lines.read(_MAX_LENGTH)
+        line = 1 + buffer.count("\n", 0, position)
         while True:
             start = _BETWEEN.match(buffer, position).end()  # type: ignore[union-attr]  # the pattern also matches nothing
             line += buffer.count("\n", position, start)

@@ -9,6 +9,7 @@ DETAILS = "details."
 FIELDS = (
     "seller", "reference", "email", "product", "amount", "currency", "method", "provider", "charge", "instrument", "purchased_at",
     "charged_at", "renewal", "consumer", "refunded", "dispute", "tax", "correct",
+    "duplicate",
     "details.licence_key", "details.activation_code", "details.download_url",
     "details.invoice_number", "details.invoice_url", "details.technical_support", "details.subscription",
 )  # fmt: skip

@@ -4,6 +4,9 @@ Columns, types, statuses, dates and amounts are in the language of the account. 
 payment in ``Reference Txn ID``. The types are the descriptions of PayPal's transaction event codes ("T-codes").
 """
 
+import re
+
+from producers.purchase_files.amounts import is_negative, positive
 from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts
 from producers.purchase_files.errors import CellError
 
@@ -24,11 +27,12 @@ _NOT_PAID = {
 }  # fmt: skip
 
 _REFUNDS = (
-    "refund", "reversal", "rückzahlung", "rückerstattung", "remboursement", "annulation de paiement", "reembolso", "devolución",
-    "rimborso", "storno", "estorno", "terugbetaling", "restitutie",
+    "refund", "revers", "revert", "cancel", "rückzahl", "rückerstatt", "zurück", "storn", "rembours", "annul", "anul",
+    "reembols", "devol", "rimbors", "terugbetaling", "restitu",
 )  # fmt: skip
 _CHARGEBACKS = (
-    "chargeback", "rückbuchung", "rückbelastung", "rétrofacturation", "contracargo", "riaddebito", "terugvordering",
+    "chargeback", "rückbuchung", "rückbelastung", "rétrofacturation", "contracargo", "devolución de cargo", "riaddebito",
+    "terugvordering",
 )  # fmt: skip
 _HOLDS_FOR_DISPUTES = (
     "dispute", "konflikt", "käuferbeschwerde", "litige", "disputa", "contestazione", "controversia", "geschil",
@@ -37,9 +41,11 @@ _FEES = ("fee", "gebühr", "entgelt", "frais", "comisión", "commission", "tarif
 _INTERNAL = (
     "currency conversion", "währungsumrechnung", "conversion de devise", "conversión de divisa", "conversione di valuta",
     "conversão de moeda", "valutaomrekening", "hold", "einbehalt", "withdrawal", "abbuchung", "deposit", "gutschrift",
-    "authorization", "autorisierung", "reserve",
+    "authorization", "autorisierung", "reserve", "release", "freigabe", "tax collected", "interest", "recoupment",
 )  # fmt: skip
 """Parts of the types of rows that move money between the seller and PayPal, and not between the seller and a customer."""
+_PAYMENT = re.compile(r"(?:payment|zahlung|paiement|pago|pagamento|betaling|purchase|achat|compra|acquisto)s?\b")
+"""A word of the types of payments. If the amount of a payment is negative, the seller has paid."""
 _INTERNAL_ROW = "the row moves no money between you and a customer"
 
 
@@ -49,13 +55,19 @@ def _prepare(texts: Texts) -> Prepared:
     if status in _NOT_PAID:
         return NoPurchase("the payment is not completed")
     if status and status not in _PAID:
-        raise CellError(f"The status {texts['_status']!r} of PayPal is unknown. Download the activity in English.")
-    if _is_negative(texts.get("amount", "")):
+        raise CellError(
+            f"The status {texts['_status']!r} of PayPal is unknown. If the row is completed, write Completed; otherwise, leave "
+            "the line out."
+        )
+    if is_negative(texts.get("amount", "")):
         return _later_event(texts)
-    kind = _kind(texts, _HOLDS_FOR_DISPUTES, _FEES, _INTERNAL, _REFUNDS, _CHARGEBACKS)
+    kind = _kind(texts, _FEES, _CHARGEBACKS, _HOLDS_FOR_DISPUTES, _INTERNAL, _REFUNDS)
+    payment = texts.get("_payment") or texts.get("reference", "")
+    if kind is _CHARGEBACKS and payment:
+        return _about(payment, texts, dispute="reversed")
     if kind is _HOLDS_FOR_DISPUTES and texts.get("_payment"):
         # The hold ended. If the money went back to the customer, another row contains it.
-        return LaterEvent(texts["_payment"], dispute="won")
+        return _about(payment, texts, dispute="ended")
     if not texts.get("email") or kind or texts.get("_impact", "").strip().casefold() == "memo":
         return NoPurchase(_INTERNAL_ROW)
     texts.setdefault("reference", texts.get("charge", ""))
@@ -69,20 +81,35 @@ def _later_event(texts: Texts) -> Prepared:
     """Return what a row with a negative amount means for the payment that it names."""
     payment = texts.get("_payment") or texts.get("reference", "")
     kind = _kind(texts, _FEES, _CHARGEBACKS, _HOLDS_FOR_DISPUTES, _REFUNDS, _INTERNAL)
-    amount, currency = texts["amount"].strip().lstrip("-\u2212("), texts.get("currency")
-    if kind in {_FEES, _INTERNAL} or (kind is None and not payment):
+    if kind in {_FEES, _INTERNAL} or (
+        kind is None and (not payment or _PAYMENT.search(texts.get("_type", "").casefold()))
+    ):
         return NoPurchase(_INTERNAL_ROW)
     if not payment:
         raise CellError(
             "The row is a refund, but names no payment. Download the activity with the column Reference Txn ID."
         )
     if kind is _REFUNDS:
-        return LaterEvent(payment, refunded=amount, currency=currency)
+        return _about(payment, texts, refunded=positive(texts["amount"]))
     if kind is not None:
-        return LaterEvent(payment, dispute="lost" if kind is _CHARGEBACKS else "open")
+        return _about(payment, texts, dispute="lost" if kind is _CHARGEBACKS else "opened")
     raise CellError(
         f"The type {texts.get('_type', '')!r} of PayPal is unknown, so the payment {payment} may be refunded. "
-        "Download the activity in English."
+        "If money went back to the customer, write Refund; otherwise, leave the line out."
+    )
+
+
+def _about(payment: str, texts: Texts, *, refunded: str = "", dispute: str = "") -> LaterEvent:
+    """Return what a row says about a payment, which the row names by its transaction id or by its invoice number."""
+    return LaterEvent(
+        payment,
+        seller=texts.get("seller", ""),
+        refunded=refunded,
+        currency=texts.get("currency", ""),
+        dispute=dispute,
+        id=texts.get("charge", ""),
+        provider=texts.get("provider", ""),
+        charge=texts.get("_payment", ""),
     )
 
 
@@ -90,10 +117,6 @@ def _kind(texts: Texts, *kinds: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the first kind with a word that the type of the row contains."""
     words = texts.get("_type", "").casefold()
     return next((kind for kind in kinds if any(word in words for word in kind)), None)
-
-
-def _is_negative(amount: str) -> bool:
-    return amount.strip().startswith(("-", "\u2212", "("))
 
 
 DIALECT = Dialect(

@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 
-from producers.purchase_files import own_format, paypal, shopify, sources, stripe, woocommerce, words
+from domain.payment_events import PaymentEvent
+from producers.purchase_files import line_items, own_format, paypal, shopify, sources, stripe, woocommerce, words
 from producers.purchase_files.amounts import Amounts, Units, separator_of
 from producers.purchase_files.columns import Columns, find_columns, suggest
-from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Texts
+from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Texts, column_key
 from producers.purchase_files.errors import CellError
 from producers.purchase_files.instants import Instants, day_first_of
 from producers.purchase_files.rows import Fields, Rows
@@ -31,17 +33,16 @@ _OBJECTS: Mapping[str, sources.Flatten] = {
 }
 """How an object of a JSON file becomes cells, by the title of the dialect. Other objects are flattened."""
 
-_HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)\s*$|\d{10}")
+_HAS_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d:?\d\d|(?<![A-Za-z])[A-Z]{3,5})\s*$|\d{10}")
 _ESCAPED = re.compile(r"(?s)=\"(.*)\"|'([=+\-@].*)")
 """A cell that an exporter protects from spreadsheets: ``="0017"``, or ``'-10.00`` as WooCommerce writes it."""
 _NOTHING = frozenset(("NULL", "\\N", "N/A", "#N/A", "NaN"))
 """The texts with which databases and spreadsheets write an empty cell."""
+_Key = tuple[str, str]
+"""A seller, and the value of one of the fields ``Dialect.event_keys``."""
 _AMOUNTS, _DATES = ("amount", "refunded", "tax"), ("purchased_at", "charged_at")
-_DISPUTE_ORDER = ("lost", "won", "open")  # a hold for a dispute that ended was won, unless the money went back
-_MAX_PRODUCT = 300  # characters; the longest product that can be stored
 
-EVENT = "the row is a refund or a dispute of another row, which contains it"
-ORPHAN = "the row is a refund or a dispute of a payment that the file does not contain"
+EVENT = "the row is a refund or a dispute, and was added to the purchase of another row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,35 @@ class Options:
     """The time zone of dates without an offset; None if the time zone of the seller decides."""
 
 
+@dataclass(slots=True)
+class _LaterEvents:
+    """What the rows of a file say about the purchase of another row. ``line`` and ``event`` are the first of these rows."""
+
+    line: int
+    event: LaterEvent
+    rows: int = 0
+    refunded: int = 0
+    disputes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: int, refunded: int, disputes: Counter[str]) -> None:
+        """Add what further rows say."""
+        self.rows += rows
+        self.refunded += refunded
+        self.disputes += disputes
+
+    @property
+    def dispute(self) -> str | None:
+        """The dispute, from what happened in it. Money that was taken back twice must be returned twice."""
+        happened = self.disputes
+        if happened["lost"] > happened["reversed"]:
+            return "lost"
+        if happened["lost"] or happened["reversed"]:
+            return "won"
+        if happened["opened"] > happened["ended"]:
+            return "open"
+        return "won" if happened["ended"] else None
+
+
 class PurchaseFile:
     """A file of purchases. It is read row by row, so that a large file needs little memory."""
 
@@ -75,14 +105,18 @@ class PurchaseFile:
         self._options = options
         self._dialect = _dialect_of(options)
         self._values = {**self._dialect.values, **options.values}
-        self._source = sources.open_source(self.file, _OBJECTS.get(self._dialect.title, sources.flatten))
+        self._source = sources.open_source(
+            self.file, _OBJECTS.get(self._dialect.title, sources.flatten), _wanted_columns(self._dialect, options)
+        )
         self._columns = self._find_columns()
         self._amounts = Amounts(_units_of(options, self._dialect), cache(self._find_separator))
-        instants = Instants(options.date_format, cache(self._find_date_order))
+        instants = Instants(options.date_format, cache(self._find_date_order), options.time_zone)
         self._rows = Rows(self._amounts, instants, lambda seller: options.time_zone or zones.get(seller))
 
-    def rows(self) -> Iterator[tuple[int, Fields | str]]:
+    def rows(self) -> Iterator[tuple[int, Fields | PaymentEvent | str]]:
         """Yield the line number and the fields of each purchase. A text says why a row cannot be read.
+
+        At the end, yield the refunds and disputes of payments that the file does not contain.
 
         Raise UnreadableError if the file cannot be read to its end, or if all of its amounts have several meanings.
         """
@@ -95,52 +129,61 @@ class PurchaseFile:
             if row is not None:
                 yield line, row
         self._amounts.check(self.file.name)
-        if events:
-            self.no_purchases[ORPHAN] = len(events)
+        for later in events.values():
+            yield later.line, _payment_event(later)
 
-    def _row(self, line: int, texts: Texts | LaterEvent | str, events: dict[str, Fields]) -> Fields | str | None:
+    def _row(self, line: int, texts: Texts | LaterEvent | str, events: dict[_Key, _LaterEvents]) -> Fields | str | None:
         """Return the fields of the purchase, why the row cannot be read, or None if the row belongs to another row."""
         if isinstance(texts, str):
             return texts
         if isinstance(texts, LaterEvent):
-            event = self._read_event(texts, line)
-            self.no_purchases[EVENT] += not isinstance(event, str)
-            return event if isinstance(event, str) else None
+            refunded = self._refunded_by(texts, line)
+            return refunded if isinstance(refunded, str) else None
         fields = self._rows.convert(texts, line)
-        for name in self._dialect.event_keys if events else ():
-            event = events.pop(str(texts.get(name, "")), {})
-            if isinstance(fields, dict) and event:
-                fields |= event | {"refunded": max(_amount(fields), _amount(event))}
+        if events and isinstance(fields, dict):
+            self._add_events(fields, texts, events)
         return fields
 
-    def _collect_events(self) -> dict[str, Fields]:
+    def _add_events(self, fields: Fields, texts: Texts, events: dict[_Key, _LaterEvents]) -> None:
+        """Move what later rows say about this purchase from ``events`` to the fields of the purchase."""
+        for name in self._dialect.event_keys:
+            later = events.pop((texts.get("seller", ""), str(texts.get(name, ""))), None)
+            if later is None:
+                continue
+            if later.refunded:
+                fields["refunded"] = max(_refunded(fields), later.refunded)
+            if later.dispute:
+                fields["dispute"] = later.dispute
+            self.no_purchases[EVENT] += later.rows
+
+    def _collect_events(self) -> dict[_Key, _LaterEvents]:
         """Return what later rows say about each purchase. A refund may be above or below the row of its payment."""
-        events: dict[str, Fields] = {}
+        events: dict[_Key, _LaterEvents] = {}
+        key_of_row: dict[_Key, _Key] = {}
         for line, event in self._prepared() if self._dialect.event_keys else ():
-            fields = self._read_event(event, line) if isinstance(event, LaterEvent) else ""
-            if isinstance(event, LaterEvent) and isinstance(fields, dict):
-                known = events.get(event.key, {})
-                disputes = {known.get("dispute"), fields.get("dispute")}
-                dispute = next((name for name in _DISPUTE_ORDER if name in disputes), None)
-                events[event.key] = {"refunded": _amount(known) + _amount(fields)} | (
-                    {"dispute": dispute} if dispute else {}
-                )
+            refunded = self._refunded_by(event, line) if isinstance(event, LaterEvent) else ""
+            if isinstance(event, LaterEvent) and isinstance(refunded, int):
+                key = event.seller, event.key
+                disputes = Counter([event.dispute] if event.dispute else [])
+                events.setdefault(key, _LaterEvents(line, event)).add(1, refunded, disputes)
+                key_of_row[event.seller, event.id] = key
+        for key in list(events):
+            named = key_of_row.get(key, key)
+            if named != key and named in events:  # the rows name a row that names the payment
+                later = events.pop(key)
+                events[named].add(later.rows, later.refunded, later.disputes)
         return events
 
-    def _read_event(self, event: LaterEvent, line: int) -> Fields | str:
-        fields: Fields = {"dispute": event.dispute} if event.dispute else {}
+    def _refunded_by(self, event: LaterEvent, line: int) -> int | str:
+        """Return the amount that went back to the customer, or why the amount cannot be read."""
         try:
-            if event.refunded:
-                currency = words.currency(event.currency or "")
-                fields["refunded"] = self._rows.refunded(event.refunded, {"currency": currency}, line)
+            return self._rows.refunded(event.refunded, {"currency": words.currency(event.currency)}, line)
         except CellError as error:
             return f"refunded: {error}"
-        return fields
 
     def _prepared(self) -> Iterator[tuple[int, Texts | NoPurchase | LaterEvent | str]]:
         """Yield each row with what the columns alone do not say."""
-        rows = self._texts()
-        for line, texts in _join_items(rows) if self._dialect.joins_items else rows:
+        for line, texts in self._orders() if self._dialect.joins_items else self._texts():
             if isinstance(texts, str):
                 yield line, texts
                 continue
@@ -151,26 +194,35 @@ class PurchaseFile:
             else:
                 yield line, prepared or texts
 
+    def _orders(self) -> Iterator[tuple[int, Texts | str]]:
+        """Yield the texts of each order by field, with the products of all of its rows."""
+        return line_items.join_items(self._texts(), self._later_items)
+
+    @cached_property
+    def _later_items(self) -> Mapping[str, Sequence[str]]:
+        """The products of rows that are not below the other rows of their order. An object of JSON has all items of its order."""
+        return {} if sources.is_json(self.file) else line_items.find_later_items(self._texts())
+
     def _texts(self) -> Iterator[tuple[int, Texts | str]]:
         """Yield the texts of each row by field."""
         if self._columns is None:
             for line, value in self._source.records():
                 yield line, value if isinstance(value, str) else _check_fields(self._values | value)
             return
-        of_field, utc = tuple(self._columns.of_field.items()), self._columns.utc
+        of_field, offsets = tuple(self._columns.of_field.items()), self._columns.offsets
         for line, cells in self._source.records():
-            yield line, cells if isinstance(cells, str) else self._values | _select(cells, of_field, utc)
+            yield line, cells if isinstance(cells, str) else self._values | _select(cells, of_field, offsets)
 
     def _find_columns(self) -> Columns | None:
         """Return the columns of the fields. Return None for JSON Lines in our own format, because each line names its fields."""
         header = self._source.header
         if not header and sources.is_json(self.file):
-            return Columns({}, frozenset())  # there is no object, or no line that can be read
+            return Columns({}, {})  # there is no object, or no line that can be read
         if self._dialect is own_format.DIALECT and sources.is_json(self.file):
             unknown = [name for name in header if name not in own_format.JSON_FIELDS]
             if not unknown or "reference" in {*header, *self._values}:
                 return None
-            header = sources.open_source(self.file, sources.flatten).header
+            header = sources.open_source(self.file, sources.flatten, frozenset()).header
         return find_columns(self.file.name, header, self._dialect, SYSTEMS, self._options.columns, self._values)
 
     def _find_separator(self) -> str | None:
@@ -194,13 +246,36 @@ def _dialect_of(options: Options) -> Dialect:
     return own_format.MAPPED if options.columns else own_format.DIALECT
 
 
+def _wanted_columns(dialect: Dialect, options: Options) -> frozenset[str]:
+    """Return the keys of all columns that may be read. In our own format, each object is read as a whole."""
+    if dialect is own_format.DIALECT:
+        return frozenset()
+    columns = (*chain.from_iterable(dialect.columns.values()), *options.columns.values())
+    return frozenset(map(column_key, columns))
+
+
 def _units_of(options: Options, dialect: Dialect) -> Units:
     if options.minor_units is None:
         return dialect.units
     return Units.MINOR if options.minor_units else Units.DECIMAL
 
 
-def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], utc: frozenset[str]) -> Texts:
+def _payment_event(later: _LaterEvents) -> PaymentEvent:
+    event = later.event
+    return PaymentEvent(
+        seller=event.seller,
+        reference=event.key,
+        provider=words.provider(event.provider),
+        charge=event.charge,
+        refunded=later.refunded,
+        dispute=later.dispute,
+        is_returned=later.disputes["reversed"] > 0,
+        rows=later.rows,
+        refusal=event.refusal,
+    )
+
+
+def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], offsets: Mapping[str, str]) -> Texts:
     """Return the texts by field: for each field, the first column that is not empty."""
     texts: Texts = {}
     for name, columns in of_field:
@@ -209,7 +284,8 @@ def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], utc: 
             if text and text[0] in "='":
                 text = _ESCAPED.sub(r"\1\2", text)
             if text and not text.isspace() and text not in _NOTHING:
-                texts[name] = f"{text.strip()}Z" if column in utc and not _HAS_OFFSET.search(text) else text
+                is_local = column in offsets and not _HAS_OFFSET.search(text)
+                texts[name] = f"{text.strip()} {offsets[column]}" if is_local else text
                 break
     return texts
 
@@ -223,36 +299,6 @@ def _check_fields(values: Texts) -> Texts | str:
     return values
 
 
-def _join_items(rows: Iterator[tuple[int, Texts | str]]) -> Iterator[tuple[int, Texts | str]]:
-    """Yield one row per order. The rows of the other line items follow, with the same reference or without a reference."""
-    order: tuple[int, Texts] | None = None
-    products: list[str] = []
-    for line, texts in rows:
-        if (
-            order
-            and isinstance(texts, dict)
-            and texts.get("reference", order[1].get("reference")) == order[1].get("reference")
-        ):
-            products.append(texts.get("product", ""))
-            continue
-        if order:
-            yield order[0], order[1] | _joined(products)
-        order, products = (None, []) if isinstance(texts, str) else ((line, texts), [texts.get("product", "")])
-        if isinstance(texts, str):
-            yield line, texts
-    if order:
-        yield order[0], order[1] | _joined(products)
-
-
-def _joined(products: list[str]) -> Texts:
-    """Return the field ``product`` with the names of all products, as far as the field can hold the names."""
-    names = list(dict.fromkeys(filter(None, products)))
-    text = ", ".join(names)
-    if len(text) > _MAX_PRODUCT:
-        text = f"{text[: _MAX_PRODUCT - 2]} …"
-    return {"product": text} if text else {}
-
-
-def _amount(fields: Fields) -> int:
+def _refunded(fields: Fields) -> int:
     value = fields.get("refunded")
     return value if isinstance(value, int) else 0

@@ -14,6 +14,8 @@ from producers.purchase_files.own_format import DETAILS
 
 Fields = dict[str, object]
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_PRODUCT = 300  # characters; the longest product that can be stored
 _MAX_MESSAGE = 300  # characters; a cell of a wrong column may be very long
 
 
@@ -28,6 +30,7 @@ class Rows:
         self._read: Mapping[str, Callable[[str, Fields, int], object]] = {
             "reference": _identifier,
             "charge": _identifier,
+            "product": lambda text, _fields, _line: one_line(text),
             "currency": lambda text, _fields, _line: words.currency(text),
             "method": lambda text, _fields, _line: words.method(text),
             "provider": lambda text, _fields, _line: words.provider(text),
@@ -98,6 +101,13 @@ class Rows:
 
     def _instant(self, text: str, fields: Fields, _line: int) -> str:
         return self._instants.parse(text, self._zone_of(str(fields.get("seller", ""))))
+
+
+def one_line(text: str) -> str:
+    """Return the text in one line, as far as the field ``product`` can hold it."""
+    if not text.isprintable():
+        text = " ".join(_CONTROL.sub(" ", text).split())
+    return text if len(text) <= _MAX_PRODUCT else f"{text[: _MAX_PRODUCT - 2]} …"
 
 
 def _identifier(text: str, _fields: Fields, _line: int) -> str:

@@ -7,22 +7,33 @@ in parts names its payment methods with ``+`` between the methods. The export do
 import re
 
 from producers.purchase_files import words
-from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts, local_charge
+from producers.purchase_files.dialect import (
+    Dialect,
+    NoPurchase,
+    Prepared,
+    Texts,
+    local_charge,
+    status_key,
+    unknown_status,
+)
 from producers.purchase_files.errors import CellError
 
-_NOT_PAID = {"pending", "authorized", "voided", "expired", "unpaid", "partially_authorized"}
+_PAID = {"paid", "partially paid", "partially refunded", "refunded"}
+_NOT_PAID = {"pending", "authorized", "voided", "expired"}
 _GIFT_CARD = "gift_card"
 
 
 def _prepare(texts: Texts) -> Prepared:
-    status = texts.get("_status", "").strip().casefold()
+    status = status_key(texts.get("_status", ""))
     if not status and not texts.get("amount"):
         raise CellError("The line continues an order, but the first line of the order is not directly above it.")
     if status in _NOT_PAID:
         return NoPurchase("the order is not paid")
+    if status not in _PAID:
+        raise CellError(unknown_status(texts.get("_status", ""), "Shopify", "paid"))
     if status == "refunded" and not texts.get("refunded", "").strip("0.,"):
         texts["refunded"] = texts.get("amount", "")
-    if status == "partially_paid":
+    if status == "partially paid":
         texts["amount"] = None  # the total is not what was paid
     texts["product"] = texts.get("product") or texts.get("reference", "")
     texts["purchased_at"] = texts.get("purchased_at") or texts.get("charged_at", "")

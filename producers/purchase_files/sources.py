@@ -1,8 +1,9 @@
 """The rows of a file as cells by column, whether the file is CSV or JSON."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
+from producers.purchase_files.dialect import column_key
 from producers.purchase_files.json_files import read_objects
 from producers.purchase_files.tables import Cells, Record, Table
 from producers.purchase_files.text_files import TextFile
@@ -26,21 +27,30 @@ class Source(Protocol):
 
 
 class _JsonSource:
-    """The objects of a JSON file. The header contains the fields of the first object."""
+    """The objects of a JSON file. The header contains the fields of the first object, and the wanted fields of all objects."""
 
-    def __init__(self, file: TextFile, flatten: Flatten) -> None:
+    def __init__(self, file: TextFile, flatten: Flatten, wanted: Collection[str]) -> None:
         self._file = file
         self._flatten = flatten
-        self.header = next((list(cells) for _, cells in self.records() if isinstance(cells, dict)), [])
+        header: dict[str, None] = {}
+        for _, cells in self.records():
+            if isinstance(cells, dict):
+                header |= dict.fromkeys(name for name in cells if not header or column_key(name) in wanted)
+            if header and not wanted:
+                break
+        self.header = list(header)
 
     def records(self) -> Iterator[Record]:
         for line, value in read_objects(self._file):
             yield line, value if isinstance(value, str) else self._flatten(value)
 
 
-def open_source(file: TextFile, flatten: Flatten) -> Source:
-    """Return the rows of a file. ``flatten`` returns the cells of a JSON object."""
-    return _JsonSource(file, flatten) if is_json(file) else Table(file)
+def open_source(file: TextFile, flatten: Flatten, wanted: Collection[str]) -> Source:
+    """Return the rows of a file. ``flatten`` returns the cells of a JSON object.
+
+    ``wanted`` has the keys of the columns that may be read. Any object of a JSON file may have such a column.
+    """
+    return _JsonSource(file, flatten, wanted) if is_json(file) else Table(file)
 
 
 def is_json(file: TextFile) -> bool:

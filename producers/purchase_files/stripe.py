@@ -3,35 +3,38 @@
 The unified export has the column ``Created date (UTC)``, the older export ``Created (UTC)``. Amounts are decimal.
 """
 
-from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts
+from producers.purchase_files import words
+from producers.purchase_files.amounts import is_negative
+from producers.purchase_files.dialect import Dialect, NoPurchase, Prepared, Texts, status_key
 from producers.purchase_files.errors import CellError
 
 _NOT_PAID = {
     "failed", "canceled", "cancelled", "incomplete", "uncaptured", "pending", "blocked", "expired", "declined", "processing",
     "requires action", "requires capture", "requires confirmation", "requires payment method",
 }  # fmt: skip
-_DISPUTES = {
-    **dict.fromkeys(
-        ("paid", "succeeded", "complete", "refunded", "partially refunded", "partial refund", "refund pending"), ""
-    ),
-    **dict.fromkeys(("inquiry", "warning needs response", "early fraud warning"), "inquiry"),
-    **dict.fromkeys(("disputed", "needs response", "under review"), "open"),
-    **dict.fromkeys(("dispute lost", "charged back"), "lost"),
-    "dispute won": "won",
-}
-"""The statuses of captured payments, with the dispute that the status shows, for exports without a column for disputes."""
+_PAID = {
+    "paid", "succeeded", "complete", "refunded", "partially refunded", "partial refund", "refund pending", "refund failed",
+    "refund canceled",
+}  # fmt: skip
+"""The statuses of captured payments without a dispute. Other statuses show the state of the dispute."""
 _NOT_CAPTURED = {"false", "no"}
 
 
 def _prepare(texts: Texts) -> Prepared:
-    status = texts.get("_status", "").strip().casefold().replace("_", " ")
+    status = status_key(texts.get("_status", ""))
     if status in _NOT_PAID or texts.get("_captured", "").strip().casefold() in _NOT_CAPTURED:
         return NoPurchase("the payment failed, or was not captured")
-    if status and status not in _DISPUTES:
-        raise CellError(f"The status {texts['_status']!r} of Stripe is unknown. Leave the line out, or write Paid.")
+    dispute = "" if not status or status in _PAID else words.find_dispute(status)
+    if dispute is None:
+        raise CellError(
+            f"The status {texts['_status']!r} of Stripe is unknown. If it is a dispute, write Disputed. If the payment is paid, "
+            "write Paid. Otherwise, leave the line out."
+        )
+    if is_negative(texts.get("amount", "")):
+        texts["charge"] = texts.get("_payment") or texts.get("charge", "")  # the id is the id of the refund
     if status == "refunded":
         texts.setdefault("refunded", texts.get("amount", ""))
-    texts["dispute"] = texts.get("dispute") or _DISPUTES.get(status, "")
+    texts["dispute"] = texts.get("dispute") or dispute
     texts["method"] = texts.get("method") or _guess_method(texts)
     texts.setdefault("product", texts.get("reference", ""))
     return None
@@ -63,6 +66,7 @@ DIALECT = Dialect(
         "purchased_at": ("Created date (UTC)", "Created (UTC)", "Created"),
         "dispute": ("Dispute Status",),
         "_status": ("Status",),
+        "_payment": ("Charge ID", "PaymentIntent ID"),
         "_captured": ("Captured",),
         "_card": ("Card ID", "Card Last4", "Card Brand"),
     },

@@ -14,7 +14,7 @@ Record = tuple[int, Cells | str]
 """A line number, and the cells of the line by column, or a text that says why the line cannot be read."""
 
 _SEPARATORS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*")  # the first line with which Excel names the separator
+_SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)  # the first line with which Excel names the separator
 _WORDS = {
     "expected after": "A quotation mark inside a quoted cell is not doubled.",
     "unexpected end of data": "A quotation mark is opened and never closed.",

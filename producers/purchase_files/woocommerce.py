@@ -6,31 +6,56 @@ A refund is a row with a negative total that names its order, or an entry in the
 import re
 from collections.abc import Iterable
 
-from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Prepared, Texts, local_charge
+from producers.purchase_files.amounts import is_negative, positive
+from producers.purchase_files.dialect import (
+    Dialect,
+    LaterEvent,
+    NoPurchase,
+    Prepared,
+    Texts,
+    local_charge,
+    status_key,
+    unknown_status,
+)
 from producers.purchase_files.errors import CellError
 
 _ITEM_NAME = re.compile(r"(?:^|[|;]) ?name:([^|;]+)")  # as in "id:315|name:Aurora Photo 4|quantity:1"
+
+_PAID = {
+    "processing", "completed", "in bearbeitung", "abgeschlossen", "fertiggestellt", "en cours", "terminée", "terminé",
+    "procesando", "completado", "completada", "in lavorazione", "completato", "completata", "processando",
+    "em processamento", "concluído", "concluída", "in behandeling", "verwerken", "afgerond", "voltooid", "処理中", "完了",
+}  # fmt: skip
+_REFUNDED = {
+    "refunded", "rückerstattet", "erstattet", "remboursée", "remboursé", "reembolsado", "reembolsada", "rimborsato",
+    "rimborsata", "terugbetaald", "返金済み", "返金", "払い戻し済み",
+}  # fmt: skip
 _NOT_PAID = {
-    "pending",
-    "on hold",
-    "failed",
-    "cancelled",
-    "canceled",
-    "draft",
-    "checkout draft",
-    "auto draft",
-    "trash",
-    "pending payment",
-}
+    "pending", "pending payment", "on hold", "failed", "cancelled", "canceled", "draft", "checkout draft", "auto draft", "trash",
+    "zahlung ausstehend", "ausstehende zahlung", "ausstehend", "in wartestellung", "wartend", "fehlgeschlagen", "storniert",
+    "entwurf", "papierkorb",
+    "attente paiement", "en attente de paiement", "en attente", "échouée", "échoué", "annulée", "annulé", "brouillon",
+    "pendiente de pago", "pendiente", "en espera", "fallido", "fallida", "cancelado", "cancelada", "borrador",
+    "in attesa di pagamento", "in attesa", "in sospeso", "fallito", "fallita", "annullato", "annullata", "cancellato", "bozza",
+    "pagamento pendente", "pendente", "aguardando", "em espera", "malsucedido", "falhado", "falhada", "falhou", "rascunho",
+    "wachtend op betaling", "in afwachting van betaling", "in de wacht", "mislukt", "geannuleerd", "concept",
+    "支払い待ち", "支払待ち", "保留中", "保留", "失敗", "キャンセル", "キャンセル済み", "下書き",
+}  # fmt: skip
+"""WooCommerce's own statuses, with and without ``wc-``, and their translations. Another status belongs to a plugin."""
+_NAMES_NO_ORDER = (
+    "The line is a refund, but names no known order. Export the column parent_order_id, or leave refunds out."
+)
 
 
 def _prepare(texts: Texts) -> Prepared:
-    status = texts.get("_status", "").strip().casefold().removeprefix("wc-").replace("-", " ")
-    if texts.get("amount", "").strip().startswith(("-", "\u2212")):
+    if is_negative(texts.get("amount", "")):
         return _refund(texts)
+    status = status_key(texts.get("_status", "")).removeprefix("wc ")
     if status in _NOT_PAID:
         return NoPurchase("the order is not paid")
-    if status == "refunded" and not texts.get("refunded", "").strip("0.,"):
+    if status not in _PAID and status not in _REFUNDED:
+        raise CellError(unknown_status(texts.get("_status", ""), "WooCommerce", "completed"))
+    if status in _REFUNDED and not texts.get("refunded", "").strip("0.,"):
         texts["refunded"] = texts.get("amount", "")
     texts["provider"] = texts.get("provider") or texts.get("method", "")
     texts["method"] = texts.get("method") or "unknown"
@@ -41,23 +66,29 @@ def _prepare(texts: Texts) -> Prepared:
 
 
 def _refund(texts: Texts) -> Prepared:
-    order = texts.get("_parent")
-    if not order or order == "0":
-        raise CellError(
-            "The line is a refund, but names no order. Export the column parent_order_id, or leave refunds out."
-        )
-    return LaterEvent(order, refunded=texts["amount"].strip().lstrip("-\u2212"), currency=texts.get("currency"))
+    """Return the refund of the order that the row names, or of the order with the same number."""
+    parent = texts.get("_parent", "").strip()
+    names_order = parent not in {"", "0"}
+    return LaterEvent(
+        parent if names_order else texts.get("reference", ""),
+        seller=texts.get("seller", ""),
+        refunded=positive(texts["amount"]),
+        currency=texts.get("currency", ""),
+        provider=texts.get("provider") or texts.get("method", ""),
+        charge=texts.get("charge", ""),
+        refusal="" if names_order else _NAMES_NO_ORDER,
+    )
 
 
 def flatten_order(order: Texts) -> Texts:
-    """Return an order of the REST API with the fields as texts. The stored meta data has the names of its keys."""
+    """Return an order of the REST API with the fields as texts. The meta data has names such as ``meta:_stripe_charge_id``."""
     meta = {entry.get("key"): entry.get("value") for entry in _objects(order.get("meta_data"))}
     billing = order.get("billing")
     totals = [str(refund.get("total", "")) for refund in _objects(order.get("refunds"))]
     texts = {
         name: value for name, value in order.items() if isinstance(value, str | int) and not isinstance(value, bool)
     }
-    texts |= {str(name): value for name, value in meta.items() if isinstance(value, str | int)}
+    texts |= {f"meta:{name}": value for name, value in meta.items() if isinstance(value, str | int)}
     texts["billing_email"] = billing.get("email", "") if isinstance(billing, dict) else ""
     texts["line_items"] = ", ".join(str(item.get("name", "")) for item in _objects(order.get("line_items")))
     texts["refund_totals"] = "+".join(total.lstrip("-") for total in totals)
@@ -83,7 +114,7 @@ DIALECT = Dialect(
         "refunded": ("Order Refund Amount", "refund_totals", "refund_total", "order_refund_total", "refunded_total",
                      "total_refunded"),
         "method": ("payment_method", "Payment Method Title"),
-        "charge": ("_stripe_charge_id", "transaction_id", "_transaction_id", "meta:_stripe_charge_id", "meta:_transaction_id",
+        "charge": ("_stripe_charge_id", "meta:_stripe_charge_id", "transaction_id", "_transaction_id", "meta:_transaction_id",
                    "_stripe_intent_id", "meta:_stripe_intent_id"),
         "purchased_at": ("date_created_gmt", "order_date", "date_created", "date", "Order Date"),
         "charged_at": ("date_paid_gmt", "date_paid", "paid_date"),

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from config.settings import Settings
 from domain.errors import UnreadableError
 from producers.purchase_files.reader import Options, PurchaseFile
-from producers.purchase_import import ImportResult, import_rows
+from producers.purchase_import import EVENT, UNKNOWN_PAYMENT, ImportResult, import_rows
 from records import Records
 from tests.integration.test_console import moneyback
-from tests.sample_data import store_seller_and_purchases
+from tests.sample_data import a_seller, store_seller_and_purchases
+from tests.unit.test_purchase_files import PAYPAL_CELLS, REFUND_CELLS, STRIPE_CELLS, WOO_CELLS, table
 
 SAMPLES = Path(__file__).parents[1] / "purchase_files"
 
@@ -176,6 +177,222 @@ def test_nothing_is_kept_of_a_file_with_a_fault_at_its_end(records: Records, tmp
     with pytest.raises(UnreadableError, match=r"[Ll]ine"):
         import_file(records, file)
     assert stored_purchases(records) == 0
+
+
+def import_export(records: Records, tmp_path: Path, system: str, *rows: dict[str, str], **values: str) -> ImportResult:
+    """Import an export of another system with these rows."""
+    (tmp_path / "export.csv").write_text(table(*rows))
+    return import_file(records, tmp_path / "export.csv", system=system, values={"seller": "aurora", **values})
+
+
+def what_is_known(records: Records, reference: str) -> tuple[int, str]:
+    """Return the sum of the refunds and the dispute of a purchase of the seller aurora."""
+    with records.work() as work:
+        (purchase,) = work.purchases.with_references([("aurora", reference)])
+    assert purchase is not None
+    return purchase.refunded, str(purchase.dispute)
+
+
+ABOUT_PAYPAL = REFUND_CELLS | {"Reference Txn ID": PAYPAL_CELLS["Transaction ID"]}
+WOO_REFUND = WOO_CELLS | {"order_number": "9990", "order_id": "9990", "order_total": "-12.50"}
+
+
+@pytest.mark.parametrize(
+    ("system", "june", "july", "expected"),
+    [
+        ("paypal", PAYPAL_CELLS, [ABOUT_PAYPAL | {"Type": "Payment Refund"}], (2000, "none")),
+        ("paypal", PAYPAL_CELLS, [ABOUT_PAYPAL | {"Type": "Payment Refund"}] * 2, (4000, "none")),
+        ("paypal", PAYPAL_CELLS, [REFUND_CELLS | {"Type": "Payment Refund", "Reference Txn ID": ""}], (2000, "none")),
+        ("paypal", PAYPAL_CELLS, [ABOUT_PAYPAL | {"Type": "Chargeback"}], (0, "lost")),
+        ("paypal", PAYPAL_CELLS, [ABOUT_PAYPAL | {"Type": "Hold for Dispute Investigation"}], (0, "open")),
+        (
+            "paypal",
+            PAYPAL_CELLS,
+            [ABOUT_PAYPAL | {"Type": "Payment Refund"}, ABOUT_PAYPAL | {"Type": "Chargeback"}],
+            (2000, "lost"),
+        ),
+        ("woocommerce", WOO_CELLS, [WOO_REFUND | {"parent_order_id": "9741"}], (1250, "none")),
+        ("woocommerce", WOO_CELLS, [WOO_REFUND | {"parent_order_id": "741", "transaction_id": ""}], (1250, "none")),
+        ("woocommerce", WOO_CELLS, [WOO_CELLS | {"order_total": "-49.00"}], (4900, "none")),
+        ("stripe", STRIPE_CELLS, [STRIPE_CELLS | {"Amount": "-49.00"}], (4900, "none")),
+        (
+            "stripe",
+            STRIPE_CELLS,
+            [STRIPE_CELLS | {"id": "re_1", "Charge ID": "ch_1", "Amount": "-20.00"}],
+            (2000, "none"),
+        ),
+        ("stripe", STRIPE_CELLS, [STRIPE_CELLS | {"Status": "Dispute lost"}], (0, "lost")),
+    ],
+)
+def test_a_refund_or_dispute_in_a_later_file_is_added_to_the_known_purchase(
+    records: Records,
+    tmp_path: Path,
+    system: str,
+    june: dict[str, str],
+    july: list[dict[str, str]],
+    expected: tuple[int, str],
+) -> None:
+    store_seller_and_purchases(records)
+    assert import_export(records, tmp_path, system, june).new == 1
+    reference = {"paypal": "MB-1", "woocommerce": "741", "stripe": "ch_1"}[system]
+    for _ in range(2):  # a file can be imported again
+        imported = import_export(records, tmp_path, system, *july)
+        assert (imported.new, imported.rejected) == (0, [])
+        assert what_is_known(records, reference) == expected
+    assert stored_purchases(records) == 1
+
+
+def test_a_chargeback_that_is_reversed_in_a_later_file_is_won(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
+    import_export(records, tmp_path, "paypal", PAYPAL_CELLS, ABOUT_PAYPAL | {"Type": "Chargeback", "Gross": "-49.00"})
+    assert what_is_known(records, "MB-1") == (0, "lost")
+    import_export(records, tmp_path, "paypal", ABOUT_PAYPAL | {"Type": "Chargeback Reversal", "Gross": "49.00"})
+    assert what_is_known(records, "MB-1") == (0, "won")
+
+
+def test_the_end_of_a_hold_in_a_later_file_wins_an_open_dispute_but_no_lost_dispute(
+    records: Records, tmp_path: Path
+) -> None:
+    store_seller_and_purchases(records)
+    hold = ABOUT_PAYPAL | {"Type": "Hold for Dispute Investigation"}
+    end = ABOUT_PAYPAL | {"Type": "Cancellation of Hold for Dispute Resolution", "Gross": "20.00"}
+    for row, dispute in ((PAYPAL_CELLS, "none"), (hold, "open"), (end, "won")):
+        import_export(records, tmp_path, "paypal", row)
+        assert what_is_known(records, "MB-1") == (0, dispute)
+    for row in (ABOUT_PAYPAL | {"Type": "Chargeback"}, end):
+        import_export(records, tmp_path, "paypal", row)
+        assert what_is_known(records, "MB-1") == (0, "lost")
+
+
+@pytest.mark.parametrize(
+    ("system", "row"),
+    [
+        ("paypal", ABOUT_PAYPAL | {"Type": "Payment Refund"}),
+        ("paypal", ABOUT_PAYPAL | {"Type": "Chargeback"}),
+        ("woocommerce", WOO_REFUND | {"parent_order_id": "9741"}),
+    ],
+)
+def test_a_refund_or_dispute_of_an_unknown_payment_is_counted(
+    records: Records, tmp_path: Path, system: str, row: dict[str, str]
+) -> None:
+    store_seller_and_purchases(records)
+    imported = import_export(records, tmp_path, system, row)
+    assert (imported.new, imported.known, imported.rejected) == (0, 0, [])
+    assert imported.no_purchases == {UNKNOWN_PAYMENT: 1}
+
+
+@pytest.mark.parametrize("parent", ["", "0"])
+def test_a_refund_of_woocommerce_that_names_no_order_is_refused(records: Records, tmp_path: Path, parent: str) -> None:
+    store_seller_and_purchases(records)
+    refund = WOO_REFUND | {"parent_order_id": parent, "transaction_id": ""}
+    imported = import_export(records, tmp_path, "woocommerce", WOO_CELLS, refund)
+    assert [(row.line, "Export the column parent_order_id" in row.why) for row in imported.rejected] == [(3, True)]
+    assert what_is_known(records, "741") == (0, "none")
+
+
+def test_a_refund_of_another_sellers_payment_changes_nothing(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
+    store_seller_and_purchases(records, seller=a_seller(id="babbage"))
+    import_export(records, tmp_path, "paypal", PAYPAL_CELLS)
+    refund = ABOUT_PAYPAL | {"Type": "Payment Refund"}
+    assert import_export(records, tmp_path, "paypal", refund, seller="babbage").no_purchases == {UNKNOWN_PAYMENT: 1}
+    assert what_is_known(records, "MB-1") == (0, "none")
+
+
+@pytest.mark.parametrize(
+    "refund",
+    [
+        {},
+        {"charge": "re_1"},
+        {"charge": None, "provider": None},
+        {"reference": "R-1"},
+        {"dispute": "lost", "email": None, "product": None},
+    ],
+)
+@pytest.mark.parametrize("is_newest_first", [False, True])
+def test_a_row_with_a_negative_amount_is_the_refund_of_its_purchase(
+    records: Records, refund: dict[str, object], is_newest_first: bool
+) -> None:
+    store_seller_and_purchases(records)
+    rows = [VALID_ROW, VALID_ROW | {"amount": -2000} | refund, VALID_ROW | {"amount": -500} | refund]
+    imported = import_rows(records, list(enumerate(rows[::-1] if is_newest_first else rows, start=1)))
+    assert (imported.new, imported.known, imported.rejected) == (1, 0, [])
+    assert imported.no_purchases == {EVENT: 2}
+    assert what_is_known(records, str(VALID_ROW["reference"])) == (2500, str(refund.get("dispute", "none")))
+    assert stored_purchases(records) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"amount": -4900}, "amount: The amount is negative, so the row is a refund, but its purchase is unknown."),
+        ({"amount": -1, "charge": "ch_9", "reference": "MB-9"}, "amount: The amount is negative"),
+        (
+            {"amount": None, "charge": None, "payments": [{"provider": "sandbox", "charge": "c", "amount": -1}]},
+            "payments: An amount is negative.",
+        ),
+    ],
+)
+def test_a_negative_amount_without_its_purchase_is_refused(records: Records, row: dict[str, object], why: str) -> None:
+    store_seller_and_purchases(records)
+    values = {name: value for name, value in (VALID_ROW | row).items() if value is not None}
+    imported = import_rows(records, [(7, values)])
+    assert [(rejected.line, rejected.why[: len(why)]) for rejected in imported.rejected] == [(7, why)]
+    assert stored_purchases(records) == 0
+
+
+def test_negative_rows_of_a_mapped_file_are_refunds(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
+    order = {"Order": "17", "Mail": "ada@example.com", "Total": "49.00", "Txn": "ch_17", "Item": "Aurora Photo 4"}
+    refund = order | {"Total": "-49.00"}
+    (tmp_path / "orders.csv").write_text(table(refund, order, order | {"Order": "18", "Txn": "ch_18"}))
+    mapping = {"reference": "Order", "email": "Mail", "amount": "Total", "charge": "Txn", "product": "Item"}
+    values = {
+        "seller": "aurora",
+        "currency": "EUR",
+        "method": "card",
+        "provider": "stripe",
+        "purchased_at": "2026-06-12",
+    }
+    imported = import_file(records, tmp_path / "orders.csv", columns=mapping, values=values)
+    assert (imported.new, imported.rejected, imported.no_purchases) == (2, [], {EVENT: 1})
+    assert [what_is_known(records, reference) for reference in ("17", "18")] == [(4900, "none"), (0, "none")]
+
+
+def test_a_row_of_a_file_marks_the_payment_that_was_charged_twice(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
+    rows = [{name: str(value) for name, value in VALID_ROW.items()} | {"duplicate": "no"}]
+    rows.append(rows[0] | {"charge": "second", "duplicate": "yes"})
+    (tmp_path / "purchases.csv").write_text(table(*rows))
+    assert import_file(records, tmp_path / "purchases.csv").rejected == []
+    with records.work() as work:
+        (purchase,) = work.purchases.with_references([("aurora", str(VALID_ROW["reference"]))])
+    assert purchase is not None
+    assert [(payment.charge, payment.duplicate) for payment in purchase.payments] == [
+        (VALID_ROW["charge"], False),
+        ("second", True),
+    ]
+    in_payments = {"payments": [{"provider": "sandbox", "charge": "c", "amount": 1}], "duplicate": True}
+    row = {name: value for name, value in VALID_ROW.items() if name not in {"amount", "charge"}} | in_payments
+    assert "Mark the payment in payments" in import_rows(records, [(1, row)]).rejected[0].why
+
+
+def test_the_command_counts_what_is_no_purchase_and_ends_with_exit_code_0(
+    settings: Settings, records: Records, tmp_path: Path
+) -> None:
+    store_seller_and_purchases(records)
+    paid = {"Type": "Express Checkout Payment", "Gross": "-9.00", "Invoice Number": "INV778", "Transaction ID": "8AB"}
+    (tmp_path / "activity.csv").write_text(table(PAYPAL_CELLS, PAYPAL_CELLS | paid, ABOUT_PAYPAL | {"Type": "Refund"}))
+    options = ("--from", "paypal", "--seller", "aurora", "--json")
+    code, printed, _ = run_import(settings, tmp_path / "activity.csv", *options)
+    assert code == 0
+    assert json.loads(printed)["no_purchases"] == {
+        "the row moves no money between you and a customer": 1,
+        "the row is a refund or a dispute, and was added to the purchase of another row": 1,
+    }
+    (tmp_path / "activity.csv").write_text(table(ABOUT_PAYPAL | {"Type": "Chargeback"}))
+    code, printed, _ = run_import(settings, tmp_path / "activity.csv", *options)
+    assert (code, json.loads(printed)["no_purchases"]) == (0, {EVENT: 1})
 
 
 def run_import(settings: Settings, file: Path, *options: str, **env: str) -> tuple[int, str, str]:

@@ -234,9 +234,9 @@ def _combine_rows(known: Purchase, payments: Sequence[Payment], rows: EarlierRow
 
     The known value counts as well until the rows report the value of each payment.
     """
-    told = [rows.get(payment.id, {}) for payment in payments]
-    refunds = [row["reported_refunded"] for row in told if "reported_refunded" in row]
-    disputes = [row["reported_dispute"] for row in told if "reported_dispute" in row]
+    rows_of_payments = [rows.get(payment.id, {}) for payment in payments]
+    refunds = [row["reported_refunded"] for row in rows_of_payments if "reported_refunded" in row]
+    disputes = [row["reported_dispute"] for row in rows_of_payments if "reported_dispute" in row]
     refunded = sum(refunds) if len(refunds) == len(payments) else max(sum(refunds), known.reported_refunded)
     if len(disputes) < len(payments):
         disputes.append(known.reported_dispute)

@@ -348,6 +348,12 @@ MISTAKES = (
         {"wrong_amounts": 0.4, "shows_payments": 1.0},
     ),
     Mistake(
+        "a refund is sent again although a refund or a dispute of the payment became known",
+        (replaced(resolution, "find_repeat_objection", lambda *_: None),),
+        UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
+        {"reports": 1.0},
+    ),
+    Mistake(
         "a refund that the payment shows is ignored",
         (wrapped(provider_client, "_look_up_first", ignore_shown_refund),),
         {"look_up_empty": 0.7},

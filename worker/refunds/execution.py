@@ -110,7 +110,7 @@ def _add_batch_refunds(work: UnitOfWork, decision_input: DecisionInput, batch: S
     """Add the customer's refunds in this batch to the customer's past refunds. The limit of refunds per customer counts both."""
     purchase = decision_input.purchase
     count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
-    return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
+    return replace(decision_input, refunds=decision_input.refunds + (work.now,) * count)
 
 
 def _is_same_customer(first: Purchase, second: Purchase) -> bool:

@@ -1,4 +1,7 @@
-"""Decides which payment of an approved case is refunded next, or why none is. This module has no access to the database."""
+"""Decides which payment of an approved case is refunded next, or why none is, and why a refund is not sent again.
+
+This module has no access to the database.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,16 +11,29 @@ from domain.cases import Case, Transition
 from domain.eligibility import Escalate, decide
 from domain.money import Money
 from domain.purchases import Method, Payment, Purchase
-from domain.reason_codes import ReasonCode
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
 from domain.states import Event
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
 from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, sendable_payments, support_reason
+from worker.refunds.give_up import describe_operation
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
 ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
+NOT_SENT_AGAIN = (
+    "The outcome of the refund is unknown. It was not sent again, because our records now show a refund or a dispute of the "
+    "payment."
+)
+
+STOPS_REPEATS = frozenset(
+    {ReasonCode.ALREADY_REFUNDED, ReasonCode.INQUIRY_OPEN, ReasonCode.DISPUTE_OPEN, ReasonCode.DISPUTE_LOST}
+)
+"""The broken rules because of which a refund of unknown outcome is not sent again.
+
+If such a refund were sent, the customer could get the money twice. The other rules counted when the refund was sent first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +105,10 @@ def expected_payment(purchase: Purchase, operation: RefundOperation) -> Expected
 
 def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
     """Return the transition of a case that cannot be refunded now, or None if its next payment can be refunded."""
-    if evidence := _find_obstacle(context, order) or _find_broken_rules(context, order, now):
+    if evidence := _find_obstacle(context, order):
         return no_longer_eligible(order.case, evidence)
+    if broken := _find_broken_rules(context, order, order.remaining, now):
+        return no_longer_eligible(order.case, {"reasons": reasons(broken)})
     sendable = order.payments_to_send(context)
     if not sendable:
         evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, _describe_remaining(order))
@@ -116,11 +134,32 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     return None
 
 
-def _find_broken_rules(context: WorkerContext, order: Order, now: datetime) -> dict[str, object] | None:
-    """Return the evidence if the purchase breaks a rule now."""
-    remaining = replace(order.decision_input, purchase=order.remaining)
+def _find_broken_rules(
+    context: WorkerContext, order: Order, purchase: Purchase, now: datetime
+) -> tuple[RuleResult, ...]:
+    """Return the rules that the refund of these payments of the order breaks now."""
+    remaining = replace(order.decision_input, purchase=purchase, open_case=None)
     decision = decide(eligibility_input(order.case, remaining, context, at=now))
-    return {"reasons": reasons(decision.findings)} if isinstance(decision, Escalate) else None
+    return decision.reasons if isinstance(decision, Escalate) else ()
+
+
+def find_repeat_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
+    """Return the transition of a case whose newest operation must not be sent again, or None if it may be sent again.
+
+    The operation stays open, because its outcome is unknown. ``order`` is a case in the state ``refunding``.
+    """
+    operation = order.operations[-1]
+    remaining = order.remaining
+    payments = tuple(p for p in remaining.payments if p.id == (operation.provider, operation.charge))
+    purchase = replace(remaining, payments=payments)
+    stopping = [rule for rule in _find_broken_rules(context, order, purchase, now) if rule.code in STOPS_REPEATS]
+    if not stopping:
+        return None
+    refunded = Money(purchase.refunded, operation.amount.currency)
+    detail = f"{operation.provider} {operation.charge}: refunded {refunded}, dispute {purchase.dispute}."
+    unknown = RuleResult("payment", ReasonCode.OUTCOME_UNKNOWN, describe_operation(operation))
+    evidence = {"reasons": reasons([unknown, *(replace(rule, detail=detail) for rule in stopping)])}
+    return order.case.after(Event.POLLING_GAVE_UP, actor="rules", why=NOT_SENT_AGAIN, evidence=evidence)
 
 
 def no_longer_eligible(case: Case, evidence: dict[str, object]) -> Transition:

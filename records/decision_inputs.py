@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.eligibility import OpenCase
 from domain.policies import Policy, Seller
 from domain.purchases import Purchase, literal_reference
+from domain.refund_reasons import RefundReason
+from domain.states import State
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import POLICY_COLUMNS, SELLER_COLUMNS, policy_of, seller_of
 from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
@@ -29,7 +32,8 @@ select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id
 
 _SELECT_INPUTS = f"""
 select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
-       (select c.id from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case_id,
+       (select jsonb_build_array(c.id, c.state, c.reason) from cases c
+         where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case,
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
            from (select q.id from purchases q where q.seller_id = p.seller_id and q.email_key = p.email_key
@@ -65,7 +69,7 @@ class DecisionInput:
     purchase: Purchase
     seller: Seller
     policy: Policy | None
-    open_case: UUID | None
+    open_case: OpenCase | None
     refunds: tuple[datetime, ...]
 
 
@@ -107,8 +111,12 @@ class DecisionInputs:
                 purchase=by_id[row[0]],
                 seller=seller_of(row[1:11]),
                 policy=policy_of(row[1], row[11:19]),
-                open_case=row.open_case_id,
+                open_case=_open_case(*row.open_case) if row.open_case else None,
                 refunds=tuple(row.refunds),
             )
             for row in rows
         }
+
+
+def _open_case(case_id: str, state: str, reason: str) -> OpenCase:
+    return OpenCase(UUID(case_id), State(state), charged_twice=reason == RefundReason.DUPLICATE_ORDER)

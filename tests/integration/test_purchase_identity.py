@@ -465,6 +465,103 @@ def test_a_double_charge_is_refunded_whole_if_the_customer_wants_no_product(shop
     assert not shop.keeps_details("MB-2026-0417")
 
 
+def charge_twice(shop: Shop, reference: str = "MB-2026-0417") -> tuple[str, str]:
+    """Tell a purchase that was charged twice. Return the charges: the right charge, and the duplicate."""
+    parts = [a_part(4900), a_part(4900, duplicate=True)]
+    shop.put(reference, **several_payments(*parts))
+    return parts[0]["charge"], parts[1]["charge"]
+
+
+LATER_REQUESTS: list[dict[str, Any]] = [
+    {},
+    {"trusted": True},
+    {"seller": None},
+    {"refund_scope": "partial"},
+]
+"""Requests about the whole purchase, from a customer who said before that the order was charged twice."""
+
+
+@pytest.mark.parametrize("later", LATER_REQUESTS)
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_request_for_the_product_after_the_second_charge_went_back_goes_to_support(
+    shop: Shop, later: dict[str, Any], trusted: bool
+) -> None:
+    right, duplicate = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order", trusted=trusted)
+    shop.process()
+    if not trusted:
+        shop.confirm(first)
+        shop.process()
+    assert shop.state(first) == "refunded"
+    case = shop.ask("MB-2026-0417", **later)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["other_payments"])
+    assert f"The case {first} (refunded) is about {duplicate} at sandbox" in shop.details(case)
+    assert shop.open_tasks() == [("aurora", ["other_payments"])]
+    assert (shop.refunds(right), shop.refunds(duplicate)) == ([], [(4900, "succeeded")])
+    mail = shop.mails()[-1]
+    assert mail.startswith("Your refund request is with our support team")
+    assert "was sent" not in mail
+    assert "We passed your request to our support team." in shop.page(Purpose.STATUS, case)
+
+
+def test_a_request_for_the_product_does_not_join_a_confirmation_of_the_second_charge(shop: Shop) -> None:
+    right, duplicate = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    case = shop.ask("MB-2026-0417")
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["awaiting_confirmation", "with_support"]
+    shop.confirm(first)
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["refunded", "with_support"]
+    assert (shop.refunds(right), shop.refunds(duplicate)) == ([], [(4900, "succeeded")])
+
+
+def test_a_signed_in_request_for_the_product_replaces_a_confirmation_of_the_second_charge(shop: Shop) -> None:
+    charges = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["duplicate", "refunded"]
+    assert [shop.refunds(charge) for charge in charges] == [[(4900, "succeeded")]] * 2
+
+
+@pytest.mark.parametrize("scope", ["full", "partial"])
+def test_a_customer_who_was_charged_twice_does_not_join_a_case_that_may_refund_nothing(shop: Shop, scope: str) -> None:
+    charges = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", refund_scope=scope)
+    shop.process()
+    case = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    waits = "awaiting_confirmation" if scope == "full" else "with_support"
+    assert [shop.state(first), shop.state(case)] == [waits, "with_support"]
+    assert shop.reasons(case) == ["other_payments"]
+    assert charges[0] in shop.details(case)
+    assert [shop.refunds(charge) for charge in charges] == [[], []]
+
+
+def test_a_customer_who_was_charged_twice_joins_a_case_that_refunded_everything(shop: Shop) -> None:
+    charge_twice(shop)
+    first = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    case = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["refunded", "duplicate"]
+    assert "Amount: €98.00" in shop.mails()[-1]
+
+
+@pytest.mark.parametrize("reasons", [["duplicate_order", "dissatisfied"], ["dissatisfied", "duplicate_order"]])
+def test_of_two_requests_in_one_batch_for_different_payments_one_goes_to_support(
+    shop: Shop, reasons: list[str]
+) -> None:
+    charge_twice(shop)
+    cases = [shop.ask("MB-2026-0417", reason=reason) for reason in reasons]
+    shop.process()
+    assert [shop.state(case) for case in cases] == ["awaiting_confirmation", "with_support"]
+
+
 def a_cart(shop: Shop, *amounts: int) -> str:
     """Tell purchases that one payment paid, named MB-1, MB-2 and so on. Return the charge."""
     charge = shop.register(a_charge(), sum(amounts))

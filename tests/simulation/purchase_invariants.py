@@ -149,12 +149,18 @@ class PurchaseChecker:
                     changed[row.purchase_id] = None
                 case PaymentRow():
                     self._check_owner(row)
-                case TransitionRow(to_state=State.WITH_SUPPORT):
-                    self._check_reason(row)
-                case TransitionRow(event="externally_refunded"):
-                    self._check_settlement(row)
+                case TransitionRow():
+                    self._check_transition(row)
         for purchase_id in changed:
             self._check_change(purchase_id)
+
+    def _check_transition(self, row: TransitionRow) -> None:
+        if row.to_state == State.WITH_SUPPORT:
+            self._check_reason(row)
+        elif row.event == "found_open_case":
+            self._check_join(row)
+        elif row.event == "externally_refunded":
+            self._check_settlement(row)
 
     def _check_releases(self, released: list[PaymentRow]) -> None:
         """Check that payments that their sellers lost were not in use. Each belongs to the next seller that reports it."""
@@ -208,6 +214,14 @@ class PurchaseChecker:
             is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in paid
             if is_unpaid and item.method in AUTOMATIC and item.provider in self._world.providers:
                 self._report_violation("P9", f"{row.case_id} went to support, but {item.charge} can be refunded.")
+
+    def _check_join(self, row: TransitionRow) -> None:
+        case = self._tables.cases[row.case_id]
+        joined = self._tables.cases[UUID(json.loads(row.evidence)["joins"])]
+        items = [item for item in self._tables.purchase_payments.values() if item.purchase_id == joined.purchase_id]
+        is_about_less = joined.reason == RefundReason.DUPLICATE_ORDER != case.reason
+        if is_about_less and any(item.duplicate for item in items):
+            self._report_violation("P11", f"{case.id} joins {joined.id}, which is only about the second charge.")
 
     def _check_settlement(self, row: TransitionRow) -> None:
         for operation in self._operations_of(row.case_id):

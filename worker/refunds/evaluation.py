@@ -14,6 +14,8 @@ from domain.eligibility import (
     Duplicate,
     EligibilityInput,
     Escalate,
+    OpenCase,
+    OtherPayments,
     RequireConfirmation,
     Unmatched,
     decide,
@@ -62,8 +64,9 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
             decision_input = replace(decision_input, open_case=open_cases.get(decision_input.purchase.id))
         decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
         transitions.append(_decision_transition(case, decision, decision_input, match, context))
-        if decision_input and not isinstance(decision, Duplicate):
-            open_cases[decision_input.purchase.id] = case.id
+        if decision_input and not isinstance(decision, Duplicate | OtherPayments):
+            to_state = transitions[-1].to_state
+            open_cases[decision_input.purchase.id] = OpenCase(case.id, to_state, case.request.charged_twice)
     recorded = work.history.record(limit_emails(work, transitions))
     _report_withdrawals(work, transitions)
     return [
@@ -220,6 +223,7 @@ _EVENTS: dict[type[Decision], Event] = {
     RequireConfirmation: Event.FOUND_ELIGIBLE,
     Escalate: Event.FOUND_NOT_ELIGIBLE,
     Duplicate: Event.FOUND_OPEN_CASE,
+    OtherPayments: Event.FOUND_NOT_ELIGIBLE,
     Ambiguous: Event.FOUND_SEVERAL_PURCHASES,
     Unmatched: Event.FOUND_NO_PURCHASE,
 }
@@ -241,8 +245,12 @@ def _decision_transition(
     if isinstance(decision, Ambiguous):
         evidence |= support_reason(ReasonCode.AMBIGUOUS_REFERENCE, ", ".join(decision.references))
         why = ReasonCode.AMBIGUOUS_REFERENCE.support
+    if isinstance(decision, OtherPayments) and decision_input is not None:
+        detail = _describe_open_case(decision.open_case, decision_input.purchase)
+        evidence |= support_reason(ReasonCode.OTHER_PAYMENTS, detail)
+        why = ReasonCode.OTHER_PAYMENTS.support
     transition = case.after(_EVENTS[type(decision)], actor="rules", why=why, evidence=evidence)
-    if decision_input is None:
+    if decision_input is None or isinstance(decision, OtherPayments):  # a purchase has only one open case
         return replace(transition, seller_id=match.seller_id)
     return replace(
         transition,
@@ -251,3 +259,14 @@ def _decision_transition(
         continued=transition.to_state
         is State.APPROVED,  # the Celery task that evaluated the case also executes the refund
     )
+
+
+def _describe_open_case(open_case: OpenCase, purchase: Purchase) -> str:
+    """Name the open case of the purchase and its payments for support."""
+    payments = purchase.duplicates if open_case.charged_twice else purchase.payments
+    return f"The case {open_case.id} ({open_case.state}) is about {describe_payments(payments)}."
+
+
+def describe_payments(payments: Sequence[Payment]) -> str:
+    """Name these payments for support, who may have to refund them."""
+    return ", ".join(f"{payment.charge} at {payment.provider} ({payment.method})" for payment in payments)

@@ -17,7 +17,14 @@ from domain.states import Event
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
-from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, sendable_payments, support_reason
+from worker.refunds.evaluation import (
+    describe_payments,
+    eligibility_input,
+    reasons,
+    refundable_purchase,
+    sendable_payments,
+    support_reason,
+)
 from worker.refunds.give_up import describe_operation
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
@@ -111,7 +118,7 @@ def find_objection(context: WorkerContext, order: Order, now: datetime) -> Trans
         return no_longer_eligible(order.case, {"reasons": reasons(broken)})
     sendable = order.payments_to_send(context)
     if not sendable:
-        evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, _describe_remaining(order))
+        evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, describe_payments(order.remaining.payments))
         return no_longer_eligible(order.case, evidence)
     hold = max(_remaining_hold(context, payment, now) for payment in sendable)
     if hold > timedelta(0):
@@ -130,7 +137,7 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     if last and last.is_open and last.status is not OperationStatus.PAID:
         return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
     if order.refunded and not order.payments_to_send(context):
-        return support_reason(ReasonCode.PAYMENT_NOT_AUTOMATIC, _describe_remaining(order))
+        return support_reason(ReasonCode.PAYMENT_NOT_AUTOMATIC, describe_payments(order.remaining.payments))
     return None
 
 
@@ -165,12 +172,6 @@ def find_repeat_objection(context: WorkerContext, order: Order, now: datetime) -
 def no_longer_eligible(case: Case, evidence: dict[str, object]) -> Transition:
     """Return the transition that hands an approved case over to support."""
     return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=NO_LONGER_ALLOWED, evidence=evidence)
-
-
-def _describe_remaining(order: Order) -> str:
-    return ", ".join(
-        f"{payment.charge} at {payment.provider} ({payment.method})" for payment in order.remaining.payments
-    )
 
 
 def _is_foreign(context: WorkerContext, order: Order, payment: Payment) -> bool:

@@ -38,10 +38,10 @@ class InputRow(tuple[Any, ...]):
     __slots__ = ()
 
     @property
-    def open_case_id(self) -> UUID | None:
-        """The id of the open case about the purchase. It is the column before the last column."""
-        open_case_id: UUID | None = self[-2]
-        return open_case_id
+    def open_case(self) -> list[str] | None:
+        """The id, the state and the reason of the open case about the purchase. It is the column before the last column."""
+        open_case: list[str] | None = self[-2]
+        return open_case
 
     @property
     def refunds(self) -> list[datetime]:
@@ -80,7 +80,9 @@ def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]
         if purchase := work.tables.purchases.get(id_):
             seller = work.tables.sellers[purchase.seller_id]
             open_cases = (
-                case.id for case in work.tables.cases.values() if case.purchase_id == id_ and case.state in OPEN_STATES
+                [str(case.id), case.state, case.reason]
+                for case in work.tables.cases.values()
+                if case.purchase_id == id_ and case.state in OPEN_STATES
             )
             policy = _policy(work, purchase) or (None,) * len(PolicyRow._fields)
             refunds = [] if seller.serial_count is None else _refunds(work, purchase, seller.serial_days or 0)

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from config.signed_links import Purpose
+from domain.messages import RefundRequested
 from records.purchase_reports import store_purchases
 from tests.integration._provider_fixtures import expire_leases
 from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
 from tests.sample_data import a_recent_purchase
+from worker.dispatch import handle
 from worker.sweep import Sweep
 
 BOB = "bob@example.com"
@@ -365,6 +367,144 @@ def test_a_purchase_of_another_customer_or_seller_matches_no_waiting_request(
     shop.process()
     bring(shop, way, "2026-0417")
     assert shop.state(case) == "unmatched"
+
+
+ANONYMOUS: list[dict[str, Any]] = [
+    {},
+    {"refund_scope": "partial"},
+    {"refund_scope": "vat", "seller": None},
+    {"reason": "duplicate_order", "seller": None},
+]
+"""Requests that anyone can send."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+def test_a_signed_in_request_is_paid_when_its_purchase_arrives_whatever_others_asked_before(
+    shop: Shop, way: str, anonymous: dict[str, Any]
+) -> None:
+    other = shop.ask("2026-0417", **anonymous)
+    shop.process()
+    case = shop.ask("2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(other), shop.state(case)] == ["unmatched", "unmatched"]
+    charge = bring(shop, way, "2026-0417")
+    assert [shop.state(other), shop.state(case)] == ["duplicate", "refunded"]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_signed_in_request_is_paid_if_each_request_is_judged_in_its_own_batch(
+    shop: Shop, anonymous: dict[str, Any], order: int
+) -> None:
+    cases = [shop.ask("2026-0417", **anonymous), shop.ask("2026-0417", trusted=True)]
+    shop.process()
+    charge = shop.tell("2026-0417")
+    for case in cases[::order]:
+        handle(shop.context, RefundRequested, [case])
+    shop.process()
+    assert "refunded" in [shop.state(case) for case in cases]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+def test_a_signed_in_request_in_the_same_batch_is_not_held_up_by_an_anonymous_request(
+    shop: Shop, anonymous: dict[str, Any]
+) -> None:
+    charge = shop.tell("2026-0417")
+    other, case = shop.ask("2026-0417", **anonymous), shop.ask("2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(other), shop.state(case)] == ["duplicate", "refunded"]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+def cases_by_seller(shop: Shop) -> dict[str | None, list[str]]:
+    """Return the states of the cases of each seller, oldest first."""
+    states: dict[str | None, list[str]] = {}
+    with shop.records.work() as work:
+        for view in reversed(work.case_views.search()):
+            states.setdefault(view.seller, []).append(view.state)
+    return states
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sellers", [("aurora", "babbage"), ("babbage", "aurora")])
+def test_a_request_that_named_no_seller_is_a_case_of_each_seller_whenever_their_purchases_arrive(
+    shop: Shop, way: str, sellers: tuple[str, str]
+) -> None:
+    case = shop.ask("2026 0417", seller=None)
+    shop.process()
+    for seller in sellers:
+        bring(shop, way, "2026-0417", seller)
+    assert shop.state(case) == "awaiting_confirmation"
+    assert cases_by_seller(shop) == {seller: ["awaiting_confirmation"] for seller in sellers}
+    assert {mail.splitlines()[0] for mail in shop.mails()} >= {"Please confirm your refund for 2026-0417"}
+    assert {name for name in SELLERS.values() if any(f"Seller: {name}" in mail for mail in shop.mails())} == set(
+        SELLERS.values()
+    )
+
+
+def test_the_other_seller_gets_one_copy_however_often_its_purchases_are_reported(shop: Shop) -> None:
+    shop.tell("2026-0417")
+    shop.waiting_case("2026-0417", seller=None)
+    body = a_body()
+    for fields in (body, body | {"product": "Aurora Studio"}, body | {"dispute": "won"}):
+        shop.put("2026-0417", "babbage", **fields)
+        shop.process()
+    shop.tell("2026.0417", "babbage")
+    shop.process()
+    assert Sweep(shop.records).run_once() == 0
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"], "babbage": ["awaiting_confirmation"]}
+
+
+@pytest.mark.parametrize("ending", ["refunded", "cancelled", "with_support"])
+def test_the_other_seller_gets_a_copy_also_after_the_first_case_has_ended(shop: Shop, ending: str) -> None:
+    charge = shop.tell("2026-0417", **({"dispute": "open"} if ending == "with_support" else {}))
+    case = shop.ask("2026-0417", seller=None)
+    shop.process()
+    if ending == "refunded":
+        shop.confirm(case)
+        shop.process()
+    elif ending == "cancelled":
+        shop.web.post(f"{shop.link(Purpose.CONFIRM, case)}/cancel", data={"sure": "yes"})
+    other = shop.tell("2026-0417", "babbage")
+    shop.process()
+    assert cases_by_seller(shop) == {"aurora": [ending], "babbage": ["awaiting_confirmation"]}
+    assert (len(shop.refunds(charge)), shop.refunds(other)) == (ending == "refunded", [])
+
+
+@pytest.mark.parametrize(
+    ("email", "asked", "days"),
+    [
+        (EMAIL, "aurora", 0),  # the request named its seller
+        (BOB, None, 0),
+        (EMAIL, None, 31),
+        (EMAIL, None, 5),  # the customer bought two days after the request
+    ],
+)
+def test_a_purchase_that_the_request_was_not_about_is_no_case_of_the_other_seller(
+    shop: Shop, email: str, asked: str | None, days: int
+) -> None:
+    shop.tell("2026-0417")
+    case = shop.waiting_case("2026-0417", seller=asked)
+    shop.age(case, days=days)
+    shop.tell("2026-0417", "babbage", email=email)
+    shop.process()
+    assert Sweep(shop.records).run_once() == 0
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"]}
+
+
+def test_a_request_that_is_judged_during_the_import_of_another_seller_is_copied_by_the_next_sweep(shop: Shop) -> None:
+    """The evaluation does not see the other seller's purchase yet, and the import does not see the evaluation."""
+    shop.tell("2026-0417")
+    with shop.records.work() as work:
+        store_purchases(work, [a_recent_purchase(reference="2026-0417", email=EMAIL, seller_id="babbage")])
+        shop.waiting_case("2026-0417", seller=None)
+    assert Sweep(shop.records).run_once() == 1
+    shop.process()
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"], "babbage": ["awaiting_confirmation"]}
+    assert Sweep(shop.records).run_once() == 0
 
 
 def test_two_purchases_that_arrive_together_and_match_one_request_go_to_support(shop: Shop) -> None:

@@ -48,9 +48,13 @@ WITHDRAWAL_TASKS = {
 
 
 def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[UUID]:
-    """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases."""
+    """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases.
+
+    Trusted requests come first, so that an anonymous request for the same purchase does not hold them up.
+    """
     if not cases:
         return []
+    cases = sorted(cases, key=lambda case: not case.request.trusted)
     matches = find_purchases(work, cases)
     inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
     open_cases, locked_cases = join_trusted_requests(work, cases, matches, inputs)

@@ -9,7 +9,7 @@ from config.signed_links import Purpose
 from domain.messages import RefundRequested
 from records.purchase_reports import store_purchases
 from tests.integration._provider_fixtures import expire_leases
-from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
+from tests.integration._shop_fixtures import EMAIL, SELLERS, Shop, a_body, a_charge, amounts_on, several_payments
 from tests.sample_data import a_recent_purchase
 from worker.dispatch import handle
 from worker.sweep import Sweep
@@ -275,13 +275,13 @@ def test_a_payment_that_is_added_to_a_confirmed_order_goes_to_support(shop: Shop
 WAYS = ("PUT", "import", "payment webhook")
 
 
-def bring(shop: Shop, way: str, reference: str, **fields: Any) -> str:
+def bring(shop: Shop, way: str, reference: str, seller: str = "aurora", **fields: Any) -> str:
     """Bring the purchase that a customer has asked about. Return its charge."""
     body = a_body(**fields)
     if way == "PUT":
-        assert shop.put(reference, **body).status_code == 201
+        assert shop.put(reference, seller, **body).status_code == 201
     elif way == "import":
-        assert shop.import_rows(body | {"reference": reference}).new == 1
+        assert shop.import_rows(body | {"reference": reference}, seller=seller).new == 1
     else:
         created = datetime.fromisoformat(body["purchased_at"]).timestamp()
         shop.register(
@@ -292,7 +292,7 @@ def bring(shop: Shop, way: str, reference: str, **fields: Any) -> str:
             product=body["product"],
             method="credit_card",
             created=int(created),
-            metadata={"seller": "aurora"},
+            metadata={"seller": seller},
         )
         shop.notify("payment.succeeded", {"charge": body["charge"]})
     shop.process()

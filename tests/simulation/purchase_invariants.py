@@ -12,6 +12,8 @@
 - P8: a case that waits for support is refunded if support refunded its payments at the provider
 - P9: support gets no case because of its payment method if the remaining payments can be refunded automatically
 - P10: the payments have the dispute status that the provider's list shows
+- P11: a request for the whole purchase does not join a case that is only about the second charge
+- P12: a request that named no seller is a case of each seller with a matching purchase, whenever the purchases are reported
 """
 
 import json
@@ -236,10 +238,7 @@ class PurchaseChecker:
     def check_all(self) -> None:
         """Check the cases, the external refunds and the disputes at the end of the run."""
         for case in self._tables.cases.values():
-            if case.state == State.UNMATCHED:
-                self._check_unmatched(case)
-            if case.state == State.WITH_SUPPORT:
-                self._check_unsettled(case)
+            self._check_case(case)
         for (provider_name, charge), payment in self._tables.payments.items():
             if provider := self._world.providers.get(provider_name):
                 self._check_sum(payment)
@@ -248,6 +247,14 @@ class PurchaseChecker:
                         self._check_external_refund(provider, refund)
                 self._check_listed_disputes(provider, payment)
 
+    def _check_case(self, case: CaseRow) -> None:
+        if case.state == State.UNMATCHED:
+            self._check_unmatched(case)
+        elif case.for_any_seller:
+            self._check_copies(case)
+        if case.state == State.WITH_SUPPORT:
+            self._check_unsettled(case)
+
     def _check_unmatched(self, case: CaseRow) -> None:
         for purchase in self._tables.purchases.values():
             is_match = (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
@@ -255,6 +262,17 @@ class PurchaseChecker:
             is_recent = age < timedelta(days=UNMATCHED_DAYS) or case.received_at > purchase.purchased_at
             if is_match and is_recent and case.seller_id in {None, purchase.seller_id}:
                 self._report_violation("P6", f"{case.id} is unmatched, but matches the purchase {purchase.reference}.")
+
+    def _check_copies(self, case: CaseRow) -> None:
+        sellers = {
+            purchase.seller_id
+            for purchase in self._tables.purchases.values()
+            if (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
+            and purchase.purchased_at <= case.received_at
+        }
+        copies = {row.seller_id for row in self._tables.cases.values() if row.intake_key == str(case.id)}
+        if missing := sellers - copies - {case.seller_id}:
+            self._report_violation("P12", f"{case.id} named no seller, but is no case of {missing}.")
 
     def _check_sum(self, payment: PaymentRow) -> None:
         rows = self._tables.external_refunds.values()

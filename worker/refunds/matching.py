@@ -8,10 +8,10 @@ from domain.cases import Case
 from domain.eligibility import OpenCase
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
-from domain.requests import Channel
 from domain.states import Event, State
 from records import UnitOfWork
 from records.case_views import CaseView
+from records.cases import Fork
 from records.decision_inputs import DecisionInput
 
 
@@ -40,13 +40,13 @@ def find_purchases(work: UnitOfWork, cases: Sequence[Case]) -> dict[UUID, Match]
     """
     matches = {}
     channels = {case.id: case.request.channel for case in cases}
-    forks: list[tuple[UUID, str, Channel]] = []
+    forks: list[Fork] = []
     for case_id, purchases in work.decision_inputs.matches([case.id for case in cases]).items():
         by_seller: dict[str, list[Purchase]] = {}
         for purchase in purchases:
             by_seller.setdefault(purchase.seller_id, []).append(purchase)
         first, *others = by_seller
-        forks += [(case_id, seller, channels[case_id]) for seller in others]
+        forks += [Fork(case_id, seller, channels[case_id]) for seller in others]
         matches[case_id] = _match(by_seller[first])
     work.intake.fork(forks)
     return matches

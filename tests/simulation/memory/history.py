@@ -178,6 +178,7 @@ def insert(
             thread=values["threads"],
             trusted=values["trusteds"],
             bulk=values["bulks"],
+            for_any_seller=values["seller_ids"] is None,
             received_at=now,
             state=str(state),
             seq=1,
@@ -216,7 +217,7 @@ def fork(
         original = tables.cases[case]
         row = replace(
             original, id=id_, seller_id=seller, intake_source=f"fork:{seller}", intake_key=str(case), state=str(state),
-            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, fence=0,
+            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, for_any_seller=False, fence=0,
             lease_until=EPOCH, not_before=EPOCH, deliveries=0, delivered_at=EPOCH,
         )  # fmt: skip
         work.journal.insert(tables.cases, id_, row, "cases_pkey")

@@ -579,6 +579,89 @@ def test_a_payment_that_cannot_be_refunded_is_named_and_the_others_are_refunded(
     assert shop.purchase("MB-2026-0417").refunded == 7000
 
 
+@pytest.mark.parametrize(
+    ("behaviours", "paid"),
+    [
+        (["declined", "ok"], [1]),
+        (["declined", "ok", "ok"], [1, 2]),
+        (["ok", "declined", "ok"], [0, 2]),
+        (["declined", "declined", "ok"], [2]),
+        (["declined", "declined"], []),
+    ],
+)
+def test_a_declined_payment_is_named_and_the_others_are_refunded(
+    shop: Shop, behaviours: list[str], paid: list[int]
+) -> None:
+    parts = [a_part(1000 + number, charge=a_charge(behaviour)) for number, behaviour in enumerate(behaviours)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    declined = [part["charge"] for number, part in enumerate(parts) if number not in paid]
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["provider_declined"] * len(declined))
+    refunded = sum(parts[number]["amount"] for number in paid)
+    for charge in declined:
+        assert f"{charge} at sandbox (credit_card); refunded so far: {refunded / 100:.2f} EUR" in shop.details(case)
+    assert [bool(shop.refunds(part["charge"])) for part in parts] == [number in paid for number in range(len(parts))]
+    mail = " ".join(shop.mails()[-1].split())
+    assert "We couldn’t send the refund to your original payment method." in mail
+    assert ("Part of your refund was sent" in mail) == bool(paid)
+    shop.process_again()
+    assert sum(len(shop.refunds(part["charge"])) for part in parts) == len(paid)
+
+
+def test_a_payment_that_the_provider_no_longer_refunds_is_named_and_the_others_are_refunded(shop: Shop) -> None:
+    parts = [a_part(3000, charge=a_charge("closed")), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["provider_window_closed"])
+    assert parts[0]["charge"] in shop.details(case)
+    assert shop.refunds(parts[1]["charge"]) == [(7000, "succeeded")]
+
+
+def test_a_declined_payment_and_a_gift_card_are_both_named(shop: Shop) -> None:
+    gift = a_part(500, provider="giftly", charge="GC-77-1204", method="gift_card")
+    parts = [a_part(3000, charge=a_charge("declined")), a_part(7000), gift]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.reasons(case) == ["provider_declined", "payment_not_automatic"]
+    assert "GC-77-1204 at giftly (gift_card)" in shop.details(case)
+    assert shop.refunds(parts[1]["charge"]) == [(7000, "succeeded")]
+    page = shop.page(Purpose.STATUS, case)
+    assert "The payment provider couldn’t refund one of your payments." in page
+    assert {"€30.00", "€70.00", "€5.00"} <= amounts_on(page)
+
+
+def test_after_the_refund_of_the_declined_payment_by_hand_the_case_is_refunded(shop: Shop) -> None:
+    parts = [a_part(3000, charge=shop.register(a_charge("declined"), 3000)), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "with_support"
+    shop.refund_by_hand(parts[0]["charge"], 3000)
+    assert shop.state(case) == "refunded"
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        ("disputed", "dispute_open"),
+        ("chargeback", "dispute_open"),
+        ("inquiry", "inquiry_open"),
+        ("lost", "dispute_open"),
+        ("voided", "not_captured"),
+    ],
+)
+def test_a_payment_that_may_already_be_back_stops_the_other_refunds(shop: Shop, first: str, code: str) -> None:
+    parts = [a_part(3000, charge=a_charge(first)), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", [code])
+    assert shop.refunds(parts[1]["charge"]) == []
+
+
 @pytest.mark.parametrize("position", [0, 1])
 def test_of_a_double_charge_only_the_duplicate_is_refunded(shop: Shop, position: int) -> None:
     parts = [a_part(4900, duplicate=number == position) for number in range(2)]

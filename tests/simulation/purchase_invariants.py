@@ -208,12 +208,12 @@ class PurchaseChecker:
         codes = {reason["code"] for reason in json.loads(row.evidence).get("reasons", ())}
         if ReasonCode.PAYMENT_NOT_AUTOMATIC not in codes:
             return
-        paid = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status == "paid"}
+        ended = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status in {"paid", "declined"}}
         purchase_id = self._tables.cases[row.case_id].purchase_id
         confirmed = confirmed_payments(self._tables, row.case_id)
         for item in self._tables.purchase_payments.values():
             payment = (item.provider, item.charge)
-            is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in paid
+            is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in ended
             if is_unpaid and item.method in AUTOMATIC and item.provider in self._world.providers:
                 self._report_violation("P9", f"{row.case_id} went to support, but {item.charge} can be refunded.")
 

@@ -3,8 +3,8 @@
 This module has no access to the database.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from domain.cases import Case, Transition
@@ -51,6 +51,8 @@ class Order:
     decision_input: DecisionInput
     operations: Sequence[RefundOperation]
     snapshot: object
+    declined: Mapping[tuple[str, str], ReasonCode] = field(default_factory=dict)
+    """The payments whose refund the provider declined for good, each with the reason. The other payments are still refunded."""
 
     @property
     def purchase(self) -> Purchase:
@@ -82,6 +84,7 @@ class Order:
         A payment whose refund is usually final at once comes first, because the next payment waits for its result.
         """
         sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        sendable = [payment for payment in sendable if payment.id not in self.declined]
         return sorted(sendable, key=lambda payment: not _is_synchronous(context, payment))
 
     def next_operation(self, context: WorkerContext) -> RefundOperation:
@@ -136,9 +139,26 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     last = order.operations[-1] if order.operations else None
     if last and last.is_open and last.status is not OperationStatus.PAID:
         return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
-    if order.refunded and not order.payments_to_send(context):
-        return support_reason(ReasonCode.PAYMENT_NOT_AUTOMATIC, describe_payments(order.remaining.payments))
+    if (order.refunded or order.declined) and not order.payments_to_send(context):
+        return {"reasons": reasons(_describe_rest(order))}
     return None
+
+
+def _describe_rest(order: Order) -> list[RuleResult]:
+    """Return the reasons that name the payments that support must refund: the declined payments, and the other payments."""
+    refunded = Money(sum(order.refunded.values()), order.operations[-1].amount.currency)
+    rest = order.remaining.payments
+    findings = [
+        RuleResult(
+            "payment", order.declined[payment.id], f"{describe_payments([payment])}; refunded so far: {refunded}"
+        )
+        for payment in rest
+        if payment.id in order.declined
+    ]
+    others = [payment for payment in rest if payment.id not in order.declined]
+    if others and order.refunded:
+        findings.append(RuleResult("payment", ReasonCode.PAYMENT_NOT_AUTOMATIC, describe_payments(others)))
+    return findings
 
 
 def _find_broken_rules(

@@ -126,6 +126,16 @@ def latest_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> It
     return newest.values()
 
 
+@answers(history._SELECT_EVIDENCE)
+def all_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iterable[EvidenceRow]:
+    return [
+        EvidenceRow(case, evidence[name])
+        for case in case_ids
+        for row in _rows(work, case)
+        if name in (evidence := json.loads(row.evidence))
+    ]
+
+
 @answers(history._SELECT_ALL)
 def stream_all(work: MemoryWork) -> Iterator[CaseAndTransition]:
     for case in sorted(work.tables.cases.values(), key=lambda row: row.id):

@@ -45,6 +45,8 @@ class EligibilityInput:
     """The references of several purchases that the request may be about. Then ``purchase`` is None."""
     open_case: OpenCase | None = None
     """Another open case of the same purchase, if there is one."""
+    further_cases: tuple[OpenCase, ...] = ()
+    """The cases that wait with support, because the open case is about other payments than their requests."""
     provider_windows: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)
     """For each payment with a known limit: the provider allows a refund only for this long after the charge."""
     refunds_of_customer: tuple[datetime, ...] = ()
@@ -269,8 +271,9 @@ def decide(inputs: EligibilityInput) -> Decision:
     if inputs.purchase is None or inputs.seller is None:
         return Unmatched()
     if inputs.open_case is not None:
-        is_joined = _covers(inputs.open_case, inputs.request, inputs.purchase)
-        return Duplicate(inputs.open_case.id) if is_joined else OtherPayments(inputs.open_case)
+        cases = (inputs.open_case, *inputs.further_cases)
+        joined = next((case for case in cases if _covers(case, inputs.request, inputs.purchase)), None)
+        return Duplicate(joined.id) if joined else OtherPayments(inputs.open_case)
     facts = _Facts(
         inputs.request,
         inputs.purchase,

@@ -728,6 +728,36 @@ def test_a_request_for_the_product_after_the_second_charge_went_back_goes_to_sup
     assert "We passed your request to our support team." in shop.page(Purpose.STATUS, case)
 
 
+@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("reasons", [["duplicate_order", "dissatisfied"], ["dissatisfied", "duplicate_order"]])
+def test_a_request_that_waits_with_support_is_joined_by_its_repetitions(
+    shop: Shop, reasons: list[str], batches: int
+) -> None:
+    charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason=reasons[0])
+    shop.process()
+    again = []
+    for _ in range(batches):
+        again += [shop.ask("MB-2026-0417", reason=reasons[1]) for _ in range(3)]
+        shop.process()
+    assert shop.state(first) == "awaiting_confirmation"
+    assert [shop.state(case) for case in again] == ["with_support"] + ["duplicate"] * (3 * batches - 1)
+    assert len(shop.open_tasks()) == 1
+    subjects = [mail.splitlines()[0] for mail in shop.mails()]
+    assert subjects.count("Your refund request is with our support team") == 2, "one, and one a day for repetitions"
+
+
+def test_repetitions_do_not_join_a_request_that_may_be_about_another_purchase(shop: Shop) -> None:
+    charge_twice(shop, "2026-1-15")
+    shop.tell("2026-11-5")
+    ambiguous = shop.ask("2026115")
+    shop.process()
+    assert shop.reasons(ambiguous) == ["ambiguous_reference"]
+    cases = [shop.ask("2026-1-15", reason=reason) for reason in ("duplicate_order", "dissatisfied")]
+    shop.process()
+    assert [shop.state(case) for case in cases] == ["awaiting_confirmation", "with_support"]
+
+
 def test_a_request_for_the_product_does_not_join_a_confirmation_of_the_second_charge(shop: Shop) -> None:
     right, duplicate = charge_twice(shop)
     first = shop.ask("MB-2026-0417", reason="duplicate_order")

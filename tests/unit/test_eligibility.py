@@ -94,6 +94,14 @@ def test_a_request_for_the_second_charge_joins_only_a_case_that_refunds_everythi
     assert decision == (Duplicate(open_case.id) if is_certain else OtherPayments(open_case))
 
 
+def test_a_repeated_request_joins_the_further_case_that_waits_with_support() -> None:
+    purchase = a_purchase(payments=(a_payment(), a_payment(duplicate=True)))
+    first = an_open_case(state=State.REFUNDED, charged_twice=True)
+    further = an_open_case(state=State.WITH_SUPPORT)
+    decision = decide(an_input(purchase=purchase, open_case=first, further_cases=(further,)))
+    assert decision == Duplicate(further.id)
+
+
 @pytest.mark.parametrize("state", sorted(OPEN_STATES))
 @pytest.mark.parametrize("charged_twice", [False, True])
 @pytest.mark.parametrize(("duplicate", "same"), [(False, False), (False, True), (True, True)])

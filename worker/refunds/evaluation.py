@@ -58,19 +58,18 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
     matches = find_purchases(work, cases)
     inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
     open_cases, locked_cases = join_trusted_requests(work, cases, matches, inputs)
+    inputs = {id_: replace(item, open_case=open_cases.get(id_)) for id_, item in inputs.items()}
     transitions = []
     for case in cases:
         if case.id in locked_cases:
             continue
         match = matches.get(case.id, NO_MATCH)
         decision_input = inputs[match.purchase.id] if match.purchase else None
-        if decision_input:
-            decision_input = replace(decision_input, open_case=open_cases.get(decision_input.purchase.id))
         decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
         transitions.append(_decision_transition(case, decision, decision_input, match, context))
-        if decision_input and not isinstance(decision, Duplicate | OtherPayments):
-            to_state = transitions[-1].to_state
-            open_cases[decision_input.purchase.id] = OpenCase(case.id, to_state, case.request.charged_twice)
+        if decision_input:
+            evaluated = OpenCase(case.id, transitions[-1].to_state, case.request.charged_twice)
+            inputs[decision_input.purchase.id] = _add_case(decision_input, decision, evaluated)
     recorded = work.history.record(limit_emails(work, transitions))
     _report_withdrawals(work, transitions)
     return [
@@ -78,6 +77,17 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
         for transition in transitions
         if transition.to_state is State.APPROVED and transition.case.id in recorded
     ]
+
+
+def _add_case(decision_input: DecisionInput, decision: Decision, evaluated: OpenCase) -> DecisionInput:
+    """Return the facts for the next request about the same purchase in this batch."""
+    match decision:
+        case Duplicate():
+            return decision_input
+        case OtherPayments():
+            return replace(decision_input, further_cases=(*decision_input.further_cases, evaluated))
+        case _:
+            return replace(decision_input, open_case=evaluated)
 
 
 def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> None:
@@ -146,6 +156,7 @@ def eligibility_input(
         seller=decision_input.seller,
         policy=decision_input.policy,
         open_case=decision_input.open_case,
+        further_cases=decision_input.further_cases,
         provider_windows=_refund_windows(context, purchase),
         refunds_of_customer=decision_input.refunds,
         paid_at=at,

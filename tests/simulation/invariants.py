@@ -29,7 +29,7 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Lookup
+from domain.providers import DisputeStatus, Failed, Lookup, Pending
 from domain.reason_codes import ReasonCode
 from domain.states import FINAL_STATES, OPEN_STATES, State
 from domain.support_tasks import SupportTaskKind
@@ -187,6 +187,8 @@ class InvariantChecker:
             causes_lookup = webhook_event.reuses_event_id and webhook_event.charge == refund.charge
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
             refund.id_reported |= webhook_event.refund_id == refund.id
+            shows_outcome = provider.capabilities.can_look_up or not isinstance(webhook_event.reported, Pending)
+            refund.outcome_reported |= webhook_event.refund_id == refund.id and shows_outcome
 
     # Checks in the database
 
@@ -372,7 +374,7 @@ class InvariantChecker:
         tables = self._world.records.tables
         reasons = [row.evidence for row in transitions_of(tables, row.id) if row.to_state == State.WITH_SUPPORT]
         is_unknown = bool(reasons) and any(code in reasons[-1] for code in KNOWN_TO_SUPPORT)
-        is_told = refund.id_reported and not self._is_task(refund)
+        is_told = refund.outcome_reported and not self._is_task(refund)
         return is_unknown and (row.state == State.WITH_SUPPORT or not is_told)
 
     def _is_task(self, refund: Refund) -> bool:

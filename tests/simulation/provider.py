@@ -57,6 +57,8 @@ class Refund:
     failure_reported: bool = False
     """True if a webhook reported that the refund failed."""
     id_reported: bool = False
+    outcome_reported: bool = False
+    """True if a webhook reported the refund, and did not only say that the refund is pending. A lookup shows the outcome, too."""
     """True if a webhook contained the refund's id."""
     previous_status: str = "paid"
     status_changed_at: float = 0.0

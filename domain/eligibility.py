@@ -13,9 +13,20 @@ from domain.policies import Category, Policy, Seller
 from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.requests import RefundScope, SubmittedRequest
+from domain.states import WAITING_STATES, State
 
 CLOCK_DIFFERENCE = timedelta(seconds=60)
 """A purchase that is dated this much later than the request is not in the future, because the clocks of shops differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """Another open case of the same purchase."""
+
+    id: UUID
+    state: State
+    charged_twice: bool
+    """True if the case is only about the duplicate payments, if the purchase has any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +43,10 @@ class EligibilityInput:
     """
     ambiguous_references: tuple[str, ...] = ()
     """The references of several purchases that the request may be about. Then ``purchase`` is None."""
-    open_case: UUID | None = None
+    open_case: OpenCase | None = None
     """Another open case of the same purchase, if there is one."""
+    further_cases: tuple[OpenCase, ...] = ()
+    """The cases that wait with support, because the open case is about other payments than their requests."""
     provider_windows: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)
     """For each payment with a known limit: the provider allows a refund only for this long after the charge."""
     refunds_of_customer: tuple[datetime, ...] = ()
@@ -90,7 +103,14 @@ class Duplicate:
     case: UUID
 
 
-Decision = Approve | RequireConfirmation | Escalate | Unmatched | Ambiguous | Duplicate
+@dataclass(frozen=True, slots=True)
+class OtherPayments:
+    """The purchase already has an open case, but about other payments. So support must decide about the request."""
+
+    open_case: OpenCase
+
+
+Decision = Approve | RequireConfirmation | Escalate | Unmatched | Ambiguous | Duplicate | OtherPayments
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +271,9 @@ def decide(inputs: EligibilityInput) -> Decision:
     if inputs.purchase is None or inputs.seller is None:
         return Unmatched()
     if inputs.open_case is not None:
-        return Duplicate(inputs.open_case)
+        cases = (inputs.open_case, *inputs.further_cases)
+        joined = next((case for case in cases if _covers(case, inputs.request, inputs.purchase)), None)
+        return Duplicate(joined.id) if joined else OtherPayments(inputs.open_case)
     facts = _Facts(
         inputs.request,
         inputs.purchase,
@@ -265,3 +287,14 @@ def decide(inputs: EligibilityInput) -> Decision:
     if any(finding.code for finding in findings):
         return Escalate(findings)
     return Approve(findings) if inputs.request.trusted else RequireConfirmation(findings)
+
+
+def _covers(open_case: OpenCase, request: SubmittedRequest, purchase: Purchase) -> bool:
+    """Return whether the open case refunds the payments that the request asks for, so that the request joins the case.
+
+    A case about all payments refunds the duplicate payments, too. But as long as the customer or support must act next, it
+    is not certain that the case refunds anything.
+    """
+    if not purchase.duplicates or open_case.charged_twice == request.charged_twice:
+        return True
+    return request.charged_twice and open_case.state not in WAITING_STATES

@@ -114,6 +114,13 @@ class ReasonCode(DescribedEnum):
         "Several purchases of this customer have almost the same reference. Find out which purchase the customer means.",
         "Several of your purchases have almost the same reference number. Our support team will find the right one.",
     )
+    OTHER_PAYMENTS = (
+        "other_payments",
+        (
+            "An earlier request is about other payments of this purchase: one of the two requests is only about the second "
+            "charge. Decide about the payments that the earlier request does not refund."
+        ),
+    )
     # No rule returns the following reasons, because they arise when the refund is executed.
     PURCHASE_CHANGED = (
         "purchase_changed",

@@ -48,6 +48,7 @@ class Event(StrEnum):
     PROVIDER_AWAITS_APPROVAL = "provider_awaits_approval"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
+    PAYMENT_DECLINED = "payment_declined"
     REFUND_DEFERRED = "refund_deferred"
     OUTCOME_UNKNOWN = "outcome_unknown"
     PROVIDER_FAILED_LATE = "provider_failed_late"
@@ -90,6 +91,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PAYMENT_REFUNDED): S.APPROVED,  # the order has further payments to refund
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
+    (S.REFUNDING, E.PAYMENT_DECLINED): S.APPROVED,  # the order may have further payments that can be refunded
     (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # no refund was made: try a new operation later
     (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # lookups proved that no refund was made: try a new operation
     (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # the refund may have been made: look it up again later

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from domain.cases import Case
+from domain.eligibility import CLOCK_DIFFERENCE
 from domain.reason_codes import ReasonCode
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundScope, SubmittedRequest
@@ -173,9 +174,36 @@ select {_COLUMNS} from cases c
 """
 """The unmatched cases that match a purchase. The evaluation and the report of the purchase ran at the same time."""
 
+_FOR_OTHER_SELLERS = """
+select distinct c.id, p.seller_id, c.channel
+  from cases c join purchases p on p.email_key = c.email_key and p.reference_key = c.reference_key
+ where c.for_any_seller and c.seller_id <> p.seller_id and c.received_at > now() - make_interval(days => :days)
+   and p.purchased_at <= c.received_at + make_interval(secs => :clock_difference)
+   and not exists (select from cases f where f.intake_source = 'fork:' || p.seller_id and f.intake_key = c.id::text)
+"""
+"""The cases of requests that named no seller, with another seller of a matching purchase, whose copy of the case is missing.
+
+What the customer bought after the request does not count.
+"""
+
+_SELECT_FOR_OTHER_SELLERS = f"{_FOR_OTHER_SELLERS} and p.id = any(:purchase_ids)"
+
+_SELECT_MISSED_BY_OTHER_SELLERS = f"{_FOR_OTHER_SELLERS} limit :limit"
+
 _POSTPONE = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)
 """
+
+
+_CLOCK_DIFFERENCE = CLOCK_DIFFERENCE.total_seconds()
+
+
+class Fork(NamedTuple):
+    """A case of which another seller gets a copy."""
+
+    case_id: UUID
+    seller_id: str
+    channel: Channel
 
 
 class OverdueCase(NamedTuple):
@@ -286,6 +314,22 @@ class Cases:
         """Lock and return at most ``limit`` unmatched cases of the last ``days`` days that match a purchase."""
         return [_case(row) for row in self._work.run(_SELECT_MISSED, days=days, limit=limit)]
 
+    def for_other_sellers(self, purchases: Sequence[UUID], *, days: int) -> list[Fork]:
+        """Return the cases of the last ``days`` days that named no seller, and that the sellers of these purchases lack."""
+        if not purchases:
+            return []
+        rows = self._work.run(
+            _SELECT_FOR_OTHER_SELLERS, purchase_ids=list(purchases), days=days, clock_difference=_CLOCK_DIFFERENCE
+        )
+        return [_fork(row) for row in rows]
+
+    def missed_by_other_sellers(self, *, days: int, limit: int) -> list[Fork]:
+        """Return at most ``limit`` cases of the last ``days`` days that named no seller, and that a seller lacks."""
+        rows = self._work.run(
+            _SELECT_MISSED_BY_OTHER_SELLERS, days=days, limit=limit, clock_difference=_CLOCK_DIFFERENCE
+        )
+        return [_fork(row) for row in rows]
+
     def overdue(self, limit: int) -> list[OverdueCase]:
         """Lock and return at most ``limit`` cases whose due time has passed, and which have no lease."""
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
@@ -298,6 +342,10 @@ class Cases:
     def _do_not_wait_for_disk(self) -> None:
         """At the commit, do not wait for the disk. If the power fails, the database may lose the new number of deliveries."""
         self._work.run("set local synchronous_commit = off")
+
+
+def _fork(row: Row[*tuple[Any, ...]]) -> Fork:
+    return Fork(row.id, row.seller_id, Channel(row.channel))
 
 
 def _names(states: Sequence[State]) -> list[str]:

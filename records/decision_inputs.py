@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.eligibility import OpenCase
 from domain.policies import Policy, Seller
 from domain.purchases import Purchase, literal_reference
+from domain.refund_reasons import RefundReason
+from domain.states import State
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import POLICY_COLUMNS, SELLER_COLUMNS, policy_of, seller_of
 from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
@@ -29,7 +32,13 @@ select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id
 
 _SELECT_INPUTS = f"""
 select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
-       (select c.id from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case_id,
+       (select jsonb_build_array(c.id, c.state, c.reason) from cases c
+         where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case,
+       array(select jsonb_build_array(c.id, c.state, c.reason) from cases c
+              where c.state = 'with_support' and c.purchase_id is null and c.email_key = p.email_key
+                and c.reference_key = p.reference_key and c.seller_id = p.seller_id and exists (
+                  select from transitions t where t.case_id = c.id and t.seq = c.seq and t.event = 'found_not_eligible')
+              order by c.received_at) as further_cases,
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
            from (select q.id from purchases q where q.seller_id = p.seller_id and q.email_key = p.email_key
@@ -51,7 +60,9 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
   ) y on true
  where p.id = any(:purchase_ids)
 """
-"""The seller as it is now, the policy, the open case, and the customer's earlier refunds.
+"""The seller as it is now, the policy, the open case, the further cases, and the customer's earlier refunds.
+
+A further case has no purchase, because the purchase has an open case about other payments.
 
 The policy is the version that was in force at the time of the purchase. For a renewal, it is the version that was in force
 at the time of the charge.
@@ -65,7 +76,8 @@ class DecisionInput:
     purchase: Purchase
     seller: Seller
     policy: Policy | None
-    open_case: UUID | None
+    open_case: OpenCase | None
+    further_cases: tuple[OpenCase, ...]
     refunds: tuple[datetime, ...]
 
 
@@ -107,8 +119,13 @@ class DecisionInputs:
                 purchase=by_id[row[0]],
                 seller=seller_of(row[1:11]),
                 policy=policy_of(row[1], row[11:19]),
-                open_case=row.open_case_id,
+                open_case=_open_case(*row.open_case) if row.open_case else None,
+                further_cases=tuple(_open_case(*case) for case in row.further_cases),
                 refunds=tuple(row.refunds),
             )
             for row in rows
         }
+
+
+def _open_case(case_id: str, state: str, reason: str) -> OpenCase:
+    return OpenCase(UUID(case_id), State(state), charged_twice=reason == RefundReason.DUPLICATE_ORDER)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from domain.cases import Transition
@@ -58,6 +59,11 @@ _SELECT_WITH_EVIDENCE = "select distinct case_id from transitions where case_id 
 _SELECT_LATEST_EVIDENCE = """
 select distinct on (case_id) case_id, evidence -> :name as value
   from transitions where case_id = any(:case_ids) and evidence ? :name order by case_id, seq desc
+"""
+
+_SELECT_EVIDENCE = """
+select case_id, evidence -> :name as value
+  from transitions where case_id = any(:case_ids) and evidence ? :name order by case_id, seq
 """
 
 _SELECT_ALL = """
@@ -146,6 +152,13 @@ class History:
         """Return, for each of these cases, the newest evidence with this name. A case without such evidence is left out."""
         rows = self._work.run(_SELECT_LATEST_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id: row.value for row in rows}
+
+    def all_evidence(self, cases: Sequence[UUID], name: str) -> dict[UUID, list[Any]]:
+        """Return, for each of these cases, all evidence with this name, the oldest first."""
+        evidence: dict[UUID, list[Any]] = {}
+        for row in self._work.run(_SELECT_EVIDENCE, case_ids=list(cases), name=name) if cases else ():
+            evidence.setdefault(row.case_id, []).append(row.value)
+        return evidence
 
     def stream_all(self) -> Iterator[CaseHistory]:
         """Yield every case with its history. The rows are read in parts, so that memory is sufficient for any number of cases."""

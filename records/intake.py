@@ -10,6 +10,7 @@ from domain.messages import RefundRequested
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel, RefundRequest
 from domain.states import INITIAL, State
+from records.cases import Fork
 from records.outbox import Outbox
 from records.transaction import Transaction
 
@@ -18,10 +19,11 @@ _EVENT, _STATE = INITIAL
 _INSERT = """
 with created as (
   insert into cases (id, seller_id, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
-                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, received_at,
-                     state, seq, head_hash, next_action_at)
+                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, for_any_seller,
+                     received_at, state, seq, head_hash, next_action_at)
   select id, seller_id, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
-         answers::jsonb, locale, thread, trusted, bulk, :now, :state, 1, hash, :now + make_interval(secs => :resend_after)
+         answers::jsonb, locale, thread, trusted, bulk, seller_id is null, :now, :state, 1, hash,
+         :now + make_interval(secs => :resend_after)
     from unnest(cast(:ids as uuid[]), cast(:seller_ids as text[]), cast(:channels as text[]), cast(:sources as text[]),
                 cast(:keys as text[]), cast(:digests as bytea[]), cast(:emails as text[]), cast(:email_keys as text[]),
                 cast(:references as text[]), cast(:reference_keys as text[]), cast(:reasons as text[]),
@@ -124,12 +126,12 @@ class Intake:
             for submission in submissions
         ]
 
-    def fork(self, forks: Sequence[tuple[UUID, str, Channel]]) -> None:
-        """Create a copy of each case for another seller. Each fork is a case, the other seller and the case's channel."""
+    def fork(self, forks: Sequence[Fork]) -> None:
+        """Create a copy of each case for another seller, unless the other seller already has the copy."""
         if not forks:
             return
         now = self._work.now
-        ids = [uuid5(case, seller) for case, seller, _ in forks]
+        ids = [uuid5(fork.case_id, fork.seller_id) for fork in forks]
         self._work.run(
             _FORK,
             now=now,
@@ -137,12 +139,12 @@ class Intake:
             state=_STATE,
             resend_after=self._work.timers.resend_after_seconds,
             queue=RefundRequested.queue,
-            case_ids=[case for case, _, _ in forks],
+            case_ids=[fork.case_id for fork in forks],
             ids=ids,
-            sellers=[seller for _, seller, _ in forks],
+            sellers=[fork.seller_id for fork in forks],
             hashes=[
-                chain_hash(GENESIS, id_, 1, now, "", _EVENT, _STATE, channel, "", {})
-                for id_, (_, _, channel) in zip(ids, forks, strict=True)
+                chain_hash(GENESIS, id_, 1, now, "", _EVENT, _STATE, fork.channel, "", {})
+                for id_, fork in zip(ids, forks, strict=True)
             ],
         )
         Outbox(self._work).wake()

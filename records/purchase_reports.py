@@ -22,7 +22,8 @@ def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport], owners: O
     """Store these reports, and return a result for each report, in the same order.
 
     If a purchase is new or was corrected, the unmatched requests that it matches are evaluated again, and so are the webhook
-    events that came before its payments were known. If a report names a payment of another seller, support of both sellers
+    events that came before its payments were known. If a request that named no seller is already a case of another seller,
+    the seller of the purchase gets a copy. If a report names a payment of another seller, support of both sellers
     gets a task.
     """
     foreign = {
@@ -31,6 +32,7 @@ def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport], owners: O
     stored = iter(work.purchases.report([report for index, report in enumerate(reports) if index not in foreign]))
     results = [foreign.get(index) or next(stored) for index in range(len(reports))]
     changed = [result.purchase for result in results if isinstance(result, Reported) and result.is_changed]
+    ids = [purchase.id for purchase in changed]
     work.webhook_events.process_again(
         [(payment.provider, payment.charge) for purchase in changed for payment in purchase.payments]
     )
@@ -38,9 +40,10 @@ def store_reports(work: UnitOfWork, reports: Sequence[PurchaseReport], owners: O
     work.history.record(
         [
             case.after(Event.PURCHASE_REPORTED, actor="purchases", why=why)
-            for case in work.cases.unmatched([purchase.id for purchase in changed], days=UNMATCHED_DAYS)
+            for case in work.cases.unmatched(ids, days=UNMATCHED_DAYS)
         ]
     )
+    work.intake.fork(work.cases.for_other_sellers(ids, days=UNMATCHED_DAYS))
     work.support_tasks.create(
         [
             _create_task(report, result, seller_id)

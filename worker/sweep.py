@@ -1,7 +1,8 @@
 """Finds cases, webhook events, support tasks and e-mails that no worker processed in time, and sends them to their queues again.
 
 If the customer did not confirm a case in time, the sweep ends the case in the state "expired". If an unmatched case matches a
-purchase, the sweep lets it be evaluated again.
+purchase, the sweep lets it be evaluated again. If a purchase of another seller matches a case that named no seller, this seller
+gets a copy.
 """
 
 import structlog
@@ -17,7 +18,10 @@ log = structlog.get_logger()
 
 BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one batch, so that its transaction is short
 MISSED_DAYS = 1
-"""Unmatched cases of this number of days are compared with the purchases. No import of purchases takes as long."""
+"""Unmatched cases, and cases that named no seller, of this number of days are compared with the purchases.
+
+No import of purchases takes as long.
+"""
 MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay publishes nothing while it sweeps
 
 
@@ -68,11 +72,16 @@ def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
 
 
 def _sweep_unmatched(work: UnitOfWork) -> dict[str, int]:
-    """Let unmatched cases be evaluated again if their purchase was reported at the same moment, or by a long import."""
+    """Let unmatched cases be evaluated again if their purchase was reported at the same moment, or by a long import.
+
+    If another seller reported a matching purchase at that moment, the other seller gets a copy of the case.
+    """
     why = "The purchase was being stored while the request was evaluated."
     missed = work.cases.missed(days=MISSED_DAYS, limit=BATCH_SIZE)
     work.history.record([case.after(Event.PURCHASE_REPORTED, actor="sweep", why=why) for case in missed])
-    return {"matched": len(missed)}
+    forks = work.cases.missed_by_other_sellers(days=MISSED_DAYS, limit=BATCH_SIZE)
+    work.intake.fork(forks)
+    return {"matched": len(missed), "forked": len(forks)}
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:

@@ -103,6 +103,7 @@ cases = Table(
     Column("thread", Text),
     Column("trusted", Boolean, nullable=False),
     Column("bulk", Boolean, nullable=False, server_default=text("false")),
+    Column("for_any_seller", Boolean, nullable=False, server_default=text("false")),
     Column("received_at", INSTANT, nullable=False),
     Column("state", Text, nullable=False),
     Column("seq", Integer, nullable=False),
@@ -129,6 +130,11 @@ cases = Table(
     Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
     Index("cases_unmatched_received", "received_at", postgresql_where=text("state = 'unmatched'")),
+    Index(
+        "cases_without_purchase", "email_key", postgresql_where=text("state = 'with_support' and purchase_id is null")
+    ),
+    Index("cases_for_any_seller", "email_key", postgresql_where=text("for_any_seller")),
+    Index("cases_for_any_seller_received", "received_at", postgresql_where=text("for_any_seller")),
     CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="scheduled"),
     postgresql_with={"fillfactor": "70"},
 )

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.case_payments import total
 from domain.cases import Case
+from domain.eligibility import OpenCase
 from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
@@ -895,7 +896,8 @@ def test_the_open_case_of_a_purchase_is_loaded(store: Records) -> None:
     purchase = a_recent_purchase()
     case = a_case(store, *ELIGIBLE, purchase=purchase)
     with store.work() as work:
-        assert work.decision_inputs.load([purchase])[purchase.id].open_case == case
+        open_case = work.decision_inputs.load([purchase])[purchase.id].open_case
+        assert open_case == OpenCase(case, S.APPROVED, charged_twice=False)
     record_event(store, case, E.NO_LONGER_ELIGIBLE)
     record_event(store, case, E.SUPPORT_DECLINED)
     with store.work() as work:

@@ -226,9 +226,9 @@ class Shop:
         assert self.state(case) == "refunded"
         return case
 
-    def waiting_case(self, reference: str, email: str = EMAIL) -> UUID:
+    def waiting_case(self, reference: str, email: str = EMAIL, *, seller: str | None = "aurora") -> UUID:
         """Ask for a refund. Return the case, which now waits for the customer's confirmation."""
-        case = self.ask(reference, email)
+        case = self.ask(reference, email, seller=seller)
         self.process()
         assert self.state(case) == "awaiting_confirmation", self.reasons(case)
         return case

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from config.signed_links import Purpose
+from domain.messages import RefundRequested
 from producers import purchase_import
 from producers.purchase_import import BATCH_SIZE
 from records.purchase_reports import store_purchases
 from tests.integration._provider_fixtures import expire_leases
-from tests.integration._shop_fixtures import EMAIL, Shop, a_body, a_charge, amounts_on, several_payments
+from tests.integration._shop_fixtures import EMAIL, SELLERS, Shop, a_body, a_charge, amounts_on, several_payments
 from tests.sample_data import a_recent_purchase
+from worker.dispatch import handle
 from worker.sweep import Sweep
 
 BOB = "bob@example.com"
@@ -467,13 +469,13 @@ def test_a_purchase_that_lists_a_payment_twice_is_refused_by_every_way(
 WAYS = ("PUT", "import", "payment webhook")
 
 
-def bring(shop: Shop, way: str, reference: str, **fields: Any) -> str:
+def bring(shop: Shop, way: str, reference: str, seller: str = "aurora", **fields: Any) -> str:
     """Bring the purchase that a customer has asked about. Return its charge."""
     body = a_body(**fields)
     if way == "PUT":
-        assert shop.put(reference, **body).status_code == 201
+        assert shop.put(reference, seller, **body).status_code == 201
     elif way == "import":
-        assert shop.import_rows(body | {"reference": reference}).new == 1
+        assert shop.import_rows(body | {"reference": reference}, seller=seller).new == 1
     else:
         created = datetime.fromisoformat(body["purchased_at"]).timestamp()
         shop.register(
@@ -484,7 +486,7 @@ def bring(shop: Shop, way: str, reference: str, **fields: Any) -> str:
             product=body["product"],
             method="credit_card",
             created=int(created),
-            metadata={"seller": "aurora"},
+            metadata={"seller": seller},
         )
         shop.notify("payment.succeeded", {"charge": body["charge"]})
     shop.process()
@@ -561,6 +563,144 @@ def test_a_purchase_of_another_customer_or_seller_matches_no_waiting_request(
     assert shop.state(case) == "unmatched"
 
 
+ANONYMOUS: list[dict[str, Any]] = [
+    {},
+    {"refund_scope": "partial"},
+    {"refund_scope": "vat", "seller": None},
+    {"reason": "duplicate_order", "seller": None},
+]
+"""Requests that anyone can send."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+def test_a_signed_in_request_is_paid_when_its_purchase_arrives_whatever_others_asked_before(
+    shop: Shop, way: str, anonymous: dict[str, Any]
+) -> None:
+    other = shop.ask("2026-0417", **anonymous)
+    shop.process()
+    case = shop.ask("2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(other), shop.state(case)] == ["unmatched", "unmatched"]
+    charge = bring(shop, way, "2026-0417")
+    assert [shop.state(other), shop.state(case)] == ["duplicate", "refunded"]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_signed_in_request_is_paid_if_each_request_is_judged_in_its_own_batch(
+    shop: Shop, anonymous: dict[str, Any], order: int
+) -> None:
+    cases = [shop.ask("2026-0417", **anonymous), shop.ask("2026-0417", trusted=True)]
+    shop.process()
+    charge = shop.tell("2026-0417")
+    for case in cases[::order]:
+        handle(shop.context, RefundRequested, [case])
+    shop.process()
+    assert "refunded" in [shop.state(case) for case in cases]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+@pytest.mark.parametrize("anonymous", ANONYMOUS)
+def test_a_signed_in_request_in_the_same_batch_is_not_held_up_by_an_anonymous_request(
+    shop: Shop, anonymous: dict[str, Any]
+) -> None:
+    charge = shop.tell("2026-0417")
+    other, case = shop.ask("2026-0417", **anonymous), shop.ask("2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(other), shop.state(case)] == ["duplicate", "refunded"]
+    assert shop.refunds(charge) == [(4900, "succeeded")]
+
+
+def cases_by_seller(shop: Shop) -> dict[str | None, list[str]]:
+    """Return the states of the cases of each seller, oldest first."""
+    states: dict[str | None, list[str]] = {}
+    with shop.records.work() as work:
+        for view in reversed(work.case_views.search()):
+            states.setdefault(view.seller, []).append(view.state)
+    return states
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sellers", [("aurora", "babbage"), ("babbage", "aurora")])
+def test_a_request_that_named_no_seller_is_a_case_of_each_seller_whenever_their_purchases_arrive(
+    shop: Shop, way: str, sellers: tuple[str, str]
+) -> None:
+    case = shop.ask("2026 0417", seller=None)
+    shop.process()
+    for seller in sellers:
+        bring(shop, way, "2026-0417", seller)
+    assert shop.state(case) == "awaiting_confirmation"
+    assert cases_by_seller(shop) == {seller: ["awaiting_confirmation"] for seller in sellers}
+    assert {mail.splitlines()[0] for mail in shop.mails()} >= {"Please confirm your refund for 2026-0417"}
+    assert {name for name in SELLERS.values() if any(f"Seller: {name}" in mail for mail in shop.mails())} == set(
+        SELLERS.values()
+    )
+
+
+def test_the_other_seller_gets_one_copy_however_often_its_purchases_are_reported(shop: Shop) -> None:
+    shop.tell("2026-0417")
+    shop.waiting_case("2026-0417", seller=None)
+    body = a_body()
+    for fields in (body, body | {"product": "Aurora Studio"}, body | {"dispute": "won"}):
+        shop.put("2026-0417", "babbage", **fields)
+        shop.process()
+    shop.tell("2026.0417", "babbage")
+    shop.process()
+    assert Sweep(shop.records).run_once() == 0
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"], "babbage": ["awaiting_confirmation"]}
+
+
+@pytest.mark.parametrize("ending", ["refunded", "cancelled", "with_support"])
+def test_the_other_seller_gets_a_copy_also_after_the_first_case_has_ended(shop: Shop, ending: str) -> None:
+    charge = shop.tell("2026-0417", **({"dispute": "open"} if ending == "with_support" else {}))
+    case = shop.ask("2026-0417", seller=None)
+    shop.process()
+    if ending == "refunded":
+        shop.confirm(case)
+        shop.process()
+    elif ending == "cancelled":
+        shop.web.post(f"{shop.link(Purpose.CONFIRM, case)}/cancel", data={"sure": "yes"})
+    other = shop.tell("2026-0417", "babbage")
+    shop.process()
+    assert cases_by_seller(shop) == {"aurora": [ending], "babbage": ["awaiting_confirmation"]}
+    assert (len(shop.refunds(charge)), shop.refunds(other)) == (ending == "refunded", [])
+
+
+@pytest.mark.parametrize(
+    ("email", "asked", "days"),
+    [
+        (EMAIL, "aurora", 0),  # the request named its seller
+        (BOB, None, 0),
+        (EMAIL, None, 31),
+        (EMAIL, None, 5),  # the customer bought two days after the request
+    ],
+)
+def test_a_purchase_that_the_request_was_not_about_is_no_case_of_the_other_seller(
+    shop: Shop, email: str, asked: str | None, days: int
+) -> None:
+    shop.tell("2026-0417")
+    case = shop.waiting_case("2026-0417", seller=asked)
+    shop.age(case, days=days)
+    shop.tell("2026-0417", "babbage", email=email)
+    shop.process()
+    assert Sweep(shop.records).run_once() == 0
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"]}
+
+
+def test_a_request_that_is_judged_during_the_import_of_another_seller_is_copied_by_the_next_sweep(shop: Shop) -> None:
+    """The evaluation does not see the other seller's purchase yet, and the import does not see the evaluation."""
+    shop.tell("2026-0417")
+    with shop.records.work() as work:
+        store_purchases(work, [a_recent_purchase(reference="2026-0417", email=EMAIL, seller_id="babbage")])
+        shop.waiting_case("2026-0417", seller=None)
+    assert Sweep(shop.records).run_once() == 1
+    shop.process()
+    assert cases_by_seller(shop) == {"aurora": ["awaiting_confirmation"], "babbage": ["awaiting_confirmation"]}
+    assert Sweep(shop.records).run_once() == 0
+
+
 def test_two_purchases_that_arrive_together_and_match_one_request_go_to_support(shop: Shop) -> None:
     case = shop.ask("2026115")
     shop.process()
@@ -633,6 +773,89 @@ def test_a_payment_that_cannot_be_refunded_is_named_and_the_others_are_refunded(
     assert shop.purchase("MB-2026-0417").refunded == 7000
 
 
+@pytest.mark.parametrize(
+    ("behaviours", "paid"),
+    [
+        (["declined", "ok"], [1]),
+        (["declined", "ok", "ok"], [1, 2]),
+        (["ok", "declined", "ok"], [0, 2]),
+        (["declined", "declined", "ok"], [2]),
+        (["declined", "declined"], []),
+    ],
+)
+def test_a_declined_payment_is_named_and_the_others_are_refunded(
+    shop: Shop, behaviours: list[str], paid: list[int]
+) -> None:
+    parts = [a_part(1000 + number, charge=a_charge(behaviour)) for number, behaviour in enumerate(behaviours)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    declined = [part["charge"] for number, part in enumerate(parts) if number not in paid]
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["provider_declined"] * len(declined))
+    refunded = sum(parts[number]["amount"] for number in paid)
+    for charge in declined:
+        assert f"{charge} at sandbox (credit_card); refunded so far: {refunded / 100:.2f} EUR" in shop.details(case)
+    assert [bool(shop.refunds(part["charge"])) for part in parts] == [number in paid for number in range(len(parts))]
+    mail = " ".join(shop.mails()[-1].split())
+    assert "We couldn’t send the refund to your original payment method." in mail
+    assert ("Part of your refund was sent" in mail) == bool(paid)
+    shop.process_again()
+    assert sum(len(shop.refunds(part["charge"])) for part in parts) == len(paid)
+
+
+def test_a_payment_that_the_provider_no_longer_refunds_is_named_and_the_others_are_refunded(shop: Shop) -> None:
+    parts = [a_part(3000, charge=a_charge("closed")), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["provider_window_closed"])
+    assert parts[0]["charge"] in shop.details(case)
+    assert shop.refunds(parts[1]["charge"]) == [(7000, "succeeded")]
+
+
+def test_a_declined_payment_and_a_gift_card_are_both_named(shop: Shop) -> None:
+    gift = a_part(500, provider="giftly", charge="GC-77-1204", method="gift_card")
+    parts = [a_part(3000, charge=a_charge("declined")), a_part(7000), gift]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.reasons(case) == ["provider_declined", "payment_not_automatic"]
+    assert "GC-77-1204 at giftly (gift_card)" in shop.details(case)
+    assert shop.refunds(parts[1]["charge"]) == [(7000, "succeeded")]
+    page = shop.page(Purpose.STATUS, case)
+    assert "The payment provider couldn’t refund one of your payments." in page
+    assert {"€30.00", "€70.00", "€5.00"} <= amounts_on(page)
+
+
+def test_after_the_refund_of_the_declined_payment_by_hand_the_case_is_refunded(shop: Shop) -> None:
+    parts = [a_part(3000, charge=shop.register(a_charge("declined"), 3000)), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert shop.state(case) == "with_support"
+    shop.refund_by_hand(parts[0]["charge"], 3000)
+    assert shop.state(case) == "refunded"
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        ("disputed", "dispute_open"),
+        ("chargeback", "dispute_open"),
+        ("inquiry", "inquiry_open"),
+        ("lost", "dispute_open"),
+        ("voided", "not_captured"),
+    ],
+)
+def test_a_payment_that_may_already_be_back_stops_the_other_refunds(shop: Shop, first: str, code: str) -> None:
+    parts = [a_part(3000, charge=a_charge(first)), a_part(7000)]
+    shop.put("MB-2026-0417", **several_payments(*parts))
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", [code])
+    assert shop.refunds(parts[1]["charge"]) == []
+
+
 @pytest.mark.parametrize("position", [0, 1])
 def test_of_a_double_charge_only_the_duplicate_is_refunded(shop: Shop, position: int) -> None:
     parts = [a_part(4900, duplicate=number == position) for number in range(2)]
@@ -657,6 +880,133 @@ def test_a_double_charge_is_refunded_whole_if_the_customer_wants_no_product(shop
     assert shop.state(case) == "refunded"
     assert [shop.refunds(part["charge"]) for part in parts] == [[(4900, "succeeded")]] * 2
     assert not shop.keeps_details("MB-2026-0417")
+
+
+def charge_twice(shop: Shop, reference: str = "MB-2026-0417") -> tuple[str, str]:
+    """Tell a purchase that was charged twice. Return the charges: the right charge, and the duplicate."""
+    parts = [a_part(4900), a_part(4900, duplicate=True)]
+    shop.put(reference, **several_payments(*parts))
+    return parts[0]["charge"], parts[1]["charge"]
+
+
+LATER_REQUESTS: list[dict[str, Any]] = [
+    {},
+    {"trusted": True},
+    {"seller": None},
+    {"refund_scope": "partial"},
+]
+"""Requests about the whole purchase, from a customer who said before that the order was charged twice."""
+
+
+@pytest.mark.parametrize("later", LATER_REQUESTS)
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_request_for_the_product_after_the_second_charge_went_back_goes_to_support(
+    shop: Shop, later: dict[str, Any], trusted: bool
+) -> None:
+    right, duplicate = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order", trusted=trusted)
+    shop.process()
+    if not trusted:
+        shop.confirm(first)
+        shop.process()
+    assert shop.state(first) == "refunded"
+    case = shop.ask("MB-2026-0417", **later)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["other_payments"])
+    assert f"The case {first} (refunded) is about {duplicate} at sandbox" in shop.details(case)
+    assert shop.open_tasks() == [("aurora", ["other_payments"])]
+    assert (shop.refunds(right), shop.refunds(duplicate)) == ([], [(4900, "succeeded")])
+    mail = shop.mails()[-1]
+    assert mail.startswith("Your refund request is with our support team")
+    assert "was sent" not in mail
+    assert "We passed your request to our support team." in shop.page(Purpose.STATUS, case)
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("reasons", [["duplicate_order", "dissatisfied"], ["dissatisfied", "duplicate_order"]])
+def test_a_request_that_waits_with_support_is_joined_by_its_repetitions(
+    shop: Shop, reasons: list[str], batches: int
+) -> None:
+    charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason=reasons[0])
+    shop.process()
+    again = []
+    for _ in range(batches):
+        again += [shop.ask("MB-2026-0417", reason=reasons[1]) for _ in range(3)]
+        shop.process()
+    assert shop.state(first) == "awaiting_confirmation"
+    assert [shop.state(case) for case in again] == ["with_support"] + ["duplicate"] * (3 * batches - 1)
+    assert len(shop.open_tasks()) == 1
+    subjects = [mail.splitlines()[0] for mail in shop.mails()]
+    assert subjects.count("Your refund request is with our support team") == 2, "one, and one a day for repetitions"
+
+
+def test_repetitions_do_not_join_a_request_that_may_be_about_another_purchase(shop: Shop) -> None:
+    charge_twice(shop, "2026-1-15")
+    shop.tell("2026-11-5")
+    ambiguous = shop.ask("2026115")
+    shop.process()
+    assert shop.reasons(ambiguous) == ["ambiguous_reference"]
+    cases = [shop.ask("2026-1-15", reason=reason) for reason in ("duplicate_order", "dissatisfied")]
+    shop.process()
+    assert [shop.state(case) for case in cases] == ["awaiting_confirmation", "with_support"]
+
+
+def test_a_request_for_the_product_does_not_join_a_confirmation_of_the_second_charge(shop: Shop) -> None:
+    right, duplicate = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    case = shop.ask("MB-2026-0417")
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["awaiting_confirmation", "with_support"]
+    shop.confirm(first)
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["refunded", "with_support"]
+    assert (shop.refunds(right), shop.refunds(duplicate)) == ([], [(4900, "succeeded")])
+
+
+def test_a_signed_in_request_for_the_product_replaces_a_confirmation_of_the_second_charge(shop: Shop) -> None:
+    charges = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["duplicate", "refunded"]
+    assert [shop.refunds(charge) for charge in charges] == [[(4900, "succeeded")]] * 2
+
+
+@pytest.mark.parametrize("scope", ["full", "partial"])
+def test_a_customer_who_was_charged_twice_does_not_join_a_case_that_may_refund_nothing(shop: Shop, scope: str) -> None:
+    charges = charge_twice(shop)
+    first = shop.ask("MB-2026-0417", refund_scope=scope)
+    shop.process()
+    case = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    waits = "awaiting_confirmation" if scope == "full" else "with_support"
+    assert [shop.state(first), shop.state(case)] == [waits, "with_support"]
+    assert shop.reasons(case) == ["other_payments"]
+    assert charges[0] in shop.details(case)
+    assert [shop.refunds(charge) for charge in charges] == [[], []]
+
+
+def test_a_customer_who_was_charged_twice_joins_a_case_that_refunded_everything(shop: Shop) -> None:
+    charge_twice(shop)
+    first = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    case = shop.ask("MB-2026-0417", reason="duplicate_order")
+    shop.process()
+    assert [shop.state(first), shop.state(case)] == ["refunded", "duplicate"]
+    assert "Amount: €98.00" in shop.mails()[-1]
+
+
+@pytest.mark.parametrize("reasons", [["duplicate_order", "dissatisfied"], ["dissatisfied", "duplicate_order"]])
+def test_of_two_requests_in_one_batch_for_different_payments_one_goes_to_support(
+    shop: Shop, reasons: list[str]
+) -> None:
+    charge_twice(shop)
+    cases = [shop.ask("MB-2026-0417", reason=reason) for reason in reasons]
+    shop.process()
+    assert [shop.state(case) for case in cases] == ["awaiting_confirmation", "with_support"]
 
 
 def a_cart(shop: Shop, *amounts: int) -> str:

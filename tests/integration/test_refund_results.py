@@ -20,21 +20,26 @@ from domain.providers import (
     DeclineReason,
     ExternalRefund,
     Failed,
+    ListedRefund,
     Lookup,
     LookupResult,
     NotFound,
     Paid,
     Pending,
     RefundResult,
+    RefundStatus,
     Route,
     Unknown,
 )
-from domain.purchases import Method
+from domain.purchase_reports import report_of
+from domain.purchases import Dispute, Method, Purchase
 from domain.states import Event
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
+from records import UnitOfWork
+from records.purchase_reports import store_reports
 from tests.doubles.scripted_provider import KEYS_FOR_A_DAY, ScriptedProvider
-from tests.sample_data import a_recent_purchase, a_submission, store_seller_and_purchases
+from tests.sample_data import a_payment, a_policy, a_recent_purchase, a_submission, store_seller_and_purchases
 from worker import provider_client
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
@@ -50,6 +55,35 @@ EXTERNAL_REFUND = ExternalRefund("re_theirs", PRICE)
 WITHOUT_LOOKUP = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
 
 
+Knowledge = Callable[[UnitOfWork, Purchase], object]
+"""Stores what a seller or a provider reports about a purchase."""
+
+
+def the_seller_reports(**fields: object) -> Knowledge:
+    return lambda work, purchase: store_reports(
+        work, [replace(report_of(purchase), fields=fields, payments=(), lists_payments=False)], {}
+    )
+
+
+def the_provider_reports_a_dispute(dispute: Dispute) -> Knowledge:
+    return lambda work, purchase: work.purchases.set_dispute(*purchase.payments[0].id, dispute)
+
+
+def a_list_shows_a_refund(minor: int, status: RefundStatus = RefundStatus.PAID) -> Knowledge:
+    return lambda work, purchase: work.purchases.record_external_refunds(
+        "sandbox",
+        [
+            ListedRefund(
+                refund_id="re_theirs",
+                charge=purchase.payments[0].charge,
+                amount=Money(minor, "EUR"),
+                status=status,
+                created_at=work.now,
+            )
+        ],
+    )
+
+
 class Scenario:
     """A case and its scripted provider."""
 
@@ -57,8 +91,8 @@ class Scenario:
         self.context, self.provider = context, provider
         stored = a_recent_purchase(**purchase)
         store_seller_and_purchases(context.records, stored)
-        assert (stored.amount, stored.currency) == (PRICE.minor, PRICE.currency)
-        self.purchase = stored.id
+        assert (stored.payments[0].amount, stored.currency) == (PRICE.minor, PRICE.currency)
+        self.stored, self.purchase = stored, stored.id
         self.case = accept_one(context.records, a_submission(stored)).id
         handle(context, RefundRequested, [self.case])
 
@@ -89,6 +123,12 @@ class Scenario:
                 row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)
             ]
         handle(self.context, WebhookEventsReceived, event_ids)
+        return self
+
+    def learn(self, knowledge: Knowledge) -> "Scenario":
+        """Store what a seller or a provider reports about the purchase."""
+        with self.context.records.work() as work:
+            knowledge(work, self.stored)
         return self
 
     def state(self) -> str:
@@ -359,6 +399,96 @@ def test_a_refund_that_is_not_found_is_sent_again_with_its_key(start_scenario: S
     assert scenario.process_after(hours=1).state() == "refunded"
     assert len(set(scenario.provider.keys)) == 1
     assert scenario.query("select sends from refund_operations") == 2
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "code", "figure"),
+    [
+        (the_seller_reports(reported_refunded=4900), "already_refunded", "refunded 49.00 EUR"),
+        (the_seller_reports(reported_refunded=1), "already_refunded", "refunded 0.01 EUR"),
+        (the_seller_reports(reported_dispute=Dispute.OPEN), "dispute_open", "dispute open"),
+        (the_seller_reports(reported_dispute=Dispute.LOST), "dispute_lost", "dispute lost"),
+        (the_seller_reports(reported_dispute=Dispute.INQUIRY), "inquiry_open", "dispute inquiry"),
+        (the_provider_reports_a_dispute(Dispute.OPEN), "dispute_open", "dispute open"),
+        (the_provider_reports_a_dispute(Dispute.LOST), "dispute_lost", "dispute lost"),
+        (a_list_shows_a_refund(4900), "already_refunded", "refunded 49.00 EUR"),
+        (a_list_shows_a_refund(2000), "already_refunded", "refunded 20.00 EUR"),
+    ],
+)
+def test_a_refund_of_unknown_outcome_is_not_sent_again_after_a_refund_or_a_dispute_became_known(
+    start_scenario: StartScenario, knowledge: Knowledge, code: str, figure: str
+) -> None:
+    scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()]).learn(knowledge)
+    assert scenario.process_after(hours=1).state() == "with_support"
+    assert (scenario.reason_codes(), len(scenario.provider.keys)) == (["outcome_unknown", code], 1)
+    with scenario.context.records.work() as work:
+        (task,) = work.support_tasks.list_open()
+    unknown, known = (reason["detail"] for reason in task.reasons)
+    assert scenario.provider.keys[0] in unknown
+    assert figure in known
+    assert scenario.query("select status from refund_operations") == "unknown", "unknown is not failed"
+
+
+@pytest.mark.parametrize(
+    "knowledge",
+    [
+        the_seller_reports(reported_refunded=0),
+        the_seller_reports(reported_dispute=Dispute.WON),
+        the_seller_reports(product="Aurora Photo 5"),
+        the_provider_reports_a_dispute(Dispute.WON),
+        a_list_shows_a_refund(4900, RefundStatus.FAILED),
+    ],
+)
+def test_a_refund_of_unknown_outcome_is_sent_again_after_other_reports(
+    start_scenario: StartScenario, knowledge: Knowledge
+) -> None:
+    scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()]).learn(knowledge)
+    assert scenario.process_after(hours=1).state() == "refunded"
+    assert (len(scenario.provider.keys), len(set(scenario.provider.keys))) == (2, 1)
+
+
+def test_a_refund_of_unknown_outcome_is_sent_again_if_the_policy_refunds_inquiries(
+    start_scenario: StartScenario,
+) -> None:
+    scenario = start_scenario([LOST_CONNECTION, PAID], [NotFound()])
+    policy = a_policy()
+    scenario.learn(
+        lambda work, _: work.sellers.new_policy(
+            policy.seller_id,
+            policy.category,
+            days=policy.days,
+            in_force_from=policy.in_force_from,
+            refunds_inquiries=True,
+        )
+    )
+    scenario.learn(the_provider_reports_a_dispute(Dispute.INQUIRY))
+    assert scenario.process_after(hours=1).state() == "refunded"
+
+
+def test_a_refund_that_was_not_sent_again_is_recorded_if_the_provider_shows_it_later(
+    start_scenario: StartScenario,
+) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [NotFound(), PAID]).learn(the_seller_reports(reported_refunded=4900))
+    assert scenario.process_after(hours=1).state() == "with_support"
+    assert scenario.process_webhook("ev_1").state() == "refunded"
+    assert scenario.query("select refunded from payments") == PRICE.minor
+
+
+@pytest.mark.parametrize(("reported", "state"), [(4900, "refunded"), (4901, "with_support"), (9800, "with_support")])
+def test_the_refund_of_an_earlier_payment_does_not_prevent_that_the_next_refund_is_sent_again(
+    start_scenario: StartScenario, reported: int, state: str
+) -> None:
+    """The seller reports the refunds of the whole order, so the refund of the first payment is subtracted."""
+    scenario = start_scenario(
+        [PAID, LOST_CONNECTION, replace(PAID, refund_id="re_2")],
+        [NotFound()],
+        payments=(a_payment(), a_payment()),
+    )
+    scenario.process_after()
+    assert scenario.state() == "refunding"
+    scenario.learn(the_seller_reports(reported_refunded=reported))
+    assert scenario.process_after(hours=1).state() == state
+    assert len(scenario.provider.keys) == (3 if state == "refunded" else 2)
 
 
 def test_if_a_repeat_cannot_be_sent_the_delays_become_longer(

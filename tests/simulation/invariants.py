@@ -14,7 +14,8 @@ Some invariants are checked before each refund call, some after each commit, and
 - I8: if the provider made a refund with our key, its operation is paid. Exception: support knows that the outcome is unknown.
 - I9: a refund call is repeated if lookups do not find its refund, but not shortly before its idempotency key expires. After a
   permanent decline, no other refund of the payment is sent.
-- I11: no refund starts for a payment with a known dispute or refund. External refunds and disputes are reported to support.
+- I11: no refund starts, and no refund is sent again, for a payment with a known dispute or refund. External refunds and disputes
+  are reported to support.
 - I12: each e-mail is sent once. A support task is published repeatedly until a helpdesk has read it.
 - I13: no operation is closed, and no second approval is asked for, while a person may still approve a refund
 - I14: while a case waits for the outcome of a refund, the result of another refund does not change the case
@@ -194,7 +195,7 @@ class InvariantChecker:
     def committed(self, journal: Journal) -> None:
         """Check the changes of a committed transaction."""
         task = self._current_task()
-        for row, _ in journal.changed:
+        for row, old in journal.changed:
             if isinstance(row, TransitionRow):
                 self._check_transition(row)
             elif isinstance(row, CaseRow):
@@ -203,6 +204,8 @@ class InvariantChecker:
                 self._check_single_case(row)
             elif isinstance(row, RefundOperationRow):
                 self._check_operation(row)
+                if "sends" in old:
+                    self._check_refundable(row, "is sent again")
 
     def _check_operation(self, row: RefundOperationRow) -> None:
         """Check that an operation is open while a person may still approve its refund, if our records contain that."""
@@ -232,7 +235,8 @@ class InvariantChecker:
         if row.from_state in POLLED_STATES and row.event in RESULTS:
             self._check_result(row)
         if row.event == "refund_started":
-            self._check_refund_start(row.case_id)
+            newest = max(self._operations_of(row.case_id), key=lambda operation: operation.attempt)
+            self._check_refundable(newest, "starts")
         if row.to_state == State.WITH_SUPPORT:
             self._check_case_task(row)
         if row.to_state == State.REFUNDED:
@@ -244,14 +248,19 @@ class InvariantChecker:
         if newest.status in OPEN and newest.status != "paid":
             self.report_violation("I14", f"{row.case_id} goes to {row.to_state}, but {newest.key} is {newest.status}.")
 
-    def _check_refund_start(self, case: UUID) -> None:
-        tables = self._world.records.tables
-        operation = max(self._operations_of(case), key=lambda operation: operation.attempt)
+    def _check_refundable(self, operation: RefundOperationRow, what: str) -> None:
+        """Check that our records show no dispute and no refund of the payment, as its provider or its seller reports them."""
+        tables, case = self._world.records.tables, operation.case_id
         payment = tables.payments[operation.provider, operation.charge]
-        if payment.dispute in BAD_DISPUTES or (payment.dispute == "inquiry" and not operation.refunds_inquiry):
-            self.report_violation("I11", f"The refund of {case} starts, although its payment has a known dispute.")
-        if payment.refunded + payment.refunded_elsewhere:
-            self.report_violation("I11", f"The refund of {case} starts, although its payment has a known refund.")
+        purchase = tables.purchases[tables.cases[case].purchase_id or case]
+        rows = [row for row in tables.purchase_payments.values() if row.purchase_id == purchase.id]
+        is_shown = any(tables.payments[row.provider, row.charge].dispute != "none" for row in rows)
+        dispute = payment.dispute if is_shown else purchase.reported_dispute
+        if dispute in BAD_DISPUTES or (dispute == "inquiry" and not operation.refunds_inquiry):
+            self.report_violation("I11", f"The refund of {case} {what}, although its payment has a known dispute.")
+        refunded = sum(row.amount for row in self._operations_of(case) if row.status == "paid")
+        if payment.refunded + payment.refunded_elsewhere or purchase.reported_refunded > refunded:
+            self.report_violation("I11", f"The refund of {case} {what}, although its payment has a known refund.")
 
     def _operations_of(self, case: UUID) -> list[RefundOperationRow]:
         return [row for row in self._world.records.tables.refund_operations.values() if row.case_id == case]

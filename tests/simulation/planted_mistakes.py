@@ -317,6 +317,21 @@ MISTAKES = (
     ),
     Mistake("an unmatched request is not evaluated again", (replaced(Cases, "unmatched", lambda *_, **__: []),)),
     Mistake(
+        "a request that named no seller is a case of the first seller only",
+        (
+            replaced(Cases, "for_other_sellers", lambda *_, **__: []),
+            replaced(Cases, "missed_by_other_sellers", lambda *_, **__: []),
+        ),
+        {},
+        {"late_reports": 0.5},
+    ),
+    Mistake(
+        "a request for the whole purchase joins a case about the second charge",
+        (replaced(eligibility, "_covers", lambda *_: True),),
+        {},
+        SEVERAL_PAYMENTS,
+    ),
+    Mistake(
         "the further payments of an order are skipped",
         (wrapped(Order, "payments_to_send", skip_further_payments),),
         {},
@@ -346,6 +361,12 @@ MISTAKES = (
         (replaced(provider_client, "repeat_refund", repeat_without_look),),
         UNKNOWN_OUTCOMES | {"kill": 0.05},
         {"wrong_amounts": 0.4, "shows_payments": 1.0},
+    ),
+    Mistake(
+        "a refund is sent again although a refund or a dispute of the payment became known",
+        (replaced(resolution, "find_repeat_objection", lambda *_: None),),
+        UNKNOWN_OUTCOMES | FALSE_LOOKUPS,
+        {"reports": 1.0},
     ),
     Mistake(
         "a refund that the payment shows is ignored",

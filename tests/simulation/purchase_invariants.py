@@ -12,6 +12,8 @@
 - P8: a case that waits for support is refunded if support refunded its payments at the provider
 - P9: support gets no case because of its payment method if the remaining payments can be refunded automatically
 - P10: the payments have the dispute status that the provider's list shows
+- P11: a request for the whole purchase does not join a case that is only about the second charge
+- P12: a request that named no seller is a case of each seller with a matching purchase, whenever the purchases are reported
 """
 
 import json
@@ -153,12 +155,18 @@ class PurchaseChecker:
                     changed[row.purchase_id] = None
                 case PaymentRow():
                     self._check_owner(row)
-                case TransitionRow(to_state=State.WITH_SUPPORT):
-                    self._check_reason(row)
-                case TransitionRow(event="externally_refunded"):
-                    self._check_settlement(row)
+                case TransitionRow():
+                    self._check_transition(row)
         for purchase_id in changed:
             self._check_change(purchase_id)
+
+    def _check_transition(self, row: TransitionRow) -> None:
+        if row.to_state == State.WITH_SUPPORT:
+            self._check_reason(row)
+        elif row.event == "found_open_case":
+            self._check_join(row)
+        elif row.event == "externally_refunded":
+            self._check_settlement(row)
 
     def _check_releases(self, released: list[PaymentRow]) -> None:
         """Check that payments that their sellers lost were not in use. Each belongs to the next seller that reports it."""
@@ -204,14 +212,22 @@ class PurchaseChecker:
         codes = {reason["code"] for reason in json.loads(row.evidence).get("reasons", ())}
         if ReasonCode.PAYMENT_NOT_AUTOMATIC not in codes:
             return
-        paid = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status == "paid"}
+        ended = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status in {"paid", "declined"}}
         purchase_id = self._tables.cases[row.case_id].purchase_id
         confirmed = confirmed_payments(self._tables, row.case_id)
         for item in self._tables.purchase_payments.values():
             payment = (item.provider, item.charge)
-            is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in paid
+            is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in ended
             if is_unpaid and item.method in AUTOMATIC and item.provider in self._world.providers:
                 self._report_violation("P9", f"{row.case_id} went to support, but {item.charge} can be refunded.")
+
+    def _check_join(self, row: TransitionRow) -> None:
+        case = self._tables.cases[row.case_id]
+        joined = self._tables.cases[UUID(json.loads(row.evidence)["joins"])]
+        items = [item for item in self._tables.purchase_payments.values() if item.purchase_id == joined.purchase_id]
+        is_about_less = joined.reason == RefundReason.DUPLICATE_ORDER != case.reason
+        if is_about_less and any(item.duplicate for item in items):
+            self._report_violation("P11", f"{case.id} joins {joined.id}, which is only about the second charge.")
 
     def _check_settlement(self, row: TransitionRow) -> None:
         for operation in self._operations_of(row.case_id):
@@ -226,10 +242,7 @@ class PurchaseChecker:
     def check_all(self) -> None:
         """Check the cases, the external refunds and the disputes at the end of the run."""
         for case in self._tables.cases.values():
-            if case.state == State.UNMATCHED:
-                self._check_unmatched(case)
-            if case.state == State.WITH_SUPPORT:
-                self._check_unsettled(case)
+            self._check_case(case)
         for (provider_name, charge), payment in self._tables.payments.items():
             if provider := self._world.providers.get(provider_name):
                 self._check_sum(payment)
@@ -238,6 +251,14 @@ class PurchaseChecker:
                         self._check_external_refund(provider, refund)
                 self._check_listed_disputes(provider, payment)
 
+    def _check_case(self, case: CaseRow) -> None:
+        if case.state == State.UNMATCHED:
+            self._check_unmatched(case)
+        elif case.for_any_seller:
+            self._check_copies(case)
+        if case.state == State.WITH_SUPPORT:
+            self._check_unsettled(case)
+
     def _check_unmatched(self, case: CaseRow) -> None:
         for purchase in self._tables.purchases.values():
             is_match = (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
@@ -245,6 +266,17 @@ class PurchaseChecker:
             is_recent = age < timedelta(days=UNMATCHED_DAYS) or case.received_at > purchase.purchased_at
             if is_match and is_recent and case.seller_id in {None, purchase.seller_id}:
                 self._report_violation("P6", f"{case.id} is unmatched, but matches the purchase {purchase.reference}.")
+
+    def _check_copies(self, case: CaseRow) -> None:
+        sellers = {
+            purchase.seller_id
+            for purchase in self._tables.purchases.values()
+            if (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
+            and purchase.purchased_at <= case.received_at
+        }
+        copies = {row.seller_id for row in self._tables.cases.values() if row.intake_key == str(case.id)}
+        if missing := sellers - copies - {case.seller_id}:
+            self._report_violation("P12", f"{case.id} named no seller, but is no case of {missing}.")
 
     def _check_sum(self, payment: PaymentRow) -> None:
         rows = self._tables.external_refunds.values()

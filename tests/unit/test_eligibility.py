@@ -20,6 +20,8 @@ from domain.eligibility import (
     Duplicate,
     EligibilityInput,
     Escalate,
+    OpenCase,
+    OtherPayments,
     RequireConfirmation,
     Unmatched,
     decide,
@@ -30,7 +32,8 @@ from domain.providers import Capabilities, Route, refund_window
 from domain.purchases import AUTOMATIC, Dispute
 from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
-from tests.sample_data import NOON, a_policy, a_purchase, a_seller, a_submitted_request, with_payment
+from domain.states import OPEN_STATES, State
+from tests.sample_data import NOON, a_payment, a_policy, a_purchase, a_seller, a_submitted_request, with_payment
 
 BERLIN, APIA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Apia"), ZoneInfo("America/New_York")
 
@@ -48,6 +51,11 @@ def an_input(**changes: Any) -> EligibilityInput:
     return EligibilityInput(**{"provider_windows": windows} | values)
 
 
+def an_open_case(**changes: Any) -> OpenCase:
+    values: dict[str, Any] = {"id": uuid4(), "state": State.AWAITING_CONFIRMATION, "charged_twice": False}
+    return OpenCase(**values | changes)
+
+
 def codes(decision_input: EligibilityInput) -> set[ReasonCode]:
     decision = decide(decision_input)
     return {f.code for f in decision.findings if f.code} if isinstance(decision, Escalate) else set()
@@ -62,12 +70,48 @@ def test_a_signed_in_customer_need_not_confirm() -> None:
 
 
 def test_a_request_without_a_purchase_is_unmatched() -> None:
-    assert decide(an_input(purchase=None, open_case=uuid4())) == Unmatched()
+    assert decide(an_input(purchase=None, open_case=an_open_case())) == Unmatched()
 
 
 def test_a_second_request_is_a_duplicate_even_if_a_rule_is_broken() -> None:
-    open_case = uuid4()
-    assert decide(an_input(open_case=open_case, policy=None)) == Duplicate(open_case)
+    open_case = an_open_case()
+    assert decide(an_input(open_case=open_case, policy=None)) == Duplicate(open_case.id)
+
+
+@pytest.mark.parametrize("state", sorted(OPEN_STATES))
+def test_a_request_for_everything_does_not_join_a_case_about_the_second_charge(state: State) -> None:
+    purchase = a_purchase(payments=(a_payment(), a_payment(duplicate=True)))
+    open_case = an_open_case(state=state, charged_twice=True)
+    assert decide(an_input(purchase=purchase, open_case=open_case)) == OtherPayments(open_case)
+
+
+@pytest.mark.parametrize("state", sorted(OPEN_STATES))
+def test_a_request_for_the_second_charge_joins_only_a_case_that_refunds_everything(state: State) -> None:
+    purchase = a_purchase(payments=(a_payment(), a_payment(duplicate=True)))
+    open_case = an_open_case(state=state)
+    decision = decide(an_input(purchase=purchase, open_case=open_case, request=a_submitted_request(charged_twice=True)))
+    is_certain = state not in {State.AWAITING_CONFIRMATION, State.WITH_SUPPORT}
+    assert decision == (Duplicate(open_case.id) if is_certain else OtherPayments(open_case))
+
+
+def test_a_repeated_request_joins_the_further_case_that_waits_with_support() -> None:
+    purchase = a_purchase(payments=(a_payment(), a_payment(duplicate=True)))
+    first = an_open_case(state=State.REFUNDED, charged_twice=True)
+    further = an_open_case(state=State.WITH_SUPPORT)
+    decision = decide(an_input(purchase=purchase, open_case=first, further_cases=(further,)))
+    assert decision == Duplicate(further.id)
+
+
+@pytest.mark.parametrize("state", sorted(OPEN_STATES))
+@pytest.mark.parametrize("charged_twice", [False, True])
+@pytest.mark.parametrize(("duplicate", "same"), [(False, False), (False, True), (True, True)])
+def test_a_request_for_the_same_payments_joins_the_open_case(
+    state: State, charged_twice: bool, duplicate: bool, same: bool
+) -> None:
+    purchase = a_purchase(payments=(a_payment(), a_payment(duplicate=duplicate)))
+    open_case = an_open_case(state=state, charged_twice=charged_twice == same)
+    request = a_submitted_request(charged_twice=charged_twice)
+    assert decide(an_input(purchase=purchase, open_case=open_case, request=request)) == Duplicate(open_case.id)
 
 
 def test_an_old_wire_transfer_goes_to_support_with_two_reasons() -> None:
@@ -407,6 +451,7 @@ def test_every_reason_code_comes_from_a_rule_or_from_the_execution_of_a_refund()
         ReasonCode.PROVIDER_UNAVAILABLE,
         ReasonCode.CRASHED_WORKERS,
         ReasonCode.AMBIGUOUS_REFERENCE,
+        ReasonCode.OTHER_PAYMENTS,
         ReasonCode.PURCHASE_CHANGED,
         ReasonCode.PAYMENT_NOT_AUTOMATIC,
         ReasonCode.PARTLY_REFUNDED,

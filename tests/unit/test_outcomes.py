@@ -397,6 +397,47 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PAYMENT_REFUNDED, APPROVED, S.PAID),
     ),
     (
+        "the refund of one of several payments is declined for good",
+        REFUNDING,
+        {"is_last": False},
+        Sent(Declined(DeclineReason.PERMANENT, "no")),
+        PROVIDER,
+        Expected(E.PAYMENT_DECLINED, APPROVED, S.DECLINED),
+    ),
+    (
+        "one of several payments is too old for a refund",
+        REFUNDING,
+        {"is_last": False},
+        Sent(Declined(DeclineReason.REFUND_WINDOW_EXPIRED, "old")),
+        PROVIDER,
+        Expected(E.PAYMENT_DECLINED, APPROVED, S.DECLINED),
+    ),
+    *(
+        (
+            f"the refund of one of several payments is declined: {reason}",
+            REFUNDING,
+            {"is_last": False},
+            Sent(Declined(reason, "no")),
+            PROVIDER,
+            Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason=code),
+        )
+        for reason, code in {
+            DeclineReason.DISPUTED: "dispute_open",
+            DeclineReason.EXTERNALLY_REFUNDED: "refunded_elsewhere",
+            DeclineReason.PAYMENT_DIFFERS: "payment_differs",
+            DeclineReason.OTHER_SELLER: "other_seller",
+            DeclineReason.NOT_CAPTURED: "not_captured",
+        }.items()
+    ),
+    (
+        "the refund of one of several payments fails at once",
+        REFUNDING,
+        {"is_last": False},
+        Sent(FAILED),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
+    ),
+    (
         "an external refund is found, and our refund may still be made",
         REFUNDING,
         {"sends": 2},

@@ -14,6 +14,8 @@ from domain.eligibility import (
     Duplicate,
     EligibilityInput,
     Escalate,
+    OpenCase,
+    OtherPayments,
     RequireConfirmation,
     Unmatched,
     decide,
@@ -46,24 +48,28 @@ WITHDRAWAL_TASKS = {
 
 
 def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[UUID]:
-    """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases."""
+    """Evaluate these cases, which must be locked and in the state ``received``. Return the ids of the approved cases.
+
+    Trusted requests come first, so that an anonymous request for the same purchase does not hold them up.
+    """
     if not cases:
         return []
+    cases = sorted(cases, key=lambda case: not case.request.trusted)
     matches = find_purchases(work, cases)
     inputs = work.decision_inputs.load([match.purchase for match in matches.values() if match.purchase])
     open_cases, locked_cases = join_trusted_requests(work, cases, matches, inputs)
+    inputs = {id_: replace(item, open_case=open_cases.get(id_)) for id_, item in inputs.items()}
     transitions = []
     for case in cases:
         if case.id in locked_cases:
             continue
         match = matches.get(case.id, NO_MATCH)
         decision_input = inputs[match.purchase.id] if match.purchase else None
-        if decision_input:
-            decision_input = replace(decision_input, open_case=open_cases.get(decision_input.purchase.id))
         decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
         transitions.append(_decision_transition(case, decision, decision_input, match, context))
-        if decision_input and not isinstance(decision, Duplicate):
-            open_cases[decision_input.purchase.id] = case.id
+        if decision_input:
+            evaluated = OpenCase(case.id, transitions[-1].to_state, case.request.charged_twice)
+            inputs[decision_input.purchase.id] = _add_case(decision_input, decision, evaluated)
     recorded = work.history.record(limit_emails(work, transitions))
     _report_withdrawals(work, transitions)
     return [
@@ -71,6 +77,17 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
         for transition in transitions
         if transition.to_state is State.APPROVED and transition.case.id in recorded
     ]
+
+
+def _add_case(decision_input: DecisionInput, decision: Decision, evaluated: OpenCase) -> DecisionInput:
+    """Return the facts for the next request about the same purchase in this batch."""
+    match decision:
+        case Duplicate():
+            return decision_input
+        case OtherPayments():
+            return replace(decision_input, further_cases=(*decision_input.further_cases, evaluated))
+        case _:
+            return replace(decision_input, open_case=evaluated)
 
 
 def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> None:
@@ -139,6 +156,7 @@ def eligibility_input(
         seller=decision_input.seller,
         policy=decision_input.policy,
         open_case=decision_input.open_case,
+        further_cases=decision_input.further_cases,
         provider_windows=_refund_windows(context, purchase),
         refunds_of_customer=decision_input.refunds,
         paid_at=at,
@@ -220,6 +238,7 @@ _EVENTS: dict[type[Decision], Event] = {
     RequireConfirmation: Event.FOUND_ELIGIBLE,
     Escalate: Event.FOUND_NOT_ELIGIBLE,
     Duplicate: Event.FOUND_OPEN_CASE,
+    OtherPayments: Event.FOUND_NOT_ELIGIBLE,
     Ambiguous: Event.FOUND_SEVERAL_PURCHASES,
     Unmatched: Event.FOUND_NO_PURCHASE,
 }
@@ -241,8 +260,12 @@ def _decision_transition(
     if isinstance(decision, Ambiguous):
         evidence |= support_reason(ReasonCode.AMBIGUOUS_REFERENCE, ", ".join(decision.references))
         why = ReasonCode.AMBIGUOUS_REFERENCE.support
+    if isinstance(decision, OtherPayments) and decision_input is not None:
+        detail = _describe_open_case(decision.open_case, decision_input.purchase)
+        evidence |= support_reason(ReasonCode.OTHER_PAYMENTS, detail)
+        why = ReasonCode.OTHER_PAYMENTS.support
     transition = case.after(_EVENTS[type(decision)], actor="rules", why=why, evidence=evidence)
-    if decision_input is None:
+    if decision_input is None or isinstance(decision, OtherPayments):  # a purchase has only one open case
         return replace(transition, seller_id=match.seller_id)
     return replace(
         transition,
@@ -251,3 +274,14 @@ def _decision_transition(
         continued=transition.to_state
         is State.APPROVED,  # the Celery task that evaluated the case also executes the refund
     )
+
+
+def _describe_open_case(open_case: OpenCase, purchase: Purchase) -> str:
+    """Name the open case of the purchase and its payments for support."""
+    payments = purchase.duplicates if open_case.charged_twice else purchase.payments
+    return f"The case {open_case.id} ({open_case.state}) is about {describe_payments(payments)}."
+
+
+def describe_payments(payments: Sequence[Payment]) -> str:
+    """Name these payments for support, who may have to refund them."""
+    return ", ".join(f"{payment.charge} at {payment.provider} ({payment.method})" for payment in payments)

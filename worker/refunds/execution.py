@@ -25,6 +25,8 @@ from worker.refunds.orders import Order, expected_payment, find_objection, no_lo
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
 
+REASON_CODES = {code.value: code for code in ReasonCode}
+
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     """For each of these cases, send the refund if it is still allowed. Return the ids of the cases that could be locked."""
@@ -70,25 +72,19 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     """
     if not cases:
         return []
-    case_ids = [case.id for case in cases]
-    purchases = work.decision_inputs.purchases(case_ids)
-    work.sellers.lock([purchase.seller_id for purchase in purchases.values()])
-    inputs = work.decision_inputs.load(list(purchases.values()))
-    past_operations = work.refund_operations.for_cases(case_ids)
-    snapshots = work.history.latest_evidence(case_ids, "purchase")
     batch: list[Purchase] = []  # the purchases that this batch refunds
     transitions: list[Transition] = []
     operations: dict[UUID, RefundOperation] = {}
     expected: dict[UUID, ExpectedPayment] = {}
-    for case in cases:
-        decision_input = _add_batch_refunds(work, inputs[purchases[case.id].id], batch)
-        order = Order(case, decision_input, past_operations.get(case.id, []), snapshots.get(case.id))
+    for loaded in _load_orders(work, cases):
+        case = loaded.case
+        order = replace(loaded, decision_input=_add_batch_refunds(work, loaded.decision_input, batch))
         if objection := find_objection(context, order, work.now):
             transitions.append(objection)
         else:
             operations[case.id] = order.next_operation(context)
             expected[case.id] = expected_payment(order.purchase, operations[case.id])
-            batch.append(decision_input.purchase)
+            batch.append(order.decision_input.purchase)
     claimed = work.refund_operations.claim(list(operations.values())) if operations else set()
     work.refund_operations.create([operations[case_id] for case_id in claimed])
     for case in cases:
@@ -106,11 +102,32 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     ]
 
 
+def _load_orders(work: UnitOfWork, cases: Sequence[Case]) -> list[Order]:
+    """Lock the purchases and the sellers of these cases. Return the cases with their purchases and earlier operations."""
+    case_ids = [case.id for case in cases]
+    purchases = work.decision_inputs.purchases(case_ids)
+    work.sellers.lock([purchase.seller_id for purchase in purchases.values()])
+    inputs = work.decision_inputs.load(list(purchases.values()))
+    operations = work.refund_operations.for_cases(case_ids)
+    snapshots = work.history.latest_evidence(case_ids, "purchase")
+    declined = work.history.all_evidence(list(operations), "declined_payment")
+    return [
+        Order(
+            case,
+            inputs[purchases[case.id].id],
+            operations.get(case.id, []),
+            snapshots.get(case.id),
+            {(provider, charge): REASON_CODES[code] for provider, charge, code in declined.get(case.id, ())},
+        )
+        for case in cases
+    ]
+
+
 def _add_batch_refunds(work: UnitOfWork, decision_input: DecisionInput, batch: Sequence[Purchase]) -> DecisionInput:
     """Add the customer's refunds in this batch to the customer's past refunds. The limit of refunds per customer counts both."""
     purchase = decision_input.purchase
     count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
-    return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
+    return replace(decision_input, refunds=decision_input.refunds + (work.now,) * count)
 
 
 def _is_same_customer(first: Purchase, second: Purchase) -> bool:

@@ -117,7 +117,7 @@ def _is_proven_absent(operation: RefundOperation, now: datetime, limits: RefundL
 
 def _hand_over_unknown(case: Case, operation: RefundOperation) -> Transition:
     """Return the transition that hands a case with an unknown outcome over to support."""
-    return _hand_over(case, Event.POLLING_GAVE_UP, ReasonCode.OUTCOME_UNKNOWN, _describe(operation))
+    return _hand_over(case, Event.POLLING_GAVE_UP, ReasonCode.OUTCOME_UNKNOWN, describe_operation(operation))
 
 
 def _hand_over(case: Case, event: Event, reason: ReasonCode, detail: str) -> Transition:
@@ -125,7 +125,7 @@ def _hand_over(case: Case, event: Event, reason: ReasonCode, detail: str) -> Tra
     return case.after(event, actor="resolve", why=reason.support, evidence=support_reason(reason, detail))
 
 
-def _describe(operation: RefundOperation) -> str:
+def describe_operation(operation: RefundOperation) -> str:
     """Describe the refund for support, who may have to ask the provider about it."""
     assert operation.last_sent_at, "every operation in the database has the time of its last sending"
     return (

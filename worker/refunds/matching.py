@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.cases import Case
+from domain.eligibility import OpenCase
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
-from domain.requests import Channel
 from domain.states import Event, State
 from records import UnitOfWork
 from records.case_views import CaseView
+from records.cases import Fork
 from records.decision_inputs import DecisionInput
 
 
@@ -39,13 +40,13 @@ def find_purchases(work: UnitOfWork, cases: Sequence[Case]) -> dict[UUID, Match]
     """
     matches = {}
     channels = {case.id: case.request.channel for case in cases}
-    forks: list[tuple[UUID, str, Channel]] = []
+    forks: list[Fork] = []
     for case_id, purchases in work.decision_inputs.matches([case.id for case in cases]).items():
         by_seller: dict[str, list[Purchase]] = {}
         for purchase in purchases:
             by_seller.setdefault(purchase.seller_id, []).append(purchase)
         first, *others = by_seller
-        forks += [(case_id, seller, channels[case_id]) for seller in others]
+        forks += [Fork(case_id, seller, channels[case_id]) for seller in others]
         matches[case_id] = _match(by_seller[first])
     work.intake.fork(forks)
     return matches
@@ -57,7 +58,7 @@ def _match(purchases: Sequence[Purchase]) -> Match:
 
 def join_trusted_requests(
     work: UnitOfWork, cases: Sequence[Case], matches: Mapping[UUID, Match], inputs: Mapping[UUID, DecisionInput]
-) -> tuple[dict[UUID, UUID], set[UUID]]:
+) -> tuple[dict[UUID, OpenCase], set[UUID]]:
     """Return the open case of each purchase that has one, after the trusted requests have had their effect.
 
     A trusted request confirms an open case that waits for the customer, if both ask for the same. Otherwise, it supersedes this
@@ -71,7 +72,7 @@ def join_trusted_requests(
         purchase = matches.get(case.id, NO_MATCH).purchase
         if not case.request.trusted or purchase is None or purchase.id not in open_cases:
             continue
-        view = work.case_views.get(open_cases[purchase.id])
+        view = work.case_views.get(open_cases[purchase.id].id)
         if view is None or view.state not in {State.AWAITING_CONFIRMATION, State.WITH_SUPPORT}:
             continue
         # This transaction holds the lock of the purchase, and a worker that refunds locks the case first. So no wait here.

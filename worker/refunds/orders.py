@@ -1,23 +1,46 @@
-"""Decides which payment of an approved case is refunded next, or why none is. This module has no access to the database."""
+"""Decides which payment of an approved case is refunded next, or why none is, and why a refund is not sent again.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+This module has no access to the database.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from domain.cases import Case, Transition
 from domain.eligibility import Escalate, decide
 from domain.money import Money
 from domain.purchases import Method, Payment, Purchase
-from domain.reason_codes import ReasonCode
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
 from domain.states import Event
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
-from worker.refunds.evaluation import eligibility_input, reasons, refundable_purchase, sendable_payments, support_reason
+from worker.refunds.evaluation import (
+    describe_payments,
+    eligibility_input,
+    reasons,
+    refundable_purchase,
+    sendable_payments,
+    support_reason,
+)
+from worker.refunds.give_up import describe_operation
 
 NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
 ON_HOLD = "The customer's bank may still return this payment, so the refund waits until that is no longer possible."
+NOT_SENT_AGAIN = (
+    "The outcome of the refund is unknown. It was not sent again, because our records now show a refund or a dispute of the "
+    "payment."
+)
+
+STOPS_REPEATS = frozenset(
+    {ReasonCode.ALREADY_REFUNDED, ReasonCode.INQUIRY_OPEN, ReasonCode.DISPUTE_OPEN, ReasonCode.DISPUTE_LOST}
+)
+"""The broken rules because of which a refund of unknown outcome is not sent again.
+
+If such a refund were sent, the customer could get the money twice. The other rules counted when the refund was sent first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +51,8 @@ class Order:
     decision_input: DecisionInput
     operations: Sequence[RefundOperation]
     snapshot: object
+    declined: Mapping[tuple[str, str], ReasonCode] = field(default_factory=dict)
+    """The payments whose refund the provider declined for good, each with the reason. The other payments are still refunded."""
 
     @property
     def purchase(self) -> Purchase:
@@ -59,6 +84,7 @@ class Order:
         A payment whose refund is usually final at once comes first, because the next payment waits for its result.
         """
         sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        sendable = [payment for payment in sendable if payment.id not in self.declined]
         return sorted(sendable, key=lambda payment: not _is_synchronous(context, payment))
 
     def next_operation(self, context: WorkerContext) -> RefundOperation:
@@ -89,11 +115,13 @@ def expected_payment(purchase: Purchase, operation: RefundOperation) -> Expected
 
 def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
     """Return the transition of a case that cannot be refunded now, or None if its next payment can be refunded."""
-    if evidence := _find_obstacle(context, order) or _find_broken_rules(context, order, now):
+    if evidence := _find_obstacle(context, order):
         return no_longer_eligible(order.case, evidence)
+    if broken := _find_broken_rules(context, order, order.remaining, now):
+        return no_longer_eligible(order.case, {"reasons": reasons(broken)})
     sendable = order.payments_to_send(context)
     if not sendable:
-        evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, _describe_remaining(order))
+        evidence = support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, describe_payments(order.remaining.payments))
         return no_longer_eligible(order.case, evidence)
     hold = max(_remaining_hold(context, payment, now) for payment in sendable)
     if hold > timedelta(0):
@@ -111,27 +139,59 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     last = order.operations[-1] if order.operations else None
     if last and last.is_open and last.status is not OperationStatus.PAID:
         return support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key)
-    if order.refunded and not order.payments_to_send(context):
-        return support_reason(ReasonCode.PAYMENT_NOT_AUTOMATIC, _describe_remaining(order))
+    if (order.refunded or order.declined) and not order.payments_to_send(context):
+        return {"reasons": reasons(_describe_rest(order))}
     return None
 
 
-def _find_broken_rules(context: WorkerContext, order: Order, now: datetime) -> dict[str, object] | None:
-    """Return the evidence if the purchase breaks a rule now."""
-    remaining = replace(order.decision_input, purchase=order.remaining)
+def _describe_rest(order: Order) -> list[RuleResult]:
+    """Return the reasons that name the payments that support must refund: the declined payments, and the other payments."""
+    refunded = Money(sum(order.refunded.values()), order.operations[-1].amount.currency)
+    rest = order.remaining.payments
+    findings = [
+        RuleResult(
+            "payment", order.declined[payment.id], f"{describe_payments([payment])}; refunded so far: {refunded}"
+        )
+        for payment in rest
+        if payment.id in order.declined
+    ]
+    others = [payment for payment in rest if payment.id not in order.declined]
+    if others and order.refunded:
+        findings.append(RuleResult("payment", ReasonCode.PAYMENT_NOT_AUTOMATIC, describe_payments(others)))
+    return findings
+
+
+def _find_broken_rules(
+    context: WorkerContext, order: Order, purchase: Purchase, now: datetime
+) -> tuple[RuleResult, ...]:
+    """Return the rules that the refund of these payments of the order breaks now."""
+    remaining = replace(order.decision_input, purchase=purchase, open_case=None)
     decision = decide(eligibility_input(order.case, remaining, context, at=now))
-    return {"reasons": reasons(decision.findings)} if isinstance(decision, Escalate) else None
+    return decision.reasons if isinstance(decision, Escalate) else ()
+
+
+def find_repeat_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
+    """Return the transition of a case whose newest operation must not be sent again, or None if it may be sent again.
+
+    The operation stays open, because its outcome is unknown. ``order`` is a case in the state ``refunding``.
+    """
+    operation = order.operations[-1]
+    remaining = order.remaining
+    payments = tuple(p for p in remaining.payments if p.id == (operation.provider, operation.charge))
+    purchase = replace(remaining, payments=payments)
+    stopping = [rule for rule in _find_broken_rules(context, order, purchase, now) if rule.code in STOPS_REPEATS]
+    if not stopping:
+        return None
+    refunded = Money(purchase.refunded, operation.amount.currency)
+    detail = f"{operation.provider} {operation.charge}: refunded {refunded}, dispute {purchase.dispute}."
+    unknown = RuleResult("payment", ReasonCode.OUTCOME_UNKNOWN, describe_operation(operation))
+    evidence = {"reasons": reasons([unknown, *(replace(rule, detail=detail) for rule in stopping)])}
+    return order.case.after(Event.POLLING_GAVE_UP, actor="rules", why=NOT_SENT_AGAIN, evidence=evidence)
 
 
 def no_longer_eligible(case: Case, evidence: dict[str, object]) -> Transition:
     """Return the transition that hands an approved case over to support."""
     return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=NO_LONGER_ALLOWED, evidence=evidence)
-
-
-def _describe_remaining(order: Order) -> str:
-    return ", ".join(
-        f"{payment.charge} at {payment.provider} ({payment.method})" for payment in order.remaining.payments
-    )
 
 
 def _is_foreign(context: WorkerContext, order: Order, payment: Payment) -> bool:

@@ -65,6 +65,9 @@ RETRYABLE = {
 }
 """The decline reasons that may be temporary. No refund was made, so a worker sends the refund again later, as a new operation."""
 
+OF_ONE_PAYMENT = {DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED}
+"""The final declines that say nothing about the other payments of the order, so that these payments are still refunded."""
+
 ALREADY_REFUNDED = (
     "The provider reports that this payment is already refunded ({}). A lookup must show who made that refund."
 )
@@ -282,7 +285,7 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
         case Declined(reason, code) | Failed(_, code, reason):
             if _is_retryable(case, operation, reason):
                 return _defer(case, reason, code, retry_delay(limits.timers, operation.attempt) * limits.jitter)
-            return _hand_over_declined(case, answer, reason, code)
+            return _end_declined(case, operation, answer)
 
 
 def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pending | WaitingForApproval) -> Transition:
@@ -335,11 +338,25 @@ def _record_unknown(case: Case, why: str, seconds: float) -> Transition:
     return replace(case.after(Event.OUTCOME_UNKNOWN, actor="worker", why=why), due_in=seconds)
 
 
-def _hand_over_declined(case: Case, answer: Declined | Failed, reason: DeclineReason, code: str) -> Transition:
+def _end_declined(case: Case, operation: RefundOperation, answer: Declined | Failed) -> Transition:
+    """Return the transition after a final decline or a failure.
+
+    If the decline says nothing about the other payments of the order, these payments are refunded next. Otherwise, the case
+    goes to support.
+    """
+    is_of_one_payment = isinstance(answer, Declined) and answer.reason in OF_ONE_PAYMENT
+    if is_of_one_payment and case.state is State.REFUNDING and not operation.is_last:
+        code = SUPPORT_REASONS[answer.reason]
+        evidence = {"declined_payment": [operation.provider, operation.charge, code], "code": answer.code}
+        return case.after(Event.PAYMENT_DECLINED, actor="provider", why=code.support, evidence=evidence)
+    return _hand_over_declined(case, answer)
+
+
+def _hand_over_declined(case: Case, answer: Declined | Failed) -> Transition:
     """Return the transition that hands the case over to support, because the refund was declined or failed."""
     late_states = {State.APPROVED, State.REFUND_PENDING, State.REFUNDED, State.DECLINED}
     is_late = isinstance(answer, Failed) and case.state in late_states
-    is_returned = is_late and reason is DeclineReason.PERMANENT
+    is_returned = is_late and answer.reason is DeclineReason.PERMANENT
     event = Event.PROVIDER_FAILED_LATE if is_late else Event.PROVIDER_DECLINED
-    support_code = ReasonCode.RETURNED_BY_BANK if is_returned else SUPPORT_REASONS[reason]
-    return case.after(event, actor="provider", why=support_code.support, evidence=support_reason(support_code, code))
+    code = ReasonCode.RETURNED_BY_BANK if is_returned else SUPPORT_REASONS[answer.reason]
+    return case.after(event, actor="provider", why=code.support, evidence=support_reason(code, answer.code))

@@ -18,7 +18,7 @@ from worker.provider_client import NotSent, cannot_look_up
 from worker.refunds import recording
 from worker.refunds.execution import sending_ends
 from worker.refunds.give_up import POLLED_STATES
-from worker.refunds.orders import expected_payment
+from worker.refunds.orders import Order, expected_payment, find_repeat_objection
 from worker.refunds.outcomes import LookedUp, Repeated
 from worker.refunds.recording import Call
 
@@ -118,12 +118,31 @@ def _record_lookups(
     """
     results = [(call, LookedUp(result)) for call, result in _remove_recorded_references(work, lookups)]
     recorded = recording.record(work, context, results)
-    marked = work.refund_operations.mark_resent([(call.case, call.operation) for call in recorded.repeat])
-    repeat = [call for call in recorded.repeat if call.operation.key in marked]
-    purchases = work.decision_inputs.purchases([call.case.id for call in repeat]) if repeat else {}
-    return recorded.lost, [
-        replace(call, expected=expected_payment(purchases[call.case.id], call.operation)) for call in repeat
-    ]
+    allowed = _stop_repeats(work, context, recorded.repeat)
+    marked = work.refund_operations.mark_resent([(call.case, call.operation) for call in allowed])
+    return recorded.lost, [call for call in allowed if call.operation.key in marked]
+
+
+def _stop_repeats(work: UnitOfWork, context: WorkerContext, calls: Sequence[Call]) -> list[Call]:
+    """Hand the cases over to support whose payments may not be refunded any more. Return the other calls, to make again.
+
+    A refund or a dispute of the payment may have been reported or recorded since the refund was sent first.
+    """
+    if not calls:
+        return []
+    purchases = work.decision_inputs.purchases([call.case.id for call in calls])
+    inputs = work.decision_inputs.load(list(purchases.values()))
+    operations = work.refund_operations.for_cases([call.case.id for call in calls])
+    allowed, objections = [], []
+    for call in calls:
+        purchase = purchases[call.case.id]
+        order = Order(call.case, inputs[purchase.id], operations[call.case.id], snapshot=None)
+        if objection := find_repeat_objection(context, order, work.now):
+            objections.append(objection)
+        else:
+            allowed.append(replace(call, expected=expected_payment(purchase, call.operation)))
+    work.history.record(objections)
+    return allowed
 
 
 def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> None:

@@ -133,6 +133,7 @@ STEPS: Mapping[Event, str] = {
     Event.PROVIDER_AWAITS_APPROVAL: "The refund is waiting for the seller’s approval.",
     Event.PROVIDER_ACCEPTED: "The payment provider accepted the refund and is processing it.",
     Event.PROVIDER_DECLINED: "The payment provider couldn’t make the refund. We passed your request to our support team.",
+    Event.PAYMENT_DECLINED: "The payment provider couldn’t refund one of your payments.",
     Event.REFUND_DEFERRED: "The payment provider can’t make the refund yet. We’re trying again.",
     Event.CONFIRMED_NOT_REFUNDED: "The payment provider hasn’t made the refund. We’re starting it again.",
     Event.BANK_REFERENCE_RECEIVED: "We received a reference your bank can use to find the refund.",

@@ -38,6 +38,16 @@ def upgrade() -> None:
     op.create_index(
         "cases_unmatched_received", "cases", ["received_at"], postgresql_where=sa.text("state = 'unmatched'")
     )
+    op.create_index(
+        "cases_without_purchase",
+        "cases",
+        ["email_key"],
+        postgresql_where=sa.text("state = 'with_support' and purchase_id is null"),
+    )
+    op.add_column("cases", sa.Column("for_any_seller", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.execute("update cases set for_any_seller = true where seller_id is null")
+    for name, indexed in (("cases_for_any_seller", "email_key"), ("cases_for_any_seller_received", "received_at")):
+        op.create_index(name, "cases", [indexed], postgresql_where=sa.text("for_any_seller"))
     op.drop_index("refund_operations_one_open_per_payment", "refund_operations")
     op.create_index(
         "refund_operations_one_open_per_payment",

@@ -11,7 +11,7 @@ from records import cases
 from tests.simulation.memory.journal import OPEN
 from tests.simulation.memory.purchases import captured, refundable_payments
 from tests.simulation.memory.queued_work import codes
-from tests.simulation.memory.tables import EPOCH, CaseRow, after
+from tests.simulation.memory.tables import EPOCH, CaseRow, PurchaseRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -226,6 +226,43 @@ def missed(work: MemoryWork, days: int, limit: int) -> Iterable[CaseRow]:
         and (row.email_key, row.reference_key, row.seller_id) in keys
     ]
     return sorted(rows[:limit], key=lambda row: row.received_at)
+
+
+class ForkRow(NamedTuple):
+    id: UUID
+    seller_id: str
+    channel: str
+
+
+@answers(cases._SELECT_FOR_OTHER_SELLERS)
+def for_other_sellers(
+    work: MemoryWork, purchase_ids: Sequence[UUID], days: int, clock_difference: float
+) -> Iterable[ForkRow]:
+    purchases = [purchase for id_ in purchase_ids if (purchase := work.tables.purchases.get(id_))]
+    return _missing_forks(work, purchases, days, clock_difference)
+
+
+@answers(cases._SELECT_MISSED_BY_OTHER_SELLERS)
+def missed_by_other_sellers(work: MemoryWork, days: int, limit: int, clock_difference: float) -> Iterable[ForkRow]:
+    return _missing_forks(work, work.tables.purchases.values(), days, clock_difference)[:limit]
+
+
+def _missing_forks(
+    work: MemoryWork, purchases: Iterable[PurchaseRow], days: int, clock_difference: float
+) -> list[ForkRow]:
+    since = after(work.now, -days * 86_400)
+    open_to_all = [row for row in work.tables.cases.values() if row.for_any_seller and row.received_at > since]
+    existing = {(row.intake_source, row.intake_key) for row in work.tables.cases.values()}
+    forks = (
+        ForkRow(row.id, purchase.seller_id, row.channel)
+        for purchase in purchases
+        for row in open_to_all
+        if (row.email_key, row.reference_key) == (purchase.email_key, purchase.reference_key)
+        and row.seller_id not in {None, purchase.seller_id}
+        and purchase.purchased_at <= after(row.received_at, clock_difference)
+        and (f"fork:{purchase.seller_id}", str(row.id)) not in existing
+    )
+    return list(dict.fromkeys(forks))
 
 
 @answers(cases._POSTPONE)

@@ -38,10 +38,16 @@ class InputRow(tuple[Any, ...]):
     __slots__ = ()
 
     @property
-    def open_case_id(self) -> UUID | None:
-        """The id of the open case about the purchase. It is the column before the last column."""
-        open_case_id: UUID | None = self[-2]
-        return open_case_id
+    def open_case(self) -> list[str] | None:
+        """The id, the state and the reason of the open case about the purchase. It is the third column from the end."""
+        open_case: list[str] | None = self[-3]
+        return open_case
+
+    @property
+    def further_cases(self) -> list[list[str]]:
+        """The ids, the states and the reasons of the further cases. They are the column before the last column."""
+        further_cases: list[list[str]] = self[-2]
+        return further_cases
 
     @property
     def refunds(self) -> list[datetime]:
@@ -80,13 +86,28 @@ def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]
         if purchase := work.tables.purchases.get(id_):
             seller = work.tables.sellers[purchase.seller_id]
             open_cases = (
-                case.id for case in work.tables.cases.values() if case.purchase_id == id_ and case.state in OPEN_STATES
+                [str(case.id), case.state, case.reason]
+                for case in work.tables.cases.values()
+                if case.purchase_id == id_ and case.state in OPEN_STATES
             )
             policy = _policy(work, purchase) or (None,) * len(PolicyRow._fields)
             refunds = [] if seller.serial_count is None else _refunds(work, purchase, seller.serial_days or 0)
             values = (getattr(seller, name) for name in SELLER_COLUMNS)
-            rows.append(InputRow((id_, *values, *policy, next(open_cases, None), refunds)))
+            further_cases = _further_cases(work, purchase)
+            rows.append(InputRow((id_, *values, *policy, next(open_cases, None), further_cases, refunds)))
     return rows
+
+
+def _further_cases(work: MemoryWork, purchase: PurchaseRow) -> list[list[str]]:
+    key = (purchase.seller_id, purchase.email_key, purchase.reference_key)
+    cases = [
+        case
+        for case in work.tables.cases.values()
+        if (case.state, case.purchase_id) == ("with_support", None)
+        and (case.seller_id, case.email_key, case.reference_key) == key
+        and work.tables.transitions[case.id, case.seq].event == "found_not_eligible"
+    ]
+    return [[str(case.id), case.state, case.reason] for case in sorted(cases, key=lambda case: case.received_at)]
 
 
 def _policy(work: MemoryWork, purchase: PurchaseRow) -> PolicyRow | None:

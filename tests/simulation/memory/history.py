@@ -126,6 +126,16 @@ def latest_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> It
     return newest.values()
 
 
+@answers(history._SELECT_EVIDENCE)
+def all_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iterable[EvidenceRow]:
+    return [
+        EvidenceRow(case, evidence[name])
+        for case in case_ids
+        for row in _rows(work, case)
+        if name in (evidence := json.loads(row.evidence))
+    ]
+
+
 @answers(history._SELECT_ALL)
 def stream_all(work: MemoryWork) -> Iterator[CaseAndTransition]:
     for case in sorted(work.tables.cases.values(), key=lambda row: row.id):
@@ -178,6 +188,7 @@ def insert(
             thread=values["threads"],
             trusted=values["trusteds"],
             bulk=values["bulks"],
+            for_any_seller=values["seller_ids"] is None,
             received_at=now,
             state=str(state),
             seq=1,
@@ -216,7 +227,7 @@ def fork(
         original = tables.cases[case]
         row = replace(
             original, id=id_, seller_id=seller, intake_source=f"fork:{seller}", intake_key=str(case), state=str(state),
-            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, fence=0,
+            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, for_any_seller=False, fence=0,
             lease_until=EPOCH, not_before=EPOCH, deliveries=0, delivered_at=EPOCH,
         )  # fmt: skip
         work.journal.insert(tables.cases, id_, row, "cases_pkey")

@@ -110,6 +110,7 @@ class CaseRow:
     thread: str | None
     trusted: bool
     bulk: bool
+    for_any_seller: bool
     received_at: datetime
     state: str
     seq: int

@@ -28,6 +28,7 @@ from domain.providers import (
     RefundResult,
     Route,
     Unknown,
+    WaitingForApproval,
 )
 from domain.purchases import Method
 from domain.states import Event
@@ -223,6 +224,30 @@ def test_a_refund_that_was_never_sent_is_sent_even_after_the_lifetime_of_its_key
         )
     assert (scenario.state(), scenario.provider.keys) == ("approved", [])
     assert scenario.process_after(days=3).state() == "refunded"
+
+
+@pytest.mark.parametrize(
+    "reason", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE, DeclineReason.INVALID_CREDENTIALS]
+)
+def test_an_approved_refund_that_fails_for_a_temporary_reason_is_asked_for_again(
+    start_scenario: StartScenario, reason: DeclineReason
+) -> None:
+    waits = WaitingForApproval("approval_required")
+    scenario = start_scenario([waits, Paid("re_2", PRICE)], [Failed("re_1", "provider_code", reason)])
+    assert scenario.state() == "waiting_for_approval"
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.process_after(hours=12).state() == "refunded"
+    assert scenario.query("select string_agg(status, ' ' order by attempt) from refund_operations") == "failed paid"
+    assert len(set(scenario.provider.keys)) == 2
+
+
+def test_a_webhook_about_an_approved_refund_that_failed_for_a_temporary_reason_is_processed(
+    start_scenario: StartScenario,
+) -> None:
+    failed = Failed("re_1", "balance_insufficient", DeclineReason.INSUFFICIENT_BALANCE)
+    scenario = start_scenario([WaitingForApproval("approval_required")], [failed])
+    assert scenario.process_webhook("refund.failed").state() == "approved"
+    assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
 
 
 @pytest.mark.parametrize("decline_reason", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])

@@ -302,7 +302,10 @@ class Capabilities:
     lists_purchases: bool = False
     """True if the provider can list its payments, so that purchases are imported from there."""
     reports_disputes_by_webhook: bool = False
-    """True if only signed webhook events show a dispute before the bank takes the money, and ``dispute()`` shows it later."""
+    """True if only signed webhook events show a dispute before the bank takes the money, and ``dispute()`` shows it later.
+
+    Then the dispute that decides is selected from what ``dispute()`` shows and from what all events have reported.
+    """
     finds_charges: bool = False
     """True if ``refunded_charge()`` and ``disputed_charge()`` find the payment of a webhook event that names no payment."""
     calls_per_second: float | None = None

@@ -4,7 +4,7 @@ Workers process an event again until it is resolved or given up.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,6 +95,27 @@ _SELECT_CRASHED = """
 select id from webhook_events
  where id = any(:ids) and next_action_at is not null and claimed_until <= now() and claimed_until <> 'epoch' order by id
 """
+
+_STORE_CHARGES = """
+update webhook_events e set charge = i.charge
+  from unnest(cast(:ids as uuid[]), cast(:charges as text[])) as i(id, charge) where e.id = i.id and e.charge is null
+"""
+
+_SHARE_CHARGES = """
+with named as (
+  select e.provider, e.dispute_id, min(e.charge) as charge
+    from (select distinct * from unnest(cast(:providers as text[]), cast(:dispute_ids as text[]))) as i(provider, dispute_id)
+    join webhook_events e on e.provider = i.provider and e.dispute_id = i.dispute_id
+   where e.charge is not null group by e.provider, e.dispute_id having count(distinct e.charge) = 1
+), nameless as (
+  select e.id, n.charge from named n join webhook_events e on e.provider = n.provider and e.dispute_id = n.dispute_id
+   where e.charge is null order by e.id for no key update of e
+), updated as (
+  update webhook_events e set charge = n.charge from nameless n where e.id = n.id
+)
+select provider, dispute_id, charge from named
+"""
+"""Copy the charge of a dispute's event to the events that name only the dispute. A dispute of several charges is left out."""
 
 _RESOLVE = """
 update webhook_events e set outcome = i.outcome, claimed_until = 'epoch', processed_at = now(),
@@ -235,6 +256,22 @@ class WebhookEvents:
     def crashed_before(self, ids: Sequence[UUID]) -> list[UUID]:
         """Return the events with these ids whose last worker crashed."""
         return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
+
+    def store_charges(self, charges: Mapping[UUID, str]) -> None:
+        """Store the charges of events that name no charge. ``charges`` maps the id of an event to its charge."""
+        if charges:
+            self._work.run(_STORE_CHARGES, ids=list(charges), charges=list(charges.values()))
+
+    def share_charges(self, disputes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Give all events of a dispute the charge that one of the events names. Return the charges of the disputes.
+
+        ``disputes`` lists (provider, dispute id).
+        """
+        if not disputes:
+            return {}
+        providers, dispute_ids = map(list, zip(*disputes, strict=True))
+        rows = self._work.run(_SHARE_CHARGES, providers=providers, dispute_ids=dispute_ids)
+        return {(row.provider, row.dispute_id): row.charge for row in rows}
 
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
         """Store the outcome code of each event that is resolved or given up. ``outcomes`` lists (event, outcome code)."""

@@ -75,6 +75,7 @@ webhook_events = Table(
     UniqueConstraint("provider", "event_id"),
     Index("webhook_events_due", "next_action_at", postgresql_where=text("next_action_at is not null")),
     Index(None, "provider", "charge"),
+    Index(None, "provider", "dispute_id", postgresql_where=text("dispute_id is not null")),
 )
 
 case_emails = Table(

@@ -58,6 +58,11 @@ def refund_event(event: str, success: str, reported: Paid | Pending | Failed | N
     return WebhookEvent(f"{REFUND} {event} {success}", Subject.REFUND, CHARGE, REFUND, reported=reported)
 
 
+def dispute_event(event: str, dispute: Dispute) -> WebhookEvent:
+    status = DisputeStatus(dispute, REFUND)
+    return WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, dispute_id=REFUND, reported=status)
+
+
 EXPECTED_EVENTS: dict[str, WebhookEvent] = {
     "REFUND": refund_event("REFUND", "false", Failed(REFUND, "Transaction hasn't been captured, refund not possible")),
     "REFUND_FAILED": refund_event("REFUND_FAILED", "true", Failed(REFUND, "Refund Failed")),
@@ -66,7 +71,7 @@ EXPECTED_EVENTS: dict[str, WebhookEvent] = {
     "POSTPONED_REFUND": refund_event("POSTPONED_REFUND", "true", Pending(REFUND, TEN_EUROS)),
     "VOID_PENDING_REFUND": refund_event("VOID_PENDING_REFUND", "true", Failed(REFUND, "VOID_PENDING_REFUND")),
     **{
-        event: WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(dispute, REFUND))
+        event: dispute_event(event, dispute)
         for event, dispute in (
             ("REQUEST_FOR_INFORMATION", Dispute.INQUIRY),
             ("NOTIFICATION_OF_CHARGEBACK", Dispute.OPEN),
@@ -140,14 +145,21 @@ DISPUTE_EVENTS = {
 )
 def test_every_dispute_event_reports_the_status_of_the_dispute(status: Dispute, event: str) -> None:
     [webhook_event] = read_events(signed(an_item(event)))
-    assert webhook_event == WebhookEvent(
-        f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(status, REFUND)
-    )
+    assert webhook_event == dispute_event(event, status)
     assert read(signed(an_item(event, "false"))) == []
 
 
 def test_no_dispute_event_is_without_an_expected_status() -> None:
     assert {event for events in DISPUTE_EVENTS.values() for event in events} == DISPUTES.keys()
+
+
+@pytest.mark.parametrize("original", [{}, {"originalReference": ""}, {"originalReference": None}])
+@pytest.mark.parametrize("event", ["CHARGEBACK_REVERSED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "PREARBITRATION_WON"])
+def test_a_dispute_event_without_a_payment_names_the_dispute(event: str, original: dict[str, object]) -> None:
+    """An earlier event with the same PSP reference names the payment."""
+    item = {name: value for name, value in an_item(event).items() if name != "originalReference"}
+    [webhook_event] = read_events(signed(item | original))
+    assert (webhook_event.charge, webhook_event.dispute_id, webhook_event.refund_id) == (None, REFUND, None)
 
 
 FLOWS: dict[Dispute, list[list[str]]] = {
@@ -440,9 +452,7 @@ def test_unsigned_fields_are_ignored() -> None:
     """The signature does not cover the fields `disputeStatus` and `modification.action`, so they are no evidence."""
     extra = {"disputeStatus": "Won", "modification.action": "refund"}
     events = read(signed(an_item("CHARGEBACK", additionalData=extra)))
-    assert events == [
-        WebhookEvent(f"{REFUND} CHARGEBACK true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(Dispute.LOST, REFUND))
-    ]
+    assert events == [dispute_event("CHARGEBACK", Dispute.LOST)]
 
 
 @pytest.mark.parametrize(

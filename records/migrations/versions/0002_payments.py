@@ -61,6 +61,12 @@ def upgrade() -> None:
     )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
+    op.create_index(
+        op.f("webhook_events_provider_dispute_id_idx"),
+        "webhook_events",
+        ["provider", "dispute_id"],
+        postgresql_where=sa.text("dispute_id is not null"),
+    )
     for column in (sa.Column("subject", sa.Text()), sa.Column("text", sa.Text()), sa.Column("flagged_at", INSTANT)):
         op.add_column("inbound_mails", column)
     op.create_index(

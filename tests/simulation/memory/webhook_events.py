@@ -135,6 +135,42 @@ def crashed_before(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[IdRow]:
     return [IdRow(row.id) for row in rows if EPOCH != row.claimed_until <= work.now]
 
 
+@answers(webhook_events._STORE_CHARGES)
+def store_charges(work: MemoryWork, ids: Sequence[UUID], charges: Sequence[str]) -> None:
+    for id_, charge in zip(ids, charges, strict=True):
+        row = work.tables.webhook_events.get(id_)
+        if row and row.charge is None:
+            work.journal.change(row, charge=charge)
+
+
+class NamedDisputeRow(NamedTuple):
+    """A row that the statement webhook_events._SHARE_CHARGES returns."""
+
+    provider: str
+    dispute_id: str
+    charge: str
+
+
+@answers(webhook_events._SHARE_CHARGES)
+def share_charges(work: MemoryWork, providers: Sequence[str], dispute_ids: Sequence[str]) -> Iterable[NamedDisputeRow]:
+    named = []
+    for provider, dispute_id in sorted(set(zip(providers, dispute_ids, strict=True))):
+        rows = [
+            row
+            for row in work.tables.webhook_events.values()
+            if (row.provider, row.dispute_id) == (provider, dispute_id)
+        ]
+        charges = {row.charge for row in rows if row.charge is not None}
+        if len(charges) != 1:
+            continue
+        (charge,) = charges
+        named.append(NamedDisputeRow(provider, dispute_id, charge))
+        for row in rows:
+            if row.charge is None:
+                work.journal.change(row, charge=charge)
+    return named
+
+
 @answers(webhook_events._RESOLVE)
 def resolve(work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], outcomes: Sequence[str]) -> None:
     for id_, number, outcome in zip(ids, deliveries, outcomes, strict=True):

@@ -120,8 +120,8 @@ class AdyenWebhookParser:
         """Parse the signed items of our merchant account. Return InvalidSignature if no item is signed with our key.
 
         Each item has its own signature. So an item that is not signed, or that cannot be read, does not stop the items beside
-        it: it is left out. An event without ``originalReference`` names no payment: in Adyen's Customer Area, the seller must
-        enable the setting "Include the originalReference for CHARGEBACK_REVERSED events".
+        it: it is left out. An event without ``originalReference`` names no payment. If the event is about a dispute, the
+        payment is found by an earlier event of the dispute.
         """
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
@@ -181,7 +181,7 @@ def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
     charge, event_id = item.get("originalReference") or None, f"{psp_reference} {event} {success}"
     if event in DISPUTES and success == "true":
         dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event), _parse_deadline(item))
-        return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
+        return WebhookEvent(event_id, Subject.DISPUTE, charge, dispute_id=psp_reference, reported=dispute)
     if parse := REFUNDS.get((event, success)):
         return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(parse, item))
     return None

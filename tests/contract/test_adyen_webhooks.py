@@ -162,6 +162,26 @@ def test_a_dispute_event_without_a_payment_names_the_dispute(event: str, origina
     assert (webhook_event.charge, webhook_event.dispute_id, webhook_event.refund_id) == (None, REFUND, None)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"merchantReference": None},
+        {"merchantReference": None, "originalReference": None},
+        {"merchantReference": None, "reason": None, "paymentMethod": None},
+    ],
+)
+@pytest.mark.parametrize("event", ["REFUND", "REFUND_FAILED", "CHARGEBACK", "POSTPONED_REFUND"])
+def test_a_signed_field_that_is_null_counts_as_absent(event: str, changes: dict[str, object]) -> None:
+    item = an_item(event) | changes
+    absent = {name: value for name, value in item.items() if value is not None}
+    assert read_events(signed(item)) == read_events(signed(absent))
+
+
+@pytest.mark.parametrize("reference", [5, [], {}, True])
+def test_a_merchant_reference_that_is_no_text_is_not_accepted(reference: object) -> None:
+    assert isinstance(read(signed(an_item(merchantReference=reference))), InvalidSignature)
+
+
 FLOWS: dict[Dispute, list[list[str]]] = {
     Dispute.INQUIRY: [
         ["NOTIFICATION_OF_FRAUD"],

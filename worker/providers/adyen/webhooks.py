@@ -161,9 +161,14 @@ def compute_signature(text: str, key: bytes) -> str:
 
 
 def _build_signed_text(item: Mapping[str, Any]) -> str | None:
-    """Return the fields that Adyen signs, joined by colons. Return None if a colon in a field makes the text ambiguous."""
+    """Return the fields that Adyen signs, joined by colons. Return None if a colon in a field makes the text ambiguous.
+
+    A field that is null is signed as an absent field: as an empty text.
+    """
     value, currency = item["amount"]["value"], item["amount"]["currency"]
-    original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
+    original, merchant_reference = item.get("originalReference"), item.get("merchantReference")
+    if merchant_reference is None:
+        merchant_reference = ""
     identifiers = [*(item[name] for name in REQUIRED_IDENTIFIERS), currency, *([original] if original else [])]
     is_unambiguous = (
         all(is_identifier(identifier) and ":" not in identifier for identifier in identifiers)

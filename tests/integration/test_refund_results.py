@@ -77,7 +77,7 @@ class Scenario:
             handle(self.context, message, [self.case])
         return self
 
-    def process_webhook(self, event: str, reported: Paid | Pending | None = None) -> "Scenario":
+    def process_webhook(self, event: str, reported: Paid | Pending | Failed | None = None) -> "Scenario":
         """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
             charge = work.run(
@@ -282,6 +282,8 @@ def test_a_permanent_decline_goes_to_support_with_its_reason(
     [
         (DeclineReason.DISPUTED, "dispute_open", "dispute_open"),
         (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed", "provider_window_closed"),
+        (DeclineReason.CANCELLED, "refund_cancelled", "refund_cancelled"),
+        (DeclineReason.DECLINED_LATER, "provider_declined", "provider_declined"),
         (DeclineReason.PERMANENT, "provider_declined", "returned_by_bank"),
     ],
 )
@@ -313,6 +315,26 @@ def test_a_signed_event_about_another_amount_does_not_settle_the_case(
     scenario = start_scenario([Pending("re_1", Money(2901, "EUR"))], capabilities=WITHOUT_LOOKUP)
     scenario.process_webhook("ev_1", reported)
     assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["refund_differs"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (DeclineReason.DECLINED_LATER, "provider_declined"),
+        (DeclineReason.CANCELLED, "refund_cancelled"),
+        (DeclineReason.PERMANENT, "returned_by_bank"),
+    ],
+)
+@pytest.mark.parametrize("earlier", [[], [PENDING], [PENDING, PAID]], ids=["received", "postponed", "paid"])
+def test_a_signed_event_about_a_failed_refund_says_whether_a_bank_returned_it(
+    start_scenario: StartScenario, reason: DeclineReason, code: str, earlier: list[Paid | Pending]
+) -> None:
+    scenario = start_scenario([PENDING], capabilities=WITHOUT_LOOKUP)
+    for number, reported in enumerate(earlier):
+        scenario.process_webhook(f"ev_{number}", reported)
+    scenario.process_webhook("ev_failed", Failed("re_1", "provider_code", reason))
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code])
+    assert scenario.query("select status from refund_operations") == "failed"
 
 
 def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_scenario: StartScenario) -> None:

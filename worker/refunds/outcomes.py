@@ -51,6 +51,7 @@ SUPPORT_REASONS = {
     DeclineReason.OTHER_SELLER: ReasonCode.OTHER_SELLER,
     DeclineReason.INQUIRY: ReasonCode.INQUIRY_OPEN,
     DeclineReason.CANCELLED: ReasonCode.REFUND_CANCELLED,
+    DeclineReason.DECLINED_LATER: ReasonCode.PROVIDER_DECLINED,
     DeclineReason.PERMANENT: ReasonCode.PROVIDER_DECLINED,
     DeclineReason.INVALID_CREDENTIALS: ReasonCode.PROVIDER_UNAVAILABLE,
     DeclineReason.NOT_SENT: ReasonCode.PROVIDER_UNAVAILABLE,

@@ -29,8 +29,10 @@ ANONYMOUS_PAUSE = 60.0
 
 _INSERT = """
 with stored as (
-  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, dispute_id, reported, body, next_action_at)
-  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, dispute_id, reported::jsonb, :body, now()
+  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, dispute_id, reported, anonymous, body,
+                                   next_action_at)
+  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, dispute_id, reported::jsonb,
+         event_id = any(:anonymous_ids), :body, now()
     from unnest(cast(:event_ids as text[]), cast(:subjects as text[]), cast(:charges as text[]),
                 cast(:refund_ids as text[]), cast(:dispute_ids as text[]), cast(:reporteds as text[]))
       as i(event_id, subject, charge, refund_id, dispute_id, reported)
@@ -41,15 +43,16 @@ with stored as (
      set deliveries = e.deliveries + 1,
          attempts = case when e.event_id = any(:reused_ids) then 0 else e.attempts end,
          next_action_at = case
-           when e.event_id = any(:anonymous_ids)
+           when e.anonymous and e.next_action_at is null
              then greatest(now(), e.processed_at + make_interval(secs => :anonymous_pause))
+           when e.anonymous then least(e.next_action_at, now() + make_interval(secs => :anonymous_pause))
            when e.event_id = any(:reused_ids) then now()
            else e.next_action_at end
   returning e.id, e.event_id, e.deliveries, e.next_action_at
 ), enqueued as (
   insert into outbox (queue, bulk, seller_id, item_id)
   select :queue, false, '', id from stored
-   where (deliveries = 1 or event_id = any(:reused_ids)) and next_action_at <= now()
+   where (deliveries = 1 or event_id = any(:reused_ids)) and next_action_at = now()
 )
 select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as new_events from stored
 """
@@ -59,7 +62,8 @@ Mollie uses one event id for all changes of a payment. If such an id is received
 its attempts are set to 0.
 
 Anybody can send an anonymous event. So an anonymous event about a payment that is not in our records is not stored, and a
-stored anonymous event is processed at most once in ``anonymous_pause`` seconds.
+stored anonymous event is processed at most once in ``anonymous_pause`` seconds, also while it is not resolved. If it is already
+due, it is not enqueued again, because each message would start another lookup. ``now()`` is the start of this transaction.
 
 ``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``, which
 the ``on conflict`` clause does not handle.
@@ -119,15 +123,19 @@ select provider, dispute_id, charge from named
 
 _RESOLVE = """
 update webhook_events e set outcome = i.outcome, claimed_until = 'epoch', processed_at = now(),
-       next_action_at = case when e.deliveries > i.deliveries then now() end
+       next_action_at = case
+         when e.deliveries > i.deliveries and e.anonymous then now() + make_interval(secs => :anonymous_pause)
+         when e.deliveries > i.deliveries then now() end
   from unnest(cast(:ids as uuid[]), cast(:deliveries as int[]), cast(:outcomes as text[])) as i(id, deliveries, outcome)
  where e.id = i.id
 """
-"""If an event was received again while a worker processed it, the event is immediately due again."""
+"""If an event was received again while a worker processed it, the event is due again: at once, or after the pause."""
 
 _RETRY_LATER = """
 update webhook_events e
-   set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome, crashes = 0
+   set claimed_until = 'epoch', outcome = i.outcome, crashes = 0,
+       next_action_at = now() + make_interval(
+         secs => case when e.anonymous then greatest(i.seconds, :anonymous_pause) else i.seconds end)
   from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[])) as i(id, seconds, outcome)
  where e.id = i.id
 """
@@ -281,6 +289,7 @@ class WebhookEvents:
                 ids=[event.id for event, _ in outcomes],
                 deliveries=[event.deliveries for event, _ in outcomes],
                 outcomes=[outcome for _, outcome in outcomes],
+                anonymous_pause=ANONYMOUS_PAUSE,
             )
 
     def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
@@ -291,6 +300,7 @@ class WebhookEvents:
                 ids=[event.id for event, _, _ in retries],
                 seconds=[seconds for _, seconds, _ in retries],
                 outcomes=[outcome for _, _, outcome in retries],
+                anonymous_pause=ANONYMOUS_PAUSE,
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:

@@ -63,6 +63,7 @@ webhook_events = Table(
     Column("refund_id", Text),
     Column("dispute_id", Text),
     Column("reported", JSONB),
+    Column("anonymous", Boolean, nullable=False, server_default=text("false")),
     Column("body", LargeBinary, nullable=False),
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("deliveries", Integer, nullable=False, server_default=text("1")),

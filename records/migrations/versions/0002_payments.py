@@ -61,6 +61,9 @@ def upgrade() -> None:
     )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
+    op.add_column(
+        "webhook_events", sa.Column("anonymous", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
     op.create_index(
         op.f("webhook_events_provider_dispute_id_idx"),
         "webhook_events",

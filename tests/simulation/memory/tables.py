@@ -199,6 +199,7 @@ class WebhookEventRow:
     reported: str | None
     received_at: datetime
     next_action_at: datetime | None
+    anonymous: bool = False
     deliveries: int = 1
     attempts: int = 0
     crashes: int = 0

@@ -31,6 +31,7 @@ from domain.providers import (
     WaitingForApproval,
 )
 from domain.purchases import Method
+from domain.refund_situations import Situation
 from domain.states import Event
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
@@ -295,6 +296,61 @@ def test_a_failed_refund_goes_to_support_with_its_reason(
     assert start_scenario([PENDING], [Failed("re_1", "provider_code", decline_reason)]).process_after(
         hours=1
     ).reason_codes() == [later_code]
+
+
+MUST_ACT = Pending("re_1", PRICE, customer_must_act=True)
+
+
+def customer_must_act(scenario: Scenario) -> bool:
+    with scenario.context.records.work() as work:
+        view = work.case_views.get(scenario.case)
+    assert view
+    return view.situation is Situation.CUSTOMER_MUST_ACT
+
+
+def due_emails(scenario: Scenario) -> list[str]:
+    with scenario.context.records.work() as work:
+        return list(work.run("select kind from case_emails order by created_at, kind").scalars())
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "expected", "emails"),
+    [
+        (PENDING, [MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [PENDING, MUST_ACT, MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [MUST_ACT, PENDING, MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [MUST_ACT, PENDING], False, ["accepted", "action_required"]),
+        (MUST_ACT, [MUST_ACT], True, ["action_required"]),
+        (MUST_ACT, [PENDING], False, ["action_required", "accepted"]),
+        (MUST_ACT, [PENDING, MUST_ACT], True, ["action_required", "accepted"]),
+    ],
+)
+def test_the_customer_is_told_once_to_act_and_not_after_the_action(
+    start_scenario: StartScenario, first: Pending, later: list[Pending], expected: bool, emails: list[str]
+) -> None:
+    scenario = start_scenario([first], later)
+    for _ in later:
+        scenario.process_after(hours=7)
+    assert (scenario.state(), customer_must_act(scenario), due_emails(scenario)) == ("refund_pending", expected, emails)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "reason"),
+    [
+        (MUST_ACT, [], "returned_by_bank"),
+        (PENDING, [MUST_ACT], "returned_by_bank"),
+        (PENDING, [], "refund_cancelled"),
+        (MUST_ACT, [PENDING], "refund_cancelled"),
+    ],
+)
+def test_a_refund_that_waited_for_the_customer_was_not_cancelled_by_the_seller(
+    start_scenario: StartScenario, first: Pending, later: list[Pending], reason: str
+) -> None:
+    """Stripe cancels a refund if the customer does not say within 45 days where to send the money."""
+    scenario = start_scenario([first], [*later, Failed("re_1", "canceled", DeclineReason.CANCELLED)])
+    for _ in range(len(later) + 1):
+        scenario.process_after(days=20)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [reason])
 
 
 @pytest.mark.parametrize(

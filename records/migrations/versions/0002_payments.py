@@ -55,6 +55,10 @@ def upgrade() -> None:
     op.add_column(
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column(
+        "refund_operations",
+        sa.Column("customer_must_act", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
     op.add_column("sellers", sa.Column("reference_field", sa.Text()))
     op.add_column(
         "purchases", sa.Column("from_provider", sa.Boolean(), server_default=sa.text("false"), nullable=False)

@@ -157,6 +157,7 @@ class RefundOperationRow:
     code: str | None = None
     paid_at: datetime | None = None
     replayed: bool = False
+    customer_must_act: bool = False
     empty_lookups: int = 0
     looked_up_at: datetime | None = None
     reconciled_at: datetime | None = None

@@ -212,7 +212,7 @@ class WebhookEvents:
             subjects=[event.subject for event in by_id.values()],
             charges=[event.charge for event in by_id.values()],
             refund_ids=[event.refund_id for event in by_id.values()],
-            dispute_ids=[event.dispute_id for event in by_id.values()],
+            dispute_ids=[_dispute_id(event) for event in by_id.values()],
             reporteds=[_dump(event.reported) for event in by_id.values()],
             reused_ids=[event_id for event_id, event in by_id.items() if event.reuses_event_id],
             anonymous_ids=[event_id for event_id, event in by_id.items() if event.anonymous],
@@ -338,6 +338,12 @@ class WebhookEvents:
 
 
 _PRECEDENCE = (Pending, Paid, Failed)
+
+
+def _dispute_id(event: WebhookEvent) -> str | None:
+    """Return the id of the dispute that the event names, or whose status it reports."""
+    reported = event.reported.dispute_id if isinstance(event.reported, DisputeStatus) else None
+    return event.dispute_id or reported or None
 
 
 def _dump(reported: Paid | Pending | Failed | DisputeStatus | None) -> str | None:

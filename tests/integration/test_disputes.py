@@ -311,7 +311,7 @@ def test_without_lookups_the_status_in_the_signed_event_is_stored(web: httpx.Cli
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
 
 
-def report_states(context: WorkerContext, charge: str, *statuses: DisputeStatus) -> None:
+def report_states(context: WorkerContext, charge: str | None, *statuses: DisputeStatus) -> None:
     """For each status, store a signed webhook event and process this event. Then continue with the next status."""
     for status in statuses:
         with context.records.work() as work:
@@ -493,6 +493,15 @@ def test_an_event_without_a_charge_counts_for_the_charge_of_its_dispute(
         report_dispute_event(context, status, charge)
     process_all_events(context)
     assert (stored_dispute(context.records, purchase), unprocessed_event_ids(context.records)) == (result, [])
+
+
+def test_an_event_without_a_charge_may_name_its_dispute_only_in_its_report(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    context = with_adapter(context, WebhookOnlyProvider())
+    report_states(context, charge_of(purchase), OPENED)
+    report_states(context, None, WON)
+    assert stored_dispute(context.records, purchase) is Dispute.WON
 
 
 def test_an_event_without_a_charge_counts_even_if_it_was_given_up_before(context: WorkerContext) -> None:

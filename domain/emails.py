@@ -8,6 +8,7 @@ class EmailKind(StrEnum):
 
     START_REFUND = "start_refund"
     ACCEPTED = "accepted"
+    ACTION_REQUIRED = "action_required"
     REFUNDED = "refunded"
     WITH_SUPPORT = "with_support"
     RETURNED = "returned"

@@ -26,6 +26,9 @@ class DeclineReason(StrEnum):
     OTHER_SELLER = "other_seller"  # the payment belongs to another seller: the support of both sellers decides
     INQUIRY = "inquiry"  # the bank asks about the payment, and the seller's policy refunds no payment with an inquiry
     CANCELLED = "cancelled"  # the seller cancelled the refund at the provider, so the customer's bank did not return it
+    DECLINED_LATER = (
+        "declined_later"  # the provider accepted the request, but then sent no money, so no bank returned any
+    )
     PERMANENT = "permanent"  # support handles the case
     INVALID_CREDENTIALS = "invalid_credentials"  # the refund continues after support has corrected the credentials
     NOT_SENT = "not_sent"  # nothing was sent: the provider was unreachable, or its rate limit allowed no call in time
@@ -302,7 +305,10 @@ class Capabilities:
     lists_purchases: bool = False
     """True if the provider can list its payments, so that purchases are imported from there."""
     reports_disputes_by_webhook: bool = False
-    """True if only signed webhook events show a dispute before the bank takes the money, and ``dispute()`` shows it later."""
+    """True if only signed webhook events show a dispute before the bank takes the money, and ``dispute()`` shows it later.
+
+    Then the dispute that decides is selected from what ``dispute()`` shows and from what all events have reported.
+    """
     finds_charges: bool = False
     """True if ``refunded_charge()`` and ``disputed_charge()`` find the payment of a webhook event that names no payment."""
     calls_per_second: float | None = None

@@ -73,6 +73,8 @@ class RefundOperation:
     empty_lookups: int = 0
     is_last: bool = True
     """False if the case has further payments to refund after this refund."""
+    customer_must_act: bool = False
+    """True if the refund is pending, and the provider waits until the customer says where to send the money."""
     refunds_inquiry: bool = False
     """True if the policy refunds the payment although the customer's bank asks about it."""
 

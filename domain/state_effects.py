@@ -65,6 +65,8 @@ EMAILS: Mapping[Event, EmailKind] = {
     # The customer may already have an e-mail that reports the refund as made. The e-mail WITH_SUPPORT would not correct this
     # report. Also, WITH_SUPPORT may have been sent already, and each kind of e-mail is sent only once for a case.
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
+    # The customer may already have the e-mail ACCEPTED, which says that nothing needs to be done.
+    Event.CUSTOMER_ACTION_REQUIRED: EmailKind.ACTION_REQUIRED,
 }
 """The events that have their own e-mail. This e-mail is sent instead of the e-mail of the new state."""
 

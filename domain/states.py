@@ -47,6 +47,7 @@ class Event(StrEnum):
     EXTERNALLY_REFUNDED = "externally_refunded"
     PROVIDER_AWAITS_APPROVAL = "provider_awaits_approval"
     PROVIDER_ACCEPTED = "provider_accepted"
+    CUSTOMER_ACTION_REQUIRED = "customer_action_required"
     PROVIDER_DECLINED = "provider_declined"
     PAYMENT_DECLINED = "payment_declined"
     REFUND_DEFERRED = "refund_deferred"
@@ -85,11 +86,9 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.APPROVED, E.NO_LONGER_ELIGIBLE): S.WITH_SUPPORT,
     (S.APPROVED, E.PROVIDER_PAID): S.REFUNDED,  # a lookup found that an earlier operation was made after all
     (S.APPROVED, E.PAYMENT_REFUNDED): S.APPROVED,
-    (S.APPROVED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.APPROVED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,  # the refund of an earlier payment of the order failed
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PAYMENT_REFUNDED): S.APPROVED,  # the order has further payments to refund
-    (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
     (S.REFUNDING, E.PAYMENT_DECLINED): S.APPROVED,  # the order may have further payments that can be refunded
     (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # no refund was made: try a new operation later
@@ -102,8 +101,11 @@ MOVES: dict[tuple[State, Event], State] = {
     ): S.WAITING_FOR_APPROVAL,  # a person must approve the refund at the provider
     (S.WAITING_FOR_APPROVAL, E.PROVIDER_PAID): S.REFUNDED,
     (S.WAITING_FOR_APPROVAL, E.PAYMENT_REFUNDED): S.APPROVED,
-    (S.WAITING_FOR_APPROVAL, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.WAITING_FOR_APPROVAL, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
+    (
+        S.WAITING_FOR_APPROVAL,
+        E.REFUND_DEFERRED,
+    ): S.APPROVED,  # the refund failed, so nobody can approve it any more: try a new operation later
     (S.WAITING_FOR_APPROVAL, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PAYMENT_REFUNDED): S.APPROVED,
@@ -114,11 +116,9 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a later lookup found that our refund was made
-    (S.WITH_SUPPORT, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.DECLINED, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,
     (S.DECLINED, E.PROVIDER_PAID): S.REFUNDED,
     (S.DECLINED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,  # the refund of one of several payments failed
-    (S.DECLINED, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can decide
     (S.WITH_SUPPORT, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,  # our refund of one of several payments was made after all
     (S.WITH_SUPPORT, E.EXTERNALLY_REFUNDED): S.REFUNDED,  # support refunded the payments at the provider
@@ -126,6 +126,11 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
+    **{
+        (state, event): S.REFUND_PENDING  # also if the refund is pending: the provider may ask the customer later
+        for state in (S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING, S.WITH_SUPPORT, S.DECLINED)
+        for event in (E.PROVIDER_ACCEPTED, E.CUSTOMER_ACTION_REQUIRED)
+    },
     **{
         (state, E.PROVIDER_PAID_DIFFERENTLY): S.WITH_SUPPORT
         for state in (S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING, S.WITH_SUPPORT, S.DECLINED)

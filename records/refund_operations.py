@@ -16,7 +16,7 @@ from records.transaction import Transaction
 
 OPERATION_COLUMNS = """
 case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, polls, status, refund_id, code,
-replayed, empty_lookups, is_last, refunds_inquiry
+replayed, empty_lookups, is_last, refunds_inquiry, customer_must_act
 """
 
 _CLAIM = """
@@ -96,13 +96,14 @@ update refund_operations o set code = i.code
 _RECORD_RESULT = """
 with result as (
   select * from unnest(cast(:keys as text[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
-                       cast(:codes as text[]), cast(:replays as bool[])) as t(key, status, refund_id, code, replayed)
+                       cast(:codes as text[]), cast(:replays as bool[]), cast(:must_acts as bool[]))
+    as t(key, status, refund_id, code, replayed, customer_must_act)
 ), before as (
   select o.key, o.status, o.amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
 ), after as (
   update refund_operations o
      set status = r.status, refund_id = coalesce(r.refund_id, o.refund_id), code = coalesce(r.code, o.code),
-         polls = o.polls + 1, replayed = o.replayed or r.replayed,
+         polls = o.polls + 1, replayed = o.replayed or r.replayed, customer_must_act = r.customer_must_act,
          paid_at = case when r.status = 'paid' then coalesce(o.paid_at, now()) else o.paid_at end
     from result r where o.key = r.key
   returning o.key, o.status
@@ -210,6 +211,7 @@ class RefundOperations:
                 ],
                 codes=[result.code if isinstance(result, Declined | Failed) else None for _, result in results],
                 replays=[isinstance(result, Unknown) and result.replayed for _, result in results],
+                must_acts=[isinstance(result, Pending) and result.customer_must_act for _, result in results],
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:
@@ -239,5 +241,5 @@ def operation_of(row: Any) -> RefundOperation:  # noqa: ANN401  # a row of OPERA
 
 _NAMES = (
     "attempt provider charge key first_sent_at last_sent_at sends polls refund_id code replayed empty_lookups "
-    "is_last refunds_inquiry".split()
+    "is_last refunds_inquiry customer_must_act".split()
 )

@@ -4,7 +4,7 @@ Workers process an event again until it is resolved or given up.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,8 +29,10 @@ ANONYMOUS_PAUSE = 60.0
 
 _INSERT = """
 with stored as (
-  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, dispute_id, reported, body, next_action_at)
-  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, dispute_id, reported::jsonb, :body, now()
+  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, dispute_id, reported, anonymous, body,
+                                   next_action_at)
+  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, dispute_id, reported::jsonb,
+         event_id = any(:anonymous_ids), :body, now()
     from unnest(cast(:event_ids as text[]), cast(:subjects as text[]), cast(:charges as text[]),
                 cast(:refund_ids as text[]), cast(:dispute_ids as text[]), cast(:reporteds as text[]))
       as i(event_id, subject, charge, refund_id, dispute_id, reported)
@@ -41,15 +43,16 @@ with stored as (
      set deliveries = e.deliveries + 1,
          attempts = case when e.event_id = any(:reused_ids) then 0 else e.attempts end,
          next_action_at = case
-           when e.event_id = any(:anonymous_ids)
+           when e.anonymous and e.next_action_at is null
              then greatest(now(), e.processed_at + make_interval(secs => :anonymous_pause))
+           when e.anonymous then least(e.next_action_at, now() + make_interval(secs => :anonymous_pause))
            when e.event_id = any(:reused_ids) then now()
            else e.next_action_at end
   returning e.id, e.event_id, e.deliveries, e.next_action_at
 ), enqueued as (
   insert into outbox (queue, bulk, seller_id, item_id)
   select :queue, false, '', id from stored
-   where (deliveries = 1 or event_id = any(:reused_ids)) and next_action_at <= now()
+   where (deliveries = 1 or event_id = any(:reused_ids)) and next_action_at = now()
 )
 select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as new_events from stored
 """
@@ -59,7 +62,8 @@ Mollie uses one event id for all changes of a payment. If such an id is received
 its attempts are set to 0.
 
 Anybody can send an anonymous event. So an anonymous event about a payment that is not in our records is not stored, and a
-stored anonymous event is processed at most once in ``anonymous_pause`` seconds.
+stored anonymous event is processed at most once in ``anonymous_pause`` seconds, also while it is not resolved. If it is already
+due, it is not enqueued again, because each message would start another lookup. ``now()`` is the start of this transaction.
 
 ``id`` is random. If ``id`` were computed from the event id, two inserts at the same time could also conflict on ``id``, which
 the ``on conflict`` clause does not handle.
@@ -96,18 +100,42 @@ select id from webhook_events
  where id = any(:ids) and next_action_at is not null and claimed_until <= now() and claimed_until <> 'epoch' order by id
 """
 
+_STORE_CHARGES = """
+update webhook_events e set charge = i.charge
+  from unnest(cast(:ids as uuid[]), cast(:charges as text[])) as i(id, charge) where e.id = i.id and e.charge is null
+"""
+
+_SHARE_CHARGES = """
+with named as (
+  select e.provider, e.dispute_id, min(e.charge) as charge
+    from (select distinct * from unnest(cast(:providers as text[]), cast(:dispute_ids as text[]))) as i(provider, dispute_id)
+    join webhook_events e on e.provider = i.provider and e.dispute_id = i.dispute_id
+   where e.charge is not null group by e.provider, e.dispute_id having count(distinct e.charge) = 1
+), nameless as (
+  select e.id, n.charge from named n join webhook_events e on e.provider = n.provider and e.dispute_id = n.dispute_id
+   where e.charge is null order by e.id for no key update of e
+), updated as (
+  update webhook_events e set charge = n.charge from nameless n where e.id = n.id
+)
+select provider, dispute_id, charge from named
+"""
+"""Copy the charge of a dispute's event to the events that name only the dispute. A dispute of several charges is left out."""
+
 _RESOLVE = """
 update webhook_events e set outcome = i.outcome, claimed_until = 'epoch', processed_at = now(),
-       next_action_at = case when e.deliveries > i.deliveries then now() end
+       next_action_at = case
+         when e.deliveries > i.deliveries and e.anonymous then now() + make_interval(secs => :anonymous_pause)
+         when e.deliveries > i.deliveries then now() end
   from unnest(cast(:ids as uuid[]), cast(:deliveries as int[]), cast(:outcomes as text[])) as i(id, deliveries, outcome)
  where e.id = i.id
 """
-"""If an event was received again while a worker processed it, the event is immediately due again."""
+"""If an event was received again while a worker processed it, the event is due again: at once, or after the pause."""
 
 _RETRY_LATER = """
 update webhook_events e
-   set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome,
-       attempts = i.attempts, crashes = 0
+   set claimed_until = 'epoch', outcome = i.outcome, attempts = i.attempts, crashes = 0,
+       next_action_at = now() + make_interval(
+         secs => case when e.anonymous then greatest(i.seconds, :anonymous_pause) else i.seconds end)
   from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[]), cast(:attempts as int[]))
     as i(id, seconds, outcome, attempts)
  where e.id = i.id
@@ -185,7 +213,7 @@ class WebhookEvents:
             subjects=[event.subject for event in by_id.values()],
             charges=[event.charge for event in by_id.values()],
             refund_ids=[event.refund_id for event in by_id.values()],
-            dispute_ids=[event.dispute_id for event in by_id.values()],
+            dispute_ids=[_dispute_id(event) for event in by_id.values()],
             reporteds=[_dump(event.reported) for event in by_id.values()],
             reused_ids=[event_id for event_id, event in by_id.items() if event.reuses_event_id],
             anonymous_ids=[event_id for event_id, event in by_id.items() if event.anonymous],
@@ -238,6 +266,22 @@ class WebhookEvents:
         """Return the events with these ids whose last worker crashed."""
         return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
 
+    def store_charges(self, charges: Mapping[UUID, str]) -> None:
+        """Store the charges of events that name no charge. ``charges`` maps the id of an event to its charge."""
+        if charges:
+            self._work.run(_STORE_CHARGES, ids=list(charges), charges=list(charges.values()))
+
+    def share_charges(self, disputes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Give all events of a dispute the charge that one of the events names. Return the charges of the disputes.
+
+        ``disputes`` lists (provider, dispute id).
+        """
+        if not disputes:
+            return {}
+        providers, dispute_ids = map(list, zip(*disputes, strict=True))
+        rows = self._work.run(_SHARE_CHARGES, providers=providers, dispute_ids=dispute_ids)
+        return {(row.provider, row.dispute_id): row.charge for row in rows}
+
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
         """Store the outcome code of each event that is resolved or given up. ``outcomes`` lists (event, outcome code)."""
         if outcomes:
@@ -246,6 +290,7 @@ class WebhookEvents:
                 ids=[event.id for event, _ in outcomes],
                 deliveries=[event.deliveries for event, _ in outcomes],
                 outcomes=[outcome for _, outcome in outcomes],
+                anonymous_pause=ANONYMOUS_PAUSE,
             )
 
     def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
@@ -260,6 +305,7 @@ class WebhookEvents:
                 seconds=[seconds for _, seconds, _ in retries],
                 outcomes=[outcome for _, _, outcome in retries],
                 attempts=[event.attempts for event, _, _ in retries],
+                anonymous_pause=ANONYMOUS_PAUSE,
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
@@ -297,6 +343,12 @@ class WebhookEvents:
 
 
 _PRECEDENCE = (Pending, Paid, Failed)
+
+
+def _dispute_id(event: WebhookEvent) -> str | None:
+    """Return the id of the dispute that the event names, or whose status it reports."""
+    reported = event.reported.dispute_id if isinstance(event.reported, DisputeStatus) else None
+    return event.dispute_id or reported or None
 
 
 def _dump(reported: Paid | Pending | Failed | DisputeStatus | None) -> str | None:

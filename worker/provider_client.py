@@ -35,7 +35,10 @@ log = structlog.get_logger()
 ProviderResult = TypeVar("ProviderResult")
 
 
-INTERCHANGEABLE = AUTOMATIC - {Method.DIRECT_DEBIT}
+WALLETS = {Method.GOOGLE_PAY, "link"}
+"""The wallets that a seller may report as a card. Stripe shows Link as a method of its own ("The Charge object")."""
+
+INTERCHANGEABLE = (AUTOMATIC - {Method.DIRECT_DEBIT}) | WALLETS
 """The methods that a seller may report instead of each other, because the same rules apply. Only a direct debit has a hold."""
 
 

@@ -179,6 +179,7 @@ refund_operations = Table(
     Column("reconciled_at", INSTANT),
     Column("is_last", Boolean, nullable=False, server_default=text("true")),
     Column("refunds_inquiry", Boolean, nullable=False, server_default=text("false")),
+    Column("customer_must_act", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("provider", "refund_id"),
     Index(
         "refund_operations_one_open_per_payment",

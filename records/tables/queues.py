@@ -63,6 +63,7 @@ webhook_events = Table(
     Column("refund_id", Text),
     Column("dispute_id", Text),
     Column("reported", JSONB),
+    Column("anonymous", Boolean, nullable=False, server_default=text("false")),
     Column("body", LargeBinary, nullable=False),
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("deliveries", Integer, nullable=False, server_default=text("1")),
@@ -75,6 +76,7 @@ webhook_events = Table(
     UniqueConstraint("provider", "event_id"),
     Index("webhook_events_due", "next_action_at", postgresql_where=text("next_action_at is not null")),
     Index(None, "provider", "charge"),
+    Index(None, "provider", "dispute_id", postgresql_where=text("dispute_id is not null")),
 )
 
 case_emails = Table(

@@ -148,6 +148,12 @@ def test_a_code_about_our_account_is_the_fault_of_the_account(
     assert answer == Unknown(f"Adyen refuses our account: {code}.", invalid_credentials=True)
 
 
+def test_a_payment_of_the_other_environment_is_not_declined() -> None:
+    """The payment exists, so the refund waits until support has corrected the account."""
+    assert "906" in ACCOUNT_CODES
+    assert not ACCOUNT_CODES & (CODES.keys() | UNDECIDED_CODES)
+
+
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", [*CODES, "14_030"])
 def test_every_error_code_has_a_decline_reason(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Paid, Pending
+from domain.providers import DeclineReason, DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.validator import SpecValidator
@@ -58,15 +58,26 @@ def refund_event(event: str, success: str, reported: Paid | Pending | Failed | N
     return WebhookEvent(f"{REFUND} {event} {success}", Subject.REFUND, CHARGE, REFUND, reported=reported)
 
 
+def dispute_event(event: str, dispute: Dispute) -> WebhookEvent:
+    status = DisputeStatus(dispute, REFUND)
+    return WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, dispute_id=REFUND, reported=status)
+
+
 EXPECTED_EVENTS: dict[str, WebhookEvent] = {
-    "REFUND": refund_event("REFUND", "false", Failed(REFUND, "Transaction hasn't been captured, refund not possible")),
+    "REFUND": refund_event(
+        "REFUND",
+        "false",
+        Failed(REFUND, "Transaction hasn't been captured, refund not possible", DeclineReason.DECLINED_LATER),
+    ),
     "REFUND_FAILED": refund_event("REFUND_FAILED", "true", Failed(REFUND, "Refund Failed")),
     "REFUNDED_REVERSED": refund_event("REFUNDED_REVERSED", "true", Failed(REFUND, "test_AUTHORISATION_1")),
     "CANCEL_OR_REFUND": refund_event("CANCEL_OR_REFUND", "true", Paid(REFUND, TEN_EUROS)),
     "POSTPONED_REFUND": refund_event("POSTPONED_REFUND", "true", Pending(REFUND, TEN_EUROS)),
-    "VOID_PENDING_REFUND": refund_event("VOID_PENDING_REFUND", "true", Failed(REFUND, "VOID_PENDING_REFUND")),
+    "VOID_PENDING_REFUND": refund_event(
+        "VOID_PENDING_REFUND", "true", Failed(REFUND, "VOID_PENDING_REFUND", DeclineReason.CANCELLED)
+    ),
     **{
-        event: WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(dispute, REFUND))
+        event: dispute_event(event, dispute)
         for event, dispute in (
             ("REQUEST_FOR_INFORMATION", Dispute.INQUIRY),
             ("NOTIFICATION_OF_CHARGEBACK", Dispute.OPEN),
@@ -99,16 +110,26 @@ def test_the_webhooks_of_these_tests_match_adyens_api_description() -> None:
 def test_every_refund_event_reports_the_status_of_the_refund(event: str, success: str) -> None:
     [webhook_event] = read_events(signed(an_item(event, success)))
     failed = {
-        ("REFUND", "false"),
-        ("REFUND_FAILED", "true"),
-        ("REFUNDED_REVERSED", "true"),
-        ("VOID_PENDING_REFUND", "true"),
-        ("CANCEL_OR_REFUND", "false"),
+        ("REFUND", "false"): DeclineReason.DECLINED_LATER,
+        ("REFUND_FAILED", "true"): DeclineReason.PERMANENT,
+        ("REFUNDED_REVERSED", "true"): DeclineReason.PERMANENT,
+        ("VOID_PENDING_REFUND", "true"): DeclineReason.CANCELLED,
+        ("CANCEL_OR_REFUND", "false"): DeclineReason.DECLINED_LATER,
     }
     expected = Pending(REFUND, TEN_EUROS) if event == "POSTPONED_REFUND" else Paid(REFUND, TEN_EUROS)
     assert webhook_event == refund_event(
-        event, success, Failed(REFUND, event) if (event, success) in failed else expected
+        event,
+        success,
+        Failed(REFUND, event, failed[event, success]) if (event, success) in failed else expected,
     )
+
+
+@pytest.mark.parametrize("text", ["Cancelled by the seller", "Insufficient balance on payment", "", None, 7])
+def test_the_reason_that_adyen_does_not_sign_decides_nothing(text: object) -> None:
+    events = read_events(*(signed(an_item(*kind, reason=text)) for kind in sorted(REFUNDS)))
+    plain = read_events(*(signed(an_item(*kind)) for kind in sorted(REFUNDS)))
+    reasons = [event.reported.reason if isinstance(event.reported, Failed) else None for event in events]
+    assert reasons == [event.reported.reason if isinstance(event.reported, Failed) else None for event in plain]
 
 
 DISPUTE_EVENTS = {
@@ -140,14 +161,41 @@ DISPUTE_EVENTS = {
 )
 def test_every_dispute_event_reports_the_status_of_the_dispute(status: Dispute, event: str) -> None:
     [webhook_event] = read_events(signed(an_item(event)))
-    assert webhook_event == WebhookEvent(
-        f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(status, REFUND)
-    )
+    assert webhook_event == dispute_event(event, status)
     assert read(signed(an_item(event, "false"))) == []
 
 
 def test_no_dispute_event_is_without_an_expected_status() -> None:
     assert {event for events in DISPUTE_EVENTS.values() for event in events} == DISPUTES.keys()
+
+
+@pytest.mark.parametrize("original", [{}, {"originalReference": ""}, {"originalReference": None}])
+@pytest.mark.parametrize("event", ["CHARGEBACK_REVERSED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "PREARBITRATION_WON"])
+def test_a_dispute_event_without_a_payment_names_the_dispute(event: str, original: dict[str, object]) -> None:
+    """An earlier event with the same PSP reference names the payment."""
+    item = {name: value for name, value in an_item(event).items() if name != "originalReference"}
+    [webhook_event] = read_events(signed(item | original))
+    assert (webhook_event.charge, webhook_event.dispute_id, webhook_event.refund_id) == (None, REFUND, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"merchantReference": None},
+        {"merchantReference": None, "originalReference": None},
+        {"merchantReference": None, "reason": None, "paymentMethod": None},
+    ],
+)
+@pytest.mark.parametrize("event", ["REFUND", "REFUND_FAILED", "CHARGEBACK", "POSTPONED_REFUND"])
+def test_a_signed_field_that_is_null_counts_as_absent(event: str, changes: dict[str, object]) -> None:
+    item = an_item(event) | changes
+    absent = {name: value for name, value in item.items() if value is not None}
+    assert read_events(signed(item)) == read_events(signed(absent))
+
+
+@pytest.mark.parametrize("reference", [5, [], {}, True])
+def test_a_merchant_reference_that_is_no_text_is_not_accepted(reference: object) -> None:
+    assert isinstance(read(signed(an_item(merchantReference=reference))), InvalidSignature)
 
 
 FLOWS: dict[Dispute, list[list[str]]] = {
@@ -255,7 +303,7 @@ def test_an_event_reports_the_outcome_of_a_pending_refund() -> None:
     events = read_events(adyen.outcome(first.refund_id), adyen.outcome(second.refund_id))
     assert [event.reported for event in events] == [
         Paid(first.refund_id, Money(1999, "EUR")),
-        Failed(second.refund_id, "Insufficient balance on payment"),
+        Failed(second.refund_id, "Insufficient balance on payment", DeclineReason.DECLINED_LATER),
     ]
     assert {event.charge for event in events} == {charge}
 
@@ -269,14 +317,14 @@ def test_an_amount_is_in_adyens_own_minor_units() -> None:
 def test_an_event_with_an_impossible_amount_reports_no_amount(amount: dict[str, Any]) -> None:
     assert read(signed(an_item(amount=amount))) == [refund_event("REFUND", "true", None)]
     assert read(signed(an_item(success="false", amount=amount))) == [
-        refund_event("REFUND", "false", Failed(REFUND, "REFUND"))
+        refund_event("REFUND", "false", Failed(REFUND, "REFUND", DeclineReason.DECLINED_LATER))
     ]
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 101, "\x07", 7, None, [], {}])
 def test_an_invalid_reason_is_replaced_by_the_event_code(reason: object) -> None:
     assert read(signed(an_item(success="false", reason=reason))) == [
-        refund_event("REFUND", "false", Failed(REFUND, "REFUND"))
+        refund_event("REFUND", "false", Failed(REFUND, "REFUND", DeclineReason.DECLINED_LATER))
     ]
 
 
@@ -440,9 +488,7 @@ def test_unsigned_fields_are_ignored() -> None:
     """The signature does not cover the fields `disputeStatus` and `modification.action`, so they are no evidence."""
     extra = {"disputeStatus": "Won", "modification.action": "refund"}
     events = read(signed(an_item("CHARGEBACK", additionalData=extra)))
-    assert events == [
-        WebhookEvent(f"{REFUND} CHARGEBACK true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(Dispute.LOST, REFUND))
-    ]
+    assert events == [dispute_event("CHARGEBACK", Dispute.LOST)]
 
 
 @pytest.mark.parametrize(

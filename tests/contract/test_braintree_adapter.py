@@ -52,7 +52,14 @@ from tests.doubles.faulty_server import (
 )
 from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.braintree.adapter import create_adapter
-from worker.providers.braintree.codes import CODES, DISPUTES, PAYMENT_STATUSES, REFUND_STATUSES, UNDECIDED_CODES
+from worker.providers.braintree.codes import (
+    CODES,
+    DISPUTES,
+    PAYMENT_STATUSES,
+    REFUND_STATUSES,
+    RETRIEVALS,
+    UNDECIDED_CODES,
+)
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -655,15 +662,35 @@ def test_a_sale_that_will_be_settled_is_refunded_later(
     assert provider.refund(charge, PRICE, key="mb_later") == Pending("r1", PRICE)
 
 
+@pytest.mark.parametrize("status", RETRIEVALS)
+def test_a_retrieval_does_not_stop_the_adapter(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
+) -> None:
+    """The worker decides about an inquiry by the seller's policy."""
+    braintree.add_dispute(charge, status, kind="retrieval")
+    assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
+
+
+@pytest.mark.parametrize("retrieval", ["expired", "accepted", "auto_accepted", "lost", "won"])
+@pytest.mark.parametrize("chargeback", ["open", "under_review", "lost", "accepted"])
+def test_no_refund_is_sent_beside_a_chargeback_that_follows_a_retrieval(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, retrieval: str, chargeback: str
+) -> None:
+    braintree.add_dispute(charge, retrieval, kind="retrieval")
+    braintree.add_dispute(charge, chargeback)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(
+        DeclineReason.DISPUTED, f"dispute {DISPUTES[chargeback]}"
+    )
+
+
 @pytest.mark.parametrize("status", DISPUTES)
-@pytest.mark.parametrize("kind", ["chargeback", "pre_arbitration", "retrieval"])
+@pytest.mark.parametrize("kind", ["chargeback", "pre_arbitration"])
 def test_no_refund_is_sent_beside_a_dispute_in_which_the_bank_took_the_money(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str, status: str, kind: str
 ) -> None:
     braintree.add_dispute(charge, status, kind=kind)
     answer = provider.refund(charge, PRICE, key=KEY)
-    is_inquiry = kind == "retrieval" and DISPUTES[status] is Dispute.OPEN
-    if DISPUTES[status] is Dispute.WON or is_inquiry:
+    if DISPUTES[status] is Dispute.WON:
         assert answer == Pending("r1", PRICE)
     else:
         assert answer == Declined(DeclineReason.DISPUTED, f"dispute {DISPUTES[status]}")

@@ -63,6 +63,7 @@ from worker.providers.paypal.codes import (
     CODES,
     DISPUTE_OUTCOMES,
     DISPUTE_STAGES,
+    DISPUTED_CAPTURES,
     FAILURES,
     PURCHASE_EVENTS,
     REFUND_STATUSES,
@@ -781,9 +782,54 @@ class TestDisputes:
         with FaultyServer(without_details) as server:
             assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
 
-    def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
-        inject_fault(provider, server, charge, responds_with(HttpResponse(200, b'{"links": []}')))
+    def test_a_list_without_items_is_empty(self, paypal: FakePayPal, charge: str) -> None:
+        def without_items(request: HttpRequest) -> HttpResponse:
+            is_list = request.path == "/v1/customer/disputes"
+            return HttpResponse(200, b'{"links": []}') if is_list else paypal.answer(request)
+
+        with FaultyServer(without_items) as server:
+            assert adapter(server.url).dispute(charge) == DisputeStatus(Dispute.NONE)
+
+    @pytest.mark.parametrize("status", ["COMPLETED", "PENDING", "DECLINED", "PARTIALLY_REFUNDED"])
+    @pytest.mark.parametrize("reason", sorted(DISPUTED_CAPTURES))
+    @pytest.mark.parametrize("outcome", [None, "RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER"])
+    def test_a_capture_that_names_a_dispute_as_its_reason_has_an_open_dispute(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, reason: str, status: str, outcome: str | None
+    ) -> None:
+        """PayPal may list no dispute, or only an earlier dispute that the seller won."""
+        if outcome:
+            paypal.dispute(charge, "RESOLVED", outcome)
+        paypal.captures[charge] |= {"status": status, "status_details": {"reason": reason}}
+        assert provider.dispute(charge) == DisputeStatus(Dispute.OPEN, reason)
+
+    @pytest.mark.parametrize("reason", sorted(DISPUTED_CAPTURES))
+    def test_a_payment_that_names_a_dispute_as_its_reason_has_an_open_dispute(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, reason: str
+    ) -> None:
+        paypal.captures[charge] |= {"status": "PENDING", "status_details": {"reason": reason}}
+        payment = provider.payment(charge)
+        assert isinstance(payment, PaymentStatus)
+        assert (payment.dispute, payment.captured) == (DisputeStatus(Dispute.OPEN, reason), PRICE)
+
+    @pytest.mark.parametrize("reason", ["ECHECK", "PENDING_REVIEW", "REFUNDED", "OTHER", "UNILATERAL"])
+    def test_a_capture_with_another_reason_has_no_dispute(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, reason: str
+    ) -> None:
+        paypal.captures[charge] |= {"status": "PENDING", "status_details": {"reason": reason}}
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
+
+    @pytest.mark.parametrize("reason", sorted(DISPUTED_CAPTURES))
+    @pytest.mark.parametrize("stage", sorted(DISPUTE_STAGES))
+    def test_the_listed_dispute_explains_the_reason_of_the_capture(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, reason: str, stage: str
+    ) -> None:
+        dispute = paypal.dispute(charge, "OPEN", stage=stage)
+        paypal.captures[charge] |= {"status": "PENDING", "status_details": {"reason": reason}}
+        assert provider.dispute(charge) == DisputeStatus(DISPUTE_STAGES[stage], dispute)
+
+    def test_without_the_capture_the_dispute_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
+        with FaultyServer(without(paypal, "/v2/payments/captures")) as server:
+            assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
 
 
 def all_pages(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:

@@ -128,10 +128,23 @@ def test_a_dispute_event_names_each_disputed_capture(kind: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("rows", [[], [{}], [{"buyer_transaction_id": "B1"}], [{"seller_transaction_id": None}]])
-def test_a_dispute_event_that_names_no_capture_names_the_dispute(rows: list[dict[str, object]]) -> None:
-    event = an_event("CUSTOMER.DISPUTE.CREATED", dispute_id="PP-D-27803", disputed_transactions=rows)
+UNNAMED: list[object] = [
+    *(None, 7, "x", {}, []),
+    *([None], [7, "x", []], [{}], [{"buyer_transaction_id": "B1"}], [{"seller_transaction_id": None}]),
+]
+
+
+@pytest.mark.parametrize("fields", [{}, *({"disputed_transactions": rows} for rows in UNNAMED)])
+@pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind.startswith("CUSTOMER")])
+def test_a_dispute_event_that_names_no_capture_names_the_dispute(kind: str, fields: dict[str, object]) -> None:
+    event = an_event(kind, dispute_id="PP-D-27803", **fields)
     assert read(event) == [WebhookEvent(EVENT.event_id, Subject.DISPUTE, dispute_id="PP-D-27803")]
+
+
+def test_a_transaction_that_cannot_be_read_does_not_hide_the_capture_beside_it() -> None:
+    rows = [None, {"seller_transaction_id": CHARGE}, 7]
+    event = an_event("CUSTOMER.DISPUTE.CREATED", dispute_id="PP-D-27803", disputed_transactions=rows)
+    assert read(event) == [WebhookEvent(f"{EVENT.event_id}/{CHARGE}", Subject.DISPUTE, CHARGE)]
 
 
 @pytest.mark.parametrize("kind", ["PAYMENT.CAPTURE.COMPLETED", "PAYMENT.SALE.COMPLETED"])

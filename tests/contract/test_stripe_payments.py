@@ -161,6 +161,8 @@ METHODS = {
     "Google Pay": ({"type": "card", "card": {"wallet": {"type": "google_pay"}}}, "google_pay"),
     "Samsung Pay": ({"type": "card", "card": {"wallet": {"type": "samsung_pay"}}}, "credit_card"),
     "a wallet that is a list": ({"type": "card", "card": {"wallet": {"type": ["apple_pay"]}}}, "credit_card"),
+    "Link": ({"type": "link", "link": {}}, "link"),
+    "a card from Link": ({"type": "card", "card": {"wallet": {"type": "link"}}}, "credit_card"),
     "SEPA": ({"type": "sepa_debit", "sepa_debit": {}}, "direct_debit"),
     "Bacs": ({"type": "bacs_debit", "bacs_debit": {}}, "direct_debit"),
     "ACH": ({"type": "us_bank_account", "us_bank_account": {}}, "direct_debit"),

@@ -119,9 +119,12 @@ class FakeAdyen:
 
 
 def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
-    """Return the webhook item with a signature, as docs.adyen.com describes it in "Verify HMAC signatures"."""
+    """Return the webhook item with a signature, as docs.adyen.com describes it in "Verify HMAC signatures".
+
+    An absent field and a field that is null are signed as an empty text.
+    """
     values = item | {f"amount.{name}": item["amount"][name] for name in ("value", "currency")}
-    text = ":".join(str(values.get(name, "")) for name in SIGNED_FIELDS)
+    text = ":".join("" if values.get(name) is None else str(values[name]) for name in SIGNED_FIELDS)
     mac = hmac.new(binascii.a2b_hex(key), text.encode(), hashlib.sha256)
     signature = base64.b64encode(mac.digest()).decode()
     return item | {"additionalData": {**item.get("additionalData", {}), "hmacSignature": signature}}

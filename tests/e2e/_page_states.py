@@ -218,7 +218,9 @@ PAGE_STATES: Mapping[str, Route] = {
     "status-parts": open_order(PARTS, State.REFUNDING),
     "status-parts-with-support": open_order(PARTS, State.WITH_SUPPORT),
     "status-must-act": open_order(
-        [{}], State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, {"refund": "re_1", "customer_must_act": True})
+        [{}],
+        State.REFUNDING,
+        (State.REFUNDING, Event.CUSTOMER_ACTION_REQUIRED, {"refund": "re_1", "customer_must_act": True}),
     ),
     "status-superseded": open_status_after(State.WITH_SUPPORT, (State.WITH_SUPPORT, Event.SUPERSEDED, {})),
     "status-withdrawal-unmatched": open_unmatched_withdrawal,

@@ -213,7 +213,7 @@ def test_every_event_has_a_sentence_for_the_timeline() -> None:
     assert set(STEPS) == set(Event)
 
 
-MUST_ACT: Step = (State.REFUNDING, Event.PROVIDER_ACCEPTED, {"refund": "re_1", "customer_must_act": True})
+MUST_ACT: Step = (State.REFUNDING, Event.CUSTOMER_ACTION_REQUIRED, {"refund": "re_1", "customer_must_act": True})
 
 
 def test_a_customer_who_must_act_reads_whose_email_to_look_for(site: Site) -> None:

@@ -311,7 +311,7 @@ def test_without_lookups_the_status_in_the_signed_event_is_stored(web: httpx.Cli
     assert (state_of(context.records, case), stored_dispute(context.records, purchase)) == (State.RECEIVED, Dispute.WON)
 
 
-def report_states(context: WorkerContext, charge: str, *statuses: DisputeStatus) -> None:
+def report_states(context: WorkerContext, charge: str | None, *statuses: DisputeStatus) -> None:
     """For each status, store a signed webhook event and process this event. Then continue with the next status."""
     for status in statuses:
         with context.records.work() as work:
@@ -357,6 +357,187 @@ def test_after_a_won_dispute_no_refund_is_sent_while_another_dispute_is_open(con
         ["dispute_open"],
     )
     assert refunds_at_provider(context, purchase) == []
+
+
+# Disputes that only signed events report
+
+
+NOT_SHOWN = DisputeStatus(Dispute.NONE)
+
+
+class EarlyDisputeProvider:
+    """A provider such as Mollie: signed events report a dispute, and the API shows it only after the bank took the money."""
+
+    def __init__(self, adapter: Any, shown: DisputeStatus = NOT_SHOWN, **charges: str) -> None:
+        self.capabilities = replace(adapter.capabilities, reports_disputes_by_webhook=True, finds_charges=True)
+        self._shown, self._charges = shown, charges
+
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
+        assert charge
+        return self._shown
+
+    def disputed_charge(self, dispute_id: str) -> str | Unknown:
+        return self._charges.get(dispute_id, Unknown("No dispute has this id."))
+
+
+REVERSED = DisputeStatus(Dispute.WON, "chb_1")
+UPDATED = replace(OPENED, stage=1)
+SECOND_WON = replace(SECOND_OPENED, dispute=Dispute.WON, stage=2)
+
+
+@pytest.mark.parametrize(
+    ("shown", "reported", "result"),
+    [
+        (REVERSED, (SECOND_OPENED,), Dispute.OPEN),
+        (REVERSED, (OPENED, UPDATED), Dispute.OPEN),
+        (REVERSED, (SECOND_OPENED, SECOND_WON), Dispute.WON),
+        (REVERSED, (SECOND_WON, SECOND_OPENED), Dispute.WON),
+        (replace(REVERSED, dispute=Dispute.LOST), (OPENED, WON), Dispute.LOST),
+        (replace(REVERSED, dispute=Dispute.LOST), (SECOND_OPENED,), Dispute.OPEN),
+        (NOT_SHOWN, (WON, OPENED), Dispute.WON),
+        (NOT_SHOWN, (WON, OPENED, UPDATED), Dispute.WON),
+        (NOT_SHOWN, (OPENED, WON, SECOND_OPENED), Dispute.OPEN),
+        (NOT_SHOWN, (SECOND_OPENED, WON, OPENED), Dispute.OPEN),
+        (NOT_SHOWN, (replace(WON, dispute=Dispute.LOST), OPENED), Dispute.LOST),
+    ],
+)
+def test_what_the_provider_shows_and_what_its_events_report_decide_in_any_order(
+    context: WorkerContext, shown: DisputeStatus, reported: tuple[DisputeStatus, ...], result: Dispute
+) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    early = EarlyDisputeProvider(context.providers["sandbox"], shown)
+    report_states(with_adapter(context, early), charge_of(purchase), *reported)
+    assert stored_dispute(context.records, purchase) is result
+    assert unprocessed_event_ids(context.records) == []
+
+
+@pytest.mark.parametrize("shown", [REVERSED, NOT_SHOWN], ids=["reversed", "none"])
+def test_no_refund_is_sent_while_an_event_reports_an_open_dispute(context: WorkerContext, shown: DisputeStatus) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    early = EarlyDisputeProvider(context.providers["sandbox"], shown)
+    report_states(with_adapter(context, early), charge_of(purchase), SECOND_OPENED)
+    (case,) = create_executed_cases(context, purchase)
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["dispute_open"],
+    )
+    assert refunds_at_provider(context, purchase) == []
+
+
+@pytest.mark.parametrize("reported", [(SECOND_OPENED, OPENED), (OPENED, SECOND_OPENED)])
+def test_a_dispute_that_only_an_event_reports_after_the_refund_is_a_task(
+    context: WorkerContext, reported: tuple[DisputeStatus, ...]
+) -> None:
+    purchase = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, purchase)
+    early = with_adapter(context, EarlyDisputeProvider(context.providers["sandbox"], REVERSED))
+    report_states(early, charge_of(purchase), *reported, WON)
+    tasks = task_evidence(context.records, "refund_and_dispute")
+    assert {(task["dispute"], task["dispute_is"]) for task in tasks} >= {("dp_2", "open")}
+    assert "chb_1" not in {task["dispute"] for task in tasks}
+    assert state_of(context.records, case) is State.REFUNDED
+
+
+@pytest.mark.parametrize(
+    ("shown", "reported"),
+    [
+        (NOT_SHOWN, (OPENED,)),
+        (NOT_SHOWN, (OPENED, UPDATED)),
+        (NOT_SHOWN, (WON, SECOND_OPENED)),
+        (REVERSED, (OPENED,)),
+    ],
+)
+def test_the_daily_poll_of_a_dispute_that_only_events_report_changes_nothing(
+    context: WorkerContext, shown: DisputeStatus, reported: tuple[DisputeStatus, ...]
+) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    early = with_adapter(context, EarlyDisputeProvider(context.providers["sandbox"], shown))
+    report_states(early, charge_of(purchase), *reported)
+    assert poll_open_disputes(early, "sandbox") == 1
+    process_all_events(early)
+    with context.records.work() as work:
+        outcomes = work.run("select outcome from webhook_events where event_id like 'ours: %'").scalars().all()
+    assert (outcomes, stored_dispute(context.records, purchase)) == (["dispute_open"], Dispute.OPEN)
+    assert task_evidence(context.records, "webhook_event_unresolved") == []
+
+
+def report_dispute_event(context: WorkerContext, status: DisputeStatus, charge: str | None) -> None:
+    """Store a signed event that names its dispute by id, and perhaps the charge. Process all events that are due."""
+    name = f"{status.dispute_id} {status.dispute} {status.stage}"
+    event = WebhookEvent(name, Subject.DISPUTE, charge, dispute_id=status.dispute_id, reported=status)
+    with context.records.work() as work:
+        work.webhook_events.keep("sandbox", [event], b"")
+    process_all_events(context)
+
+
+@pytest.mark.parametrize("provider", ["webhooks only", "webhooks and lookups"])
+@pytest.mark.parametrize(
+    ("named", "nameless", "result"),
+    [(OPENED, WON, Dispute.WON), (OPENED, LOST, Dispute.LOST), (LOST, WON, Dispute.WON), (WON, OPENED, Dispute.WON)],
+)
+@pytest.mark.parametrize("first", ["named", "nameless"])
+def test_an_event_without_a_charge_counts_for_the_charge_of_its_dispute(
+    context: WorkerContext, provider: str, named: DisputeStatus, nameless: DisputeStatus, result: Dispute, first: str
+) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    adapter = (
+        WebhookOnlyProvider() if provider == "webhooks only" else EarlyDisputeProvider(context.providers["sandbox"])
+    )
+    context = with_adapter(context, adapter)
+    reports = [(named, charge_of(purchase)), (nameless, None)]
+    for status, charge in reports if first == "named" else reversed(reports):
+        report_dispute_event(context, status, charge)
+    process_all_events(context)
+    assert (stored_dispute(context.records, purchase), unprocessed_event_ids(context.records)) == (result, [])
+
+
+def test_an_event_without_a_charge_may_name_its_dispute_only_in_its_report(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    context = with_adapter(context, WebhookOnlyProvider())
+    report_states(context, charge_of(purchase), OPENED)
+    report_states(context, None, WON)
+    assert stored_dispute(context.records, purchase) is Dispute.WON
+
+
+def test_an_event_without_a_charge_counts_even_if_it_was_given_up_before(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    context = with_adapter(context, WebhookOnlyProvider())
+    report_dispute_event(context, WON, None)
+    with context.records.work() as work:
+        work.run("update webhook_events set next_action_at = null, outcome = 'unknown_payment'")
+    report_dispute_event(context, OPENED, charge_of(purchase))
+    assert stored_dispute(context.records, purchase) is Dispute.WON
+
+
+def test_an_event_without_a_charge_does_not_count_for_another_dispute(context: WorkerContext) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    context = with_adapter(context, WebhookOnlyProvider())
+    report_dispute_event(context, OPENED, charge_of(purchase))
+    report_dispute_event(context, SECOND_WON, None)
+    assert stored_dispute(context.records, purchase) is Dispute.OPEN
+    assert unprocessed_event_ids(context.records) == ["dp_2 won 2"]
+
+
+@pytest.mark.parametrize("reported", [(OPENED, WON), (WON, OPENED), (OPENED, UPDATED, WON)])
+def test_events_whose_charge_the_provider_finds_decide_in_any_order(
+    context: WorkerContext, reported: tuple[DisputeStatus, ...]
+) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    early = EarlyDisputeProvider(context.providers["sandbox"], dp_1=charge_of(purchase))
+    for status in reported:
+        report_dispute_event(with_adapter(context, early), status, None)
+    assert (stored_dispute(context.records, purchase), unprocessed_event_ids(context.records)) == (Dispute.WON, [])
+
+
+# Lookups of disputes
 
 
 def test_if_a_refund_is_declined_because_of_a_dispute_the_dispute_is_looked_up(context: WorkerContext) -> None:

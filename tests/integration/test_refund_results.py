@@ -30,9 +30,11 @@ from domain.providers import (
     RefundStatus,
     Route,
     Unknown,
+    WaitingForApproval,
 )
 from domain.purchase_reports import report_of
 from domain.purchases import Dispute, Method, Purchase
+from domain.refund_situations import Situation
 from domain.states import Event
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
@@ -110,7 +112,7 @@ class Scenario:
             handle(self.context, message, [self.case])
         return self
 
-    def process_webhook(self, event: str, reported: Paid | Pending | None = None) -> "Scenario":
+    def process_webhook(self, event: str, reported: Paid | Pending | Failed | None = None) -> "Scenario":
         """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
             charge = work.run(
@@ -265,6 +267,30 @@ def test_a_refund_that_was_never_sent_is_sent_even_after_the_lifetime_of_its_key
     assert scenario.process_after(days=3).state() == "refunded"
 
 
+@pytest.mark.parametrize(
+    "reason", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE, DeclineReason.INVALID_CREDENTIALS]
+)
+def test_an_approved_refund_that_fails_for_a_temporary_reason_is_asked_for_again(
+    start_scenario: StartScenario, reason: DeclineReason
+) -> None:
+    waits = WaitingForApproval("approval_required")
+    scenario = start_scenario([waits, Paid("re_2", PRICE)], [Failed("re_1", "provider_code", reason)])
+    assert scenario.state() == "waiting_for_approval"
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.process_after(hours=12).state() == "refunded"
+    assert scenario.query("select string_agg(status, ' ' order by attempt) from refund_operations") == "failed paid"
+    assert len(set(scenario.provider.keys)) == 2
+
+
+def test_a_webhook_about_an_approved_refund_that_failed_for_a_temporary_reason_is_processed(
+    start_scenario: StartScenario,
+) -> None:
+    failed = Failed("re_1", "balance_insufficient", DeclineReason.INSUFFICIENT_BALANCE)
+    scenario = start_scenario([WaitingForApproval("approval_required")], [failed])
+    assert scenario.process_webhook("refund.failed").state() == "approved"
+    assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+
+
 @pytest.mark.parametrize("decline_reason", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])
 def test_the_history_records_why_a_refund_is_deferred(
     start_scenario: StartScenario, decline_reason: DeclineReason
@@ -297,6 +323,8 @@ def test_a_permanent_decline_goes_to_support_with_its_reason(
     [
         (DeclineReason.DISPUTED, "dispute_open", "dispute_open"),
         (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed", "provider_window_closed"),
+        (DeclineReason.CANCELLED, "refund_cancelled", "refund_cancelled"),
+        (DeclineReason.DECLINED_LATER, "provider_declined", "provider_declined"),
         (DeclineReason.PERMANENT, "provider_declined", "returned_by_bank"),
     ],
 )
@@ -308,6 +336,61 @@ def test_a_failed_refund_goes_to_support_with_its_reason(
     assert start_scenario([PENDING], [Failed("re_1", "provider_code", decline_reason)]).process_after(
         hours=1
     ).reason_codes() == [later_code]
+
+
+MUST_ACT = Pending("re_1", PRICE, customer_must_act=True)
+
+
+def customer_must_act(scenario: Scenario) -> bool:
+    with scenario.context.records.work() as work:
+        view = work.case_views.get(scenario.case)
+    assert view
+    return view.situation is Situation.CUSTOMER_MUST_ACT
+
+
+def due_emails(scenario: Scenario) -> list[str]:
+    with scenario.context.records.work() as work:
+        return list(work.run("select kind from case_emails order by created_at, kind").scalars())
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "expected", "emails"),
+    [
+        (PENDING, [MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [PENDING, MUST_ACT, MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [MUST_ACT, PENDING, MUST_ACT], True, ["accepted", "action_required"]),
+        (PENDING, [MUST_ACT, PENDING], False, ["accepted", "action_required"]),
+        (MUST_ACT, [MUST_ACT], True, ["action_required"]),
+        (MUST_ACT, [PENDING], False, ["action_required", "accepted"]),
+        (MUST_ACT, [PENDING, MUST_ACT], True, ["action_required", "accepted"]),
+    ],
+)
+def test_the_customer_is_told_once_to_act_and_not_after_the_action(
+    start_scenario: StartScenario, first: Pending, later: list[Pending], expected: bool, emails: list[str]
+) -> None:
+    scenario = start_scenario([first], later)
+    for _ in later:
+        scenario.process_after(hours=7)
+    assert (scenario.state(), customer_must_act(scenario), due_emails(scenario)) == ("refund_pending", expected, emails)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "reason"),
+    [
+        (MUST_ACT, [], "returned_by_bank"),
+        (PENDING, [MUST_ACT], "returned_by_bank"),
+        (PENDING, [], "refund_cancelled"),
+        (MUST_ACT, [PENDING], "refund_cancelled"),
+    ],
+)
+def test_a_refund_that_waited_for_the_customer_was_not_cancelled_by_the_seller(
+    start_scenario: StartScenario, first: Pending, later: list[Pending], reason: str
+) -> None:
+    """Stripe cancels a refund if the customer does not say within 45 days where to send the money."""
+    scenario = start_scenario([first], [*later, Failed("re_1", "canceled", DeclineReason.CANCELLED)])
+    for _ in range(len(later) + 1):
+        scenario.process_after(days=20)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [reason])
 
 
 @pytest.mark.parametrize(
@@ -328,6 +411,26 @@ def test_a_signed_event_about_another_amount_does_not_settle_the_case(
     scenario = start_scenario([Pending("re_1", Money(2901, "EUR"))], capabilities=WITHOUT_LOOKUP)
     scenario.process_webhook("ev_1", reported)
     assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["refund_differs"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (DeclineReason.DECLINED_LATER, "provider_declined"),
+        (DeclineReason.CANCELLED, "refund_cancelled"),
+        (DeclineReason.PERMANENT, "returned_by_bank"),
+    ],
+)
+@pytest.mark.parametrize("earlier", [[], [PENDING], [PENDING, PAID]], ids=["received", "postponed", "paid"])
+def test_a_signed_event_about_a_failed_refund_says_whether_a_bank_returned_it(
+    start_scenario: StartScenario, reason: DeclineReason, code: str, earlier: list[Paid | Pending]
+) -> None:
+    scenario = start_scenario([PENDING], capabilities=WITHOUT_LOOKUP)
+    for number, reported in enumerate(earlier):
+        scenario.process_webhook(f"ev_{number}", reported)
+    scenario.process_webhook("ev_failed", Failed("re_1", "provider_code", reason))
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code])
+    assert scenario.query("select status from refund_operations") == "failed"
 
 
 def test_an_external_refund_ends_an_unknown_refund_only_after_some_hours(start_scenario: StartScenario) -> None:

@@ -1,6 +1,6 @@
 """What providers and strangers send that nobody expects: other amounts, rows that cannot be read, notices without end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -19,7 +19,14 @@ from domain.states import Event as DomainEvent
 from domain.states import State
 from producers.web.app import app
 from tests.doubles.scripted_provider import ScriptedProvider
-from tests.integration._provider_fixtures import a_refund, an_event, send_event, task_evidence, with_adapter
+from tests.integration._provider_fixtures import (
+    a_refund,
+    an_event,
+    send_event,
+    task_evidence,
+    unprocessed_event_ids,
+    with_adapter,
+)
 from tests.integration._shop_fixtures import Shop, a_charge
 from tests.integration._web_fixtures import serve
 from tests.services import eventually
@@ -158,10 +165,16 @@ class CountingAdapter(SandboxAdapter):
     """The sandbox under the name of a provider whose notices are not signed. It counts the calls about payments."""
 
     calls = 0
+    failure: str | None = None
+    during_call: Callable[[], None] = staticmethod(lambda: None)
 
     def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
-        type(self).calls += 1
-        return super().refunds(charge)
+        kind = type(self)
+        kind.calls += 1
+        kind.during_call()
+        if kind.failure == "exception":
+            raise RuntimeError(charge)
+        return Unknown(kind.failure) if kind.failure else super().refunds(charge)
 
 
 @pytest.fixture
@@ -203,6 +216,59 @@ def test_fifty_notices_about_a_payment_cause_one_lookup_a_minute(
         assert (CountingAdapter.calls, events(shop)) == (number, [payment])
         a_minute_passes(shop)
         handle_due_events(shop)
+
+
+@pytest.mark.parametrize("failure", ["unavailable", "rate limit", "exception"])
+@pytest.mark.parametrize("together", [True, False], ids=["before the worker", "one by one"])
+def test_fifty_notices_cause_one_lookup_a_minute_also_while_the_lookup_fails(
+    shop: Shop, notices: httpx.Client, failure: str, together: bool
+) -> None:
+    shop = with_notices(shop, failure)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    for number in range(1, 4):
+        for _ in range(50):
+            post(notices, payment)
+            if not together:
+                handle_due_events(shop)
+        for _ in range(3):
+            handle_due_events(shop)
+        assert (CountingAdapter.calls, events(shop)) == (number, [payment])
+        a_minute_passes(shop)
+    CountingAdapter.failure = None
+    handle_due_events(shop)
+    assert (CountingAdapter.calls, unprocessed_event_ids(shop.records)) == (4, [])
+
+
+def test_fifty_notices_cause_one_lookup_a_minute_while_another_worker_has_the_case(
+    shop: Shop, notices: httpx.Client
+) -> None:
+    shop = with_notices(shop)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    case = shop.ask("MB-2026-0417", trusted=True)
+    shop.process()
+    with shop.records.work() as work:
+        work.cases.lease([case], states=[State.REFUNDED], seconds=600.0, early=True)
+    for number in (1, 2):
+        for _ in range(50):
+            post(notices, payment)
+            handle_due_events(shop)
+        assert CountingAdapter.calls == number
+        a_minute_passes(shop)
+
+
+def test_notices_during_a_lookup_cause_one_lookup_a_minute_later(shop: Shop, notices: httpx.Client) -> None:
+    shop = with_notices(shop)
+    payment = f"tr_{uuid4().hex}"
+    shop.tell("MB-2026-0417", provider="mollie", charge=payment)
+    CountingAdapter.during_call = lambda: post(notices, payment)
+    for number in (1, 2, 3):
+        for _ in range(10):
+            post(notices, payment)
+            handle_due_events(shop)
+        assert CountingAdapter.calls == number
+        a_minute_passes(shop)
 
 
 @pytest.mark.parametrize("status", ["open", "lost"])
@@ -252,11 +318,12 @@ def test_a_chargeback_before_the_order_is_seen_with_and_without_a_notice(
     assert (shop.state(case), shop.reasons(case), shop.refunds(payment)) == ("with_support", ["dispute_open"], [])
 
 
-def with_notices(shop: Shop) -> Shop:
-    """Return the shop with the sandbox under Mollie's name, and count the calls from now on."""
+def with_notices(shop: Shop, failure: str | None = None) -> Shop:
+    """Return the shop with the sandbox under Mollie's name, and count the calls from now on. With ``failure``, they fail."""
     sandbox = shop.context.providers["sandbox"]
     assert isinstance(sandbox, SandboxAdapter)
-    CountingAdapter.calls = 0
+    CountingAdapter.calls, CountingAdapter.failure = 0, failure
+    CountingAdapter.during_call = staticmethod(lambda: None)
     counting = CountingAdapter(sandbox._client, provider_timeout_seconds=10)
     return replace(shop, context=replace(shop.context, providers={"mollie": counting}))
 

@@ -58,6 +58,7 @@ REOPENING_EVENTS = {
     "provider_paid",
     "provider_paid_differently",
     "provider_accepted",
+    "customer_action_required",
     "payment_refunded",
 }
 """The events by which a case may leave a final state: its purchase is reported late, or the provider shows our refund late."""

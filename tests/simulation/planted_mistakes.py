@@ -77,7 +77,7 @@ from tests.simulation.removed_safeguards import (
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
 from worker.reconciliation import run
-from worker.refunds import give_up, orders, outcomes, resolution
+from worker.refunds import disputes, give_up, orders, outcomes, resolution
 from worker.refunds.orders import Order
 from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
@@ -262,7 +262,7 @@ MISTAKES = (
     ),
     Mistake(
         "the last webhook to arrive decides the status of a dispute",
-        (replaced(processing, "dispute_from_webhooks", lambda *_: {}),),
+        (replaced(disputes, "select_latest_reports", lambda reports: reports[:1]),),
         {},
         {"disputes": 0.9},
     ),

@@ -60,6 +60,8 @@ class Refund:
     """True if a webhook contained the refund's id."""
     paid_reported: bool = False
     """True if a webhook reported that the refund with this id was paid."""
+    lacks_balance: bool = False
+    """True if the refund failed because the seller's balance was too low."""
     previous_status: str = "paid"
     status_changed_at: float = 0.0
     """The time of the last change of the status. For ``Provider.status_lag`` seconds, lookups show the previous status."""
@@ -250,7 +252,9 @@ class Provider:
             return
         self.faults.count("approved")
         approval.is_open = False
-        self._make(approval.charge, approval.amount, approval.key, "paid")
+        is_balance_low = self.clock.now < self.charges[approval.charge].funded_from
+        status = "failed" if is_balance_low else "paid"
+        self._make(approval.charge, approval.amount, approval.key, status, lacks_balance=is_balance_low)
 
     def _deny(self, approval: Approval) -> None:
         self.faults.count("denied")
@@ -258,7 +262,7 @@ class Provider:
         if self.shows_denials:
             self._make(approval.charge, approval.amount, approval.key, "failed")
 
-    def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
+    def _make(self, charge: str, amount: Money, key: str | None, status: str, *, lacks_balance: bool = False) -> Refund:
         if key and self.capabilities.idempotency_key_ttl <= timedelta(days=3) and self.faults.happens("other_amount"):
             amount = Money(amount.minor - 1, amount.currency)
         now = self.clock.now
@@ -269,6 +273,7 @@ class Provider:
             key,
             now,
             status,
+            lacks_balance=lacks_balance,
             previous_status=status,
             status_changed_at=now,
         )
@@ -418,4 +423,6 @@ def _result_of(refund: Refund, status: str) -> Paid | Pending | Failed:
         return Paid(refund.id, refund.amount)
     if status == "pending":
         return Pending(refund.id, refund.amount)
+    if refund.lacks_balance:
+        return Failed(refund.id, "balance_insufficient", DeclineReason.INSUFFICIENT_BALANCE)
     return Failed(refund.id, "failed_late")

@@ -1,5 +1,6 @@
 """Tests that the provider's view of a payment is compared before a refund is sent, and before a refund is sent again."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -70,6 +71,24 @@ def test_a_payment_that_the_provider_shows_as_reported_is_refunded(send: Any) ->
     provider = Provider(REPORTED)
     assert send(context_with(provider), OPERATION, EXPECTED, until=1.0) == Paid("re_1", PRICE)
     assert provider.sent == ["mb_1"]
+
+
+@pytest.mark.parametrize("shown", ["credit_card", "apple_pay", "google_pay", "link", "paypal", None])
+@pytest.mark.parametrize("reported", ["credit_card", "apple_pay", "google_pay", "paypal"])
+@pytest.mark.parametrize("send", [send_refund, repeat_refund])
+def test_a_wallet_that_is_reported_as_a_card_is_refunded(send: Any, reported: str, shown: str | None) -> None:
+    provider = Provider(PaymentStatus(captured=PRICE, method=shown))
+    expected = replace(EXPECTED, method=reported)
+    assert send(context_with(provider), OPERATION, expected, until=1.0) == Paid("re_1", PRICE)
+
+
+@pytest.mark.parametrize("shown", ["direct_debit", "wire_transfer", "klarna", "gift_card"])
+@pytest.mark.parametrize("reported", ["credit_card", "google_pay"])
+def test_a_method_with_other_rules_is_not_refunded_as_a_card(reported: str, shown: str) -> None:
+    provider = Provider(PaymentStatus(captured=PRICE, method=shown))
+    result = send_refund(context_with(provider), OPERATION, replace(EXPECTED, method=reported), until=1.0)
+    assert result == Declined(DeclineReason.PAYMENT_DIFFERS, f"{shown} instead of {reported}")
+    assert provider.sent == []
 
 
 @pytest.mark.parametrize("send", [send_refund, repeat_refund])

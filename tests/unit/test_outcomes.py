@@ -1,8 +1,9 @@
 """Tests of decide(): it decides what happens to a case after a provider's result. Each row of TABLE is one test."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from domain.providers import (
     Failed,
     Lookup,
     LookupResult,
+    Mismatched,
     NotFound,
     Paid,
     Pending,
     PollPlan,
     RefundResult,
     Unknown,
+    WaitingForApproval,
 )
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
@@ -32,8 +35,10 @@ from domain.support_tasks import SupportTaskKind
 from tests.sample_data import NOON, a_submitted_request
 from worker.provider_client import NotSent
 from worker.refunds import backoff
+from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.outcomes import (
     MAX_ATTEMPTS,
+    RETRYABLE,
     SUPPORT_REASONS,
     LookedUp,
     Repeated,
@@ -43,6 +48,7 @@ from worker.refunds.outcomes import (
     decide,
 )
 from worker.refunds.provider_limits import RefundLimits
+from worker.webhook_events.processing import STATES_WITH_REFUND
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRICE = Money(4900, "EUR")
@@ -701,6 +707,66 @@ def test_each_result_leads_to_the_decision_in_the_table(
     assert expected == (event, to_state, decision.status, decision.due_in, reasons[0]["code"])
     assert decision.repeat is (expected == REPEATS)
     assert transition is None or transition.due_in == decision.due_in
+
+
+POLLS: list[LookupResult] = [
+    PAID,
+    PAID_WITH_BANK_REFERENCE,
+    PENDING,
+    Pending("re_1", PRICE, customer_must_act=True),
+    Mismatched("re_1", PRICE),
+    WaitingForApproval("approval_required"),
+    EXTERNAL,
+    NOT_FOUND,
+    TIMEOUT,
+    REPLAYED,
+    INVALID_CREDENTIALS,
+    *(Failed("re_1", "no", reason) for reason in DeclineReason),
+]
+SENDINGS: list[RefundResult | NotSent] = [
+    NOT_SENT,
+    *(Declined(reason, "no") for reason in DeclineReason),
+    *(result for result in POLLS if not isinstance(result, ExternalRefund | NotFound)),
+]
+
+
+def possible_results() -> Iterator[tuple[State, Result]]:
+    """Yield each state with each result that a case may get in the state. Only a refund that is executed is sent."""
+    yield from product(STATES_WITH_REFUND, map(LookedUp, POLLS))
+    yield from product([REFUNDING], map(Sent, SENDINGS))
+    yield from product([REFUNDING], map(Repeated, SENDINGS))
+
+
+@pytest.mark.parametrize(
+    ("age", "provider"), [(timedelta(minutes=1), PROVIDER), (20 * HOUR, WITHOUT_LOOKUPS), (70 * DAY, PROVIDER)], ids=str
+)
+def test_each_result_is_possible_in_each_state(age: timedelta, provider: Capabilities) -> None:
+    """An InvalidTransitionError would roll the whole batch back, also the other cases in it."""
+    limits, stored_errors = RefundLimits(Timers(), provider), [{}, {"replayed": True, "empty_lookups": 3}]
+    operations = [
+        an_operation(age, age, status=status, is_last=is_last, attempt=attempt, **stored_error)
+        for status, is_last, attempt, stored_error in product(
+            OperationStatus, (True, False), (1, MAX_ATTEMPTS), stored_errors
+        )
+    ]
+    for state, result in possible_results():
+        case = a_case(state)
+        for operation in operations:
+            decision = decide(case, operation, result, NOON, limits)
+            assert decision.transition is None or decision.transition.case.state is state
+
+
+@pytest.mark.parametrize("reason", sorted(RETRYABLE))
+@pytest.mark.parametrize("state", POLLED_STATES)
+def test_a_refund_that_failed_for_a_temporary_reason_is_tried_again_by_a_new_operation(
+    state: State, reason: DeclineReason
+) -> None:
+    """After the failure, nobody can approve the earlier refund any more. So a new operation cannot pay a second time."""
+    result = LookedUp(Failed("re_1", "no", reason))
+    decision = decide(a_case(state), an_operation(), result, NOON, RefundLimits(Timers(), PROVIDER))
+    assert decision.transition
+    assert (decision.transition.event, decision.transition.to_state) == (E.REFUND_DEFERRED, APPROVED)
+    assert decision.status in CLOSED_STATUSES
 
 
 def test_the_decision_has_an_answer_only_if_the_provider_caused_the_transition() -> None:

@@ -46,6 +46,22 @@ class Copy:
 
 _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
 
+_ON_ITS_WAY = Copy(
+    subject="Your refund for {reference} is on its way",
+    heading="Your refund is on its way",
+    before=(
+        (
+            "The payment provider has accepted your refund of {amount} for {product} ({reference}) but hasn’t paid "
+            "it yet."
+        ),
+        "With some payment methods, this takes a few days. We’ll email you again as soon as we know more.",
+    ),
+    link=("Track your refund", Target.STATUS),
+    after=("Questions? {support}",),
+    true_in=frozenset({State.REFUND_PENDING}),
+    statuses=frozenset({OperationStatus.PENDING}),
+)
+
 EMAILS: Mapping[EmailKind, Copy] = {
     EmailKind.START_REFUND: Copy(
         subject="Please confirm your refund for {reference}",
@@ -69,21 +85,8 @@ EMAILS: Mapping[EmailKind, Copy] = {
             "With the refund, your right to use {product} ends, including its licence keys, downloads and subscriptions."
         ),
     ),
-    EmailKind.ACCEPTED: Copy(
-        subject="Your refund for {reference} is on its way",
-        heading="Your refund is on its way",
-        before=(
-            (
-                "The payment provider has accepted your refund of {amount} for {product} ({reference}) but hasn’t paid "
-                "it yet."
-            ),
-            "With some payment methods, this takes a few days. We’ll email you again as soon as we know more.",
-        ),
-        link=("Track your refund", Target.STATUS),
-        after=("Questions? {support}",),
-        true_in=frozenset({State.REFUND_PENDING}),
-        statuses=frozenset({OperationStatus.PENDING}),
-    ),
+    EmailKind.ACCEPTED: _ON_ITS_WAY,
+    EmailKind.ACTION_REQUIRED: _ON_ITS_WAY,  # if the customer has acted before the e-mail is sent
     EmailKind.REFUNDED: Copy(
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
@@ -221,22 +224,25 @@ WITHDRAWAL_UNMATCHED = Copy(
 _WITH_SUPPORT = frozenset({State.WITH_SUPPORT})
 _CASE_NUMBER = "Your case number is {case}. Questions? {support}"
 
-IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
-    (EmailKind.ACCEPTED, Situation.CUSTOMER_MUST_ACT): Copy(
-        subject="One more step for your refund for {reference}",
-        heading="One more step for your refund",
-        before=(
-            "The payment provider has accepted your refund of {amount} for {product} but needs an answer from you.",
-            (
-                "Look for an email from {provider}. It asks where to send the money. Please follow it: the refund "
-                "can’t be sent before you do."
-            ),
+_ONE_MORE_STEP = Copy(
+    subject="One more step for your refund for {reference}",
+    heading="One more step for your refund",
+    before=(
+        "The payment provider has accepted your refund of {amount} for {product} but needs an answer from you.",
+        (
+            "Look for an email from {provider}. It asks where to send the money. Please follow it: the refund "
+            "can’t be sent before you do."
         ),
-        link=("Track your refund", Target.STATUS),
-        after=("Questions? {support}",),
-        true_in=frozenset({State.REFUND_PENDING}),
-        statuses=frozenset({OperationStatus.PENDING}),
     ),
+    link=("Track your refund", Target.STATUS),
+    after=("Questions? {support}",),
+    true_in=frozenset({State.REFUND_PENDING}),
+    statuses=frozenset({OperationStatus.PENDING}),
+)
+
+IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
+    (EmailKind.ACCEPTED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
+    (EmailKind.ACTION_REQUIRED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
     (EmailKind.WITH_SUPPORT, Situation.REST_WITH_SUPPORT): Copy(
         subject="Part of your refund for {reference} was sent",
         heading="Part of your refund was sent",

@@ -13,7 +13,7 @@ from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
-from worker.providers.disputes import select_deciding_dispute, select_latest_reports
+from worker.providers.disputes import select_latest_reports
 
 BATCH_SIZE = 500  # the maximum number of payments in one transaction
 
@@ -50,15 +50,15 @@ def _resume_cases(work: UnitOfWork, payment: Payment, status: DisputeStatus, cod
     return not work.cases.still_with_support_for(*payment, code)
 
 
-def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
-    """Compute the dispute status of payments from all stored webhook events, for providers without a lookup API.
+def load_dispute_reports(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, list[DisputeStatus]]:
+    """Return the latest status of each dispute of these payments, as all stored webhook events report it.
 
     The payments are locked first. If two workers run this function at the same time, the second worker waits for the first
     worker, and then reads all events that the first worker read.
     """
     work.purchases.lock_payments(payments)
     reported = work.webhook_events.reported_disputes(payments)
-    return {payment: select_deciding_dispute(select_latest_reports(statuses)) for payment, statuses in reported.items()}
+    return {payment: select_latest_reports(statuses) for payment, statuses in reported.items()}
 
 
 def check_dispute_after_decline(

@@ -51,6 +51,7 @@ SUPPORT_REASONS = {
     DeclineReason.OTHER_SELLER: ReasonCode.OTHER_SELLER,
     DeclineReason.INQUIRY: ReasonCode.INQUIRY_OPEN,
     DeclineReason.CANCELLED: ReasonCode.REFUND_CANCELLED,
+    DeclineReason.DECLINED_LATER: ReasonCode.PROVIDER_DECLINED,
     DeclineReason.PERMANENT: ReasonCode.PROVIDER_DECLINED,
     DeclineReason.INVALID_CREDENTIALS: ReasonCode.PROVIDER_UNAVAILABLE,
     DeclineReason.NOT_SENT: ReasonCode.PROVIDER_UNAVAILABLE,
@@ -250,7 +251,8 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
     if isinstance(found, WaitingForApproval):
         return case.state is State.REFUNDING
     if case.state in POLLED_STATES:
-        return not isinstance(found, Pending) or case.state is not State.REFUND_PENDING
+        is_known = isinstance(found, Pending) and found.customer_must_act is operation.customer_must_act
+        return not is_known or case.state is not State.REFUND_PENDING
     if case.state is State.REFUNDED:
         return isinstance(found, Failed) or (isinstance(found, Paid) and found.bank_reference is not None)
     # A refund that the provider shows under our key counts in every state. Support already knows the other results.
@@ -285,7 +287,16 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
         case Declined(reason, code) | Failed(_, code, reason):
             if _is_retryable(case, operation, reason):
                 return _defer(case, reason, code, retry_delay(limits.timers, operation.attempt) * limits.jitter)
-            return _end_declined(case, operation, answer)
+            return _end_declined(case, operation, replace(answer, reason=_attribute(operation, reason)))
+
+
+def _attribute(operation: RefundOperation, reason: DeclineReason) -> DeclineReason:
+    """Return the reason of a failure. A cancelled refund that waited for the customer was not cancelled by the seller.
+
+    Stripe cancels such a refund if the customer does not answer within 45 days ("Refund bank transfer payments").
+    """
+    is_expired = reason is DeclineReason.CANCELLED and operation.customer_must_act
+    return DeclineReason.PERMANENT if is_expired else reason
 
 
 def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pending | WaitingForApproval) -> Transition:
@@ -295,8 +306,10 @@ def _record_accepted(case: Case, operation: RefundOperation, answer: Paid | Pend
             return _record_paid(case, operation, answer)
         case Pending(refund_id, _, insufficient_balance, customer_must_act):
             refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}
-            action = {"customer_must_act": True} if customer_must_act else {}
-            evidence = {"refund": refund_id, **refusal, **action}
+            evidence = {"refund": refund_id, **refusal}
+            if customer_must_act:
+                action = evidence | {"customer_must_act": True}
+                return case.after(Event.CUSTOMER_ACTION_REQUIRED, actor="provider", evidence=action)
             return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence=evidence)
         case WaitingForApproval(code):
             return case.after(Event.PROVIDER_AWAITS_APPROVAL, actor="provider", evidence={"code": code})

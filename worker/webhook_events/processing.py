@@ -3,7 +3,7 @@
 Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -31,8 +31,9 @@ from records.webhook_events import ClaimedEvent
 from worker import provider_client
 from worker.context import WorkerContext
 from worker.provider_client import cannot_look_up
+from worker.providers.disputes import select_deciding_dispute
 from worker.refunds.backoff import jitter, poll_delay
-from worker.refunds.disputes import apply_dispute, dispute_from_webhooks
+from worker.refunds.disputes import apply_dispute, load_dispute_reports
 from worker.refunds.execution import sending_ends
 from worker.refunds.external_refunds import record_external_refunds, without_own
 from worker.refunds.give_up import POLLED_STATES
@@ -118,8 +119,9 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     about new payments. An event about all that happened to a payment may be in the first two groups.
     """
     until = sending_ends(context)
-    claimed = _find_charges(context, claimed, until)
+    found = _find_charges(context, claimed, until)
     with context.records.work() as work:
+        claimed = _name_charges(work, claimed, found)
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         about_purchases = [event for event in events if event.event.subject is Subject.PURCHASE]
         matched = _match_events(work, [event for event in events if event.event.subject is not Subject.PURCHASE])
@@ -142,16 +144,31 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
         _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
 
 
-def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> list[ClaimedEvent]:
-    """Add the charge to events that name only a dispute or a refund, if the provider can find the charge."""
+def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> dict[UUID, str]:
+    """Return the charges of events that name only a dispute or a refund, if the provider can find the charge."""
     nameless = [event for event in claimed if event.event.charge is None and _can_find_charge(context, event)]
     found: dict[UUID, str] = {}
     for batch in context.call_pool.map_all(lambda event: _find_charge(context, event, until), nameless):
         found |= {event.id: charge for event, charge in batch if isinstance(charge, str)}
-    return [
-        replace(event, event=replace(event.event, charge=found[event.id])) if event.id in found else event
+    return found
+
+
+def _name_charges(work: UnitOfWork, claimed: Sequence[ClaimedEvent], found: Mapping[UUID, str]) -> list[ClaimedEvent]:
+    """Store the charges that were found. Return the events with their charges.
+
+    An event that names only a dispute gets the charge of another event of the dispute. At Adyen, "all events related to a
+    dispute have the same PSP reference", but not every event names the payment (docs.adyen.com, "Dispute webhooks").
+    """
+    work.webhook_events.store_charges(found)
+    disputes = {(event.provider, dispute_id) for event in claimed if (dispute_id := event.event.dispute_id)}
+    shared = work.webhook_events.share_charges(sorted(disputes))
+    charges = {
+        event.id: event.event.charge
+        or found.get(event.id)
+        or shared.get((event.provider, event.event.dispute_id or ""))
         for event in claimed
-    ]
+    }
+    return [replace(event, event=replace(event.event, charge=charges[event.id])) for event in claimed]
 
 
 def _can_find_charge(context: WorkerContext, event: ClaimedEvent) -> bool:
@@ -248,10 +265,8 @@ def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], unti
     outcomes: dict[UUID, Outcome] = {}
     for batch in context.call_pool.map_all(lambda match: _look_at(context, match.event, until), matched):
         with context.records.work() as work:
-            disputes = _disputes_from_events(work, context, [match.event for match, _ in batch])
-            for match, shown in batch:
-                dispute = disputes.get(match.event.id, shown.dispute)
-                outcomes[match.event.id] = _apply_shown(work, match, replace(shown, dispute=dispute))
+            for match, shown in _decide_disputes(work, context, batch):
+                outcomes[match.event.id] = _apply_shown(work, match, shown)
     return outcomes
 
 
@@ -264,7 +279,7 @@ class Shown:
 
 
 def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown:
-    """Look up the refunds or the dispute. If the provider has no lookup API, return what the signed event reports."""
+    """Look up the refunds or the dispute. If the provider has no lookup API, return the refund that the signed event reports."""
     provider, charge = event.payment
     if cannot_look_up(context, provider):
         return _reported(event)
@@ -274,17 +289,14 @@ def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown
         refunds = provider_client.list_refunds_of(context, provider, charge, until=until)
     if subject is not Subject.REFUND:
         dispute = provider_client.dispute(context, provider, charge, until=until)
-        adapter, reported = context.provider(provider), event.event.reported
-        if adapter and adapter.capabilities.reports_disputes_by_webhook and isinstance(reported, DisputeStatus):
-            dispute = reported if dispute == DisputeStatus(Dispute.NONE) else dispute
     return Shown(refunds, dispute)
 
 
 def _reported(event: ClaimedEvent) -> Shown:
-    """Return what the signed event reports, as if the provider showed it."""
+    """Return the refund that the signed event reports, as if the provider showed it. The provider shows no dispute."""
     reported, refund_id = event.event.reported, event.event.refund_id
-    if isinstance(reported, DisputeStatus) or event.event.subject is Subject.DISPUTE:
-        return Shown(dispute=reported if isinstance(reported, DisputeStatus) else DisputeStatus(Dispute.NONE))
+    if event.event.subject is Subject.DISPUTE:
+        return Shown(dispute=DisputeStatus(Dispute.NONE))
     if isinstance(reported, Paid | Pending):
         status = RefundStatus.PAID if isinstance(reported, Paid) else RefundStatus.PENDING
         refund = ListedRefund(reported.refund_id, event.payment[1], reported.amount, status, event.received_at)
@@ -292,17 +304,34 @@ def _reported(event: ClaimedEvent) -> Shown:
     return Shown(refunds=Unknown(f"The event about the refund {refund_id} reports no amount."))
 
 
-def _disputes_from_events(
-    work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]
-) -> dict[UUID, DisputeStatus]:
-    """Compute the dispute status of payments from all events received so far. Skip providers that have a lookup API."""
-    disputed = {
-        event.id: event.payment
-        for event in events
-        if event.event.subject is Subject.DISPUTE and cannot_look_up(context, event.provider)
+def _decide_disputes(
+    work: UnitOfWork, context: WorkerContext, batch: Sequence[tuple[MatchedEvent, Shown]]
+) -> list[tuple[MatchedEvent, Shown]]:
+    """Replace each dispute that the provider shows by the deciding dispute.
+
+    All disputes that signed events have reported so far count, too, if the provider does not show every dispute. So the order
+    of the events does not matter, and an earlier dispute that the provider shows as won does not hide an open dispute.
+    """
+    payments = {
+        match.event.payment
+        for match, shown in batch
+        if isinstance(shown.dispute, DisputeStatus) and _hides_disputes(context, match.event.provider)
     }
-    statuses = dispute_from_webhooks(work, list(set(disputed.values())))
-    return {event_id: statuses[payment] for event_id, payment in disputed.items() if payment in statuses}
+    reports = load_dispute_reports(work, sorted(payments))
+    return [
+        (match, replace(shown, dispute=select_deciding_dispute([shown.dispute, *reports[match.event.payment]])))
+        if isinstance(shown.dispute, DisputeStatus) and match.event.payment in reports
+        else (match, shown)
+        for match, shown in batch
+    ]
+
+
+def _hides_disputes(context: WorkerContext, provider: str) -> bool:
+    """Return whether the provider reports some disputes only in signed webhook events."""
+    adapter = context.provider(provider)
+    return adapter is not None and (
+        adapter.capabilities.reports_disputes_by_webhook or not adapter.capabilities.can_look_up
+    )
 
 
 def _apply_shown(work: UnitOfWork, match: MatchedEvent, shown: Shown) -> Outcome:

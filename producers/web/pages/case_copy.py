@@ -106,6 +106,8 @@ HEADLINES: Mapping[State, StatusHeadline] = {
     ),
 }
 
+CUSTOMER_MUST_ACT = "The payment provider needs an answer from you before it can send the refund."
+
 STEPS: Mapping[Event, str] = {
     Event.ACCEPTED: "We received your request.",
     Event.FOUND_ELIGIBLE: "You’re eligible for a refund. We emailed you a link to confirm it.",
@@ -131,6 +133,7 @@ STEPS: Mapping[Event, str] = {
     Event.PAYMENT_REFUNDED: "The payment provider sent the refund of one of your payments.",
     Event.EXTERNALLY_REFUNDED: "Our support team made the refund.",
     Event.PROVIDER_AWAITS_APPROVAL: "The refund is waiting for the seller’s approval.",
+    Event.CUSTOMER_ACTION_REQUIRED: CUSTOMER_MUST_ACT,
     Event.PROVIDER_ACCEPTED: "The payment provider accepted the refund and is processing it.",
     Event.PROVIDER_DECLINED: "The payment provider couldn’t make the refund. We passed your request to our support team.",
     Event.PAYMENT_DECLINED: "The payment provider couldn’t refund one of your payments.",
@@ -150,8 +153,6 @@ SHORT_OF_MONEY = (
     "The seller’s account with the payment provider didn’t have enough money for the refund. We’ll try again "
     "automatically."
 )
-
-CUSTOMER_MUST_ACT = "The payment provider needs an answer from you before it can send the refund."
 
 _STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
 _CODES = {code.value: code for code in ReasonCode}
@@ -188,7 +189,7 @@ def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
 def _step(row: HistoryRow) -> str:
     if is_short_of_money(row):
         return SHORT_OF_MONEY
-    return CUSTOMER_MUST_ACT if "customer_must_act" in row.evidence else STEPS[Event(row.event)]
+    return STEPS[Event(row.event)]
 
 
 def is_short_of_money(row: HistoryRow) -> bool:

@@ -65,12 +65,25 @@ def upgrade() -> None:
     op.add_column(
         "refund_operations", sa.Column("refunds_inquiry", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column(
+        "refund_operations",
+        sa.Column("customer_must_act", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
     op.add_column("sellers", sa.Column("reference_field", sa.Text()))
     op.add_column(
         "purchases", sa.Column("from_provider", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
     op.add_column("webhook_events", sa.Column("dispute_id", sa.Text()))
     op.add_column("webhook_events", sa.Column("processed_at", INSTANT))
+    op.add_column(
+        "webhook_events", sa.Column("anonymous", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
+    op.create_index(
+        op.f("webhook_events_provider_dispute_id_idx"),
+        "webhook_events",
+        ["provider", "dispute_id"],
+        postgresql_where=sa.text("dispute_id is not null"),
+    )
     for column in (sa.Column("subject", sa.Text()), sa.Column("text", sa.Text()), sa.Column("flagged_at", INSTANT)):
         op.add_column("inbound_mails", column)
     op.create_index(

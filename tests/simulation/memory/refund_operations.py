@@ -141,8 +141,10 @@ def record_result(
     refund_ids: Sequence[str | None],
     codes: Sequence[str | None],
     replays: Sequence[bool],
+    must_acts: Sequence[bool],
 ) -> None:
-    for key, status, refund_id, code, replayed in zip(keys, statuses, refund_ids, codes, replays, strict=True):
+    columns = zip(keys, statuses, refund_ids, codes, replays, must_acts, strict=True)
+    for key, status, refund_id, code, replayed, must_act in columns:
         row = work.tables.refund_operations.get(key)
         if row is None:
             continue
@@ -154,6 +156,7 @@ def record_result(
             code=code or row.code,
             polls=row.polls + 1,
             replayed=row.replayed or replayed,
+            customer_must_act=must_act,
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)

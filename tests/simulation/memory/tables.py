@@ -158,6 +158,7 @@ class RefundOperationRow:
     code: str | None = None
     paid_at: datetime | None = None
     replayed: bool = False
+    customer_must_act: bool = False
     empty_lookups: int = 0
     looked_up_at: datetime | None = None
     reconciled_at: datetime | None = None
@@ -200,6 +201,7 @@ class WebhookEventRow:
     reported: str | None
     received_at: datetime
     next_action_at: datetime | None
+    anonymous: bool = False
     deliveries: int = 1
     attempts: int = 0
     crashes: int = 0

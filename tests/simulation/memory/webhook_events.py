@@ -58,20 +58,37 @@ def insert(
         reused = event_id in reused_ids
         if row:
             due = work.now if reused else row.next_action_at
-            if event_id in anonymous_ids and row.processed_at:
-                due = max(work.now, after(row.processed_at, anonymous_pause))
+            if row.anonymous:
+                due = _due_after_repeat(work, row, anonymous_pause)
             attempts = 0 if reused else row.attempts
             work.journal.change(row, deliveries=row.deliveries + 1, next_action_at=due, attempts=attempts)
         else:
             row = WebhookEventRow(
-                id_, provider, event_id, str(subject), charge, refund_id, dispute_id, reported, work.now, work.now
+                id_,
+                provider,
+                event_id,
+                str(subject),
+                charge,
+                refund_id,
+                dispute_id,
+                reported,
+                work.now,
+                work.now,
+                event_id in anonymous_ids,
             )
             work.journal.insert(work.tables.webhook_events, id_, row, "webhook_events_pkey")
         if reused or row.deliveries == 1:
             queued += 1
-            if row.next_action_at is not None and row.next_action_at <= work.now:
+            if row.next_action_at == work.now:
                 enqueue(work, queue, False, "", id_)
     return [(queued,)]
+
+
+def _due_after_repeat(work: MemoryWork, row: WebhookEventRow, anonymous_pause: float) -> datetime:
+    """Return when an anonymous event that was received again is due."""
+    if row.next_action_at is not None:
+        return min(row.next_action_at, after(work.now, anonymous_pause))
+    return max(work.now, after(row.processed_at, anonymous_pause)) if row.processed_at else work.now
 
 
 @answers(webhook_events._IS_STORED)
@@ -135,21 +152,65 @@ def crashed_before(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[IdRow]:
     return [IdRow(row.id) for row in rows if EPOCH != row.claimed_until <= work.now]
 
 
+@answers(webhook_events._STORE_CHARGES)
+def store_charges(work: MemoryWork, ids: Sequence[UUID], charges: Sequence[str]) -> None:
+    for id_, charge in zip(ids, charges, strict=True):
+        row = work.tables.webhook_events.get(id_)
+        if row and row.charge is None:
+            work.journal.change(row, charge=charge)
+
+
+class NamedDisputeRow(NamedTuple):
+    """A row that the statement webhook_events._SHARE_CHARGES returns."""
+
+    provider: str
+    dispute_id: str
+    charge: str
+
+
+@answers(webhook_events._SHARE_CHARGES)
+def share_charges(work: MemoryWork, providers: Sequence[str], dispute_ids: Sequence[str]) -> Iterable[NamedDisputeRow]:
+    named = []
+    for provider, dispute_id in sorted(set(zip(providers, dispute_ids, strict=True))):
+        rows = [
+            row
+            for row in work.tables.webhook_events.values()
+            if (row.provider, row.dispute_id) == (provider, dispute_id)
+        ]
+        charges = {row.charge for row in rows if row.charge is not None}
+        if len(charges) != 1:
+            continue
+        (charge,) = charges
+        named.append(NamedDisputeRow(provider, dispute_id, charge))
+        for row in rows:
+            if row.charge is None:
+                work.journal.change(row, charge=charge)
+    return named
+
+
 @answers(webhook_events._RESOLVE)
-def resolve(work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], outcomes: Sequence[str]) -> None:
+def resolve(
+    work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], outcomes: Sequence[str], anonymous_pause: float
+) -> None:
     for id_, number, outcome in zip(ids, deliveries, outcomes, strict=True):
         if row := work.tables.webhook_events.get(id_):
-            due = work.now if row.deliveries > number else None
+            pause = anonymous_pause if row.anonymous else 0.0
+            due = after(work.now, pause) if row.deliveries > number else None
             work.journal.change(row, outcome=outcome, claimed_until=EPOCH, processed_at=work.now, next_action_at=due)
 
 
 @answers(webhook_events._RETRY_LATER)
 def retry_later(
-    work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str], attempts: Sequence[int]
+    work: MemoryWork,
+    ids: Sequence[UUID],
+    seconds: Sequence[float],
+    outcomes: Sequence[str],
+    attempts: Sequence[int],
+    anonymous_pause: float,
 ) -> None:
     for id_, delay, outcome, number in zip(ids, seconds, outcomes, attempts, strict=True):
         if row := work.tables.webhook_events.get(id_):
-            due = after(work.now, delay)
+            due = after(work.now, max(delay, anonymous_pause) if row.anonymous else delay)
             work.journal.change(
                 row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, attempts=number, crashes=0
             )

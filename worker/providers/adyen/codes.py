@@ -27,7 +27,6 @@ CODES: Mapping[str, DeclineReason] = {
     "138": DeclineReason.PERMANENT,  # Unsupported currency specified
     "167": DeclineReason.PERMANENT,  # Original pspReference required for this operation: Adyen knows no such payment
     "702": DeclineReason.PERMANENT,  # Problem parsing request
-    "906": DeclineReason.PERMANENT,  # Original pspReference is invalid for this environment
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
 """The decline reason by errorCode, if Adyen answers 400 or 422. An errorCode that is in neither CODES nor UNDECIDED_CODES is
@@ -50,8 +49,12 @@ UNDECIDED_CODES = frozenset(
 
 ACCOUNT_CODES = frozenset(
     {
+        # docs.adyen.com, "Error codes and messages"
         "010",  # Not allowed: our API credential lacks a role
         "901",  # Invalid Merchant Account
+        "906",  # Original pspReference is invalid for this environment: our key is for test payments, or the payment is
+        # Configuration Error: Adyen's own account at the acquirer is missing or wrong for our merchant account
+        *("950", "951", "952", "953", "955", "957", "958", "959", "960", "961", "962"),
     }
 )
 """With one of these codes, Adyen rejects our account. The refund is sent again after support has corrected the account."""

@@ -13,7 +13,7 @@ import structlog
 from config.provider_accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
-from domain.providers import DisputeStatus, Failed, Paid, Pending
+from domain.providers import DeclineReason, DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.adyen.amounts import parse_amount
@@ -35,22 +35,34 @@ def _parse_pending(item: Mapping[str, Any]) -> Pending:
     return Pending(item["pspReference"], parse_amount(item["amount"]))
 
 
-def _parse_failed(item: Mapping[str, Any]) -> Failed:
-    """Return a permanent failure. The reason is stored but decides nothing, because Adyen does not sign it."""
-    reason = item.get("reason")
-    return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
+def _parse_failed(reason: DeclineReason) -> RefundParser:
+    """Return the parser of a refund that failed for ``reason``.
+
+    The event code and ``success`` decide about ``reason``, because Adyen signs them. Adyen's own reason is only shown, because
+    Adyen does not sign it.
+    """
+
+    def parse(item: Mapping[str, Any]) -> Failed:
+        code = item.get("reason")
+        return Failed(item["pspReference"], code if is_identifier(code) else item["eventCode"], reason)
+
+    return parse
 
 
 REFUNDS: Mapping[tuple[str, str], RefundParser] = {
     # The key is (eventCode, success). Source: docs.adyen.com, "Refund" and "Webhook types".
     ("REFUND", "true"): _parse_paid,
-    ("REFUND", "false"): _parse_failed,
-    ("REFUND_FAILED", "true"): _parse_failed,  # the card scheme or the bank rejected the refund later
-    ("REFUNDED_REVERSED", "true"): _parse_failed,  # the money came back
+    ("REFUND", "false"): _parse_failed(
+        DeclineReason.DECLINED_LATER
+    ),  # "the refund validations failed": nothing was sent
+    ("REFUND_FAILED", "true"): _parse_failed(
+        DeclineReason.PERMANENT
+    ),  # the card scheme or the bank rejected the refund
+    ("REFUNDED_REVERSED", "true"): _parse_failed(DeclineReason.PERMANENT),  # the money came back
     ("POSTPONED_REFUND", "true"): _parse_pending,  # Adyen sends the refund after the payment is settled
-    ("VOID_PENDING_REFUND", "true"): _parse_failed,  # a postponed refund was cancelled
+    ("VOID_PENDING_REFUND", "true"): _parse_failed(DeclineReason.CANCELLED),  # the seller cancelled a postponed refund
     ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded; both give the money back
-    ("CANCEL_OR_REFUND", "false"): _parse_failed,
+    ("CANCEL_OR_REFUND", "false"): _parse_failed(DeclineReason.DECLINED_LATER),
 }
 """For each kind of event, the function that reads the refund's status. The event's pspReference is the id of the refund."""
 
@@ -120,8 +132,8 @@ class AdyenWebhookParser:
         """Parse the signed items of our merchant account. Return InvalidSignature if no item is signed with our key.
 
         Each item has its own signature. So an item that is not signed, or that cannot be read, does not stop the items beside
-        it: it is left out. An event without ``originalReference`` names no payment: in Adyen's Customer Area, the seller must
-        enable the setting "Include the originalReference for CHARGEBACK_REVERSED events".
+        it: it is left out. An event without ``originalReference`` names no payment. If the event is about a dispute, the
+        payment is found by an earlier event of the dispute.
         """
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
@@ -161,9 +173,14 @@ def compute_signature(text: str, key: bytes) -> str:
 
 
 def _build_signed_text(item: Mapping[str, Any]) -> str | None:
-    """Return the fields that Adyen signs, joined by colons. Return None if a colon in a field makes the text ambiguous."""
+    """Return the fields that Adyen signs, joined by colons. Return None if a colon in a field makes the text ambiguous.
+
+    A field that is null is signed as an absent field: as an empty text.
+    """
     value, currency = item["amount"]["value"], item["amount"]["currency"]
-    original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
+    original, merchant_reference = item.get("originalReference"), item.get("merchantReference")
+    if merchant_reference is None:
+        merchant_reference = ""
     identifiers = [*(item[name] for name in REQUIRED_IDENTIFIERS), currency, *([original] if original else [])]
     is_unambiguous = (
         all(is_identifier(identifier) and ":" not in identifier for identifier in identifiers)
@@ -181,7 +198,7 @@ def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
     charge, event_id = item.get("originalReference") or None, f"{psp_reference} {event} {success}"
     if event in DISPUTES and success == "true":
         dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event), _parse_deadline(item))
-        return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
+        return WebhookEvent(event_id, Subject.DISPUTE, charge, dispute_id=psp_reference, reported=dispute)
     if parse := REFUNDS.get((event, success)):
         return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(parse, item))
     return None

@@ -146,3 +146,11 @@ DISPUTES: Mapping[str, Dispute] = {
     "auto_accepted": Dispute.LOST,
     "expired": Dispute.LOST,  # the seller did not respond in time
 }
+
+RETRIEVALS: Mapping[str, Dispute] = {
+    status: Dispute.INQUIRY if dispute is Dispute.OPEN else Dispute.WON for status, dispute in DISPUTES.items()
+}
+"""The status of a retrieval. Nobody takes money for a retrieval, so each retrieval that ended counts as won, however it ended.
+
+If the bank takes the money later, Braintree creates a chargeback: a dispute of its own.
+"""

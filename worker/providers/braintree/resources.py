@@ -18,10 +18,17 @@ from domain.providers import (
     RefundStatus,
     Unknown,
 )
-from domain.purchases import Dispute
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
-from worker.providers.braintree.codes import CODES, DISPUTES, METHODS, PAYMENT_STATUSES, REFUND_STATUSES, RETRIEVAL
+from worker.providers.braintree.codes import (
+    CODES,
+    DISPUTES,
+    METHODS,
+    PAYMENT_STATUSES,
+    REFUND_STATUSES,
+    RETRIEVAL,
+    RETRIEVALS,
+)
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 
@@ -153,9 +160,8 @@ def parse_listed_dispute(dispute: Any) -> ListedDispute | None:  # noqa: ANN401 
 
 def _read_dispute(dispute: Any) -> DisputeStatus:  # noqa: ANN401 - the SDK has no types
     """Return the status of one dispute. Raise an error of PARSE_ERRORS if the dispute cannot be read."""
-    status = DISPUTES[dispute.status]
-    if status is Dispute.OPEN and getattr(dispute, "kind", None) == RETRIEVAL:
-        status = Dispute.INQUIRY
+    is_retrieval = getattr(dispute, "kind", None) == RETRIEVAL
+    status = (RETRIEVALS if is_retrieval else DISPUTES)[dispute.status]
     last_day = getattr(dispute, "reply_by_date", None)
     respond_by = datetime.combine(last_day, time.max, UTC) if type(last_day) is date else None
     return DisputeStatus(status, dispute.id, respond_by=respond_by)

@@ -30,7 +30,7 @@ from worker.providers.paypal.access import find_missing_rights
 from worker.providers.paypal.amounts import format_amount
 from worker.providers.paypal.client import PayPalClient, PayPalReply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, INVALID_RESOURCE_ID
-from worker.providers.paypal.disputes import find_dispute, find_disputed_capture, list_disputes
+from worker.providers.paypal.disputes import decide_dispute, find_dispute, find_disputed_capture, list_disputes
 from worker.providers.paypal.payments import find_refunded_capture, find_refunds, get_capture, sum_refunds
 from worker.providers.paypal.purchases import find_purchase, list_purchases
 from worker.providers.paypal.refund_list import list_refunds, to_list_entry
@@ -108,11 +108,15 @@ class PayPalAdapter(CapabilityDefaults):
         return [to_list_entry(refund, capture.updated) for refund in refunds]
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute status of this capture."""
+        """Return the dispute status of this capture, as its disputes and the capture itself show it."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
-            return find_dispute(self._client, charge)
+            listed = find_dispute(self._client, charge)
+            capture = get_capture(self._client, charge)
+        if isinstance(listed, Unknown) or isinstance(capture, Declined):
+            return listed
+        return capture if isinstance(capture, Unknown) else decide_dispute(listed, capture.reason)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """List refunds. The list starts three hours before ``since``, because PayPal lists a refund up to three hours late."""
@@ -134,7 +138,7 @@ class PayPalAdapter(CapabilityDefaults):
         return PaymentStatus(
             captured=capture.captured,
             refunded=refunded,
-            dispute=dispute,
+            dispute=decide_dispute(dispute, capture.reason),
             seller=self._account.seller_in(capture.metadata),
             code=capture.status,
         )

@@ -123,6 +123,15 @@ DISPUTE_STAGES: Mapping[str, Dispute] = {
 }
 """The status of a dispute that is not resolved, by its stage. Any other stage counts as open."""
 
+DISPUTED_CAPTURES = frozenset(
+    {
+        # "Payments", capture_status_details: the reasons why a capture is pending or denied
+        "BUYER_COMPLAINT",  # the customer opened a dispute at PayPal
+        "CHARGEBACK",  # the customer disputed the payment at the bank or card issuer, and the money was taken back
+    }
+)
+"""The reasons in the status details of a capture that show a dispute, even if PayPal lists no dispute of the capture."""
+
 DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
     # "Disputes", dispute_outcome
     "RESOLVED_SELLER_FAVOUR": Dispute.WON,

@@ -11,7 +11,7 @@ from domain.providers import Declined, DeclineReason, DisputePage, DisputeStatus
 from domain.purchases import Dispute
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.paypal.client import PayPalClient, PayPalReply
-from worker.providers.paypal.codes import DISPUTE_OUTCOMES, DISPUTE_STAGES, INVALID_RESOURCE_ID
+from worker.providers.paypal.codes import DISPUTE_OUTCOMES, DISPUTE_STAGES, DISPUTED_CAPTURES, INVALID_RESOURCE_ID
 from worker.providers.paypal.resources import ID, format_time, parse_time
 
 MAX_DISPUTES = 50  # the maximum number in one reply of PayPal; the status of a capture with more disputes is unknown
@@ -26,7 +26,7 @@ _Rows = tuple[list[Any], str | None]
 
 
 def find_dispute(client: PayPalClient, capture: str) -> DisputeStatus | Unknown:
-    """Return the dispute that decides the status of this capture, which may have several disputes."""
+    """Return the dispute that decides among the listed disputes of this capture, which may have several."""
     reply = client.list_disputes({"disputed_transaction_id": capture, "page_size": str(MAX_DISPUTES)})
     if isinstance(reply, Unknown):
         return reply
@@ -40,6 +40,16 @@ def find_dispute(client: PayPalClient, capture: str) -> DisputeStatus | Unknown:
             return dispute
         disputes.append(dispute)
     return select_deciding_dispute(disputes)
+
+
+def decide_dispute(listed: DisputeStatus, reason: str) -> DisputeStatus:
+    """Return the dispute of a capture, for its listed dispute and the reason in its status details.
+
+    If PayPal lists no dispute, or only a dispute that the seller won, but the reason shows a dispute, the dispute is open. Then
+    its id is the reason, because PayPal shows no other id.
+    """
+    is_hidden = reason in DISPUTED_CAPTURES and listed.dispute in {Dispute.NONE, Dispute.WON}
+    return DisputeStatus(Dispute.OPEN, reason) if is_hidden else listed
 
 
 def find_disputed_capture(client: PayPalClient, dispute_id: str) -> str | Declined | Unknown:

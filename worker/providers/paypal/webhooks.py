@@ -154,10 +154,17 @@ def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's J
 
 
 def _parse_dispute_events(event_id: str, dispute: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's JSON may be anything
-    """Return an event for each disputed capture. If the dispute names no capture, the event names only the dispute."""
-    captures = [_parse_id(row.get("seller_transaction_id")) for row in dispute["disputed_transactions"]]
+    """Return an event for each disputed capture. If the dispute names no capture, the event names only the dispute.
+
+    A list of captures that is missing, null or unreadable names no capture.
+    """
+    dispute_id, rows = dispute.get("dispute_id"), dispute.get("disputed_transactions")
+    transactions = [row for row in rows if type(row) is dict] if type(rows) is list else []
+    captures = [_parse_id(transaction.get("seller_transaction_id")) for transaction in transactions]
     named = [capture for capture in dict.fromkeys(captures) if capture]
-    if not named and is_identifier(dispute_id := dispute.get("dispute_id")):
+    if not named:
+        if not is_identifier(dispute_id):
+            raise ValueError("The event names no dispute.")
         return [WebhookEvent(event_id, Subject.DISPUTE, dispute_id=dispute_id)]
     return [WebhookEvent(f"{event_id}/{capture}", Subject.DISPUTE, capture) for capture in named]
 

@@ -72,6 +72,8 @@ class Mismatched:
 
     refund_id: str
     amount: Money
+    is_paid: bool = True
+    """False if the provider has only accepted the refund."""
 
 
 @dataclass(frozen=True, slots=True)

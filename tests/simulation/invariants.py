@@ -376,7 +376,7 @@ class InvariantChecker:
         if provider is None:
             return
         operations = [o for o in tables.refund_operations.values() if o.charge == payment.charge]
-        paid = sum(operation.amount for operation in operations if operation.status == "paid")
+        paid = sum(self._paid_amount(operation) for operation in operations if operation.status == "paid")
         if payment.refunded != paid:
             self.report_violation(
                 "I11", f"The operations of {payment.charge} paid {paid}, but its refunded amount is {payment.refunded}."
@@ -386,8 +386,13 @@ class InvariantChecker:
         self._check_signed_disputes(payment)
         for refund in provider.refunds.values():
             is_external = (refund.charge, refund.key) == (payment.charge, None) and refund.status != "failed"
-            if paid and is_external and refund.id_reported and not self._is_reported(refund):
+            is_told = refund.id_reported and (refund.payment_reported or refund.status == "pending")
+            if paid and is_external and is_told and not self._is_reported(refund):
                 self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
+
+    def _paid_amount(self, operation: RefundOperationRow) -> int:
+        """Return what the provider paid for a paid operation. It may differ from the amount of the operation."""
+        return self._world.providers[operation.provider].refunds[operation.refund_id or ""].amount.minor
 
     def _check_dispute_tasks(self, payment: PaymentRow) -> None:
         """Check the number of support tasks that report the disputes of a refunded payment.

@@ -141,12 +141,15 @@ def record_result(
     refund_ids: Sequence[str | None],
     codes: Sequence[str | None],
     replays: Sequence[bool],
+    paid_amounts: Sequence[int],
 ) -> None:
-    for key, status, refund_id, code, replayed in zip(keys, statuses, refund_ids, codes, replays, strict=True):
+    for key, status, refund_id, code, replayed, paid_amount in zip(
+        keys, statuses, refund_ids, codes, replays, paid_amounts, strict=True
+    ):
         row = work.tables.refund_operations.get(key)
         if row is None:
             continue
-        status_before = row.status
+        change = paid_amount - row.paid_amount
         work.journal.change(
             row,
             status=status,
@@ -154,13 +157,13 @@ def record_result(
             code=code or row.code,
             polls=row.polls + 1,
             replayed=row.replayed or replayed,
+            paid_amount=paid_amount,
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
         payment = work.tables.payments.get((row.provider, row.charge))
-        if payment and (status == "paid") != (status_before == "paid"):
-            sign = (status == "paid") - (status_before == "paid")
-            work.journal.change(payment, refunded=payment.refunded + row.amount * sign)
+        if payment and change:
+            work.journal.change(payment, refunded=payment.refunded + change)
 
 
 @answers(refund_operations._RECORD_DECLINE)

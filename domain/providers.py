@@ -126,6 +126,11 @@ LookupResult = Paid | Pending | Mismatched | WaitingForApproval | Failed | Exter
 """The possible results of a lookup."""
 
 
+def failure_of(result: RefundResult) -> DeclineReason | None:
+    """Return why a refund failed, or None if the refund did not fail."""
+    return result.reason if isinstance(result, Failed) else None
+
+
 @dataclass(frozen=True, slots=True)
 class DisputeStatus:
     """The status of the newest dispute about a charge. ``dispute_id`` is empty if the charge has no dispute."""
@@ -178,6 +183,8 @@ class ListedRefund:
     status: RefundStatus
     created_at: datetime
     key: str | None = None
+    failure: DeclineReason | None = None
+    """Why the refund failed. None if the refund did not fail, or if the provider shows no reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, Lookup
+from domain.providers import DisputeStatus, Failed, Lookup, Paid
 from domain.reason_codes import ReasonCode
 from domain.states import FINAL_STATES, OPEN_STATES, State
 from domain.support_tasks import SupportTaskKind
@@ -185,7 +185,9 @@ class InvariantChecker:
             reports_failure = webhook_event.refund_id == refund.id and isinstance(webhook_event.reported, Failed)
             causes_lookup = webhook_event.reuses_event_id and webhook_event.charge == refund.charge
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
-            refund.id_reported |= webhook_event.refund_id == refund.id
+            is_named = webhook_event.refund_id == refund.id
+            refund.id_reported |= is_named
+            refund.payment_reported |= is_named and isinstance(webhook_event.reported, Paid)
 
     # Checks in the database
 

@@ -21,6 +21,7 @@ from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment, NotSent
 from worker.refunds import recording
 from worker.refunds.evaluation import support_reason
+from worker.refunds.external_refunds import close_settled_cases
 from worker.refunds.orders import Order, expected_payment, find_objection, no_longer_eligible
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
@@ -99,6 +100,9 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
             evidence = support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)
             transitions.append(no_longer_eligible(case, evidence))
     recorded = work.history.record(transitions)
+    close_settled_cases(
+        work, [other.payment for case in cases if case.id not in claimed for other in past_operations.get(case.id, [])]
+    )
     return [
         Call(transition.case_after(work.now), operations[transition.case.id], expected[transition.case.id])
         for transition in transitions

@@ -5,6 +5,7 @@ Usually an event only starts the lookup. If the provider has no lookup API, the 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,7 @@ from domain.providers import (
     Pending,
     RefundStatus,
     Unknown,
+    failure_of,
 )
 from domain.purchases import Dispute, Purchase
 from domain.refund_operations import OperationStatus, RefundOperation
@@ -35,7 +37,7 @@ from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, dispute_from_webhooks
 from worker.refunds.execution import sending_ends
 from worker.refunds.external_refunds import record_external_refunds, without_own
-from worker.refunds.give_up import POLLED_STATES
+from worker.refunds.give_up import POLLED_STATES, waits_for_end
 from worker.refunds.recording import Call
 from worker.refunds.resolution import lease_for_operations, poll_refunds
 from worker.webhook_events.outcomes import (
@@ -120,10 +122,12 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         about_purchases = [event for event in events if event.event.subject is Subject.PURCHASE]
-        matched = _match_events(work, [event for event in events if event.event.subject is not Subject.PURCHASE])
+        about_payments = [event for event in events if event.event.subject is not Subject.PURCHASE]
+        matched = _match_events(work, context, about_payments)
         operations = [match.operation for match in matched if match.operation]
         calls = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND) if operations else []
-    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls)
+        now = work.now
+    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls, now)
     to_look_at = [
         match for match in matched if match.needs_look(can_look_up=not cannot_look_up(context, match.event.provider))
     ]
@@ -131,13 +135,28 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     unknown = [match.event for match in matched if not match.operation and not match.purchases]
     outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
     outcomes |= resolve_purchases(context, about_purchases, until)
-    outcomes |= {
-        event_id: first_retry(own_outcomes[event_id], shown_outcomes[event_id])
-        for event_id in own_outcomes.keys() & shown_outcomes.keys()
-    }
+    outcomes |= _combine(matched, own_outcomes, shown_outcomes)
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
         _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
+
+
+def _combine(
+    matched: Sequence[MatchedEvent], own: dict[UUID, Outcome], shown: dict[UUID, Outcome]
+) -> dict[UUID, Outcome]:
+    """Return the outcomes of the events that may be about our refund or about an external refund.
+
+    If the provider shows that the event names an external refund, an empty lookup of our refund does not matter.
+    """
+    return {
+        id_: shown[id_]
+        if match.event.event.refund_id
+        and shown[id_] == Resolved(OutcomeCode.EXTERNAL_REFUND)
+        and own[id_] == Retry(OutcomeCode.NOT_VISIBLE)
+        else first_retry(own[id_], shown[id_])
+        for match in matched
+        if (id_ := match.event.id) in own and id_ in shown
+    }
 
 
 def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> list[ClaimedEvent]:
@@ -165,22 +184,32 @@ def _find_charge(context: WorkerContext, event: ClaimedEvent, until: float) -> s
     return provider_client.find_refunded_charge(context, event.provider, refund_id, until=until)
 
 
-def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
+def _match_events(work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
     """Find the operation and the purchases that each event is about."""
     events = _fill_in_charges(work, events)
     payments = list({event.payment for event in events if event.event.charge})
     operations = work.refund_operations.for_payments(payments) if payments else {}
     purchases = work.purchases.paid_by(payments)
     return [
-        MatchedEvent(event, _own_operation(event, operations.get(event.payment)), purchases.get(event.payment, []))
+        MatchedEvent(
+            event, _own_operation(context, event, operations.get(event.payment)), purchases.get(event.payment, [])
+        )
         for event in events
     ]
 
 
-def _own_operation(event: ClaimedEvent, operation: RefundOperation | None) -> RefundOperation | None:
-    """Return the operation if the event may be about it. An event that names another refund is about an external refund."""
+def _own_operation(
+    context: WorkerContext, event: ClaimedEvent, operation: RefundOperation | None
+) -> RefundOperation | None:
+    """Return the operation if the event may be about it. An event that names another refund is about an external refund.
+
+    An operation that was closed without a refund has no events. If the provider has a lookup API, the operation is looked up
+    nevertheless, because the provider may have made the refund after all.
+    """
     is_about_refund = event.event.subject in {Subject.REFUND, Subject.PAYMENT}
     if operation is None or not is_about_refund:
+        return None
+    if operation.refund_id is None and not operation.is_open and cannot_look_up(context, event.provider):
         return None
     names_other = {event.event.refund_id, operation.refund_id} - {None}
     return operation if len(names_other) < 2 else None  # noqa: PLR2004 - the event and the operation name two refunds
@@ -202,18 +231,25 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
     ]
 
 
-def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
+def _resolve_own(
+    context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call], now: datetime
+) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
     An event that names no refund may be about our own refund. Such an event stays unresolved if our refund was already paid
-    and the lookup shows an external refund.
+    and the lookup shows an external refund. An event about an external refund stays unresolved while support has the case
+    and our refund may still be made.
     """
     lookups = poll_refunds(context, calls)
+    waiting = {call.operation.key for call in calls if waits_for_end(call.case, call.operation, now)}
     outcomes: dict[UUID, Outcome] = {}
     for match in matched:
         assert match.operation, "the caller passes only events about our own refunds"
         was_paid = match.operation.status is OperationStatus.PAID
-        outcomes[match.event.id] = _own_outcome(match.event, lookups.get(match.operation.key), was_paid=was_paid)
+        found = lookups.get(match.operation.key)
+        outcome = _own_outcome(match.event, found, was_paid=was_paid)
+        is_waiting = isinstance(found, ExternalRefund) and match.operation.key in waiting
+        outcomes[match.event.id] = Retry(OutcomeCode.REFUND_MAY_FOLLOW) if is_waiting else outcome
     return outcomes
 
 
@@ -244,23 +280,27 @@ def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], unti
             disputes = _disputes_from_events(work, context, [match.event for match, _ in batch])
             for match, shown in batch:
                 dispute = disputes.get(match.event.id, shown.dispute)
-                outcomes[match.event.id] = _apply_shown(work, match, replace(shown, dispute=dispute))
+                refunds = _refunds_from_events(work, match.event) if shown == Shown() else shown.refunds
+                outcomes[match.event.id] = _apply_shown(work, match, Shown(refunds, dispute))
     return outcomes
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the provider shows of a payment. None means that the event is not about it."""
+    """What the provider shows of a payment. None means that the event is not about it.
+
+    If both are None, only the signed events report the refunds.
+    """
 
     refunds: Sequence[ListedRefund] | Unknown | None = None
     dispute: DisputeStatus | Unknown | None = None
 
 
 def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown:
-    """Look up the refunds or the dispute. If the provider has no lookup API, return what the signed event reports."""
+    """Look up the refunds or the dispute. If the provider has no lookup API, return the dispute that the signed event reports."""
     provider, charge = event.payment
     if cannot_look_up(context, provider):
-        return _reported(event)
+        return Shown(dispute=_reported_dispute(event))
     subject = event.event.subject
     refunds = dispute = None
     if subject is not Subject.DISPUTE:
@@ -273,16 +313,29 @@ def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown
     return Shown(refunds, dispute)
 
 
-def _reported(event: ClaimedEvent) -> Shown:
-    """Return what the signed event reports, as if the provider showed it."""
-    reported, refund_id = event.event.reported, event.event.refund_id
-    if isinstance(reported, DisputeStatus) or event.event.subject is Subject.DISPUTE:
-        return Shown(dispute=reported if isinstance(reported, DisputeStatus) else DisputeStatus(Dispute.NONE))
-    if isinstance(reported, Paid | Pending):
-        status = RefundStatus.PAID if isinstance(reported, Paid) else RefundStatus.PENDING
-        refund = ListedRefund(reported.refund_id, event.payment[1], reported.amount, status, event.received_at)
-        return Shown(refunds=[refund])
-    return Shown(refunds=Unknown(f"The event about the refund {refund_id} reports no amount."))
+def _reported_dispute(event: ClaimedEvent) -> DisputeStatus | None:
+    reported = event.event.reported
+    if isinstance(reported, DisputeStatus):
+        return reported
+    return DisputeStatus(Dispute.NONE) if event.event.subject is Subject.DISPUTE else None
+
+
+def _refunds_from_events(work: UnitOfWork, event: ClaimedEvent) -> Sequence[ListedRefund] | Unknown | None:
+    """Return the external refund that this event names, as all signed events report it.
+
+    An event about a failed refund reports no amount. If no other event reports the amount, the refund never counted. Then
+    return None.
+    """
+    refund_id = event.event.refund_id
+    reports = work.webhook_events.refund_reports(*event.payment, refund_id)
+    amounts = [report.amount for report in reports if isinstance(report, Paid | Pending)]
+    if refund_id and reports and amounts:
+        status, failure = _STATUSES[type(reports[0])], failure_of(reports[0])
+        return [ListedRefund(refund_id, event.payment[1], amounts[0], status, event.received_at, failure=failure)]
+    return None if reports else Unknown(f"The event about the refund {refund_id} reports no amount.")
+
+
+_STATUSES = {Paid: RefundStatus.PAID, Pending: RefundStatus.PENDING, Failed: RefundStatus.FAILED}
 
 
 def _disputes_from_events(
@@ -300,12 +353,12 @@ def _disputes_from_events(
 
 def _apply_shown(work: UnitOfWork, match: MatchedEvent, shown: Shown) -> Outcome:
     """Record the refunds and the dispute that the provider shows, and return the outcome of the event."""
-    outcomes = []
+    outcomes: list[Outcome] = []
     if shown.refunds is not None:
         outcomes.append(_apply_refunds(work, match, shown.refunds))
     if shown.dispute is not None:
         outcomes.append(_apply_dispute(work, match, shown.dispute))
-    return first_retry(*outcomes)
+    return first_retry(*outcomes) if outcomes else Resolved(OutcomeCode.EXTERNAL_REFUND)
 
 
 def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[ListedRefund] | Unknown) -> Outcome:
@@ -323,9 +376,14 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
         return Retry(OutcomeCode.NOT_VISIBLE)
-    if isinstance(event.reported, Failed) and named and named.status is not RefundStatus.FAILED:
+    if named and (type(event.reported), named.status) in _CONTRADICTIONS:
         return Retry(OutcomeCode.CONTRADICTED)
-    return Resolved(OutcomeCode.EXTERNAL_REFUND if external else OutcomeCode.NOTHING_NEW)
+    is_external = named in external if event.refund_id else bool(external)
+    return Resolved(OutcomeCode.EXTERNAL_REFUND if is_external else OutcomeCode.NOTHING_NEW)
+
+
+_CONTRADICTIONS = {(Failed, RefundStatus.PENDING), (Failed, RefundStatus.PAID), (Paid, RefundStatus.PENDING)}
+"""The pairs (reported, shown) of a refund whose new status the provider does not show yet."""
 
 
 def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus | Unknown) -> Outcome:

@@ -75,6 +75,8 @@ class Mismatched:
 
     refund_id: str
     amount: Money
+    is_paid: bool = True
+    """False if the provider has only accepted the refund."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,11 @@ RefundResult = Paid | Pending | Mismatched | WaitingForApproval | Failed | Decli
 
 LookupResult = Paid | Pending | Mismatched | WaitingForApproval | Failed | ExternalRefund | NotFound | Unknown
 """The possible results of a lookup."""
+
+
+def failure_of(result: RefundResult) -> DeclineReason | None:
+    """Return why a refund failed, or None if the refund did not fail."""
+    return result.reason if isinstance(result, Failed) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,8 @@ class ListedRefund:
     status: RefundStatus
     created_at: datetime
     key: str | None = None
+    failure: DeclineReason | None = None
+    """Why the refund failed. None if the refund did not fail, or if the provider shows no reason."""
 
 
 @dataclass(frozen=True, slots=True)

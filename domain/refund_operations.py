@@ -79,6 +79,11 @@ class RefundOperation:
     """True if the policy refunds the payment although the customer's bank asks about it."""
 
     @property
+    def payment(self) -> tuple[str, str]:
+        """The provider and the charge."""
+        return self.provider, self.charge
+
+    @property
     def is_open(self) -> bool:
         """True if the money was sent, or may have been sent."""
         return self.status in OPEN_STATUSES
@@ -97,16 +102,16 @@ def key_of(case: UUID, attempt: int) -> str:
 def check_amount(result: _Result, operation: RefundOperation) -> _Result | Mismatched:
     """Return the result, or ``Mismatched`` if the provider made the refund with another amount than the requested amount."""
     if isinstance(result, Paid | Pending) and result.amount != operation.amount:
-        return Mismatched(result.refund_id, result.amount)
+        return Mismatched(result.refund_id, result.amount, is_paid=isinstance(result, Paid))
     return result
 
 
 def status_of(result: RefundResult) -> OperationStatus:
     """Return the status of an operation for which the provider returned this result."""
     match result:
-        case Paid() | Mismatched():
+        case Paid() | Mismatched(is_paid=True):
             return OperationStatus.PAID
-        case Pending():
+        case Pending() | Mismatched():
             return OperationStatus.PENDING
         case WaitingForApproval():
             return OperationStatus.WAITING_FOR_APPROVAL
@@ -116,3 +121,11 @@ def status_of(result: RefundResult) -> OperationStatus:
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED
+
+
+def paid_amount_of(result: RefundResult, operation: RefundOperation) -> int:
+    """Return what the provider paid, in minor units of the operation's currency. Another currency counts as nothing."""
+    match result:
+        case Paid(_, amount) | Mismatched(_, amount, is_paid=True) if amount.currency == operation.amount.currency:
+            return amount.minor
+    return 0

@@ -54,6 +54,11 @@ returning c.seller_id
 """
 """Only an e-mail that a worker has claimed is marked as bounced. An unclaimed e-mail was never sent, so it cannot bounce."""
 
+_DELETE_UNSENT = """
+delete from case_emails where case_id = any(:case_ids) and sent_at is null and claimed_until = 'epoch'
+"""
+"""An e-mail that a worker has claimed is kept, because the worker may have sent it."""
+
 _COUNT_BY_PURCHASE = """
 select c.purchase_id, count(*) as emails from cases c join case_emails e on e.case_id = c.id and e.kind = :kind
  where c.purchase_id = any(:purchase_ids) and c.state = 'duplicate'
@@ -98,6 +103,11 @@ class CaseEmails:
         """Store that e-mails are due. Each item is (case id, kind). If the same item is enqueued again, nothing changes."""
         if emails:
             self._work.run(_INSERT, case_ids=[case for case, _ in emails], kinds=[kind for _, kind in emails])
+
+    def delete_unsent(self, cases: Sequence[UUID]) -> None:
+        """Delete the e-mails about these cases that no worker has claimed, because the next e-mail replaces them."""
+        if cases:
+            self._work.run(_DELETE_UNSENT, case_ids=list(cases))
 
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[DueEmail]:
         """Claim the unsent e-mails of these cases for ``seconds``."""

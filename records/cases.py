@@ -8,11 +8,12 @@ from sqlalchemy import Row
 
 from domain.cases import Case
 from domain.eligibility import CLOCK_DIFFERENCE
+from domain.providers import RefundStatus
 from domain.reason_codes import ReasonCode
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundScope, SubmittedRequest
 from domain.states import State
-from records.tables.cases import OPEN_STATUS_NAMES
+from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
 _COLUMNS = """
@@ -125,33 +126,86 @@ _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= no
 
 _EXISTS_WITH_SUPPORT = f"select exists (select {_WITH_SUPPORT})"
 
+_SETTLED_ANOTHER_CASE = """
+exists (
+  select from purchase_payments s join cases d on d.purchase_id = s.purchase_id join transitions t on t.case_id = d.id
+   where s.provider = e.provider and s.charge = e.charge and d.id <> c.id and d.state = 'refunded'
+     and t.event = 'externally_refunded' and t.evidence -> 'refunds' ? e.refund_id)
+"""
+"""True if the external refund ``e`` settled another case than ``c``."""
+
+_IS_REFUNDED_IN_FULL = """
+y.refunded + (
+  select coalesce(sum(e.amount), 0) from external_refunds e
+   where e.provider = b.provider and e.charge = b.charge and e.currency = b.currency and e.status = any(:statuses)
+) >= (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge)
+"""
+"""True if the payment ``y`` was refunded in full."""
+
+_IS_REFUNDED_IN_PART = f"""
+coalesce((
+  select sum(e.amount) = b.amount
+         and bool_and(e.currency = b.currency and e.status = any(:statuses) and e.recorded_at >= c.received_at)
+    from external_refunds e
+   where e.provider = b.provider and e.charge = b.charge and e.status <> 'failed' and not {_SETTLED_ANOTHER_CASE}
+), false)
+and not exists (
+  select from refund_operations o
+   where o.case_id = c.id and o.provider = b.provider and o.charge = b.charge and o.status = 'paid')
+and not exists (
+  select from purchase_payments s join purchases q on q.id = s.purchase_id left join cases d on d.purchase_id = q.id
+   where s.provider = b.provider and s.charge = b.charge and q.id <> c.purchase_id
+     and (q.reported_refunded > 0 or d.state in ({OPEN_STATE_NAMES}) and d.state <> 'refunded'))
+"""
+"""True if the external refunds of a payment of several purchases certainly refunded the part ``b`` of the purchase of ``c``.
+
+This is certain if they are exactly the part, came after the request, and can be about no other purchase: no other case
+about the payment is open, and the seller reports no refund of another purchase.
+"""
+
 _SELECT_SETTLED = f"""
 select {_COLUMNS} from cases c
  where c.state = 'with_support' and c.lease_until <= now()
-   and c.purchase_id in (select purchase_id from purchase_payments where provider = :provider and charge = :charge)
+   and c.purchase_id in (
+     select purchase_id from purchase_payments
+       join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge) using (provider, charge))
    and not exists (select from refund_operations o
-                    where o.case_id = c.id and o.status in ({OPEN_STATUS_NAMES}) and o.status <> 'paid')
+                    where o.case_id = c.id
+                      and (o.status in ({OPEN_STATUS_NAMES}) and o.status <> 'paid' or o.paid_amount > o.amount))
+   and exists (
+     select from purchase_payments b join external_refunds e using (provider, charge)
+      where b.purchase_id = c.purchase_id and e.currency = b.currency and e.status = any(:statuses))
    and not exists (
      select from purchase_payments b join payments y using (provider, charge)
       where b.purchase_id = c.purchase_id
         and (b.duplicate or c.reason <> '{RefundReason.DUPLICATE_ORDER}' or not exists (
           select from purchase_payments d where d.purchase_id = c.purchase_id and d.duplicate))
-        and y.refunded + y.refunded_elsewhere < (
-          select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
+        and not ({_IS_REFUNDED_IN_FULL} or {_IS_REFUNDED_IN_PART}))
    for no key update of c
 """
-"""The cases that wait for support, whose payments have been refunded in full, and that have no refund of unknown outcome.
+"""The cases that wait for support, and whose payments have been refunded, at least one of them by an external refund.
 
-A case of a customer who was charged twice is about the duplicate payments only, if the seller reports which these are.
+A case with a refund of unknown outcome, or with a refund that was too high, is not settled. A case of a customer who was
+charged twice is about the duplicate payments only, if the seller reports which these are.
+"""
+
+_SELECT_SETTLEMENT_REFUNDS = f"""
+select e.refund_id, {_SETTLED_ANOTHER_CASE} as settled_another
+  from cases c join purchase_payments b using (purchase_id) join external_refunds e using (provider, charge)
+ where c.id = :case_id and e.status = 'paid' and e.currency = b.currency
+ order by e.recorded_at desc, e.refund_id
 """
 
 _SELECT_SETTLED_BY = f"""
 select {_COLUMNS} from cases c
  where c.state = 'refunded' and c.lease_until <= now() and c.purchase_id = any(:purchase_ids) and exists (
    select from transitions t where t.case_id = c.id and t.event = 'externally_refunded'
-      and t.evidence -> 'refunds' ?| cast(:refund_ids as text[]))
+      and t.evidence -> 'refunds' ?| cast(:refund_ids as text[])
+      and not exists (select from transitions n
+                       where n.case_id = c.id and n.event = 'externally_refunded' and n.seq > t.seq))
    for no key update of c
 """
+"""The cases whose newest settlement names one of the refunds. A refund of an earlier settlement does not count any more."""
 
 _SELECT_UNMATCHED = f"""
 select {_COLUMNS} from cases c
@@ -295,9 +349,26 @@ class Cases:
         """Return whether a case about this payment waits for support only for this reason. The case may have a lease."""
         return bool(self._work.run(_EXISTS_WITH_SUPPORT, provider=provider, charge=charge, code=code).scalar_one())
 
-    def settled(self, provider: str, charge: str) -> list[Case]:
-        """Lock and return the cases that wait for support although the payment was refunded in full, and no refund is open."""
-        return [_case(row) for row in self._work.run(_SELECT_SETTLED, provider=provider, charge=charge)]
+    def settled(self, payments: Sequence[tuple[str, str]], *, include_pending: bool = False) -> list[Case]:
+        """Lock and return the cases about these payments that wait for support although external refunds settle them.
+
+        With ``include_pending``, also return the cases that will be settled when the pending external refunds are paid.
+        """
+        if not payments:
+            return []
+        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+        statuses = _names([RefundStatus.PAID, RefundStatus.PENDING] if include_pending else [RefundStatus.PAID])
+        rows = self._work.run(_SELECT_SETTLED, providers=providers, charges=charges, statuses=statuses)
+        return [_case(row) for row in rows]
+
+    def settlement_refunds(self, case: UUID) -> list[str]:
+        """Return the ids of the paid external refunds that settle this case, the newest refund first.
+
+        They are refunds of all payments of the case's purchase. A refund that settled another case is left out, unless there
+        is no other refund.
+        """
+        rows = list(self._work.run(_SELECT_SETTLEMENT_REFUNDS, case_id=case))
+        return [row.refund_id for row in rows if not row.settled_another] or [row.refund_id for row in rows]
 
     def settled_by(self, refund_ids: Sequence[str], purchases: Sequence[UUID]) -> list[Case]:
         """Lock and return the cases about these purchases that were settled by one of these external refunds."""
@@ -348,8 +419,8 @@ def _fork(row: Row[*tuple[Any, ...]]) -> Fork:
     return Fork(row.id, row.seller_id, Channel(row.channel))
 
 
-def _names(states: Sequence[State]) -> list[str]:
-    return [str(state) for state in states]
+def _names(values: Sequence[State | RefundStatus]) -> list[str]:
+    return [str(value) for value in values]
 
 
 def _case(row: Row[*tuple[Any, ...]]) -> Case:

@@ -205,14 +205,9 @@ update payments y set refunded_elsewhere = greatest(0, y.refunded_elsewhere + c.
   from (select charge, sum(change) as change from changes group by charge) c
  where y.provider = :provider and y.charge = c.charge and c.change <> 0
 """
-"""Store each refund as a row, and add the change to the payment's sum. A refund that failed counts no more.
+"""Store each refund as a row, and add the change to the payment's sum. A pending refund counts, and a failed refund does not.
 
 The common table expression ``before`` reads the rows as they were before this statement.
-"""
-
-_SELECT_LIVE_REFUNDS = """
-select e.refund_id from external_refunds e join purchase_payments b using (provider, charge)
- where b.purchase_id = :purchase_id and e.status <> 'failed' order by e.recorded_at desc, e.refund_id
 """
 
 _SELECT_OPEN_DISPUTES = """
@@ -477,10 +472,6 @@ class Purchases:
                 currencies=[refund.amount.currency for refund in refunds],
                 statuses=[refund.status for refund in refunds],
             )
-
-    def live_external_refunds(self, purchase: UUID) -> list[str]:
-        """Return the ids of the external refunds of all payments of a purchase that did not fail, the newest refund first."""
-        return [row.refund_id for row in self._work.run(_SELECT_LIVE_REFUNDS, purchase_id=purchase)]
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock these payments until the commit. A payment is a pair of provider and charge.

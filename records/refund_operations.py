@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.cases import Case
 from domain.money import Money
 from domain.providers import Declined, Failed, Mismatched, Paid, Pending, RefundResult, Unknown
-from domain.refund_operations import OperationStatus, RefundOperation, status_of
+from domain.refund_operations import OperationStatus, RefundOperation, paid_amount_of, status_of
 from records.transaction import Transaction
 
 OPERATION_COLUMNS = """
@@ -96,27 +96,29 @@ update refund_operations o set code = i.code
 _RECORD_RESULT = """
 with result as (
   select * from unnest(cast(:keys as text[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
-                       cast(:codes as text[]), cast(:replays as bool[]), cast(:must_acts as bool[]))
-    as t(key, status, refund_id, code, replayed, customer_must_act)
+                       cast(:codes as text[]), cast(:replays as bool[]), cast(:must_acts as bool[]),
+                       cast(:paid_amounts as bigint[]))
+    as t(key, status, refund_id, code, replayed, customer_must_act, paid_amount)
 ), before as (
-  select o.key, o.status, o.amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
+  select o.key, o.paid_amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
 ), after as (
   update refund_operations o
      set status = r.status, refund_id = coalesce(r.refund_id, o.refund_id), code = coalesce(r.code, o.code),
          polls = o.polls + 1, replayed = o.replayed or r.replayed, customer_must_act = r.customer_must_act,
+         paid_amount = r.paid_amount,
          paid_at = case when r.status = 'paid' then coalesce(o.paid_at, now()) else o.paid_at end
     from result r where o.key = r.key
-  returning o.key, o.status
+  returning o.key, o.paid_amount
 )
 update payments y
-   set refunded = y.refunded + b.amount * ((a.status = 'paid')::int - (b.status = 'paid')::int)
+   set refunded = y.refunded + a.paid_amount - b.paid_amount
   from before b join after a on a.key = b.key
- where y.provider = b.provider and y.charge = b.charge and (a.status = 'paid') <> (b.status = 'paid')
+ where y.provider = b.provider and y.charge = b.charge and a.paid_amount <> b.paid_amount
 """
 """Store each result in its operation.
 
-If an operation becomes paid, its amount is added to the payment's ``refunded``. If a paid operation gets another status, its
-amount is subtracted.
+The payment's ``refunded`` is the sum of what the provider paid for its operations. An operation that is not paid, or not paid
+any more, has paid 0.
 """
 
 _SET_STATUS = "update refund_operations set status = :status where key = any(:keys)"
@@ -212,6 +214,7 @@ class RefundOperations:
                 codes=[result.code if isinstance(result, Declined | Failed) else None for _, result in results],
                 replays=[isinstance(result, Unknown) and result.replayed for _, result in results],
                 must_acts=[isinstance(result, Pending) and result.customer_must_act for _, result in results],
+                paid_amounts=[paid_amount_of(result, operation) for operation, result in results],
             )
 
     def record_declines(self, declines: Sequence[tuple[RefundOperation, str]]) -> None:

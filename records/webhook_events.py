@@ -309,18 +309,18 @@ class WebhookEvents:
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
-        """Return the outcome that signed events report for this operation's refund.
+        """Return the outcome that signed events report for this operation's refund."""
+        reports = self.refund_reports(operation.provider, operation.charge, operation.refund_id)
+        return reports[0] if reports else None
+
+    def refund_reports(self, provider: str, charge: str, refund_id: str | None) -> list[Paid | Pending | Failed]:
+        """Return what signed events report about a refund. The first report decides.
 
         Events may arrive in any order. A failed refund takes precedence over a paid one, and paid over pending.
         """
-        rows = self._work.run(
-            _SELECT_REPORTED_REFUND,
-            provider=operation.provider,
-            charge=operation.charge,
-            refund_id=operation.refund_id,
-        )
+        rows = self._work.run(_SELECT_REPORTED_REFUND, provider=provider, charge=charge, refund_id=refund_id)
         reports = [report for row in rows if isinstance(report := _load(row.reported), Paid | Pending | Failed)]
-        return max(reports, key=lambda report: _PRECEDENCE.index(type(report)), default=None)
+        return sorted(reports, key=lambda report: _PRECEDENCE.index(type(report)))
 
     def reported_disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeStatus]]:
         """Return the dispute statuses that signed events reported for each (provider, charge), the newest status first."""
@@ -342,7 +342,7 @@ class WebhookEvents:
             self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
 
-_PRECEDENCE = (Pending, Paid, Failed)
+_PRECEDENCE = (Failed, Paid, Pending)
 
 
 def _dispute_id(event: WebhookEvent) -> str | None:

@@ -180,6 +180,7 @@ refund_operations = Table(
     Column("is_last", Boolean, nullable=False, server_default=text("true")),
     Column("refunds_inquiry", Boolean, nullable=False, server_default=text("false")),
     Column("customer_must_act", Boolean, nullable=False, server_default=text("false")),
+    Column("paid_amount", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("provider", "refund_id"),
     Index(
         "refund_operations_one_open_per_payment",

@@ -638,6 +638,9 @@ def test_a_refund_that_the_seller_voided_was_cancelled(
     provider.refund(charge, PRICE, key=KEY)
     braintree.transactions["r1"]["status"] = "voided"
     assert provider.look_up(charge, key=KEY) == Failed("r1", "voided", DeclineReason.CANCELLED)
+    shown = provider.refunds(charge)
+    assert not isinstance(shown, Unknown)
+    assert [entry.failure for entry in shown] == [DeclineReason.CANCELLED]
 
 
 NEVER_CAPTURED = [status for status, is_captured in PAYMENT_STATUSES.items() if not is_captured]

@@ -166,6 +166,33 @@ def test_an_earlier_purchase_keeps_its_payment_with_the_dispute(first_version: E
     ]
 
 
+@pytest.mark.parametrize(("status", "refunded"), [("paid", 4900), ("pending", 0), ("failed", 0), ("unknown", 0)])
+def test_an_earlier_refund_paid_its_amount_if_it_was_paid(first_version: Engine, status: str, refunded: int) -> None:
+    with first_version.begin() as connection:
+        sell(connection, "MB-1", charge="ch_1")
+        connection.execute(
+            text("""
+                insert into cases (id, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
+                                   reference_key, reason, refund_scope, comment, answers, locale, trusted, bulk, state, seq,
+                                   head_hash, received_at)
+                values (gen_random_uuid(), 'web', 'web', 'k', '', 'ada@example.com', 'ada@example.com', 'MB-1', 'mb1', 'other',
+                        'full', '', '{}', 'en', false, false, 'refunded', 1, '', now())
+            """)
+        )
+        connection.execute(
+            text("""
+                insert into refund_operations (case_id, provider, charge, amount, currency, key, payload_hash, first_sent_at,
+                                               last_sent_at, status)
+                select id, 'stripe', 'ch_1', 4900, 'EUR', 'key', '', now(), now(), :status from cases
+            """),
+            {"status": status},
+        )
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        assert connection.execute(text("select paid_amount from refund_operations")).scalar_one() == refunded
+        assert connection.execute(text("select refunded from payments")).scalar_one() == refunded
+
+
 def test_purchases_that_had_the_same_charge_share_one_payment(first_version: Engine) -> None:
     with first_version.begin() as connection:
         sell(connection, "MB-1", charge="ch_1", on="2026-06-13")

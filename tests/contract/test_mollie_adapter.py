@@ -529,6 +529,9 @@ def test_only_a_canceled_refund_was_cancelled_by_the_seller(
     found = provider.look_up(charge, key=KEY)
     assert isinstance(found, Failed)
     assert (found.reason is DeclineReason.CANCELLED) == (status == "canceled")
+    shown = provider.refunds(charge)
+    assert not isinstance(shown, Unknown)
+    assert [entry.failure for entry in shown] == [found.reason]
 
 
 def test_an_idempotency_key_is_valid_for_one_hour(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:

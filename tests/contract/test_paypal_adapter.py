@@ -293,6 +293,13 @@ def test_a_refund_that_was_cancelled_at_paypal_is_not_returned_by_the_bank(
     paypal.captures[charge]["status"] = "PARTIALLY_REFUNDED"  # otherwise, no refund is searched
     cancelled = Failed(pending.refund_id, "CANCELLED", DeclineReason.CANCELLED)
     assert provider.look_up(charge, key=KEY) == cancelled
+    by_hand = paypal.refund_by_hand(
+        charge, "1.00", "COMPLETED"
+    )  # with a live refund, PayPal's status of the capture is right
+    shown = provider.refunds(charge)
+    assert not isinstance(shown, Unknown)
+    failures = {entry.refund_id: entry.failure for entry in shown}
+    assert failures == {pending.refund_id: DeclineReason.CANCELLED, by_hand: None}
 
 
 def test_the_failure_reason_echeck_is_mapped_to_insufficient_balance(

@@ -271,6 +271,9 @@ def test_a_refund_that_the_seller_denies_or_cancels_is_not_returned_by_the_bank(
     assert isinstance(provider.refund(charge, PRICE, key=charge), first)
     failed = becomes(Failed, lambda: provider.look_up(charge, key=charge))
     assert (failed.code, failed.reason) == ("canceled", DeclineReason.CANCELLED)
+    shown = provider.refunds(charge)
+    assert not isinstance(shown, Unknown)
+    assert [entry.failure for entry in shown] == [DeclineReason.CANCELLED]
 
 
 def test_a_customer_who_must_act_is_reported(provider: PaymentProvider) -> None:

@@ -360,6 +360,10 @@ def test_a_failed_refund_has_its_failure_reason(
     charge = stripe.charges["ch_1"]
     stripe.charges["ch_1"] = replace(charge, refund_status=refund_status, failure_reason=reason)
     assert refund(adapter) == Failed("re_0", reason, FAILURES[refund_status, reason])
+    shown, page = adapter.refunds("ch_1"), adapter.list_refunds(datetime.now(UTC) - timedelta(days=1), None)
+    assert not isinstance(shown, Unknown)
+    assert isinstance(page, RefundPage)
+    assert {entry.failure for entry in (*shown, *page.refunds)} == {FAILURES[refund_status, reason]}
 
 
 def test_a_refund_that_waits_for_the_balance_is_pending(stripe: FakeStripe, adapter: PaymentProvider) -> None:

@@ -1,10 +1,19 @@
 """A provider double with scripted results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from domain.money import Money
-from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
+from domain.providers import (
+    Capabilities,
+    DisputeStatus,
+    ListedRefund,
+    LookupResult,
+    NotFound,
+    RefundPage,
+    RefundResult,
+    Unknown,
+)
 from domain.purchases import Dispute
 from worker.providers.capability_defaults import CapabilityDefaults
 
@@ -29,6 +38,8 @@ class ScriptedProvider(CapabilityDefaults):
         self.keys: list[str] = []
         """The idempotency key of each refund call."""
         self.lookups = 0
+        self.shown: list[ListedRefund] | None = None
+        """The refunds that the provider shows and lists; None if it can only list them, and lists none."""
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:  # noqa: ARG002
         self.keys.append(key)
@@ -38,8 +49,17 @@ class ScriptedProvider(CapabilityDefaults):
         self.lookups += 1
         return self._lookup_results[min(self.lookups, len(self._lookup_results)) - 1]
 
+    def answer_lookups(self, *results: LookupResult) -> None:
+        """Return these results from now on."""
+        self._lookup_results, self.lookups = list(results), 0
+
+    def refunds(self, charge: str) -> Sequence[ListedRefund] | Unknown:
+        if self.shown is None:
+            return super().refunds(charge)
+        return [refund for refund in self.shown if refund.charge == charge]
+
     def dispute(self, charge: str) -> DisputeStatus | Unknown:  # noqa: ARG002
         return DisputeStatus(Dispute.NONE)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
-        return RefundPage(())
+        return RefundPage(self.shown or ())

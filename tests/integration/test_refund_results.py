@@ -5,9 +5,9 @@ The tests also cover delays, second operations, external refunds, and results wh
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -41,10 +41,12 @@ from producers.intake import accept_one
 from records import UnitOfWork
 from records.purchase_reports import store_reports
 from tests.doubles.scripted_provider import KEYS_FOR_A_DAY, ScriptedProvider
+from tests.integration._provider_fixtures import assert_audit_is_clean, expire_leases, process_all_events
 from tests.sample_data import a_payment, a_policy, a_recent_purchase, a_submission, store_seller_and_purchases
 from worker import provider_client
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
+from worker.reconciliation.run import reconcile_all
 from worker.refunds.outcomes import MAX_ATTEMPTS
 
 PRICE = Money(4900, "EUR")
@@ -115,11 +117,8 @@ class Scenario:
     def process_webhook(self, event: str, reported: Paid | Pending | Failed | None = None) -> "Scenario":
         """Store and process a webhook event about the refund."""
         with self.context.records.work() as work:
-            charge = work.run(
-                "select charge from purchase_payments where purchase_id = :id", id=self.purchase
-            ).scalar_one()
             work.webhook_events.keep(
-                "sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1", reported=reported)], b""
+                "sandbox", [WebhookEvent(event, Subject.REFUND, self.charge, "re_1", reported=reported)], b""
             )
             event_ids = [
                 row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)
@@ -132,6 +131,60 @@ class Scenario:
         with self.context.records.work() as work:
             knowledge(work, self.stored)
         return self
+
+    def report(self, refund_id: str, reported: Paid | Pending | Failed | None = None) -> "Scenario":
+        """Store a webhook event about this refund, and process it."""
+        event = WebhookEvent(f"ev_{uuid4().hex}", Subject.REFUND, self.charge, refund_id, reported=reported)
+        with self.context.records.work() as work:
+            work.webhook_events.keep("sandbox", [event], b"")
+        return self.process_events()
+
+    def process_events(self) -> "Scenario":
+        """Process every webhook event that is not resolved."""
+        expire_leases(self.context.records)
+        process_all_events(self.context)
+        return self
+
+    def show(self, *refunds: ListedRefund) -> "Scenario":
+        """Show these refunds at the provider, and report the last refund."""
+        self.provider.shown = list(refunds)
+        return self.report(refunds[-1].refund_id)
+
+    def by_hand(
+        self,
+        minor: int = PRICE.minor,
+        status: RefundStatus = RefundStatus.PAID,
+        *,
+        refund_id: str = "by_hand",
+        failure: DeclineReason | None = None,
+    ) -> ListedRefund:
+        """Return a refund that support made in the provider's dashboard."""
+        return ListedRefund(refund_id, self.charge, Money(minor, "EUR"), status, datetime.now(UTC), failure=failure)
+
+    @property
+    def charge(self) -> str:
+        return str(self.query("select charge from purchase_payments"))
+
+    @property
+    def refunded(self) -> int:
+        """What counts as refunded of the purchase."""
+        with self.context.records.work() as work:
+            purchase = work.purchases.get(self.purchase)
+        assert purchase
+        return purchase.refunded
+
+    def events(self) -> list[str]:
+        with self.context.records.work() as work:
+            return [row.event for row in work.history.for_case(self.case)]
+
+    def email_kinds(self) -> list[str]:
+        with self.context.records.work() as work:
+            return [row.kind for row in work.run("select kind from case_emails order by created_at, kind")]
+
+    def task_kinds(self) -> list[str]:
+        """Return the kinds of the support tasks that are not about the case."""
+        with self.context.records.work() as work:
+            return [row.kind for row in work.run("select kind from support_tasks where kind <> 'case' order by kind")]
 
     def state(self) -> str:
         with self.context.records.work() as work:
@@ -788,3 +841,378 @@ def test_an_idempotency_key_is_computed_from_case_and_attempt(start_scenario: St
     """After a restore from a backup, the worker uses the same keys as before. So no payment is refunded twice."""
     scenario = start_scenario([PAID])
     assert scenario.provider.keys == [f"mb_{UUID(str(scenario.case)).hex}_1"]
+
+
+# Refunds that were paid with another amount, and refunds by hand
+
+
+def euros(minor: int) -> Money:
+    return Money(minor, "EUR")
+
+
+DECLINED = Declined(DeclineReason.PERMANENT, "closed")
+RETURNED = Failed("re_1", "insufficient_funds")
+HOURS_LATER = {"hours": 7}
+
+OTHER_AMOUNTS: list[tuple[Paid | Pending, int]] = [
+    (Paid("re_1", euros(1000)), 1000),
+    (Paid("re_1", euros(4500)), 4500),
+    (Paid("re_1", euros(9000)), 9000),
+    (Paid("re_1", Money(4900, "USD")), 0),
+    (Pending("re_1", euros(1000)), 0),
+]
+"""What the provider paid instead of the price, and what counts as refunded."""
+
+
+@pytest.mark.parametrize(("paid", "counted"), OTHER_AMOUNTS)
+def test_a_refund_of_another_amount_counts_as_what_was_paid(
+    start_scenario: StartScenario, paid: Paid | Pending, counted: int
+) -> None:
+    scenario = start_scenario([paid], [Failed("re_1", "closed")])
+    assert (scenario.reason_codes(), scenario.refunded) == (["refund_differs"], counted)
+    scenario.report("re_1")
+    assert (scenario.state(), scenario.refunded) == ("with_support", 0), "the refund failed later"
+
+
+@pytest.mark.parametrize(("paid", "counted"), OTHER_AMOUNTS)
+def test_a_small_refund_by_hand_after_a_refund_of_another_amount_settles_nothing(
+    start_scenario: StartScenario, paid: Paid | Pending, counted: int
+) -> None:
+    scenario = start_scenario([paid], [paid])
+    scenario.show(scenario.by_hand(100))
+    assert (scenario.state(), scenario.refunded) == ("with_support", counted + 100)
+    assert "refunded" not in scenario.email_kinds()
+
+
+@pytest.mark.parametrize(
+    ("paid", "rest"),
+    [(euros(1000), [3900]), (euros(4500), [300, 100]), (euros(4899), [1]), (Money(4900, "USD"), [4900])],
+)
+def test_a_refund_of_another_amount_and_the_rest_by_hand_settle_the_case(
+    start_scenario: StartScenario, paid: Money, rest: list[int]
+) -> None:
+    scenario = start_scenario([Paid("re_1", paid)], [Paid("re_1", paid)])
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in rest]
+    for number in range(len(refunds)):
+        assert scenario.state() == "with_support"
+        scenario.show(*refunds[: number + 1])
+    assert (scenario.state(), scenario.refunded) == ("refunded", PRICE.minor)
+    assert_audit_is_clean(scenario.context.records)
+
+
+def test_a_refund_of_another_amount_that_is_still_pending_settles_nothing(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([Pending("re_1", euros(1000))], [Pending("re_1", euros(1000))])
+    scenario.show(scenario.by_hand(3900))
+    assert scenario.state() == "with_support"
+    scenario.provider.answer_lookups(Paid("re_1", euros(1000)))
+    scenario.report("re_1")
+    assert (scenario.state(), scenario.refunded) == ("refunded", 4900)
+
+
+in_each_provider = pytest.mark.parametrize(
+    "capabilities", [KEYS_FOR_A_DAY, WITHOUT_LOOKUP], ids=["lookup", "no lookup"]
+)
+
+
+def tell(scenario: Scenario, *refunds: ListedRefund) -> None:
+    """Let the provider show these refunds, or report the last refund by a signed event if it shows none."""
+    if scenario.provider.capabilities.can_look_up:
+        scenario.show(*refunds)
+        return
+    last = refunds[-1]
+    reports: dict[RefundStatus, Paid | Pending | Failed] = {
+        RefundStatus.PAID: Paid(last.refund_id, last.amount),
+        RefundStatus.PENDING: Pending(last.refund_id, last.amount),
+        RefundStatus.FAILED: Failed(last.refund_id, "failed", last.failure or DeclineReason.PERMANENT),
+    }
+    scenario.report(last.refund_id, reports[last.status])
+
+
+@in_each_provider
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (4899, 1)])
+def test_a_pending_refund_by_hand_settles_the_case_only_when_it_is_paid(
+    start_scenario: StartScenario, capabilities: Capabilities, parts: tuple[int, ...]
+) -> None:
+    scenario = start_scenario([DECLINED], capabilities=capabilities)
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    pending = replace(refunds[-1], status=RefundStatus.PENDING)
+    for number in range(len(refunds) - 1):
+        tell(scenario, *refunds[: number + 1])
+    tell(scenario, *refunds[:-1], pending)
+    assert (scenario.state(), scenario.refunded) == ("with_support", 4900)
+    assert scenario.email_kinds() == ["with_support"]
+    assert scenario.task_kinds() == ["unexpected_refund"] * (len(parts) - 1), "the last refund needs no task"
+    tell(scenario, *refunds)
+    assert (scenario.state(), scenario.events().count("externally_refunded")) == ("refunded", 1)
+    assert_audit_is_clean(scenario.context.records)
+
+
+@in_each_provider
+@pytest.mark.parametrize("minor", [4900, 2000, 1])
+def test_a_pending_refund_by_hand_that_is_cancelled_settles_nothing(
+    start_scenario: StartScenario, capabilities: Capabilities, minor: int
+) -> None:
+    scenario = start_scenario([DECLINED], capabilities=capabilities)
+    tell(scenario, scenario.by_hand(minor, RefundStatus.PENDING))
+    assert scenario.refunded == minor
+    tell(scenario, scenario.by_hand(minor, RefundStatus.FAILED, failure=DeclineReason.CANCELLED))
+    assert (scenario.state(), scenario.refunded) == ("with_support", 0)
+    assert "externally_refunded" not in scenario.events()
+    assert scenario.email_kinds() == ["with_support"]
+
+
+def test_an_event_that_reports_a_refund_by_hand_as_paid_waits_until_the_provider_shows_this(
+    start_scenario: StartScenario,
+) -> None:
+    scenario = start_scenario([DECLINED])
+    scenario.provider.shown = [scenario.by_hand(status=RefundStatus.PENDING)]
+    scenario.report("by_hand", Paid("by_hand", PRICE))
+    assert scenario.state() == "with_support"
+    scenario.provider.shown = [scenario.by_hand()]
+    assert scenario.process_events().state() == "refunded"
+
+
+FAILURES: list[list[Paid | Pending | Failed]] = [
+    [Paid("by_hand", PRICE), Failed("by_hand", "Refund Failed")],
+    [Pending("by_hand", PRICE), Failed("by_hand", "VOID_PENDING_REFUND")],
+    [Pending("by_hand", PRICE), Paid("by_hand", PRICE), Failed("by_hand", "Refund Failed")],
+    [Failed("by_hand", "Refund Failed"), Paid("by_hand", PRICE)],
+    [Paid("by_hand", euros(1000)), Failed("by_hand", "Refund Failed")],
+    [Failed("by_hand", "Refund Failed")],
+]
+
+
+@pytest.mark.parametrize("reports", FAILURES)
+@pytest.mark.parametrize("ours", [DECLINED, PENDING, PAID], ids=["declined", "pending", "paid"])
+def test_a_refund_by_hand_that_signed_events_report_as_failed_counts_no_more(
+    start_scenario: StartScenario, ours: RefundResult, reports: list[Paid | Pending | Failed]
+) -> None:
+    scenario = start_scenario([ours], capabilities=WITHOUT_LOOKUP)
+    before = scenario.refunded, scenario.state()
+    for report in reports:
+        scenario.report("by_hand", report)
+    open_events = scenario.query("select count(*) from webhook_events where next_action_at is not null")
+    assert (scenario.refunded, open_events) == (before[0], 0)
+    assert scenario.state() == before[1]
+    assert scenario.query("select count(*) from external_refunds where status <> 'failed'") == 0
+
+
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (1, 4899)])
+def test_a_case_that_signed_events_settled_is_reopened_if_a_refund_by_hand_fails(
+    start_scenario: StartScenario, parts: tuple[int, ...]
+) -> None:
+    scenario = start_scenario([PENDING], capabilities=WITHOUT_LOOKUP)
+    scenario.report("re_1", Failed("re_1", "Insufficient balance on payment"))
+    for minor in parts:
+        scenario.report(f"by_hand_{minor}", Paid(f"by_hand_{minor}", euros(minor)))
+    assert scenario.state() == "refunded"
+    scenario.report(f"by_hand_{parts[0]}", Failed(f"by_hand_{parts[0]}", "Refund Failed"))
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["returned_by_bank"])
+    assert scenario.refunded == sum(parts[1:])
+
+
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (1000, 1000, 2900), (4900, 1)])
+@pytest.mark.parametrize(
+    "declined", [DECLINED, Declined(DeclineReason.REFUND_WINDOW_EXPIRED, "late"), Failed("re_0", "closed")]
+)
+def test_an_event_is_not_about_our_refund_if_our_refund_was_declined(
+    start_scenario: StartScenario, declined: RefundResult, parts: tuple[int, ...]
+) -> None:
+    scenario = start_scenario([declined], capabilities=WITHOUT_LOOKUP)
+    for number, minor in enumerate(parts):
+        scenario.report(f"by_hand_{number}", Paid(f"by_hand_{number}", euros(minor)))
+    assert (scenario.state(), scenario.refunded) == ("refunded", sum(parts))
+    assert scenario.query("select string_agg(distinct outcome, ' ') from webhook_events") == "external_refund"
+    assert_audit_is_clean(scenario.context.records)
+
+
+@pytest.mark.parametrize("minor", [4900, 2000, 1])
+def test_an_event_about_a_refund_by_hand_is_resolved_although_the_lookup_finds_no_refund_of_ours(
+    start_scenario: StartScenario, minor: int
+) -> None:
+    scenario = start_scenario([DECLINED], [NotFound()])
+    scenario.show(scenario.by_hand(minor, RefundStatus.FAILED))
+    assert scenario.query("select count(*) from webhook_events where next_action_at is not null") == 0
+
+
+# Refunds by hand while the outcome of our refund is open
+
+
+def an_unknown_case(start_scenario: StartScenario) -> Scenario:
+    """Return a case that waits with support, because nobody could find out whether its refund was made."""
+    scenario = start_scenario([LOST_CONNECTION], [LOST_CONNECTION]).process_after(days=3)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["outcome_unknown"])
+    return scenario
+
+
+def by_webhook(scenario: Scenario, *refunds: ListedRefund) -> None:
+    scenario.show(*refunds)
+
+
+def by_list(scenario: Scenario, *refunds: ListedRefund) -> None:
+    """Show the refunds without a webhook event. The daily reconciliation finds them."""
+    scenario.provider.shown = list(refunds)
+    reconcile_all(scenario.context, timedelta(days=8))
+    scenario.process_events()
+
+
+in_each_way = pytest.mark.parametrize("tell_of", [by_webhook, by_list])
+
+
+@in_each_way
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (4899, 1)])
+def test_refunds_by_hand_settle_a_case_with_an_unknown_outcome(
+    start_scenario: StartScenario, tell_of: Callable[..., None], parts: tuple[int, ...]
+) -> None:
+    scenario = an_unknown_case(start_scenario)
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    scenario.provider.answer_lookups(ExternalRefund(refunds[0].refund_id, refunds[0].amount))
+    for number in range(len(parts)):
+        assert scenario.state() == "with_support"
+        tell_of(scenario, *refunds[: number + 1])
+    assert (scenario.state(), scenario.refunded) == ("refunded", 4900)
+    assert scenario.query("select status from refund_operations") == "declined"
+    assert len(scenario.provider.keys) == 1
+    assert_audit_is_clean(scenario.context.records)
+
+
+def test_a_part_by_hand_ends_our_refund_of_unknown_outcome_and_support_refunds_the_rest(
+    start_scenario: StartScenario,
+) -> None:
+    scenario = an_unknown_case(start_scenario)
+    scenario.provider.answer_lookups(ExternalRefund("by_hand", euros(2000)))
+    scenario.show(scenario.by_hand(2000))
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["refunded_elsewhere"])
+    assert scenario.query("select status from refund_operations") == "declined"
+
+
+@in_each_way
+def test_a_refund_by_hand_settles_the_case_only_when_our_refund_cannot_be_made_any_more(
+    start_scenario: StartScenario, tell_of: Callable[..., None]
+) -> None:
+    scenario = start_scenario([LOST_CONNECTION], [LOST_CONNECTION])
+    with scenario.context.records.work() as work:
+        case = work.cases.lock_one(scenario.case)
+        assert case
+        evidence = {"reasons": [{"code": "crashed_workers", "sentence": "", "detail": ""}]}
+        work.history.record([case.after(Event.CRASHED_WORKERS, actor="sweep", evidence=evidence)])
+    scenario.provider.answer_lookups(ExternalRefund("by_hand", PRICE))
+    tell_of(scenario, scenario.by_hand())
+    assert (scenario.state(), scenario.query("select status from refund_operations")) == ("with_support", "unknown")
+    scenario.process_after(**HOURS_LATER).process_events()
+    assert (scenario.state(), scenario.query("select status from refund_operations")) == ("refunded", "declined")
+
+
+@in_each_way
+@pytest.mark.parametrize("minor", [4900, 2000])
+def test_a_refund_by_hand_settles_no_case_whose_refund_a_person_may_still_approve(
+    start_scenario: StartScenario, tell_of: Callable[..., None], minor: int
+) -> None:
+    scenario = start_scenario([WaitingForApproval("approval_required")], [NotFound()])
+    scenario.process_after(days=61)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["outcome_unknown"])
+    scenario.provider.answer_lookups(ExternalRefund("by_hand", euros(minor)))
+    tell_of(scenario, scenario.by_hand(minor))
+    assert scenario.state() == "with_support"
+    assert scenario.query("select status from refund_operations") == "waiting_for_approval"
+    assert scenario.task_kinds() == ["unexpected_refund"], "support is told"
+
+
+@pytest.mark.parametrize("failure", [RETURNED, replace(RETURNED, reason=DeclineReason.CANCELLED)])
+def test_a_refund_by_hand_settles_the_case_when_the_approval_is_denied(
+    start_scenario: StartScenario, failure: Failed
+) -> None:
+    scenario = start_scenario([WaitingForApproval("approval_required")], [NotFound()]).process_after(days=61)
+    scenario.provider.answer_lookups(ExternalRefund("by_hand", PRICE))
+    scenario.show(scenario.by_hand())
+    scenario.provider.answer_lookups(failure)
+    scenario.report("re_1")
+    assert (scenario.state(), scenario.query("select status from refund_operations")) == ("refunded", "failed")
+
+
+@in_each_provider
+@pytest.mark.parametrize("reason", [DeclineReason.PERMANENT, DeclineReason.CANCELLED, DeclineReason.DISPUTED])
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900)])
+def test_a_refund_by_hand_before_our_refund_fails_settles_the_case(
+    start_scenario: StartScenario, capabilities: Capabilities, reason: DeclineReason, parts: tuple[int, ...]
+) -> None:
+    scenario = start_scenario([PENDING], [PENDING], capabilities=capabilities)
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    for number in range(len(parts)):
+        tell(scenario, *refunds[: number + 1])
+    assert (scenario.state(), scenario.task_kinds()) == ("refund_pending", ["unexpected_refund"] * len(parts))
+    scenario.provider.answer_lookups(Failed("re_1", "closed", reason))
+    scenario.report("re_1", Failed("re_1", "closed", reason))
+    assert (scenario.state(), scenario.refunded) == ("refunded", 4900)
+    assert scenario.email_kinds() == ["refunded"], "no e-mail says that support will find another way"
+    assert_audit_is_clean(scenario.context.records)
+
+
+def test_a_refund_by_hand_before_our_refund_fails_for_insufficient_balance_settles_the_case(
+    start_scenario: StartScenario,
+) -> None:
+    scenario = start_scenario([PENDING], [PENDING])
+    scenario.show(scenario.by_hand())
+    scenario.provider.answer_lookups(Failed("re_1", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE))
+    assert scenario.process_after(hours=1).state() == "approved"
+    assert scenario.process_after(hours=7).state() == "refunded"
+    assert (len(scenario.provider.keys), "with_support" in scenario.email_kinds()) == (1, False)
+
+
+@in_each_provider
+@pytest.mark.parametrize("minor", [4899, 2000, 1])
+def test_a_part_by_hand_before_our_refund_fails_leaves_the_case_with_support(
+    start_scenario: StartScenario, capabilities: Capabilities, minor: int
+) -> None:
+    scenario = start_scenario([PENDING], [PENDING], capabilities=capabilities)
+    tell(scenario, scenario.by_hand(minor))
+    scenario.provider.answer_lookups(RETURNED)
+    scenario.report("re_1", RETURNED)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["returned_by_bank"])
+    assert "returned" in scenario.email_kinds()
+
+
+# Settled cases whose refund by hand fails
+
+
+@in_each_provider
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (DeclineReason.CANCELLED, "refund_cancelled"),
+        (DeclineReason.PERMANENT, "returned_by_bank"),
+        (None, "returned_by_bank"),
+    ],
+)
+def test_a_reopened_case_says_whether_the_bank_or_the_seller_took_the_refund_back(
+    start_scenario: StartScenario, capabilities: Capabilities, failure: DeclineReason | None, code: str
+) -> None:
+    scenario = start_scenario([DECLINED], capabilities=capabilities)
+    tell(scenario, scenario.by_hand())
+    assert scenario.state() == "refunded"
+    tell(scenario, scenario.by_hand(status=RefundStatus.FAILED, failure=failure))
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code])
+
+
+def test_the_reason_of_a_reopened_case_is_about_the_refund_that_settled_it(start_scenario: StartScenario) -> None:
+    scenario = start_scenario([DECLINED])
+    returned = scenario.by_hand(2000, RefundStatus.FAILED, refund_id="returned", failure=DeclineReason.PERMANENT)
+    scenario.show(returned, scenario.by_hand())
+    cancelled = scenario.by_hand(status=RefundStatus.FAILED, failure=DeclineReason.CANCELLED)
+    scenario.show(returned, cancelled)
+    assert scenario.reason_codes() == ["refund_cancelled"]
+
+
+@in_each_way
+def test_a_case_stays_settled_if_a_new_refund_by_hand_replaced_the_failed_one(
+    start_scenario: StartScenario, tell_of: Callable[..., None]
+) -> None:
+    scenario = start_scenario([DECLINED])
+    failed = scenario.by_hand(refund_id="first", status=RefundStatus.FAILED)
+    tell_of(scenario, scenario.by_hand(refund_id="first"))
+    tell_of(scenario, failed)
+    assert scenario.state() == "with_support"
+    for _ in range(3):
+        tell_of(scenario, failed, scenario.by_hand(refund_id="second"))
+        assert scenario.state() == "refunded"
+    assert scenario.events().count("externally_refunded") == 2

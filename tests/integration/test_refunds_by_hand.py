@@ -281,3 +281,87 @@ def test_a_refund_by_hand_after_our_refund_failed_settles_the_case(shop: Shop, r
     assert shop.state(case) == "with_support"
     refund(shop, charge, 4900)
     assert (shop.state(case), shop.purchase("MB-2026-0417").refunded) == ("refunded", 4900)
+
+
+# A refund by hand of one purchase of a cart
+
+
+def a_cart(shop: Shop, *amounts: int) -> tuple[str, UUID]:
+    """Tell purchases that one payment paid. Return the charge, and the case about the first purchase, which support has."""
+    charge = shop.register(a_charge("declined"), sum(amounts))
+    for number, amount in enumerate(amounts, start=1):
+        shop.tell(f"MB-{number}", charge=charge, amount=amount)
+    case = shop.ask("MB-1", trusted=True)
+    shop.process()
+    assert (shop.state(case), shop.reasons(case)) == ("with_support", ["provider_declined"])
+    return charge, case
+
+
+@in_each_way
+@pytest.mark.parametrize("amounts", [(4900, 2900), (4900, 4900), (1, 4900), (4900, 2900, 1000)])
+def test_a_refund_by_hand_of_exactly_the_purchase_of_the_only_waiting_case_settles_it(
+    shop: Shop, refund: Refund, amounts: tuple[int, ...]
+) -> None:
+    charge, case = a_cart(shop, *amounts)
+    refund(shop, charge, amounts[0])
+    assert (shop.state(case), shop.open_tasks()) == ("refunded", [])
+    assert f"€{amounts[0] / 100:.2f}" in shop.mails()[-1]
+    reconcile(shop)
+    assert (shop.events(case).count("externally_refunded"), shop.open_tasks()) == (1, [])
+    assert_audit_is_clean(shop.records)
+
+
+@in_each_way
+@pytest.mark.parametrize("parts", [(2000, 2900), (4899, 1)])
+def test_parts_by_hand_settle_the_purchase_of_a_cart(shop: Shop, refund: Refund, parts: tuple[int, ...]) -> None:
+    charge, case = a_cart(shop, 4900, 29000)
+    for part in parts:
+        assert shop.state(case) == "with_support"
+        refund(shop, charge, part)
+    assert shop.state(case) == "refunded"
+
+
+@in_each_way
+@pytest.mark.parametrize("amount", [2900, 4899, 4901, 1])
+def test_a_refund_by_hand_of_another_amount_than_the_purchase_of_a_cart_settles_nothing(
+    shop: Shop, refund: Refund, amount: int
+) -> None:
+    charge, case = a_cart(shop, 4900, 2900)
+    refund(shop, charge, amount)
+    assert shop.state(case) == "with_support"
+
+
+@in_each_way
+def test_a_refund_by_hand_before_the_request_settles_no_case_of_a_cart(shop: Shop, refund: Refund) -> None:
+    charge = shop.register(a_charge(), 7800)
+    for reference, amount in (("MB-1", 4900), ("MB-2", 2900)):
+        shop.tell(reference, charge=charge, amount=amount)
+    refund(shop, charge, 4900)
+    case = shop.ask("MB-1", trusted=True)
+    shop.process()
+    reconcile(shop)
+    assert shop.state(case) == "with_support"
+
+
+@in_each_way
+def test_a_refund_by_hand_settles_no_case_if_the_seller_reports_a_refund_of_the_other_purchase(
+    shop: Shop, refund: Refund
+) -> None:
+    charge, case = a_cart(shop, 4900, 4900)
+    shop.put("MB-2", refunded=4900)
+    refund(shop, charge, 4900)
+    assert shop.state(case) == "with_support"
+
+
+@in_each_way
+def test_each_purchase_of_a_cart_is_settled_by_its_own_refund(shop: Shop, refund: Refund) -> None:
+    charge, first = a_cart(shop, 4900, 2900, 1000)
+    refund(shop, charge, 4900)
+    second = shop.ask("MB-2", trusted=True)
+    shop.process()
+    assert (shop.state(first), shop.state(second)) == ("refunded", "with_support")
+    refund(shop, charge, 2900, becomes="failed")
+    assert (shop.state(first), shop.state(second)) == ("refunded", "refunded")
+    eventually(lambda: (2900, "failed") in shop.refunds(charge))
+    reconcile(shop)
+    assert (shop.state(first), shop.state(second)) == ("refunded", "with_support")

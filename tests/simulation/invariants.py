@@ -188,8 +188,9 @@ class InvariantChecker:
             reports_failure = webhook_event.refund_id == refund.id and isinstance(webhook_event.reported, Failed)
             causes_lookup = webhook_event.reuses_event_id and webhook_event.charge == refund.charge
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
-            refund.id_reported |= webhook_event.refund_id == refund.id
-            refund.paid_reported |= webhook_event.refund_id == refund.id and isinstance(webhook_event.reported, Paid)
+            is_named = webhook_event.refund_id == refund.id
+            refund.id_reported |= is_named
+            refund.payment_reported |= is_named and isinstance(webhook_event.reported, Paid)
 
     # Checks in the database
 
@@ -384,7 +385,7 @@ class InvariantChecker:
         reasons = [row.evidence for row in transitions_of(tables, row.id) if row.to_state == State.WITH_SUPPORT]
         codes = (*KNOWN_TO_SUPPORT, ReasonCode.REFUNDED_ELSEWHERE) if is_waiting else KNOWN_TO_SUPPORT
         is_unknown = bool(reasons) and any(code in reasons[-1] for code in codes)
-        is_told = refund.paid_reported and not self._is_task(refund)
+        is_told = refund.payment_reported and not self._is_task(refund)
         return is_unknown and (row.state == State.WITH_SUPPORT or not is_told)
 
     def _is_task(self, refund: Refund) -> bool:
@@ -397,7 +398,7 @@ class InvariantChecker:
         if provider is None:
             return
         operations = [o for o in tables.refund_operations.values() if o.charge == payment.charge]
-        paid = sum(operation.amount for operation in operations if operation.status == "paid")
+        paid = sum(self._paid_amount(operation) for operation in operations if operation.status == "paid")
         if payment.refunded != paid:
             self.report_violation(
                 "I11", f"The operations of {payment.charge} paid {paid}, but its refunded amount is {payment.refunded}."
@@ -407,8 +408,13 @@ class InvariantChecker:
         self._check_signed_disputes(payment)
         for refund in provider.refunds.values():
             is_external = (refund.charge, refund.key) == (payment.charge, None) and refund.status != "failed"
-            if paid and is_external and refund.id_reported and not self._is_reported(refund):
+            is_told = refund.id_reported and (refund.payment_reported or refund.status == "pending")
+            if paid and is_external and is_told and not self._is_reported(refund):
                 self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
+
+    def _paid_amount(self, operation: RefundOperationRow) -> int:
+        """Return what the provider paid for a paid operation. It may differ from the amount of the operation."""
+        return self._world.providers[operation.provider].refunds[operation.refund_id or ""].amount.minor
 
     def _check_dispute_tasks(self, payment: PaymentRow) -> None:
         """Check the number of support tasks that report the disputes of a refunded payment.

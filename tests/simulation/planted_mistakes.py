@@ -17,7 +17,7 @@ from domain import eligibility
 from domain.providers import DeclineReason
 from domain.purchases import Dispute, reference_key
 from domain.reason_codes import ReasonCode
-from records import purchases
+from records import purchases, refund_operations
 from records.case_emails import CaseEmails
 from records.cases import Cases
 from records.decision_inputs import DecisionInputs
@@ -37,6 +37,7 @@ from tests.simulation.removed_safeguards import (
     close_refund_that_waits_for_approval,
     correct_held_purchase,
     count_failed_refunds,
+    count_requested_amount,
     end_list_at_unreadable_row,
     ignore_late_failure,
     ignore_refund_of_declined_case,
@@ -46,6 +47,7 @@ from tests.simulation.removed_safeguards import (
     mark_as_last,
     mark_nothing_resent,
     mark_resent_without_fence,
+    name_any_refund,
     needs_look_without_operation,
     omit_delivery_counts,
     omit_dispute_tasks,
@@ -68,6 +70,7 @@ from tests.simulation.removed_safeguards import (
     resolve_later_deliveries,
     resolve_when_claimed,
     set_marker_first,
+    settle_by_pending_refunds,
     skip_further_payments,
     store_repeat_as_new_case,
     use_new_key,
@@ -77,7 +80,7 @@ from tests.simulation.removed_safeguards import (
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
 from worker.reconciliation import run
-from worker.refunds import disputes, give_up, orders, outcomes, resolution
+from worker.refunds import disputes, give_up, orders, outcomes, recording, resolution
 from worker.refunds.orders import Order
 from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
@@ -410,9 +413,26 @@ MISTAKES = (
     ),
     Mistake(
         "a case that support refunded by hand stays open",
-        (replaced(Cases, "settled", lambda *_: []),),
+        (replaced(Cases, "settled", lambda *_, **__: []),),
         {},
         {"refunds_by_hand": 1.0},
+    ),
+    Mistake(
+        "a pending refund by hand settles a case",
+        (wrapped(Cases, "settled", settle_by_pending_refunds), wrapped(Cases, "settlement_refunds", name_any_refund)),
+        {},
+        {"refunds_by_hand": 1.0},
+    ),
+    Mistake(
+        "a refund of another amount counts as the requested amount",
+        (replaced(refund_operations, "paid_amount_of", count_requested_amount),),
+        {"other_amount": 0.3},
+    ),
+    Mistake(
+        "a case that support refunded before our refund failed stays open",
+        (replaced(recording, "close_settled_cases", lambda *_: False),),
+        {"late_failure": 0.5},
+        {"external_refunds": 1.0},
     ),
     Mistake(
         "a case is settled while its refund may still be made",

@@ -58,8 +58,8 @@ class Refund:
     """True if a webhook reported that the refund failed."""
     id_reported: bool = False
     """True if a webhook contained the refund's id."""
-    paid_reported: bool = False
-    """True if a webhook reported that the refund with this id was paid."""
+    payment_reported: bool = False
+    """True if a webhook reported that the refund was paid."""
     lacks_balance: bool = False
     """True if the refund failed because the seller's balance was too low."""
     previous_status: str = "paid"
@@ -295,8 +295,12 @@ class Provider:
         if is_rejected or self.charges[charge].is_disputed or self.charges[charge].is_voided:
             return
         self.faults.count("external_refund")
-        refund = self._make(charge, amount, None, "paid")
-        if self.faults.happens("late_failure"):
+        refund = self._make(charge, amount, None, "pending" if self.asynchronous else "paid")
+        fails_late = self.faults.happens("late_failure")
+        if self.asynchronous:
+            ends_at = self.clock.now + self.random.uniform(0.1, 1.0) * self.max_pending_time
+            self.clock.at(ends_at, self._change_status, refund, "failed" if fails_late else "paid")
+        elif fails_late:
             fails_at = self.clock.now + self.random.choice([1.0, MINUTE, 6 * HOUR, 3 * DAY])
             self.clock.at(fails_at, self._change_status, refund, "failed")
 

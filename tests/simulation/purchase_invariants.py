@@ -9,7 +9,8 @@
 - P5: the first report of a purchase is stored, except if it names a payment of another seller
 - P6: an unmatched request is evaluated again when its purchase is reported
 - P7: what was refunded elsewhere is the sum of the external refunds that did not fail, as the provider shows them
-- P8: a case that waits for support is refunded if support refunded its payments at the provider
+- P8: a case that waits for support is refunded if support refunded its payments at the provider, and only if these refunds and
+  ours paid all of its part of each payment. A pending refund, or a refund in another currency, pays nothing.
 - P9: support gets no case because of its payment method if the remaining payments can be refunded automatically
 - P10: the payments have the dispute status that the provider's list shows
 - P11: a request for the whole purchase does not join a case that is only about the second charge
@@ -233,6 +234,32 @@ class PurchaseChecker:
         for operation in self._operations_of(row.case_id):
             if operation.status in OPEN and operation.status != "paid":
                 self._report_violation("P8", f"{row.case_id} was settled, although {operation.key} may still be made.")
+        case = self._tables.cases[row.case_id]
+        for item in self._refundable_items(case):
+            if item.amount is not None and self._refunded_of(item) < item.amount:
+                self._report_violation(
+                    "P8", f"{case.id} was settled, but {self._refunded_of(item)} of {item} was refunded."
+                )
+
+    def _refundable_items(self, case: CaseRow) -> list[PurchasePaymentRow]:
+        rows = [row for row in self._tables.purchase_payments.values() if row.purchase_id == case.purchase_id]
+        duplicates = [row for row in rows if row.duplicate and case.reason == RefundReason.DUPLICATE_ORDER]
+        return duplicates or rows
+
+    def _refunded_of(self, item: PurchasePaymentRow) -> int:
+        """Return what our refunds and the external refunds of a payment paid in the currency of this purchase."""
+        external = sum(
+            row.amount
+            for row in self._tables.external_refunds.values()
+            if (row.provider, row.charge, row.currency, row.status)
+            == (item.provider, item.charge, item.currency, "paid")
+        )
+        own = [
+            self._world.providers[row.provider].refunds[row.refund_id or ""].amount
+            for row in self._tables.refund_operations.values()
+            if (row.provider, row.charge, row.status) == (item.provider, item.charge, "paid")
+        ]
+        return external + sum(money.minor for money in own if money.currency == item.currency)
 
     def _operations_of(self, case: UUID) -> list[RefundOperationRow]:
         return [row for row in self._tables.refund_operations.values() if row.case_id == case]
@@ -302,7 +329,7 @@ class PurchaseChecker:
         is_recorded |= row is None and refund.status == "failed" and not is_listed  # a webhook came after the failure
         if is_listed and not is_recorded:
             self._report_violation("P7", f"The list shows {refund}, but the row is {row}.")
-        is_told = refund.id_reported and (refund.failure_reported or refund.status == "paid")
+        is_told = refund.id_reported and (refund.failure_reported or refund.payment_reported)
         if is_told and reported_at <= refund.made_at and not is_recorded and not self._has_task(refund):
             self._report_violation("P7", f"A webhook reported {refund}, but the row is {row}.")
 
@@ -313,20 +340,27 @@ class PurchaseChecker:
     def _check_unsettled(self, case: CaseRow) -> None:
         """Check that no external refund settles this case."""
         entered_at = self._tables.transitions[case.id, case.seq].created_at
-        has_open = any(o.status in OPEN and o.status != "paid" for o in self._operations_of(case.id))
-        payments = set(confirmed_payments(self._tables, case.id)) | self._refundable_payments(case)
-        if has_open or not payments or not all(self._is_refunded(*payment) for payment in payments):
+        operations, items = self._operations_of(case.id), self._refundable_items(case)
+        has_open = any(o.status in OPEN and o.status != "paid" for o in operations)
+        has_too_much = any(o.paid_amount > o.amount for o in operations)
+        payments = {(item.provider, item.charge) for item in items}
+        currencies = {(item.provider, item.charge, item.currency) for item in items}
+        is_corrected = not set(confirmed_payments(self._tables, case.id)) <= payments
+        if has_open or has_too_much or is_corrected or not items or not all(map(self._is_refunded, items)):
             return
         newest = max(
             (
                 row
                 for row in self._tables.external_refunds.values()
-                if (row.provider, row.charge) in payments and row.status != "failed"
+                if (row.provider, row.charge, row.currency) in currencies and row.status == "paid"
             ),
             key=lambda row: row.recorded_at,
             default=None,
         )
-        if newest is None or newest.recorded_at <= entered_at:
+        if newest is None:
+            return
+        if newest.recorded_at <= entered_at:
+            self._check_closed_operation(case)
             return
         has_task = any(
             task.kind == SupportTaskKind.UNEXPECTED_REFUND and newest.refund_id in (task.subject or "")
@@ -341,15 +375,14 @@ class PurchaseChecker:
                 "P8", f"Support refunded the payments of {case.id}, but the case still waits: {newest}"
             )
 
-    def _refundable_payments(self, case: CaseRow) -> set[PaymentId]:
-        rows = [row for row in self._tables.purchase_payments.values() if row.purchase_id == case.purchase_id]
-        duplicates = [row for row in rows if row.duplicate and case.reason == RefundReason.DUPLICATE_ORDER]
-        return {(row.provider, row.charge) for row in duplicates or rows}
+    def _check_closed_operation(self, case: CaseRow) -> None:
+        """Check that the case does not wait for support because its refund failed after an external refund paid the customer."""
+        if self._tables.transitions[case.id, case.seq].event in {"provider_declined", "provider_failed_late"}:
+            self._report_violation("P8", f"Support refunded the payments of {case.id} before our refund failed.")
 
-    def _is_refunded(self, provider: str, charge: str) -> bool:
-        payment = self._tables.payments[provider, charge]
-        captured = sum(row.amount or 0 for row in self._items(provider, charge))
-        return payment.refunded + payment.refunded_elsewhere >= captured
+    def _is_refunded(self, item: PurchasePaymentRow) -> bool:
+        captured = sum(row.amount or 0 for row in self._items(item.provider, item.charge))
+        return self._refunded_of(item) >= captured
 
     def _check_listed_disputes(self, provider: Provider, payment: PaymentRow) -> None:
         charge = provider.charges.get(payment.charge)

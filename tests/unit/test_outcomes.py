@@ -543,6 +543,22 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
+        "support has the case, an external refund is found, and our refund can no longer be made",
+        WITH_SUPPORT,
+        {**YESTERDAY, "status": S.UNKNOWN},
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
+    ),
+    (
+        "support has the case, an external refund is found, and a person may still approve our refund",
+        WITH_SUPPORT,
+        {**YESTERDAY, "status": S.WAITING_FOR_APPROVAL},
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        waits(20),
+    ),
+    (
         "our refund was accepted, but the lookup finds only an external refund",
         REFUND_PENDING,
         YESTERDAY,

@@ -21,6 +21,7 @@ from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment, NotSent
 from worker.refunds import recording
 from worker.refunds.evaluation import support_reason
+from worker.refunds.external_refunds import close_settled_cases
 from worker.refunds.orders import Order, expected_payment, find_objection, no_longer_eligible
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
@@ -76,7 +77,8 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     transitions: list[Transition] = []
     operations: dict[UUID, RefundOperation] = {}
     expected: dict[UUID, ExpectedPayment] = {}
-    for loaded in _load_orders(work, cases):
+    orders = _load_orders(work, cases)
+    for loaded in orders:
         case = loaded.case
         order = replace(loaded, decision_input=_add_batch_refunds(work, loaded.decision_input, batch))
         if objection := find_objection(context, order, work.now):
@@ -95,6 +97,8 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
             evidence = support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)
             transitions.append(no_longer_eligible(case, evidence))
     recorded = work.history.record(transitions)
+    stopped = [order for order in orders if order.case.id not in claimed]
+    close_settled_cases(work, [operation.payment for order in stopped for operation in order.operations])
     return [
         Call(transition.case_after(work.now), operations[transition.case.id], expected[transition.case.id])
         for transition in transitions

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from domain.cases import Case, Transition
-from domain.providers import ListedRefund, RefundStatus
+from domain.providers import DeclineReason, ListedRefund, RefundStatus
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
-from domain.refund_operations import RefundOperation
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event
 from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
@@ -24,7 +24,8 @@ def record_external_refunds(
     """Record these refunds, which Moneyback did not make. Return the support tasks to create.
 
     ``purchases`` contains the purchases of each payment. A refund that support made at the provider settles the case that
-    waits with support, and needs no task. If that refund fails later, the case goes back to support.
+    waits with support as soon as the refund is paid, and needs no task. If that refund fails later, the case goes back to
+    support.
     """
     work.purchases.record_external_refunds(provider, refunds)
     tasks = []
@@ -46,17 +47,39 @@ def record_external_refunds(
 def _apply_to_cases(
     work: UnitOfWork, provider: str, charge: str, purchases: Sequence[Purchase], refunds: Sequence[ListedRefund]
 ) -> set[str]:
-    """Settle or reopen the cases about this payment. Return the ids of the refunds that settle a case, now or earlier."""
+    """Settle or reopen the cases about this payment. Return the ids of the refunds that settle a case, now or later."""
+    purchase_ids = [purchase.id for purchase in purchases]
     live = [refund.refund_id for refund in refunds if refund.status is not RefundStatus.FAILED]
-    failed = [refund.refund_id for refund in refunds if refund.status is RefundStatus.FAILED]
-    settled = [_close_as_refunded(work, case) for case in work.cases.settled(provider, charge)] if live else []
-    reopened = []
+    failed = [refund for refund in refunds if refund.status is RefundStatus.FAILED]
     if failed:
-        reopened = [_reopen(case, failed) for case in work.cases.settled_by(failed, [p.id for p in purchases])]
-    work.history.record([*settled, *reopened])
-    if settled:
+        settled = work.cases.settled_by([refund.refund_id for refund in failed], purchase_ids)
+        settlements = work.history.latest_evidence([case.id for case in settled], "refunds")
+        work.history.record([_reopen(case, settlements[case.id], failed) for case in settled])
+    is_awaited = bool(live and work.cases.settled([(provider, charge)], include_pending=True))
+    if close_settled_cases(work, [(provider, charge)]) or is_awaited:
         return set(live)
-    return {refund_id for refund_id in live if work.cases.settled_by([refund_id], [p.id for p in purchases])}
+    _request_lookup_of_open_refund(work, provider, charge, live)
+    return {refund_id for refund_id in live if work.cases.settled_by([refund_id], purchase_ids)}
+
+
+def close_settled_cases(work: UnitOfWork, payments: Sequence[tuple[str, str]]) -> bool:
+    """Settle the cases that wait for support although external refunds refunded their payments. Return whether one was settled.
+
+    An e-mail that would tell the customer that support has the case is not sent any more.
+    """
+    settled = [_close_as_refunded(work, case) for case in work.cases.settled(payments)]
+    work.case_emails.delete_unsent([transition.case.id for transition in settled])
+    return bool(work.history.record(settled))
+
+
+def _request_lookup_of_open_refund(
+    work: UnitOfWork, provider: str, charge: str, external_refunds: Sequence[str]
+) -> None:
+    """Request a lookup of our refund if its outcome is open. The external refunds may have been made instead of our refund."""
+    operation = work.refund_operations.for_payments([(provider, charge)]).get((provider, charge))
+    if operation and operation.is_open and operation.status is not OperationStatus.PAID:
+        for refund_id in external_refunds:
+            request_lookup(work, operation, refund_id)
 
 
 def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str | None) -> None:
@@ -84,18 +107,20 @@ def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]
 
 def _close_as_refunded(work: UnitOfWork, case: Case) -> Transition:
     """Return the transition that settles this case. If one of the refunds in the evidence fails, the case is reopened."""
-    assert case.purchase_id, "only a case with a purchase can be settled"
     why = "Support refunded the payment at the payment provider."
-    refund_ids = work.purchases.live_external_refunds(case.purchase_id)
+    refund_ids = work.cases.settlement_refunds(case.id)
     evidence = {"refunds": refund_ids, "refund": refund_ids[0]}
     return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence=evidence)
 
 
-def _reopen(case: Case, refund_ids: Sequence[str]) -> Transition:
-    evidence = support_reason(ReasonCode.RETURNED_BY_BANK, ", ".join(refund_ids))
-    return case.after(
-        Event.PROVIDER_FAILED_LATE, actor="provider", why=ReasonCode.RETURNED_BY_BANK.support, evidence=evidence
-    )
+def _reopen(case: Case, settlement: object, failed: Sequence[ListedRefund]) -> Transition:
+    """Return the transition that reopens a settled case, because refunds of its settlement failed or were cancelled."""
+    assert isinstance(settlement, list), "_close_as_refunded() stores the ids of the refunds as a list"
+    returned = [refund for refund in failed if refund.refund_id in settlement]
+    is_cancelled = all(refund.failure is DeclineReason.CANCELLED for refund in returned)
+    code = ReasonCode.REFUND_CANCELLED if is_cancelled else ReasonCode.RETURNED_BY_BANK
+    evidence = support_reason(code, ", ".join(refund.refund_id for refund in returned))
+    return case.after(Event.PROVIDER_FAILED_LATE, actor="provider", why=code.support, evidence=evidence)
 
 
 def _create_task(provider: str, seller_id: str | None, refund: ListedRefund) -> NewSupportTask:

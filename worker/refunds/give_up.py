@@ -27,6 +27,9 @@ to support.
 POLLED_STATES = (State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING)
 """The states in which the provider is polled for the outcome of the refund."""
 
+_UNDECIDED = frozenset({OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING})
+"""The statuses of an operation that the provider may have made, may still make, or may have dropped."""
+
 Ending = tuple[Transition, OperationStatus | None]
 """The transition that ends the polling, and the operation's new status. None leaves the status unchanged."""
 
@@ -34,12 +37,20 @@ Ending = tuple[Transition, OperationStatus | None]
 def give_up(
     case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
 ) -> Ending | None:
-    """Return the ending of the polling, or None if the case is not polled or the polling continues."""
-    if case.state not in POLLED_STATES:
-        return None
+    """Return the ending of the polling, or None if the case is not polled or the polling continues.
+
+    If support refunded the payment of a case with an unknown outcome, our refund ends as well, so that the case can be settled.
+    """
+    is_polled = case.state in POLLED_STATES
     is_external = isinstance(found, ExternalRefund)
-    if isinstance(found, ExternalRefund) and _is_final(operation, now):
+    if (
+        isinstance(found, ExternalRefund)
+        and _is_final(operation, now)
+        and (is_polled or (case.state is State.WITH_SUPPORT and operation.status in _UNDECIDED))
+    ):
         return _hand_over_external(case, found)
+    if not is_polled:
+        return None
     if (
         isinstance(found, NotFound)
         and case.state is State.REFUNDING
@@ -83,6 +94,11 @@ def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLi
     has_final_error = operation.code is not None or operation.replayed
     is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up
     return has_final_error and is_not_shown and _is_late(operation, now)
+
+
+def waits_for_end(case: Case, operation: RefundOperation, now: datetime) -> bool:
+    """Return whether support has the case, and our refund may still be made although the payment has an external refund."""
+    return case.state is State.WITH_SUPPORT and operation.status in _UNDECIDED and not _is_final(operation, now)
 
 
 def _is_final(operation: RefundOperation, now: datetime) -> bool:

@@ -12,13 +12,14 @@ import structlog
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, ExternalRefund, NotFound, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation
+from domain.states import State
 from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
 from worker.refunds.disputes import check_dispute_after_decline
-from worker.refunds.external_refunds import request_lookup
+from worker.refunds.external_refunds import close_settled_cases, request_lookup
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
 from worker.refunds.provider_limits import limits_for
 
@@ -58,6 +59,8 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
+    with_support = {transition.case.id for transition in transitions if transition.to_state is State.WITH_SUPPORT}
+    close_settled_cases(work, [call.operation.payment for call, _ in decided if call.case.id in with_support])
     for call, decision in decided:
         match decision.result:
             case ExternalRefund(refund_id):

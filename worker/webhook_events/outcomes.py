@@ -45,6 +45,7 @@ class OutcomeCode(StrEnum):
     NOT_VISIBLE = "not_visible"
     LOOKUP_FAILED = "lookup_failed"
     LOOKUP_LAGS = "lookup_lags"
+    REFUND_MAY_FOLLOW = "refund_may_follow"
     CONTRADICTED = "contradicted"
     CASE_LOCKED = "case_locked"
     OTHER_REFUND_OPEN = "other_refund_open"
@@ -80,6 +81,7 @@ SENTENCES = {
     OutcomeCode.NOT_VISIBLE: "The provider does not show what the event reports.",
     OutcomeCode.LOOKUP_FAILED: "The provider could not be called, or its reply did not show the result.",
     OutcomeCode.LOOKUP_LAGS: "The provider made our refund, but shows only a refund that was not made by us.",
+    OutcomeCode.REFUND_MAY_FOLLOW: "The provider shows a refund that was not made by us, and may still make our refund.",
     OutcomeCode.CONTRADICTED: "The provider shows a different status than the event reports.",
     OutcomeCode.CASE_LOCKED: "Another worker has the lease of the case, or the case has no refund at the provider.",
     OutcomeCode.OTHER_REFUND_OPEN: "The case waits for the outcome of the refund of another payment.",

@@ -3,8 +3,10 @@
 Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -21,6 +23,7 @@ from domain.providers import (
     Pending,
     RefundStatus,
     Unknown,
+    failure_of,
 )
 from domain.purchases import Dispute, Purchase
 from domain.refund_operations import OperationStatus, RefundOperation
@@ -36,7 +39,7 @@ from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, load_dispute_reports
 from worker.refunds.execution import sending_ends
 from worker.refunds.external_refunds import record_external_refunds, without_own
-from worker.refunds.give_up import POLLED_STATES
+from worker.refunds.give_up import POLLED_STATES, waits_for_end
 from worker.refunds.recording import Call
 from worker.refunds.resolution import lease_for_operations, poll_refunds
 from worker.webhook_events.outcomes import (
@@ -124,10 +127,10 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
         claimed = _name_charges(work, claimed, found)
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         about_purchases = [event for event in events if event.event.subject is Subject.PURCHASE]
-        matched = _match_events(work, [event for event in events if event.event.subject is not Subject.PURCHASE])
-        operations = [match.operation for match in matched if match.operation]
-        calls, waiting = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND)
-    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], calls, waiting)
+        about_payments = [event for event in events if event.event.subject is not Subject.PURCHASE]
+        matched = _match_events(work, context, about_payments)
+        leased = _lease(work, context, matched)
+    own_outcomes = _resolve_own(context, [match for match in matched if match.operation], leased)
     to_look_at = [
         match for match in matched if match.needs_look(can_look_up=not cannot_look_up(context, match.event.provider))
     ]
@@ -135,13 +138,45 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     unknown = [match.event for match in matched if not match.operation and not match.purchases]
     outcomes = shown_outcomes | own_outcomes | _resolve_unknown(unknown)
     outcomes |= resolve_purchases(context, about_purchases, until)
-    outcomes |= {
-        event_id: first_retry(own_outcomes[event_id], shown_outcomes[event_id])
-        for event_id in own_outcomes.keys() & shown_outcomes.keys()
-    }
+    outcomes |= _combine(matched, own_outcomes, shown_outcomes)
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
         _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
+
+
+class Leased(NamedTuple):
+    """The cases of our own refunds that events are about."""
+
+    calls: list[Call]
+    """The cases that this worker has leased, each with one operation."""
+    waiting: set[UUID]
+    """The cases that wait for the outcome of another refund."""
+    at: datetime
+    """The time of the lease, by the database's clock."""
+
+
+def _lease(work: UnitOfWork, context: WorkerContext, matched: Sequence[MatchedEvent]) -> Leased:
+    operations = [match.operation for match in matched if match.operation]
+    calls, waiting = lease_for_operations(work, context, operations, states=STATES_WITH_REFUND)
+    return Leased(calls, waiting, work.now)
+
+
+def _combine(
+    matched: Sequence[MatchedEvent], own: dict[UUID, Outcome], shown: dict[UUID, Outcome]
+) -> dict[UUID, Outcome]:
+    """Return the outcomes of the events that may be about our refund or about an external refund.
+
+    If the provider shows that the event names an external refund, an empty lookup of our refund does not matter.
+    """
+    return {
+        id_: shown[id_]
+        if match.event.event.refund_id
+        and shown[id_] == Resolved(OutcomeCode.EXTERNAL_REFUND)
+        and own[id_] == Retry(OutcomeCode.NOT_VISIBLE)
+        else first_retry(own[id_], shown[id_])
+        for match in matched
+        if (id_ := match.event.id) in own and id_ in shown
+    }
 
 
 def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> dict[UUID, str]:
@@ -184,22 +219,32 @@ def _find_charge(context: WorkerContext, event: ClaimedEvent, until: float) -> s
     return provider_client.find_refunded_charge(context, event.provider, refund_id, until=until)
 
 
-def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
+def _match_events(work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
     """Find the operation and the purchases that each event is about."""
     events = _fill_in_charges(work, events)
     payments = list({event.payment for event in events if event.event.charge})
     operations = work.refund_operations.for_payments(payments) if payments else {}
     purchases = work.purchases.paid_by(payments)
     return [
-        MatchedEvent(event, _own_operation(event, operations.get(event.payment)), purchases.get(event.payment, []))
+        MatchedEvent(
+            event, _own_operation(context, event, operations.get(event.payment)), purchases.get(event.payment, [])
+        )
         for event in events
     ]
 
 
-def _own_operation(event: ClaimedEvent, operation: RefundOperation | None) -> RefundOperation | None:
-    """Return the operation if the event may be about it. An event that names another refund is about an external refund."""
+def _own_operation(
+    context: WorkerContext, event: ClaimedEvent, operation: RefundOperation | None
+) -> RefundOperation | None:
+    """Return the operation if the event may be about it. An event that names another refund is about an external refund.
+
+    An operation that was closed without a refund has no events. If the provider has a lookup API, the operation is looked up
+    nevertheless, because the provider may have made the refund after all.
+    """
     is_about_refund = event.event.subject in {Subject.REFUND, Subject.PAYMENT}
     if operation is None or not is_about_refund:
+        return None
+    if operation.refund_id is None and not operation.is_open and cannot_look_up(context, event.provider):
         return None
     names_other = {event.event.refund_id, operation.refund_id} - {None}
     return operation if len(names_other) < 2 else None  # noqa: PLR2004 - the event and the operation name two refunds
@@ -221,23 +266,26 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
     ]
 
 
-def _resolve_own(
-    context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call], waiting: Collection[UUID]
-) -> dict[UUID, Outcome]:
-    """Poll our own refunds, and resolve the events about them. ``waiting`` has the cases that wait for another refund.
+def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], leased: Leased) -> dict[UUID, Outcome]:
+    """Poll our own refunds, and resolve the events about them.
 
     An event that names no refund may be about our own refund. Such an event stays unresolved if our refund was already paid
-    and the lookup shows an external refund.
+    and the lookup shows an external refund. An event about an external refund stays unresolved while support has the case
+    and our refund may still be made.
     """
-    lookups = poll_refunds(context, calls)
+    lookups = poll_refunds(context, leased.calls)
+    may_follow = {call.operation.key for call in leased.calls if waits_for_end(call.case, call.operation, leased.at)}
     outcomes: dict[UUID, Outcome] = {}
     for match in matched:
         assert match.operation, "the caller passes only events about our own refunds"
-        if match.operation.case_id in waiting:
+        if match.operation.case_id in leased.waiting:
             outcomes[match.event.id] = Retry(OutcomeCode.OTHER_REFUND_OPEN)
             continue
         was_paid = match.operation.status is OperationStatus.PAID
-        outcomes[match.event.id] = _own_outcome(match.event, lookups.get(match.operation.key), was_paid=was_paid)
+        found = lookups.get(match.operation.key)
+        outcome = _own_outcome(match.event, found, was_paid=was_paid)
+        is_early = isinstance(found, ExternalRefund) and match.operation.key in may_follow
+        outcomes[match.event.id] = Retry(OutcomeCode.REFUND_MAY_FOLLOW) if is_early else outcome
     return outcomes
 
 
@@ -266,23 +314,27 @@ def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], unti
     for batch in context.call_pool.map_all(lambda match: _look_at(context, match.event, until), matched):
         with context.records.work() as work:
             for match, shown in _decide_disputes(work, context, batch):
-                outcomes[match.event.id] = _apply_shown(work, match, shown)
+                refunds = _refunds_from_events(work, match.event) if shown == Shown() else shown.refunds
+                outcomes[match.event.id] = _apply_shown(work, match, replace(shown, refunds=refunds))
     return outcomes
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the provider shows of a payment. None means that the event is not about it."""
+    """What the provider shows of a payment. None means that the event is not about it.
+
+    If both are None, only the signed events report the refunds.
+    """
 
     refunds: Sequence[ListedRefund] | Unknown | None = None
     dispute: DisputeStatus | Unknown | None = None
 
 
 def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown:
-    """Look up the refunds or the dispute. If the provider has no lookup API, return the refund that the signed event reports."""
+    """Look up the refunds or the dispute. If the provider has no lookup API, it shows nothing, and its signed events decide."""
     provider, charge = event.payment
     if cannot_look_up(context, provider):
-        return _reported(event)
+        return Shown(dispute=DisputeStatus(Dispute.NONE)) if event.event.subject is Subject.DISPUTE else Shown()
     subject = event.event.subject
     refunds = dispute = None
     if subject is not Subject.DISPUTE:
@@ -292,16 +344,22 @@ def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown
     return Shown(refunds, dispute)
 
 
-def _reported(event: ClaimedEvent) -> Shown:
-    """Return the refund that the signed event reports, as if the provider showed it. The provider shows no dispute."""
-    reported, refund_id = event.event.reported, event.event.refund_id
-    if event.event.subject is Subject.DISPUTE:
-        return Shown(dispute=DisputeStatus(Dispute.NONE))
-    if isinstance(reported, Paid | Pending):
-        status = RefundStatus.PAID if isinstance(reported, Paid) else RefundStatus.PENDING
-        refund = ListedRefund(reported.refund_id, event.payment[1], reported.amount, status, event.received_at)
-        return Shown(refunds=[refund])
-    return Shown(refunds=Unknown(f"The event about the refund {refund_id} reports no amount."))
+def _refunds_from_events(work: UnitOfWork, event: ClaimedEvent) -> Sequence[ListedRefund] | Unknown | None:
+    """Return the external refund that this event names, as all signed events report it.
+
+    An event about a failed refund reports no amount. If no other event reports the amount, the refund never counted. Then
+    return None.
+    """
+    refund_id = event.event.refund_id
+    reports = work.webhook_events.refund_reports(*event.payment, refund_id)
+    amounts = [report.amount for report in reports if isinstance(report, Paid | Pending)]
+    if refund_id and reports and amounts:
+        status, failure = _STATUSES[type(reports[0])], failure_of(reports[0])
+        return [ListedRefund(refund_id, event.payment[1], amounts[0], status, event.received_at, failure=failure)]
+    return None if reports else Unknown(f"The event about the refund {refund_id} reports no amount.")
+
+
+_STATUSES = {Paid: RefundStatus.PAID, Pending: RefundStatus.PENDING, Failed: RefundStatus.FAILED}
 
 
 def _decide_disputes(
@@ -336,12 +394,12 @@ def _hides_disputes(context: WorkerContext, provider: str) -> bool:
 
 def _apply_shown(work: UnitOfWork, match: MatchedEvent, shown: Shown) -> Outcome:
     """Record the refunds and the dispute that the provider shows, and return the outcome of the event."""
-    outcomes = []
+    outcomes: list[Outcome] = []
     if shown.refunds is not None:
         outcomes.append(_apply_refunds(work, match, shown.refunds))
     if shown.dispute is not None:
         outcomes.append(_apply_dispute(work, match, shown.dispute))
-    return first_retry(*outcomes)
+    return first_retry(*outcomes) if outcomes else Resolved(OutcomeCode.EXTERNAL_REFUND)
 
 
 def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[ListedRefund] | Unknown) -> Outcome:
@@ -359,9 +417,14 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
         return Retry(OutcomeCode.NOT_VISIBLE)
-    if isinstance(event.reported, Failed) and named and named.status is not RefundStatus.FAILED:
+    if named and (type(event.reported), named.status) in _CONTRADICTIONS:
         return Retry(OutcomeCode.CONTRADICTED)
-    return Resolved(OutcomeCode.EXTERNAL_REFUND if external else OutcomeCode.NOTHING_NEW)
+    is_external = named in external if event.refund_id else bool(external)
+    return Resolved(OutcomeCode.EXTERNAL_REFUND if is_external else OutcomeCode.NOTHING_NEW)
+
+
+_CONTRADICTIONS = {(Failed, RefundStatus.PENDING), (Failed, RefundStatus.PAID), (Paid, RefundStatus.PENDING)}
+"""The pairs (reported, shown) of a refund whose new status the provider does not show yet."""
 
 
 def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus | Unknown) -> Outcome:

@@ -69,6 +69,10 @@ def upgrade() -> None:
         "refund_operations",
         sa.Column("customer_must_act", sa.Boolean(), server_default=sa.text("false"), nullable=False),
     )
+    op.add_column(
+        "refund_operations", sa.Column("paid_amount", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+    )
+    op.execute("update refund_operations set paid_amount = amount where status = 'paid'")
     op.add_column("sellers", sa.Column("reference_field", sa.Text()))
     op.add_column(
         "purchases", sa.Column("from_provider", sa.Boolean(), server_default=sa.text("false"), nullable=False)
@@ -195,8 +199,8 @@ def _move_payments() -> None:
     op.execute("""
         insert into payments (provider, charge, seller_id, case_id, refunded, dispute)
         select distinct on (p.provider, p.charge) p.provider, p.charge, p.seller_id, c.case_id,
-               coalesce((select sum(o.amount) from refund_operations o
-                          where o.provider = p.provider and o.charge = p.charge and o.status = 'paid'), 0),
+               coalesce((select sum(o.paid_amount) from refund_operations o
+                          where o.provider = p.provider and o.charge = p.charge), 0),
                coalesce(p.provider_dispute, 'none')
           from purchases p left join payment_claims c on c.provider = p.provider and c.charge = p.charge
          order by p.provider, p.charge, p.purchased_at, p.id

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from domain.states import OPEN_STATES
 from records import cases
 from tests.simulation.memory.journal import OPEN
-from tests.simulation.memory.purchases import captured, refundable_payments
+from tests.simulation.memory.purchases import captured, payments_of, refundable_payments
 from tests.simulation.memory.queued_work import codes
-from tests.simulation.memory.tables import EPOCH, CaseRow, PurchaseRow, after
+from tests.simulation.memory.tables import EPOCH, CaseRow, ExternalRefundRow, PurchasePaymentRow, PurchaseRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -152,10 +153,14 @@ def _paid_by(work: MemoryWork, provider: str, charge: str) -> set[UUID]:
 
 
 @answers(cases._SELECT_SETTLED)
-def settled(work: MemoryWork, provider: str, charge: str) -> Iterable[CaseRow]:
-    purchases = _paid_by(work, provider, charge)
-    open_refunds = {
-        row.case_id for row in work.tables.refund_operations.values() if row.status in OPEN and row.status != "paid"
+def settled(
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], statuses: Sequence[str]
+) -> Iterable[CaseRow]:
+    purchases = {id_ for payment in zip(providers, charges, strict=True) for id_ in _paid_by(work, *payment)}
+    unsettled = {
+        row.case_id
+        for row in work.tables.refund_operations.values()
+        if (row.status in OPEN and row.status != "paid") or row.paid_amount > row.amount
     }
     return [
         row
@@ -163,26 +168,102 @@ def settled(work: MemoryWork, provider: str, charge: str) -> Iterable[CaseRow]:
         if row.state == "with_support"
         and row.lease_until <= work.now
         and row.purchase_id in purchases
-        and row.id not in open_refunds
-        and _is_refunded_in_full(work, row)
+        and row.id not in unsettled
+        and _refunds_of(work, row, statuses)
+        and all(
+            _is_refunded_in_full(work, item, statuses) or _is_refunded_in_part(work, row, item, statuses)
+            for item in refundable_payments(work, row)
+        )
     ]
 
 
-def _is_refunded_in_full(work: MemoryWork, case: CaseRow) -> bool:
-    for item in refundable_payments(work, case):
-        payment = work.tables.payments[item.provider, item.charge]
-        total = captured(work, item.provider, item.charge)
-        if total is not None and payment.refunded + payment.refunded_elsewhere < total:
-            return False
-    return True
+def _refunds_of(work: MemoryWork, case: CaseRow, statuses: Sequence[str]) -> list[ExternalRefundRow]:
+    """Return the external refunds with one of these statuses, in the currencies of the payments of the case's purchase."""
+    items = payments_of(work, case.purchase_id) if case.purchase_id else []
+    return [row for item in items for row in _refunds_of_payment(work, item, statuses) if row.currency == item.currency]
+
+
+def _refunds_of_payment(work: MemoryWork, item: PurchasePaymentRow, statuses: Sequence[str]) -> list[ExternalRefundRow]:
+    rows = work.tables.external_refunds.values()
+    return [
+        row for row in rows if (row.provider, row.charge) == (item.provider, item.charge) and row.status in statuses
+    ]
+
+
+def _is_refunded_in_full(work: MemoryWork, item: PurchasePaymentRow, statuses: Sequence[str]) -> bool:
+    total = captured(work, item.provider, item.charge)
+    refunds = [row for row in _refunds_of_payment(work, item, statuses) if row.currency == item.currency]
+    refunded = work.tables.payments[item.provider, item.charge].refunded
+    return total is None or refunded + sum(row.amount for row in refunds) >= total
+
+
+def _is_refunded_in_part(work: MemoryWork, case: CaseRow, item: PurchasePaymentRow, statuses: Sequence[str]) -> bool:
+    refunds = [
+        row
+        for row in _refunds_of_payment(work, item, ("paid", "pending"))
+        if not _settled_another(work, case, row.provider, row.charge, row.refund_id)
+    ]
+    is_certain = all(
+        row.currency == item.currency and row.status in statuses and row.recorded_at >= case.received_at
+        for row in refunds
+    )
+    has_paid = any(
+        (row.case_id, row.provider, row.charge, row.status) == (case.id, item.provider, item.charge, "paid")
+        for row in work.tables.refund_operations.values()
+    )
+    return (
+        sum(row.amount for row in refunds) == item.amount
+        and is_certain
+        and not has_paid
+        and not _is_about_another(work, item)
+    )
+
+
+def _settled_another(work: MemoryWork, case: CaseRow, provider: str, charge: str, refund_id: str) -> bool:
+    """Return whether the external refund settled another case."""
+    purchases = _paid_by(work, provider, charge)
+    return any(
+        row.event == "externally_refunded"
+        and row.case_id != case.id
+        and work.tables.cases[row.case_id].state == "refunded"
+        and work.tables.cases[row.case_id].purchase_id in purchases
+        and refund_id in json.loads(row.evidence)["refunds"]
+        for row in work.tables.transitions.values()
+    )
+
+
+def _is_about_another(work: MemoryWork, item: PurchasePaymentRow) -> bool:
+    """Return whether a refund of the payment may be about another purchase that was paid with it."""
+    others = _paid_by(work, item.provider, item.charge) - {item.purchase_id}
+    is_open = any(
+        row.purchase_id in others and row.state in OPEN_STATES and row.state != "refunded"
+        for row in work.tables.cases.values()
+    )
+    return is_open or any(work.tables.purchases[id_].reported_refunded > 0 for id_ in others)
+
+
+class SettlingRow(NamedTuple):
+    refund_id: str
+    settled_another: bool
+
+
+@answers(cases._SELECT_SETTLEMENT_REFUNDS)
+def settlement_refunds(work: MemoryWork, case_id: UUID) -> Iterable[SettlingRow]:
+    case = work.tables.cases[case_id]
+    rows = sorted(_refunds_of(work, case, ["paid"]), key=lambda row: row.refund_id)
+    return [
+        SettlingRow(row.refund_id, _settled_another(work, case, row.provider, row.charge, row.refund_id))
+        for row in sorted(rows, key=lambda row: row.recorded_at, reverse=True)
+    ]
 
 
 @answers(cases._SELECT_SETTLED_BY)
 def settled_by(work: MemoryWork, refund_ids: Sequence[str], purchase_ids: Sequence[UUID]) -> Iterable[CaseRow]:
     def was_settled(case: UUID) -> bool:
         rows = (row for (case_id, _), row in work.tables.transitions.items() if case_id == case)
-        settlements = [json.loads(row.evidence) for row in rows if row.event == "externally_refunded"]
-        return any(set(evidence["refunds"]) & set(refund_ids) for evidence in settlements)
+        settlements = [row for row in rows if row.event == "externally_refunded"]
+        newest = max(settlements, key=lambda row: row.seq, default=None)
+        return newest is not None and bool(set(json.loads(newest.evidence)["refunds"]) & set(refund_ids))
 
     return [
         row

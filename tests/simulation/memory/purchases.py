@@ -237,17 +237,6 @@ def record_external_refunds(
             work.journal.change(payment, refunded_elsewhere=total)
 
 
-@answers(purchases._SELECT_LIVE_REFUNDS)
-def live_external_refunds(work: MemoryWork, purchase_id: UUID) -> Iterable[ExternalRefundRow]:
-    payments = {(item.provider, item.charge) for item in payments_of(work, purchase_id)}
-    live = [
-        row
-        for row in work.tables.external_refunds.values()
-        if (row.provider, row.charge) in payments and row.status != "failed"
-    ]
-    return sorted(sorted(live, key=lambda row: row.refund_id), key=lambda row: row.recorded_at, reverse=True)
-
-
 @answers(purchases._SELECT_OPEN_DISPUTES)
 def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[ChargeRow]:
     charges = [

@@ -83,6 +83,13 @@ def insert_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[st
             work.journal.insert(work.tables.case_emails, (case, row.kind), row, "case_emails_pkey")
 
 
+@answers(case_emails._DELETE_UNSENT)
+def delete_unsent_emails(work: MemoryWork, case_ids: Sequence[UUID]) -> None:
+    for key, row in list(work.tables.case_emails.items()):
+        if row.case_id in case_ids and row.sent_at is None and row.claimed_until == EPOCH:
+            work.journal.delete(work.tables.case_emails, key)
+
+
 class ClaimedEmailRow(NamedTuple):
     case_id: UUID
     kind: str

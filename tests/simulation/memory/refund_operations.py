@@ -142,13 +142,14 @@ def record_result(
     codes: Sequence[str | None],
     replays: Sequence[bool],
     must_acts: Sequence[bool],
+    paid_amounts: Sequence[int],
 ) -> None:
-    columns = zip(keys, statuses, refund_ids, codes, replays, must_acts, strict=True)
-    for key, status, refund_id, code, replayed, must_act in columns:
+    columns = zip(keys, statuses, refund_ids, codes, replays, must_acts, paid_amounts, strict=True)
+    for key, status, refund_id, code, replayed, must_act, paid_amount in columns:
         row = work.tables.refund_operations.get(key)
         if row is None:
             continue
-        status_before = row.status
+        change = paid_amount - row.paid_amount
         work.journal.change(
             row,
             status=status,
@@ -157,13 +158,13 @@ def record_result(
             polls=row.polls + 1,
             replayed=row.replayed or replayed,
             customer_must_act=must_act,
+            paid_amount=paid_amount,
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
         payment = work.tables.payments.get((row.provider, row.charge))
-        if payment and (status == "paid") != (status_before == "paid"):
-            sign = (status == "paid") - (status_before == "paid")
-            work.journal.change(payment, refunded=payment.refunded + row.amount * sign)
+        if payment and change:
+            work.journal.change(payment, refunded=payment.refunded + change)
 
 
 @answers(refund_operations._RECORD_DECLINE)

@@ -162,6 +162,7 @@ class RefundOperationRow:
     empty_lookups: int = 0
     looked_up_at: datetime | None = None
     reconciled_at: datetime | None = None
+    paid_amount: int = 0
 
 
 @dataclass(slots=True, eq=False)

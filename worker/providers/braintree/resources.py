@@ -17,6 +17,7 @@ from domain.providers import (
     Pending,
     RefundStatus,
     Unknown,
+    failure_of,
 )
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
@@ -78,7 +79,8 @@ class Refund:
 
     def list_entry(self) -> ListedRefund:
         """Return the refund as an item of the list that reconciliation reads."""
-        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
+        failure = failure_of(self.result())
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key, failure)
 
 
 def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK has no types

@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, ListedDispute, ListedRefund, Paid, Pending, RefundStatus, Unknown
+from domain.providers import (
+    DisputeStatus,
+    Failed,
+    ListedDispute,
+    ListedRefund,
+    Paid,
+    Pending,
+    RefundStatus,
+    Unknown,
+    failure_of,
+)
 from domain.purchases import Dispute
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
@@ -48,7 +58,8 @@ class Refund:
 
     def list_entry(self) -> ListedRefund:
         """Return the refund as an entry of the list that the reconciliation reads."""
-        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
+        failure = failure_of(self.result())
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key, failure)
 
 
 @dataclass(frozen=True, slots=True)

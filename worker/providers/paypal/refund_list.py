@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.providers import ListedRefund, RefundPage, Unknown
+from domain.providers import ListedRefund, RefundPage, Unknown, failure_of
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.client import PayPalClient
@@ -102,4 +102,5 @@ def to_list_entry(refund: Refund, at: datetime) -> ListedRefund:
     """Return the entry of a refund. ``at`` is the time of a refund that PayPal shows without its time."""
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
-    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created or at, key)
+    created, failure = refund.created or at, failure_of(refund.result())
+    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, created, key, failure)

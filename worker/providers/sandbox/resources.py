@@ -19,6 +19,7 @@ from domain.providers import (
     Pending,
     RefundStatus,
     WaitingForApproval,
+    failure_of,
 )
 from worker.providers.disputes import select_deciding_dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
@@ -82,7 +83,8 @@ class Refund(NamedTuple):
         """Return the refund as reconciliation reads it, or None if it has no time."""
         if self.created is None:
             return None
-        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
+        failure = failure_of(self.result())
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key, failure)
 
 
 class Payment(NamedTuple):

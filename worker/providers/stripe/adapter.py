@@ -21,6 +21,7 @@ from domain.providers import (
     RefundPage,
     RefundResult,
     Unknown,
+    failure_of,
 )
 from domain.purchases import Dispute
 from worker.providers.capability_defaults import CapabilityDefaults
@@ -112,7 +113,15 @@ class StripeAdapter(CapabilityDefaults):
         if len(refunds) < len(rows):
             return Unknown("Stripe's list contains a refund that cannot be read.")
         return [
-            ListedRefund(refund.id, charge, refund.amount, refund.refund_status, refund.created, refund.key)
+            ListedRefund(
+                refund.id,
+                charge,
+                refund.amount,
+                refund.refund_status,
+                refund.created,
+                refund.key,
+                failure_of(refund.result()),
+            )
             for refund in refunds
         ]
 

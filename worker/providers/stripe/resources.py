@@ -14,6 +14,7 @@ from domain.providers import (
     Paid,
     Pending,
     RefundStatus,
+    failure_of,
 )
 from domain.purchases import Dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
@@ -79,8 +80,9 @@ class Refund(NamedTuple):
         """Return the entries of this refund for reconciliation. An external refund has one entry for each payment id."""
         was_requested_by_us = self.requested_charge in self.payment_ids
         payment_ids = [str(self.requested_charge)] if was_requested_by_us else self.payment_ids
+        failure = failure_of(self.result())
         return [
-            ListedRefund(self.id, payment_id, self.amount, self.refund_status, self.created, self.key)
+            ListedRefund(self.id, payment_id, self.amount, self.refund_status, self.created, self.key, failure)
             for payment_id in payment_ids
         ]
 

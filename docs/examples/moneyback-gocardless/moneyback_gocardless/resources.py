@@ -68,7 +68,9 @@ class Refund:
 
     def list_entry(self) -> ListedRefund:
         """Return the refund as an entry of the list that the reconciliation reads."""
-        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
+        result = self.result()
+        failure = result.reason if isinstance(result, Failed) else None
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key, failure)
 
 
 def parse_payment(row: Mapping[str, Any]) -> Payment | None:

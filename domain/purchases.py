@@ -212,12 +212,12 @@ def email_key(email: str) -> str:
     The domain has its IDNA form. Tags such as ``+shop`` and dots are kept.
     """
     local, at, host = email.strip().rpartition("@")
-    return f"{without_invisible(local)}{at}{_ascii_domain(host)}".strip().casefold()
+    return f"{without_invisible(local).casefold()}{at}{_ascii_domain(host)}".strip()
 
 
 def _ascii_domain(host: str) -> str:
     """Return the IDNA form of a domain. An invalid domain is compared as it is, but without invisible characters."""
-    visible = without_invisible(host)
+    visible = without_invisible(host).strip().lower()
     if visible.isascii():  # the IDNA form of a domain in ASCII differs only in case
         return visible
     for form in (host, visible):  # some scripts need a zero-width joiner, so a valid domain keeps it

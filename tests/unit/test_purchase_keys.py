@@ -34,11 +34,11 @@ def _visible(text: str) -> str:
 
 def _slow_email_key(email: str) -> str:
     local, at, host = email.strip().rpartition("@")
-    key = _visible(host)
-    for form in (_visible(host), host):
+    key = _visible(host).strip().lower()
+    for form in (key, host):
         with suppress(idna.IDNAError):
             key = idna.encode(form, uts46=True).decode("ascii")
-    return f"{_visible(local)}{at}{key}".strip().casefold()
+    return f"{_visible(local).casefold()}{at}{key}".strip()
 
 
 @given(REFERENCES)

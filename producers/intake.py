@@ -113,9 +113,17 @@ def record_withdrawal(
     work.outbox.enqueue([(CaseEmailsDue, case_id)])
 
 
-def confirm(records: Records, case_id: UUID) -> State:
-    """Record that the customer confirms the refund, and return the case's state. A repeated confirmation is not an error."""
-    return _record_choice(records, case_id, Event.CUSTOMER_CONFIRMED)
+class OutdatedPageError(NotPossibleError):
+    """The case was evaluated again after the customer opened the page, so the page may show another amount."""
+
+
+def confirm(records: Records, case_id: UUID, *, seq: int) -> State:
+    """Record that the customer confirms the refund, and return the case's state. A repeated confirmation is not an error.
+
+    ``seq`` is the number of the newest row of the case's history when the customer opened the page. Raise OutdatedPageError if
+    the case was evaluated again since then.
+    """
+    return _record_choice(records, case_id, Event.CUSTOMER_CONFIRMED, seq=seq)
 
 
 def cancel(records: Records, case_id: UUID) -> State:
@@ -123,12 +131,14 @@ def cancel(records: Records, case_id: UUID) -> State:
     return _record_choice(records, case_id, Event.CUSTOMER_CANCELLED)
 
 
-def _record_choice(records: Records, case_id: UUID, event: Event) -> State:
+def _record_choice(records: Records, case_id: UUID, event: Event, *, seq: int | None = None) -> State:
     with records.work() as work:
         case = work.cases.lock_one(case_id)
         if case is None:
             raise NotPossibleError("There is no such request.")
         if case.state is State.AWAITING_CONFIRMATION:
+            if seq is not None and seq != case.seq:
+                raise OutdatedPageError("The case was evaluated again.")
             transition = case.after(event, actor="customer")
             work.history.record([transition])
             return transition.to_state

@@ -168,9 +168,11 @@ class Shop:
         channel = Channel.API if seller else Channel.WEB
         return accept_one(self.records, submission(request, channel, seller=seller, trusted=trusted)).id
 
-    def confirm(self, case: UUID) -> httpx.Response:
-        """Tick the box of the confirmation page, and press the button."""
-        return self.web.post(self.link(Purpose.CONFIRM, case), data={"sure": "yes"})
+    def confirm(self, case: UUID, page: str | None = None) -> httpx.Response:
+        """Tick the box of the confirmation page, and press the button. The page may have been opened earlier."""
+        opened = self.web.get(self.link(Purpose.CONFIRM, case)).text if page is None else page
+        seq = re.search(r'name="seq" value="(\d+)"', opened)
+        return self.web.post(self.link(Purpose.CONFIRM, case), data={"sure": "yes", "seq": seq[1] if seq else ""})
 
     def link(self, purpose: Purpose, case: UUID) -> str:
         return self.context.links.to(purpose, case).removeprefix("http://testserver")

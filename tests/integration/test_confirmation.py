@@ -14,6 +14,10 @@ from tests.sample_data import a_recent_purchase
 
 CHECKED_BOX = {"sure": "yes"}
 """The form values with the checkbox selected. Programs that scan links do not select the checkbox."""
+CONFIRMATION = CHECKED_BOX | {"seq": "2"}
+"""The form values of the confirmation page. The history of a case that awaits the confirmation has two rows."""
+ANSWERS = {"": CONFIRMATION, "/cancel": CHECKED_BOX}
+"""The form values by the end of the path."""
 
 
 def test_the_confirmation_page_shows_the_purchase_and_the_consequences(site: Site) -> None:
@@ -40,7 +44,7 @@ def test_confirming_twice_has_one_effect_and_leads_to_the_status_page(site: Site
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
     path = site.link_path(Purpose.CONFIRM, case)
     for _ in range(2):
-        answer = site.web.post(path, data=CHECKED_BOX)
+        answer = site.web.post(path, data=CONFIRMATION)
         assert (answer.status_code, answer.headers["location"]) == (303, site.link_path(Purpose.STATUS, case))
     assert site.state(case) is State.APPROVED
     assert site.web.get(path).headers["location"] == site.link_path(Purpose.STATUS, case)
@@ -56,7 +60,7 @@ def test_cancelling_twice_has_one_effect_and_leads_to_the_status_page(site: Site
             Purpose.STATUS, case
         )
     assert site.state(case) is State.CANCELLED
-    assert site.web.post(path, data=CHECKED_BOX).status_code == 409
+    assert site.web.post(path, data=CONFIRMATION).status_code == 409
     assert site.state(case) is State.CANCELLED
 
 
@@ -77,7 +81,7 @@ def test_only_a_case_that_awaits_confirmation_can_be_confirmed(
 ) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, state))
     before = site.fingerprint()
-    answer = site.web.post(path, data=CHECKED_BOX)
+    answer = site.web.post(path, data=CONFIRMATION)
     assert answer.status_code == status
     assert sentence in answer.text
     assert site.fingerprint() == before
@@ -97,7 +101,7 @@ def test_a_status_link_confirms_nothing(site: Site) -> None:
     before = site.fingerprint()
     for answer in (
         site.web.get(f"/confirm/{token}"),
-        site.web.post(f"/confirm/{token}", data=CHECKED_BOX),
+        site.web.post(f"/confirm/{token}", data=CONFIRMATION),
         site.web.post(f"/confirm/{token}/cancel", data=CHECKED_BOX),
     ):
         assert answer.status_code == 404
@@ -116,15 +120,26 @@ def test_a_link_with_an_invalid_token_is_not_found(site: Site, token: str) -> No
 def test_a_signed_link_to_a_missing_case_is_not_found(site: Site) -> None:
     for purpose in (Purpose.CONFIRM, Purpose.STATUS):
         assert site.web.get(site.link_path(purpose, uuid4())).status_code == 404
-    assert site.web.post(site.link_path(Purpose.CONFIRM, uuid4()), data=CHECKED_BOX).status_code == 404
+    assert site.web.post(site.link_path(Purpose.CONFIRM, uuid4()), data=CONFIRMATION).status_code == 404
     assert site.web.get(f"{site.link_path(Purpose.STATUS, uuid4())}/news").status_code == 404
 
 
 def test_the_confirmation_form_refuses_an_additional_field(site: Site) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
-    answer = site.web.post(site.link_path(Purpose.CONFIRM, case), data=CHECKED_BOX | {"amount": "1"})
+    answer = site.web.post(site.link_path(Purpose.CONFIRM, case), data=CONFIRMATION | {"amount": "1"})
     assert answer.status_code == 422
     assert site.state(case) is State.AWAITING_CONFIRMATION
+
+
+@pytest.mark.parametrize("seq", ["1", "3", "0", "-2", "x", "", "２", "2" * 30, None])
+def test_a_page_from_before_a_later_evaluation_confirms_nothing(site: Site, seq: str | None) -> None:
+    case = a_case(site.records, State.AWAITING_CONFIRMATION)
+    path, before = site.link_path(Purpose.CONFIRM, case), site.fingerprint()
+    answer = site.web.post(path, data=CHECKED_BOX | ({} if seq is None else {"seq": seq}))
+    assert answer.status_code == 409
+    assert "The details have changed since you opened this page." in answer.text
+    assert 'name="seq" value="2"' in answer.text
+    assert site.fingerprint() == before
 
 
 # Link scanners and repeated clicks
@@ -164,9 +179,9 @@ def test_a_second_tab_shows_the_decision_made_in_the_first_tab(
 ) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
     path = site.link_path(Purpose.CONFIRM, case)
-    assert site.web.post(path + first, data=CHECKED_BOX).status_code == 303
+    assert site.web.post(path + first, data=ANSWERS[first]).status_code == 303
     before = site.fingerprint()
-    answer = site.web.post(path + second, data=CHECKED_BOX)
+    answer = site.web.post(path + second, data=ANSWERS[second])
     assert answer.status_code == 409
     assert HEADLINES[state].heading in answer.text
     assert site.link_path(Purpose.STATUS, case) in answer.text
@@ -178,7 +193,7 @@ def test_eight_concurrent_confirmations_confirm_once(site: Site) -> None:
     case = a_case(site.records, State.AWAITING_CONFIRMATION)
     path = site.link_path(Purpose.CONFIRM, case)
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: site.web.post(path, data=CHECKED_BOX), range(8)))
+        answers = list(threads.map(lambda _: site.web.post(path, data=CONFIRMATION), range(8)))
     assert {answer.headers["location"] for answer in answers} == {site.link_path(Purpose.STATUS, case)}
     with site.records.work() as work:
         assert [row.event for row in work.history.for_case(case)].count("customer_confirmed") == 1
@@ -204,7 +219,7 @@ def test_a_browser_caches_no_page_about_a_case(site: Site) -> None:
 def test_an_expired_link_offers_a_new_request(site: Site, suffix: str) -> None:
     purchase = a_recent_purchase()
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, State.EXPIRED, purchase=purchase))
-    for answer in (site.web.get(path + suffix), site.web.post(path + suffix, data=CHECKED_BOX)):
+    for answer in (site.web.get(path + suffix), site.web.post(path + suffix, data=ANSWERS[suffix])):
         assert answer.status_code == 410
         assert "This request has expired" in answer.text
         assert f"/refund?reference={purchase.reference}" in answer.text

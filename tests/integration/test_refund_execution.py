@@ -213,10 +213,10 @@ def test_nothing_is_paid_before_the_customer_confirms(context: WorkerContext) ->
     assert states_of(context, [case]) == ["awaiting_confirmation"]
     execute(context, [case])
     assert refunds_at_provider(context, purchase) == []
-    assert confirm(context.records, case) is State.APPROVED
-    assert confirm(context.records, case) is State.APPROVED
+    assert confirm(context.records, case, seq=2) is State.APPROVED
+    assert confirm(context.records, case, seq=2) is State.APPROVED
     execute(context, [case])
-    assert confirm(context.records, case) is State.REFUNDED
+    assert confirm(context.records, case, seq=2) is State.REFUNDED
     assert len(refunds_at_provider(context, purchase)) == 1
 
 
@@ -401,7 +401,7 @@ def test_after_parallel_clicks_every_click_reports_an_approved_case(context: Wor
     store_seller_and_purchases(context.records, purchase)
     (case,) = create_evaluated_cases(context, purchase, trusted=False)
     with ThreadPoolExecutor(8) as clicks:
-        assert set(clicks.map(lambda _: confirm(context.records, case), range(16))) == {State.APPROVED}
+        assert set(clicks.map(lambda _: confirm(context.records, case, seq=2), range(16))) == {State.APPROVED}
 
 
 class BrokenAdapter:

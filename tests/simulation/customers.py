@@ -1,6 +1,7 @@
 """The customers of a simulated world. They send requests, read e-mails, and confirm or cancel on the page."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -33,8 +34,8 @@ class Customers:
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
         """For each case id, the name of the accepted request. The name contains the request's source and idempotency key."""
-        self.pages: dict[UUID, Money | None] = {}
-        """For each case id, the amount and the currency that the page showed before the customer confirmed the refund."""
+        self.pages: dict[tuple[UUID, int], Money | None] = {}
+        """For each case id and evaluation, the amount and the currency that the page showed."""
         self.case_ids: dict[str, UUID] = {}
         """For each name of an accepted request, the id of its case."""
 
@@ -117,15 +118,17 @@ class Customers:
             view = work.case_views.get(case)
         if view is None or view.state is not State.AWAITING_CONFIRMATION:
             return
-        self.pages[case] = total(view.payments)
-        self._world.clock.later(self._rng.choice([1.0, HOUR]), self._world.web, self._respond, respond, case)
+        seq = self._world.records.tables.cases[case].seq
+        self.pages[case, seq] = total(view.payments)
+        answer = partial(respond, seq=seq) if respond is intake.confirm else respond
+        self._world.clock.later(self._rng.choice([1.0, HOUR]), self._world.web, self._respond, answer, case)
 
-    def _respond(self, respond: Any, case: UUID) -> None:
+    def _respond(self, answer: Any, case: UUID) -> None:
         world = self._world
         try:
-            respond(world.records, case)
+            answer(world.records, case)
         except NotPossibleError:
             return
         except (*world.interleaving.database_errors, Killed):
-            world.clock.later(20.0, world.web, self._respond, respond, case)
+            world.clock.later(20.0, world.web, self._respond, answer, case)
             raise

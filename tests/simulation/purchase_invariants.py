@@ -99,10 +99,11 @@ class PurchaseChecker:
 
     def _check_page(self, case: UUID, confirmed: dict[PaymentId, Money]) -> None:
         rows = transitions_of(self._tables, case)
-        if not any((row.event, row.actor) == ("customer_confirmed", "customer") for row in rows):
+        answers = [row for row in rows if (row.event, row.actor) == ("customer_confirmed", "customer")]
+        if not answers:
             return
         total = sum(money.minor for money in confirmed.values())
-        page = self._world.customers.pages.get(case)
+        page = self._world.customers.pages.get((case, answers[-1].seq - 1))
         if page is None or page.minor != total:
             self._report_violation("P1", f"{case} refunds {total}, but the page showed {page}.")
 

@@ -74,7 +74,7 @@ class Shop:
     """The product with records in memory, and the pages that customers have seen."""
 
     provider: PaidAnythingProvider = field(default_factory=PaidAnythingProvider)
-    pages: dict[UUID, list[PaymentFields]] = field(default_factory=dict)
+    pages: dict[UUID, tuple[int, list[PaymentFields]]] = field(default_factory=dict)
     """For each case, the payments that the page showed when the customer opened it."""
     confirmed: dict[UUID, list[PaymentFields]] = field(default_factory=dict)
 
@@ -151,7 +151,7 @@ class Shop:
         with self.records.work() as work:
             for row in self.records.tables.cases.values():
                 if row.state == State.AWAITING_CONFIRMATION:
-                    self.pages[row.id] = self._shown(work, row.id)
+                    self.pages[row.id] = row.seq, self._shown(work, row.id)
 
     def _shown(self, work: UnitOfWork, case: UUID) -> list[PaymentFields]:
         purchase = work.decision_inputs.purchases([case])[case]
@@ -159,9 +159,9 @@ class Shop:
 
     def confirm(self) -> None:
         """Confirm each refund whose page was opened."""
-        for case, page in self.pages.items():
+        for case, (seq, page) in self.pages.items():
             try:
-                intake.confirm(self.records, case)
+                intake.confirm(self.records, case, seq=seq)
             except NotPossibleError:
                 continue
             self.confirmed.setdefault(case, page)

@@ -20,7 +20,7 @@ from domain.states import State
 from producers import intake
 from producers.web.dependencies import LinksDep, PageDep, RecordsDep
 from producers.web.pages import case_copy, case_status
-from producers.web.pages.forms import CheckboxDep
+from producers.web.pages.forms import CheckboxDep, ConfirmationDep
 from producers.web.problems import ProblemCode, ProblemError
 from producers.web.templating import READ_METHODS, Page
 from records import Records
@@ -36,13 +36,15 @@ def show_confirmation(token: str, page: PageDep, records: RecordsDep, links: Lin
 
 
 @router.post("/confirm/{token}")
-def confirm(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
-    """Confirm the refund."""
-    if not is_ticked:
+def confirm(token: str, form: ConfirmationDep, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Confirm the refund that the page showed. If the case was evaluated again since then, ask again."""
+    if not form.is_ticked:
         return _render_question("confirm.html", token, page, records, links, is_unticked=True)
     case_id = _read_link(links, Purpose.CONFIRM, token)
     try:
-        intake.confirm(records, case_id)
+        intake.confirm(records, case_id, seq=form.seq)
+    except intake.OutdatedPageError:
+        return _render_question("confirm.html", token, page, records, links, is_outdated=True)
     except NotPossibleError as error:
         return _render_not_possible(_get_view(records, case_id), str(error), page, links)
     return RedirectResponse(page.to(_status_path(links, case_id)), 303)
@@ -118,14 +120,24 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
 
 
 def _render_question(
-    template: str, token: str, page: Page, records: Records, links: Links, *, is_unticked: bool = False
+    template: str,
+    token: str,
+    page: Page,
+    records: Records,
+    links: Links,
+    *,
+    is_unticked: bool = False,
+    is_outdated: bool = False,
 ) -> Response:
     """Return the page that asks the customer to confirm or cancel.
 
     If the customer has already answered, redirect to the status page. If the link has expired, return a page
     that explains why the action is no longer possible.
     """
-    view = _get_view(records, _read_link(links, Purpose.CONFIRM, token))
+    case_id = _read_link(links, Purpose.CONFIRM, token)
+    with records.work() as work:  # the number is read first, so that it is never newer than what the page shows
+        history = work.history.for_case(case_id)
+    view = _get_view(records, case_id)
     if view.state is State.EXPIRED:
         return _render_not_possible(view, case_copy.HEADLINES[view.state].sentence, page, links)
     if view.state is not State.AWAITING_CONFIRMATION:
@@ -133,7 +145,7 @@ def _render_question(
     page = page.for_locale(view.locale)
     return page.render(
         template,
-        status=ProblemCode.VALIDATION_FAILED.status if is_unticked else 200,
+        status=_question_status(is_unticked=is_unticked, is_outdated=is_outdated),
         view=view,
         zone=case_copy.zone_of(view),
         amount=case_copy.amount_of(view, page.translator),
@@ -141,8 +153,17 @@ def _render_question(
         destination=destination(view.payments).sentence,
         is_second_charge=is_second_charge(view.payments),
         token=token,
+        seq=history[-1].seq,
         is_unticked=is_unticked,
+        is_outdated=is_outdated,
     )
+
+
+def _question_status(*, is_unticked: bool, is_outdated: bool) -> int:
+    """Return the HTTP status of a question: it is asked for the first time, or again because of the answer."""
+    if is_unticked:
+        return ProblemCode.VALIDATION_FAILED.status
+    return ProblemCode.NO_LONGER_POSSIBLE.status if is_outdated else 200
 
 
 def _render_not_possible(view: CaseView, sentence: str, page: Page, links: Links) -> Response:

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Depends
@@ -21,6 +21,7 @@ NONCE: Final = "nonce"
 _MAX_FIELDS = 50  # the maximum number of fields in a submitted form; all forms of Moneyback have fewer fields
 _NONCE_LENGTHS = range(16, 101)
 _MAX_NAME_LENGTH = 100  # an error text shows at most this many characters of an unknown field's name
+_MAX_SEQ_LENGTH = 10
 _MAX_PREFILL_LENGTH = 320  # a link can put at most this many characters into a field; no e-mail address is longer
 
 WHEN_EMPTY: Final = {
@@ -93,6 +94,23 @@ async def read_checkbox(request: Request) -> bool:
     return values.get("sure") == "yes"
 
 
+class Confirmation(NamedTuple):
+    """The form of the confirmation page."""
+
+    is_ticked: bool
+    seq: int
+    """The number of the newest row of the case's history when the page was opened. 0 if the form does not contain it."""
+
+
+async def read_confirmation(request: Request) -> Confirmation:
+    """Return the fields of the confirmation page."""
+    values = await read_fields(request) if await request.body() else {}
+    _refuse_unknown_fields(values, ("sure", "seq"))
+    seq = values.get("seq", "")
+    is_number = seq.isascii() and seq.isdecimal() and len(seq) < _MAX_SEQ_LENGTH
+    return Confirmation(values.get("sure") == "yes", int(seq) if is_number else 0)
+
+
 async def require_no_fields(request: Request) -> None:
     """Raise a ProblemError if the browser sent a field. The form has only a button."""
     if await request.body():
@@ -106,6 +124,7 @@ def _refuse_unknown_fields(values: Mapping[str, str], fields: tuple[str, ...]) -
 
 FormFieldsDep = Annotated[Mapping[str, str], Depends(read_fields)]
 CheckboxDep = Annotated[bool, Depends(read_checkbox)]
+ConfirmationDep = Annotated[Confirmation, Depends(read_confirmation)]
 
 
 def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:

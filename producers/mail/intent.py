@@ -41,12 +41,10 @@ def revokes(*texts: str) -> bool:
     return any(REVOCATIONS.search(fold_text(text)) for text in texts)
 
 
-def has_other_intent(*texts: str) -> bool:
-    """Return True if one of the texts asks for something else, says thanks, or takes the wish for a refund back."""
-    return (
-        revokes(*texts)
-        or thanks(*texts)
-        or any(OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
+def wants_something_else(*texts: str) -> bool:
+    """Return True if one of the texts asks for something else than a refund, or takes the wish for a refund back."""
+    return revokes(*texts) or any(
+        OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts)
     )
 
 

@@ -267,14 +267,17 @@ def _attribution_length(lines: list[str], start: int) -> int:
         return 0
     if _ATTRIBUTION_WITH_ADDRESS.fullmatch(lines[start]):
         return 1
-    return next(
-        (
-            count
-            for count in range(1, _MAX_ATTRIBUTION_LINES + 1)
-            if _ATTRIBUTION.fullmatch(" ".join(lines[start : start + count]))
-        ),
-        0,
-    )
+    for count in range(1, _MAX_ATTRIBUTION_LINES + 1):
+        block = lines[start : start + count]
+        if len(block) < count or not block[-1].strip() or _attributes(block[1:]):
+            return 0  # the first line is the customer's text, such as "On second thought, I keep it."
+        if _attributes(block):
+            return count
+    return 0
+
+
+def _attributes(lines: list[str]) -> bool:
+    return _ATTRIBUTION.fullmatch(" ".join(lines)) is not None
 
 
 def _starts_quoted_mail(lines: list[str], start: int) -> bool:

@@ -27,11 +27,12 @@ from producers.mail.intent import (
     complains,
     concerns_support,
     detect_language,
-    has_other_intent,
     reason_of,
     refund_scope_of,
     revokes,
 )
+    thanks,
+    wants_something_else,
 from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
 from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
@@ -258,13 +259,19 @@ def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailK
 def _only_names(subject: str, found: _FoundReferences, *, is_reply: bool) -> bool:
     """Return True for a reply or forward that says nothing but a reference: the answer to the question which purchase.
 
-    A forwarded receipt without any new text counts, too.
+    A forwarded receipt without any new text counts, too. An empty reply asks for nothing. Thanks beside a reference are part
+    of the answer.
     """
     new_text = found.text.new
-    words = _WORD.findall(new_text)
-    is_answer = is_reply or _REPLY_SUBJECT.match(subject) is not None
-    is_short = not new_text.strip() if found.quoted else len(words) <= _MAX_WORDS_OF_ANSWER
-    return is_answer and is_short and not has_other_intent(new_text)
+    if not new_text.strip():
+        return _FORWARD_SUBJECT.match(subject) is not None
+    is_answer = (is_reply or _REPLY_SUBJECT.match(subject) is not None) and not found.quoted
+    is_short = len(_WORD.findall(new_text)) <= _MAX_WORDS_OF_ANSWER
+    return (
+        is_answer
+        and is_short
+        and not (wants_something_else(new_text) or (not references.find(new_text) and thanks(new_text)))
+    )
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:

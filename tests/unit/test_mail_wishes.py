@@ -222,3 +222,46 @@ def test_a_reply_to_a_quoted_receipt_without_a_wish_is_not_a_request(text: str) 
 )
 def test_the_recall_of_a_mail_is_not_a_request(subject: str) -> None:
     assert kind_of("", subject) is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("text", "attribution"),
+    [
+        (
+            "On reflection I would rather wait for the next version.",
+            "On Mon, 1 Jun 2026 at 9:00, Shop <a@b.example> wrote:",
+        ),
+        ("Am Wochenende ging es dann doch.", "Am Mo., 1. Juni 2026 um 09:00 Uhr schrieb Shop <a@b.example>:"),
+        ("Le problème vient de mon pare-feu.", "Le lun. 1 juin 2026 à 09:00, Shop <a@b.example> a écrit :"),
+        ("El fallo era de mi antivirus.", "El lun, 1 jun 2026 a las 9:00, Shop (<a@b.example>) escribió:"),
+        ("Il problema era il mio antivirus.", "Il giorno lun 1 giu 2026 alle ore 09:00 Shop <a@b.example> ha scritto:"),
+        ("Em casa já funciona.", "Em seg., 1 de jun. de 2026 às 09:00, Shop <a@b.example> escreveu:"),
+    ],
+)
+@pytest.mark.parametrize("space", ["\n\n", "\n"])
+def test_words_above_an_attribution_are_the_customers_words(text: str, attribution: str, space: str) -> None:
+    """The words begin as an attribution begins: "On reflection …"."""
+    mail = f"{text}{space}{attribution}\n> We have received your request for MB-2026-0417."
+    assert kind_of(mail, "Re: Your request") is MailKind.NOT_A_REQUEST
+
+
+def test_an_attribution_in_three_lines_is_not_the_customers_text() -> None:
+    text = (
+        "Please refund it.\n\nOn Monday, 1 June 2026,\nShop of Aurora\n<a@b.example> wrote:\n> Your order MB-2026-0417"
+    )
+    (request,) = read(TEMPLATE.format(subject="Re: Your order", text=text).encode()).requests
+    assert request.comment == "Please refund it."
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"), [("Re: Your order", MailKind.NOT_A_REQUEST), ("Fwd: Your order", MailKind.REQUEST)]
+)
+def test_only_a_forward_without_own_words_is_a_request(subject: str, kind: MailKind) -> None:
+    assert kind_of("\n> Thank you for your order MB-2026-0417.", subject) is kind
+
+
+@pytest.mark.parametrize(
+    "text", ["Order number MB-2026-0417, thanks", "Merci, c'est MB-2026-0417", "MB-2026-0417 ありがとう"]
+)
+def test_thanks_beside_a_reference_are_part_of_the_answer(text: str) -> None:
+    assert kind_of(text, "Re: Which purchase?") is MailKind.REQUEST

@@ -72,7 +72,7 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
         for subpart in payload if depth < MAX_DEPTH else ():
             if isinstance(subpart, Message):
                 yield from _walk(subpart, depth + 1)
-    elif _is_attachment(part):
+    elif _is_attachment(part) or not content_type.startswith(("text/", "multipart/")):
         yield "file_names", _file_name(part)
     else:
         yield from _read_text(part, content_type)

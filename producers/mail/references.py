@@ -170,8 +170,10 @@ def fold(text: str) -> str:
     return _BROKEN_REFERENCE.sub("", "".join(folded))
 
 
-_BROKEN_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)[ ]?\n[ >]{0,4}(?=\d)|(?<=[A-Za-z0-9])[ ]?\n[ >]{0,4}(?=-\d{3})")
-"""A line end inside a reference, beside one of the dashes."""
+_BROKEN_REFERENCE = re.compile(
+    r"(?<=[A-Za-z0-9]-)(?:[ ]?\n[ >]{0,4}(?=\d)|[ ](?=\d{3}))|(?<=[A-Za-z0-9])[ ]?\n[ >]{0,4}(?=-\d{3})"
+)
+"""A line end inside a reference, beside one of the dashes, or the space that a mail program left of the line end."""
 
 
 class Candidate(NamedTuple):
@@ -195,14 +197,15 @@ def candidates(text: str) -> tuple[Candidate, ...]:
         found.append(Candidate(token[0], *token.span()))
         found += [Candidate(part[0], *part.span()) for part in _PART.finditer(expanded.text, *token.span())]
         found += [Candidate(part[1], *part.span(1)) for part in _NAMED_PART.finditer(expanded.text, *token.span())]
+        found += [Candidate(part[0], *part.span()) for part in _NUMBER_PART.finditer(expanded.text, *token.span())]
         for last, previous in zip(tokens[number + 1 : number + MAX_GROUPS], tokens[number:], strict=False):
             if not (_GROUP_SPACE.fullmatch(expanded.text, previous.end(), last.start()) and _GROUP.fullmatch(last[0])):
                 break
             whole = _LINE_END.sub("", expanded.text[token.start() : last.end()])
             found.append(Candidate(whole, token.start(), last.end()))
-    usable = {
-        (item.start, item.end): item for item in found if _count_digits(item.text) and len(item.text) >= MIN_LENGTH
-    }
+    found = [item for item in found if _count_digits(item.text) and len(item.text) >= MIN_LENGTH]
+    found += [Candidate(label["token"], *label.span("token")) for label in _LABELLED.finditer(expanded.text)]
+    usable = {(item.start, item.end): item for item in found}
     return tuple(sorted(usable.values(), key=lambda item: (-len(item.text), item.start))[:MAX_CANDIDATES])
 
 
@@ -214,6 +217,17 @@ _TOKEN = re.compile(rf"(?<!{_ALPHABETIC})[A-Za-z0-9]+(?:[-_/.:=][A-Za-z0-9]+)*")
 _PART = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _NAMED_PART = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{4,}-([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)")
 """A reference behind a word, as in the name of a file: invoice-MB-2026-0417.pdf."""
+
+_NUMBER_PART = re.compile(r"(?<=[A-Za-z])\d{3,}")
+"""A number directly behind a word, as in the name of a file: order4731.pdf."""
+
+_LABELLED = re.compile(
+    rf"(?:(?<!{_ALPHABETIC})(?:orders?|purchase|bestell(?:ung)?|auftrags?|kauf|commande|achat|pedido|encomenda|compra|ordine|"
+    rf"acquisto|referen[a-z]{{1,4}}|ref)|注文|#|№)(?P<number>{_NUMBER}|[ ]n[.]|番号)?{_IS}(?<!{_ALPHABETIC})"
+    rf"(?P<token>[A-Z]{{0,2}}\d{{1,4}}|(?(number)(?-i:[A-Z]{{3,12}})|(?!)))(?!{_ALPHABETIC}|[-./]\w)",
+    re.IGNORECASE,
+)
+"""A short reference behind a label: "order 42", "#7". Behind a label for a number, it can have no digit: "order code XKCDQ"."""
 
 _LINE_END = re.compile(r"[ ]?\n[ ]?")
 _GROUP = re.compile(r"\d{1,10}")

@@ -63,6 +63,16 @@ def raw_mail(*headers: str, text: str = "I want my money back, please.", sender:
         ("MB-2026-0417", "Please refund https://shop.example/order?ref=MB-2026-0417&lang=en"),
         ("2026/000123", "Please refund 2026/000123."),
         ("A-1/B-2", "Please refund A-1/B-2."),
+        ("9", "Hi, my order number is #9. Please give me a refund."),
+        ("57", "Bitte Bestellung Nr. 57 erstatten."),
+        ("38", "Merci de rembourser la commande n° 38."),
+        ("61", "Quiero la devolución del pedido 61."),
+        ("44", "Vorrei il rimborso, ordine n. 44."),
+        ("72", "Quero o reembolso da encomenda nº 72."),
+        ("85", "注文番号は85です。返金をお願いします。"),
+        ("QWFPG", "Order number QWFPG, please refund it."),
+        ("MB-2026-0417", "Refund the purchase with the number MB-2026- 0417 please."),
+        ("MB-2026-0417", "Refund the purchase with the number MB- 2026-0417 please."),
     ],
 )
 def test_any_number_can_be_a_reference_of_the_sender(records: Records, reference: str, text: str) -> None:
@@ -117,9 +127,8 @@ def test_a_similar_reference_without_purchase_is_requested_too(records: Records)
             'Content-Type: application/pdf; name="MB-2026-0417.pdf"',
             'Content-Disposition: inline; filename="MB-2026-0417.pdf"',
         ],
-        [
-            "Content-Type: text/html; charset=utf-8",
-        ],
+        ['Content-Type: application/pdf; name="MB-2026-0417.pdf"'],
+        ["Content-Type: text/html; charset=utf-8"],
     ],
 )
 def test_a_reference_in_a_file_name_or_in_a_link_is_found(records: Records, headers: Sequence[str]) -> None:
@@ -127,6 +136,14 @@ def test_a_reference_in_a_file_name_or_in_a_link_is_found(records: Records, head
     text = '<p>See <a href="https://shop.example/orders/MB-2026-0417">my order</a></p>'
     ingest(records, raw_mail("Subject: I want my money back", *headers, text=text))
     assert requested(records) == [(ADA, "mb20260417")]
+
+
+@pytest.mark.parametrize("name", ["order4731.pdf", "Bestellung-4731.pdf", "facture_4731.pdf", "IMG4731.jpg"])
+def test_a_number_beside_letters_in_a_file_name_is_a_reference(records: Records, name: str) -> None:
+    store(records, "4731")
+    attachment = f'Content-Disposition: attachment; filename="{name}"'
+    ingest(records, raw_mail("Subject: I want my money back", attachment, "Content-Type: application/pdf"))
+    assert requested(records) == [(ADA, "4731")]
 
 
 def test_a_folded_subject_and_flowed_text_contain_whole_references(records: Records) -> None:

@@ -113,7 +113,7 @@ _COMMON_WORDS = {
     ),
     "es": (
         "el la los y por mi no es para una con que hola gracias quiero un se lo he del saludos señores me "
-        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al"
+        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al quería quisiera por"
     ),
     "it": (
         "il la per mio mia non è una che con grazie vorrei ho di un sono del buongiorno salve saluti chiedo "
@@ -122,7 +122,7 @@ _COMMON_WORDS = {
     "pt": (
         "o a os e para meu minha não é uma com obrigado obrigada quero que um por eu do da olá gostaria "
         "cumprimentos fiz reembolso devolução encomenda pedido em dois bom dia muito pela pelo posso no na "
-        "esta este as"
+        "esta este as queria por pedimos"
     ),
 }
 """Common words of refund requests in each supported European language. They show the language of a text."""
@@ -136,13 +136,45 @@ _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 def detect_language(text: str) -> str | None:
     """Return the supported language of a text, or None if the language is not clear."""
-    beginning = text[:_MAX_TEXT]
-    if len(_KANA.findall(beginning)) >= _MIN_MATCHES:
+    beginning = _WITHOUT_LANGUAGE.sub(" ", text[:_MAX_TEXT])
+    if len(_KANA.findall(beginning)) >= _MIN_MATCHES or _JAPANESE_WORDS.search(beginning):
         return "ja"
     words = set(re.findall(r"\w+", beginning.casefold()))
-    matches = sorted(((len(words & common), language) for language, common in _COMMON_WORD_SETS.items()), reverse=True)
-    (best, language), (second, _) = matches[0], matches[1]
-    return language if best >= _MIN_MATCHES and best > second else None
+    matches = sorted(
+        (
+            (len(words & common) + _MIN_MATCHES * bool(_OWN_WORDS[language].search(beginning)), language)
+            for language, common in _COMMON_WORD_SETS.items()
+        ),
+        reverse=True,
+    )
+    (best, language), (second, other) = matches[0], matches[1]
+    if best == second:
+        language = "es" if {language, other} == {"es", "pt"} else None  # these two languages share most refund words
+    return language if best >= _MIN_MATCHES else None
+
+
+_WITHOUT_LANGUAGE = re.compile(
+    r"\S+@\S+|\b(?:https?://|www\.)\S+|\be-?mail\b|\bsent from (?:my|mail)\b[^\n]*|"
+    r"[^\n]*\b(?:confidential|intended recipient|disclaimer)\b[^\n]*",
+    re.IGNORECASE,
+)
+"""Parts of a mail that do not show the author's language: addresses, links, and the lines that programs add below a mail."""
+
+_OWN_WORDS = {
+    language: re.compile(rf"\b(?:{words})", re.IGNORECASE)
+    for language, words in {
+        "en": r"(?!)",  # other languages use the word "refund", too
+        "de": r"(?:rück)?erstatt|storn(?:o|ier)|widerruf|rückzahl|rückgabe|geld[ -]zurück|bestell",
+        "fr": r"rembours|commande\b|rétract",
+        "es": r"devu[eé]lv|devoluci[oó]n|reintegr|reembols",
+        "it": r"rimbors|ordine\b|acquisto\b|recesso\b",
+        "pt": r"estorn|devolução|encomenda\b|reembols",
+    }.items()
+}
+"""Words of refund requests that only one language has, or only Spanish and Portuguese. A single word shows the language."""
+
+_JAPANESE_WORDS = re.compile("返金|返品|払戻|注文|購入|解約")
+"""Words that show Japanese without kana."""
 
 
 def fold_text(text: str) -> str:

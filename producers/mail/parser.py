@@ -6,6 +6,7 @@ The parser has no side effects and raises no exception.
 import hashlib
 import re
 import unicodedata
+from base64 import b64decode, b64encode
 from collections.abc import Collection
 from dataclasses import replace
 from email import message_from_bytes
@@ -30,10 +31,10 @@ from producers.mail.intent import (
     reason_of,
     refund_scope_of,
     revokes,
-)
     thanks,
     wants_something_else,
-from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
+)
+from producers.mail.mail_text import MailText, MailTexts, Part, decode_iso_2022_jp, header, texts
 from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
 from producers.mail.withdrawals import find_withdrawal
@@ -62,11 +63,25 @@ class _LenientHeaderPolicy(EmailPolicy):
         """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
         value = _SHIFT_JIS.sub("=?cp932?", _FOLDED_REFERENCE.sub("", value[:MAX_HEADER]))
+        value = _ISO_2022_JP.sub(_with_nec_characters, value)
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
 
 
-_SHIFT_JIS = re.compile(r"=\?(?:shift[_-]jis|x-sjis|sjis)\?", re.IGNORECASE)
+_SHIFT_JIS = re.compile(r"=\?(?:shift[_-]jis|x-sjis|sjis|windows-31j)\?", re.IGNORECASE)
 """The charset of an encoded word. Mail clients declare Shift_JIS but use Microsoft's larger charset."""
+
+_ISO_2022_JP = re.compile(r"=\?iso-2022-jp\?b\?([A-Za-z0-9+/=]{4,500})\?=", re.IGNORECASE)
+"""An encoded word in ISO-2022-JP."""
+
+
+def _with_nec_characters(word: re.Match[str]) -> str:
+    """Return an encoded word in UTF-8, because the standard library does not know NEC's characters in ISO-2022-JP."""
+    try:
+        text = decode_iso_2022_jp(b64decode(word[1]))
+    except ValueError:
+        return word[0]
+    return f"=?utf-8?B?{b64encode(text.encode()).decode()}?="
+
 
 _FOLDED_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)\r?\n[ \t]+(?=\d)")
 """The fold of a header inside a reference. A program that folds behind a dash adds a space that the author did not write."""

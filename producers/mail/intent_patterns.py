@@ -24,51 +24,18 @@ REFUND_WORDS = any_of(
 )
 """Words for a refund, a return, a cancellation or a withdrawal."""
 
-_GAP = r"(?:(?!\b(?:and|but|so|because|und|aber|sondern|weil|et|mais|car|y|pero|porque|e|ma|mas)\b)[^.!?\n,;])"
-"""A character of a clause. A conjunction ends the clause: "I do not need the program and want a refund" denies no refund."""
-
 _CLAUSE = r"(?:^|[.!?\n,;:]\s?|\b(?:please|kindly|just|can you|could you|you can|you may|i|we|to|hereby|bitte|so|but) )"
 """The beginning of a clause that asks for something, such as "please"."""
 
 _REQUEST = r"(?:refund|request|e-?mails?|message|claim|inquiry|enquiry|cancellation)"
 
-REVOCATIONS = any_of(
-    # the customer denies the wish: "I do NOT want a refund"
-    rf"\b(?:i|we)\b{_GAP}{{0,30}}(?:\bnot\b|n't\b|\bno longer\b|\bnever\b){_GAP}{{0,20}}\b(?:want|need|wish|ask\w*|request\w*|"
-    rf"seek\w*|"
-    rf"require|expect|after|looking for|claim\w*)\b{_GAP}{{0,25}}\b(?:refund|money back|reimburs\w*|cancel\w*|return|"
-    rf"withdraw\w*)",
-    r"(?:^|[.!?\n,;:]\s?|\bplease |\bbut |\bso )(?:please )?(?:do not|don't|never) (?:please )?(?:refund|reimburse|cancel|"
-    r"process|issue|pay)\b",
-    r"\b(?:need|want)s? no refund|\bno (?:need|reason|wish) (?:to|for)[^.!?\n,;]{0,15}\b(?:refund|cancel)",
-    r"\bno refunds?\b (?:is |was )?(?:please|needed|necessary|required|wanted|requested)",
-    r"\bnot (?:be )?(?:a|about a|asking for a|after a) refund\b",
-    rf"\b(?:will|möchte|wünsche|brauche|benötige|verlange|fordere|beantrage|wollte|wollen|möchten|brauchen|"
-    rf"erwarte)\b{_GAP}{{0,25}}"
-    rf"\b(?:kein\w*|nicht)\b{_GAP}{{0,25}}(?:erstatt|rückzahl|geld zurück|widerruf|storn|rückgabe|zurückgeben)",
-    r"\bbitte (?:kein\w*|nicht)\b[^.!?\n,;]{0,30}(?:erstatt|rückzahl|storn|zurückzahl|widerruf)",
-    r"\bkein\w* (?:rück)?(?:erstattung|zahlung)\b[^.!?\n,;]{0,20}\b(?:nötig|notwendig|erforderlich|gewünscht|bitte|beantrag|"
-    r"verlang|wünsch|brauch)",
-    rf"(?:\bn[e'] ?|\bje |\bnous )(?:veux|souhaite|demande|désire|voudrais|cherche|réclame|souhaitons|voulons|demandons|"
-    rf"ai)\b{_GAP}{{0,15}}\b(?:pas|plus|aucun)\b"
-    rf"{_GAP}{{0,20}}\b(?:rembours|annul|rétract|retour)",
-    r"\bpas besoin\b[^.!?\n,;]{0,20}rembours|\baucun remboursement\b[^.!?\n]{0,15}(?:nécessaire|souhait|demand)",
-    r"\bne (?:me |nous )?remboursez pas",
-    rf"\bno (?:quiero|deseo|necesito|solicito|pido|queremos|busco|quisiera|hace falta|es necesari[oa])\b{_GAP}{{0,25}}"
-    r"\b(?:reembols|devol|devuel|reintegr|cancel|desist|anul)|\bno (?:me |nos )?(?:lo )?reembolsen",
-    rf"\bnon (?:voglio|desidero|chiedo|richiedo|vorrei|ho bisogno|mi serve|serve|vogliamo|occorre|è necessario)\b{_GAP}{{0,25}}"
-    r"\b(?:rimbors|restitu|recess|recedere|annull|reso)|\bnon rimborsate",
-    rf"\bnão (?:quero|desejo|preciso|peço|solicito|pretendo|queremos|estou a pedir|estou pedindo|é preciso|"
-    rf"é necessário)\b{_GAP}{{0,25}}"
-    r"\b(?:reembols|devolu|estorn|cancel|dinheiro de volta)|\bnão (?:me )?reembolsem",
-    r"返金(?:は|を|まで)?[^。\n]{0,10}(?:不要|必要(?:は)?(?:あり|ない|ござ)|結構|要りません|いりません|求め|望んで|しないで|ではなく|ではあり|"
-    r"希望(?:し|して(?:い|お)り?)?(?:ません|ない))|(?:キャンセル|返品)(?:は|を)?[^。\n]{0,6}(?:しません|不要|しないで|希望し(?:ません|ない))",
-    r"\brefund\b[^.!?\n,;]{0,30}(?:\bno longer|\bnot|n't)\b[^.!?\n,;]{0,10}\b(?:needed|necessary|required|wanted)",
-    r"erstattung\b[^.!?\n,;]{0,30}\bnicht\b[^.!?\n,;]{0,8}\b(?:nötig|notwendig|erforderlich|gewünscht)",
-    r"\bremboursement\b[^.!?\n,;]{0,30}\bn'est (?:pas|plus)\b[^.!?\n,;]{0,10}nécessaire",
-    r"\b(?:reembolso|devolución)\b[^.!?\n,;]{0,30}\bno (?:es|hace)\b[^.!?\n,;]{0,6}\b(?:necesari[oa]|falta)",
-    r"\brimborso\b[^.!?\n,;]{0,30}\bnon\b[^.!?\n,;]{0,6}\b(?:serve|occorre|necessario)",
-    r"\b(?:reembolso|estorno)\b[^.!?\n,;]{0,30}\bnão é\b[^.!?\n,;]{0,6}\b(?:necessário|preciso)",
+TAKEN_BACK = any_of(
+    # the customer wants nothing to be done
+    r"(?:^|[.!?\n,;:]\s?|\bplease |\bbut |\bso )(?:do not|don't|never) (?:please )?(?:process|issue|pay|proceed|do|send|act)\b",
+    r"\bbitte (?:\w+ ){0,4}(?:nicht|nichts)\b[^.!?\n,;]{0,20}(?:bearbeiten|durchführen|auszahlen|veranlassen|unternehmen|"
+    r"machen)\b",
+    r"\bne (?:traitez|faites|procédez|donnez)\b[^.!?\n,;]{0,12}\b(?:pas|rien)\b|\bno (?:procesen|tramiten|hagan|procedan)\b",
+    r"\bnon (?:procedete|fate|elaborate)\b|\bnão (?:processem|façam|avancem|procedam)\b|(?:処理|手続き)を?(?:し|進め)ないで",
     # the customer takes the wish back: "please ignore my request", "I keep it"
     rf"{_CLAUSE}(?:ignore|disregard|forget|cancel|withdraw|retract|revoke|drop|close|take back|scrap|stop)\s(?:about\s)?(?:my|"
     rf"the|this|that|our)\s"
@@ -97,9 +64,12 @@ REVOCATIONS = any_of(
     r"este|esta|esse)\s"
     r"(?:pedido de (?:reembolso|devolução|estorno)|solicitação|mensagem|e-?mail|reembolso|estorno)|(?<!não )\b(?:prefiro|"
     r"quero|vou) ficar com (?:o|a|ele|ela)\b",
-    r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
+    r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|"
+    r"忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
     r"(?:やはり|このまま)[^。\n]{0,8}使(?:い|う|用)",
-    r"\b(?:stoppen|stornieren|brechen) sie\b[^.!?\n]{0,20}erstattung|返金(?:の)?(?:申請|依頼|手続き)?を?(?:キャンセル|中止)",
+    r"\b(?:put|hold|pause|suspend|undo|block|postpone|revert)\b[^.!?\n]{0,25}\brefund\b|\brefund\b[^.!?\n]{0,25}\bon hold\b|"
+    r"\b(?:stoppen|stornieren|brechen|buchen|löschen|verwerfen|vergessen) sie\b[^.!?\n]{0,20}"
+    r"(?:erstattung|anfrage|antrag|mail|nachricht|widerruf\b)|返金(?:の)?(?:申請|依頼|手続き)?を?(?:キャンセル|中止)",
     # a mail program recalls a mail, or reports a reaction
     r"\brecall the message\b|^\s?(?:recall|rückruf|rappel|recuperar|richiam\w+|revogar)\s?[:：]",
     r"\bnachricht\b[^\n]{0,200}\bzurückrufen\b|\brappeler le message\b",
@@ -111,7 +81,7 @@ REVOCATIONS = any_of(
     r"\bmi piace a [\"“«]|\bpiac\w+ [\"“«]|\breagiu\b|\bgostou de [\"“«]",
     r"リアクション|いいね",
 )
-"""Words with which the customer denies a wish for a refund, or takes the wish back. Such a mail is never a request.
+"""Words with which the customer takes a wish for a refund back. Such a mail is never a request.
 
 A comment names the kind of the patterns below it.
 """
@@ -174,10 +144,13 @@ REFUND_TOPICS = any_of(
     r"\bannul\w*\b[^.!?\n]{0,20}\b(?:abonnement|renouvellement)",
     r"\b(?:anular|cancelar|cancelamento|annullare)\b[^.!?\n]{0,25}\b(?:suscripción|assinatura|subscrição|abbonamento|"
     r"renova\w+|rinnovo)",
-    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:キャンセル|解約|取り消)|解約(?:したい|を?お?願|します|手続)",
+    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:キャンセル|解約|取り消)|解約(?:したい|"
+    r"を?お?願|します|手続)",
     r"\bstorn\w*[^.!?\n]{0,20}\b(?:abo|abonnement|verlängerung)\b",
     # the rules: "what is your refund policy?"
-    r"\brefund polic\w+|\bdo you (?:offer|give|have)\b[^.!?\n]{0,20}refund\w*|widerrufsbelehrung|\brückgaberecht",
+    r"\brefunds? (?:polic|certificat|button|confirm|receipt|status|period|rule|term|condition|department|team|form|page|"
+    r"not(?:e|ice)|"
+    r"date|letter|mail)\w*|\bdo you (?:offer|give|have)\b[^.!?\n]{0,20}refund\w*|widerrufsbelehrung|\brückgaberecht",
     r"widerrufsfrist|politique de remboursement",
     r"política de (?:reembolsos?|devoluci\w+|devolução)|politica di rimborso|返金(?:ポリシー|規定|条件)",
 )

@@ -28,6 +28,7 @@ from producers.mail.intent import (
     complains,
     concerns_support,
     detect_language,
+    mentions,
     reason_of,
     refund_scope_of,
     revokes,
@@ -164,10 +165,9 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     new_subject = "" if _REPLY_SUBJECT.match(subject) or is_reply else subject
     text = next(
         (
-            text
-            for text in mail_texts.versions
-            if asks(text.new, new_subject if references.find(f"{new_subject}\n{text.new}") else "")
-            and not advertises(text.new)
+            (text, new_subject)
+            for text, new_subject in texts_with_subjects
+            if mentions(text.new, new_subject) and not advertises(text.new)
         ),
         None,
     )

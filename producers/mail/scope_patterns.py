@@ -128,7 +128,7 @@ REFUND_SCOPES = (
             rf"soltanto|unicamente|só|somente|apenas)(?:\s(?:for|für|pour|por|para|per|de|mit|refund|erstatten|reembolsar|"
             rf"rembourser))?"
             rf"{_TO_NOUN}(?!\s(?:\w{{1,20}}\s)?{_WHOLE}\b)",
-            r"\b(?:only|just)\b[^.!?\n]{0,20}\brefund (?:for|of) (?!my|this|order|purchase|the (?:order|purchase)|"
+            r"\b(?:only|just)\b[^.!?\n]{0,20}\brefund (?:for|of) (?!my|this|REF|order|purchase|the (?:order|purchase)|"
             r"[a-z]{1,5}-?\d|\d)",
             rf"\b(?:{_ITEM}|{_ORDINAL})\s(?:only|seulement|uniquement|solamente|soltanto|somente|apenas)\b",
             r"\bonly (?:one|two|half|part)\b",

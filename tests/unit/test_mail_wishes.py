@@ -204,6 +204,88 @@ def test_a_mail_that_asks_is_a_request_whatever_else_it_says(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
+    [
+        # an earlier wish is reported
+        "Last week I requested a refund for MB-2026-0417. Meanwhile my nephew got it running.",
+        "Vor drei Tagen hatte ich die Rückzahlung für MB-2026-0417 beantragt. Inzwischen läuft alles bestens.",
+        "J'ai demandé hier le remboursement de MB-2026-0417. Depuis, tout marche.",
+        "El lunes pedí la devolución de MB-2026-0417. Ahora ya funciona.",
+        "Ieri ho chiesto il rimborso di MB-2026-0417. Adesso funziona tutto.",
+        "Na semana passada pedi o reembolso de MB-2026-0417. Entretanto já funciona.",
+        "昨日MB-2026-0417の返金を依頼しましたが、問題は解決しました。",
+        # another person's wish
+        "Someone submitted a refund claim for MB-2026-0417 in my name. I know nothing about it.",
+        "Mein Bruder hat in meinem Namen eine Erstattung für MB-2026-0417 beantragt. Das war nicht abgesprochen.",
+        "Quelqu'un a demandé le remboursement de MB-2026-0417 à ma place, ce n'était pas moi.",
+        # the wish is denied
+        "There is no reason to refund MB-2026-0417.",
+        "Eine Rückzahlung für MB-2026-0417 kommt für mich nicht in Frage.",
+        "Nul besoin de rembourser MB-2026-0417, ce n'est pas nécessaire de rembourser.",
+        "No hace falta que me devuelvan el importe de MB-2026-0417.",
+        "Non occorre rimborsare MB-2026-0417, grazie lo stesso.",
+        "Não é preciso reembolsarem MB-2026-0417.",
+        "MB-2026-0417の返金は希望いたしません。",
+        # the refund has arrived
+        "The refund for MB-2026-0417 appeared on my card statement this morning.",
+        "Die Erstattung für MB-2026-0417 ist gestern eingegangen, besten Dank.",
+        "L'importo di MB-2026-0417 mi è stato rimborsato ieri, tutto a posto.",
+        # a question about the refund or about the rules
+        "Please let me know when the refund of MB-2026-0417 will be on my card.",
+        "Können Sie mir sagen, auf welches Konto die Erstattung für MB-2026-0417 geht?",
+        "Pouvez-vous me dire quand le remboursement de MB-2026-0417 arrivera ?",
+        "¿Me pueden decir cuándo llegará el reembolso de MB-2026-0417?",
+        "If the add-on turns out to be useless, can I return MB-2026-0417?",
+        "Podem confirmar quanto tempo demora o reembolso de MB-2026-0417?",
+        # the wish is put off
+        "Please hold off the refund of MB-2026-0417 for now.",
+        "Bitte stornieren Sie meinen Antrag zu MB-2026-0417, er war ein Missverständnis.",
+        "No tramiten el reembolso de MB-2026-0417 por ahora.",
+        # a complaint with another wish
+        "MB-2026-0417 was renewed although I had cancelled. Could you send me the cancellation letter?",
+        "Die Software MB-2026-0417 stürzt seit dem Update ab. Gibt es dafür eine Lösung?",
+        "Le logiciel MB-2026-0417 ne démarre plus depuis lundi. Une mise à jour serait la bienvenue.",
+        "La licenza MB-2026-0417 non è ancora arrivata. Quando arriva?",
+    ],
+)
+def test_a_mail_that_only_speaks_of_a_refund_is_not_a_request(text: str) -> None:
+    assert kind_of(text) is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'd be grateful for a refund of MB-2026-0417, the export never worked.",
+        "We are cancelling order MB-2026-0417 and ask for our money back.",
+        "Full refund for MB-2026-0417, as agreed.",
+        "May I have a reimbursement for MB-2026-0417? I can't open the files.",
+        "Es wäre nett, wenn Sie mir das Geld für MB-2026-0417 zurückzahlen könnten.",
+        "Wir verlangen die Erstattung von MB-2026-0417, da die Lizenz nicht übertragbar ist.",
+        "Rückzahlung MB-2026-0417 erbeten, das Programm ist nicht brauchbar.",
+        "Je n'utilise pas ce logiciel, je sollicite donc un remboursement. MB-2026-0417",
+        "Serait-il possible de rembourser MB-2026-0417, que je n'ai jamais installé ?",
+        "Remboursez MB-2026-0417, cela ne marche pas.",
+        "Les ruego que me devuelvan el dinero de MB-2026-0417, no lo he instalado.",
+        "¿Podrían reembolsarme MB-2026-0417? No me llegó la clave.",
+        "Reembolso de MB-2026-0417, no es compatible con mi equipo.",
+        "Mi rimborsereste MB-2026-0417, per favore? Non si apre.",
+        "Desidero recedere dall'acquisto MB-2026-0417.",
+        "Rimborso MB-2026-0417: il programma non parte.",
+        "Pretendo o reembolso de MB-2026-0417 no meu cartão, porque não abre.",
+        "Seria possível devolverem o valor de MB-2026-0417? Não consigo instalar.",
+        "Reembolso da compra MB-2026-0417, não funciona.",
+        "MB-2026-0417を返金していただけませんか。使えませんでした。",
+        "MB-2026-0417の返金希望。起動できない。",
+        "If you refuse to refund MB-2026-0417, I will tell everybody.",
+        "Sollten Sie MB-2026-0417 nicht erstatten, gehe ich zum Verbraucherschutz.",
+        "Si vous ne remboursez pas MB-2026-0417, je porte plainte.",
+    ],
+)
+def test_a_wish_beside_a_negation_is_a_request(text: str) -> None:
+    assert kind_of(text, "MB-2026-0417") is MailKind.REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
     ["MB-2026-0417", "It is MB-2026-0417.", "Entschuldigung, MB-2026-0417 war es.", "C'est la commande MB-2026-0417"],
 )
 def test_a_reply_that_only_names_a_purchase_is_a_request(text: str) -> None:

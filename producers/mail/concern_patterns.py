@@ -25,7 +25,8 @@ CONCERNS = any_of(
     r"\b(?:daten|konto|kundenkonto)\b[^.!?\n]{0,30}\b(?:lösch\w+)|\blösch\w+\b[^.!?\n]{0,30}\b(?:daten|konto)",
     r"\brgpd\b|\b(?:supprim|effac)\w+\b[^.!?\n]{0,30}\b(?:données|compte)",
     r"\b(?:borr|elimin|suprim)\w+\b[^.!?\n]{0,30}\b(?:datos|cuenta)|\b(?:cancell|elimin)\w+\b[^.!?\n]{0,30}\b(?:dati|account)",
-    r"\b(?:apag|elimin|exclu)\w+\b[^.!?\n]{0,30}\b(?:dados|conta)|\blgpd\b|(?:個人情報|データ|アカウント)[^。\n]{0,10}(?:削除|消去)",
+    r"\b(?:apag|elimin|exclu)\w+\b[^.!?\n]{0,30}\b(?:dados|conta)|\blgpd\b|(?:個人情報|データ|アカウント)[^。\n]{0,10}(?:削除|"
+    r"消去)",
     # a minor
     r"\b(?:my|our) (?:\w+[- ]year[- ]old )?(?:son|daughter|child|kid|grandson|granddaughter)\b|\bminor\b|\bunder ?age\b",
     r"\b\d{1,2}[- ]years?[- ]old\b|\b(?:mein|meine|unser|unsere) (?:\w+ )?(?:sohn|tochter|kind|enkel\w*)\b|\bminderjährig\w*",

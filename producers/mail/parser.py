@@ -32,6 +32,7 @@ from producers.mail.intent import (
     reason_of,
     refund_scope_of,
     revokes,
+    text_before_wish,
     thanks,
     wants_something_else,
 )
@@ -163,17 +164,20 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     if mail_texts.is_encrypted or is_report:
         return replace(mail, is_passed_on=is_passed_on)
     new_subject = "" if _REPLY_SUBJECT.match(subject) or is_reply else subject
-    text = next(
+    texts_with_subjects = [
+        (text, new_subject if references.find(f"{new_subject}\n{text.new}") else "") for text in mail_texts.versions
+    ]
+    text, new_subject = next(
         (
             (text, new_subject)
             for text, new_subject in texts_with_subjects
             if mentions(text.new, new_subject) and not advertises(text.new)
         ),
-        None,
+        (None, ""),
     )
     if text is None:
         return replace(mail, is_passed_on=is_passed_on)
-    can_be_customers = senders.is_own_list and not is_reply
+    can_be_customers = senders.is_own_list and not is_reply and asks(text.new, new_subject)
     refund_intent = (
         _refund_intent(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}"))
         if can_be_customers
@@ -225,8 +229,8 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
     forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
     text = forwarded or found.text
-    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and senders.has_other)
-    addresses = senders.all(f"{text.new}\n{text.quoted}") if is_passed_on else (mail.sender,)
+    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and _is_passed_on(subject, found.text, senders))
+    addresses = senders.all(f"{text.new}\n{text.quoted}")
     refund_intent = _refund_intent(message, text, mail_texts, addresses)
     has_intent = forwarded is not None or kind in _WITH_INTENT
     return replace(
@@ -247,9 +251,21 @@ _WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
 """The kinds of mails whose author wants a refund."""
 
 
+def _is_passed_on(subject: str, text: MailText, senders: Senders) -> bool:
+    """Return True if the sender of a mail is not the customer: another author is named in a header, a form or a forward."""
+    is_forward = _FORWARD_SUBJECT.match(subject) is not None and asks(text.quoted)
+    return (
+        senders.has_other
+        or senders.names_other(text_before_wish(text.new))
+        or (is_forward and senders.names_other(text.quoted))
+    )
+
+
 def _forwarded_text(subject: str, text: MailText) -> MailText | None:
     """Return the text that a forwarded mail passes on if only this text asks for a refund, or None."""
-    if not _FORWARD_SUBJECT.match(subject) or revokes(text.new) or not asks(text.quoted) or advertises(text.quoted):
+    is_form = not text.new.strip() and not _REPLY_SUBJECT.match(subject)  # a form that writes its fields like a header
+    is_forward = is_form or _FORWARD_SUBJECT.match(subject) is not None
+    if not is_forward or revokes(text.new) or not asks(text.quoted) or advertises(text.quoted):
         return None
     return MailText(text.quoted, text.new)
 

@@ -187,6 +187,24 @@ PASSED_ON = {
         "An: shop@aurora.example\r\nBetreff: Erstattung\r\n\r\nIch möchte mein Geld zurück, MB-2026-0417.",
         sender="colleague@aurora.example",
     ),
+    "colleague who asks in own words": raw_mail(
+        "Subject: Fwd: my order",
+        text="Could you refund this lady, please?\r\n\r\n---------- Forwarded message ---------\r\n"
+        f"From: Ada <{ADA}>\r\nDate: Sun, 14 Jun 2026\r\nSubject: my order\r\nTo: <sales@aurora.example>\r\n\r\n"
+        "Please refund MB-2026-0417.",
+        sender="colleague@aurora.example",
+    ),
+    "form that writes its fields like a header": raw_mail(
+        "Subject: Contact",
+        text=f"From: Ada <{ADA}>\r\nSubject: Refund\r\n\r\nPlease refund MB-2026-0417.", sender="web@aurora.example"
+    ),
+    "form with a Japanese label": raw_mail(
+        "Content-Type: text/plain; charset=utf-8",
+        text=f"お名前：エイダ\r\nメール：{ADA}\r\n内容：MB-2026-0417の返金をお願いします。", sender="web@aurora.example"
+    ),
+    "form that begins with the address": raw_mail(
+        text=f"{ADA} wrote:\r\n\r\nPlease refund MB-2026-0417.", sender="web@aurora.example"
+    ),
 }  # fmt: skip
 
 
@@ -205,6 +223,18 @@ def test_a_mail_that_was_passed_on_is_flagged_if_no_purchase_matches(records: Re
     assert (outcome.flagged, requested(records)) == (True, [])
     with records.work() as work:
         assert work.run("select count(*) from inquiry_emails").scalar_one() == 0
+
+
+def test_a_request_from_another_address_matches_the_address_in_the_text(records: Records) -> None:
+    store(records, "MB-2026-0417")
+    ingest(records, raw_mail(text=f"I bought it as {ADA}. Please refund MB-2026-0417.", sender="ada@work.example"))
+    assert requested(records) == [(ADA, "mb20260417")]
+
+
+def test_an_address_below_the_request_is_a_signature(records: Records) -> None:
+    """Without a matching purchase, the sender gets an answer."""
+    ingest(records, raw_mail(text="Please refund MB-2026-0417.\r\n\r\nAda\r\nE-mail: ada@work.example"))
+    assert requested(records) == [(ADA, "mb20260417")]
 
 
 @pytest.mark.parametrize("text", ["Please refund MB-2026-0417.", "Please call me.", "Bitte um Rückruf"])

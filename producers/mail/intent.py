@@ -10,9 +10,9 @@ from domain.requests import RefundScope
 from producers.mail.concern_patterns import CONCERNS
 from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
-from producers.mail.scope_patterns import REFUND_SCOPES
+from producers.mail.scopes import scope_of
 from producers.mail.sentences import MAX_TEXT, fold_text
-from producers.mail.wishes import denies, mentions_refund, wants, wishes
+from producers.mail.wishes import denies, mentions_refund, only_mentions, wants, wishes
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -38,7 +38,7 @@ def asks(text: str, *subjects: str) -> bool:
 
 
 def _is_about_something_else(folded: str) -> bool:
-    return mentions_refund(folded) or OTHER_INTENTS.search(folded) is not None
+    return only_mentions(folded) or OTHER_INTENTS.search(folded) is not None
 
 
 def mentions(text: str, *subjects: str) -> bool:
@@ -120,10 +120,8 @@ def reason_of(*texts: str) -> RefundReason:
 
 def refund_scope_of(*texts: str) -> RefundScope:
     """Return the refund scope of the first text that asks for a VAT refund or a partial refund. The default is FULL."""
-    return next(
-        (refund_scope for text in texts for refund_scope, pattern in REFUND_SCOPES if pattern.search(fold_text(text))),
-        RefundScope.FULL,
-    )
+    scopes = (scope_of(fold_text(text)) for text in texts)
+    return next((scope for scope in scopes if scope is not RefundScope.FULL), RefundScope.FULL)
 
 
 _COMMON_WORDS = {
@@ -183,9 +181,9 @@ def detect_language(text: str) -> str | None:
 
 
 _WITHOUT_LANGUAGE = re.compile(
-    r"\S+@\S+|\b(?:https?://|www\.)\S+|\be-?mail\b|\bsent from (?:my|mail)\b[^\n]*|"
-    r"[^\n]*\b(?:confidential|intended recipient|disclaimer)\b[^\n]*",
-    re.IGNORECASE,
+    r"[^\s@]{1,64}@\S+|\b(?:https?://|www\.)\S+|\be-?mail\b|\bsent from (?:my|mail)\b[^\n]*|"
+    r"^(?=[^\n]*\b(?:confidential|intended recipient|disclaimer)\b)[^\n]*",
+    re.IGNORECASE | re.MULTILINE,
 )
 """Parts of a mail that do not show the author's language: addresses, links, and the lines that programs add below a mail."""
 

@@ -18,7 +18,7 @@ WANTING = any_of(
     r"\b(?:souhait(?:e|ons|erais|erions)|veux|veut|voulons|voudrai[st]|voudrions|réclam(?:e|ons)|exige(?:ons)?|désir(?:e|ons)|"
     r"aimerai[st]|sollicit(?:e|ons)|vous prie|me rétracte|je renonce)\b|"
     r"(?<!ma )(?<!la )(?<!une )(?<!cette )(?<!votre )(?<!notre )\bdemand(?:e|ons)\b(?! de rembours)",
-    r"\b(?:quier[oe]n?|queremos|quisi(?:era|éramos)|quer[ír]+ía|dese[oa]n?|deseamos|solicit[oa]|solicitamos|pid[oe]|pedimos|"
+    r"\b(?:quier[oe]n?|queremos|quisi(?:era|éramos)|quer(?:ía|íamos|ría)|dese[oa]n?|deseamos|solicit[oa]|solicitamos|pid[oe]|pedimos|"
     r"exij?[jg]\w+|"
     r"reclamo|necesit[oa]|gustaría|agradecer\w+|ruego|rogamos|espero|acepto|desisto)\b",
     r"\b(?:vorre[im]\w*|vogli(?:o|amo)|vuole|chied(?:o|e|iamo)|richied(?:o|e|iamo)|desider(?:o|a|iamo)|pretendo|esigo|"

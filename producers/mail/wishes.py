@@ -45,6 +45,16 @@ def mentions_refund(folded: str) -> bool:
     return REFUND_WORDS.search(folded) is not None
 
 
+def only_mentions(folded: str) -> bool:
+    """Return True if a sentence of the folded text reports of a refund, or asks about a refund."""
+    return REFUND_TOPICS.search(folded) is not None or any(
+        pattern.search(sentence)
+        for sentence in sentences(folded)
+        if REFUND_WORDS.search(sentence)
+        for pattern in (DONE_REFUNDS, REPORT, REPORT_BEHIND, INTERROGATIVE)
+    )
+
+
 def _without_topics(folded: str) -> str:
     return DONE_REFUNDS.sub(" | ", REFUND_TOPICS.sub(" | ", folded))
 
@@ -53,7 +63,7 @@ def _wishes(sentence: str) -> bool:
     parts = list(clauses(sentence))
     if _is_hypothetical(sentence, parts):
         return False
-    is_wanted = any(WANTING.search(part) and not _negates(part) for part in parts)
+    is_wanted = any(WANTING.search(part) and not is_negated(part) for part in parts)
     position = 0
     for part in parts:
         for word in REFUND_WORDS.finditer(part):
@@ -71,7 +81,7 @@ def _is_bare(clause: str, start: int, end: int) -> bool:
         BARE_REFUND.search(clause[:start]) is not None
         and not STATEMENT.search(clause[end:])
         and not REPORT_BEHIND.search(clause[end:])
-        and not _negates(clause)
+        and not is_negated(clause)
     )
 
 
@@ -98,14 +108,15 @@ def _is_hypothetical(sentence: str, parts: list[str]) -> bool:
 def _is_threat(sentence: str, parts: list[str]) -> bool:
     """Return True for a condition such as "If you don't refund me, …"."""
     return CONDITION.search(sentence) is not None and any(
-        REFUND_WORDS.search(part) and (_negates(part) or CONDITION.search(part)) for part in parts[:2]
+        REFUND_WORDS.search(part) and (is_negated(part) or CONDITION.search(part)) for part in parts[:2]
     )
 
 
 def _denies(clause: str) -> bool:
-    is_denied = REFUND_WORDS.search(clause) is not None and _negates(clause) and not NOT_DENIED.search(clause)
+    is_denied = REFUND_WORDS.search(clause) is not None and is_negated(clause) and not NOT_DENIED.search(clause)
     return is_denied and (WISH_VERBS.search(clause) is not None or not NOT_ARRIVED.search(clause))
 
 
-def _negates(clause: str) -> bool:
+def is_negated(clause: str) -> bool:
+    """Return True if the clause has a negation."""
     return NEGATION.search(PORTUGUESE_NO.sub(" ", clause)) is not None

@@ -8,10 +8,10 @@ import re
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundScope
 from producers.mail.concern_patterns import CONCERNS
-from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, WITHDRAWALS
+from producers.mail.intent_patterns import NO_WITHDRAWALS, OTHER_INTENTS, REFUND_TOPICS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
 from producers.mail.scopes import scope_of
-from producers.mail.sentences import MAX_TEXT, fold_text
+from producers.mail.sentences import MAX_TEXT, fold_text, sentences
 from producers.mail.wishes import denies, mentions_refund, only_mentions, wants, wishes
 
 _THANKS_WORDS = any_of(
@@ -70,8 +70,18 @@ def wants_something_else(*texts: str) -> bool:
 
 def withdraws(*texts: str) -> bool:
     """Return True if one of the texts declares a withdrawal from a contract, and none of the texts takes the wish back."""
-    folded = [_FORM_CHOICE.sub("", fold_text(text)) for text in texts]
-    return any(map(WITHDRAWALS.search, folded)) and not any(map(denies, folded))
+    folded = [fold_text(_FORM_CHOICE.sub("", text)) for text in texts]
+    return any(_declares_withdrawal(sentence) for text in folded for sentence in sentences(text)) and not any(
+        map(denies, folded)
+    )
+
+
+def _declares_withdrawal(sentence: str) -> bool:
+    return (
+        WITHDRAWALS.search(sentence) is not None
+        and not NO_WITHDRAWALS.search(sentence)
+        and not sentence.rstrip().endswith(("?", "か。"))
+    )
 
 
 _FORM_CHOICE = re.compile(r"[ ]?\(\*\)|(?<=\w)/\w{1,12}\b|\((?:n|en|s)\)")

@@ -86,23 +86,75 @@ TAKEN_BACK = any_of(
 A comment names the kind of the patterns below it.
 """
 
+_NO_CONTRACT = (
+    r"(?:consent|newsletter|marketing|direct debit|mandate?s?|authori[sz]ation|account access|access to|einwilligung\w*|"
+    r"einverständnis\w*|"
+    r"zustimmung|lastschrift\w*|\w*mandat\w*|vollmacht|zugangs?|consentement|prélèvement|lettre d'information|autorisation|"
+    r"consentimiento|mandato|domiciliación|boletín|autorización|consenso|autorizzazione|delega|consentimento|débito direto|"
+    r"autorização|同意|メルマガ|口座振替|配信)"
+)
+"""Something that can be withdrawn or cancelled, but is no contract, such as a mandate for direct debits."""
+
 WITHDRAWALS = any_of(
-    r"\b(?:i|we)\b[^.!?\n]{0,40}\bwithdraw from\b|\bnotice (?:of|that)[^.!?\n]{0,30}\bwithdraw",
-    r"\bexercis\w+ (?:my|our) right (?:of|to) (?:withdraw|cancel)",
+    # the right and its use, in any order
+    *(
+        rf"{right}[^.!?\n]{{0,60}}{use}|{use}[^.!?\n]{{0,60}}{right}"
+        for right, use in (
+            (
+                r"\b(?:right (?:of|to) (?:withdraw\w*|cancel\w*)|cooling[- ]off (?:period|right)\w*)\b",
+                (
+                    r"\b(?:exercis\w+|mak(?:e|ing) use|us(?:e|ing) (?:my|our)|invok\w+|rely\w*|cancelling (?:my|the|our)|"
+                    r"i cancel)\b"
+                ),
+            ),
+            (
+                r"\b(?:widerrufsrecht\w*|rücktrittsrecht\w*|recht (?:auf|zum) widerruf)\b",
+                r"\b(?:gebrauch|nutze\w*|mache\w*|ausüb\w*|auszuüben|übe|wahrnehm\w*|wahrzunehmen|nehme|geltend|berufe\w*)\b",
+            ),
+            (
+                r"\bdroit (?:légal )?de rétractation\b",
+                r"\b(?:exerc\w+|us(?:e|er|ons)|valoir|invoqu\w+|recour\w+|prévau\w+)\b",
+            ),
+            (
+                r"\b(?:desistimiento|derecho a desistir)\b",
+                r"\b(?:ejer[zc]\w+|acoj\w+|acog\w+|uso|usar|invoc\w+|comunic\w+)\b",
+            ),
+            (
+                r"\b(?:recesso|diritto di recedere)\b",
+                r"\b(?:eserci\w+|avval\w+|usufru\w+|valere|uso|notific\w+|comunic\w+)\b",
+            ),
+            (
+                r"\b(?:livre resolução|arrependimento|direito de (?:resolução|desistência))\b",
+                r"\b(?:exer[cç]\w+|uso|usar|invoc\w+|valer|recorr\w+|comunic\w+)\b",
+            ),
+            (r"クーリング[・ ]?オフ", r"(?:通知|行使|手続|申請|申し込|希望|お願い|適用|利用し)"),
+        )
+    ),
+    # the declaration itself
+    r"\b(?:i|we)\b[^.!?\n]{0,40}\bwithdraw(?:ing)? from\b|\bnotice (?:of|that)[^.!?\n]{0,30}\b(?:withdraw|cancel)",
+    r"\b(?:i|we)\b[^.!?\n]{0,20}\b(?:cancel|cancelling|revoke|rescind) (?:my|our|the|this) (?:\w+ )?contract\b",
     r"\bhiermit\b[^.!?\n]{0,30}\bwiderruf|\bwiderruf(?:e|en)\b[^.!?\n]{0,60}(?:vertrag|bestellung|kauf|auftrag|abo)",
-    r"(?:vertrag|bestellung|kauf|auftrag|abo)\w*\b[^.!?\n]{0,40}\bwiderruf(?:e|en)\b",
-    r"\bwiderruf (?:meine[rs]|unsere[rs]|de[sr]) (?:bestellung|vertrag|kauf|auftrag)",
-    r"\b(?:mache|nutze|übe|machen)\b[^.!?\n]{0,30}widerrufsrecht|\btrete\b[^.!?\n]{0,40}vertrag[^.!?\n]{0,20}\bzurück\b",
-    r"\b(?:me|nous) rétract(?:e|ons)\b|\b(?:notifi|inform)\w+\b[^.!?\n]{0,60}\brétract",
-    r"\bexerc\w+\b[^.!?\n]{0,30}\bdroit de rétractation",
-    r"\bdesist(?:o|imos)\b|\b(?:ejer[zc]\w+)\b[^.!?\n]{0,30}\bdesistimiento",
-    r"\breced(?:o|iamo)\b|\brecedere dal\b|\bnotific\w+\b[^.!?\n]{0,40}\brecesso|\beserci\w+\b[^.!?\n]{0,30}\brecesso",
-    r"\bresolv(?:o|emos)\b[^.!?\n]{0,40}\bcontrato|\b(?:exer[cç]\w+)\b[^.!?\n]{0,30}\b(?:livre resolução|arrependimento)",
-    r"クーリング[・ ]?オフ(?:し|を(?:通知|行使|し)|いた)|契約[^。\n]{0,10}(?:撤回|解除)(?:し|いた)",
+    r"(?:vertrag|bestellung|kauf|auftrag|abo)\w*\b[^.!?\n]{0,60}\bwiderruf(?:e|en)\b",
+    r"\bwiderruf (?:meine[rs]|unsere[rs]|de[sr]) (?:bestellung|vertrag|kauf|auftrag)|\b(?:erkläre|"
+    r"erklären)\b[^.!?\n]{0,40}\bwiderruf\b",
+    r"\btrete\b[^.!?\n]{0,40}vertrag[^.!?\n]{0,20}\bzurück\b",
+    r"\b(?:me|nous) rétract(?:e|ons|er)\b|\b(?:notifi|inform)\w+\b[^.!?\n]{0,60}\brétract",
+    r"\bdesist(?:o|imos|ir) (?:de|del)\b|\breced(?:o|iamo|ere) (?:dal|da)\b|\brecedo\b",
+    r"\bresolv(?:o|emos)\b[^.!?\n]{0,40}\bcontrato|\barrepend(?:o|er|emos)-(?:me|nos)\b|\bdesist(?:o|imos) d[oa]\b",
+    r"クーリング[・ ]?オフ(?:し|いた)|契約[^。\n]{0,10}(?:撤回|解除)(?:し|いた|を(?:通知|申し))",
 )
 """A declaration of withdrawal, also the model form of Directive 2011/83/EU. A question about the right is no declaration."""
 
+NO_WITHDRAWALS = any_of(_NO_CONTRACT)
+"""The objects of declarations that withdraw from no contract."""
+
+_ENDED = (
+    r"\b(?:widerruf\w*|withdraw\w*|cancel\w*|storn\w*|revok\w*|révoqu\w*|retir\w*|annul\w*|anul\w*|revoc\w*|ritir\w*)\b"
+)
+
 REFUND_TOPICS = any_of(
+    # the end of something that is no contract
+    rf"{_ENDED}[^.!?\n]{{0,60}}\b{_NO_CONTRACT}|\b{_NO_CONTRACT}[^.!?\n]{{0,60}}{_ENDED}",
     # the status of a refund: "where is my refund?"
     r"\bwhere(?:'s| is| are)\b[^.!?\n]{0,20}\brefund\w*",
     r"\b(?:status|progress|update|news)\b[^.!?\n]{0,30}\b(?:refund\w*|order|purchase)",

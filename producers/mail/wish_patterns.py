@@ -18,7 +18,8 @@ WANTING = any_of(
     r"\b(?:souhait(?:e|ons|erais|erions)|veux|veut|voulons|voudrai[st]|voudrions|réclam(?:e|ons)|exige(?:ons)?|désir(?:e|ons)|"
     r"aimerai[st]|sollicit(?:e|ons)|vous prie|me rétracte|je renonce)\b|"
     r"(?<!ma )(?<!la )(?<!une )(?<!cette )(?<!votre )(?<!notre )\bdemand(?:e|ons)\b(?! de rembours)",
-    r"\b(?:quier[oe]n?|queremos|quisi(?:era|éramos)|quer(?:ía|íamos|ría)|dese[oa]n?|deseamos|solicit[oa]|solicitamos|pid[oe]|pedimos|"
+    r"\b(?:quier[oe]n?|queremos|quisi(?:era|éramos)|quer(?:ía|íamos|ría)|dese[oa]n?|deseamos|solicit[oa]|solicitamos|pid[oe]|"
+    r"pedimos|"
     r"exij?[jg]\w+|"
     r"reclamo|necesit[oa]|gustaría|agradecer\w+|ruego|rogamos|espero|acepto|desisto)\b",
     r"\b(?:vorre[im]\w*|vogli(?:o|amo)|vuole|chied(?:o|e|iamo)|richied(?:o|e|iamo)|desider(?:o|a|iamo)|pretendo|esigo|"
@@ -54,7 +55,8 @@ WANTING = any_of(
 NEGATION = any_of(
     r"\b(?:not|no|never|nothing|none|neither|cannot|without(?= (?:a |any )?(?:refund|reimburs)))\b|n't\b",
     r"\b(?:nicht|kein\w*|nie|nichts|niemals)\b|\bohne(?= (?:\w+ )?(?:rück)?erstatt)",
-    r"\b(?:pas|plus|rien|jamais|aucun\w*|inutile)\b|\bne (?=rembours)|\bsans(?= (?:\w+ )?rembours)",
+    r"\b(?:pas|rien|jamais|aucun\w*|inutile)\b|\bn(?:e |')[^,.!?\n]{0,40}\bplus\b|\bplus (?:besoin|nécessaire)\b|"
+    r"\bne (?=rembours)|\bsans(?= (?:\w+ )?rembours)",
     r"\b(?:nunca|nada|ningún|ninguna|sin(?= (?:\w+ )?(?:reembols|devol)))\b",
     r"\b(?:non|niente|mai|nessun\w*|senza(?= (?:\w+ )?rimbors))\b",
     r"\b(?:não|nem|nenhum\w*|sem(?= (?:\w+ )?(?:reembols|devolu|estorn)))\b",

@@ -12,7 +12,7 @@ from producers.mail.intent_patterns import NO_WITHDRAWALS, OTHER_INTENTS, REFUND
 from producers.mail.reason_patterns import REASONS, any_of
 from producers.mail.scopes import scope_of
 from producers.mail.sentences import MAX_TEXT, fold_text, sentences
-from producers.mail.wishes import denies, mentions_refund, only_mentions, wants, wishes
+from producers.mail.wishes import denies, mentions_refund, only_mentions, threatens, wants, wishes
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -90,7 +90,7 @@ _FORM_CHOICE = re.compile(r"[ ]?\(\*\)|(?<=\w)/\w{1,12}\b|\((?:n|en|s)\)")
 
 def concerns_support(*texts: str) -> bool:
     """Return True if one of the texts says something that support must read besides the request."""
-    return any(CONCERNS.search(fold_text(text)) for text in texts)
+    return any(CONCERNS.search(text) or threatens(text) for text in map(fold_text, texts))
 
 
 def complains(*texts: str) -> bool:

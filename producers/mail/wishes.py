@@ -45,6 +45,11 @@ def mentions_refund(folded: str) -> bool:
     return REFUND_WORDS.search(folded) is not None
 
 
+def threatens(folded: str) -> bool:
+    """Return True if the folded text has a condition such as "If you don't refund me, …"."""
+    return any(_is_threat(sentence, list(clauses(sentence))) for sentence in sentences(folded))
+
+
 def only_mentions(folded: str) -> bool:
     """Return True if a sentence of the folded text reports of a refund, or asks about a refund."""
     return REFUND_TOPICS.search(folded) is not None or any(

@@ -36,6 +36,7 @@ from producers.mail.intent import (
     thanks,
     wants_something_else,
 )
+from producers.mail.kept_purchases import set_aside_kept
 from producers.mail.mail_text import MailText, MailTexts, Part, decode_iso_2022_jp, header, texts
 from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
@@ -221,17 +222,21 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     subject, mail_texts = _subject(message), texts(message)
     if mail_texts.is_encrypted:
         return mail
-    versions = mail_texts.versions
+    whole_texts = {text._replace(new=set_aside_kept(text.new).text): text for text in mail_texts.versions}
+    versions = list(whole_texts)
     found = next(
         (found for text in versions if (found := _find_references(subject, text)).references),
         _FoundReferences(versions[0], [], quoted=False),
     )
+    whole_text = whole_texts[found.text].new
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
     forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
     text = forwarded or found.text
     is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and _is_passed_on(subject, found.text, senders))
     addresses = senders.all(f"{text.new}\n{text.quoted}")
     refund_intent = _refund_intent(message, text, mail_texts, addresses)
+    if not forwarded:
+        refund_intent = replace(refund_intent, comment=_comment(whole_text))
     has_intent = forwarded is not None or kind in _WITH_INTENT
     return replace(
         mail,
@@ -243,7 +248,7 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
         ),
         refund_intent=refund_intent if has_intent else None,
         is_passed_on=is_passed_on,
-        is_flagged=concerns_support(text.new, subject),
+        is_flagged=concerns_support(text.new, subject) or whole_text != found.text.new,
     )
 
 

@@ -248,7 +248,10 @@ def expand(text: str) -> Expanded:
     def write_in_full(match: re.Match[str]) -> str:
         begin, end = match["begin"], match["end"]
         ends = re.findall(r"\d+", match["ends"])
-        if not all(len(other) == len(end) or (len(other) < len(end) and "-" in match["ends"]) for other in ends):
+        is_dashed = "-" in match["ends"]
+        if not all(len(other) == len(end) or (len(other) < len(end) and is_dashed) for other in ends):
+            return match[0]
+        if any(_YEAR.fullmatch(other) for other in ends) and not (is_dashed or _YEAR.fullmatch(end)):
             return match[0]
         replaced.append(match[0])
         return ", ".join([begin + end, *(begin + end[: len(end) - len(other)] + other for other in ends)])
@@ -256,11 +259,12 @@ def expand(text: str) -> Expanded:
     return Expanded(_ABBREVIATED.sub(write_in_full, text), replaced)
 
 
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _ABBREVIATED = re.compile(
     r"(?<![A-Za-z0-9_/-])(?P<begin>[A-Za-z]{1,6}-(?:[A-Za-z0-9]{1,8}-){1,3})(?P<end>\d{2,8})"
-    rf"(?P<ends>(?:(?:[ ]?/[ ]?-?|{_AND}-)\d{{1,8}}(?![A-Za-z0-9/-])){{1,5}})"
+    rf"(?P<ends>(?:(?:[ ]?/[ ]?-?|{_AND}-?)\d{{1,8}}(?![A-Za-z0-9/-])){{1,5}})"
 )
-"""A reference, and the last digits of further references: MB-2026-5551/5552, "MB-2026-5551 and -5552"."""
+"""A reference, and the last digits of further references: MB-2026-5551/5552, "MB-2026-5551 and 5552"."""
 
 
 def find(text: str) -> list[str]:

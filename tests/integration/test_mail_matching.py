@@ -97,12 +97,36 @@ def test_a_number_is_not_a_reference_of_another_customer(records: Records) -> No
         "Refund MB-2026-5551 as well as MB-2026-5552.",
         "Refund order MB-2026-5551 and the other one, MB-2026-5552.",
         "Merci de rembourser MB-2026-5551 ainsi que MB-2026-5552.",
+        "Please refund MB-2026-5551 and 5552.",
+        "Quiero el reembolso de MB-2026-5551 y 5552.",
+        "Vorrei il rimborso di MB-2026-5551, -5552.",
     ],
 )
 def test_each_of_several_purchases_is_requested(records: Records, text: str) -> None:
     store(records, "MB-2026-5551", "MB-2026-5552")
     ingest(records, a_mail(text, sender=ADA))
     assert requested(records) == [(ADA, "mb20265551"), (ADA, "mb20265552")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please refund MB-2026-5552, but not MB-2026-5551.",
+        "MB-2026-5551 runs fine. I want a refund for MB-2026-5552.",
+        "You have already refunded MB-2026-5551. Please refund MB-2026-5552 too.",
+        "MB-2026-5551 behalte ich, MB-2026-5552 bitte erstatten.",
+        "Je garde MB-2026-5551, remboursez MB-2026-5552.",
+        "Con MB-2026-5551 me quedo. Quiero el reembolso de MB-2026-5552.",
+        "MB-2026-5551 funziona bene. Vorrei il rimborso di MB-2026-5552.",
+        "Fico com MB-2026-5551. Quero o reembolso de MB-2026-5552.",
+        "Please do not refund MB-2026-5551. Please refund MB-2026-5552.",
+    ],
+)
+def test_a_purchase_that_the_customer_keeps_is_not_requested(records: Records, text: str) -> None:
+    """Support reads the mail, because the clauses may be understood wrongly."""
+    store(records, "MB-2026-5551", "MB-2026-5552")
+    (outcome,) = ingest(records, a_mail(text, sender=ADA))
+    assert (outcome.flagged, requested(records)) == (True, [(ADA, "mb20265552")])
 
 
 def test_purchases_with_references_of_different_forms_are_requested(records: Records) -> None:

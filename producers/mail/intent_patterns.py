@@ -3,7 +3,8 @@
 from producers.mail.reason_patterns import any_of
 
 REFUND_WORDS = any_of(
-    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b|\bmy money\b",
+    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b|"
+    r"\bpay\b[^.!?\n]{0,25}\bback\b|\breturn what\b|\bmy money\b",
     r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount)\b[^.!?\n]{0,20}\b(?:back|returned)\b",
     r"\breturn\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase|product|item|order|licen[cs]e|program|software|it)\b",
     r"\b(?:get|want|have|give)\b[^.!?\n]{0,40}\bback\b|\bwithdraw\w* from\b",
@@ -50,16 +51,16 @@ TAKEN_BACK = any_of(
     r"\bwiderrufe (?:ich )?(?:hiermit )?mein\w* (?:antrag|anfrage|erstattung\w*|mail)|\b(?:doch|lieber|gern\w*) behalten\b",
     r"\bbehalte (?:es|das programm|sie|die software|ihn) (?:doch|lieber)",
     r"\b(?:ignore[rz]|annule[rz]?|retire[rz]?|oublie[rz]|pas tenir compte de|tenez pas compte de)\s(?:ma|mon|cette|ce|la|le)\s"
-    r"(?:demande|message|mail|courriel|remboursement|requête)|\bje (?:le |la )garde\b|\b(?:souhaite|veux|"
+    r"(?:demande|message|mail|courriel|remboursement|requête)|\b(?:souhaite|veux|"
     r"préfère) (?:finalement )?(?:le |la )garder\b",
     r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|olvid\w{1,5}|no tengan? en cuenta)\s(?:a\s)?(?:mi|el|la|esta|"
     r"este)\s"
     r"(?:solicitud|petición|mensaje|correo|reembolso|devolución)|(?<!no )\b(?:prefiero|quiero) (?:quedármel[oa]|quedarme con|"
-    r"conservar)|\bme (?:lo|la) quedo\b",
+    r"conservar)",
     r"\b(?:ignor\w{1,5}|annull\w{1,5}|ritir\w{1,5}|dimenticat\w?|non consider\w{1,5})\s(?:la |il )?(?:mi[ao]|la|il|questa|"
     r"questo)\s"
     r"(?:richiesta|domanda|messaggio|mail|e-?mail|rimborso)|(?<!non )\b(?:preferisco|vorrei|voglio) (?:tenerl[oa]|"
-    r"conservarl[oa])|\b(?:lo|la) tengo\b",
+    r"conservarl[oa])",
     r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|esqueç\w{1,5}|desconsider\w{1,5})\s(?:o |a )?(?:meu|minha|o|a|"
     r"este|esta|esse)\s"
     r"(?:pedido de (?:reembolso|devolução|estorno)|solicitação|mensagem|e-?mail|reembolso|estorno)|(?<!não )\b(?:prefiro|"

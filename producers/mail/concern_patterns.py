@@ -75,6 +75,8 @@ CONCERNS = any_of(
     r"\b(?:cancell|elimin)\w+\b[^.!?\n]{0,40}\b(?:dati|account|informazioni)|\bdiritto (?:all'oblio|di accesso)",
     r"\b(?:apag|elimin|exclu)\w+\b[^.!?\n]{0,40}\b(?:dados|conta|informações)|\blgpd\b|\bdireito (?:ao esquecimento|de acesso)",
     r"(?:個人情報|データ|アカウント|登録情報)[^。\n]{0,10}(?:削除|消去|開示)",
+    r"\b(?:access|accès|acceso|accesso|acesso|copy|copie|copia|cópia) (?:to|of|à|de|a|ai|dei|aos?|dos) (?:\w+ ){0,3}"
+    r"(?:data|données|datos|dati|dados)\b",
     # a minor
     r"\b\d{1,2}[- ]?(?:years?[- ]old|yo\b|jähr\w+)|\b\d{1,2} (?:ans|años|anni|anos)\b(?! de (?:garantie|garantía|garantia))|"
     r"[0-9]{1,2}\s?[歳才]",

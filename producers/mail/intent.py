@@ -99,7 +99,7 @@ def complains(*texts: str) -> bool:
     A mail with a question or another wish asks for this wish. A technical fault or a missing delivery asks for help.
     """
     return reason_of(*texts) in _REASONS_FOR_A_REFUND and not any(
-        wants(text) or OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts)
+        wants(text) or only_mentions(text) or OTHER_INTENTS.search(text) for text in map(fold_text, texts)
     )
 
 

@@ -16,7 +16,7 @@ REFUND_WORDS = any_of(
     r"\btrete\b[^.!?\n]{0,40}\bzurück\b",
     r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
     r"\brenonce\b[^.!?\n]{0,20}\bachat",
-    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist(?:o|imos|ir|imiento|ência)\b|\breintegr|\banular\b",
     r"\brimbors|\brecesso\b|\breced(?:ere|o|iamo)\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\b(?:soldi|euro)\b|\bsoldi indietro\b",
     r"\bannullar",
     r"\bdevolu|\bestorn|\barrepend|\b(?:dinheiro|quero) de volta\b|\bcancelar\b|\bcancelamento\b|\blivre resolução\b",

@@ -35,7 +35,8 @@ _ITEM = (
     r"months?|years?|monate?|jahre?|mois|années?|meses|años?|mesi|anni|anos?)"
 )
 _ORDINAL = (
-    r"(?:first|second|third|fourth|last|other|extra|additional|[1-9](?:st|nd|rd|th)|erste\w?|zweite\w?|dritte\w?|letzte\w?|"
+    r"(?:first|second|third|fourth|fifth|last|other|extra|additional|[1-9](?:st|nd|rd|th)|erste\w?|zweite\w?|dritte\w?|"
+    r"vierte\w?|fünfte\w?|letzte\w?|"
     r"andere\w?|"
     r"zusätzliche\w?|premi[eè]re?|deuxième|seconde?|troisième|derni[eè]re?|autre|primer[oa]?|segund[oa]|tercer[oa]?|últim[oa]|"
     r"otr[oa]|prim[oa]|second[oa]|terz[oa]|ultim[oa]|altr[oa]|primeir[oa]|terceir[oa]|outr[oa])"
@@ -182,7 +183,7 @@ REMAINDER = any_of(
     r"\b(?:reste|restante?s?|en trop|surplus|excédent\w*|temps restant)\b|\b(?:resto(?! in attesa| a disposizione)|sobran?|"
     r"sobrantes?|de más|restantes?)\b",
     r"\b(?:in più|in eccesso|rimanent[ei]|restant[ei]|di troppo)\b|\b(?:a mais|em excesso|sobram?)\b|残り|残額|余分|余った|"
-    r"以降|まで分|"
+    r"以降|まで分|(?:その|この|不要な?|余分な?)分|"
     r"[0-9一二三四五六七八九](?:つ|本|個|台|枚|件|か月|ヶ月|ヵ月|年|人)分",
     # one of several
     rf"\b(?:{_NUMBER}|one) of (?:them|these|those)\b|\b(?:line|item|position|posten|zeile|ligne|línea|riga|posição|linha) "
@@ -196,7 +197,13 @@ REMAINDER = any_of(
     rf"\b(?:only|nur|bloß|seulement|uniquement|s[oó]lo|soltanto|solo|só|apenas) (?:that|this|those|das|den|diese\w?|celui|"
     rf"celle|quell[oa]|"
     rf"es[eao]|isso|ess[ea])\b|\bonly\b(?= ?(?:[.,;(!]|REF|$))|\b(?:celui|celle|ceux)(?:-l[aà])? (?:en|que|qui)\b|"
-    rf"\b{_ORDINAL}s? (?:{_NUMBER}|{_ITEM})\b",
+    rf"\b{_ORDINAL}s? (?:{_NUMBER}|{_ITEM}|ones?)\b",
+    # a thing that was named before
+    r"\b(?:their|its|deren|dessen) (?:price|cost|value|preis\w*|kosten)\b|\bleur (?:prix|valeur)\b|\bsu (?:precio|valor)\b|"
+    r"\bloro prezzo\b|"
+    r"\brespe[c]?tivo valor\b",
+    r"\b(?:refund|devu[eé]lv\w+|rembours\w+|reembols\w+|rimbors\w+|erstatt\w+)(?:[ -](?:me|us|mir|sie|moi|nous)){0,2} "
+    r"(?:one|uno|una|une?|einen?|eine|uma?)(?= ?[.,;!]|$)",
 )
 """Words that leave something with the customer, or name more than the customer needs. They count if they are not denied."""
 

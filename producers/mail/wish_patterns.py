@@ -31,7 +31,8 @@ WANTING = any_of(
     r"お願い(?!しまし|していまし)|願い(?:ます|たい)|取り消します|"
     r"キャンセルします|解除します",
     # politeness
-    r"\b(?:please|pls|plz|kindly)\b|\b(?:can|could|may|might) (?:i|we|you|he|she|somebody|someone)\b|\b(?:would|will) you\b|"
+    r"\b(?:please|pls|plz|kindly)\b|\b(?:can|could|may|might) (?:i|we|you|he|she|somebody|someone)\b|\byou (?:could|would|can|"
+    r"may)\b|\b(?:would|will) you\b|"
     r"\b(?:be )?possible\b|\bany (?:chance|way)\b|\bhow (?:(?:can|do|could|would) (?:i|we)|(?:i|we) (?:can|could|may)|to get)\b|"
     r"\b(?:give|pay|owe) (?:me|us)\b|\bentitled\b|\bshould (?:go back|be)\b|\b(?:must|has to|have to|needs? to) be\b|"
     r"\bwould (?:be (?:fine|great|appreciated|enough|ok)|do)\b|\blet (?:me|us) have\b|\bwould be (?:nice|kind)\b",
@@ -40,14 +41,16 @@ WANTING = any_of(
     r"\bwie kann ich\b|\bwäre\w* (?:nett|schön|toll|lieb|dankbar|gut)\b|\bum (?:rück)?erstattung\b",
     r"\bmerci d[e']|\bveuillez\b|\bsvp\b|\bs'il (?:vous|te) pla[iî]t\b|\bprière de\b|\b(?:pouv|pourr|aur|sera?)\w+-(?:vous|tu|"
     r"t-on|il)\b|"
-    r"\bpuis-je\b|\bserai[st]? (?:reconnaissant|gentil|obligé)|\bpourrais\b|\bvous (?:pouvez|pourriez) (?:me|nous)\b|"
+    r"\bpuis-je\b|\bserai[st]? (?:reconnaissant|gentil|obligé)|\bpourrais\b|\bvous (?:pouvez|pourriez|pouviez) (?:me|nous)\b|"
     r"\bcomment (?:puis|faire)\b|\best-(?:il|ce) possible\b",
-    r"\bpor favor\b|\b(?:me |nos )?(?:puede[ns]?|podrías?|podrían|podéis|podríais|puedo|podemos)\b|\b(?:es|sería) (?:posible|"
+    r"\bpor favor\b|\b(?:me |nos )?(?:puede[ns]?|podrías?|podrían|pudieran?|podéis|podríais|puedo|podemos)\b|\b(?:es|"
+    r"sería) (?:posible|"
     r"suficiente)\b|"
     r"\btengo derecho\b",
-    r"\b(?:per|x) (?:favore|cortesia|piacere)\b|\b(?:potete|potreste|può|potrebbe|posso|potrei|puoi)\b|\b(?:è|"
+    r"\b(?:per|x) (?:favore|cortesia|piacere)\b|\b(?:potete|poteste|potreste|può|potrebbe|posso|potrei|puoi)\b|\b(?:è|"
     r"sarebbe) possibile\b|\bsarei grat\w|\brimborsereste\b",
-    r"\b(?:faz|fazem) favor\b|\b(?:podem?|poderiam?|posso|podiam?)\b|\b(?:é|seria) (?:possível|suficiente)\b|\bficaria grat\w\b",
+    r"\b(?:faz|fazem) favor\b|\b(?:podem?|poderiam?|posso|podiam?|pudessem?)\b|\b(?:é|seria) (?:possível|suficiente)\b|"
+    r"\bficaria grat\w\b",
     r"ください|下さい|クダサイ|いただけ|頂け|いただきたい|もらえ|可能|返して|返せ|幸いです",
 )
 """Words of wanting or politeness."""
@@ -161,6 +164,11 @@ DONE_REFUNDS = any_of(
     r"\b(?:foi|fui|foram|já|tinha\w*|tem|têm)(?: \w+)? (?:reembolsad|devolvid|estornad|cancelad)\w+|"
     r"\b(?:reembols|estorn|cancel)(?:aram|ou|ei)\b|\bdevolveram\b",
     r"返金(?:して|を|は)?(?:いただき|頂き)ました|返金(?:済み?|完了|対象|のお知らせ)|返金され(?!ない場合|なければ)",
+    r"\b(?:erfolgte|geleistete|ausgezahlte|durchgeführte|erhaltene)n? (?:rück)?(?:erstattung|zahlung)|"
+    r"\brefund (?:already )?(?:made|received)\b",
+    r"\bremboursement (?:déjà )?(?:effectué|reçu)\b|\b(?:reembolso|devolución) (?:ya )?(?:realizad|efectuad|recibid|hech)[oa]\b",
+    r"\brimborso (?:già )?(?:effettuato|avvenuto|ricevuto)\b|\b(?:reembolso|estorno) (?:já )?(?:efetuado|realizado|feito|"
+    r"recebido)\b",
 )
 """Refunds that were made or refused already."""
 
@@ -170,6 +178,12 @@ INTERROGATIVE = any_of(
     r"\b(?:quand|où|pourquoi|combien|quel\w*|si|comment(?! puis| faire))(?!\w)",
     r"\b(?:cuándo|dónde|por qué|cuánt\w+|qué|cuál|si)(?!\w)|\b(?:quando|dove|quant[oiae]|quale|come mai|se)\b",
     r"\b(?:onde|porque é que|por que|qual)\b|いつ|どこ|かどうか|どのくらい|どうなって|何",
+    # news about the refund: "I want to let you know that the refund has arrived"
+    r"\b(?:let(?:ting)? (?:you|me) know|tell(?:ing)? (?:you|me)|inform(?:ing)? (?:you|me)|bescheid|mitteilen|mitzuteilen|"
+    r"informieren|"
+    r"vous (?:informe\w*|signale\w*)|informarl\w+|comunicarl\w+|decirl\w+|informarvi|comunicarvi|segnalarvi|dirvi|avisar|"
+    r"informar)\b|"
+    r"お知らせ|ご報告",
     # a thing about the refund: "the status of my refund"
     r"\b(?:status|stat[eo]|estado|progress|update|proof|receipt|confirmation|certificate|question|information|rules|news)\b",
     r"\b(?:stand|beleg|nachweis|bestätigung|frage|unterschied|difference between|état|suivi|justificatif|attestation|"
@@ -191,6 +205,6 @@ BARE_REFUND = any_of(
 STATEMENT = any_of(
     r"^\w*(?: [^\s.,]+){0,3} (?:is|was|are|were|has|have|had|will|would|does|did|shows?|ist|war|wurde|wird|hat|kam|soll|est|a|"
     r"sera|était|"
-    r"es|fue|será|ha|ya|è|sarà|foi|já|será|apparaît)\b|^\S{0,6}[はが]",
+    r"es|fue|será|ha|ya|è|sarà|foi|já|será|apparaît)\b|^\S{0,6}[はが]|^(?:の件|について)[、は]",
 )
 """The words behind a refund word that make a statement about the refund."""

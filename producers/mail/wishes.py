@@ -74,17 +74,19 @@ def _wishes(sentence: str) -> bool:
         for word in REFUND_WORDS.finditer(part):
             before = sentence[: position + word.start()]
             is_asked = is_wanted and not _reports(part, word.start(), word.end())
-            if (is_asked or _is_bare(part, word.start(), word.end())) and _is_wanted_thing(before):
+            if (
+                is_asked or _is_bare(part, word.start(), word.end(), sentence[position + word.end() :])
+            ) and _is_wanted_thing(before):
                 return True
         position += len(part)
     return _is_threat(sentence, parts)
 
 
-def _is_bare(clause: str, start: int, end: int) -> bool:
+def _is_bare(clause: str, start: int, end: int, rest: str) -> bool:
     """Return True for a clause that begins with the refund word: "Refund MB-2026-0417", "Geld zurück"."""
     return (
         BARE_REFUND.search(clause[:start]) is not None
-        and not STATEMENT.search(clause[end:])
+        and not STATEMENT.search(rest)
         and not REPORT_BEHIND.search(clause[end:])
         and not is_negated(clause)
     )

@@ -229,6 +229,10 @@ def test_a_mail_that_asks_is_a_request_whatever_else_it_says(text: str) -> None:
         "The refund for MB-2026-0417 appeared on my card statement this morning.",
         "Die Erstattung für MB-2026-0417 ist gestern eingegangen, besten Dank.",
         "L'importo di MB-2026-0417 mi è stato rimborsato ieri, tutto a posto.",
+        "You refunded MB-2026-0417 by mistake. I had asked for nothing.",
+        "Je tenais à vous informer que le remboursement de MB-2026-0417 est là.",
+        "Wir brauchen einen Beleg über die erfolgte Rückzahlung zu MB-2026-0417.",
+        "MB-2026-0417の返金について、もう少し考えます。",
         # a question about the refund or about the rules
         "Please let me know when the refund of MB-2026-0417 will be on my card.",
         "Können Sie mir sagen, auf welches Konto die Erstattung für MB-2026-0417 geht?",

@@ -78,6 +78,7 @@ CONCERNS = any_of(
     r"\b(?:access|accès|acceso|accesso|acesso|copy|copie|copia|cópia) (?:to|of|à|de|a|ai|dei|aos?|dos) (?:\w+ ){0,3}"
     r"(?:data|données|datos|dati|dados)\b",
     # a minor
+    r"[- ]years?[- ]old\b|(?<!lang)(?<!mehr)(?<!ganz)jährige[rnsm]?\b",
     r"\b\d{1,2}[- ]?(?:years?[- ]old|yo\b|jähr\w+)|\b\d{1,2} (?:ans|años|anni|anos)\b(?! de (?:garantie|garantía|garantia))|"
     r"[0-9]{1,2}\s?[歳才]",
     r"\b(?:he|she)(?: is|'s) (?:only|just) (?:\d{1,2}|[a-z]{3,9}teen|ten|eleven|twelve|six|seven|eight|nine)\b|\bminor\b|"

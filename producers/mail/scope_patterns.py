@@ -198,7 +198,11 @@ REMAINDER = any_of(
     rf"celle|quell[oa]|"
     rf"es[eao]|isso|ess[ea])\b|\bonly\b(?= ?(?:[.,;(!]|REF|$))|\b(?:celui|celle|ceux)(?:-l[aà])? (?:en|que|qui)\b|"
     rf"\b{_ORDINAL}s? (?:{_NUMBER}|{_ITEM}|ones?)\b",
-    # a thing that was named before
+    # a thing of several things, a thing that was named before
+    rf"\b(?:von den|aus den|of (?:the|my|our)|des|de l[oa]s|dos|das|delle|dei|degli) {_NUMBER} (?!order|purchase|payment|"
+    rf"charge|bestell|käuf|"
+    r"zahlung|abbuch|command|achat|paiement|pedido|compra|pago|cobro|ordin|acquist|pagament|addebit|encomend|cobran)[^\W\d_]|"
+    r"\b(?:dafür|hierfür)\b",
     r"\b(?:their|its|deren|dessen) (?:price|cost|value|preis\w*|kosten)\b|\bleur (?:prix|valeur)\b|\bsu (?:precio|valor)\b|"
     r"\bloro prezzo\b|"
     r"\brespe[c]?tivo valor\b",

@@ -58,6 +58,7 @@ from producers.mail.parser import read
         "Ich habe bei PayPal Käuferschutz beantragt.",
         "Voy a impugnar el cargo de MB-2026-0417.",
         "カード会社に異議を申し立てます。",
+        "Our twelve-year-old bought it.",
         # data, a minor, a family member, another destination
         "Please also send me a copy of all data you hold about me.",
         "Bitte erteilen Sie mir Auskunft über meine gespeicherten Daten.",

@@ -121,6 +121,8 @@ from producers.mail.intent import refund_scope_of
         "I'd settle for a refund of a third. MB-2026-0417",
         "Please refund the two spare keys. MB-2026-0417",
         "Can you give me 10% back for MB-2026-0417?",
+        "One of the four cables in MB-2026-0417 is defective. I want my money back for it.",
+        "Das Kabel in MB-2026-0417 war defekt. Dafür hätte ich gern mein Geld zurück.",
     ],
 )
 def test_a_wish_for_less_than_everything_is_partial(text: str) -> None:

@@ -4,14 +4,15 @@ The results become fields of the refund request. The results prove nothing, beca
 """
 
 import re
-import unicodedata
 
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundScope
 from producers.mail.concern_patterns import CONCERNS
-from producers.mail.intent_patterns import OTHER_INTENTS, REFUND_TOPICS, REFUND_WORDS, REVOCATIONS, WITHDRAWALS
+from producers.mail.intent_patterns import NO_WITHDRAWALS, OTHER_INTENTS, REFUND_TOPICS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
-from producers.mail.scope_patterns import REFUND_SCOPES
+from producers.mail.scopes import scope_of
+from producers.mail.sentences import MAX_TEXT, fold_text, sentences
+from producers.mail.wishes import denies, mentions_refund, only_mentions, threatens, wants, wishes
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -27,33 +28,60 @@ _NEWSLETTER_WORDS = any_of(
 """Words at the end of newsletters, such as "unsubscribe" or "view this email in your browser"."""
 
 
-def asks(*texts: str) -> bool:
-    """Return True if one of the texts asks for a refund, and none of the texts takes the wish back."""
-    folded = [fold_text(text) for text in texts]
-    return withdraws(*texts) or (
-        not any(map(REVOCATIONS.search, folded))
-        and any(REFUND_WORDS.search(REFUND_TOPICS.sub(" ", text)) for text in folded)
+def asks(text: str, *subjects: str) -> bool:
+    """Return True if a text asks for a refund, or a subject does and the text is about nothing else. No text denies the wish."""
+    folded, *heads = map(fold_text, (text, *subjects))
+    if withdraws(text, *subjects):
+        return True
+    is_asked = wishes(folded) or (any(map(wishes, heads)) and not _is_about_something_else(folded))
+    return is_asked and not any(map(denies, (folded, *heads)))
+
+
+def _is_about_something_else(folded: str) -> bool:
+    return only_mentions(folded) or OTHER_INTENTS.search(folded) is not None
+
+
+def mentions(text: str, *subjects: str) -> bool:
+    """Return True if one of the texts speaks of a refund in a way that can be a wish, and no text denies the wish."""
+    folded = [fold_text(item) for item in (text, *subjects)]
+    return asks(text, *subjects) or (
+        any(mentions_refund(REFUND_TOPICS.sub(" ", item)) for item in folded) and not any(map(denies, folded))
     )
 
 
 def revokes(*texts: str) -> bool:
     """Return True if one of the texts denies the wish for a refund, or takes the wish back."""
-    return any(REVOCATIONS.search(fold_text(text)) for text in texts)
+    return any(denies(fold_text(text)) for text in texts)
 
 
-def has_other_intent(*texts: str) -> bool:
-    """Return True if one of the texts asks for something else, says thanks, or takes the wish for a refund back."""
-    return (
-        revokes(*texts)
-        or thanks(*texts)
-        or any(OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts))
+def text_before_wish(text: str) -> str:
+    """Return the lines before the first refund word. A contact form writes the customer's name and address there."""
+    lines = text[:MAX_TEXT].split("\n")
+    number = next((number for number, line in enumerate(lines) if mentions_refund(line)), len(lines))
+    return "\n".join(lines[:number])
+
+
+def wants_something_else(*texts: str) -> bool:
+    """Return True if one of the texts asks for something else than a refund, or takes the wish for a refund back."""
+    return revokes(*texts) or any(
+        OTHER_INTENTS.search(text) or REFUND_TOPICS.search(text) for text in map(fold_text, texts)
     )
 
 
 def withdraws(*texts: str) -> bool:
     """Return True if one of the texts declares a withdrawal from a contract, and none of the texts takes the wish back."""
-    folded = [_FORM_CHOICE.sub("", fold_text(text)) for text in texts]
-    return any(map(WITHDRAWALS.search, folded)) and not any(map(REVOCATIONS.search, folded))
+    folded = [fold_text(_FORM_CHOICE.sub("", text)) for text in texts]
+    return any(_declares_withdrawal(sentence) for text in folded for sentence in sentences(text)) and not any(
+        map(denies, folded)
+    )
+
+
+def _declares_withdrawal(sentence: str) -> bool:
+    return (
+        WITHDRAWALS.search(sentence) is not None
+        and not NO_WITHDRAWALS.search(sentence)
+        and not sentence.rstrip().endswith(("?", "か。"))
+    )
 
 
 _FORM_CHOICE = re.compile(r"[ ]?\(\*\)|(?<=\w)/\w{1,12}\b|\((?:n|en|s)\)")
@@ -62,14 +90,24 @@ _FORM_CHOICE = re.compile(r"[ ]?\(\*\)|(?<=\w)/\w{1,12}\b|\((?:n|en|s)\)")
 
 def concerns_support(*texts: str) -> bool:
     """Return True if one of the texts says something that support must read besides the request."""
-    return any(CONCERNS.search(fold_text(text)) for text in texts)
+    return any(CONCERNS.search(text) or threatens(text) for text in map(fold_text, texts))
 
 
 def complains(*texts: str) -> bool:
-    """Return True if one of the texts names a refund reason, and no text asks for something else than a refund."""
-    return reason_of(*texts) is not RefundReason.OTHER and not any(
-        OTHER_INTENTS.search(fold_text(text)) or REFUND_TOPICS.search(fold_text(text)) for text in texts
+    """Return True if the texts only complain, so that the purpose can only be a refund.
+
+    A mail with a question or another wish asks for this wish. A technical fault or a missing delivery asks for help.
+    """
+    return reason_of(*texts) in _REASONS_FOR_A_REFUND and not any(
+        wants(text) or only_mentions(text) or OTHER_INTENTS.search(text) for text in map(fold_text, texts)
     )
+
+
+_REASONS_FOR_A_REFUND = frozenset(RefundReason) - {
+    RefundReason.OTHER,
+    RefundReason.TECHNICAL_ISSUE,
+    RefundReason.NOT_DELIVERED,
+}
 
 
 def thanks(*texts: str) -> bool:
@@ -92,10 +130,8 @@ def reason_of(*texts: str) -> RefundReason:
 
 def refund_scope_of(*texts: str) -> RefundScope:
     """Return the refund scope of the first text that asks for a VAT refund or a partial refund. The default is FULL."""
-    return next(
-        (refund_scope for text in texts for refund_scope, pattern in REFUND_SCOPES if pattern.search(fold_text(text))),
-        RefundScope.FULL,
-    )
+    scopes = (scope_of(fold_text(text)) for text in texts)
+    return next((scope for scope in scopes if scope is not RefundScope.FULL), RefundScope.FULL)
 
 
 _COMMON_WORDS = {
@@ -115,7 +151,7 @@ _COMMON_WORDS = {
     ),
     "es": (
         "el la los y por mi no es para una con que hola gracias quiero un se lo he del saludos señores me "
-        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al"
+        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al quería quisiera por"
     ),
     "it": (
         "il la per mio mia non è una che con grazie vorrei ho di un sono del buongiorno salve saluti chiedo "
@@ -124,7 +160,7 @@ _COMMON_WORDS = {
     "pt": (
         "o a os e para meu minha não é uma com obrigado obrigada quero que um por eu do da olá gostaria "
         "cumprimentos fiz reembolso devolução encomenda pedido em dois bom dia muito pela pelo posso no na "
-        "esta este as"
+        "esta este as queria por pedimos"
     ),
 }
 """Common words of refund requests in each supported European language. They show the language of a text."""
@@ -132,29 +168,47 @@ _COMMON_WORDS = {
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
 _MIN_MATCHES = 2  # common words or Japanese letters that show a language; a single one may be part of a name
-_MAX_TEXT = 5_000  # characters; the rest of a longer text is not searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 
 def detect_language(text: str) -> str | None:
     """Return the supported language of a text, or None if the language is not clear."""
-    beginning = text[:_MAX_TEXT]
-    if len(_KANA.findall(beginning)) >= _MIN_MATCHES:
+    beginning = _WITHOUT_LANGUAGE.sub(" ", text[:MAX_TEXT])
+    if len(_KANA.findall(beginning)) >= _MIN_MATCHES or _JAPANESE_WORDS.search(beginning):
         return "ja"
     words = set(re.findall(r"\w+", beginning.casefold()))
-    matches = sorted(((len(words & common), language) for language, common in _COMMON_WORD_SETS.items()), reverse=True)
-    (best, language), (second, _) = matches[0], matches[1]
+    matches = sorted(
+        (
+            (len(words & common) + _MIN_MATCHES * bool(_OWN_WORDS[language].search(beginning)), language)
+            for language, common in _COMMON_WORD_SETS.items()
+        ),
+        reverse=True,
+    )
+    (best, language), (second, other) = matches[0], matches[1]
+    if best == second and {language, other} == {"es", "pt"}:
+        return "es" if best >= _MIN_MATCHES else None  # these two languages share most words of refund requests
     return language if best >= _MIN_MATCHES and best > second else None
 
 
-def fold_text(text: str) -> str:
-    """Return the beginning of a text with straight apostrophes, and without the line breaks inside its sentences.
+_WITHOUT_LANGUAGE = re.compile(
+    r"[^\s@]{1,64}@\S+|\b(?:https?://|www\.)\S+|\be-?mail\b|\bsent from (?:my|mail)\b[^\n]*|"
+    r"^(?=[^\n]*\b(?:confidential|intended recipient|disclaimer)\b)[^\n]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Parts of a mail that do not show the author's language: addresses, links, and the lines that programs add below a mail."""
 
-    Mail programs break long lines, so only a short line ends a sentence.
-    """
-    folded = unicodedata.normalize("NFKC", text[:_MAX_TEXT]).translate(_STRAIGHT)
-    return _WRAPPED_LINE.sub(r"\1 ", folded)
+_OWN_WORDS = {
+    language: re.compile(rf"\b(?:{words})", re.IGNORECASE)
+    for language, words in {
+        "en": r"(?!)",  # other languages use the word "refund", too
+        "de": r"(?:rück)?erstatt|storn(?:o|ier)|widerruf|rückzahl|rückgabe|geld[ -]zurück|bestell",
+        "fr": r"rembours|commande\b|rétract",
+        "es": r"devu[eé]lv|devoluci[oó]n|reintegr|reembols",
+        "it": r"rimbors|ordine\b|acquisto\b|recesso\b",
+        "pt": r"estorn|devolução|encomenda\b|reembols",
+    }.items()
+}
+"""Words of refund requests that only one language has, or only Spanish and Portuguese. A single word shows the language."""
 
-
-_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u00b4": "'", "`": "'"})
-_WRAPPED_LINE = re.compile(r"([^\n]{50}[^\n.!?:])[ \t]?\n(?=[^\W\d_])")
+_JAPANESE_WORDS = re.compile("返金|返品|払戻|注文|購入|解約")
+"""Words that show Japanese without kana."""

@@ -3,7 +3,8 @@
 from producers.mail.reason_patterns import any_of
 
 REFUND_WORDS = any_of(
-    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b|\bmy money\b",
+    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b|"
+    r"\bpay\b[^.!?\n]{0,25}\bback\b|\breturn what\b|\bmy money\b",
     r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount)\b[^.!?\n]{0,20}\b(?:back|returned)\b",
     r"\breturn\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase|product|item|order|licen[cs]e|program|software|it)\b",
     r"\b(?:get|want|have|give)\b[^.!?\n]{0,40}\bback\b|\bwithdraw\w* from\b",
@@ -15,7 +16,7 @@ REFUND_WORDS = any_of(
     r"\btrete\b[^.!?\n]{0,40}\bzurück\b",
     r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
     r"\brenonce\b[^.!?\n]{0,20}\bachat",
-    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist(?:o|imos|ir|imiento|ência)\b|\breintegr|\banular\b",
     r"\brimbors|\brecesso\b|\breced(?:ere|o|iamo)\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\b(?:soldi|euro)\b|\bsoldi indietro\b",
     r"\bannullar",
     r"\bdevolu|\bestorn|\barrepend|\b(?:dinheiro|quero) de volta\b|\bcancelar\b|\bcancelamento\b|\blivre resolução\b",
@@ -24,51 +25,18 @@ REFUND_WORDS = any_of(
 )
 """Words for a refund, a return, a cancellation or a withdrawal."""
 
-_GAP = r"(?:(?!\b(?:and|but|so|because|und|aber|sondern|weil|et|mais|car|y|pero|porque|e|ma|mas)\b)[^.!?\n,;])"
-"""A character of a clause. A conjunction ends the clause: "I do not need the program and want a refund" denies no refund."""
-
 _CLAUSE = r"(?:^|[.!?\n,;:]\s?|\b(?:please|kindly|just|can you|could you|you can|you may|i|we|to|hereby|bitte|so|but) )"
 """The beginning of a clause that asks for something, such as "please"."""
 
 _REQUEST = r"(?:refund|request|e-?mails?|message|claim|inquiry|enquiry|cancellation)"
 
-REVOCATIONS = any_of(
-    # the customer denies the wish: "I do NOT want a refund"
-    rf"\b(?:i|we)\b{_GAP}{{0,30}}(?:\bnot\b|n't\b|\bno longer\b|\bnever\b){_GAP}{{0,20}}\b(?:want|need|wish|ask\w*|request\w*|"
-    rf"seek\w*|"
-    rf"require|expect|after|looking for|claim\w*)\b{_GAP}{{0,25}}\b(?:refund|money back|reimburs\w*|cancel\w*|return|"
-    rf"withdraw\w*)",
-    r"(?:^|[.!?\n,;:]\s?|\bplease |\bbut |\bso )(?:please )?(?:do not|don't|never) (?:please )?(?:refund|reimburse|cancel|"
-    r"process|issue|pay)\b",
-    r"\b(?:need|want)s? no refund|\bno (?:need|reason|wish) (?:to|for)[^.!?\n,;]{0,15}\b(?:refund|cancel)",
-    r"\bno refunds?\b (?:is |was )?(?:please|needed|necessary|required|wanted|requested)",
-    r"\bnot (?:be )?(?:a|about a|asking for a|after a) refund\b",
-    rf"\b(?:will|möchte|wünsche|brauche|benötige|verlange|fordere|beantrage|wollte|wollen|möchten|brauchen|"
-    rf"erwarte)\b{_GAP}{{0,25}}"
-    rf"\b(?:kein\w*|nicht)\b{_GAP}{{0,25}}(?:erstatt|rückzahl|geld zurück|widerruf|storn|rückgabe|zurückgeben)",
-    r"\bbitte (?:kein\w*|nicht)\b[^.!?\n,;]{0,30}(?:erstatt|rückzahl|storn|zurückzahl|widerruf)",
-    r"\bkein\w* (?:rück)?(?:erstattung|zahlung)\b[^.!?\n,;]{0,20}\b(?:nötig|notwendig|erforderlich|gewünscht|bitte|beantrag|"
-    r"verlang|wünsch|brauch)",
-    rf"(?:\bn[e'] ?|\bje |\bnous )(?:veux|souhaite|demande|désire|voudrais|cherche|réclame|souhaitons|voulons|demandons|"
-    rf"ai)\b{_GAP}{{0,15}}\b(?:pas|plus|aucun)\b"
-    rf"{_GAP}{{0,20}}\b(?:rembours|annul|rétract|retour)",
-    r"\bpas besoin\b[^.!?\n,;]{0,20}rembours|\baucun remboursement\b[^.!?\n]{0,15}(?:nécessaire|souhait|demand)",
-    r"\bne (?:me |nous )?remboursez pas",
-    rf"\bno (?:quiero|deseo|necesito|solicito|pido|queremos|busco|quisiera|hace falta|es necesari[oa])\b{_GAP}{{0,25}}"
-    r"\b(?:reembols|devol|devuel|reintegr|cancel|desist|anul)|\bno (?:me |nos )?(?:lo )?reembolsen",
-    rf"\bnon (?:voglio|desidero|chiedo|richiedo|vorrei|ho bisogno|mi serve|serve|vogliamo|occorre|è necessario)\b{_GAP}{{0,25}}"
-    r"\b(?:rimbors|restitu|recess|recedere|annull|reso)|\bnon rimborsate",
-    rf"\bnão (?:quero|desejo|preciso|peço|solicito|pretendo|queremos|estou a pedir|estou pedindo|é preciso|"
-    rf"é necessário)\b{_GAP}{{0,25}}"
-    r"\b(?:reembols|devolu|estorn|cancel|dinheiro de volta)|\bnão (?:me )?reembolsem",
-    r"返金(?:は|を|まで)?[^。\n]{0,10}(?:不要|必要(?:は)?(?:あり|ない|ござ)|結構|要りません|いりません|求め|望んで|しないで|ではなく|ではあり|"
-    r"希望(?:し|して(?:い|お)り?)?(?:ません|ない))|(?:キャンセル|返品)(?:は|を)?[^。\n]{0,6}(?:しません|不要|しないで|希望し(?:ません|ない))",
-    r"\brefund\b[^.!?\n,;]{0,30}(?:\bno longer|\bnot|n't)\b[^.!?\n,;]{0,10}\b(?:needed|necessary|required|wanted)",
-    r"erstattung\b[^.!?\n,;]{0,30}\bnicht\b[^.!?\n,;]{0,8}\b(?:nötig|notwendig|erforderlich|gewünscht)",
-    r"\bremboursement\b[^.!?\n,;]{0,30}\bn'est (?:pas|plus)\b[^.!?\n,;]{0,10}nécessaire",
-    r"\b(?:reembolso|devolución)\b[^.!?\n,;]{0,30}\bno (?:es|hace)\b[^.!?\n,;]{0,6}\b(?:necesari[oa]|falta)",
-    r"\brimborso\b[^.!?\n,;]{0,30}\bnon\b[^.!?\n,;]{0,6}\b(?:serve|occorre|necessario)",
-    r"\b(?:reembolso|estorno)\b[^.!?\n,;]{0,30}\bnão é\b[^.!?\n,;]{0,6}\b(?:necessário|preciso)",
+TAKEN_BACK = any_of(
+    # the customer wants nothing to be done
+    r"(?:^|[.!?\n,;:]\s?|\bplease |\bbut |\bso )(?:do not|don't|never) (?:please )?(?:process|issue|pay|proceed|do|send|act)\b",
+    r"\bbitte (?:\w+ ){0,4}(?:nicht|nichts)\b[^.!?\n,;]{0,20}(?:bearbeiten|durchführen|auszahlen|veranlassen|unternehmen|"
+    r"machen)\b",
+    r"\bne (?:traitez|faites|procédez|donnez)\b[^.!?\n,;]{0,12}\b(?:pas|rien)\b|\bno (?:procesen|tramiten|hagan|procedan)\b",
+    r"\bnon (?:procedete|fate|elaborate)\b|\bnão (?:processem|façam|avancem|procedam)\b|(?:処理|手続き)を?(?:し|進め)ないで",
     # the customer takes the wish back: "please ignore my request", "I keep it"
     rf"{_CLAUSE}(?:ignore|disregard|forget|cancel|withdraw|retract|revoke|drop|close|take back|scrap|stop)\s(?:about\s)?(?:my|"
     rf"the|this|that|our)\s"
@@ -83,23 +51,26 @@ REVOCATIONS = any_of(
     r"\bwiderrufe (?:ich )?(?:hiermit )?mein\w* (?:antrag|anfrage|erstattung\w*|mail)|\b(?:doch|lieber|gern\w*) behalten\b",
     r"\bbehalte (?:es|das programm|sie|die software|ihn) (?:doch|lieber)",
     r"\b(?:ignore[rz]|annule[rz]?|retire[rz]?|oublie[rz]|pas tenir compte de|tenez pas compte de)\s(?:ma|mon|cette|ce|la|le)\s"
-    r"(?:demande|message|mail|courriel|remboursement|requête)|\bje (?:le |la )garde\b|\b(?:souhaite|veux|"
+    r"(?:demande|message|mail|courriel|remboursement|requête)|\b(?:souhaite|veux|"
     r"préfère) (?:finalement )?(?:le |la )garder\b",
     r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|olvid\w{1,5}|no tengan? en cuenta)\s(?:a\s)?(?:mi|el|la|esta|"
     r"este)\s"
     r"(?:solicitud|petición|mensaje|correo|reembolso|devolución)|(?<!no )\b(?:prefiero|quiero) (?:quedármel[oa]|quedarme con|"
-    r"conservar)|\bme (?:lo|la) quedo\b",
+    r"conservar)",
     r"\b(?:ignor\w{1,5}|annull\w{1,5}|ritir\w{1,5}|dimenticat\w?|non consider\w{1,5})\s(?:la |il )?(?:mi[ao]|la|il|questa|"
     r"questo)\s"
     r"(?:richiesta|domanda|messaggio|mail|e-?mail|rimborso)|(?<!non )\b(?:preferisco|vorrei|voglio) (?:tenerl[oa]|"
-    r"conservarl[oa])|\b(?:lo|la) tengo\b",
+    r"conservarl[oa])",
     r"\b(?:ignor\w{1,5}|anul\w{1,5}|cancel\w{1,5}|retir\w{1,5}|esqueç\w{1,5}|desconsider\w{1,5})\s(?:o |a )?(?:meu|minha|o|a|"
     r"este|esta|esse)\s"
     r"(?:pedido de (?:reembolso|devolução|estorno)|solicitação|mensagem|e-?mail|reembolso|estorno)|(?<!não )\b(?:prefiro|"
     r"quero|vou) ficar com (?:o|a|ele|ela)\b",
-    r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
+    r"(?:申請|依頼|請求|リクエスト|メール|返金)(?:を|は|の件は?|について(?:は)?)?[^。\n]{0,10}(?:取り下げ|取下げ|撤回|無視|"
+    r"忘れて|破棄)|返金(?:依頼|申請|請求)?を?取り消|"
     r"(?:やはり|このまま)[^。\n]{0,8}使(?:い|う|用)",
-    r"\b(?:stoppen|stornieren|brechen) sie\b[^.!?\n]{0,20}erstattung|返金(?:の)?(?:申請|依頼|手続き)?を?(?:キャンセル|中止)",
+    r"\b(?:put|hold|pause|suspend|undo|block|postpone|revert)\b[^.!?\n]{0,25}\brefund\b|\brefund\b[^.!?\n]{0,25}\bon hold\b|"
+    r"\b(?:stoppen|stornieren|brechen|buchen|löschen|verwerfen|vergessen) sie\b[^.!?\n]{0,20}"
+    r"(?:erstattung|anfrage|antrag|mail|nachricht|widerruf\b)|返金(?:の)?(?:申請|依頼|手続き)?を?(?:キャンセル|中止)",
     # a mail program recalls a mail, or reports a reaction
     r"\brecall the message\b|^\s?(?:recall|rückruf|rappel|recuperar|richiam\w+|revogar)\s?[:：]",
     r"\bnachricht\b[^\n]{0,200}\bzurückrufen\b|\brappeler le message\b",
@@ -111,54 +82,83 @@ REVOCATIONS = any_of(
     r"\bmi piace a [\"“«]|\bpiac\w+ [\"“«]|\breagiu\b|\bgostou de [\"“«]",
     r"リアクション|いいね",
 )
-"""Words with which the customer denies a wish for a refund, or takes the wish back. Such a mail is never a request.
+"""Words with which the customer takes a wish for a refund back. Such a mail is never a request.
 
 A comment names the kind of the patterns below it.
 """
 
+_NO_CONTRACT = (
+    r"(?:consent|newsletter|marketing|direct debit|mandate?s?|authori[sz]ation|account access|access to|einwilligung\w*|"
+    r"einverständnis\w*|"
+    r"zustimmung|lastschrift\w*|\w*mandat\w*|vollmacht|zugangs?|consentement|prélèvement|lettre d'information|autorisation|"
+    r"consentimiento|mandato|domiciliación|boletín|autorización|consenso|autorizzazione|delega|consentimento|débito direto|"
+    r"autorização|同意|メルマガ|口座振替|配信)"
+)
+"""Something that can be withdrawn or cancelled, but is no contract, such as a mandate for direct debits."""
+
 WITHDRAWALS = any_of(
-    r"\b(?:i|we)\b[^.!?\n]{0,40}\bwithdraw from\b|\bnotice (?:of|that)[^.!?\n]{0,30}\bwithdraw",
-    r"\bexercis\w+ (?:my|our) right (?:of|to) (?:withdraw|cancel)",
+    # the right and its use, in any order
+    *(
+        rf"{right}[^.!?\n]{{0,60}}{use}|{use}[^.!?\n]{{0,60}}{right}"
+        for right, use in (
+            (
+                r"\b(?:right (?:of|to) (?:withdraw\w*|cancel\w*)|cooling[- ]off (?:period|right)\w*)\b",
+                (
+                    r"\b(?:exercis\w+|mak(?:e|ing) use|us(?:e|ing) (?:my|our)|invok\w+|rely\w*|cancelling (?:my|the|our)|"
+                    r"i cancel)\b"
+                ),
+            ),
+            (
+                r"\b(?:widerrufsrecht\w*|rücktrittsrecht\w*|recht (?:auf|zum) widerruf)\b",
+                r"\b(?:gebrauch|nutze\w*|mache\w*|ausüb\w*|auszuüben|übe|wahrnehm\w*|wahrzunehmen|nehme|geltend|berufe\w*)\b",
+            ),
+            (
+                r"\bdroit (?:légal )?de rétractation\b",
+                r"\b(?:exerc\w+|us(?:e|er|ons)|valoir|invoqu\w+|recour\w+|prévau\w+)\b",
+            ),
+            (
+                r"\b(?:desistimiento|derecho a desistir)\b",
+                r"\b(?:ejer[zc]\w+|acoj\w+|acog\w+|uso|usar|invoc\w+|comunic\w+)\b",
+            ),
+            (
+                r"\b(?:recesso|diritto di recedere)\b",
+                r"\b(?:eserci\w+|avval\w+|usufru\w+|valere|uso|notific\w+|comunic\w+)\b",
+            ),
+            (
+                r"\b(?:livre resolução|arrependimento|direito de (?:resolução|desistência))\b",
+                r"\b(?:exer[cç]\w+|uso|usar|invoc\w+|valer|recorr\w+|comunic\w+)\b",
+            ),
+            (r"クーリング[・ ]?オフ", r"(?:通知|行使|手続|申請|申し込|希望|お願い|適用|利用し)"),
+        )
+    ),
+    # the declaration itself
+    r"\b(?:i|we)\b[^.!?\n]{0,40}\bwithdraw(?:ing)? from\b|\bnotice (?:of|that)[^.!?\n]{0,30}\b(?:withdraw|cancel)",
+    r"\b(?:i|we)\b[^.!?\n]{0,20}\b(?:cancel|cancelling|revoke|rescind) (?:my|our|the|this) (?:\w+ )?contract\b",
     r"\bhiermit\b[^.!?\n]{0,30}\bwiderruf|\bwiderruf(?:e|en)\b[^.!?\n]{0,60}(?:vertrag|bestellung|kauf|auftrag|abo)",
-    r"(?:vertrag|bestellung|kauf|auftrag|abo)\w*\b[^.!?\n]{0,40}\bwiderruf(?:e|en)\b",
-    r"\bwiderruf (?:meine[rs]|unsere[rs]|de[sr]) (?:bestellung|vertrag|kauf|auftrag)",
-    r"\b(?:mache|nutze|übe|machen)\b[^.!?\n]{0,30}widerrufsrecht|\btrete\b[^.!?\n]{0,40}vertrag[^.!?\n]{0,20}\bzurück\b",
-    r"\b(?:me|nous) rétract(?:e|ons)\b|\b(?:notifi|inform)\w+\b[^.!?\n]{0,60}\brétract",
-    r"\bexerc\w+\b[^.!?\n]{0,30}\bdroit de rétractation",
-    r"\bdesist(?:o|imos)\b|\b(?:ejer[zc]\w+)\b[^.!?\n]{0,30}\bdesistimiento",
-    r"\breced(?:o|iamo)\b|\brecedere dal\b|\bnotific\w+\b[^.!?\n]{0,40}\brecesso|\beserci\w+\b[^.!?\n]{0,30}\brecesso",
-    r"\bresolv(?:o|emos)\b[^.!?\n]{0,40}\bcontrato|\b(?:exer[cç]\w+)\b[^.!?\n]{0,30}\b(?:livre resolução|arrependimento)",
-    r"クーリング[・ ]?オフ(?:し|を(?:通知|行使|し)|いた)|契約[^。\n]{0,10}(?:撤回|解除)(?:し|いた)",
+    r"(?:vertrag|bestellung|kauf|auftrag|abo)\w*\b[^.!?\n]{0,60}\bwiderruf(?:e|en)\b",
+    r"\bwiderruf (?:meine[rs]|unsere[rs]|de[sr]) (?:bestellung|vertrag|kauf|auftrag)|\b(?:erkläre|"
+    r"erklären)\b[^.!?\n]{0,40}\bwiderruf\b",
+    r"\btrete\b[^.!?\n]{0,40}vertrag[^.!?\n]{0,20}\bzurück\b",
+    r"\b(?:me|nous) rétract(?:e|ons|er)\b|\b(?:notifi|inform)\w+\b[^.!?\n]{0,60}\brétract",
+    r"\bdesist(?:o|imos|ir) (?:de|del)\b|\breced(?:o|iamo|ere) (?:dal|da)\b|\brecedo\b",
+    r"\bresolv(?:o|emos)\b[^.!?\n]{0,40}\bcontrato|\barrepend(?:o|er|emos)-(?:me|nos)\b|\bdesist(?:o|imos) d[oa]\b",
+    r"クーリング[・ ]?オフ(?:し|いた)|契約[^。\n]{0,10}(?:撤回|解除)(?:し|いた|を(?:通知|申し))",
 )
 """A declaration of withdrawal, also the model form of Directive 2011/83/EU. A question about the right is no declaration."""
 
+NO_WITHDRAWALS = any_of(_NO_CONTRACT)
+"""The objects of declarations that withdraw from no contract."""
+
+_ENDED = (
+    r"\b(?:widerruf\w*|withdraw\w*|cancel\w*|storn\w*|revok\w*|révoqu\w*|retir\w*|annul\w*|anul\w*|revoc\w*|ritir\w*)\b"
+)
+
 REFUND_TOPICS = any_of(
-    # the status of a refund: "where is my refund?"
-    r"\bwhere(?:'s| is| are)\b[^.!?\n]{0,20}\brefund\w*",
-    r"\b(?:status|progress|update|news)\b[^.!?\n]{0,30}\b(?:refund\w*|order|purchase)",
-    r"\brefund\w*\b[^.!?\n]{0,15}\b(?:status|progress|update)",
+    # the end of something that is no contract
+    rf"{_ENDED}[^.!?\n]{{0,60}}\b{_NO_CONTRACT}|\b{_NO_CONTRACT}[^.!?\n]{{0,60}}{_ENDED}",
+    # the status of a refund: "when will I get my refund?"
     r"\bwhen\b[^.!?\n]{0,30}\b(?:refund\w*|money back)",
-    r"\b(?:have|has|did|is|was)\b[^.!?\n]{0,25}\brefund\b[^.!?\n]{0,20}\b(?:been|already|processed|made|issued|sent|coming|"
-    r"going)\b",
-    r"\bhow long\b[^.!?\n]{0,40}\brefund\w*",
-    r"\b(?:have|has|did|was|were) (?:you|it|i|we)\b[^.!?\n]{0,20}\brefund(?:ed)?\b(?=[^.!?\n]{0,30}\?)",
-    r"\b(?:wo bleibt|wann|wie lange)\b[^.!?\n]{0,40}(?:erstatt\w*|geld|rückzahl\w*)",
-    r"\b(?:stand|status)\b[^.!?\n]{0,40}(?:erstatt\w*|rückzahl\w*|widerruf\w*|storn\w*)",
-    r"(?:erstatt|rückzahl)\w*\b[^.!?\n]{0,15}\b(?:status|stand)\b",
-    r"\bwurde\b[^.!?\n]{0,40}\b(?:bereits|schon)\b[^.!?\n]{0,20}(?:erstattet|storniert)",
-    r"\b(?:où en est|quand|statut|état|suivi|nouvelles|combien de temps)\b[^.!?\n]{0,40}rembours\w*",
-    r"\b(?:d[oó]nde está|cuándo|estado|seguimiento|cuánto (?:tarda|tiempo))\b[^.!?\n]{0,40}(?:reembols|devol|devuel)\w*",
-    r"(?:\bdov'è|\ba che punto|\bquando|\bstato|\baggiornament\w|\bquanto tempo)\b[^.!?\n]{0,40}rimbors\w*",
-    r"\b(?:onde está|em que ponto|como está|quando|estado|status|situação|andamento|quanto tempo)\b[^.!?\n]{0,40}(?:reembols|"
-    r"devolu|estorn)\w*",
-    r"(?:返金|払い?戻し?)[^。\n]{0,12}(?:いつ|状況|進捗|どうなって|まだですか|済みですか)|いつ[^。\n]{0,12}(?:返金|払い?戻し?)",
     r"\brefundable\b|\bconfirm\b[^.!?\n]{0,25}\brefund\b[^.!?\n]{0,25}\b(?:processed|made|issued|sent)",
-    r"\bist\b[^.!?\n]{0,10}erstattung\b[^.!?\n]{0,30}\b(?:raus|unterwegs|erfolgt|angekommen|veranlasst)",
-    r"\b(?:haben sie|habt ihr)\b[^.!?\n]{0,25}\b(?:schon|bereits)\b[^.!?\n]{0,20}erstattet",
-    r"\bavez-vous\b[^.!?\n]{0,20}rembours\w*",
-    r"\bya\b[^.!?\n]{0,15}(?:reembols|devuel)\w*(?=[^.!?\n]{0,20}\?)|\bavete già\b[^.!?\n]{0,10}rimbors\w*",
-    r"\bjá (?:me )?reembols\w+",
-    r"返金(?:は|が)?[^。\n]{0,6}(?:済み|完了)[^。\n]{0,6}か",
     # a refund that has arrived: "thanks for the refund"
     r"\b(?:thanks?|thank you|danke|dank|merci|gracias|grazie|obrigad[oa])\b[^.!?\n,]{0,20}\b(?:for|für|pour|por|per|pelo|"
     r"pela)\b"
@@ -174,10 +174,13 @@ REFUND_TOPICS = any_of(
     r"\bannul\w*\b[^.!?\n]{0,20}\b(?:abonnement|renouvellement)",
     r"\b(?:anular|cancelar|cancelamento|annullare)\b[^.!?\n]{0,25}\b(?:suscripción|assinatura|subscrição|abbonamento|"
     r"renova\w+|rinnovo)",
-    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:キャンセル|解約|取り消)|解約(?:したい|を?お?願|します|手続)",
+    r"(?:サブスク(?:リプション)?|自動更新|自動継続|定期購入|次回)[^。\n]{0,10}(?:キャンセル|解約|取り消)|解約(?:したい|"
+    r"を?お?願|します|手続)",
     r"\bstorn\w*[^.!?\n]{0,20}\b(?:abo|abonnement|verlängerung)\b",
     # the rules: "what is your refund policy?"
-    r"\brefund polic\w+|\bdo you (?:offer|give|have)\b[^.!?\n]{0,20}refund\w*|widerrufsbelehrung|\brückgaberecht",
+    r"\brefunds? (?:polic|certificat|button|confirm|receipt|status|period|rule|term|condition|department|team|form|page|"
+    r"not(?:e|ice)|"
+    r"date|letter|mail)\w*|\bdo you (?:offer|give|have)\b[^.!?\n]{0,20}refund\w*|widerrufsbelehrung|\brückgaberecht",
     r"widerrufsfrist|politique de remboursement",
     r"política de (?:reembolsos?|devoluci\w+|devolução)|politica di rimborso|返金(?:ポリシー|規定|条件)",
 )

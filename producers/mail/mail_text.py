@@ -72,7 +72,7 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
         for subpart in payload if depth < MAX_DEPTH else ():
             if isinstance(subpart, Message):
                 yield from _walk(subpart, depth + 1)
-    elif _is_attachment(part):
+    elif _is_attachment(part) or not content_type.startswith(("text/", "multipart/")):
         yield "file_names", _file_name(part)
     else:
         yield from _read_text(part, content_type)
@@ -157,10 +157,8 @@ def _decode(part: Part) -> str:
     except Exception:  # noqa: BLE001 - the library raises undocumented errors for malformed charsets
         declared_charset = "utf-8"
     if declared_charset == "iso-2022-jp":
-        # Mail clients write NEC's characters, such as a circled digit, as if they were in JIS X 0208. JIS X 0213 has the
-        # same characters in the same places, with another escape sequence.
-        content, declared_charset = content.replace(b"\x1b$B", b"\x1b$(Q"), "iso2022_jp_2004"
-    for charset in (_ACTUAL_CHARSETS.get(declared_charset, declared_charset), "utf-8", "cp1252"):
+        content, declared_charset = _with_jis_x_0213(content), "iso2022_jp_2004"
+    for charset in (_ACTUAL_CHARSETS.get(declared_charset, declared_charset), "utf-8", *_undeclared_charsets(content)):
         try:
             return content.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
         except (LookupError, ValueError):
@@ -168,12 +166,35 @@ def _decode(part: Part) -> str:
     return content.decode("latin-1")
 
 
+def decode_iso_2022_jp(content: bytes) -> str:
+    """Return a text in ISO-2022-JP, also with NEC's characters."""
+    return _with_jis_x_0213(content).decode("iso2022_jp_2004")
+
+
+def _with_jis_x_0213(content: bytes) -> bytes:
+    """Return a text in ISO-2022-JP with the escape sequence of JIS X 0213.
+
+    Mail clients write NEC's characters, such as a circled digit, as if they were in JIS X 0208. JIS X 0213 has the same
+    characters in the same places, with another escape sequence.
+    """
+    return content.replace(b"\x1b$B", b"\x1b$(Q")
+
+
+def _undeclared_charsets(content: bytes) -> tuple[str, ...]:
+    """Return the charsets of a text that is not in its declared charset. Bytes of several kana in CP932 are no European text."""
+    return ("cp932", "cp1252") if len(_CP932_KANA.findall(content)) >= _MIN_KANA else ("cp1252",)
+
+
+_CP932_KANA = re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]")
+_MIN_KANA = 3  # a European text has the bytes 0x82 and 0x83, a low quotation mark and a florin sign, rarely
+
+
 _ACTUAL_CHARSETS = {
     "iso-8859-1": "cp1252",
     "latin-1": "cp1252",
     "gb2312": "gb18030",
     "ks_c_5601-1987": "cp949",
-    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j", "cswindows31j", "ms932"), "cp932"),
     "euc-jp": "euc_jis_2004",
 }
 """For each charset that a mail may declare, the larger charset in which the mail's text is really encoded.
@@ -267,14 +288,17 @@ def _attribution_length(lines: list[str], start: int) -> int:
         return 0
     if _ATTRIBUTION_WITH_ADDRESS.fullmatch(lines[start]):
         return 1
-    return next(
-        (
-            count
-            for count in range(1, _MAX_ATTRIBUTION_LINES + 1)
-            if _ATTRIBUTION.fullmatch(" ".join(lines[start : start + count]))
-        ),
-        0,
-    )
+    for count in range(1, _MAX_ATTRIBUTION_LINES + 1):
+        block = lines[start : start + count]
+        if len(block) < count or not block[-1].strip() or _attributes(block[1:]):
+            return 0  # the first line is the customer's text, such as "On second thought, I keep it."
+        if _attributes(block):
+            return count
+    return 0
+
+
+def _attributes(lines: list[str]) -> bool:
+    return _ATTRIBUTION.fullmatch(" ".join(lines)) is not None
 
 
 def _starts_quoted_mail(lines: list[str], start: int) -> bool:

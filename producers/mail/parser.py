@@ -6,6 +6,7 @@ The parser has no side effects and raises no exception.
 import hashlib
 import re
 import unicodedata
+from base64 import b64decode, b64encode
 from collections.abc import Collection
 from dataclasses import replace
 from email import message_from_bytes
@@ -27,12 +28,16 @@ from producers.mail.intent import (
     complains,
     concerns_support,
     detect_language,
-    has_other_intent,
+    mentions,
     reason_of,
     refund_scope_of,
     revokes,
+    text_before_wish,
+    thanks,
+    wants_something_else,
 )
-from producers.mail.mail_text import MailText, MailTexts, Part, header, texts
+from producers.mail.kept_purchases import set_aside_kept
+from producers.mail.mail_text import MailText, MailTexts, Part, decode_iso_2022_jp, header, texts
 from producers.mail.parsed_mail import MAX_REFERENCES, MailKind, ParsedMail, RefundIntent
 from producers.mail.senders import Senders, find_senders
 from producers.mail.withdrawals import find_withdrawal
@@ -61,11 +66,25 @@ class _LenientHeaderPolicy(EmailPolicy):
         """Return the name and the value of a header; the value is cut to MAX_HEADER characters."""
         name, value = super().header_source_parse(sourcelines)
         value = _SHIFT_JIS.sub("=?cp932?", _FOLDED_REFERENCE.sub("", value[:MAX_HEADER]))
+        value = _ISO_2022_JP.sub(_with_nec_characters, value)
         return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
 
 
-_SHIFT_JIS = re.compile(r"=\?(?:shift[_-]jis|x-sjis|sjis)\?", re.IGNORECASE)
+_SHIFT_JIS = re.compile(r"=\?(?:shift[_-]jis|x-sjis|sjis|windows-31j)\?", re.IGNORECASE)
 """The charset of an encoded word. Mail clients declare Shift_JIS but use Microsoft's larger charset."""
+
+_ISO_2022_JP = re.compile(r"=\?iso-2022-jp\?b\?([A-Za-z0-9+/=]{4,500})\?=", re.IGNORECASE)
+"""An encoded word in ISO-2022-JP."""
+
+
+def _with_nec_characters(word: re.Match[str]) -> str:
+    """Return an encoded word in UTF-8, because the standard library does not know NEC's characters in ISO-2022-JP."""
+    try:
+        text = decode_iso_2022_jp(b64decode(word[1]))
+    except ValueError:
+        return word[0]
+    return f"=?utf-8?B?{b64encode(text.encode()).decode()}?="
+
 
 _FOLDED_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)\r?\n[ \t]+(?=\d)")
 """The fold of a header inside a reference. A program that folds behind a dash adds a space that the author did not write."""
@@ -146,18 +165,20 @@ def _parse_automated(mail: ParsedMail, message: Part, senders: Senders) -> Parse
     if mail_texts.is_encrypted or is_report:
         return replace(mail, is_passed_on=is_passed_on)
     new_subject = "" if _REPLY_SUBJECT.match(subject) or is_reply else subject
-    text = next(
+    texts_with_subjects = [
+        (text, new_subject if references.find(f"{new_subject}\n{text.new}") else "") for text in mail_texts.versions
+    ]
+    text, new_subject = next(
         (
-            text
-            for text in mail_texts.versions
-            if asks(text.new, new_subject if references.find(f"{new_subject}\n{text.new}") else "")
-            and not advertises(text.new)
+            (text, new_subject)
+            for text, new_subject in texts_with_subjects
+            if mentions(text.new, new_subject) and not advertises(text.new)
         ),
-        None,
+        (None, ""),
     )
     if text is None:
         return replace(mail, is_passed_on=is_passed_on)
-    can_be_customers = senders.is_own_list and not is_reply
+    can_be_customers = senders.is_own_list and not is_reply and asks(text.new, new_subject)
     refund_intent = (
         _refund_intent(message, text, mail_texts, senders.all(f"{text.new}\n{text.quoted}"))
         if can_be_customers
@@ -201,17 +222,21 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     subject, mail_texts = _subject(message), texts(message)
     if mail_texts.is_encrypted:
         return mail
-    versions = mail_texts.versions
+    whole_texts = {text._replace(new=set_aside_kept(text.new).text): text for text in mail_texts.versions}
+    versions = list(whole_texts)
     found = next(
         (found for text in versions if (found := _find_references(subject, text)).references),
         _FoundReferences(versions[0], [], quoted=False),
     )
+    whole_text = whole_texts[found.text].new
     kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
     forwarded = _forwarded_text(subject, found.text) if kind is MailKind.NOT_A_REQUEST else None
     text = forwarded or found.text
-    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and senders.has_other)
-    addresses = senders.all(f"{text.new}\n{text.quoted}") if is_passed_on else (mail.sender,)
+    is_passed_on = bool(forwarded) or (kind in _WITH_INTENT and _is_passed_on(subject, found.text, senders))
+    addresses = senders.all(f"{text.new}\n{text.quoted}")
     refund_intent = _refund_intent(message, text, mail_texts, addresses)
+    if not forwarded:
+        refund_intent = replace(refund_intent, comment=_comment(whole_text))
     has_intent = forwarded is not None or kind in _WITH_INTENT
     return replace(
         mail,
@@ -223,7 +248,7 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
         ),
         refund_intent=refund_intent if has_intent else None,
         is_passed_on=is_passed_on,
-        is_flagged=concerns_support(text.new, subject),
+        is_flagged=concerns_support(text.new, subject) or whole_text != found.text.new,
     )
 
 
@@ -231,9 +256,21 @@ _WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})
 """The kinds of mails whose author wants a refund."""
 
 
+def _is_passed_on(subject: str, text: MailText, senders: Senders) -> bool:
+    """Return True if the sender of a mail is not the customer: another author is named in a header, a form or a forward."""
+    is_forward = _FORWARD_SUBJECT.match(subject) is not None and asks(text.quoted)
+    return (
+        senders.has_other
+        or senders.names_other(text_before_wish(text.new))
+        or (is_forward and senders.names_other(text.quoted))
+    )
+
+
 def _forwarded_text(subject: str, text: MailText) -> MailText | None:
     """Return the text that a forwarded mail passes on if only this text asks for a refund, or None."""
-    if not _FORWARD_SUBJECT.match(subject) or revokes(text.new) or not asks(text.quoted) or advertises(text.quoted):
+    is_form = not text.new.strip() and not _REPLY_SUBJECT.match(subject)  # a form that writes its fields like a header
+    is_forward = is_form or _FORWARD_SUBJECT.match(subject) is not None
+    if not is_forward or revokes(text.new) or not asks(text.quoted) or advertises(text.quoted):
         return None
     return MailText(text.quoted, text.new)
 
@@ -258,13 +295,19 @@ def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailK
 def _only_names(subject: str, found: _FoundReferences, *, is_reply: bool) -> bool:
     """Return True for a reply or forward that says nothing but a reference: the answer to the question which purchase.
 
-    A forwarded receipt without any new text counts, too.
+    A forwarded receipt without any new text counts, too. An empty reply asks for nothing. Thanks beside a reference are part
+    of the answer.
     """
     new_text = found.text.new
-    words = _WORD.findall(new_text)
-    is_answer = is_reply or _REPLY_SUBJECT.match(subject) is not None
-    is_short = not new_text.strip() if found.quoted else len(words) <= _MAX_WORDS_OF_ANSWER
-    return is_answer and is_short and not has_other_intent(new_text)
+    if not new_text.strip():
+        return _FORWARD_SUBJECT.match(subject) is not None
+    is_answer = (is_reply or _REPLY_SUBJECT.match(subject) is not None) and not found.quoted
+    is_short = len(_WORD.findall(new_text)) <= _MAX_WORDS_OF_ANSWER
+    return (
+        is_answer
+        and is_short
+        and not (wants_something_else(new_text) or (not references.find(new_text) and thanks(new_text)))
+    )
 
 
 def _find_references(subject: str, text: MailText) -> _FoundReferences:

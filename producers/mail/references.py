@@ -170,8 +170,10 @@ def fold(text: str) -> str:
     return _BROKEN_REFERENCE.sub("", "".join(folded))
 
 
-_BROKEN_REFERENCE = re.compile(r"(?<=[A-Za-z0-9]-)[ ]?\n[ >]{0,4}(?=\d)|(?<=[A-Za-z0-9])[ ]?\n[ >]{0,4}(?=-\d{3})")
-"""A line end inside a reference, beside one of the dashes."""
+_BROKEN_REFERENCE = re.compile(
+    r"(?<=[A-Za-z0-9]-)(?:[ ]?\n[ >]{0,4}(?=\d)|[ ](?=\d{3}))|(?<=[A-Za-z0-9])[ ]?\n[ >]{0,4}(?=-\d{3})"
+)
+"""A line end inside a reference, beside one of the dashes, or the space that a mail program left of the line end."""
 
 
 class Candidate(NamedTuple):
@@ -195,14 +197,15 @@ def candidates(text: str) -> tuple[Candidate, ...]:
         found.append(Candidate(token[0], *token.span()))
         found += [Candidate(part[0], *part.span()) for part in _PART.finditer(expanded.text, *token.span())]
         found += [Candidate(part[1], *part.span(1)) for part in _NAMED_PART.finditer(expanded.text, *token.span())]
+        found += [Candidate(part[0], *part.span()) for part in _NUMBER_PART.finditer(expanded.text, *token.span())]
         for last, previous in zip(tokens[number + 1 : number + MAX_GROUPS], tokens[number:], strict=False):
             if not (_GROUP_SPACE.fullmatch(expanded.text, previous.end(), last.start()) and _GROUP.fullmatch(last[0])):
                 break
             whole = _LINE_END.sub("", expanded.text[token.start() : last.end()])
             found.append(Candidate(whole, token.start(), last.end()))
-    usable = {
-        (item.start, item.end): item for item in found if _count_digits(item.text) and len(item.text) >= MIN_LENGTH
-    }
+    found = [item for item in found if _count_digits(item.text) and len(item.text) >= MIN_LENGTH]
+    found += [Candidate(label["token"], *label.span("token")) for label in _LABELLED.finditer(expanded.text)]
+    usable = {(item.start, item.end): item for item in found}
     return tuple(sorted(usable.values(), key=lambda item: (-len(item.text), item.start))[:MAX_CANDIDATES])
 
 
@@ -214,6 +217,17 @@ _TOKEN = re.compile(rf"(?<!{_ALPHABETIC})[A-Za-z0-9]+(?:[-_/.:=][A-Za-z0-9]+)*")
 _PART = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _NAMED_PART = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{4,}-([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)")
 """A reference behind a word, as in the name of a file: invoice-MB-2026-0417.pdf."""
+
+_NUMBER_PART = re.compile(r"(?<=[A-Za-z])\d{3,}")
+"""A number directly behind a word, as in the name of a file: order4731.pdf."""
+
+_LABELLED = re.compile(
+    rf"(?:(?<!{_ALPHABETIC})(?:orders?|purchase|bestell(?:ung)?|auftrags?|kauf|commande|achat|pedido|encomenda|compra|ordine|"
+    rf"acquisto|referen[a-z]{{1,4}}|ref)|注文|#|№)(?P<number>{_NUMBER}|[ ]n[.]|番号)?{_IS}(?<!{_ALPHABETIC})"
+    rf"(?P<token>[A-Z]{{0,2}}\d{{1,4}}|(?(number)(?-i:[A-Z]{{3,12}})|(?!)))(?!{_ALPHABETIC}|[-./]\w)",
+    re.IGNORECASE,
+)
+"""A short reference behind a label: "order 42", "#7". Behind a label for a number, it can have no digit: "order code XKCDQ"."""
 
 _LINE_END = re.compile(r"[ ]?\n[ ]?")
 _GROUP = re.compile(r"\d{1,10}")
@@ -234,7 +248,10 @@ def expand(text: str) -> Expanded:
     def write_in_full(match: re.Match[str]) -> str:
         begin, end = match["begin"], match["end"]
         ends = re.findall(r"\d+", match["ends"])
-        if not all(len(other) == len(end) or (len(other) < len(end) and "-" in match["ends"]) for other in ends):
+        is_dashed = "-" in match["ends"]
+        if not all(len(other) == len(end) or (len(other) < len(end) and is_dashed) for other in ends):
+            return match[0]
+        if any(_YEAR.fullmatch(other) for other in ends) and not (is_dashed or _YEAR.fullmatch(end)):
             return match[0]
         replaced.append(match[0])
         return ", ".join([begin + end, *(begin + end[: len(end) - len(other)] + other for other in ends)])
@@ -242,11 +259,12 @@ def expand(text: str) -> Expanded:
     return Expanded(_ABBREVIATED.sub(write_in_full, text), replaced)
 
 
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _ABBREVIATED = re.compile(
     r"(?<![A-Za-z0-9_/-])(?P<begin>[A-Za-z]{1,6}-(?:[A-Za-z0-9]{1,8}-){1,3})(?P<end>\d{2,8})"
-    rf"(?P<ends>(?:(?:[ ]?/[ ]?-?|{_AND}-)\d{{1,8}}(?![A-Za-z0-9/-])){{1,5}})"
+    rf"(?P<ends>(?:(?:[ ]?/[ ]?-?|{_AND}-?)\d{{1,8}}(?![A-Za-z0-9/-])){{1,5}})"
 )
-"""A reference, and the last digits of further references: MB-2026-5551/5552, "MB-2026-5551 and -5552"."""
+"""A reference, and the last digits of further references: MB-2026-5551/5552, "MB-2026-5551 and 5552"."""
 
 
 def find(text: str) -> list[str]:

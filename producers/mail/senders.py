@@ -21,6 +21,11 @@ _FIELDS = ("reply-to", "x-original-from", "x-original-sender", "x-forwarded-send
 
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 
+_NAMED_ADDRESS = re.compile(
+    rf"^(?:[^\n:：@]{{1,40}}[:：][^\n:：@]{{0,60}}?|\W{{0,5}})({_ADDRESS.pattern})", re.MULTILINE
+)
+"""An address behind a label, "E-mail: ada@example.com", or at the beginning of a line."""
+
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
@@ -39,6 +44,11 @@ class Senders:
     def has_other(self) -> bool:
         """True if a header field names another author than the field From."""
         return any(email_key(address) != email_key(self.sender) for address in self.in_headers)
+
+    def names_other(self, text: str) -> bool:
+        """Return True if a line of ``text`` begins with another address, or with a label and another address."""
+        named = _usable(_NAMED_ADDRESS.findall(text), self._matcher)
+        return any(email_key(address) != email_key(self.sender) for address in named)
 
     def all(self, text: str) -> tuple[str, ...]:
         """Return the sender, the addresses in the header fields, and the addresses in ``text``, each once."""

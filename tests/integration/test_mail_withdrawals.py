@@ -57,6 +57,18 @@ def due_emails(records: Records) -> list[str]:
         "Exerço o direito de arrependimento.",
         "クーリングオフを通知します。",
         "契約を解除します。",
+        "I hereby give notice that I cancel my contract of sale of the following goods: Aurora Photo",
+        "Please note that I am making use of my right to cancel, order of 3 May.",
+        "We are withdrawing from the contract of 12 June.",
+        "Den Vertrag vom 12.06.2026 über die Software widerrufe ich.",
+        "Mein gesetzliches Widerrufsrecht nehme ich hiermit wahr.",
+        "Ich erkläre den Widerruf.",
+        "Je souhaite faire valoir mon droit de rétractation pour la commande du 12.06.2026.",
+        "Hago uso del derecho de desistimiento para el pedido n. 12 del 3.6.2026.",
+        "Intendo usufruire del diritto di recesso.",
+        "Invoco o direito de livre resolução.",
+        "Quero arrepender-me da compra.",
+        "クーリング・オフの適用を希望します。",
     ],
 )
 def test_a_declaration_of_withdrawal_is_recognised(text: str) -> None:
@@ -73,10 +85,30 @@ def test_a_declaration_of_withdrawal_is_recognised(text: str) -> None:
         "I want my money back.",
         "Quel est le délai de rétractation ?",
         "I would like to withdraw my refund request.",
+        "I hereby withdraw my consent to the newsletter.",
+        "Hiermit widerrufe ich meine Einzugsermächtigung und das Lastschriftmandat.",
+        "Je retire mon consentement, je me rétracte de la newsletter.",
+        "Revoco mi consentimiento.",
+        "Kann ich mein Widerrufsrecht noch nutzen?",
+        "Posso ancora esercitare il diritto di recesso?",
+        "クーリングオフの申請はできますか。",
     ],
 )
 def test_other_words_about_withdrawal_are_no_declaration(text: str) -> None:
     assert not withdraws(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hiermit widerrufe ich das SEPA-Mandat.",
+        "I withdraw my consent to marketing e-mails.",
+        "Je révoque l'autorisation de prélèvement.",
+        "Cancelo a autorização de débito direto.",
+    ],
+)
+def test_the_end_of_something_that_is_no_contract_asks_for_no_refund(text: str) -> None:
+    assert not asks(text)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def read_text(text: bytes, *headers: str, subject: str = "Refund") -> ParsedMail
         ("shift_jis", "cp932"),
         ("Shift-JIS", "cp932"),
         ("x-sjis", "cp932"),
+        ("Windows-31J", "cp932"),
         ("euc-jp", "euc_jis_2004"),
         ("utf-8", "utf-8"),
     ],
@@ -34,6 +35,29 @@ def test_characters_of_nec_in_iso_2022_jp_are_read() -> None:
     raw = JAPANESE.encode("iso2022_jp_2004").replace(b"\x1b$(Q", b"\x1b$B")
     (request,) = read_text(raw, "Content-Type: text/plain; charset=iso-2022-jp").requests
     assert (request.locale, request.comment) == ("ja", JAPANESE)
+
+
+def test_japanese_bytes_without_a_charset_are_read() -> None:
+    (request,) = read_text(JAPANESE.encode("cp932"), "Content-Type: text/plain").requests
+    assert (request.locale, request.comment) == ("ja", JAPANESE)
+
+
+@pytest.mark.parametrize(
+    "text", ["Prière de me rembourser l'été, MB-2026-0417", "Bitte „schön“ für mich erstatten, MB-2026-0417"]
+)
+def test_european_bytes_without_a_charset_are_not_japanese(text: str) -> None:
+    (request,) = read_text(text.encode("cp1252"), "Content-Type: text/plain").requests
+    assert request.comment == text
+
+
+def test_characters_of_nec_in_the_subject_are_read() -> None:
+    encoded = base64.b64encode("①MB-2026-0417の返金".encode("iso2022_jp_2004").replace(b"\x1b$(Q", b"\x1b$B")).decode()
+    (request,) = read_text("よろしくお願いします".encode(), subject=f"=?ISO-2022-JP?B?{encoded}?=").requests
+    assert (request.locale, request.reference) == ("ja", "MB-2026-0417")
+
+
+def test_a_subject_with_a_broken_encoded_word_is_read() -> None:
+    assert read_text(b"Refund MB-2026-0417", subject="=?iso-2022-jp?B?GyRCIQ?= x").requests
 
 
 def test_a_subject_in_microsofts_charset_is_read() -> None:
@@ -52,6 +76,13 @@ def test_a_subject_in_microsofts_charset_is_read() -> None:
         ("Quero o reembolso MB-2026-0417", "pt"),
         ("返金をお願いします MB-2026-0417", "ja"),
         ("Please refund MB-2026-0417", "en"),
+        ("Erstattung MB-2026-0417\n\nSent from my iPad", "de"),
+        ("Widerruf MB-2026-0417\nE-Mail: o.kern@kern.com | www.kern.com/e/o", "de"),
+        ("Remboursement MB-2026-0417\n\nThis message is confidential. Please delete it if it is not for you.", "fr"),
+        ("Devolución MB-2026-0417", "es"),
+        ("Ordine MB-2026-0417, rimborso", "it"),
+        ("Estorno MB-2026-0417, por favor", "pt"),
+        ("返金希望 MB-2026-0417", "ja"),
     ],
 )
 def test_a_short_answer_below_an_english_subject_has_its_own_language(text: str, language: str) -> None:

@@ -204,6 +204,92 @@ def test_a_mail_that_asks_is_a_request_whatever_else_it_says(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
+    [
+        # an earlier wish is reported
+        "Last week I requested a refund for MB-2026-0417. Meanwhile my nephew got it running.",
+        "Vor drei Tagen hatte ich die Rückzahlung für MB-2026-0417 beantragt. Inzwischen läuft alles bestens.",
+        "J'ai demandé hier le remboursement de MB-2026-0417. Depuis, tout marche.",
+        "El lunes pedí la devolución de MB-2026-0417. Ahora ya funciona.",
+        "Ieri ho chiesto il rimborso di MB-2026-0417. Adesso funziona tutto.",
+        "Na semana passada pedi o reembolso de MB-2026-0417. Entretanto já funciona.",
+        "昨日MB-2026-0417の返金を依頼しましたが、問題は解決しました。",
+        # another person's wish
+        "Someone submitted a refund claim for MB-2026-0417 in my name. I know nothing about it.",
+        "Mein Bruder hat in meinem Namen eine Erstattung für MB-2026-0417 beantragt. Das war nicht abgesprochen.",
+        "Quelqu'un a demandé le remboursement de MB-2026-0417 à ma place, ce n'était pas moi.",
+        # the wish is denied
+        "There is no reason to refund MB-2026-0417.",
+        "Eine Rückzahlung für MB-2026-0417 kommt für mich nicht in Frage.",
+        "Nul besoin de rembourser MB-2026-0417, ce n'est pas nécessaire de rembourser.",
+        "No hace falta que me devuelvan el importe de MB-2026-0417.",
+        "Non occorre rimborsare MB-2026-0417, grazie lo stesso.",
+        "Não é preciso reembolsarem MB-2026-0417.",
+        "MB-2026-0417の返金は希望いたしません。",
+        # the refund has arrived
+        "The refund for MB-2026-0417 appeared on my card statement this morning.",
+        "Die Erstattung für MB-2026-0417 ist gestern eingegangen, besten Dank.",
+        "L'importo di MB-2026-0417 mi è stato rimborsato ieri, tutto a posto.",
+        "You refunded MB-2026-0417 by mistake. I had asked for nothing.",
+        "Je tenais à vous informer que le remboursement de MB-2026-0417 est là.",
+        "Wir brauchen einen Beleg über die erfolgte Rückzahlung zu MB-2026-0417.",
+        "MB-2026-0417の返金について、もう少し考えます。",
+        # a question about the refund or about the rules
+        "Please let me know when the refund of MB-2026-0417 will be on my card.",
+        "Können Sie mir sagen, auf welches Konto die Erstattung für MB-2026-0417 geht?",
+        "Pouvez-vous me dire quand le remboursement de MB-2026-0417 arrivera ?",
+        "¿Me pueden decir cuándo llegará el reembolso de MB-2026-0417?",
+        "If the add-on turns out to be useless, can I return MB-2026-0417?",
+        "Podem confirmar quanto tempo demora o reembolso de MB-2026-0417?",
+        # the wish is put off
+        "Please hold off the refund of MB-2026-0417 for now.",
+        "Bitte stornieren Sie meinen Antrag zu MB-2026-0417, er war ein Missverständnis.",
+        "No tramiten el reembolso de MB-2026-0417 por ahora.",
+        # a complaint with another wish
+        "MB-2026-0417 was renewed although I had cancelled. Could you send me the cancellation letter?",
+        "Die Software MB-2026-0417 stürzt seit dem Update ab. Gibt es dafür eine Lösung?",
+        "Le logiciel MB-2026-0417 ne démarre plus depuis lundi. Une mise à jour serait la bienvenue.",
+        "La licenza MB-2026-0417 non è ancora arrivata. Quando arriva?",
+    ],
+)
+def test_a_mail_that_only_speaks_of_a_refund_is_not_a_request(text: str) -> None:
+    assert kind_of(text) is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'd be grateful for a refund of MB-2026-0417, the export never worked.",
+        "We are cancelling order MB-2026-0417 and ask for our money back.",
+        "Full refund for MB-2026-0417, as agreed.",
+        "May I have a reimbursement for MB-2026-0417? I can't open the files.",
+        "Es wäre nett, wenn Sie mir das Geld für MB-2026-0417 zurückzahlen könnten.",
+        "Wir verlangen die Erstattung von MB-2026-0417, da die Lizenz nicht übertragbar ist.",
+        "Rückzahlung MB-2026-0417 erbeten, das Programm ist nicht brauchbar.",
+        "Je n'utilise pas ce logiciel, je sollicite donc un remboursement. MB-2026-0417",
+        "Serait-il possible de rembourser MB-2026-0417, que je n'ai jamais installé ?",
+        "Remboursez MB-2026-0417, cela ne marche pas.",
+        "Les ruego que me devuelvan el dinero de MB-2026-0417, no lo he instalado.",
+        "¿Podrían reembolsarme MB-2026-0417? No me llegó la clave.",
+        "Reembolso de MB-2026-0417, no es compatible con mi equipo.",
+        "Mi rimborsereste MB-2026-0417, per favore? Non si apre.",
+        "Desidero recedere dall'acquisto MB-2026-0417.",
+        "Rimborso MB-2026-0417: il programma non parte.",
+        "Pretendo o reembolso de MB-2026-0417 no meu cartão, porque não abre.",
+        "Seria possível devolverem o valor de MB-2026-0417? Não consigo instalar.",
+        "Reembolso da compra MB-2026-0417, não funciona.",
+        "MB-2026-0417を返金していただけませんか。使えませんでした。",
+        "MB-2026-0417の返金希望。起動できない。",
+        "If you refuse to refund MB-2026-0417, I will tell everybody.",
+        "Sollten Sie MB-2026-0417 nicht erstatten, gehe ich zum Verbraucherschutz.",
+        "Si vous ne remboursez pas MB-2026-0417, je porte plainte.",
+    ],
+)
+def test_a_wish_beside_a_negation_is_a_request(text: str) -> None:
+    assert kind_of(text, "MB-2026-0417") is MailKind.REQUEST
+
+
+@pytest.mark.parametrize(
+    "text",
     ["MB-2026-0417", "It is MB-2026-0417.", "Entschuldigung, MB-2026-0417 war es.", "C'est la commande MB-2026-0417"],
 )
 def test_a_reply_that_only_names_a_purchase_is_a_request(text: str) -> None:
@@ -222,3 +308,46 @@ def test_a_reply_to_a_quoted_receipt_without_a_wish_is_not_a_request(text: str) 
 )
 def test_the_recall_of_a_mail_is_not_a_request(subject: str) -> None:
     assert kind_of("", subject) is MailKind.NOT_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("text", "attribution"),
+    [
+        (
+            "On reflection I would rather wait for the next version.",
+            "On Mon, 1 Jun 2026 at 9:00, Shop <a@b.example> wrote:",
+        ),
+        ("Am Wochenende ging es dann doch.", "Am Mo., 1. Juni 2026 um 09:00 Uhr schrieb Shop <a@b.example>:"),
+        ("Le problème vient de mon pare-feu.", "Le lun. 1 juin 2026 à 09:00, Shop <a@b.example> a écrit :"),
+        ("El fallo era de mi antivirus.", "El lun, 1 jun 2026 a las 9:00, Shop (<a@b.example>) escribió:"),
+        ("Il problema era il mio antivirus.", "Il giorno lun 1 giu 2026 alle ore 09:00 Shop <a@b.example> ha scritto:"),
+        ("Em casa já funciona.", "Em seg., 1 de jun. de 2026 às 09:00, Shop <a@b.example> escreveu:"),
+    ],
+)
+@pytest.mark.parametrize("space", ["\n\n", "\n"])
+def test_words_above_an_attribution_are_the_customers_words(text: str, attribution: str, space: str) -> None:
+    """The words begin as an attribution begins: "On reflection …"."""
+    mail = f"{text}{space}{attribution}\n> We have received your request for MB-2026-0417."
+    assert kind_of(mail, "Re: Your request") is MailKind.NOT_A_REQUEST
+
+
+def test_an_attribution_in_three_lines_is_not_the_customers_text() -> None:
+    text = (
+        "Please refund it.\n\nOn Monday, 1 June 2026,\nShop of Aurora\n<a@b.example> wrote:\n> Your order MB-2026-0417"
+    )
+    (request,) = read(TEMPLATE.format(subject="Re: Your order", text=text).encode()).requests
+    assert request.comment == "Please refund it."
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"), [("Re: Your order", MailKind.NOT_A_REQUEST), ("Fwd: Your order", MailKind.REQUEST)]
+)
+def test_only_a_forward_without_own_words_is_a_request(subject: str, kind: MailKind) -> None:
+    assert kind_of("\n> Thank you for your order MB-2026-0417.", subject) is kind
+
+
+@pytest.mark.parametrize(
+    "text", ["Order number MB-2026-0417, thanks", "Merci, c'est MB-2026-0417", "MB-2026-0417 ありがとう"]
+)
+def test_thanks_beside_a_reference_are_part_of_the_answer(text: str) -> None:
+    assert kind_of(text, "Re: Which purchase?") is MailKind.REQUEST

@@ -114,6 +114,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try a new operation later
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (S.REFUNDED, E.PAYMENT_REFUNDED): S.REFUNDED,  # our refund was made although support had refunded the payment
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a later lookup found that our refund was made
     (S.DECLINED, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,

@@ -40,6 +40,13 @@ class SupportTaskKind(SentenceEnum):
         "unexpected_refund",
         "The payment provider lists a refund of this payment that we did not make.",
     )
+    REFUNDED_TWICE = (
+        "refunded_twice",
+        (
+            "Our refund of this payment was made, although support had refunded the payment at the payment provider. The "
+            "customer has the money twice."
+        ),
+    )
     REFUND_AMOUNT_DIFFERS = (
         "refund_amount_differs",
         "The payment provider lists this refund with a different amount than we requested.",

@@ -909,6 +909,26 @@ def test_a_refund_of_another_amount_that_is_still_pending_settles_nothing(start_
     assert (scenario.state(), scenario.refunded) == ("refunded", 4900)
 
 
+@pytest.mark.parametrize("parts", [(4900,), (4000, 900), (1, 4899)])
+@pytest.mark.parametrize("bank_reference", [None, "74537606123456789012345"])
+def test_our_refund_that_is_made_after_the_refund_by_hand_is_recorded_and_reported(
+    start_scenario: StartScenario, parts: tuple[int, ...], bank_reference: str | None
+) -> None:
+    scenario = start_scenario([DECLINED])
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    for number in range(len(refunds)):
+        scenario.show(*refunds[: number + 1])
+    assert (scenario.state(), scenario.refunded) == ("refunded", 4900)
+    emails = scenario.email_kinds()
+    scenario.provider.answer_lookups(Paid("re_1", PRICE, bank_reference))
+    for _ in range(2):
+        scenario.report("re_1")
+        assert (scenario.state(), scenario.refunded) == ("refunded", 9800)
+        assert scenario.task_kinds().count("refunded_twice") == 1
+        assert scenario.email_kinds() == emails
+    assert_audit_is_clean(scenario.context.records)
+
+
 in_each_provider = pytest.mark.parametrize(
     "capabilities", [KEYS_FOR_A_DAY, WITHOUT_LOOKUP], ids=["lookup", "no lookup"]
 )

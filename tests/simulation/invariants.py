@@ -11,7 +11,8 @@ Some invariants are checked before each refund call, some after each commit, and
   shows our refund after support declined the case.
 - I7: each payment of a refunded case has exactly one paid operation, and the provider has a refund with the same key, charge
   and amount. Exception: support refunded the payments at the provider.
-- I8: if the provider made a refund with our key, its operation is paid. Exception: support knows that the outcome is unknown.
+- I8: if the provider made a refund with our key, its operation is paid. Exceptions: support knows that the outcome is unknown,
+  or a person approved the refund, and nobody reported the approval.
 - I9: a refund call is repeated if lookups do not find its refund, but not shortly before its idempotency key expires. After a
   permanent decline, no other refund of the payment is sent.
 - I11: no refund starts, and no refund is sent again, for a payment with a known dispute or refund. External refunds and disputes
@@ -367,7 +368,7 @@ class InvariantChecker:
     def _check_own_refund(self, row: CaseRow, operation: RefundOperationRow, refund: Refund) -> None:
         """Check that our records contain the status of a refund with our key, or that support knows the refund."""
         is_waiting = operation.status == OperationStatus.WAITING_FOR_APPROVAL
-        is_known = self._is_known(row, refund, is_waiting=is_waiting)
+        is_known = self._is_known(row, refund, is_waiting=is_waiting) or self._is_unknown_approval(operation, refund)
         if refund.status != "failed" and operation.status != "paid" and not is_known:
             self.report_violation(
                 "I8", f"{row.id} is {row.state}, and {operation.key} is {operation.status}, but {refund.id} was made."
@@ -387,6 +388,11 @@ class InvariantChecker:
         is_unknown = bool(reasons) and any(code in reasons[-1] for code in codes)
         is_told = refund.payment_reported and not self._is_task(refund)
         return is_unknown and (row.state == State.WITH_SUPPORT or not is_told)
+
+    def _is_unknown_approval(self, operation: RefundOperationRow, refund: Refund) -> bool:
+        """Return whether a person approved the refund without anybody telling Moneyback, before or afterwards."""
+        approval = self._world.providers[operation.provider].approvals.get(operation.key)
+        return approval is not None and not approval.is_known and not refund.payment_reported
 
     def _is_task(self, refund: Refund) -> bool:
         tasks = self._world.records.tables.support_tasks.values()

@@ -253,10 +253,10 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
     if case.state in POLLED_STATES:
         is_known = isinstance(found, Pending) and found.customer_must_act is operation.customer_must_act
         return not is_known or case.state is not State.REFUND_PENDING
-    if case.state is State.REFUNDED:
-        return isinstance(found, Failed) or (isinstance(found, Paid) and found.bank_reference is not None)
     # A refund that the provider shows under our key counts in every state. Support already knows the other results.
     is_news = status_of(found) is not operation.status
+    if case.state is State.REFUNDED:
+        return isinstance(found, Failed) or (isinstance(found, Paid) and (is_news or found.bank_reference is not None))
     if isinstance(found, Failed | Declined):
         return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED, State.DECLINED}
     return is_news
@@ -321,10 +321,9 @@ def _record_paid(case: Case, operation: RefundOperation, answer: Paid) -> Transi
     if answer.bank_reference:
         evidence["bank_reference"] = answer.bank_reference
     if case.state is State.REFUNDED:
-        return replace(
-            case.after(Event.BANK_REFERENCE_RECEIVED, actor="provider", evidence=evidence),
-            notify=False,
-        )
+        is_known = operation.status is OperationStatus.PAID
+        event = Event.BANK_REFERENCE_RECEIVED if is_known else Event.PAYMENT_REFUNDED
+        return replace(case.after(event, actor="provider", evidence=evidence), notify=False)
     if operation.is_last:
         return case.after(Event.PROVIDER_PAID, actor="provider", evidence=evidence)
     if case.state not in {State.WITH_SUPPORT, State.DECLINED}:

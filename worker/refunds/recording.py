@@ -12,7 +12,7 @@ import structlog
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, ExternalRefund, NotFound, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation
-from domain.states import State
+from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
@@ -68,6 +68,7 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
             case Declined(DeclineReason.EXTERNALLY_REFUNDED):
                 request_lookup(work, call.operation, None)
     _report_other_sellers(work, [(call.operation, decision.answer) for call, decision in decided])
+    _report_second_refunds(work, [transition for transition in transitions if transition.case.id in moved])
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )
@@ -103,6 +104,23 @@ def _report_other_sellers(work: UnitOfWork, answers: Sequence[tuple[RefundOperat
             )
             for operation, seller_id in foreign
             if seller_id in known
+        ]
+    )
+
+
+def _report_second_refunds(work: UnitOfWork, transitions: Sequence[Transition]) -> None:
+    """Create a support task for each refund that was made after support had refunded the payment."""
+    work.support_tasks.create(
+        [
+            NewSupportTask(
+                kind=SupportTaskKind.REFUNDED_TWICE,
+                subject=f"{transition.case.id} {transition.evidence['refund']}",
+                case_id=transition.case.id,
+                seller_id=transition.case.seller_id,
+                evidence={"refund": str(transition.evidence["refund"])},
+            )
+            for transition in transitions
+            if transition.case.state is State.REFUNDED and transition.event is Event.PAYMENT_REFUNDED
         ]
     )
 

@@ -10,9 +10,9 @@ from domain.requests import RefundScope
 from producers.mail.concern_patterns import CONCERNS
 from producers.mail.intent_patterns import NO_WITHDRAWALS, OTHER_INTENTS, REFUND_TOPICS, WITHDRAWALS
 from producers.mail.reason_patterns import REASONS, any_of
+from producers.mail.request_sentences import asks_for_refund, denies, mentions_refund, only_mentions, threatens, wants
 from producers.mail.scopes import scope_of
 from producers.mail.sentences import MAX_TEXT, fold_text, sentences
-from producers.mail.wishes import denies, mentions_refund, only_mentions, threatens, wants, wishes
 
 _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
@@ -33,7 +33,7 @@ def asks(text: str, *subjects: str) -> bool:
     folded, *heads = map(fold_text, (text, *subjects))
     if withdraws(text, *subjects):
         return True
-    is_asked = wishes(folded) or (any(map(wishes, heads)) and not _is_about_something_else(folded))
+    is_asked = asks_for_refund(folded) or (any(map(asks_for_refund, heads)) and not _is_about_something_else(folded))
     return is_asked and not any(map(denies, (folded, *heads)))
 
 
@@ -54,7 +54,7 @@ def revokes(*texts: str) -> bool:
     return any(denies(fold_text(text)) for text in texts)
 
 
-def text_before_wish(text: str) -> str:
+def text_before_request(text: str) -> str:
     """Return the lines before the first refund word. A contact form writes the customer's name and address there."""
     lines = text[:MAX_TEXT].split("\n")
     number = next((number for number, line in enumerate(lines) if mentions_refund(line)), len(lines))

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from producers.mail.reason_patterns import any_of
 from producers.mail.references import candidates
+from producers.mail.request_patterns import DONE_REFUNDS
+from producers.mail.request_sentences import asks_for_refund, denies, is_negated
 from producers.mail.sentences import fold_text
-from producers.mail.wish_patterns import DONE_REFUNDS
-from producers.mail.wishes import denies, is_negated, wishes
 
 _MAX_CLAUSES = 60  # a mail about several purchases is short; a longer mail is not divided
 
@@ -49,4 +49,4 @@ def _is_kept(clause: str) -> bool:
     if _BEGINS_WITH_NOT.search(clause):
         return True
     is_good = _KEPT.search(clause) is not None and not is_negated(clause)
-    return not wishes(clause) and (is_good or DONE_REFUNDS.search(clause) is not None or denies(clause))
+    return not asks_for_refund(clause) and (is_good or DONE_REFUNDS.search(clause) is not None or denies(clause))

@@ -32,7 +32,7 @@ from producers.mail.intent import (
     reason_of,
     refund_scope_of,
     revokes,
-    text_before_wish,
+    text_before_request,
     thanks,
     wants_something_else,
 )
@@ -261,7 +261,7 @@ def _is_passed_on(subject: str, text: MailText, senders: Senders) -> bool:
     is_forward = _FORWARD_SUBJECT.match(subject) is not None and asks(text.quoted)
     return (
         senders.has_other
-        or senders.names_other(text_before_wish(text.new))
+        or senders.names_other(text_before_request(text.new))
         or (is_forward and senders.names_other(text.quoted))
     )
 

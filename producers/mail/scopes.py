@@ -3,6 +3,7 @@
 import re
 
 from domain.requests import RefundScope
+from producers.mail.request_sentences import is_negated
 from producers.mail.scope_patterns import (
     AMOUNT,
     GIVEN_BACK_THINGS,
@@ -14,7 +15,6 @@ from producers.mail.scope_patterns import (
     WHOLE_THING,
 )
 from producers.mail.sentences import clauses, sentences
-from producers.mail.wishes import is_negated
 
 
 def scope_of(folded: str) -> RefundScope:

@@ -50,7 +50,7 @@ class Forked:
         self.returncode: int | None = None
         self.stdout: IO[str] | None = None
         self._lock = threading.Lock()
-        self._status, remote_end = socket.socketpair()
+        self._status, remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps the messages apart
         devnull = os.open(os.devnull, os.O_RDWR)
         descriptors = [devnull]
         if stdout == subprocess.PIPE:

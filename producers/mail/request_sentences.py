@@ -1,8 +1,7 @@
 """Decides whether a text asks for a refund, sentence by sentence. Without positive evidence, the text asks for nothing."""
 
 from producers.mail.intent_patterns import REFUND_TOPICS, REFUND_WORDS, TAKEN_BACK
-from producers.mail.sentences import clauses, sentences
-from producers.mail.wish_patterns import (
+from producers.mail.request_patterns import (
     BARE_REFUND,
     CONDITION,
     DONE_REFUNDS,
@@ -14,15 +13,16 @@ from producers.mail.wish_patterns import (
     PORTUGUESE_NO,
     REPORT,
     REPORT_BEHIND,
+    REQUEST_VERBS,
     STATEMENT,
     WANTING,
-    WISH_VERBS,
 )
+from producers.mail.sentences import clauses, sentences
 
 
-def wishes(folded: str) -> bool:
+def asks_for_refund(folded: str) -> bool:
     """Return True if a sentence of a folded text asks for a refund."""
-    return any(map(_wishes, sentences(_without_topics(folded))))
+    return any(map(_asks, sentences(_without_topics(folded))))
 
 
 def denies(folded: str) -> bool:
@@ -64,7 +64,7 @@ def _without_topics(folded: str) -> str:
     return DONE_REFUNDS.sub(" | ", REFUND_TOPICS.sub(" | ", folded))
 
 
-def _wishes(sentence: str) -> bool:
+def _asks(sentence: str) -> bool:
     parts = list(clauses(sentence))
     if _is_hypothetical(sentence, parts):
         return False
@@ -121,7 +121,7 @@ def _is_threat(sentence: str, parts: list[str]) -> bool:
 
 def _denies(clause: str) -> bool:
     is_denied = REFUND_WORDS.search(clause) is not None and is_negated(clause) and not NOT_DENIED.search(clause)
-    return is_denied and (WISH_VERBS.search(clause) is not None or not NOT_ARRIVED.search(clause))
+    return is_denied and (REQUEST_VERBS.search(clause) is not None or not NOT_ARRIVED.search(clause))
 
 
 def is_negated(clause: str) -> bool:

@@ -94,7 +94,7 @@ NOT_ARRIVED = any_of(
 )
 """Words of the arrival of money. With a negation they complain that the refund is late, and deny nothing."""
 
-WISH_VERBS = any_of(
+REQUEST_VERBS = any_of(
     r"\b(?:want|wish|need|like|asking|after|claim|expect|require|request)\b|\b(?:möchte|will|brauche|wünsche|benötige|"
     r"verlange|fordere)\b",
     r"\b(?:veux|souhaite|demande|besoin|voudrais|réclame|quiero|deseo|necesito|pido|voglio|desidero|chiedo|vorrei|serve|quero|"

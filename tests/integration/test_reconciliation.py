@@ -48,6 +48,7 @@ from tests.integration._provider_fixtures import (
     reason_codes_of,
     refund_manually,
     refunded_amount,
+    refunds_at_provider,
     state_of,
     unprocessed_event_ids,
     with_long_timeouts,
@@ -531,6 +532,7 @@ def test_discrepancies_with_the_sandbox_are_reported(settings: Settings, tmp_pat
         store_seller_and_purchases(context.records, manually_refunded)
         refund_manually(context, manually_refunded)
         eventually(lambda: process.summary()["failed"] == 1)
+        eventually(lambda: refunds_at_provider(context, purchases["pending"])[0]["status"] == "succeeded")
         result = run_reconciliation(context)
         assert result.listed == 7  # the declined purchase has no refund
         assert result.discrepancies == {

@@ -117,11 +117,11 @@ class OutdatedPageError(NotPossibleError):
     """The case was evaluated again after the customer opened the page, so the page may show another amount."""
 
 
-def confirm(records: Records, case_id: UUID, *, seq: int) -> State:
+def confirm(records: Records, case_id: UUID, *, seq: int | None) -> State:
     """Record that the customer confirms the refund, and return the case's state. A repeated confirmation is not an error.
 
-    ``seq`` is the number of the newest row of the case's history when the customer opened the page. Raise OutdatedPageError if
-    the case was evaluated again since then.
+    ``seq`` is the number of the newest row of the case's history when the customer opened the page, if the page contains it.
+    Raise OutdatedPageError if the case was evaluated again since then.
     """
     return _record_choice(records, case_id, Event.CUSTOMER_CONFIRMED, seq=seq)
 

@@ -98,17 +98,21 @@ class Confirmation(NamedTuple):
     """The form of the confirmation page."""
 
     is_ticked: bool
-    seq: int
-    """The number of the newest row of the case's history when the page was opened. 0 if the form does not contain it."""
+    seq: int | None
+    """The number of the newest row of the case's history when the page was opened. None for a page of an earlier version."""
 
 
 async def read_confirmation(request: Request) -> Confirmation:
     """Return the fields of the confirmation page."""
     values = await read_fields(request) if await request.body() else {}
     _refuse_unknown_fields(values, ("sure", "seq"))
-    seq = values.get("seq", "")
-    is_number = seq.isascii() and seq.isdecimal() and len(seq) < _MAX_SEQ_LENGTH
-    return Confirmation(values.get("sure") == "yes", int(seq) if is_number else 0)
+    seq = _read_number(values["seq"]) if "seq" in values else None
+    return Confirmation(values.get("sure") == "yes", seq)
+
+
+def _read_number(text: str) -> int:
+    """Return the number of a row. A text that is no such number is read as 0, because no row has this number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _MAX_SEQ_LENGTH else 0
 
 
 async def require_no_fields(request: Request) -> None:

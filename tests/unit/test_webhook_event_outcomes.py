@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from domain.money import Money
-from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown
+from domain.providers import ExternalRefund, Failed, LookupResult, Mismatched, NotFound, Paid, Pending, Unknown
 from domain.purchases import Dispute
 from domain.webhook_events import Subject, WebhookEvent
 from records.webhook_events import ClaimedEvent
@@ -48,6 +48,9 @@ def an_event(
         (an_event(FAILED), PAID, True, Retry(OutcomeCode.CONTRADICTED)),
         (an_event(FAILED), EXTERNAL, True, Retry(OutcomeCode.CONTRADICTED)),
         (an_event(PAID), PENDING, False, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(PAID), Mismatched("re_1", Money(1, "EUR"), is_paid=False), False, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(PAID), Mismatched("re_1", Money(1, "EUR")), False, Resolved(OutcomeCode.REFUND_DIFFERS)),
+        (an_event(), Mismatched("re_1", PRICE, is_paid=False), False, Resolved(OutcomeCode.REFUND_DIFFERS)),
         (an_event(PAID), FAILED, False, Resolved(OutcomeCode.REFUND_FAILED)),
         (an_event(refund_id=None), EXTERNAL, True, Retry(OutcomeCode.LOOKUP_LAGS)),
         (an_event(refund_id=None), EXTERNAL, False, Resolved(OutcomeCode.EXTERNAL_REFUND)),

@@ -26,6 +26,7 @@ class OutcomeCode(StrEnum):
     UNKNOWN_PAYMENT = UNKNOWN_PAYMENT
     REFUND_PAID = "refund_paid"
     REFUND_PENDING = "refund_pending"
+    REFUND_DIFFERS = "refund_differs"
     REFUND_AWAITS_APPROVAL = "refund_awaits_approval"
     REFUND_FAILED = "refund_failed"
     EXTERNAL_REFUND = "external_refund"
@@ -62,6 +63,7 @@ SENTENCES = {
     OutcomeCode.UNKNOWN_PAYMENT: "The payment belongs to no purchase in our records.",
     OutcomeCode.REFUND_PAID: "The provider shows our refund as paid.",
     OutcomeCode.REFUND_PENDING: "The provider shows our refund as pending.",
+    OutcomeCode.REFUND_DIFFERS: "The provider shows our refund with another amount or currency than requested.",
     OutcomeCode.REFUND_AWAITS_APPROVAL: "Our refund waits for an approval at the provider.",
     OutcomeCode.REFUND_FAILED: "The provider shows our refund as failed.",
     OutcomeCode.EXTERNAL_REFUND: "The provider shows a refund that was not made by us.",
@@ -121,7 +123,7 @@ def first_retry(*outcomes: Outcome) -> Outcome:
 REFUND_CODES: dict[type[LookupResult], OutcomeCode] = {
     Paid: OutcomeCode.REFUND_PAID,
     Pending: OutcomeCode.REFUND_PENDING,
-    Mismatched: OutcomeCode.REFUND_PAID,
+    Mismatched: OutcomeCode.REFUND_DIFFERS,
     WaitingForApproval: OutcomeCode.REFUND_AWAITS_APPROVAL,
     Failed: OutcomeCode.REFUND_FAILED,
     ExternalRefund: OutcomeCode.EXTERNAL_REFUND,

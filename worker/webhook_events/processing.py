@@ -26,7 +26,7 @@ from domain.providers import (
     failure_of,
 )
 from domain.purchases import Dispute, Purchase
-from domain.refund_operations import OperationStatus, RefundOperation
+from domain.refund_operations import OperationStatus, RefundOperation, status_of
 from domain.states import State
 from domain.webhook_events import Subject
 from records import UnitOfWork
@@ -301,11 +301,16 @@ def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: b
         return Retry(REFUND_CODES[type(found)], found.why if isinstance(found, Unknown) else "")
     if isinstance(reported, Failed) and not isinstance(found, Failed):
         return Retry(OutcomeCode.CONTRADICTED)
-    if isinstance(reported, Paid) and isinstance(found, Pending):
+    if isinstance(reported, Paid) and _status(found) is OperationStatus.PENDING:
         return Retry(OutcomeCode.CONTRADICTED)
     if was_paid and isinstance(found, ExternalRefund) and event.event.refund_id is None:
         return Retry(OutcomeCode.LOOKUP_LAGS)  # the event names no refund, so it may be about our refund
     return Resolved(REFUND_CODES[type(found)])
+
+
+def _status(found: LookupResult) -> OperationStatus | None:
+    """Return the status of our refund. An external refund and an empty lookup show no status."""
+    return None if isinstance(found, ExternalRefund | NotFound) else status_of(found)
 
 
 def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:

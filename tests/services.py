@@ -1,5 +1,6 @@
 """Starts and stops the servers and services that the tests need. Each server has its own socket."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -68,6 +69,14 @@ def running_servers() -> Iterator[Servers]:
             engine.dispose()
             yield servers
         data_dir.clean()
+
+
+@contextmanager
+def only_stack() -> Iterator[None]:
+    """Wait until no other test runs all services. Two stacks that start at the same moment choose the same ports."""
+    with Path(tempfile.gettempdir(), f"moneyback-tests-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from config.settings import Settings
 from tests import fork_server
 from tests.e2e._readme import README, ROOT, blocks, section
 from tests.sample_data import a_recent_purchase, charge_of
-from tests.services import environment, eventually
+from tests.services import environment, eventually, only_stack
 
 BLOCKS = blocks(README)
 COMMANDS = [command for block in BLOCKS for command in block]
@@ -56,7 +56,7 @@ def home() -> Iterator[Path]:
 
     The path is short, because sockets are created in the directory, and the path of a socket has a maximum length.
     """
-    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
+    with only_stack(), tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"
 

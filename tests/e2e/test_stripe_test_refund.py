@@ -26,7 +26,7 @@ import stripe as sdk
 from producers.purchase_import import Row
 from tests.doubles.stripe_test_mode import RESTRICTED_KEY, SECRET_KEY, StripeTestMode, event, run_stripe_test_mode
 from tests.e2e._readme import ROOT, blocks, section
-from tests.services import eventually
+from tests.services import eventually, only_stack
 
 SECTION = section("Your own Stripe test refund")
 START, FORWARD, PAY, PAY_BY_CLI, SYNC, FINISH = blocks(SECTION)
@@ -152,7 +152,11 @@ class Reader:
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder, run_stripe_test_mode() as stripe:
+    with (
+        only_stack(),
+        tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder,
+        run_stripe_test_mode() as stripe,
+    ):
         Path(folder).chmod(0o711)  # the user of the servers must be able to enter the folder
         yield Reader(stripe, Path(folder))
 

@@ -1,7 +1,8 @@
 """The status page of a case: its text, its timeline and its automatic updates."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from domain.states import WORKER_STATES, Event, State
 from producers.web.pages.case_copy import CUSTOMER_MUST_ACT, HEADLINES, SHORT_OF_MONEY, STEPS
 from producers.web.pages.case_status import AFTER, DEFERRED_REFRESH_INTERVAL, NO_BALANCE, SITUATIONS
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
+from records.case_views import CaseViews
+from records.history import History
 from tests.integration._web_fixtures import Site, Step, a_case, record_steps
 from tests.sample_data import a_payment, a_recent_purchase
 
@@ -115,6 +118,42 @@ def test_an_update_contains_the_title_of_the_page(site: Site) -> None:
     assert title
     assert title[1].strip() == HEADLINES[State.REFUNDED].heading
     assert site.web.get(path).text.count("<title>") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "new_state"),
+    [
+        (State.APPROVED, Event.REFUND_STARTED, State.REFUNDING),
+        (State.REFUNDING, Event.PROVIDER_PAID, State.REFUNDED),
+        (State.REFUNDING, Event.PROVIDER_ACCEPTED, State.REFUND_PENDING),
+        (State.REFUND_PENDING, Event.PROVIDER_PAID, State.REFUNDED),
+    ],
+)
+def test_a_page_that_is_read_during_a_transition_shows_the_new_state_or_asks_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, state: State, event: Event, new_state: State
+) -> None:
+    case = a_case(site.records, state)
+    path = site.link_path(Purpose.STATUS, case)
+    steps = [(state, event, {"refund": "re_1"})]
+
+    def record_after(read: Callable[..., Any]) -> Callable[..., Any]:
+        """Record the transition after the first read of the page."""
+
+        def read_and_record(*arguments: Any) -> Any:
+            result = read(*arguments)
+            while steps:
+                record_steps(site.records, case, steps.pop())
+            return result
+
+        return read_and_record
+
+    monkeypatch.setattr(CaseViews, "get", record_after(CaseViews.get))
+    monkeypatch.setattr(History, "for_case", record_after(History.for_case))
+    page = site.web.get(path).text
+    assert steps == []
+    seq = re.search(r"last_seq=(\d+)", page)
+    shows_new_state = HEADLINES[new_state].heading in page
+    assert shows_new_state or (seq and site.web.get(f"{path}/news?last_seq={seq[1]}").status_code == 200)
 
 
 @pytest.mark.parametrize("path", ["/confirm/x", "/open/x"])

@@ -91,8 +91,9 @@ def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, l
 def _render_status(template: str, token: str, page: Page, records: Records, links: Links) -> Response:
     case_id = _read_link(links, Purpose.STATUS, token)
     with records.work() as work:
-        view = work.case_views.get(case_id)
+        # The history is read first. If the state changed in between, the browser asks again for what is new since the history.
         history = work.history.for_case(case_id)
+        view = work.case_views.get(case_id)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     page = page.for_locale(view.locale)

@@ -21,9 +21,13 @@ select i.case_id, c.reference as case_reference, {PURCHASE_COLUMNS}
   join cases c on c.id = i.case_id
   join purchases p on p.reference_key = c.reference_key and p.email_key = c.email_key
                   and (c.seller_id is null or p.seller_id = c.seller_id)
+                  and (c.purchase_id is null or p.id = c.purchase_id)
  order by p.id for no key update of p
 """
-"""The purchases that cases may be about. All workers lock purchases in the same order, so that workers never deadlock."""
+"""The purchases that cases may be about. A case that is evaluated again stays with its purchase.
+
+All workers lock purchases in the same order, so that workers never deadlock.
+"""
 
 _SELECT_PURCHASES = f"""
 select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id = c.purchase_id

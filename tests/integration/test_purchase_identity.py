@@ -534,6 +534,25 @@ def test_the_sweep_leaves_requests_unmatched_that_match_no_purchase(shop: Shop) 
     assert {shop.state(case) for case in cases} == {"unmatched"}
 
 
+@pytest.mark.parametrize("other", ["2026-11-5", "2026 115", "20261-15"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_request_that_is_evaluated_again_stays_with_its_purchase(shop: Shop, other: str, trusted: bool) -> None:
+    charge = shop.tell("2026-1-15", product="Aurora Photo 4")
+    dispute = shop.set_dispute(charge, "open")
+    shop.notify("dispute.opened", dispute)
+    case = shop.ask("2026115", trusted=trusted)
+    shop.process()
+    assert shop.reasons(case) == ["dispute_open"]
+    shop.tell(other, product="Aurora Studio", amount=99_900)
+    shop.notify("dispute.won", shop.set_dispute(charge, "won", dispute["id"]))
+    shop.process()
+    if not trusted:
+        assert "Aurora Studio" not in shop.page(Purpose.CONFIRM, case)
+        shop.confirm(case)
+        shop.process()
+    assert (shop.state(case), shop.refunds(charge)) == ("refunded", [(4900, "succeeded")])
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_request_that_came_too_late_is_not_judged_as_of_today(shop: Shop, way: str) -> None:
     case = shop.ask("2026-0417")

@@ -72,6 +72,8 @@ BAD_DISPUTES = {"open", "lost"}
 KNOWN_TO_SUPPORT = (ReasonCode.OUTCOME_UNKNOWN, ReasonCode.REFUND_DIFFERS)
 """With these reasons, support knows that the refund may have been made, or was made with another amount."""
 
+MAX_LOOKUP_LAG = 6 * HOUR
+"""Seconds after which each lookup shows a refund, and the event about it was tried again."""
 EXPECTED_ERRORS = (OperationalError, BrokerUnavailableError, SoftTimeLimit)
 """A task may end with one of these errors, because the sweep repeats the task's work."""
 
@@ -386,7 +388,8 @@ class InvariantChecker:
         reasons = [row.evidence for row in transitions_of(tables, row.id) if row.to_state == State.WITH_SUPPORT]
         codes = (*KNOWN_TO_SUPPORT, ReasonCode.REFUNDED_ELSEWHERE) if is_waiting else KNOWN_TO_SUPPORT
         is_unknown = bool(reasons) and any(code in reasons[-1] for code in codes)
-        is_told = refund.payment_reported and not self._is_task(refund)
+        is_visible = self._world.clock.now - refund.made_at > MAX_LOOKUP_LAG
+        is_told = is_visible and refund.payment_reported and not self._is_task(refund)
         return is_unknown and (row.state == State.WITH_SUPPORT or not is_told)
 
     def _is_unknown_approval(self, operation: RefundOperationRow, refund: Refund) -> bool:

@@ -282,7 +282,7 @@ class PurchaseChecker:
     def _check_case(self, case: CaseRow) -> None:
         if case.state == State.UNMATCHED:
             self._check_unmatched(case)
-        elif case.for_any_seller:
+        elif case.for_any_seller and case.purchase_id:
             self._check_copies(case)
         if case.state == State.WITH_SUPPORT:
             self._check_unsettled(case)
@@ -330,7 +330,7 @@ class PurchaseChecker:
         is_recorded |= row is None and refund.status == "failed" and not is_listed  # a webhook came after the failure
         if is_listed and not is_recorded:
             self._report_violation("P7", f"The list shows {refund}, but the row is {row}.")
-        is_told = refund.id_reported and (refund.failure_reported or refund.payment_reported)
+        is_told = refund.failure_reported if refund.status == "failed" else refund.payment_reported
         if is_told and reported_at <= refund.made_at and not is_recorded and not self._has_task(refund):
             self._report_violation("P7", f"A webhook reported {refund}, but the row is {row}.")
 

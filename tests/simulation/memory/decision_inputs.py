@@ -65,6 +65,7 @@ def matches(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurch
         for purchase in work.tables.purchases.values()
         if (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
         and case.seller_id in {None, purchase.seller_id}
+        and case.purchase_id in {None, purchase.id}
     ]
     return [row for _, row in sorted(rows, key=lambda entry: entry[0])]
 

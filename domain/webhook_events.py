@@ -36,9 +36,10 @@ class WebhookEvent:
     reuses_event_id: bool = False
     """True if the provider sends the same id for every change of a payment. Then an event with a known id is no duplicate."""
     dispute_id: str | None = None
-    """The provider's id of the dispute. If ``charge`` is None, ``disputed_charge()`` of the provider finds the charge.
+    """The provider's id of the dispute.
 
-    If the provider cannot find the charge, the charge of another event with this id is used.
+    If ``charge`` is None, the worker asks the adapter for the charge of this dispute, or takes the charge of another event with
+    this id.
     """
     anonymous: bool = False
     """True if the webhook is not signed, so that anybody can send the event."""

@@ -17,7 +17,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(slots=True)
 class _Sums:
-    """What the events say about one purchase, and what its seller has reported before."""
+    """The refunds and the dispute of one purchase: as its seller has reported them before, and as the events add to them."""
 
     seller: str
     reference: str

@@ -99,7 +99,7 @@ def ignore_snapshot(real: Any) -> Any:
 
 
 def correct_held_purchase(real: Any) -> Any:
-    return lambda known, report, *, is_held, earlier: real(  # noqa: ARG005  # the argument is not used on purpose
+    return lambda known, report, *, is_held, earlier: real(  # noqa: ARG005  # the mistake: no purchase counts as held
         known, report, is_held=False, earlier=earlier
     )
 

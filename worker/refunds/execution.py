@@ -27,6 +27,7 @@ from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
 
 REASON_CODES = {code.value: code for code in ReasonCode}
+"""The codes by their values. The type checker takes a call of the class for a new member, which needs sentences."""
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:

@@ -4,6 +4,7 @@ A canary is a test for a known fault of Celery or kombu. The test passes while t
 corrects the fault.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) ->
     yield starter
     for worker in workers:
         worker.kill()
+        sys.stdout.write(worker.read_log())  # pytest shows this output only if the test failed
 
 
 @pytest.fixture

@@ -168,6 +168,19 @@ select {PURCHASE_COLUMNS} from purchases p
  order by p.purchased_at, p.id
 """
 
+_SELECT_REFUNDED = f"""
+select i.provider, i.charge, {PURCHASE_COLUMNS}
+  from (select distinct * from unnest(cast(:providers as text[]), cast(:charges as text[]))) as i(provider, charge)
+ cross join lateral (
+   select c.purchase_id from refund_operations o join cases c on c.id = o.case_id
+    where o.provider = i.provider and o.charge = i.charge order by o.first_sent_at desc limit 1) n
+  join purchases p on p.id = n.purchase_id
+"""
+
+_SELECT_EXTERNAL_REFUNDS = """
+select refund_id from external_refunds where provider = :provider and charge = :charge and status <> 'failed'
+"""
+
 _SELECT_BY_REFERENCE = f"""
 select i.number, {PURCHASE_COLUMNS}
   from unnest(cast(:seller_ids as text[]), cast(:literal_references as text[])) with ordinality
@@ -447,6 +460,18 @@ class Purchases:
                     wanted.get(payment.id, []).append(purchase)
         return wanted
 
+    def of_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Purchase]]:
+        """Return, for each of these payments, the purchases that were paid with it.
+
+        A correction can remove a payment from its purchase. If Moneyback has sent a refund of such a payment, return the purchase
+        of that refund.
+        """
+        paid = self.paid_by(payments)
+        if removed := [payment for payment, purchases in paid.items() if not purchases]:
+            for row in self._work.run(_SELECT_REFUNDED, **_columns(removed)):
+                paid[row.provider, row.charge] = [purchase_of(row[2:])]
+        return paid
+
     def with_references(self, references: Sequence[tuple[str, str]]) -> list[Purchase | None]:
         """Return the purchase with each reference, in the same order. A reference is a seller and the seller's reference."""
         found: list[Purchase | None] = [None] * len(references)
@@ -472,6 +497,11 @@ class Purchases:
                 currencies=[refund.amount.currency for refund in refunds],
                 statuses=[refund.status for refund in refunds],
             )
+
+    def external_refunds_of(self, provider: str, charge: str) -> set[str]:
+        """Return the ids of the recorded refunds of this payment that Moneyback did not make. Leave out failed refunds."""
+        rows = self._work.run(_SELECT_EXTERNAL_REFUNDS, provider=provider, charge=charge)
+        return {row.refund_id for row in rows}
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Lock these payments until the commit. A payment is a pair of provider and charge.

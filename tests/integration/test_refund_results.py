@@ -35,7 +35,7 @@ from domain.providers import (
 from domain.purchase_reports import report_of
 from domain.purchases import Dispute, Method, Purchase
 from domain.refund_situations import Situation
-from domain.states import Event
+from domain.states import Event, State
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
 from records import UnitOfWork
@@ -1236,3 +1236,135 @@ def test_a_case_stays_settled_if_a_new_refund_by_hand_replaced_the_failed_one(
         tell_of(scenario, failed, scenario.by_hand(refund_id="second"))
         assert scenario.state() == "refunded"
     assert scenario.events().count("externally_refunded") == 2
+
+
+@in_each_provider
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900)])
+@pytest.mark.parametrize("repeated", [RETURNED, replace(RETURNED, reason=DeclineReason.CANCELLED), PAID])
+def test_the_known_failure_of_our_refund_does_not_reopen_a_case_that_was_settled_by_hand(
+    start_scenario: StartScenario, capabilities: Capabilities, repeated: Paid | Failed, parts: tuple[int, ...]
+) -> None:
+    scenario = start_scenario([PENDING], [RETURNED], capabilities=capabilities)
+    scenario.report("re_1", RETURNED)
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    for number in range(len(parts)):
+        tell(scenario, *refunds[: number + 1])
+    assert scenario.state() == "refunded"
+    events, emails = scenario.events(), scenario.email_kinds()
+    scenario.report("re_1", repeated)
+    assert (scenario.state(), scenario.events(), scenario.email_kinds()) == ("refunded", events, emails)
+
+
+# Several refunds by hand of one payment
+
+
+@in_each_provider
+@pytest.mark.parametrize("parts", [(2900, 2000), (4899, 1), (1, 4899)])
+def test_a_paid_part_by_hand_is_reported_while_another_part_is_pending(
+    start_scenario: StartScenario, capabilities: Capabilities, parts: tuple[int, int]
+) -> None:
+    """The pending part may fail, and then nothing would tell support of the paid part."""
+    scenario = start_scenario([DECLINED], capabilities=capabilities)
+    pending = scenario.by_hand(parts[0], RefundStatus.PENDING, refund_id="pending")
+    paid = scenario.by_hand(parts[1], refund_id="paid")
+    tell(scenario, pending)
+    tell(scenario, pending, paid)
+    assert (scenario.state(), scenario.task_kinds()) == ("with_support", ["unexpected_refund"] * 2)
+    tell(scenario, paid, replace(pending, status=RefundStatus.PAID))
+    assert scenario.state() == "refunded"
+
+
+@pytest.mark.parametrize("order", [("a_paid", "b_failed"), ("b_paid", "a_failed")])
+@pytest.mark.parametrize("parts", [(2000, 2900), (4899, 1), (1, 4899)])
+def test_a_part_by_hand_that_failed_settles_no_case_together_with_an_event_of_the_same_batch(
+    start_scenario: StartScenario, parts: tuple[int, int], order: tuple[str, str]
+) -> None:
+    scenario = start_scenario([DECLINED], capabilities=WITHOUT_LOOKUP)
+    scenario.report("first", Paid("first", euros(parts[0])))
+    paid, failed = order
+    events = [
+        WebhookEvent(paid, Subject.REFUND, scenario.charge, "second", reported=Paid("second", euros(parts[1]))),
+        WebhookEvent(failed, Subject.REFUND, scenario.charge, "first", reported=Failed("first", "Refund Failed")),
+    ]
+    with scenario.context.records.work() as work:
+        work.webhook_events.keep("sandbox", events, b"")
+    scenario.process_events()
+    assert (scenario.state(), scenario.refunded) == ("with_support", parts[1])
+    assert "externally_refunded" not in scenario.events()
+
+
+@pytest.mark.parametrize("parts", [(2000,), (4899,), (2000, 2000)])
+def test_an_event_about_a_payment_waits_while_the_provider_hides_a_refund_that_it_has_shown(
+    start_scenario: StartScenario, parts: tuple[int, ...]
+) -> None:
+    """Mollie's events name only the payment. So the event may be about the refund that is missing."""
+    scenario = start_scenario([DECLINED])
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{n}") for n, minor in enumerate(parts)]
+    scenario.show(*refunds)
+    scenario.provider.shown = refunds[1:]
+    event = WebhookEvent("payment", Subject.PAYMENT, scenario.charge, reuses_event_id=True)
+    with scenario.context.records.work() as work:
+        work.webhook_events.keep("sandbox", [event], b"")
+    scenario.process_events()
+    assert (scenario.query(OUTCOME_OF_PAYMENT), scenario.refunded) == ("not_visible", sum(parts))
+    scenario.provider.shown = [replace(refund, status=RefundStatus.FAILED) for refund in refunds]
+    scenario.process_events()
+    assert (scenario.query(OUTCOME_OF_PAYMENT), scenario.refunded) == ("external_refund", 0)
+
+
+OUTCOME_OF_PAYMENT = "select outcome from webhook_events where event_id = 'payment'"
+
+
+# News about a payment while another payment is open, or after the payment left its purchase
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (RETURNED, "provider_declined"),
+        (replace(RETURNED, reason=DeclineReason.CANCELLED), "refund_cancelled"),
+        (replace(RETURNED, reason=DeclineReason.DISPUTED), "dispute_open"),
+    ],
+)
+def test_support_still_reads_that_a_refund_is_open_after_another_payment_failed_late(
+    start_scenario: StartScenario, failure: Failed, code: str
+) -> None:
+    scenario = start_scenario([PAID, LOST_CONNECTION], [LOST_CONNECTION], payments=(a_payment(), a_payment()))
+    scenario.process_after()
+    scenario.process_after(hours=49)
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", ["outcome_unknown"])
+    scenario.provider.answer_lookups(failure)
+    first = scenario.query("select charge from refund_operations where attempt = 1")
+    event = WebhookEvent("late", Subject.REFUND, first, "re_1", reported=failure)
+    with scenario.context.records.work() as work:
+        work.webhook_events.keep("sandbox", [event], b"")
+    scenario.process_events()
+    assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code, "outcome_unknown"])
+    second = scenario.query("select key from refund_operations where attempt = 2")
+    assert second in scenario.query("select evidence ->> 'reasons' from transitions order by created_at desc limit 1")
+
+
+@in_each_provider
+@pytest.mark.parametrize("ours", [DECLINED, PAID, Failed("re_1", "closed")])
+@pytest.mark.parametrize("minor", [4900, 2000])
+def test_a_refund_by_hand_is_reported_although_a_correction_removed_the_payment(
+    start_scenario: StartScenario, capabilities: Capabilities, ours: RefundResult, minor: int
+) -> None:
+    scenario = start_scenario([ours], [RETURNED], capabilities=capabilities)
+    removed = scenario.charge
+    if ours is PAID:
+        scenario.report("re_1", RETURNED)
+    with scenario.context.records.work() as work:
+        (case,) = work.cases.lock([scenario.case], state=State.WITH_SUPPORT)
+        work.history.record([case.after(Event.SUPPORT_DECLINED, actor="support")])
+    corrected = replace(report_of(replace(scenario.stored, payments=(a_payment(),))), correct=True)
+    scenario.learn(lambda work, _: store_reports(work, [corrected], {}))
+    assert scenario.charge != removed
+    refund = replace(scenario.by_hand(minor), charge=removed)
+    scenario.provider.shown = [refund]
+    event = WebhookEvent("late", Subject.REFUND, removed, "by_hand", reported=Paid("by_hand", refund.amount))
+    with scenario.context.records.work() as work:
+        work.webhook_events.keep("sandbox", [event], b"")
+    scenario.process_events()
+    reports = "select string_agg(seller_id || ' ' || subject, '; ') from support_tasks where kind = 'unexpected_refund'"
+    assert scenario.query(reports) == f"{scenario.stored.seller_id} sandbox by_hand"

@@ -223,7 +223,7 @@ def _report_external_refunds(
     A refund with our key lacks its operation if the database was restored from an older backup. A payment with such a refund
     counts as refunded from now on, so that only support can refund the purchase again.
     """
-    purchases = work.purchases.paid_by([(result.provider, refund.charge) for refund in refunds])
+    purchases = work.purchases.of_payments([(result.provider, refund.charge) for refund in refunds])
     reported = [
         refund
         for refund in refunds

@@ -56,8 +56,10 @@ def _apply_to_cases(
         settlements = work.history.latest_evidence([case.id for case in settled], "refunds")
         work.history.record([_reopen(case, settlements[case.id], failed) for case in settled])
     is_awaited = bool(live and work.cases.settled([(provider, charge)], include_pending=True))
-    if close_settled_cases(work, [(provider, charge)]) or is_awaited:
+    if close_settled_cases(work, [(provider, charge)]):
         return set(live)
+    if is_awaited:
+        return {refund.refund_id for refund in refunds if refund.status is RefundStatus.PENDING}
     _request_lookup_of_open_refund(work, provider, charge, live)
     return {refund_id for refund_id in live if work.cases.settled_by([refund_id], purchase_ids)}
 

@@ -256,7 +256,10 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
     # A refund that the provider shows under our key counts in every state. Support already knows the other results.
     is_news = status_of(found) is not operation.status
     if case.state is State.REFUNDED:
-        return isinstance(found, Failed) or (isinstance(found, Paid) and (is_news or found.bank_reference is not None))
+        was_paid = operation.status is OperationStatus.PAID  # otherwise, external refunds settled the case
+        return (isinstance(found, Failed) and was_paid) or (
+            isinstance(found, Paid) and (is_news or found.bank_reference is not None)
+        )
     if isinstance(found, Failed | Declined):
         return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED, State.DECLINED}
     return is_news

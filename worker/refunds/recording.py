@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -11,6 +11,7 @@ import structlog
 
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, ExternalRefund, NotFound, Unknown
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
@@ -19,7 +20,9 @@ from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
 from worker.refunds.disputes import check_dispute_after_decline
+from worker.refunds.evaluation import reasons
 from worker.refunds.external_refunds import close_settled_cases, request_lookup
+from worker.refunds.give_up import POLLED_STATES, describe_operation
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
 from worker.refunds.provider_limits import limits_for
 
@@ -56,6 +59,7 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
         (call, decide(call.case, call.operation, result, work.now, limits_for(context, call.operation.provider)))
         for call, result in results
     ]
+    decided = _add_open_refunds(work, decided)
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
@@ -82,6 +86,38 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     _log_transitions(transitions, moved)
     lost = {transition.case.id for transition in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
+
+
+def _add_open_refunds(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> list[tuple[Call, Decision]]:
+    """Add the refund of another payment whose outcome is open to the reasons of a case that goes to support.
+
+    Support reads the reasons of the newest transition only. Without this reason, the late result of one payment would hide that
+    the outcome of another payment's refund is unknown.
+    """
+    affected = {
+        call.case.id
+        for call, decision in decided
+        if decision.transition
+        and decision.transition.to_state is State.WITH_SUPPORT
+        and call.case.state not in POLLED_STATES  # otherwise, the case waits for no other refund
+    }
+    operations = work.refund_operations.for_cases(list(affected)) if affected else {}
+    return [
+        (call, replace(decision, transition=_with_open_refund(decision.transition, call, operations[call.case.id][-1])))
+        if decision.transition and call.case.id in affected
+        else (call, decision)
+        for call, decision in decided
+    ]
+
+
+def _with_open_refund(transition: Transition, call: Call, newest: RefundOperation) -> Transition:
+    if newest.key == call.operation.key or not newest.is_open or newest.status is OperationStatus.PAID:
+        return transition
+    known = transition.evidence.get("reasons")
+    assert isinstance(known, list), "each result of the provider hands a case over with its reasons"
+    unknown = reasons([RuleResult("payment", ReasonCode.OUTCOME_UNKNOWN, describe_operation(newest))])
+    why = f"{transition.why} {ReasonCode.OUTCOME_UNKNOWN.support}"
+    return replace(transition, why=why, evidence={**transition.evidence, "reasons": [*known, *unknown]})
 
 
 def _report_other_sellers(work: UnitOfWork, answers: Sequence[tuple[RefundOperation, object]]) -> None:

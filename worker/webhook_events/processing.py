@@ -3,7 +3,7 @@
 Usually an event only starts the lookup. If the provider has no lookup API, the worker records the contents of the event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -166,17 +166,20 @@ def _combine(
 ) -> dict[UUID, Outcome]:
     """Return the outcomes of the events that may be about our refund or about an external refund.
 
-    If the provider shows that the event names an external refund, an empty lookup of our refund does not matter.
+    If an external refund explains the event, an empty lookup of our refund does not matter.
     """
     return {
-        id_: shown[id_]
-        if match.event.event.refund_id
-        and shown[id_] == Resolved(OutcomeCode.EXTERNAL_REFUND)
-        and own[id_] == Retry(OutcomeCode.NOT_VISIBLE)
-        else first_retry(own[id_], shown[id_])
+        id_: shown[id_] if _is_explained(match, own[id_], shown[id_]) else first_retry(own[id_], shown[id_])
         for match in matched
         if (id_ := match.event.id) in own and id_ in shown
     }
+
+
+def _is_explained(match: MatchedEvent, own: Outcome, shown: Outcome) -> bool:
+    """Return whether the event is about an external refund: it names that refund, or our refund was closed without a refund."""
+    if shown != Resolved(OutcomeCode.EXTERNAL_REFUND) or own != Retry(OutcomeCode.NOT_VISIBLE):
+        return False
+    return bool(match.event.event.refund_id) or (match.operation is not None and not match.operation.is_open)
 
 
 def _find_charges(context: WorkerContext, claimed: Sequence[ClaimedEvent], until: float) -> dict[UUID, str]:
@@ -224,7 +227,7 @@ def _match_events(work: UnitOfWork, context: WorkerContext, events: Sequence[Cla
     events = _fill_in_charges(work, events)
     payments = list({event.payment for event in events if event.event.charge})
     operations = work.refund_operations.for_payments(payments) if payments else {}
-    purchases = work.purchases.paid_by(payments)
+    purchases = work.purchases.of_payments(payments)
     return [
         MatchedEvent(
             event, _own_operation(context, event, operations.get(event.payment)), purchases.get(event.payment, [])
@@ -316,7 +319,7 @@ def _status(found: LookupResult) -> OperationStatus | None:
 def _resolve_shown(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
     """Resolve events about known purchases by what the provider shows: refunds that we did not make, and disputes."""
     outcomes: dict[UUID, Outcome] = {}
-    for batch in context.call_pool.map_all(lambda match: _look_at(context, match.event, until), matched):
+    for batch in _look_at_all(context, matched, until):
         with context.records.work() as work:
             for match, shown in _decide_disputes(work, context, batch):
                 refunds = _refunds_from_events(work, match.event) if shown == Shown() else shown.refunds
@@ -335,11 +338,30 @@ class Shown:
     dispute: DisputeStatus | Unknown | None = None
 
 
+def _look_at_all(
+    context: WorkerContext, matched: Sequence[MatchedEvent], until: float
+) -> Iterator[list[tuple[MatchedEvent, Shown]]]:
+    """Yield the events with what the provider shows of their payments.
+
+    A provider without a lookup API shows nothing, and its signed events decide. Events about failed refunds come first.
+    Otherwise, a refund that failed could settle a case together with another refund.
+    """
+    shown_by_events, to_look_up = [], []
+    for match in sorted(matched, key=lambda match: not isinstance(match.event.event.reported, Failed)):
+        if not cannot_look_up(context, match.event.provider):
+            to_look_up.append(match)
+        elif match.event.event.subject is Subject.DISPUTE:
+            shown_by_events.append((match, Shown(dispute=DisputeStatus(Dispute.NONE))))
+        else:
+            shown_by_events.append((match, Shown()))
+    if shown_by_events:
+        yield shown_by_events
+    yield from context.call_pool.map_all(lambda match: _look_at(context, match.event, until), to_look_up)
+
+
 def _look_at(context: WorkerContext, event: ClaimedEvent, until: float) -> Shown:
-    """Look up the refunds or the dispute. If the provider has no lookup API, it shows nothing, and its signed events decide."""
+    """Look up the refunds or the dispute of the event's payment."""
     provider, charge = event.payment
-    if cannot_look_up(context, provider):
-        return Shown(dispute=DisputeStatus(Dispute.NONE)) if event.event.subject is Subject.DISPUTE else Shown()
     subject = event.event.subject
     refunds = dispute = None
     if subject is not Subject.DISPUTE:
@@ -411,6 +433,7 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     """Record the external refunds of a payment, and return the outcome of the event.
 
     An event that names a refund is not resolved while the provider does not show the refund, or shows it with another status.
+    An event that names no refund is not resolved while a refund is missing that the provider has shown before.
     """
     if isinstance(refunds, Unknown):
         return Retry(OutcomeCode.LOOKUP_FAILED, refunds.why)
@@ -421,6 +444,9 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     work.support_tasks.create(record_external_refunds(work, provider, external, purchases))
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
+        return Retry(OutcomeCode.NOT_VISIBLE)
+    shown = {refund.refund_id for refund in refunds}
+    if event.subject is Subject.PAYMENT and not work.purchases.external_refunds_of(*match.event.payment) <= shown:
         return Retry(OutcomeCode.NOT_VISIBLE)
     if named and (type(event.reported), named.status) in _CONTRADICTIONS:
         return Retry(OutcomeCode.CONTRADICTED)

@@ -23,7 +23,7 @@ def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, s
     if not payments:
         return
     operations = work.refund_operations.for_payments(payments)
-    purchases = {payment: paid[0] for payment, paid in work.purchases.paid_by(payments).items() if paid}
+    purchases = {payment: paid[0] for payment, paid in work.purchases.of_payments(payments).items() if paid}
     recorded = _load_recorded_statuses(work, [event for event, _ in given_up])
     tasks = []
     for event, outcome in given_up:

@@ -28,6 +28,26 @@ class OwnerRow(NamedTuple):
     seller_id: str
 
 
+class RefundIdRow(NamedTuple):
+    refund_id: str
+
+
+class RefundedRow(tuple[Any, ...]):
+    """A row of purchases._SELECT_REFUNDED: the payment, and the columns of the purchase."""
+
+    __slots__ = ()
+
+    @property
+    def provider(self) -> str:
+        """The provider of the payment."""
+        return str(self[0])
+
+    @property
+    def charge(self) -> str:
+        """The charge of the payment."""
+        return str(self[1])
+
+
 class KnownRow(tuple[Any, ...]):
     """A row of purchases._SELECT_KNOWN: the number of the report, two flags, and the columns of the purchase."""
 
@@ -204,6 +224,30 @@ def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) 
     ids = {row.purchase_id for row in work.tables.purchase_payments.values() if (row.provider, row.charge) in payments}
     rows = sorted((work.tables.purchases[id_] for id_ in ids), key=lambda row: (row.purchased_at, row.id))
     return [purchase_columns(work, row) for row in rows]
+
+
+@answers(purchases._SELECT_REFUNDED)
+def refunded(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[Any]:
+    rows = []
+    for provider, charge in dict.fromkeys(zip(providers, charges, strict=True)):
+        operations = [
+            row for row in work.tables.refund_operations.values() if (row.provider, row.charge) == (provider, charge)
+        ]
+        if operations:
+            newest = max(operations, key=lambda row: row.first_sent_at)
+            purchase_id = work.tables.cases[newest.case_id].purchase_id
+            assert purchase_id, "a case with an operation has a purchase"
+            rows.append(RefundedRow((provider, charge, *purchase_columns(work, work.tables.purchases[purchase_id]))))
+    return rows
+
+
+@answers(purchases._SELECT_EXTERNAL_REFUNDS)
+def external_refunds_of(work: MemoryWork, provider: str, charge: str) -> Iterable[RefundIdRow]:
+    return [
+        RefundIdRow(row.refund_id)
+        for row in work.tables.external_refunds.values()
+        if (row.provider, row.charge) == (provider, charge) and row.status != "failed"
+    ]
 
 
 @answers(purchases._LOCK_PAYMENTS)

@@ -182,6 +182,7 @@ refund_operations = Table(
     Column("customer_must_act", Boolean, nullable=False, server_default=text("false")),
     Column("paid_amount", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("provider", "refund_id"),
+    Index(None, "provider", "charge"),
     Index(
         "refund_operations_one_open_per_payment",
         "provider",

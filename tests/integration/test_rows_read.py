@@ -7,11 +7,12 @@ import pytest
 
 from console.servers import Servers
 from domain.purchases import Purchase
+from producers.intake import accept
 from records import Records, UnitOfWork
 from records.purchase_reports import store_purchases
 from records.purchases import Reported
 from records.unit_of_work import connect
-from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, a_submission, store_seller_and_purchases
 from tests.services import create_settings, fresh_database
 
 PURCHASES = 1_000
@@ -54,3 +55,24 @@ def test_purchases_that_are_reported_again_are_found_by_the_indexes(
         read = rows_read(work) - read_before
     assert all(isinstance(result, Reported) and not result.is_changed for result in results)
     assert read <= MAX_ROWS_PER_PURCHASE * PURCHASES
+
+
+def test_the_refund_of_a_payment_is_found_by_an_index(records: Records, purchases: list[Purchase]) -> None:
+    """Each webhook event about a payment asks for the newest operation of the payment, and for its purchases."""
+    accept(records, [a_submission(purchase) for purchase in purchases])
+    with records.work() as work:
+        work.run(
+            "insert into refund_operations (case_id, provider, charge, amount, currency, key, payload_hash, first_sent_at,"
+            " last_sent_at, status)"
+            " select c.id, 'sandbox', 'charge ' || row_number() over (), 4900, 'EUR', c.id::text, '', now(), now(), 'declined'"
+            " from cases c"
+        )
+    with records.work() as work:
+        work.run("update cases set purchase_id = (select id from purchases limit 1)")
+    payments = [("sandbox", "charge 1"), ("sandbox", "charge 1000"), ("sandbox", "unknown")]
+    with records.work() as work:
+        read_before = rows_read(work)
+        operations, found = work.refund_operations.for_payments(payments), work.purchases.of_payments(payments)
+        read = rows_read(work) - read_before
+    assert (len(operations), [len(found[payment]) for payment in payments]) == (2, [1, 1, 0])
+    assert read <= MAX_ROWS_PER_PURCHASE * len(payments)

@@ -48,6 +48,7 @@ def upgrade() -> None:
     op.execute("update cases set for_any_seller = true where seller_id is null")
     for name, indexed in (("cases_for_any_seller", "email_key"), ("cases_for_any_seller_received", "received_at")):
         op.create_index(name, "cases", [indexed], postgresql_where=sa.text("for_any_seller"))
+    op.create_index(op.f("refund_operations_provider_charge_idx"), "refund_operations", ["provider", "charge"])
     op.drop_index("refund_operations_one_open_per_payment", "refund_operations")
     op.create_index(
         "refund_operations_one_open_per_payment",

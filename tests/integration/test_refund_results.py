@@ -134,13 +134,14 @@ class Scenario:
 
     def report(self, refund_id: str, reported: Paid | Pending | Failed | None = None) -> "Scenario":
         """Store a webhook event about this refund, and process it."""
-        event = WebhookEvent(f"ev_{uuid4().hex}", Subject.REFUND, self.charge, refund_id, reported=reported)
-        with self.context.records.work() as work:
-            work.webhook_events.keep("sandbox", [event], b"")
-        return self.process_events()
+        return self.process_events(
+            WebhookEvent(f"ev_{uuid4().hex}", Subject.REFUND, self.charge, refund_id, reported=reported)
+        )
 
-    def process_events(self) -> "Scenario":
-        """Process every webhook event that is not resolved."""
+    def process_events(self, *events: WebhookEvent) -> "Scenario":
+        """Store these webhook events, and process every event that is not resolved."""
+        with self.context.records.work() as work:
+            work.webhook_events.keep("sandbox", events, b"")
         expire_leases(self.context.records)
         process_all_events(self.context)
         return self
@@ -1286,9 +1287,7 @@ def test_a_part_by_hand_that_failed_settles_no_case_together_with_an_event_of_th
         WebhookEvent(paid, Subject.REFUND, scenario.charge, "second", reported=Paid("second", euros(parts[1]))),
         WebhookEvent(failed, Subject.REFUND, scenario.charge, "first", reported=Failed("first", "Refund Failed")),
     ]
-    with scenario.context.records.work() as work:
-        work.webhook_events.keep("sandbox", events, b"")
-    scenario.process_events()
+    scenario.process_events(*events)
     assert (scenario.state(), scenario.refunded) == ("with_support", parts[1])
     assert "externally_refunded" not in scenario.events()
 
@@ -1303,9 +1302,7 @@ def test_an_event_about_a_payment_waits_while_the_provider_hides_a_refund_that_i
     scenario.show(*refunds)
     scenario.provider.shown = refunds[1:]
     event = WebhookEvent("payment", Subject.PAYMENT, scenario.charge, reuses_event_id=True)
-    with scenario.context.records.work() as work:
-        work.webhook_events.keep("sandbox", [event], b"")
-    scenario.process_events()
+    scenario.process_events(event)
     assert (scenario.query(OUTCOME_OF_PAYMENT), scenario.refunded) == ("not_visible", sum(parts))
     scenario.provider.shown = [replace(refund, status=RefundStatus.FAILED) for refund in refunds]
     scenario.process_events()
@@ -1336,9 +1333,7 @@ def test_support_still_reads_that_a_refund_is_open_after_another_payment_failed_
     scenario.provider.answer_lookups(failure)
     first = scenario.query("select charge from refund_operations where attempt = 1")
     event = WebhookEvent("late", Subject.REFUND, first, "re_1", reported=failure)
-    with scenario.context.records.work() as work:
-        work.webhook_events.keep("sandbox", [event], b"")
-    scenario.process_events()
+    scenario.process_events(event)
     assert (scenario.state(), scenario.reason_codes()) == ("with_support", [code, "outcome_unknown"])
     second = scenario.query("select key from refund_operations where attempt = 2")
     assert second in scenario.query("select evidence ->> 'reasons' from transitions order by created_at desc limit 1")
@@ -1363,8 +1358,6 @@ def test_a_refund_by_hand_is_reported_although_a_correction_removed_the_payment(
     refund = replace(scenario.by_hand(minor), charge=removed)
     scenario.provider.shown = [refund]
     event = WebhookEvent("late", Subject.REFUND, removed, "by_hand", reported=Paid("by_hand", refund.amount))
-    with scenario.context.records.work() as work:
-        work.webhook_events.keep("sandbox", [event], b"")
-    scenario.process_events()
+    scenario.process_events(event)
     reports = "select string_agg(seller_id || ' ' || subject, '; ') from support_tasks where kind = 'unexpected_refund'"
     assert scenario.query(reports) == f"{scenario.stored.seller_id} sandbox by_hand"

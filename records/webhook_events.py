@@ -85,6 +85,19 @@ with due as (
 select count(*) from due
 """
 
+_REPEAT = """
+with stored as (
+  select id, event_id, next_action_at is null as is_due from webhook_events
+   where provider = :provider and event_id = any(:event_ids) order by id for no key update
+), repeated as (
+  update webhook_events e set next_action_at = now(), attempts = 0, crashes = 0 from stored s where e.id = s.id and s.is_due
+), enqueued as (
+  insert into outbox (queue, bulk, seller_id, item_id) select :queue, false, '', id from stored where is_due
+)
+select event_id, is_due from stored
+"""
+"""Make the stored events due again that were resolved or given up."""
+
 _CLAIM = """
 update webhook_events e
    set claimed_until = now() + make_interval(secs => :seconds), next_action_at = now() + make_interval(secs => :seconds),
@@ -231,6 +244,25 @@ class WebhookEvents:
         """
         if not self._work.run(_IS_STORED, provider=provider, event_id=event.event_id).scalar_one():
             self.keep(provider, [event], b"")
+
+    def request_again(self, provider: str, events: Sequence[WebhookEvent]) -> int:
+        """Store these events, which we create to look at payments. Return the number of events that a worker must process.
+
+        A stored event is due again if it was resolved or given up, because the payment still differs from our records.
+        """
+        if not events:
+            return 0
+        rows = self._work.run(
+            _REPEAT,
+            provider=provider,
+            event_ids=[event.event_id for event in events],
+            queue=WebhookEventsReceived.queue,
+        )
+        is_due = {row.event_id: row.is_due for row in rows}
+        if any(is_due.values()):
+            Outbox(self._work).wake()
+        new = [event for event in events if event.event_id not in is_due]
+        return sum(map(bool, is_due.values())) + self.keep(provider, new, b"")
 
     def process_again(self, payments: Sequence[tuple[str, str]]) -> int:
         """Make the events that came before these payments were reported due now, and return their number.

@@ -1190,6 +1190,30 @@ def test_an_event_whose_id_is_reused_is_processed_again(store: Records) -> None:
     assert overdue_events(store) == []
 
 
+def request_again(store: Records, *events: WebhookEvent) -> int:
+    with store.work() as work:
+        return work.webhook_events.request_again("sandbox", events)
+
+
+@pytest.mark.parametrize("outcome", ["refund_paid", "crashed_worker", "not_visible"])
+def test_an_event_of_our_own_is_due_again_only_after_it_ended(store: Records, outcome: str) -> None:
+    assert request_again(store, an_event(), an_event("evt_2")) == 2
+    event_id, other_id = take_event_ids(store)
+    assert request_again(store, an_event()) == request_again(store) == 0
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id], seconds=-1.0)
+    assert request_again(store, an_event()) == 0, "a worker processes the event"
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR, include_crashed=True)
+        work.webhook_events.resolve([(claimed, outcome)])
+    assert overdue_events(store) == [other_id]
+    assert request_again(store, an_event(), an_event("evt_2"), an_event("evt_3")) == 2
+    assert len(take_event_ids(store)) == 2
+    with store.work() as work:
+        (claimed,) = work.webhook_events.claim([event_id], seconds=HOUR)
+    assert (claimed.attempts, claimed.crashes, claimed.deliveries) == (1, 0, 1)
+
+
 def test_an_unresolved_event_is_retried_later(store: Records) -> None:
     keep_events(store, an_event("evt_1"), an_event("evt_2"))
     event_ids = take_event_ids(store)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +12,15 @@ import worker.refunds.disputes
 from config.broker import QUEUES, connect
 from config.settings import Settings
 from domain.messages import ContactSupport, SupportNeeded
-from domain.providers import Capabilities, DisputeStatus, Lookup, LookupResult, Unknown
+from domain.providers import (
+    Capabilities,
+    DisputePage,
+    DisputeStatus,
+    ListedDispute,
+    Lookup,
+    LookupResult,
+    Unknown,
+)
 from domain.purchases import Dispute, Purchase
 from domain.states import State
 from domain.webhook_events import Subject, WebhookEvent
@@ -42,6 +50,8 @@ from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
 from worker.providers import create_webhook_parsers
+from worker.providers.capability_defaults import CapabilityDefaults
+from worker.reconciliation.disputes import compare_disputes
 from worker.refunds.disputes import poll_open_disputes
 from worker.refunds.execution import execute
 from worker.refunds.resolution import lease
@@ -594,3 +604,41 @@ def test_a_dispute_that_the_sandbox_opens_after_the_refund_is_reported(
     eventually(lambda: provider_disputes(context, purchase))
     report_dispute(web, context, provider_dispute(context, purchase))
     assert [task.data.case_id for task in refund_and_dispute_tasks(context)] == [case]
+
+
+@pytest.mark.parametrize("crashes", [3, 5])
+@pytest.mark.parametrize("dispute", [Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY])
+def test_a_listed_dispute_whose_lookup_crashed_workers_is_looked_up_again_the_next_day(
+    context: WorkerContext, dispute: Dispute, crashes: int
+) -> None:
+    purchase = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, purchase)
+    listing = with_adapter(context, ListsDispute(charge_of(purchase), dispute))
+    since = datetime.now(UTC) - timedelta(days=8)
+    assert compare_disputes(listing, "sandbox", since) == 1
+    for _ in range(crashes):
+        with context.records.work() as work:
+            ids = [row.id for row in work.run("select id from webhook_events")]
+            work.webhook_events.claim(ids, seconds=-1.0, include_crashed=True)
+    process_all_events(listing)
+    assert stored_dispute(context.records, purchase) is Dispute.NONE
+    assert compare_disputes(listing, "sandbox", since) == 1
+    process_all_events(listing)
+    assert stored_dispute(context.records, purchase) is dispute
+    assert compare_disputes(listing, "sandbox", since) == 0
+
+
+class ListsDispute(CapabilityDefaults):
+    """A provider that lists one dispute, and shows it."""
+
+    capabilities = Capabilities(idempotency_key_ttl=timedelta(days=1), lists_disputes=True)
+
+    def __init__(self, charge: str, dispute: Dispute) -> None:
+        self._charge = charge
+        self._status = DisputeStatus(dispute, "dp_1")
+
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage:  # noqa: ARG002
+        return DisputePage([ListedDispute(self._charge, self._status)])
+
+    def dispute(self, charge: str) -> DisputeStatus:
+        return self._status if charge == self._charge else DisputeStatus(Dispute.NONE)

@@ -360,6 +360,31 @@ def test_a_newer_status_at_the_provider_is_looked_up_and_not_reported(
     assert (second_result.matched, second_result.lookups_requested) == (1, 0)
 
 
+@pytest.mark.parametrize("crashes", [3, 4, 7])
+def test_a_lookup_whose_workers_crashed_is_requested_again_by_the_next_run(
+    context: WorkerContext, provider: Provider, crashes: int
+) -> None:
+    purchase = a_charged_purchase("pending")
+    (case,) = create_old_refunds(context, purchase)
+    provider.change_refund(charge_of(purchase), status=RefundStatus.PAID)
+    assert run_reconciliation(context).lookups_requested == 1
+    crash_workers(context.records, crashes)
+    process_all_events(context)
+    assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.REFUND_PENDING, [])
+    assert run_reconciliation(context).lookups_requested == 1
+    assert run_reconciliation(context).lookups_requested == 0, "the lookup is still to be made"
+    process_all_events(context)
+    assert state_of(context.records, case) is State.REFUNDED
+
+
+def crash_workers(records: Records, times: int) -> None:
+    """Claim every event as often as if so many workers had crashed with it."""
+    for _ in range(times):
+        with records.work() as work:
+            ids = [row.id for row in work.run("select id from webhook_events")]
+            work.webhook_events.claim(ids, seconds=-1.0, include_crashed=True)
+
+
 def test_a_second_run_creates_no_second_support_task(context: WorkerContext, provider: Provider) -> None:
     missing, different = a_charged_purchase("ok"), a_charged_purchase("ok")
     create_old_refunds(context, missing, different)

@@ -71,6 +71,8 @@ class PurchaseChecker:
         self._world = world
         self._known: dict[UUID, Known] = {}
         self._owners: dict[PaymentId, str] = {}
+        self._owned: set[tuple[PaymentId, str]] = set()
+        """Each payment with the sellers that it belonged to at any time."""
         self._reported_at: dict[PaymentId, float] = {}
         """For each payment: the time from which a purchase names the payment."""
 
@@ -135,10 +137,11 @@ class PurchaseChecker:
     def check_first_report(self, report: PurchaseReport, result: ReportResult) -> None:
         """Check the result of the first report of a purchase.
 
-        The report is repeated after an error. Meanwhile, a later report may have stored the purchase with other facts.
+        The report is repeated after an error. Meanwhile, a later report may have stored the purchase with other facts. A report
+        that names a payment of another seller is refused, also if that seller corrects its purchase in the same moment.
         """
         if isinstance(result, OtherSeller) and any(
-            self._owners.get(payment) not in {None, report.seller_id} for payment in report.payment_ids
+            payment in report.payment_ids and seller != report.seller_id for payment, seller in self._owned
         ):
             return
         is_stored = report.purchase_id in self._tables.purchases
@@ -187,6 +190,7 @@ class PurchaseChecker:
         payment = (row.provider, row.charge)
         if payment not in self._tables.payments:  # the transaction also took the payment from its seller
             return
+        self._owned.add((payment, row.seller_id))
         owner = self._owners.setdefault(payment, row.seller_id)
         if row.seller_id != owner:
             self._report_violation("P3", f"The payment {row.charge} of {owner} was given to {row.seller_id}.")

@@ -37,7 +37,7 @@ def compare_disputes(context: WorkerContext, provider: str, since: datetime) -> 
                 for dispute in page.disputes
                 if known.get(dispute.charge, dispute.status.dispute) is not dispute.status.dispute
             ]
-            requested += work.webhook_events.keep(provider, events, b"")
+            requested += work.webhook_events.request_again(provider, events)
     log.info(
         "disputes_compared", provider=provider, listed=listed, skipped=skipped, lookups=requested, incomplete=incomplete
     )

@@ -185,8 +185,8 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
             result.matched += 1
             reports += _report_differences(result.provider, refund, operation)
             if (operation.status, refund.status) not in _SAME_STATUS:
-                result.lookups_requested += work.webhook_events.keep(
-                    result.provider, [_create_lookup_event(refund)], b""
+                result.lookups_requested += work.webhook_events.request_again(
+                    result.provider, [_create_lookup_event(refund)]
                 )
     reports += _report_external_refunds(work, result, without_operation)
     result.create_tasks(work, reports)

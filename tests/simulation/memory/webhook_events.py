@@ -112,6 +112,25 @@ def process_again(
     return [(len(due),)]
 
 
+class StoredRow(NamedTuple):
+    """A row that the statement webhook_events._REPEAT returns."""
+
+    event_id: str
+    is_due: bool
+
+
+@answers(webhook_events._REPEAT)
+def repeat(work: MemoryWork, provider: str, event_ids: Sequence[str], queue: str) -> Iterable[StoredRow]:
+    rows = work.tables.webhook_events.values()
+    stored = [row for row in rows if row.provider == provider and row.event_id in event_ids]
+    answer = [StoredRow(row.event_id, row.next_action_at is None) for row in stored]
+    for row in stored:
+        if row.next_action_at is None:
+            work.journal.change(row, next_action_at=work.now, attempts=0, crashes=0)
+            enqueue(work, queue, False, "", row.id)
+    return answer
+
+
 @answers(webhook_events._CLAIM)
 def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, include_crashed: bool) -> Iterable[ClaimedRow]:
     until, claimed = after(work.now, seconds), []

@@ -1,5 +1,6 @@
 """Store cases: lock, lease and release cases, count the deliveries of their messages, and find overdue cases."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -190,7 +191,7 @@ charged twice is about the duplicate payments only, if the seller reports which 
 """
 
 _SELECT_SETTLEMENT_REFUNDS = f"""
-select e.refund_id, {_SETTLED_ANOTHER_CASE} as settled_another
+select e.refund_id, e.amount, b.position, b.amount as part, {_SETTLED_ANOTHER_CASE} as settled_another
   from cases c join purchase_payments b using (purchase_id) join external_refunds e using (provider, charge)
  where c.id = :case_id and e.status = 'paid' and e.currency = b.currency
  order by e.recorded_at desc, e.refund_id
@@ -364,11 +365,14 @@ class Cases:
     def settlement_refunds(self, case: UUID) -> list[str]:
         """Return the ids of the paid external refunds that settle this case, the newest refund first.
 
-        They are refunds of all payments of the case's purchase. A refund that settled another case is left out, unless there
-        is no other refund.
+        They are refunds of all payments of the case's purchase. A refund that settled another case is left out, unless the other
+        refunds of its payment do not cover the purchase's part of the payment.
         """
         rows = list(self._work.run(_SELECT_SETTLEMENT_REFUNDS, case_id=case))
-        return [row.refund_id for row in rows if not row.settled_another] or [row.refund_id for row in rows]
+        covered: Counter[int] = Counter()
+        for row in rows:
+            covered[row.position] += row.amount * (not row.settled_another)
+        return [row.refund_id for row in rows if not row.settled_another or covered[row.position] < (row.part or 0)]
 
     def settled_by(self, refund_ids: Sequence[str], purchases: Sequence[UUID]) -> list[Case]:
         """Lock and return the cases about these purchases that were settled by one of these external refunds."""

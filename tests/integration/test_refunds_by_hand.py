@@ -365,3 +365,26 @@ def test_each_purchase_of_a_cart_is_settled_by_its_own_refund(shop: Shop, refund
     eventually(lambda: (2900, "failed") in shop.refunds(charge))
     reconcile(shop)
     assert (shop.state(first), shop.state(second)) == ("refunded", "with_support")
+
+
+@in_each_way
+@pytest.mark.parametrize("parts", [(7800,), (4900, 2900), (7799, 1)])
+def test_a_failed_refund_of_a_cart_reopens_every_case_that_it_settled(
+    shop: Shop, refund: Refund, parts: tuple[int, ...]
+) -> None:
+    """The second order was paid with the cart's payment and with another payment, which support refunds, too."""
+    charge, first = a_cart(shop, 4900, 2900)
+    other = shop.register(a_charge("declined"), 1000)
+    further = {"provider": "sandbox", "charge": other, "amount": 1000}
+    shop.put("MB-2", payments=[{"provider": "sandbox", "charge": charge, "amount": 2900}, further])
+    second = shop.ask("MB-2", trusted=True)
+    shop.process()
+    refund(shop, other, 1000)
+    for part in parts[1:]:
+        refund(shop, charge, part)
+    refund(shop, charge, parts[0], becomes="failed")
+    assert (shop.state(first), shop.state(second)) == ("refunded", "refunded")
+    eventually(lambda: (parts[0], "failed") in shop.refunds(charge))
+    reconcile(shop)
+    assert (shop.state(first), shop.state(second)) == ("with_support", "with_support")
+    assert_audit_is_clean(shop.records)

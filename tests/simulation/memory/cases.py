@@ -243,17 +243,36 @@ def _is_about_another(work: MemoryWork, item: PurchasePaymentRow) -> bool:
 
 
 class SettlingRow(NamedTuple):
+    """A row that the statement cases._SELECT_SETTLEMENT_REFUNDS returns."""
+
     refund_id: str
+    amount: int
+    position: int
+    part: int | None
     settled_another: bool
 
 
 @answers(cases._SELECT_SETTLEMENT_REFUNDS)
 def settlement_refunds(work: MemoryWork, case_id: UUID) -> Iterable[SettlingRow]:
     case = work.tables.cases[case_id]
-    rows = sorted(_refunds_of(work, case, ["paid"]), key=lambda row: row.refund_id)
+    items = payments_of(work, case.purchase_id) if case.purchase_id else []
+    found = [
+        (refund, item)
+        for item in items
+        for refund in _refunds_of_payment(work, item, ["paid"])
+        if refund.currency == item.currency
+    ]
+    found.sort(key=lambda pair: pair[0].refund_id)
+    found.sort(key=lambda pair: pair[0].recorded_at, reverse=True)
     return [
-        SettlingRow(row.refund_id, _settled_another(work, case, row.provider, row.charge, row.refund_id))
-        for row in sorted(rows, key=lambda row: row.recorded_at, reverse=True)
+        SettlingRow(
+            refund.refund_id,
+            refund.amount,
+            item.position,
+            item.amount,
+            _settled_another(work, case, refund.provider, refund.charge, refund.refund_id),
+        )
+        for refund, item in found
     ]
 
 

@@ -51,12 +51,13 @@ CHILD_STARTER = (sys.executable, "-c", STARTS_A_CHILD)
 SIGTERM_LOGGER = (sys.executable, "-c", LOGS_SIGTERM)
 """The commands of three services. A test adds a file's path to a command. The service creates or writes this file."""
 DRIVER = """
-import fcntl, json, os, sys, termios
+import fcntl, json, os, signal, sys, termios
 from pathlib import Path
 from console.data_dir import DataDir
 from console.supervisor import Service, Supervisor, stop_on_signals
 from console.servers import Valkey
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, and the console respects nohup
 folder, services, wants_terminal = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3] == "terminal"
 if wants_terminal:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

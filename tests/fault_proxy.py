@@ -63,6 +63,7 @@ class ProxiedConnection:
         self.client = client
         self.server = server
         self.request = b""  # the client's frames since the server's last response
+        self.unanswered: list[bytes] = []  # the client's frames whose responses were not forwarded yet
         self.is_flowing = threading.Event()
         self.is_flowing.set()
 
@@ -94,6 +95,13 @@ class Proxy:
         loss = Loss(request, response)
         self._losses.append(loss)
         return loss
+
+    def is_answered(self, request: bytes) -> bool:
+        """Return whether the responses to all requests that contain ``request`` were forwarded.
+
+        The server must send one response for each request.
+        """
+        return not any(request in frame for connection in self._connections for frame in connection.unanswered)
 
     def freeze(self) -> None:
         """Stop forwarding on all connections that are open now. Later connections work."""
@@ -163,9 +171,14 @@ class Proxy:
                 while size := self._frame_length(buffer) if buffer else 0:
                     frame, buffer = buffer[:size], buffer[size:]
                     connection.is_flowing.wait()
-                    if self._is_lost(connection, frame, is_response=source is connection.server):
+                    is_response = source is connection.server
+                    if self._is_lost(connection, frame, is_response=is_response):
                         break
+                    if not is_response:
+                        connection.unanswered.append(frame)
                     target.sendall(frame)
+                    if is_response and connection.unanswered:
+                        connection.unanswered.pop(0)
                 else:
                     continue
                 break

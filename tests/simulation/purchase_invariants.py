@@ -71,6 +71,8 @@ class PurchaseChecker:
         self._world = world
         self._known: dict[UUID, Known] = {}
         self._owners: dict[PaymentId, str] = {}
+        self._sums: dict[PaymentId, list[tuple[float, int]]] = {}
+        """For each payment: what its purchases cost together, with the time of each report that changed a purchase."""
         self._owned: set[tuple[PaymentId, str]] = set()
         """Each payment with the sellers that it belonged to at any time."""
         self._reported_at: dict[PaymentId, float] = {}
@@ -116,8 +118,8 @@ class PurchaseChecker:
         if charge is None:
             self._report_violation("P4", f"{operation.key} is sent, but the provider does not know the payment.")
             return
-        expected = sum(row.amount or 0 for row in self._items(operation.provider, operation.charge))
-        if charge.is_voided or charge.captured != Money(expected, operation.currency):
+        expected = [Money(minor, operation.currency) for minor in self._sums_since_sending(operation)]
+        if charge.is_voided or charge.captured not in expected:
             self._report_violation(
                 "P4", f"{operation.key} is sent, but the provider shows {charge}, and {expected} was reported."
             )
@@ -127,6 +129,16 @@ class PurchaseChecker:
                 self._report_violation("P4", f"{operation.key} is sent, but the payment shows the refund {refund}.")
         if charge.seller not in {None, seller}:
             self._report_violation("P4", f"{operation.key} is sent, but the payment belongs to {charge.seller}.")
+
+    def _sums_since_sending(self, operation: RefundOperationRow) -> list[int]:
+        """Return what was reported of the payment since the operation was committed. A process may pause before the call.
+
+        A later correction of another purchase of the cart may change the sum in the meantime.
+        """
+        sent_at = self._world.since_beginning(operation.last_sent_at)
+        sums = self._sums.get((operation.provider, operation.charge), [])
+        before = [minor for at, minor in sums if at < sent_at][-1:]
+        return [*before, *(minor for at, minor in sums if at >= sent_at)]
 
     def _items(self, provider: str, charge: str) -> list[PurchasePaymentRow]:
         rows = self._tables.purchase_payments.values()
@@ -203,6 +215,9 @@ class PurchaseChecker:
             self._reported_at.setdefault(payment, self._world.clock.now)
         old = self._known.get(purchase_id)
         self._known[purchase_id] = new
+        for payment in {**new.amounts, **(old.amounts if old else {})}:
+            total = sum(row.amount or 0 for row in self._items(*payment))
+            self._sums.setdefault(payment, []).append((self._world.clock.now, total))
         if old is None or old == new:
             return
         is_held = any(

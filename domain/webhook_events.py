@@ -38,8 +38,8 @@ class WebhookEvent:
     dispute_id: str | None = None
     """The provider's id of the dispute.
 
-    If ``charge`` is None, the worker asks the adapter for the charge of this dispute, or takes the charge of another event with
-    this id.
+    If the event names no charge, the worker asks the adapter for the charge of the dispute. If the adapter finds no charge, the
+    worker takes the charge of another event about the dispute.
     """
     anonymous: bool = False
     """True if the webhook is not signed, so that anybody can send the event."""

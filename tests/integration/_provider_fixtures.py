@@ -166,6 +166,14 @@ def process_all_events(context: WorkerContext) -> None:
         handle(context, WebhookEventsReceived, event_ids)
 
 
+def crash_workers(records: Records, times: int) -> None:
+    """Claim every webhook event as often as if so many workers had crashed with it."""
+    for _ in range(times):
+        with records.work() as work:
+            ids = [row.id for row in work.run("select id from webhook_events")]
+            work.webhook_events.claim(ids, seconds=-1.0, include_crashed=True)
+
+
 def assert_audit_is_clean(records: Records) -> None:
     with records.work() as work:
         assert audit(work).faults == []

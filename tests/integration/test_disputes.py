@@ -30,6 +30,7 @@ from tests.integration._provider_fixtures import (
     a_charged_purchase,
     an_event,
     assert_audit_is_clean,
+    crash_workers,
     create_approved_cases,
     create_executed_cases,
     expire_leases,
@@ -616,10 +617,7 @@ def test_a_listed_dispute_whose_lookup_crashed_workers_is_looked_up_again_the_ne
     listing = with_adapter(context, ListsDispute(charge_of(purchase), dispute))
     since = datetime.now(UTC) - timedelta(days=8)
     assert compare_disputes(listing, "sandbox", since) == 1
-    for _ in range(crashes):
-        with context.records.work() as work:
-            ids = [row.id for row in work.run("select id from webhook_events")]
-            work.webhook_events.claim(ids, seconds=-1.0, include_crashed=True)
+    crash_workers(context.records, crashes)
     process_all_events(listing)
     assert stored_dispute(context.records, purchase) is Dispute.NONE
     assert compare_disputes(listing, "sandbox", since) == 1
@@ -637,7 +635,7 @@ class ListsDispute(CapabilityDefaults):
         self._charge = charge
         self._status = DisputeStatus(dispute, "dp_1")
 
-    def list_disputes(self, since: datetime, after: str | None) -> DisputePage:  # noqa: ARG002
+    def list_disputes(self, since: datetime, after: str | None) -> DisputePage:  # noqa: ARG002  # an adapter's signature
         return DisputePage([ListedDispute(self._charge, self._status)])
 
     def dispute(self, charge: str) -> DisputeStatus:

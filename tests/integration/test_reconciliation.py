@@ -43,6 +43,7 @@ from tests.integration._provider_fixtures import (
     a_charged_purchase,
     assert_audit_is_clean,
     close_context,
+    crash_workers,
     create_executed_cases,
     process_all_events,
     reason_codes_of,
@@ -375,14 +376,6 @@ def test_a_lookup_whose_workers_crashed_is_requested_again_by_the_next_run(
     assert run_reconciliation(context).lookups_requested == 0, "the lookup is still to be made"
     process_all_events(context)
     assert state_of(context.records, case) is State.REFUNDED
-
-
-def crash_workers(records: Records, times: int) -> None:
-    """Claim every event as often as if so many workers had crashed with it."""
-    for _ in range(times):
-        with records.work() as work:
-            ids = [row.id for row in work.run("select id from webhook_events")]
-            work.webhook_events.claim(ids, seconds=-1.0, include_crashed=True)
 
 
 def test_a_second_run_creates_no_second_support_task(context: WorkerContext, provider: Provider) -> None:

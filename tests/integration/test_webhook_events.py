@@ -52,6 +52,7 @@ from tests.integration._provider_fixtures import (
     a_refund,
     an_event,
     assert_audit_is_clean,
+    crash_workers,
     create_approved_cases,
     create_executed_cases,
     email_kinds_of,
@@ -984,11 +985,7 @@ def test_an_early_event_whose_workers_crashed_is_processed_when_its_purchase_is_
 ) -> None:
     purchase = a_charged_purchase("ok")
     send_event(web, event := an_event("refund.created", refund_manually(context, purchase)))
-    with context.records.work() as work:
-        (event_id,) = (row.id for row in work.run("select id from webhook_events"))
-    for _ in range(4):
-        with context.records.work() as work:
-            assert work.webhook_events.claim([event_id], seconds=-1.0, include_crashed=True)
+    crash_workers(context.records, 4)
     process_all_events(context)
     assert progress_of(context.records, event.id)[0] is False
     assert task_evidence(context.records, "webhook_event_unresolved") == []

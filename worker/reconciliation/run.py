@@ -174,6 +174,7 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
     by_refund_id = {operation.refund_id: operation for operation in operations}
     work.reconciliation.mark_reconciled(operations)
     without_operation: list[ListedRefund] = []
+    lookups: list[WebhookEvent] = []
     reports: list[NewSupportTask] = []
     for refund in refunds:
         operation = by_refund_id.get(refund.refund_id) or by_key.get(refund.key or "")
@@ -185,9 +186,8 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
             result.matched += 1
             reports += _report_differences(result.provider, refund, operation)
             if (operation.status, refund.status) not in _SAME_STATUS:
-                result.lookups_requested += work.webhook_events.request_again(
-                    result.provider, [_create_lookup_event(refund)]
-                )
+                lookups.append(_create_lookup_event(refund))
+    result.lookups_requested += work.webhook_events.request_again(result.provider, lookups)
     reports += _report_external_refunds(work, result, without_operation)
     result.create_tasks(work, reports)
 

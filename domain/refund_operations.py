@@ -45,7 +45,10 @@ OPEN_STATUSES = frozenset(
         OperationStatus.PAID,
     }
 )
-"""The statuses of an operation that sent the money or may have sent it. A new operation could send the money a second time."""
+"""The statuses of an operation that sent the money or may have sent it. Its amount stays reserved."""
+
+UNRESOLVED_STATUSES = OPEN_STATUSES - {OperationStatus.PAID}
+"""The statuses of an operation whose outcome is open. Until then, no other operation of the payment is created."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 """The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""
@@ -75,6 +78,8 @@ class RefundOperation:
     """False if the case has further payments to refund after this refund."""
     customer_must_act: bool = False
     """True if the refund is pending, and the provider waits until the customer says where to send the money."""
+    decision_id: UUID | None = None
+    """The decision of support that approved the refund; None if the rules approved it."""
     refunds_inquiry: bool = False
     """True if the policy refunds the payment although the customer's bank asks about it."""
 

@@ -126,6 +126,8 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.SUPERSEDED): S.DUPLICATE,  # the customer, signed in at the seller, asks for the whole purchase
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
+    (S.REFUNDED, E.SUPPORT_APPROVED): S.APPROVED,  # a further part of a payment
+    (S.DECLINED, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
     **{
         (state, event): S.REFUND_PENDING  # also if the refund is pending: the provider may ask the customer later

@@ -10,25 +10,32 @@ from records.history import CaseHistory
 from records.unit_of_work import UnitOfWork
 
 _REFUNDED_WITHOUT_PAYMENT = """
-select c.id, 'is refunded, but its refund operations did not pay all that the customer confirmed.' as fault
-  from cases c
+with evaluated as (
+  select distinct on (t.case_id)
+         t.case_id, t.evidence -> 'purchase' -> 'payments' as confirmed, t.evidence -> 'approval' as approval
+    from transitions t join cases c on c.id = t.case_id
+   where c.state = 'refunded' and t.evidence ? 'purchase' order by t.case_id, t.seq desc
+)
+select c.id, 'is refunded, but its refund operations did not pay all that the customer confirmed or support approved.' as fault
+  from cases c left join evaluated e on e.case_id = c.id
  where c.state = 'refunded' and not exists (
    select from transitions t where t.case_id = c.id and t.seq = c.seq and t.event = 'externally_refunded')
    and (not exists (select from refund_operations o where o.case_id = c.id and o.status = 'paid')
-     or exists (select from transitions t where t.case_id = c.id and t.evidence ? 'purchase')
+     or (e.case_id is not null
         and (select jsonb_agg(jsonb_build_array(o.provider, o.charge, o.amount, o.currency) order by o.provider, o.charge)
-          from refund_operations o where o.case_id = c.id and o.status = 'paid' and o.refund_id is not null)
+          from refund_operations o where o.case_id = c.id and o.status = 'paid' and o.refund_id is not null
+           and o.decision_id is not distinct from cast(e.approval ->> 'decision' as uuid))
        is distinct from
-       (select jsonb_agg(p order by p ->> 0, p ->> 1) from jsonb_array_elements((
-          select t.evidence -> 'purchase' -> 'payments' from transitions t
-           where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1)) p))
+       (select jsonb_agg(jsonb_build_array(p -> 0, p -> 1, p -> 2, p -> 3) order by p ->> 0, p ->> 1)
+          from jsonb_array_elements(coalesce(e.approval -> 'refunds', e.confirmed)) p)))
 """
 """The history of a case that was evaluated before migration 0002 does not contain what the customer confirmed."""
 
 _PAID_BUT_OPEN = """
 select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
   from refund_operations o join cases c on c.id = o.case_id
- where o.status = 'paid' and o.is_last and c.state not in ('refunded', 'with_support')
+ where o.status = 'paid' and o.is_last and c.state not in ('refunded', 'with_support') and not exists (
+   select from transitions t where t.case_id = c.id and t.event = 'support_approved' and t.created_at > o.paid_at)
 """
 _SUPPORT_WITHOUT_TASK = """
 select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition instead of 1.' as fault

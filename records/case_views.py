@@ -28,7 +28,8 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
          as customer_must_act
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
-    select t.evidence -> 'purchase' -> 'payments' as payments, t.evidence -> 'payments' as details
+    select coalesce(t.evidence -> 'approval' -> 'refunds', t.evidence -> 'purchase' -> 'payments') as payments,
+           t.evidence -> 'payments' as details
       from transitions t where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1
   ) evaluated on true
   left join lateral (
@@ -54,7 +55,8 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
   ) refunds on true
   left join purchase_details d on d.purchase_id = c.purchase_id left join statutory_withdrawals w on w.case_id = c.id
 """
-"""The payments are those that were evaluated, because the customer confirms them. The purchase may have changed since then.
+"""The payments are those that support approved, or else those that were evaluated, because the customer confirms them. The
+purchase may have changed since then.
 
 A case that was not evaluated has the payments of the purchase.
 """

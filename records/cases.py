@@ -14,7 +14,7 @@ from domain.reason_codes import ReasonCode
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundScope, SubmittedRequest
 from domain.states import State
-from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
+from records.tables.cases import OPEN_STATE_NAMES, UNRESOLVED_STATUS_NAMES
 from records.transaction import Transaction
 
 _COLUMNS = """
@@ -172,7 +172,7 @@ select {_COLUMNS} from cases c
        join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge) using (provider, charge))
    and not exists (select from refund_operations o
                     where o.case_id = c.id
-                      and (o.status in ({OPEN_STATUS_NAMES}) and o.status <> 'paid' or o.paid_amount > o.amount))
+                      and (o.status in ({UNRESOLVED_STATUS_NAMES}) or o.paid_amount > o.amount))
    and exists (
      select from purchase_payments b join external_refunds e using (provider, charge)
       where b.purchase_id = c.purchase_id and e.currency = b.currency and e.status = any(:statuses))

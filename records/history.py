@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.cases import Transition
 from domain.messages import CaseEmailsDue, WorkItems
+from domain.refund_approvals import RefundApproval
 from domain.state_effects import EFFECTS, email_for, messages_for
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
@@ -61,6 +62,12 @@ select distinct on (case_id) case_id, evidence -> :name as value
   from transitions where case_id = any(:case_ids) and evidence ? :name order by case_id, seq desc
 """
 
+_SELECT_EVALUATIONS = """
+select distinct on (case_id) case_id, evidence -> 'purchase' as purchase, evidence -> 'approval' as approval
+  from transitions where case_id = any(:case_ids) and evidence ? 'purchase' order by case_id, seq desc
+"""
+"""Each evaluation, by the rules or by support, stores the purchase as it was then. A later evaluation replaces an approval."""
+
 _SELECT_EVIDENCE = """
 select case_id, evidence -> :name as value
   from transitions where case_id = any(:case_ids) and evidence ? :name order by case_id, seq
@@ -87,6 +94,21 @@ class HistoryRow:
     why: str
     evidence: dict[str, object]
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The newest evaluation of a case, by the rules or by support."""
+
+    snapshot: object
+    """The purchase as it was evaluated, and as the customer or support saw it."""
+    approval: RefundApproval | None
+    """The approval of support, if support evaluated the case last."""
+
+    @property
+    def decision(self) -> UUID | None:
+        """The id of the decision of support, or None if the rules evaluated the case."""
+        return self.approval.decision if self.approval else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +174,14 @@ class History:
         """Return, for each of these cases, the newest evidence with this name. A case without such evidence is left out."""
         rows = self._work.run(_SELECT_LATEST_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id: row.value for row in rows}
+
+    def evaluations(self, cases: Sequence[UUID]) -> dict[UUID, Evaluation]:
+        """Return the newest evaluation of each of these cases. A case that was not evaluated is left out."""
+        rows = self._work.run(_SELECT_EVALUATIONS, case_ids=list(cases)) if cases else ()
+        return {
+            row.case_id: Evaluation(row.purchase, row.approval and RefundApproval.from_evidence(row.approval))
+            for row in rows
+        }
 
     def all_evidence(self, cases: Sequence[UUID], name: str) -> dict[UUID, list[Any]]:
         """Return, for each of these cases, all evidence with this name, the oldest first."""

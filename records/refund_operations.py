@@ -1,7 +1,6 @@
-"""Store payment claims, refund operations and their results. An operation is stored before the provider is called.
+"""Store refund operations, their results, and what they reserve of a payment, before the provider is called.
 
-A case has at most one open operation. A new operation is created only if the last operation certainly moved no money, or if
-its refund failed and the money came back to the seller.
+A payment has at most one operation whose outcome is open. What is refunded and reserved never exceeds what was captured.
 """
 
 from collections.abc import Sequence
@@ -12,37 +11,52 @@ from domain.cases import Case
 from domain.money import Money
 from domain.providers import Declined, Failed, Mismatched, Paid, Pending, RefundResult, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation, paid_amount_of, status_of
+from records.tables.cases import OPEN_STATUS_NAMES, UNRESOLVED_STATUS_NAMES
 from records.transaction import Transaction
 
 OPERATION_COLUMNS = """
 case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, polls, status, refund_id, code,
-replayed, empty_lookups, is_last, refunds_inquiry, customer_must_act
+replayed, empty_lookups, is_last, refunds_inquiry, customer_must_act, decision_id
 """
 
-_CLAIM = """
+_RESERVE = f"""
 with wanted as (
   select distinct on (provider, charge) *
-    from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:case_ids as uuid[]))
-      as i(provider, charge, case_id)
+    from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:case_ids as uuid[]), cast(:amounts as bigint[]),
+                cast(:decided as bool[]))
+      as i(provider, charge, case_id, amount, decided)
    order by provider, charge
 ), locked as (
-  select y.provider, y.charge, w.case_id from payments y join wanted w using (provider, charge)
-   where y.case_id is null or y.case_id = w.case_id
+  select y.provider, y.charge, w.case_id, w.amount, w.decided,
+         (select sum(b.amount) from purchase_payments b where b.provider = y.provider and b.charge = y.charge) as captured
+    from payments y join wanted w using (provider, charge)
+   where (y.case_id is null or y.case_id = w.case_id or w.decided)
+     and not exists (select from refund_operations o where o.provider = y.provider and o.charge = y.charge
+                        and o.status in ({UNRESOLVED_STATUS_NAMES}))
    order by y.provider, y.charge for no key update of y
 )
-update payments y set case_id = l.case_id from locked l
- where y.provider = l.provider and y.charge = l.charge and (y.case_id is null or y.case_id = l.case_id)
-returning y.case_id
+update payments y set case_id = coalesce(y.case_id, l.case_id), captured = l.captured, reserved = y.reserved + l.amount
+  from locked l
+ where y.provider = l.provider and y.charge = l.charge and (y.case_id is null or y.case_id = l.case_id or l.decided)
+   and greatest(y.reserved, y.refunded) + y.refunded_elsewhere + l.amount <= l.captured
+returning l.case_id
 """
-"""Claim each payment for one case, permanently. If two cases claim the same payment, only one of the cases gets the claim."""
+"""Reserve the amount of each refund of its payment, and claim the payment for one case, permanently.
+
+The rules refund a payment only for the case with the claim, because a seller may report the same payment with several
+purchases. A refund that support decided needs no claim. If two cases claim the same payment, only one of them gets the claim.
+
+If the payment has an unresolved refund, or not enough money left, nothing is reserved. ``refunded`` may be higher than
+``reserved``, because the provider may refund another amount than requested.
+"""
 
 _INSERT = """
 insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, is_last,
-                               refunds_inquiry, first_sent_at, last_sent_at, status)
+                               refunds_inquiry, decision_id, first_sent_at, last_sent_at, status)
 select *, now(), now(), 'sent'
   from unnest(cast(:case_ids as uuid[]), cast(:attempts as int[]), cast(:providers as text[]), cast(:charges as text[]),
               cast(:amounts as bigint[]), cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]),
-              cast(:lasts as bool[]), cast(:inquiries as bool[]))
+              cast(:lasts as bool[]), cast(:inquiries as bool[]), cast(:decision_ids as uuid[]))
 """
 
 _SELECT_BY_CASE = f"""
@@ -58,6 +72,18 @@ select distinct on (provider, charge) {OPERATION_COLUMNS} from refund_operations
 _SELECT_BY_REFUND = f"""
 select {OPERATION_COLUMNS} from refund_operations
  where (provider, refund_id) in (select * from unnest(cast(:providers as text[]), cast(:refund_ids as text[])))
+"""
+
+_SELECT_KNOWN_REFUNDS = """
+select o.key, k.refund_id
+  from refund_operations o
+ cross join lateral (
+   select e.refund_id from refund_operations e
+    where e.provider = o.provider and e.charge = o.charge and e.key <> o.key and e.refund_id is not null
+   union all
+   select e.refund_id from external_refunds e
+    where e.provider = o.provider and e.charge = o.charge and e.recorded_at < o.first_sent_at) k
+ where o.key = any(:keys)
 """
 
 _MARK_RESENT = """
@@ -93,14 +119,28 @@ update refund_operations o set code = i.code
   from unnest(cast(:keys as text[]), cast(:codes as text[])) as i(key, code) where o.key = i.key
 """
 
-_RECORD_RESULT = """
+_UPDATE_PAYMENTS = f"""
+update payments y
+   set refunded = y.refunded + c.paid, reserved = least(coalesce(y.captured, 0), greatest(0, y.reserved + c.reserved))
+  from (select b.provider, b.charge, sum(a.paid_amount - b.paid_amount) as paid,
+               sum(a.amount * ((a.status in ({OPEN_STATUS_NAMES}))::int - (b.status in ({OPEN_STATUS_NAMES}))::int)) as reserved
+          from before b join after a on a.key = b.key group by b.provider, b.charge) c
+ where y.provider = c.provider and y.charge = c.charge and (c.paid <> 0 or c.reserved <> 0)
+"""
+"""Update the sums of the payments of changed operations. ``before`` and ``after`` are these operations.
+
+The payment's ``refunded`` is the sum of what the provider paid for its operations. An operation that is not paid, or not paid
+any more, has paid 0. A refund that was certainly not made gives its amount back to the payment.
+"""
+
+_RECORD_RESULT = f"""
 with result as (
   select * from unnest(cast(:keys as text[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
                        cast(:codes as text[]), cast(:replays as bool[]), cast(:must_acts as bool[]),
                        cast(:paid_amounts as bigint[]))
     as t(key, status, refund_id, code, replayed, customer_must_act, paid_amount)
 ), before as (
-  select o.key, o.paid_amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
+  select o.key, o.status, o.paid_amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
 ), after as (
   update refund_operations o
      set status = r.status, refund_id = coalesce(r.refund_id, o.refund_id), code = coalesce(r.code, o.code),
@@ -108,35 +148,39 @@ with result as (
          paid_amount = r.paid_amount,
          paid_at = case when r.status = 'paid' then coalesce(o.paid_at, now()) else o.paid_at end
     from result r where o.key = r.key
-  returning o.key, o.paid_amount
+  returning o.key, o.status, o.amount, o.paid_amount
 )
-update payments y
-   set refunded = y.refunded + a.paid_amount - b.paid_amount
-  from before b join after a on a.key = b.key
- where y.provider = b.provider and y.charge = b.charge and a.paid_amount <> b.paid_amount
+{_UPDATE_PAYMENTS}
 """
-"""Store each result in its operation.
+"""Store each result in its operation."""
 
-The payment's ``refunded`` is the sum of what the provider paid for its operations. An operation that is not paid, or not paid
-any more, has paid 0.
+_SET_STATUS = f"""
+with before as (
+  select o.key, o.status, o.paid_amount, o.provider, o.charge from refund_operations o where key = any(:keys)
+), after as (
+  update refund_operations o set status = :status where key = any(:keys) returning o.key, o.status, o.amount, o.paid_amount
+)
+{_UPDATE_PAYMENTS}
 """
-
-_SET_STATUS = "update refund_operations set status = :status where key = any(:keys)"
 
 
 class RefundOperations:
-    """The table ``refund_operations``, and the claims of payments by cases in the table ``payments``."""
+    """The table ``refund_operations``, and in the table ``payments`` the claims and what is reserved and refunded."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def claim(self, operations: Sequence[RefundOperation]) -> set[UUID]:
-        """Claim the payment of each operation for its case. Return the cases that now have the claim."""
+    def reserve(self, operations: Sequence[RefundOperation]) -> set[UUID]:
+        """Claim the payment of each operation for its case, and reserve the amount. Return the cases for which this succeeded."""
+        if not operations:
+            return set()
         rows = self._work.run(
-            _CLAIM,
+            _RESERVE,
             providers=[operation.provider for operation in operations],
             charges=[operation.charge for operation in operations],
             case_ids=[operation.case_id for operation in operations],
+            amounts=[operation.amount.minor for operation in operations],
+            decided=[operation.decision_id is not None for operation in operations],
         )
         return {row.case_id for row in rows}
 
@@ -155,6 +199,7 @@ class RefundOperations:
                 hashes=[operation.payload_hash for operation in operations],
                 lasts=[operation.is_last for operation in operations],
                 inquiries=[operation.refunds_inquiry for operation in operations],
+                decision_ids=[operation.decision_id for operation in operations],
             )
 
     def for_cases(self, cases: Sequence[UUID]) -> dict[UUID, list[RefundOperation]]:
@@ -177,6 +222,16 @@ class RefundOperations:
         providers, ids = [provider for provider, _ in refunds], [refund for _, refund in refunds]
         rows = self._work.run(_SELECT_BY_REFUND, providers=providers, refund_ids=ids)
         return {(row.provider, row.refund_id): operation_of(row) for row in rows}
+
+    def known_refunds(self, keys: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return, for each operation, the ids of the other refunds of its payment that were known when it was sent.
+
+        They are our other refunds, and the external refunds that were recorded before. ``keys`` are idempotency keys.
+        """
+        known: dict[str, set[str]] = {key: set() for key in keys}
+        for row in self._work.run(_SELECT_KNOWN_REFUNDS, keys=list(keys)) if keys else ():
+            known[row.key].add(row.refund_id)
+        return {key: frozenset(refund_ids) for key, refund_ids in known.items()}
 
     def mark_resent(self, calls: Sequence[tuple[Case, RefundOperation]]) -> set[str]:
         """Store that these operations are about to be sent again. Return the keys of the operations that may be sent."""
@@ -227,7 +282,10 @@ class RefundOperations:
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])
 
     def close(self, operations: Sequence[RefundOperation], status: OperationStatus) -> None:
-        """Close operations that moved no money and can no longer move money. ``status`` is ``absent`` or ``declined``."""
+        """Close operations that moved no money and can no longer move money, and give their amounts back to the payments.
+
+        ``status`` is ``absent`` or ``declined``.
+        """
         if operations:
             self._work.run(_SET_STATUS, keys=[operation.key for operation in operations], status=status)
 
@@ -244,5 +302,5 @@ def operation_of(row: Any) -> RefundOperation:  # noqa: ANN401  # a row of OPERA
 
 _NAMES = (
     "attempt provider charge key first_sent_at last_sent_at sends polls refund_id code replayed empty_lookups "
-    "is_last refunds_inquiry customer_must_act".split()
+    "is_last refunds_inquiry customer_must_act decision_id".split()
 )

@@ -23,6 +23,7 @@ from domain.providers import (
     PaymentProvider,
     PaymentStatus,
     RefundResult,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import AUTOMATIC, Dispute, Method
@@ -57,15 +58,19 @@ class ExpectedPayment:
     """What the customer paid with this payment, for all purchases that it paid."""
     method: str
     seller_id: str
+    refunded: int = 0
+    """The sum of the known refunds of the payment, in minor units."""
+    known_refunds: frozenset[str] = frozenset()
+    """The ids of the known refunds of the payment."""
 
 
 def send_refund(
     context: WorkerContext, operation: RefundOperation, expected: ExpectedPayment, *, until: float
 ) -> RefundResult | NotSent:
-    """Send a refund for the first time, if the provider shows the payment as the seller reports it, without any refund.
+    """Send a refund for the first time, if the provider shows the payment as the seller reports it, without an unknown refund.
 
-    A refund may already exist for two reasons. The database was restored from a backup, which lacks the latest refunds. Or
-    support refunded the payment manually.
+    An unknown refund may already exist for two reasons. The database was restored from a backup, which lacks the latest
+    refunds. Or support refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or not adapter.capabilities.can_look_up:
@@ -75,10 +80,10 @@ def send_refund(
         shown = show_payment(context, operation.provider, operation.charge, until=until)
         if objection := _object_to(shown, operation, expected):
             return objection
-        refunded = shown.refunded if isinstance(shown, PaymentStatus) else 0
+        refunded = max(0, shown.refunded - expected.refunded) if isinstance(shown, PaymentStatus) else 0
         must_look_up = refunded > 0
     if must_look_up:
-        return _look_up_first(context, operation, refunded, until=until)
+        return _look_up_first(context, operation, expected, refunded, until=until)
     return refund(context, operation, until=until)
 
 
@@ -94,19 +99,21 @@ def repeat_refund(
         shown = show_payment(context, operation.provider, operation.charge, until=until)
         if objection := _object_to(shown, operation, expected):
             return objection
-        if isinstance(shown, PaymentStatus) and shown.refunded:
+        if isinstance(shown, PaymentStatus) and shown.refunded > expected.refunded:
             return NotSent("The provider shows a refund of this payment, but the lookup does not show it yet.")
     return refund(context, operation, until=until)
 
 
 def _look_up_first(
-    context: WorkerContext, operation: RefundOperation, refunded: int, *, until: float
+    context: WorkerContext, operation: RefundOperation, expected: ExpectedPayment, refunded: int, *, until: float
 ) -> RefundResult | NotSent:
-    """Send the refund if the payment has no refund. Otherwise, return our refund, or a decline because of the other refund.
+    """Send the refund if the payment has no unknown refund. Otherwise, return our refund, or a decline because of that refund.
 
-    ``refunded`` is the sum of refunds that the payment shows. The lookup may not show these refunds yet.
+    ``refunded`` is the sum of unknown refunds that the payment shows. The lookup may not show these refunds yet.
     """
     result = look_up(context, operation, until=until)
+    if isinstance(result, ExternalRefund) and result.refund_id in expected.known_refunds:
+        result = find_unknown_refund(context, operation, expected.known_refunds, until=until)
     match result:
         case NotFound() if refunded:
             return Declined(DeclineReason.EXTERNALLY_REFUNDED, str(Money(refunded, operation.amount.currency)))
@@ -181,6 +188,21 @@ def look_up(context: WorkerContext, operation: RefundOperation, *, until: float)
         no_time=Unknown(NO_TIME),
     )
     return check_amount(result, operation)
+
+
+def find_unknown_refund(
+    context: WorkerContext, operation: RefundOperation, known: frozenset[str], *, until: float
+) -> ExternalRefund | NotFound | Unknown:
+    """Find a refund of this operation's payment that is not ``known``. Failed refunds are ignored.
+
+    The lookup of the operation found no refund with its key, but perhaps showed only one of several other refunds.
+    """
+    refunds = list_refunds_of(context, operation.provider, operation.charge, until=until)
+    if isinstance(refunds, Unknown):
+        return refunds
+    unknown = (refund for refund in refunds if refund.refund_id not in known and refund.key != operation.key)
+    live = next((refund for refund in unknown if refund.status is not RefundStatus.FAILED), None)
+    return NotFound() if live is None else ExternalRefund(live.refund_id, live.amount)
 
 
 def show_payment(

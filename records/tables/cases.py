@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from domain.refund_operations import OPEN_STATUSES
+from domain.refund_operations import OPEN_STATUSES, UNRESOLVED_STATUSES
 from domain.states import OPEN_STATES, WORKER_STATES
 from records.tables.metadata import INSTANT, metadata, quoted_list
 
@@ -27,6 +27,7 @@ OPEN_STATE_NAMES = quoted_list(OPEN_STATES)
 WORKER_STATE_NAMES = quoted_list(WORKER_STATES)
 
 OPEN_STATUS_NAMES = quoted_list(OPEN_STATUSES)
+UNRESOLVED_STATUS_NAMES = quoted_list(UNRESOLVED_STATUSES)
 
 sellers = Table(
     "sellers",
@@ -181,14 +182,15 @@ refund_operations = Table(
     Column("refunds_inquiry", Boolean, nullable=False, server_default=text("false")),
     Column("customer_must_act", Boolean, nullable=False, server_default=text("false")),
     Column("paid_amount", BigInteger, nullable=False, server_default=text("0")),
+    Column("decision_id", UUID),
     UniqueConstraint("provider", "refund_id"),
     Index(None, "provider", "charge"),
     Index(
-        "refund_operations_one_open_per_payment",
+        "refund_operations_one_unresolved_per_payment",
         "provider",
         "charge",
         unique=True,
-        postgresql_where=text(f"status in ({OPEN_STATUS_NAMES})"),
+        postgresql_where=text(f"status in ({UNRESOLVED_STATUS_NAMES})"),
     ),
     CheckConstraint("amount > 0", name="positive_amount"),
 )

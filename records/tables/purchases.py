@@ -52,13 +52,20 @@ payments = Table(
     Column("charge", Text, primary_key=True),
     Column("seller_id", Text, ForeignKey("sellers.id"), nullable=False),
     Column("case_id", UUID, ForeignKey("cases.id")),
+    Column("captured", BigInteger),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     Column("refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("refunded_elsewhere", BigInteger, nullable=False, server_default=text("0")),
     Column("dispute", Text, nullable=False, server_default=text("'none'")),
     Index("payments_disputed", "provider", "charge", postgresql_where=text("dispute in ('open', 'inquiry')")),
     CheckConstraint("refunded >= 0 and refunded_elsewhere >= 0", name="no_negative_refund"),
+    CheckConstraint("reserved between 0 and coalesce(captured, 0)", name="reserved_within_captured"),
 )
-"""The payments. A payment belongs to the first seller that reports it, and one case may refund it: the case that claims it."""
+"""The payments. A payment belongs to the first seller that reports it, and one case may refund it: the case that claims it.
+
+``reserved`` is the sum of the refunds that Moneyback has made or may still make. ``captured`` is what the customer paid,
+as it was known at the last reservation: the sum of the payment's parts of all purchases.
+"""
 
 payment_ids = Table(
     "payment_ids",

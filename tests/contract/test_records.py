@@ -23,10 +23,12 @@ from domain.providers import (
     DisputeStatus,
     Failed,
     ListedRefund,
+    Mismatched,
     Paid,
     Pending,
     RefundStatus,
     Unknown,
+    WaitingForApproval,
 )
 from domain.purchase_reports import PurchaseReport
 from domain.purchases import Dispute, Purchase
@@ -214,7 +216,8 @@ def test_an_error_rolls_the_transaction_back(store: Records) -> None:
     purchase = a_recent_purchase()
     with rolled_back(store) as work:
         store_purchases(work, [purchase])
-        work.refund_operations.claim([operation])
+        work.refund_operations.close([operation], OperationStatus.ABSENT)
+        assert work.refund_operations.reserve([operation]) == {case}
         work.refund_operations.record_results([(operation, Paid("re_1", operation.amount))])
         work.history.record([get_case(work, case).after(E.PROVIDER_PAID, actor="test")])
         work.webhook_events.keep("sandbox", [WebhookEvent("evt_1", Subject.REFUND)], b"")
@@ -226,7 +229,8 @@ def test_an_error_rolls_the_transaction_back(store: Records) -> None:
     with store.work() as work:
         assert work.purchases.get(purchase.id) is None
         assert work.outbox.queues() == set()
-        assert work.refund_operations.claim([operation]) == {case}, "The rollback removed the claim of the payment."
+        work.refund_operations.close([operation], OperationStatus.ABSENT)
+        assert work.refund_operations.reserve([operation]) == {case}, "The rollback gave the amount back."
         assert work.case_emails.claim([case], seconds=1) == []
         assert work.support_tasks.claim([a_support_task().id], seconds=1) == []
         assert len(work.history.for_case(case)) == 3
@@ -665,15 +669,115 @@ def test_a_payment_is_claimed_only_once(store: Records) -> None:
     case_1, case_2, case_3 = (a_case(store) for _ in range(3))
     payments = [{"charge": "ch_1"}, {"charge": "ch_3"}, {"charge": "ch_1", "provider": "other"}]
     store_seller_and_purchases(store, *(a_recent_purchase(**payment) for payment in payments))
-    operation_1, operation_2 = an_operation(case_1, charge="ch_1"), an_operation(case_2, charge="ch_1")
+    operation_1, operation_2 = (an_operation(case, charge="ch_1", amount=Money(1, "EUR")) for case in (case_1, case_2))
     with store.work() as work:
-        assert len(work.refund_operations.claim([operation_1, operation_2, an_operation(case_3, charge="ch_3")])) == 2
-        (claimed,) = work.refund_operations.claim([operation_1]) | work.refund_operations.claim([operation_2])
+        assert len(work.refund_operations.reserve([operation_1, operation_2, an_operation(case_3, charge="ch_3")])) == 2
+        (claimed,) = work.refund_operations.reserve([operation_1]) | work.refund_operations.reserve([operation_2])
     with store.work() as work:
-        assert work.refund_operations.claim([operation_1, operation_2]) <= {claimed}
-        assert work.refund_operations.claim([operation_1]) | work.refund_operations.claim([operation_2]) == {claimed}
+        assert work.refund_operations.reserve([operation_1, operation_2]) <= {claimed}
+        assert work.refund_operations.reserve([operation_1]) | work.refund_operations.reserve([operation_2]) == {
+            claimed
+        }
         other = replace(an_operation(case_2, charge="ch_1"), provider="other")
-        assert work.refund_operations.claim([other]) == {case_2}, "The same id at another provider is another payment."
+        assert work.refund_operations.reserve([other]) == {case_2}, (
+            "The same id at another provider is another payment."
+        )
+        assert work.refund_operations.reserve([]) == set()
+
+
+def reserve(store: Records, case: UUID, attempt: int, minor: int) -> RefundOperation | None:
+    """Reserve a part of the payment ch_1, and create its operation. Return None if nothing was reserved."""
+    operation = an_operation(case, attempt, charge="ch_1", amount=Money(minor, "EUR"))
+    with store.work() as work:
+        if not work.refund_operations.reserve([operation]):
+            return None
+        work.refund_operations.create([operation])
+    return operation
+
+
+def record(store: Records, operation: RefundOperation, result: Any) -> None:
+    with store.work() as work:
+        work.refund_operations.record_results([(operation, result)])
+
+
+CAME_BACK = Failed("re_1", "came_back")
+
+
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (1, 4899), (1000, 1000, 1000, 1900)])
+def test_several_refunds_of_a_payment_never_exceed_what_was_captured(store: Records, parts: tuple[int, ...]) -> None:
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case, left = a_case(store), 4900
+    for attempt, minor in enumerate(parts, start=1):
+        assert reserve(store, case, attempt, left + 1) is None
+        operation = reserve(store, case, attempt, minor)
+        assert operation
+        assert reserve(store, case, 9, left - minor + 1) is None, "the open refund is reserved"
+        record(store, operation, Paid(f"re_{attempt}", operation.amount))
+        left -= minor
+    assert reserve(store, case, 9, 1) is None
+
+
+@pytest.mark.parametrize("result", [Declined(DeclineReason.PERMANENT, "no"), CAME_BACK])
+@pytest.mark.parametrize("before", [None, Unknown("timeout"), Pending("re_1", Money(4900, "EUR"))])
+def test_a_refund_that_was_not_made_gives_its_amount_back(store: Records, before: Any, result: Any) -> None:
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    operation = reserve(store, case, 1, 4900)
+    assert operation
+    for answer in filter(None, (before, result, result)):
+        record(store, operation, answer)
+    assert reserve(store, case, 2, 4900), "the amount is given back once, and completely"
+    assert reserve(store, case, 3, 1) is None
+
+
+def test_a_refund_that_is_closed_or_comes_back_gives_its_amount_back(store: Records) -> None:
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    absent = reserve(store, case, 1, 4900)
+    assert absent
+    with store.work() as work:
+        work.refund_operations.close([absent], OperationStatus.ABSENT)
+    paid = reserve(store, case, 2, 4900)
+    assert paid
+    record(store, paid, Paid("re_1", paid.amount))
+    assert reserve(store, case, 3, 1) is None
+    record(store, paid, CAME_BACK)
+    assert reserve(store, case, 3, 4900)
+
+
+@pytest.mark.parametrize(("elsewhere", "left"), [(4900, 0), (4899, 1), (1000, 3900)])
+def test_nothing_is_reserved_that_was_refunded_elsewhere(store: Records, elsewhere: int, left: int) -> None:
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    with store.work() as work:
+        refund = ListedRefund("by hand", "ch_1", Money(elsewhere, "EUR"), RefundStatus.PAID, work.now)
+        work.purchases.record_external_refunds("sandbox", [refund])
+    assert reserve(store, case, 1, left + 1) is None
+    assert not left or reserve(store, case, 1, left)
+
+
+def test_more_than_requested_counts_as_refunded(store: Records) -> None:
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    operation = reserve(store, case, 1, 2000)
+    assert operation
+    record(store, operation, Mismatched("re_1", Money(4000, "EUR")))
+    assert reserve(store, case, 2, 901) is None
+    assert reserve(store, case, 2, 900)
+
+
+def test_an_unresolved_refund_excludes_another_refund_of_the_payment(store: Records) -> None:
+    """Enough of the payment is left. But at most one refund of a payment is open at a time."""
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    operation = reserve(store, case, 1, 2000)
+    assert operation
+    for result in (None, Unknown("timeout"), WaitingForApproval("asked"), Pending("re_1", operation.amount)):
+        if result:
+            record(store, operation, result)
+        assert reserve(store, case, 2, 2000) is None
+    record(store, operation, Paid("re_1", operation.amount))
+    assert reserve(store, case, 2, 2000)
 
 
 def test_a_stored_operation_is_the_created_operation(store: Records) -> None:
@@ -692,7 +796,7 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
     case, other = a_case(store), a_case(store)
     first = create_operation(store, case, charge="ch_1")
     for again in (an_operation(case, 2, charge="ch_1"), an_operation(other, charge="ch_1")):
-        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
+        with pytest.raises(IntegrityError, match="refund_operations_one_unresolved_per_payment"), store.work() as work:
             work.refund_operations.create([again])
     with store.work() as work:
         work.refund_operations.close([first], OperationStatus.ABSENT)
@@ -703,14 +807,15 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
             work.refund_operations.for_payments([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt
             == 2
         )
-    with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
-        work.refund_operations.record_results([(first, Paid("re_1", first.amount))])
+    with store.work() as work:
+        work.refund_operations.record_results([(first, Paid("re_1", first.amount))])  # the refund was made after all
+        assert work.refund_operations.for_cases([case])[case][0].status is OperationStatus.PAID
 
 
 @pytest.mark.parametrize(
     ("answer", "status", "opens"),
     [
-        (Paid("re_1", Money(4900, "EUR")), "paid", False),
+        (Paid("re_1", Money(4900, "EUR")), "paid", True),
         (Pending("re_1", Money(4900, "EUR")), "pending", False),
         (Unknown("timeout"), "unknown", False),
         (Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded"), "unknown", False),
@@ -732,7 +837,7 @@ def test_a_result_changes_the_status_of_its_operation(store: Records, answer: An
         with store.work() as work:
             work.refund_operations.create([another])
     else:
-        with pytest.raises(IntegrityError, match="refund_operations_one_open_per_payment"), store.work() as work:
+        with pytest.raises(IntegrityError, match="refund_operations_one_unresolved_per_payment"), store.work() as work:
             work.refund_operations.create([another])
 
 

@@ -33,7 +33,6 @@ from tests.simulation.memory import journal
 from tests.simulation.removed_safeguards import (
     CreatePatch,
     call_before_commit,
-    claim_every_payment,
     close_refund_that_waits_for_approval,
     correct_held_purchase,
     count_failed_refunds,
@@ -66,6 +65,7 @@ from tests.simulation.removed_safeguards import (
     repeat_without_look,
     replaced,
     report_unknown_as_declined,
+    reserve_nothing,
     resolve_by_empty_lookup,
     resolve_later_deliveries,
     resolve_when_claimed,
@@ -116,14 +116,14 @@ MISTAKES = (
     ),
     Mistake("no search for an open case", (wrapped(DecisionInputs, "load", omit_open_case),)),
     Mistake(
-        "no payment claim",
-        (replaced(RefundOperations, "claim", claim_every_payment),),
+        "nothing is reserved",
+        (replaced(RefundOperations, "reserve", reserve_nothing),),
     ),
     Mistake(
-        "no payment claim, and no index of open operations",
+        "nothing is reserved, and there is no index of unresolved operations",
         (
-            replaced(RefundOperations, "claim", claim_every_payment),
-            without_index(journal.ONE_OPEN_OPERATION),
+            replaced(RefundOperations, "reserve", reserve_nothing),
+            without_index(journal.ONE_UNRESOLVED_OPERATION),
         ),
     ),
     Mistake("a new idempotency key for each attempt", (wrapped(provider_client, "refund", use_new_key),)),

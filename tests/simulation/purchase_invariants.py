@@ -27,6 +27,7 @@ from domain.money import Money
 from domain.purchase_reports import OtherSeller, PurchaseReport
 from domain.purchases import AUTOMATIC, Dispute
 from domain.reason_codes import ReasonCode
+from domain.refund_approvals import RefundApproval
 from domain.refund_reasons import RefundReason
 from domain.states import OPEN_STATES, State
 from domain.support_tasks import SupportTaskKind
@@ -93,7 +94,8 @@ class PurchaseChecker:
         confirmed = confirmed_payments(self._tables, operation.case_id)
         if confirmed.get((operation.provider, operation.charge)) != money:
             self._report_violation("P1", f"{operation.key} refunds {money} of {operation.charge}, not {confirmed}.")
-        self._check_page(operation.case_id, confirmed)
+        if approval_of(self._tables, operation.case_id) is None:
+            self._check_page(operation.case_id, confirmed)
         seller = self._tables.cases[operation.case_id].seller_id
         owner = self._owners.get((operation.provider, operation.charge))
         if seller != owner:
@@ -125,7 +127,12 @@ class PurchaseChecker:
             )
         for refund in provider.refunds.values():
             is_visible = refund.charge == operation.charge and refund.made_at + provider.refund_lag <= looked_at
-            if is_visible and refund.key is None and "failed" not in {refund.status, refund.previous_status}:
+            row = self._tables.external_refunds.get((provider.name, refund.id))
+            is_known = (
+                operation.decision_id is not None and row is not None and row.recorded_at < operation.first_sent_at
+            )
+            is_live = refund.key is None and "failed" not in {refund.status, refund.previous_status}
+            if is_visible and is_live and not is_known:
                 self._report_violation("P4", f"{operation.key} is sent, but the payment shows the refund {refund}.")
         if charge.seller not in {None, seller}:
             self._report_violation("P4", f"{operation.key} is sent, but the payment belongs to {charge.seller}.")
@@ -420,8 +427,18 @@ def transitions_of(tables: Database, case: UUID) -> list[TransitionRow]:
     return [tables.transitions[case, seq] for seq in range(1, tables.cases[case].seq + 1)]
 
 
+def approval_of(tables: Database, case: UUID) -> RefundApproval | None:
+    """Return the approval of support, if support evaluated the case last."""
+    evidence = [json.loads(row.evidence) for row in transitions_of(tables, case)]
+    evaluations = [values for values in evidence if "purchase" in values]
+    approval = evaluations[-1].get("approval") if evaluations else None
+    return RefundApproval.from_evidence(approval) if approval else None
+
+
 def confirmed_payments(tables: Database, case: UUID) -> dict[PaymentId, Money]:
-    """Return the payments and amounts of the last snapshot of a case. The page showed this snapshot."""
+    """Return the payments and amounts that support approved, or those of the last snapshot of a case, which the page showed."""
+    if approval := approval_of(tables, case):
+        return {refund.payment: refund.amount for refund in approval.refunds}
     evidence: list[dict[str, Any]] = [json.loads(row.evidence) for row in transitions_of(tables, case)]
     snapshots = [values["purchase"] for values in evidence if "purchase" in values]
     payments = snapshots[-1]["payments"] if snapshots else []

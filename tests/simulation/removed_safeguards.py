@@ -244,8 +244,8 @@ def mark_resent_without_fence(real: Any) -> Any:
     return mark_resent
 
 
-def claim_every_payment(_self: RefundOperations, operations: Sequence[Any]) -> set[UUID]:
-    """Allow every refund, although another case may have claimed the payment."""
+def reserve_nothing(_self: RefundOperations, operations: Sequence[Any]) -> set[UUID]:
+    """Allow every refund, although another case may have claimed the payment or refunded it."""
     return {operation.case_id for operation in operations}
 
 

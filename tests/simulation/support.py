@@ -3,6 +3,10 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain.money import Money
+from domain.purchases import Payment
+from domain.reason_codes import ReasonCode
+from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.states import Event, State
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR
@@ -13,6 +17,21 @@ if TYPE_CHECKING:
 
 WORKING_TIMES = (6 * HOUR, 1.6 * DAY, 5 * DAY)
 """The instants, in seconds, at which support looks at the cases."""
+
+
+DECIDED_STATES = {State.WITH_SUPPORT, State.REFUNDED, State.DECLINED}
+"""The states in which support may approve a refund."""
+
+OVERRULED = frozenset(
+    {
+        ReasonCode.FULL_REFUND_ONLY,
+        ReasonCode.METHOD_NOT_AUTOMATIC,
+        ReasonCode.OUTSIDE_WINDOW,
+        ReasonCode.ALREADY_REFUNDED,
+        ReasonCode.SERIAL_REFUNDS,
+    }
+)
+"""The rules that support overrules. A dispute is never overruled."""
 
 
 class Support:
@@ -29,7 +48,13 @@ class Support:
     def _work(self) -> None:
         rng = self._world.random
         for case in list(self._world.records.tables.cases.values()):
-            if case.state != State.WITH_SUPPORT or case.purchase_id is None:
+            if case.state not in DECIDED_STATES or case.purchase_id is None:
+                continue
+            if rng.random() < self._world.forced.get("approvals_of_support", 0.2):
+                for _ in range(rng.choice([1, 1, 2, 3])):
+                    delay = rng.choice([0.0, 0.0, HOUR, 6 * HOUR])
+                    self._world.clock.later(delay, self._world.web, self._approve, case.id)
+            if case.state != State.WITH_SUPPORT:
                 continue
             choice = rng.random()
             if choice < self._world.forced.get("refunds_by_hand", 0.3):
@@ -57,6 +82,36 @@ class Support:
             and row.provider in self._world.providers
             and row.charge in self._world.providers[row.provider].charges
         ]
+
+    def _approve(self, case_id: UUID) -> None:
+        """Approve the refund of some payments of the purchase, in full or in part, perhaps of too much."""
+        world, rng = self._world, self._world.random
+        try:
+            with world.records.work() as work:
+                case = work.cases.lock_one(case_id)
+                if case is None or case.state not in DECIDED_STATES or case.purchase_id is None:
+                    return
+                purchase = work.purchases.get(case.purchase_id)
+                assert purchase, "a case with support keeps its purchase"
+                payments = [p for p in purchase.payments if p.amount and p.currency in {"EUR", "USD"}]
+                if not payments:
+                    return
+                chosen = rng.sample(payments, rng.randint(1, len(payments)))
+                decision = UUID(int=rng.getrandbits(128), version=4)
+                approval = RefundApproval(decision, tuple(map(self._part, chosen)), OVERRULED)
+                evidence = {"purchase": purchase.snapshot, "approval": approval.as_evidence()}
+                work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support", evidence=evidence)])
+        except (*world.interleaving.database_errors, Killed):
+            world.clock.later(60.0, world.web, self._approve, case_id)
+            raise
+        world.faults.count("support_approved")
+
+    def _part(self, payment: Payment) -> ApprovedRefund:
+        assert payment.amount, "the caller chooses payments with an amount"
+        left = max(1, payment.amount - payment.refunded)
+        minor = self._world.random.choice([left, left, max(1, left // 2), max(1, left // 3), 1, left + 1])
+        money = Money(minor, payment.currency or "")
+        return ApprovedRefund(payment.provider, payment.charge, money, payment.refunded)
 
     def _decline(self, case_id: UUID) -> None:
         world = self._world

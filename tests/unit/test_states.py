@@ -40,7 +40,7 @@ def test_a_state_belongs_to_the_workers_or_waits_or_is_final() -> None:
     assert not (WORKER_STATES | WAITING_STATES) & FINAL_STATES
 
 
-def test_only_late_news_of_the_provider_or_the_seller_moves_a_case_out_of_a_final_state() -> None:
+def test_only_late_news_or_support_moves_a_case_out_of_a_final_state() -> None:
     moves_out = {key for key, target in MOVES.items() if key[0] in FINAL_STATES and target is not key[0]}
     late_news = {
         Event.PROVIDER_PAID,
@@ -51,6 +51,7 @@ def test_only_late_news_of_the_provider_or_the_seller_moves_a_case_out_of_a_fina
     }
     assert moves_out == {
         *((state, Event.PROVIDER_FAILED_LATE) for state in (State.REFUNDED, State.DECLINED)),
+        *((state, Event.SUPPORT_APPROVED) for state in (State.REFUNDED, State.DECLINED)),
         (State.UNMATCHED, Event.PURCHASE_REPORTED),
         *((State.DECLINED, event) for event in late_news),
     }
@@ -61,7 +62,7 @@ def test_a_refund_starts_only_from_approved() -> None:
     assert sources - {State.REFUNDING} == {State.APPROVED}
 
 
-def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made_or_more_payments_remain() -> None:
+def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made_or_more_remains_to_be_refunded() -> None:
     paying = {State.REFUNDING, State.WAITING_FOR_APPROVAL, State.REFUND_PENDING, State.REFUNDED}
     moves_back = {
         key for key, target in MOVES.items() if key[0] in paying and target not in {*paying, State.WITH_SUPPORT}
@@ -71,6 +72,7 @@ def test_a_case_moves_back_only_if_its_refund_was_deferred_or_not_made_or_more_p
         (State.REFUNDING, Event.PAYMENT_DECLINED),
         *((state, Event.REFUND_DEFERRED) for state in paying - {State.REFUNDED}),
         (State.REFUNDING, Event.CONFIRMED_NOT_REFUNDED),
+        (State.REFUNDED, Event.SUPPORT_APPROVED),
     }
 
 

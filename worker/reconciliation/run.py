@@ -15,7 +15,6 @@ import structlog
 from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.support_tasks import SupportTaskKind
-from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
@@ -23,6 +22,7 @@ from worker.reconciliation.disputes import compare_disputes
 from worker.reconciliation.pages import list_refund_pages
 from worker.refunds.disputes import can_look_up_disputes, poll_open_disputes
 from worker.refunds.external_refunds import record_external_refunds
+from worker.refunds.own_refunds import request_changed_refunds
 
 log = structlog.get_logger()
 
@@ -174,7 +174,7 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
     by_refund_id = {operation.refund_id: operation for operation in operations}
     work.reconciliation.mark_reconciled(operations)
     without_operation: list[ListedRefund] = []
-    lookups: list[WebhookEvent] = []
+    own: list[tuple[ListedRefund, RefundOperation]] = []
     reports: list[NewSupportTask] = []
     for refund in refunds:
         operation = by_refund_id.get(refund.refund_id) or by_key.get(refund.key or "")
@@ -185,18 +185,10 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
         else:
             result.matched += 1
             reports += _report_differences(result.provider, refund, operation)
-            if (operation.status, refund.status) not in _SAME_STATUS:
-                lookups.append(_create_lookup_event(refund))
-    result.lookups_requested += work.webhook_events.request_again(result.provider, lookups)
+            own.append((refund, operation))
+    result.lookups_requested += request_changed_refunds(work, result.provider, own)
     reports += _report_external_refunds(work, result, without_operation)
     result.create_tasks(work, reports)
-
-
-_SAME_STATUS = {
-    (OperationStatus.PAID, RefundStatus.PAID),
-    (OperationStatus.PENDING, RefundStatus.PENDING),
-    (OperationStatus.FAILED, RefundStatus.FAILED),
-}
 
 
 def _report_second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
@@ -231,12 +223,6 @@ def _report_external_refunds(
     ]
     result.unknown_payments += len(refunds) - len(reported)
     yield from record_external_refunds(work, result.provider, reported, purchases)
-
-
-def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:
-    """Return a webhook event that makes a worker look up this refund, because its status differs from our status."""
-    event_id = f"reconciliation {refund.refund_id} {refund.status}"
-    return WebhookEvent(event_id=event_id, subject=Subject.REFUND, charge=refund.charge, refund_id=refund.refund_id)
 
 
 def _create_report(

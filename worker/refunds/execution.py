@@ -3,7 +3,7 @@
 The operation is committed before the call, and no transaction is open during the call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -88,8 +88,9 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
             operations[case.id] = order.next_operation(context)
             expected[case.id] = expected_payment(order.purchase, operations[case.id])
             batch.append(order.decision_input.purchase)
-    claimed = work.refund_operations.claim(list(operations.values())) if operations else set()
+    claimed = work.refund_operations.reserve(list(operations.values()))
     work.refund_operations.create([operations[case_id] for case_id in claimed])
+    expected = _add_known_refunds(work, {case_id: operations[case_id] for case_id in claimed}, expected)
     for case in cases:
         if case.id in claimed:
             started = case.after(Event.REFUND_STARTED, actor="worker", evidence=_describe(operations[case.id]))
@@ -107,6 +108,18 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     ]
 
 
+def _add_known_refunds(
+    work: UnitOfWork, operations: Mapping[UUID, RefundOperation], expected: Mapping[UUID, ExpectedPayment]
+) -> dict[UUID, ExpectedPayment]:
+    """Add the known refunds of the payments of which support approved a part. Before other refunds, no refund is known."""
+    keys = {case_id: operation.key for case_id, operation in operations.items() if operation.decision_id}
+    known = work.refund_operations.known_refunds(list(keys.values()))
+    return {
+        case_id: replace(payment, known_refunds=known[keys[case_id]]) if case_id in keys else payment
+        for case_id, payment in expected.items()
+    }
+
+
 def _load_orders(work: UnitOfWork, cases: Sequence[Case]) -> list[Order]:
     """Lock the purchases and the sellers of these cases. Return the cases with their purchases and earlier operations."""
     case_ids = [case.id for case in cases]
@@ -114,14 +127,15 @@ def _load_orders(work: UnitOfWork, cases: Sequence[Case]) -> list[Order]:
     work.sellers.lock([purchase.seller_id for purchase in purchases.values()])
     inputs = work.decision_inputs.load(list(purchases.values()))
     operations = work.refund_operations.for_cases(case_ids)
-    snapshots = work.history.latest_evidence(case_ids, "purchase")
+    evaluations = work.history.evaluations(case_ids)
     declined = work.history.all_evidence(list(operations), "declined_payment")
     return [
         Order(
             case,
             inputs[purchases[case.id].id],
             operations.get(case.id, []),
-            snapshots.get(case.id),
+            evaluations[case.id].snapshot,
+            evaluations[case.id].approval,
             {(provider, charge): REASON_CODES[code] for provider, charge, code in declined.get(case.id, ())},
         )
         for case in cases

@@ -95,16 +95,20 @@ def request_lookup(work: UnitOfWork, operation: RefundOperation, refund_id: str 
     work.webhook_events.request(operation.provider, event)
 
 
-def without_own(work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]) -> list[ListedRefund]:
-    """Return the refunds that no operation made."""
+def split_own(
+    work: UnitOfWork, provider: str, refunds: Sequence[ListedRefund]
+) -> tuple[list[tuple[ListedRefund, RefundOperation]], list[ListedRefund]]:
+    """Return the refunds that Moneyback made, each with its operation, and the refunds that no operation made."""
     operations = work.reconciliation.listed(
         provider,
         keys=[refund.key for refund in refunds if refund.key],
         refund_ids=[refund.refund_id for refund in refunds],
     )
-    keys = {operation.key for operation in operations}
-    ids = {operation.refund_id for operation in operations}
-    return [refund for refund in refunds if refund.key not in keys and refund.refund_id not in ids]
+    by_key = {operation.key: operation for operation in operations}
+    by_refund_id = {operation.refund_id: operation for operation in operations}
+    found = [(refund, by_refund_id.get(refund.refund_id) or by_key.get(refund.key or "")) for refund in refunds]
+    own = [(refund, operation) for refund, operation in found if operation]
+    return own, [refund for refund, operation in found if operation is None]
 
 
 def _close_as_refunded(work: UnitOfWork, case: Case) -> Transition:

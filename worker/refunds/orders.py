@@ -12,6 +12,7 @@ from domain.eligibility import Escalate, decide
 from domain.money import Money
 from domain.purchases import Method, Payment, Purchase
 from domain.reason_codes import ReasonCode, RuleResult
+from domain.refund_approvals import RefundApproval
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
 from domain.states import Event
 from records.decision_inputs import DecisionInput
@@ -51,22 +52,46 @@ class Order:
     decision_input: DecisionInput
     operations: Sequence[RefundOperation]
     snapshot: object
+    approval: RefundApproval | None = None
+    """The approval of support, if support and not the rules approved the case."""
     declined: Mapping[tuple[str, str], ReasonCode] = field(default_factory=dict)
     """The payments whose refund the provider declined for good, each with the reason. The other payments are still refunded."""
 
     @property
     def purchase(self) -> Purchase:
         """The purchase with the payments that the case is about."""
-        return refundable_purchase(self.case, self.decision_input.purchase)
+        if self.approval is None:
+            return refundable_purchase(self.case, self.decision_input.purchase)
+        approved = {refund.payment for refund in self.approval.refunds}
+        purchase = self.decision_input.purchase
+        return replace(purchase, payments=tuple(payment for payment in purchase.payments if payment.id in approved))
+
+    @property
+    def evaluated(self) -> Purchase:
+        """The purchase as the rules or support evaluate it. Support sees every payment, also if it approves only some of them."""
+        return self.purchase if self.approval is None else self.decision_input.purchase
 
     @property
     def refunded(self) -> dict[tuple[str, str], int]:
-        """The payments that this case has already refunded, with the amounts in minor units."""
+        """The payments that were already refunded for this approval, with the amounts in minor units."""
+        decision = self.approval.decision if self.approval else None
         return {
             (operation.provider, operation.charge): operation.amount.minor
             for operation in self.operations
-            if operation.status is OperationStatus.PAID
+            if operation.status is OperationStatus.PAID and operation.decision_id == decision
         }
+
+    def is_overruled(self, code: ReasonCode | None, payments: Sequence[Payment]) -> bool:
+        """Return whether a person overruled the rule with this code for these payments.
+
+        A person who approves a further refund of a payment knows the refunds so far. A newer refund is not overruled.
+        """
+        if self.approval is None or code not in self.approval.overruled:
+            return False
+        if code is not ReasonCode.ALREADY_REFUNDED:
+            return True
+        before = {refund.payment: refund.refunded_before for refund in self.approval.refunds}
+        return all(payment.refunded <= before[payment.id] for payment in payments)
 
     @property
     def remaining(self) -> Purchase:
@@ -81,17 +106,19 @@ class Order:
     def payments_to_send(self, context: WorkerContext) -> list[Payment]:
         """Return the remaining payments that are refunded automatically, in the order in which they are refunded.
 
-        A payment whose refund is usually final at once comes first, because the next payment waits for its result.
+        A payment whose refund is usually final at once comes first, because the next payment waits for its result. A payment
+        that support approved is refunded whatever its method is, if its provider is connected.
         """
-        sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        if self.approval is None:
+            sendable = sendable_payments(context, self.remaining, self.decision_input.policy)
+        else:
+            sendable = [payment for payment in self.remaining.payments if context.provider(payment.provider)]
         sendable = [payment for payment in sendable if payment.id not in self.declined]
         return sorted(sendable, key=lambda payment: not _is_synchronous(context, payment))
 
     def next_operation(self, context: WorkerContext) -> RefundOperation:
         """Return the operation that refunds the next payment."""
         payment = self.payments_to_send(context)[0]
-        assert payment.amount is not None, "every payment that the rule amount_is_sound approves has an amount"
-        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
         attempt = self.operations[-1].attempt + 1 if self.operations else 1
         policy = self.decision_input.policy
         return RefundOperation(
@@ -99,18 +126,28 @@ class Order:
             attempt=attempt,
             provider=payment.provider,
             charge=payment.charge,
-            amount=Money(payment.amount, payment.currency),
+            amount=self._amount_of(payment),
             key=key_of(self.case.id, attempt),
+            decision_id=self.approval.decision if self.approval else None,
             is_last=len(self.remaining.payments) == 1,
-            refunds_inquiry=policy is not None and policy.refunds_inquiries,
+            refunds_inquiry=(policy is not None and policy.refunds_inquiries)
+            or self.is_overruled(ReasonCode.INQUIRY_OPEN, ()),
         )
+
+    def _amount_of(self, payment: Payment) -> Money:
+        """Return the amount to refund of this payment: what support approved, or else the whole payment."""
+        if self.approval:
+            return next(refund.amount for refund in self.approval.refunds if refund.payment == payment.id)
+        assert payment.amount is not None, "every payment that the rule amount_is_sound approves has an amount"
+        assert payment.currency is not None, "every payment that the rule amount_is_sound approves has a currency"
+        return Money(payment.amount, payment.currency)
 
 
 def expected_payment(purchase: Purchase, operation: RefundOperation) -> ExpectedPayment:
     """Return the payment of this operation as the seller reports it. A purchase with an open case keeps its payments."""
     (payment,) = (payment for payment in purchase.payments if payment.id == (operation.provider, operation.charge))
     captured = Money(payment.captured or 0, operation.amount.currency)
-    return ExpectedPayment(captured, payment.method, purchase.seller_id)
+    return ExpectedPayment(captured, payment.method, purchase.seller_id, payment.refunded)
 
 
 def find_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:
@@ -132,7 +169,7 @@ def find_objection(context: WorkerContext, order: Order, now: datetime) -> Trans
 
 def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | None:
     """Return the evidence if the purchase changed, an earlier refund is unresolved, or only other payments remain."""
-    if order.purchase.snapshot != order.snapshot:
+    if order.evaluated.snapshot != order.snapshot:
         return support_reason(ReasonCode.PURCHASE_CHANGED)
     if foreign := [payment for payment in order.purchase.payments if _is_foreign(context, order, payment)]:
         return support_reason(ReasonCode.OTHER_SELLER, ", ".join(payment.provider for payment in foreign))
@@ -164,10 +201,11 @@ def _describe_rest(order: Order) -> list[RuleResult]:
 def _find_broken_rules(
     context: WorkerContext, order: Order, purchase: Purchase, now: datetime
 ) -> tuple[RuleResult, ...]:
-    """Return the rules that the refund of these payments of the order breaks now."""
+    """Return the rules that the refund of these payments of the order breaks now, without the rules that a person overruled."""
     remaining = replace(order.decision_input, purchase=purchase, open_case=None)
     decision = decide(eligibility_input(order.case, remaining, context, at=now))
-    return decision.reasons if isinstance(decision, Escalate) else ()
+    broken = decision.reasons if isinstance(decision, Escalate) else ()
+    return tuple(rule for rule in broken if not order.is_overruled(rule.code, purchase.payments))
 
 
 def find_repeat_objection(context: WorkerContext, order: Order, now: datetime) -> Transition | None:

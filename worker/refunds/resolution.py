@@ -8,10 +8,11 @@ from dataclasses import replace
 from uuid import UUID
 
 from domain.cases import Case
-from domain.providers import LookupResult, NotFound, Paid, RefundResult
+from domain.providers import ExternalRefund, LookupResult, NotFound, Paid, RefundResult
 from domain.refund_operations import OperationStatus, RefundOperation, check_amount
 from domain.states import State
 from records import UnitOfWork
+from records.history import Evaluation
 from worker import provider_client
 from worker.context import WorkerContext
 from worker.provider_client import NotSent, cannot_look_up
@@ -56,8 +57,10 @@ def lease_for_operations(
     all_operations = work.refund_operations.for_cases([case.id for case in cases])
     waiting = {case.id for case in cases if _waits_for_other(case, by_case[case.id], all_operations[case.id][-1])}
     work.cases.release([(case, None) for case in cases if case.id in waiting])
+    undecided = [case.id for case in cases if case.state not in {*POLLED_STATES, State.REFUNDED}]
+    newest = work.history.evaluations(undecided) if undecided else {}
     calls = [
-        Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id]))
+        Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id], newest.get(case.id)))
         for case in cases
         if case.id not in waiting
     ]
@@ -69,12 +72,20 @@ def _waits_for_other(case: Case, operation: RefundOperation, newest: RefundOpera
     return case.state in POLLED_STATES and operation.key != newest.key
 
 
-def _is_last_if_others_paid(operation: RefundOperation, operations: Sequence[RefundOperation]) -> RefundOperation:
-    """Return the operation. It is not the last operation of its case any more if the refund of another payment failed."""
-    newest = {(other.provider, other.charge): other for other in operations}
-    del newest[operation.provider, operation.charge]
-    others_paid = all(other.status is OperationStatus.PAID for other in newest.values())
-    return operation if others_paid else replace(operation, is_last=False)
+def _is_last_if_others_paid(
+    operation: RefundOperation, operations: Sequence[RefundOperation], newest: Evaluation | None
+) -> RefundOperation:
+    """Return the operation. It is not the last operation of its case any more if the refund of another payment failed.
+
+    An operation of an earlier decision is not the last operation either, because the ``newest`` evaluation counts. Without
+    ``newest``, the newest operation is known to belong to it.
+    """
+    decision = newest.decision if newest else operations[-1].decision_id
+    of_decision = [other for other in operations if other.decision_id == operation.decision_id]
+    others = {(other.provider, other.charge): other for other in of_decision}
+    del others[operation.provider, operation.charge]
+    others_paid = all(other.status is OperationStatus.PAID for other in others.values())
+    return operation if others_paid and operation.decision_id == decision else replace(operation, is_last=False)
 
 
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[str, LookupResult]:
@@ -103,10 +114,31 @@ def _look_up(context: WorkerContext, calls: Sequence[Call], until: float) -> Ite
                 for call in webhook_only
             ]
         yield reported
-    yield from context.call_pool.map_all(
+    for batch in context.call_pool.map_all(
         lambda call: provider_client.look_up(context, call.operation, until=until),
         [call for call in calls if call not in webhook_only],
-    )
+    ):
+        yield _leave_out_known(context, batch, until)
+
+
+def _leave_out_known(
+    context: WorkerContext, batch: list[tuple[Call, LookupResult]], until: float
+) -> list[tuple[Call, LookupResult]]:
+    """Replace external refunds that were known before our refund was sent by what else the provider shows of the payment.
+
+    Such a refund is an earlier part, which Moneyback or support refunded.
+    """
+    keys = [call.operation.key for call, result in batch if isinstance(result, ExternalRefund)]
+    if not keys:
+        return batch
+    with context.records.work() as work:
+        known = work.refund_operations.known_refunds(keys)
+    return [
+        (call, provider_client.find_unknown_refund(context, call.operation, known[call.operation.key], until=until))
+        if isinstance(result, ExternalRefund) and result.refund_id in known[call.operation.key]
+        else (call, result)
+        for call, result in batch
+    ]
 
 
 def _record_lookups(
@@ -133,10 +165,13 @@ def _stop_repeats(work: UnitOfWork, context: WorkerContext, calls: Sequence[Call
     purchases = work.decision_inputs.purchases([call.case.id for call in calls])
     inputs = work.decision_inputs.load(list(purchases.values()))
     operations = work.refund_operations.for_cases([call.case.id for call in calls])
+    evaluations = work.history.evaluations([call.case.id for call in calls])
     allowed, objections = [], []
     for call in calls:
-        purchase = purchases[call.case.id]
-        order = Order(call.case, inputs[purchase.id], operations[call.case.id], snapshot=None)
+        purchase, evaluation = purchases[call.case.id], evaluations[call.case.id]
+        order = Order(
+            call.case, inputs[purchase.id], operations[call.case.id], evaluation.snapshot, evaluation.approval
+        )
         if objection := find_repeat_objection(context, order, work.now):
             objections.append(objection)
         else:

@@ -38,8 +38,9 @@ from worker.providers.disputes import select_deciding_dispute
 from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.disputes import apply_dispute, load_dispute_reports
 from worker.refunds.execution import sending_ends
-from worker.refunds.external_refunds import record_external_refunds, without_own
+from worker.refunds.external_refunds import record_external_refunds, split_own
 from worker.refunds.give_up import POLLED_STATES, waits_for_end
+from worker.refunds.own_refunds import request_changed_refunds
 from worker.refunds.recording import Call
 from worker.refunds.resolution import lease_for_operations, poll_refunds
 from worker.webhook_events.outcomes import (
@@ -224,16 +225,25 @@ def _find_charge(context: WorkerContext, event: ClaimedEvent, until: float) -> s
 
 def _match_events(work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
     """Find the operation and the purchases that each event is about."""
-    events = _fill_in_charges(work, events)
+    named = [(event.provider, refund_id) for event in events if (refund_id := event.event.refund_id)]
+    by_refund = work.refund_operations.for_refunds(named)
+    events = [_fill_in_charge(event, by_refund) for event in events]
     payments = list({event.payment for event in events if event.event.charge})
-    operations = work.refund_operations.for_payments(payments) if payments else {}
+    newest = work.refund_operations.for_payments(payments) if payments else {}
     purchases = work.purchases.of_payments(payments)
     return [
         MatchedEvent(
-            event, _own_operation(context, event, operations.get(event.payment)), purchases.get(event.payment, [])
+            event,
+            _own_operation(context, event, by_refund.get(_refund_of(event)) or newest.get(event.payment)),
+            purchases.get(event.payment, []),
         )
         for event in events
     ]
+
+
+def _refund_of(event: ClaimedEvent) -> tuple[str, str]:
+    """Return the provider and the refund that the event names; the refund is an empty text if the event names none."""
+    return event.provider, event.event.refund_id or ""
 
 
 def _own_operation(
@@ -253,20 +263,12 @@ def _own_operation(
     return operation if len(names_other) < 2 else None  # noqa: PLR2004 - the event and the operation name two refunds
 
 
-def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[ClaimedEvent]:
-    """Add the charge to events that name only a refund. The charge comes from the operation that made the refund."""
-    refunds = [
-        (event.provider, refund_id)
-        for event in events
-        if event.event.charge is None and (refund_id := event.event.refund_id)
-    ]
-    operations = work.refund_operations.for_refunds(refunds)
-    return [
-        replace(event, event=replace(event.event, charge=operation.charge))
-        if event.event.charge is None and (operation := operations.get((event.provider, event.event.refund_id or "")))
-        else event
-        for event in events
-    ]
+def _fill_in_charge(event: ClaimedEvent, by_refund: Mapping[tuple[str, str], RefundOperation]) -> ClaimedEvent:
+    """Add the charge to an event that names only our refund. The charge comes from the operation that made the refund."""
+    operation = by_refund.get(_refund_of(event))
+    if event.event.charge is not None or operation is None:
+        return event
+    return replace(event, event=replace(event.event, charge=operation.charge))
 
 
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], leased: Leased) -> dict[UUID, Outcome]:
@@ -439,9 +441,12 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
         return Retry(OutcomeCode.LOOKUP_FAILED, refunds.why)
     event = match.event.event
     provider = match.event.provider
-    external = without_own(work, provider, refunds)
+    own, external = split_own(work, provider, refunds)
     purchases = {match.event.payment: match.purchases}
     work.support_tasks.create(record_external_refunds(work, provider, external, purchases))
+    if event.refund_id is None:  # the event may be about an earlier refund of the payment than the newest
+        newest = match.operation.key if match.operation else None
+        request_changed_refunds(work, provider, [(refund, of) for refund, of in own if of.key != newest])
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
         return Retry(OutcomeCode.NOT_VISIBLE)

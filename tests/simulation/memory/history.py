@@ -11,7 +11,7 @@ from domain.states import OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
-from tests.simulation.memory.purchases import refundable_payments
+from tests.simulation.memory.purchases import payments_of, refundable_payments
 from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
@@ -123,6 +123,24 @@ def latest_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> It
         for row in _rows(work, case):
             if name in (evidence := json.loads(row.evidence)):
                 newest[case] = EvidenceRow(case, evidence[name])
+    return newest.values()
+
+
+class EvaluationRow(NamedTuple):
+    """A row that the statement history._SELECT_EVALUATIONS returns."""
+
+    case_id: UUID
+    purchase: Any
+    approval: Any
+
+
+@answers(history._SELECT_EVALUATIONS)
+def evaluations(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[EvaluationRow]:
+    newest = {}
+    for case in case_ids:
+        for row in _rows(work, case):
+            if "purchase" in (evidence := json.loads(row.evidence)):
+                newest[case] = EvaluationRow(case, evidence["purchase"], evidence.get("approval"))
     return newest.values()
 
 
@@ -276,7 +294,19 @@ def _payments(work: MemoryWork, case: CaseRow) -> list[list[Any]]:
     """Return the payments that were evaluated; if the case was not evaluated, the payments that the case is about."""
     evaluated = [evidence for row in _rows(work, case.id) if "purchase" in (evidence := json.loads(row.evidence))]
     payments: Iterable[tuple[Any, Any]]
-    if evaluated:
+    if evaluated and "approval" in evaluated[-1]:
+        items = {(row.provider, row.charge): row for row in payments_of(work, case.purchase_id or case.id)}
+        approved = (refund[:4] for refund in evaluated[-1]["approval"]["refunds"])
+        payments = (
+            (
+                refund,
+                (item.method, item.duplicate, False)
+                if (item := items.get((refund[0], refund[1])))
+                else (None, False, False),
+            )
+            for refund in approved
+        )
+    elif evaluated:
         details = [tuple(payment.values()) for payment in evaluated[-1]["payments"]]
         payments = zip(evaluated[-1]["purchase"]["payments"], details, strict=True)
     else:

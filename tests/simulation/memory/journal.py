@@ -5,10 +5,12 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from domain.states import OPEN_STATES, WORKER_STATES
-from tests.simulation.memory.tables import CaseRow, Database, RefundOperationRow
+from tests.simulation.memory.tables import CaseRow, Database, PaymentRow, RefundOperationRow
 
 OPEN = frozenset({"sent", "unknown", "waiting_for_approval", "pending", "paid"})
 """The statuses of an open refund operation. A contract test compares them with ``domain.refund_operations``."""
+UNRESOLVED = OPEN - {"paid"}
+"""The statuses of a refund operation whose outcome is open."""
 
 
 class RefusedRowError(Exception):
@@ -87,10 +89,16 @@ class Journal:
         for other in self.tables.refund_operations.values():
             if other is row or other.provider != row.provider:
                 continue
-            if other.charge == row.charge and ONE_OPEN_OPERATION in enforced and {other.status, row.status} <= OPEN:
-                raise refuse(ONE_OPEN_OPERATION)
+            both = {other.status, row.status}
+            if other.charge == row.charge and ONE_UNRESOLVED_OPERATION in enforced and both <= UNRESOLVED:
+                raise refuse(ONE_UNRESOLVED_OPERATION)
             if row.refund_id is not None and other.refund_id == row.refund_id:
                 raise refuse("refund_operations_provider_refund_id_key")
+
+    def check_payment(self, row: PaymentRow) -> None:
+        """Check the constraint of a changed payment."""
+        if not 0 <= row.reserved <= (row.captured or 0):
+            raise refuse("payments_reserved_within_captured_check")
 
 
 def _set(row: Any, values: dict[str, Any]) -> None:
@@ -99,7 +107,7 @@ def _set(row: Any, values: dict[str, Any]) -> None:
 
 
 ONE_OPEN_CASE = "cases_one_open_case_per_purchase"
-ONE_OPEN_OPERATION = "refund_operations_one_open_per_payment"
+ONE_UNRESOLVED_OPERATION = "refund_operations_one_unresolved_per_payment"
 
-enforced = {ONE_OPEN_CASE, ONE_OPEN_OPERATION}
+enforced = {ONE_OPEN_CASE, ONE_UNRESOLVED_OPERATION}
 """The unique indexes that are checked. tests/simulation/removed_safeguards.py removes an index from this set for some runs."""

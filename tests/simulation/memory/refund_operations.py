@@ -9,7 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from records import reconciliation, refund_operations
-from tests.simulation.memory.journal import refuse
+from tests.simulation.memory.journal import OPEN, UNRESOLVED, refuse
+from tests.simulation.memory.purchases import captured
 from tests.simulation.memory.tables import RefundOperationRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
@@ -22,23 +23,40 @@ class KeyRow(NamedTuple):
     key: str
 
 
-@answers(refund_operations._CLAIM)
-def claim(
-    work: MemoryWork, providers: Sequence[str], charges: Sequence[str], case_ids: Sequence[UUID]
+@answers(refund_operations._RESERVE)
+def reserve(
+    work: MemoryWork,
+    providers: Sequence[str],
+    charges: Sequence[str],
+    case_ids: Sequence[UUID],
+    amounts: Sequence[int],
+    decided: Sequence[bool],
 ) -> Iterable[CaseIdRow]:
-    claimed, payments = [], set()
-    for provider, charge, case in zip(providers, charges, case_ids, strict=True):
+    reserved, payments = [], set()
+    columns = zip(providers, charges, case_ids, amounts, decided, strict=True)
+    for provider, charge, case, amount, is_decided in columns:
         if (provider, charge) in payments:
             continue
         payments.add((provider, charge))
         row = work.tables.payments.get((provider, charge))
-        if row is None or row.case_id not in {None, case}:
+        total = captured(work, provider, charge)
+        if row is None or total is None or not (is_decided or row.case_id in {None, case}):
+            continue
+        if any(o.status in UNRESOLVED for o in _operations_of(work, provider, charge)):
+            continue
+        if max(row.reserved, row.refunded) + row.refunded_elsewhere + amount > total:
             continue
         if case not in work.tables.cases:
             raise refuse("payments_case_id_fkey")
-        work.journal.change(row, case_id=case)
-        claimed.append(CaseIdRow(case))
-    return claimed
+        work.journal.change(row, case_id=row.case_id or case, captured=total, reserved=row.reserved + amount)
+        work.journal.check_payment(row)
+        reserved.append(CaseIdRow(case))
+    return reserved
+
+
+def _operations_of(work: MemoryWork, provider: str, charge: str) -> Iterator[RefundOperationRow]:
+    rows = work.tables.refund_operations.values()
+    return (row for row in rows if (row.provider, row.charge) == (provider, charge))
 
 
 @answers(refund_operations._INSERT)
@@ -54,6 +72,7 @@ def insert(
     hashes: Sequence[bytes],
     lasts: Sequence[bool],
     inquiries: Sequence[bool],
+    decision_ids: Sequence[UUID | None],
 ) -> None:
     for n, case in enumerate(case_ids):
         row = RefundOperationRow(
@@ -67,6 +86,7 @@ def insert(
             hashes[n],
             lasts[n],
             inquiries[n],
+            decision_ids[n],
             work.now,
             work.now,
         )
@@ -99,6 +119,24 @@ def for_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[s
 def for_refunds(work: MemoryWork, providers: Sequence[str], refund_ids: Sequence[str]) -> Iterable[RefundOperationRow]:
     refunds = set(zip(providers, refund_ids, strict=True))
     return [row for row in work.tables.refund_operations.values() if (row.provider, row.refund_id) in refunds]
+
+
+class KnownRefundRow(NamedTuple):
+    key: str
+    refund_id: str
+
+
+@answers(refund_operations._SELECT_KNOWN_REFUNDS)
+def known_refunds(work: MemoryWork, keys: Sequence[str]) -> Iterable[KnownRefundRow]:
+    for key in keys:
+        row = work.tables.refund_operations[key]
+        for other in _operations_of(work, row.provider, row.charge):
+            if other is not row and other.refund_id is not None:
+                yield KnownRefundRow(key, other.refund_id)
+        for refund in work.tables.external_refunds.values():
+            is_same = (refund.provider, refund.charge) == (row.provider, row.charge)
+            if is_same and refund.recorded_at < row.first_sent_at:
+                yield KnownRefundRow(key, refund.refund_id)
 
 
 @answers(refund_operations._MARK_RESENT)
@@ -149,7 +187,7 @@ def record_result(
         row = work.tables.refund_operations.get(key)
         if row is None:
             continue
-        change = paid_amount - row.paid_amount
+        was_open, paid_before = row.status in OPEN, row.paid_amount
         work.journal.change(
             row,
             status=status,
@@ -162,9 +200,21 @@ def record_result(
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
-        payment = work.tables.payments.get((row.provider, row.charge))
-        if payment and change:
-            work.journal.change(payment, refunded=payment.refunded + change)
+        _update_payment(work, row, was_open=was_open, paid_before=paid_before)
+
+
+def _update_payment(work: MemoryWork, row: RefundOperationRow, *, was_open: bool, paid_before: int) -> None:
+    """Simulate refund_operations._UPDATE_PAYMENTS for one changed operation."""
+    payment = work.tables.payments.get((row.provider, row.charge))
+    if payment is None:
+        return
+    change = row.amount * ((row.status in OPEN) - was_open)
+    work.journal.change(
+        payment,
+        refunded=payment.refunded + row.paid_amount - paid_before,
+        reserved=min(payment.captured or 0, max(0, payment.reserved + change)),
+    )
+    work.journal.check_payment(payment)
 
 
 @answers(refund_operations._RECORD_DECLINE)
@@ -178,8 +228,10 @@ def record_decline(work: MemoryWork, keys: Sequence[str], codes: Sequence[str]) 
 def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
     for key in keys:
         if row := work.tables.refund_operations.get(key):
+            was_open = row.status in OPEN
             work.journal.change(row, status=status)
             work.journal.check_operation(row)
+            _update_payment(work, row, was_open=was_open, paid_before=row.paid_amount)
 
 
 @answers(reconciliation._SELECT_LISTED)

@@ -60,6 +60,8 @@ class PaymentRow:
     charge: str
     seller_id: str
     case_id: UUID | None = None
+    captured: int | None = None
+    reserved: int = 0
     refunded: int = 0
     refunded_elsewhere: int = 0
     dispute: str = "none"
@@ -149,6 +151,7 @@ class RefundOperationRow:
     payload_hash: bytes
     is_last: bool
     refunds_inquiry: bool
+    decision_id: UUID | None
     first_sent_at: datetime
     last_sent_at: datetime
     status: str = "sent"

@@ -19,6 +19,7 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
     STATUS = "status"
     OPEN = "open"
+    ANSWER = "answer"
 
 
 class Links:

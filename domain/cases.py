@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.requests import SubmittedRequest
-from domain.states import Event, State, next_state
+from domain.states import DECISION_EVENTS, Event, State, next_state
 
 Evidence = Mapping[str, object]
 """The facts on which a transition is based, as JSON. The JSON is hashed. Floats are not allowed, because their text may vary."""
@@ -29,6 +29,8 @@ class Case:
     request: SubmittedRequest
     purchase_id: UUID | None = None
     seller_id: str | None = None
+    decided_seq: int = 0
+    """The number of the newest transition by which support decided or the customer answered; 0 before the first of them."""
 
     def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
         """Return the transition that this event causes; raise InvalidTransitionError if the event is not allowed."""
@@ -76,10 +78,22 @@ class Transition:
         """The number of this row in the history of the case."""
         return self.case.seq + 1
 
+    @property
+    def decided_seq(self) -> int:
+        """The case's ``decided_seq`` after this transition."""
+        return self.seq if self.event in DECISION_EVENTS else self.case.decided_seq
+
     def case_after(self, at: datetime) -> Case:
         """Return the case with this transition applied. The transition was recorded at the instant ``at``."""
         fence = self.case.fence + (self.lease is not None)
-        return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
+        return replace(
+            self.case,
+            state=self.to_state,
+            seq=self.seq,
+            head_hash=self.digest(at),
+            fence=fence,
+            decided_seq=self.decided_seq,
+        )
 
     def digest(self, at: datetime) -> bytes:
         """Return the hash of this row. The hash of the previous row is one of the hashed values."""

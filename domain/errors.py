@@ -5,6 +5,8 @@ MoneybackError
 │   ├── UnreadableError       a message, a mail or a row is invalid
 │   ├── KeyReusedError        two different requests have the same idempotency key
 │   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
+│   ├── NotFoundError         there is no such row, or the caller may not see it
+│   ├── OutdatedError         something changed since the caller read it; the message says what changed
 │   └── NotPossibleError      the state of the case does not allow the action
 └── InvalidTransitionError    the table of states has no such transition: always a bug
 """
@@ -34,6 +36,14 @@ class KeyInFlightError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
+
+
+class NotFoundError(RefusedError):
+    """There is no such row, or the caller may not see it."""
+
+
+class OutdatedError(RefusedError):
+    """Something changed since the caller read it. The message says what changed."""
 
 
 class NotPossibleError(RefusedError):

@@ -80,10 +80,19 @@ class Seller:
     self_service: bool = True
     ceiling: Money | None = None
     serial_limit: SerialLimit | None = None
+    four_eyes_above: Money | None = None
+    """Above this amount, a second person must confirm a refund that one person of support approves. None means never."""
+    undo_above: Money | None = None
+    """Above this amount, a refund that support approves waits some seconds, so that it can be undone. None means never."""
     reference_field: str | None = None
     """The field of a provider's payment that contains the purchase's reference: ``receipt_number``, ``invoice_number``,
     ``metadata.<name>`` or ``charge``. None means ``metadata.reference``, or else the number of the invoice or the receipt,
     or else the charge."""
+
+
+def is_above(amount: Money, limit: Money | None) -> bool:
+    """Return whether the amount is above the limit. An amount in another currency than the limit is always above it."""
+    return limit is not None and (amount.currency != limit.currency or amount.minor > limit.minor)
 
 
 def in_force(policies: Iterable[Policy], at: datetime) -> Policy | None:

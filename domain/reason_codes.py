@@ -164,6 +164,20 @@ class ReasonCode(DescribedEnum):
         ),
         "This purchase has already been refunded.",
     )
+    FOUR_EYES_MISSING = (
+        "four_eyes_missing",
+        "The refund is above the seller's limit for one person, and no second person confirmed it. Nothing was paid.",
+    )
+    CUSTOMER_ANSWERED = (
+        "customer_answered",
+        "The customer answered your question. Read the answer, then decide.",
+        "Our support team is reading your answer.",
+    )
+    DECISION_UNDONE = (
+        "decision_undone",
+        "The decision was taken back before the refund was sent. Nothing was paid. Decide again.",
+        "Our support team is reviewing your request again.",
+    )
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         (

@@ -6,6 +6,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from domain.money import Money
+from domain.policies import is_above
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,23 @@ class RefundApproval:
     """At most one refund of each payment."""
     overruled: frozenset[str] = frozenset()
     """The codes of the rules that the person overruled. Every other rule still holds."""
+    decided_by: str = ""
+    """The id of the person or program that decided."""
+    confirmed_by: str | None = None
+    """The id of the second person, if a second person confirmed the decision."""
+    counted: Money | None = None
+    """The amount that the seller's limits count: the sum of this approval, or of the batch of which it is a part."""
+
+    @property
+    def total(self) -> Money:
+        """The sum of the refunds. All refunds of an approval have the same currency."""
+        return Money(sum(refund.amount.minor for refund in self.refunds), self.refunds[0].amount.currency)
+
+    def lacks_four_eyes(self, limit: Money | None) -> bool:
+        """Return whether a second person should have confirmed the approval, but nobody or the same person did."""
+        amount = self.total if self.counted is None else self.counted
+        exceeds = is_above(amount, limit) or is_above(self.total, limit)
+        return exceeds and self.confirmed_by in {None, self.decided_by}
 
     def as_evidence(self) -> dict[str, object]:
         """Return the approval as JSON for the history."""
@@ -44,6 +62,9 @@ class RefundApproval:
                 for refund in self.refunds
             ],
             "overruled": sorted(self.overruled),
+            "decided_by": self.decided_by,
+            "confirmed_by": self.confirmed_by,
+            "counted": [self.counted.minor, self.counted.currency] if self.counted else None,
         }
 
     @classmethod
@@ -57,4 +78,7 @@ class RefundApproval:
                 for provider, charge, minor, currency, before in refunds
             ),
             frozenset(evidence["overruled"]),
+            evidence["decided_by"],
+            evidence["confirmed_by"],
+            Money(*evidence["counted"]) if evidence["counted"] else None,
         )

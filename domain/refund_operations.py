@@ -94,6 +94,11 @@ class RefundOperation:
         return self.status in OPEN_STATUSES
 
     @property
+    def is_unresolved(self) -> bool:
+        """True if the outcome of the operation is open."""
+        return self.status in UNRESOLVED_STATUSES
+
+    @property
     def payload_hash(self) -> bytes:
         """A hash of the provider, the charge and the amount. A repeated call with the same key must have the same hash."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()

@@ -13,6 +13,7 @@ class Situation(StrEnum):
     """A situation in which the usual text about the state would be wrong."""
 
     CUSTOMER_MUST_ACT = "customer_must_act"
+    CUSTOMER_MUST_ANSWER = "customer_must_answer"
     AMOUNT_DIFFERS = "amount_differs"
     CANCELLED_BY_SELLER = "cancelled_by_seller"
     PARTLY_REFUNDED = "partly_refunded"
@@ -34,11 +35,18 @@ _OF_STATE: Mapping[State, Situation] = {
 
 
 def situation_of(
-    state: State, payments: Collection[CasePayment], codes: Collection[str], *, customer_must_act: bool
+    state: State,
+    payments: Collection[CasePayment],
+    codes: Collection[str],
+    *,
+    customer_must_act: bool,
+    awaits_answer: bool,
 ) -> Situation | None:
     """Return the situation of a case; None if the text about the state is right. ``codes`` are the latest reason codes."""
     if customer_must_act and state is State.REFUND_PENDING:
         return Situation.CUSTOMER_MUST_ACT
+    if awaits_answer and state is State.WITH_SUPPORT:
+        return Situation.CUSTOMER_MUST_ANSWER
     if state is State.WITH_SUPPORT and (
         found := next((_OF_REASON[code] for code in codes if code in _OF_REASON), None)
     ):

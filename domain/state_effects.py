@@ -57,6 +57,7 @@ EFFECTS: Mapping[State, StateEffects] = {
     State.UNMATCHED: StateEffects(email=EmailKind.NOT_FOUND),
     State.DUPLICATE: StateEffects(email=EmailKind.ALREADY_REQUESTED),
     State.DECLINED: StateEffects(email=EmailKind.DECLINED),
+    State.CLOSED: StateEffects(),
     State.EXPIRED: StateEffects(),
     State.CANCELLED: StateEffects(),
 }
@@ -67,23 +68,33 @@ EMAILS: Mapping[Event, EmailKind] = {
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
     # The customer may already have the e-mail ACCEPTED, which says that nothing needs to be done.
     Event.CUSTOMER_ACTION_REQUIRED: EmailKind.ACTION_REQUIRED,
+    Event.SUPPORT_APPROVED: EmailKind.APPROVED,
+    Event.SUPPORT_ASKED: EmailKind.QUESTION,
+    Event.CUSTOMER_ANSWERED: EmailKind.ANSWER_RECEIVED,
+    Event.SUPPORT_REFUNDED_ELSEWHERE: EmailKind.REFUNDED_ELSEWHERE,
 }
 """The events that have their own e-mail. This e-mail is sent instead of the e-mail of the new state."""
 
+KEEPS_SUPPORT_TASK = frozenset({Event.SUPPORT_ASKED})
+"""The events after which support goes on with the same task, so that no new support task is created."""
 
-def email_for(event: Event, to_state: State) -> EmailKind | None:
+
+def email_for(event: Event | None, to_state: State) -> EmailKind | None:
     """Return the kind of the e-mail that the customer gets after this transition; None if there is no e-mail."""
-    return EMAILS.get(event, EFFECTS[to_state].email)
+    by_event = EMAILS.get(event) if event else None
+    return by_event or EFFECTS[to_state].email
 
 
-def messages_for(effects: StateEffects) -> tuple[type[WorkItems], ...]:
-    """Return the classes of the messages that are published when a case reaches a state with these effects."""
+def messages_for(to_state: State, event: Event | None = None) -> tuple[type[WorkItems], ...]:
+    """Return the classes of the messages that are published when a case reaches this state, by this event if it is given."""
+    effects = EFFECTS[to_state]
+    has_task = effects.support_task and event not in KEEPS_SUPPORT_TASK
     return tuple(
         message
         for message in (
             effects.message,
-            CaseEmailsDue if effects.email else None,
-            SupportNeeded if effects.support_task else None,
+            CaseEmailsDue if email_for(event, to_state) else None,
+            SupportNeeded if has_task else None,
         )
         if message
     )

@@ -17,6 +17,7 @@ class State(StrEnum):
     REFUNDED = "refunded"
     WITH_SUPPORT = "with_support"
     DECLINED = "declined"
+    CLOSED = "closed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     UNMATCHED = "unmatched"
@@ -60,11 +61,30 @@ class Event(StrEnum):
     DISPUTE_WON = "dispute_won"
     SUPPORT_APPROVED = "support_approved"
     SUPPORT_DECLINED = "support_declined"
+    SUPPORT_ASKED = "support_asked"
+    SUPPORT_REFUNDED_ELSEWHERE = "support_refunded_elsewhere"
+    SUPPORT_REMATCHED = "support_rematched"
+    SUPPORT_CLOSED = "support_closed"
+    DECISION_UNDONE = "decision_undone"
+    CUSTOMER_ANSWERED = "customer_answered"
 
 
 S, E = State, Event
 
 INITIAL = (E.ACCEPTED, S.RECEIVED)
+
+ENDED_BY_SUPPORT = (S.DECLINED, S.CLOSED)
+"""The states in which support ended the case without a refund."""
+
+_WITH_LATE_RESULTS = (
+    S.APPROVED,
+    S.REFUNDING,
+    S.WAITING_FOR_APPROVAL,
+    S.REFUND_PENDING,
+    S.WITH_SUPPORT,
+    *ENDED_BY_SUPPORT,
+)
+"""The states in which the provider may report a result of a refund that was sent."""
 
 MOVES: dict[tuple[State, Event], State] = {
     (S.RECEIVED, E.FOUND_ELIGIBLE): S.AWAITING_CONFIRMATION,
@@ -117,9 +137,16 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDED, E.PAYMENT_REFUNDED): S.REFUNDED,  # our refund was made although support had refunded the payment
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # the bank reference often arrives days after the refund
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # a later lookup found that our refund was made
-    (S.DECLINED, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,
-    (S.DECLINED, E.PROVIDER_PAID): S.REFUNDED,
-    (S.DECLINED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,  # the refund of one of several payments failed
+    **{
+        (state, event): to_state
+        for state in ENDED_BY_SUPPORT
+        for event, to_state in (
+            (E.PAYMENT_REFUNDED, S.WITH_SUPPORT),
+            (E.PROVIDER_PAID, S.REFUNDED),
+            (E.PROVIDER_FAILED_LATE, S.WITH_SUPPORT),  # the refund of one of several payments failed
+            (E.SUPPORT_APPROVED, S.APPROVED),
+        )
+    },
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # our refund was not made, so support can decide
     (S.WITH_SUPPORT, E.PAYMENT_REFUNDED): S.WITH_SUPPORT,  # our refund of one of several payments was made after all
     (S.WITH_SUPPORT, E.EXTERNALLY_REFUNDED): S.REFUNDED,  # support refunded the payments at the provider
@@ -127,17 +154,20 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.REFUNDED, E.SUPPORT_APPROVED): S.APPROVED,  # a further part of a payment
-    (S.DECLINED, E.SUPPORT_APPROVED): S.APPROVED,
+    (S.APPROVED, E.DECISION_UNDONE): S.WITH_SUPPORT,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
+    (S.WITH_SUPPORT, E.SUPPORT_ASKED): S.WITH_SUPPORT,
+    (S.WITH_SUPPORT, E.CUSTOMER_ANSWERED): S.WITH_SUPPORT,
+    (S.WITH_SUPPORT, E.SUPPORT_REFUNDED_ELSEWHERE): S.REFUNDED,
+    (S.WITH_SUPPORT, E.SUPPORT_REMATCHED): S.RECEIVED,  # the rules evaluate the right purchase
+    (S.UNMATCHED, E.SUPPORT_REMATCHED): S.RECEIVED,
+    (S.WITH_SUPPORT, E.SUPPORT_CLOSED): S.CLOSED,
     **{
         (state, event): S.REFUND_PENDING  # also if the refund is pending: the provider may ask the customer later
-        for state in (S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING, S.WITH_SUPPORT, S.DECLINED)
+        for state in _WITH_LATE_RESULTS
         for event in (E.PROVIDER_ACCEPTED, E.CUSTOMER_ACTION_REQUIRED)
     },
-    **{
-        (state, E.PROVIDER_PAID_DIFFERENTLY): S.WITH_SUPPORT
-        for state in (S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING, S.WITH_SUPPORT, S.DECLINED)
-    },
+    **{(state, E.PROVIDER_PAID_DIFFERENTLY): S.WITH_SUPPORT for state in _WITH_LATE_RESULTS},
     **{
         (state, E.CRASHED_WORKERS): S.WITH_SUPPORT
         for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.WAITING_FOR_APPROVAL, S.REFUND_PENDING)
@@ -157,7 +187,7 @@ OPEN_STATES = frozenset(
 )
 """States in which a second request for the same purchase is a duplicate. "refunded" is included, to prevent a second refund."""
 
-FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
+FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.CLOSED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
 """States in which no further action is needed."""
 
 WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
@@ -165,6 +195,21 @@ WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
 
 WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
 """States in which a worker must act next. If a case stays too long in such a state, the sweep publishes a message."""
+
+
+DECISION_EVENTS = frozenset(
+    {
+        E.SUPPORT_APPROVED,
+        E.SUPPORT_DECLINED,
+        E.SUPPORT_ASKED,
+        E.SUPPORT_REFUNDED_ELSEWHERE,
+        E.SUPPORT_REMATCHED,
+        E.SUPPORT_CLOSED,
+        E.DECISION_UNDONE,
+        E.CUSTOMER_ANSWERED,
+    }
+)
+"""The events that begin a new round between support and the customer. Each round has its own e-mails."""
 
 
 def next_state(from_state: State, event: Event) -> State:

@@ -106,7 +106,7 @@ def record_withdrawal(
     ``declared_at`` is the time of the declaration if the declaration arrived before it is recorded.
     """
     work.statutory_withdrawals.insert(case_id, name, statement, declared_at)
-    work.case_emails.enqueue([(case_id, EmailKind.WITHDRAWAL_RECEIVED)])
+    work.case_emails.enqueue([(case_id, EmailKind.WITHDRAWAL_RECEIVED, 0)])
     excess = work.statutory_withdrawals.count_recent(email, seconds=_DAY) - DECLARATIONS_A_DAY
     if excess > 0:
         work.case_emails.release([DueEmail(case_id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=excess * _HOUR)

@@ -19,7 +19,8 @@ with evaluated as (
 select c.id, 'is refunded, but its refund operations did not pay all that the customer confirmed or support approved.' as fault
   from cases c left join evaluated e on e.case_id = c.id
  where c.state = 'refunded' and not exists (
-   select from transitions t where t.case_id = c.id and t.seq = c.seq and t.event = 'externally_refunded')
+   select from transitions t where t.case_id = c.id and t.seq = c.seq
+      and t.event in ('externally_refunded', 'support_refunded_elsewhere'))
    and (not exists (select from refund_operations o where o.case_id = c.id and o.status = 'paid')
      or (e.case_id is not null
         and (select jsonb_agg(jsonb_build_array(o.provider, o.charge, o.amount, o.currency) order by o.provider, o.charge)
@@ -38,10 +39,17 @@ select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
    select from transitions t where t.case_id = c.id and t.event = 'support_approved' and t.created_at > o.paid_at)
 """
 _SUPPORT_WITHOUT_TASK = """
-select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition instead of 1.' as fault
-  from cases c left join support_tasks t on t.case_id = c.id and t.seq = c.seq
+select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition to support instead of 1.'
+         as fault
+  from cases c
+  cross join lateral (
+    select max(seq) as seq from transitions h
+     where h.case_id = c.id and h.to_state = 'with_support' and h.event <> 'support_asked') newest
+  left join support_tasks t on t.case_id = c.id and t.seq = newest.seq
  where c.state = 'with_support' group by c.id having count(t.id) <> 1
 """
+"""A question to the customer creates no task, because support goes on with the same task."""
+
 _TASK_WITHOUT_REASON = """
 select t.case_id, 'has a support task without a reason.' as fault from support_tasks t
  where jsonb_array_length(t.reasons) = 0

@@ -1,4 +1,4 @@
-"""Store which e-mails about cases are due, claimed, sent or bounced. A case has at most one e-mail of each kind."""
+"""Store which e-mails about cases are due, claimed, sent or bounced. A case has at most one e-mail of each kind in a round."""
 
 import re
 from collections import Counter
@@ -16,8 +16,8 @@ from records.transaction import Transaction
 _STATUS_CODE = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
 
 _INSERT = """
-insert into case_emails (case_id, kind)
-select * from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[])) on conflict do nothing
+insert into case_emails (case_id, kind, decided_seq)
+select * from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[]), cast(:decided_seqs as int[])) on conflict do nothing
 """
 
 _JOINED_CASE = """
@@ -27,7 +27,7 @@ _JOINED_CASE = """
 
 _QUEUE = LeasedQueue(
     table="case_emails",
-    key={"case_id": "uuid", "kind": "text"},
+    key={"case_id": "uuid", "kind": "text", "decided_seq": "int"},
     done_at="sent_at",
     queue=CaseEmailsDue.queue,
     message_id="case_id",
@@ -35,8 +35,10 @@ _QUEUE = LeasedQueue(
 
 _CLAIM = _QUEUE.claim(
     "case_id = any(:ids)",
-    f"""t.case_id, t.kind,
-       array(select e.kind from case_emails e
+    f"""t.case_id, t.kind, t.decided_seq,
+       (select d.decision ->> 'message' from support_decisions d
+         where (d.case_id, d.applied_seq) = (t.case_id, t.decided_seq)) as message,
+       array(select e.kind || coalesce('.' || nullif(e.decided_seq, 0), '') from case_emails e
               where e.case_id = t.case_id and e.sent_at is not null order by e.sent_at) as earlier,
        (select max(o.refund_id) from refund_operations o
          where o.case_id in (t.case_id, {_JOINED_CASE}) and o.status = 'paid') as refund_id,
@@ -49,7 +51,8 @@ _RELEASE = _QUEUE.release()
 
 _MARK_BOUNCED = """
 update case_emails e set bounced_at = now() from cases c
- where c.id = e.case_id and e.case_id = :case_id and e.kind = :kind and e.bounced_at is null and e.claimed_until > 'epoch'
+ where c.id = e.case_id and e.case_id = :case_id and e.kind = :kind and e.decided_seq = :decided_seq
+   and e.bounced_at is null and e.claimed_until > 'epoch'
 returning c.seller_id
 """
 """Only an e-mail that a worker has claimed is marked as bounced. An unclaimed e-mail was never sent, so it cannot bounce."""
@@ -82,15 +85,24 @@ select id, c.bulk, coalesce(c.seller_id, '') as seller_id from overdue join case
 
 @dataclass(frozen=True, slots=True)
 class DueEmail:
-    """One e-mail to send. ``earlier`` are the kinds of the e-mails that were already sent about the same case."""
+    """One e-mail to send. ``earlier`` are the names of the e-mails that were already sent about the same case."""
 
     case_id: UUID
     kind: EmailKind
-    earlier: tuple[EmailKind, ...] = ()
+    earlier: tuple[str, ...] = ()
     refund: str | None = None
     """The id of the paid refund at the payment provider. None if no refund is paid."""
     joined: UUID | None = None
     """If this case is a duplicate: the id of the earlier case about the same purchase. The e-mail is about that case."""
+    decided_seq: int = 0
+    """The round: the number of the transition that began it; 0 for an e-mail that is sent once for a case."""
+    message: str = ""
+    """What the person of support wrote to the customer."""
+
+    @property
+    def name(self) -> str:
+        """The kind, and the round if there is one, such as ``question.7``. Each e-mail about a case has another name."""
+        return f"{self.kind}.{self.decided_seq}" if self.decided_seq else self.kind
 
 
 class CaseEmails:
@@ -99,10 +111,11 @@ class CaseEmails:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def enqueue(self, emails: Sequence[tuple[UUID, str]]) -> None:
-        """Store that e-mails are due. Each item is (case id, kind). If the same item is enqueued again, nothing changes."""
+    def enqueue(self, emails: Sequence[tuple[UUID, str, int]]) -> None:
+        """Store that e-mails are due. Each item is (case id, kind, round). An item that is enqueued again changes nothing."""
         if emails:
-            self._work.run(_INSERT, case_ids=[case for case, _ in emails], kinds=[kind for _, kind in emails])
+            cases, kinds, rounds = map(list, zip(*emails, strict=True))
+            self._work.run(_INSERT, case_ids=cases, kinds=kinds, decided_seqs=rounds)
 
     def delete_unsent(self, cases: Sequence[UUID]) -> None:
         """Delete the e-mails about these cases that no worker has claimed, because the next e-mail replaces them."""
@@ -114,7 +127,13 @@ class CaseEmails:
         rows = self._work.run(_CLAIM, ids=list(cases), seconds=seconds)
         return [
             DueEmail(
-                row.case_id, EmailKind(row.kind), tuple(map(EmailKind, row.earlier)), row.refund_id, row.joined_case_id
+                case_id=row.case_id,
+                kind=EmailKind(row.kind),
+                earlier=tuple(row.earlier),
+                refund=row.refund_id,
+                joined=row.joined_case_id,
+                decided_seq=row.decided_seq,
+                message=row.message or "",
             )
             for row in rows
         ]
@@ -144,21 +163,22 @@ class CaseEmails:
         rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 
-    def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
-        """Store that an e-mail bounced, and create a support task.
+    def mark_bounced(self, case: UUID, name: str, why: str) -> bool:
+        """Store that the e-mail with this ``name`` bounced, and create a support task.
 
         Return False, and store nothing, if the bounce was stored before or if no worker has claimed the e-mail.
 
         ``why`` is the mail server's text. The text can contain an e-mail address, so only its status code is stored, such as
         5.1.1 (RFC 3463).
         """
-        row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind).one_or_none()
+        kind, _, decided_seq = name.partition(".")
+        row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind, decided_seq=int(decided_seq or 0)).one_or_none()
         if row is None:
             return False
         status = _STATUS_CODE.search(why)
         task = NewSupportTask(
             kind=SupportTaskKind.EMAIL_BOUNCED,
-            subject=f"{case} {kind}",
+            subject=f"{case} {name}",
             case_id=case,
             seller_id=row.seller_id,
             evidence={"email_kind": kind, "status": status[0] if status else None},
@@ -180,5 +200,9 @@ class CaseEmails:
         return int(self._work.run(_QUEUE.finished()).scalar_one())
 
 
-def _keys(emails: Sequence[DueEmail]) -> dict[str, list[UUID] | list[str]]:
-    return {"case_ids": [email.case_id for email in emails], "kinds": [str(email.kind) for email in emails]}
+def _keys(emails: Sequence[DueEmail]) -> dict[str, list[UUID] | list[str] | list[int]]:
+    return {
+        "case_ids": [email.case_id for email in emails],
+        "kinds": [str(email.kind) for email in emails],
+        "decided_seqs": [email.decided_seq for email in emails],
+    }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from domain.case_payments import CasePayment
+from domain.case_payments import CasePayment, total
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation, situation_of
 from domain.requests import Channel
@@ -25,11 +25,16 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
        (select t.evidence -> 'reasons' from transitions t
          where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons,
        exists (select from transitions t where t.case_id = c.id and t.seq = c.seq and t.evidence ? 'customer_must_act')
-         as customer_must_act
+         as customer_must_act,
+       c.decided_seq, evaluated.is_approved,
+       (select sum(b.amount) from purchase_payments b where b.purchase_id = p.id) as purchase_amount,
+       exists (select from transitions t
+                where t.case_id = c.id and t.seq = c.decided_seq and t.event = 'support_asked') as awaits_answer
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
     select coalesce(t.evidence -> 'approval' -> 'refunds', t.evidence -> 'purchase' -> 'payments') as payments,
-           t.evidence -> 'payments' as details
+           t.evidence -> 'payments' as details, t.evidence ? 'approval' as is_approved,
+           cast(t.evidence -> 'approval' ->> 'decision' as uuid) as decision_id
       from transitions t where t.case_id = c.id and t.evidence ? 'purchase' order by t.seq desc limit 1
   ) evaluated on true
   left join lateral (
@@ -50,7 +55,8 @@ select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c
         on (b.purchase_id, b.provider, b.charge) = (p.id, e.payment ->> 0, e.payment ->> 1)
       left join lateral (
         select status, refund_id from refund_operations
-         where (case_id, provider, charge) = (c.id, e.payment ->> 0, e.payment ->> 1) order by attempt desc limit 1
+         where (case_id, provider, charge) = (c.id, e.payment ->> 0, e.payment ->> 1)
+           and decision_id is not distinct from evaluated.decision_id order by attempt desc limit 1
       ) o on true
   ) refunds on true
   left join purchase_details d on d.purchase_id = c.purchase_id left join statutory_withdrawals w on w.case_id = c.id
@@ -113,14 +119,33 @@ class CaseView:
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]
+    is_approved: bool | None
+    """True if support approved the refunds of the payments."""
+    purchase_amount: int | None
+    """The sum of all payments of the purchase in minor units."""
+    decided_seq: int
+    awaits_answer: bool
+    """True if support asked the customer a question, and the customer has not answered yet."""
     customer_must_act: bool
     """True if the provider has accepted the refund, but waits until the customer says where to send the money."""
+
+    @property
+    def is_part(self) -> bool:
+        """True if support approved the refund of a part of what the customer paid."""
+        amount = total(self.payments)
+        return bool(self.is_approved) and amount is not None and amount.minor < (self.purchase_amount or 0)
 
     @property
     def situation(self) -> Situation | None:
         """The situation that the customer must read about; None if the text about the state is right."""
         codes = [reason.get("code", "") for reason in self.reasons]
-        return situation_of(self.state, self.payments, codes, customer_must_act=self.customer_must_act)
+        return situation_of(
+            self.state,
+            self.payments,
+            codes,
+            customer_must_act=self.customer_must_act,
+            awaits_answer=self.awaits_answer,
+        )
 
 
 class CaseViews:

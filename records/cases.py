@@ -19,7 +19,7 @@ from records.transaction import Transaction
 
 _COLUMNS = """
 c.id, c.state, c.seq, c.head_hash, c.fence, c.refund_scope, c.reason, c.received_at, c.channel, c.trusted, c.purchase_id,
-c.seller_id
+c.seller_id, c.decided_seq
 """
 
 _LOCK = f"""
@@ -197,6 +197,10 @@ select e.refund_id, e.amount, b.position, b.amount as part, {_SETTLED_ANOTHER_CA
  order by e.recorded_at desc, e.refund_id
 """
 
+_HAS_OTHER_OPEN = f"""
+select exists (select from cases where purchase_id = :purchase_id and id <> :case_id and state in ({OPEN_STATE_NAMES}))
+"""
+
 _SELECT_SETTLED_BY = f"""
 select {_COLUMNS} from cases c
  where c.state = 'refunded' and c.lease_until <= now() and c.purchase_id = any(:purchase_ids) and exists (
@@ -362,6 +366,10 @@ class Cases:
         rows = self._work.run(_SELECT_SETTLED, providers=providers, charges=charges, statuses=statuses)
         return [_case(row) for row in rows]
 
+    def has_other_open(self, case: UUID, purchase: UUID) -> bool:
+        """Return whether another case about this purchase is open."""
+        return bool(self._work.run(_HAS_OTHER_OPEN, case_id=case, purchase_id=purchase).scalar_one())
+
     def settlement_refunds(self, case: UUID) -> list[str]:
         """Return the ids of the paid external refunds that settle this case, the newest refund first.
 
@@ -444,4 +452,5 @@ def _case(row: Row[*tuple[Any, ...]]) -> Case:
         request=request,
         purchase_id=row.purchase_id,
         seller_id=row.seller_id,
+        decided_seq=row.decided_seq,
     )

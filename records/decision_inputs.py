@@ -11,7 +11,7 @@ from domain.purchases import Purchase, literal_reference
 from domain.refund_reasons import RefundReason
 from domain.states import State
 from records.purchases import PURCHASE_COLUMNS, purchase_of
-from records.sellers import POLICY_COLUMNS, SELLER_COLUMNS, policy_of, seller_of
+from records.sellers import POLICY_COLUMNS, POLICY_WIDTH, SELLER_COLUMNS, SELLER_WIDTH, policy_of, seller_of
 from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
@@ -19,12 +19,17 @@ _SELECT_MATCHES = f"""
 select i.case_id, c.reference as case_reference, {PURCHASE_COLUMNS}
   from unnest(cast(:case_ids as uuid[])) as i(case_id)
   join cases c on c.id = i.case_id
-  join purchases p on p.reference_key = c.reference_key and p.email_key = c.email_key
-                  and (c.seller_id is null or p.seller_id = c.seller_id)
-                  and (c.purchase_id is null or p.id = c.purchase_id)
+  join lateral (
+    select q.id from purchases q where q.id = c.purchase_id
+    union all
+    select q.id from purchases q
+     where c.purchase_id is null and q.reference_key = c.reference_key and q.email_key = c.email_key
+       and (c.seller_id is null or q.seller_id = c.seller_id)
+  ) m on true
+  join purchases p on p.id = m.id
  order by p.id for no key update of p
 """
-"""The purchases that cases may be about. A case that is evaluated again stays with its purchase.
+"""The purchases that cases may be about. A case that is evaluated again stays with its purchase, as support has chosen it.
 
 All workers lock purchases in the same order, so that workers never deadlock.
 """
@@ -121,8 +126,8 @@ class DecisionInputs:
         return {
             row[0]: DecisionInput(
                 purchase=by_id[row[0]],
-                seller=seller_of(row[1:11]),
-                policy=policy_of(row[1], row[11:19]),
+                seller=seller_of(row[1 : 1 + SELLER_WIDTH]),
+                policy=policy_of(row[1], row[1 + SELLER_WIDTH : 1 + SELLER_WIDTH + POLICY_WIDTH]),
                 open_case=_open_case(*row.open_case) if row.open_case else None,
                 further_cases=tuple(_open_case(*case) for case in row.further_cases),
                 refunds=tuple(row.refunds),

@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from domain.cases import Transition
+from domain.emails import EMAILS_OF_A_ROUND
 from domain.messages import CaseEmailsDue, WorkItems
 from domain.refund_approvals import RefundApproval
-from domain.state_effects import EFFECTS, email_for, messages_for
+from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, messages_for
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
 from records.support_tasks import SupportTasks
-from records.tables.cases import OPEN_STATE_NAMES
+from records.tables.cases import ENDED_STATE_NAMES, OPEN_STATE_NAMES
 from records.transaction import Transaction
 
 _RECORD = f"""
@@ -23,20 +24,20 @@ with transition as (
     cast(:case_ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:from_states as text[]),
     cast(:events as text[]), cast(:to_states as text[]), cast(:actors as text[]), cast(:whys as text[]),
     cast(:evidences as text[]), cast(:hashes as bytea[]), cast(:due_ins as float8[]), cast(:pauses as float8[]),
-    cast(:leases as float8[]), cast(:purchase_ids as uuid[]), cast(:seller_ids as text[])
+    cast(:leases as float8[]), cast(:purchase_ids as uuid[]), cast(:seller_ids as text[]), cast(:decided_seqs as int[])
   ) as t(case_id, fence, seq, from_state, event, to_state, actor, why, evidence, hash, due_in, pause, lease, purchase_id,
-         seller_id)
+         seller_id, decided_seq)
 ), moved as (
   update cases c
      set state = t.to_state, seq = t.seq, head_hash = t.hash,
          next_action_at = :now + make_interval(secs => t.due_in),
          not_before = coalesce(:now + make_interval(secs => t.pause), 'epoch'),
          lease_until = coalesce(:now + make_interval(secs => t.lease), 'epoch'),
-         fence = c.fence + case when t.lease is null then 0 else 1 end, deliveries = 0,
+         fence = c.fence + case when t.lease is null then 0 else 1 end, deliveries = 0, decided_seq = t.decided_seq,
          purchase_id = coalesce(t.purchase_id, c.purchase_id), seller_id = coalesce(t.seller_id, c.seller_id)
     from transition t
    where c.id = t.case_id and c.fence = t.fence and c.seq = t.seq - 1 and c.state = t.from_state
-     and (c.state <> 'declined' or not exists (
+     and (c.state not in ({ENDED_STATE_NAMES}) or not exists (
        select from cases o where o.purchase_id = c.purchase_id and o.state in ({OPEN_STATE_NAMES})))
   returning c.id as case_id
 )
@@ -47,7 +48,7 @@ returning case_id
 """
 """Write each transition and update its case. Skip a case that another worker changed or leased after the caller read it.
 
-A declined case stays as it is if its purchase has another open case, because a purchase has only one.
+A case that support ended stays as it is if its purchase has another open case, because a purchase has only one.
 """
 
 _SELECT_BY_CASE = """
@@ -156,6 +157,7 @@ class History:
             leases=[transition.lease for transition in transitions],
             purchase_ids=[transition.purchase_id for transition in transitions],
             seller_ids=[transition.seller_id for transition in transitions],
+            decided_seqs=[transition.decided_seq for transition in transitions],
         )
         moved = {row.case_id for row in rows}
         self._apply_effects([transition for transition in transitions if transition.case.id in moved])
@@ -213,18 +215,22 @@ class History:
 
     def _apply_effects(self, transitions: Iterable[Transition]) -> None:
         messages: list[tuple[type[WorkItems], UUID]] = []
-        emails: list[tuple[UUID, str]] = []
+        emails: list[tuple[UUID, str, int]] = []
         tasks: list[tuple[UUID, int, str]] = []
         for transition in transitions:
             case = transition.case.id
             effects = EFFECTS[transition.to_state]
-            if effects.support_task:
+            if effects.support_task and transition.event not in KEEPS_SUPPORT_TASK:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
             if transition.notify and (email := email_for(transition.event, transition.to_state)):
-                emails.append((case, email))
+                emails.append((case, email, transition.decided_seq if email in EMAILS_OF_A_ROUND else 0))
             omitted = {effects.message if transition.continued or transition.due_in is not None else None}
             omitted |= set() if transition.notify else {CaseEmailsDue}
-            messages += [(message, case) for message in messages_for(effects) if message not in omitted]
+            messages += [
+                (message, case)
+                for message in messages_for(transition.to_state, transition.event)
+                if message not in omitted
+            ]
         self._support_tasks.create_for_cases(tasks)
         self._case_emails.enqueue(emails)
         self._outbox.enqueue(messages)

@@ -190,6 +190,10 @@ select i.number, {PURCHASE_COLUMNS}
 
 _SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
 
+_SELECT_BY_REFERENCE = f"""
+select {PURCHASE_COLUMNS} from purchases p where p.seller_id = :seller_id and p.literal_reference = :literal_reference
+"""
+
 _LOCK_PAYMENTS = """
 select charge from payments
  where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
@@ -528,6 +532,13 @@ class Purchases:
     def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
         """Store the dispute status that the provider reports for this payment."""
         self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
+
+    def by_reference(self, seller: str, reference: str) -> Purchase | None:
+        """Return the seller's purchase with this reference, compared literally, or None if there is no such purchase."""
+        row = self._work.run(
+            _SELECT_BY_REFERENCE, seller_id=seller, literal_reference=literal_reference(reference)
+        ).one_or_none()
+        return None if row is None else purchase_of(row)
 
     def get(self, purchase: UUID) -> Purchase | None:
         """Return the purchase with this id, or None if there is no such purchase."""

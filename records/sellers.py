@@ -14,9 +14,12 @@ _zone = cache(ZoneInfo)
 
 SELLER_COLUMNS = """
 s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.ceiling_currency, s.serial_count,
-s.serial_days, s.reference_field
+s.serial_days, s.reference_field, s.four_eyes_minor, s.four_eyes_currency, s.undo_minor, s.undo_currency
 """
 """The columns of a seller, in the order in which seller_of() reads them."""
+
+SELLER_WIDTH = len(SELLER_COLUMNS.split(","))
+"""The number of columns of a seller."""
 
 POLICY_COLUMNS = (
     "y.version, y.in_force_from, y.category, y.days, y.methods, y.excluded_products, y.renewals_excluded, "
@@ -24,14 +27,21 @@ POLICY_COLUMNS = (
 )
 """The columns of a policy, in the order in which policy_of() reads them."""
 
+POLICY_WIDTH = len(POLICY_COLUMNS.split(","))
+"""The number of columns of a policy."""
+
 _UPSERT = """
-insert into sellers values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency,
-                            :serial_count, :serial_days, :reference_field)
+insert into sellers (id, name, time_zone, support_email, self_service, ceiling_minor, ceiling_currency, serial_count,
+                     serial_days, reference_field, four_eyes_minor, four_eyes_currency, undo_minor, undo_currency)
+values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency, :serial_count,
+        :serial_days, :reference_field, :four_eyes_minor, :four_eyes_currency, :undo_minor, :undo_currency)
 on conflict (id) do update set
   name = excluded.name, time_zone = excluded.time_zone, support_email = excluded.support_email,
   self_service = excluded.self_service, ceiling_minor = excluded.ceiling_minor,
   ceiling_currency = excluded.ceiling_currency, serial_count = excluded.serial_count, serial_days = excluded.serial_days,
-  reference_field = excluded.reference_field
+  reference_field = excluded.reference_field, four_eyes_minor = excluded.four_eyes_minor,
+  four_eyes_currency = excluded.four_eyes_currency, undo_minor = excluded.undo_minor,
+  undo_currency = excluded.undo_currency
 """
 
 _SELECT_ALL = f"select {SELLER_COLUMNS} from sellers s order by s.id"
@@ -72,7 +82,8 @@ Without the lock, two workers could each pay a refund, although the limit allows
 
 def seller_of(values: Sequence[Any]) -> Seller:
     """Return the seller from a row with SELLER_COLUMNS."""
-    id_, name, zone, support_email, self_service, minor, currency, count, days, reference_field = values
+    id_, name, zone, support_email, self_service, minor, currency, count, days, reference_field, *limits = values
+    four_eyes, four_eyes_currency, undo, undo_currency = limits
     return Seller(
         id=id_,
         name=name,
@@ -82,6 +93,8 @@ def seller_of(values: Sequence[Any]) -> Seller:
         ceiling=None if minor is None else Money(minor, currency),
         serial_limit=None if count is None else SerialLimit(count=count, within=timedelta(days=days)),
         reference_field=reference_field,
+        four_eyes_above=None if four_eyes is None else Money(four_eyes, four_eyes_currency),
+        undo_above=None if undo is None else Money(undo, undo_currency),
     )
 
 
@@ -124,6 +137,10 @@ class Sellers:
             serial_count=limit.count if limit else None,
             serial_days=limit.within.days if limit else None,
             reference_field=seller.reference_field,
+            four_eyes_minor=seller.four_eyes_above.minor if seller.four_eyes_above else None,
+            four_eyes_currency=seller.four_eyes_above.currency if seller.four_eyes_above else None,
+            undo_minor=seller.undo_above.minor if seller.undo_above else None,
+            undo_currency=seller.undo_above.currency if seller.undo_above else None,
         )
 
     def list_all(self) -> list[Seller]:

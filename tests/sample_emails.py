@@ -60,6 +60,10 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "statement": None,
         "declared_at": None,
         "reasons": [],
+        "is_approved": False,
+        "purchase_amount": 4900,
+        "decided_seq": 0,
+        "awaits_answer": False,
         "customer_must_act": False,
     }
     payment: dict[str, Any] = {

@@ -43,7 +43,7 @@ _SETS = {
 
 def _effects(state: State) -> str:
     email = EFFECTS[state].email
-    effects = [f"`{message.queue}`" for message in messages_for(EFFECTS[state])]
+    effects = [f"`{message.queue}`" for message in messages_for(state)]
     return ", ".join([*effects, *([f"e-mail `{email}`"] if email else [])]) or "–"
 
 

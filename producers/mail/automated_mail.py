@@ -41,7 +41,7 @@ class SentMailMatcher:
         self._addresses = frozenset(map(email_key, addresses))
         domains = "|".join(sorted({re.escape(address.rpartition("@")[2]) for address in addresses})) or r"\B\b"
         self._message_id = re.compile(
-            rf"([0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}})\.([a-z_]{{1,40}})@(?:{domains})\b"
+            rf"([0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}})\.([a-z_]{{1,40}}(?:\.\d{{1,9}})?)@(?:{domains})\b"
         )
 
     def is_own_address(self, address: str) -> bool:

@@ -65,7 +65,7 @@ class BouncedEmail(NamedTuple):
     """
 
     case_id: UUID
-    email_kind: str
+    name: str
     status_code: str
 
 

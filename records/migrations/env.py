@@ -2,11 +2,10 @@
 
 from alembic import context
 
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, decisions, mail, purchases, queues
 
-assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata, (
-    "All tables must share one MetaData object."
-)
+_MODULES = (cases, decisions, mail, purchases, queues)
+assert len({module.metadata for module in _MODULES}) == 1, "All tables must share one MetaData object."
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -20,9 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from domain.refund_operations import OPEN_STATUSES, UNRESOLVED_STATUSES
-from domain.states import OPEN_STATES, WORKER_STATES
+from domain.states import ENDED_BY_SUPPORT, OPEN_STATES, WORKER_STATES
 from records.tables.metadata import INSTANT, metadata, quoted_list
 
+ENDED_STATE_NAMES = quoted_list(ENDED_BY_SUPPORT)
 OPEN_STATE_NAMES = quoted_list(OPEN_STATES)
 WORKER_STATE_NAMES = quoted_list(WORKER_STATES)
 
@@ -42,6 +43,12 @@ sellers = Table(
     Column("serial_count", Integer),
     Column("serial_days", Integer),
     Column("reference_field", Text),
+    Column("four_eyes_minor", BigInteger),
+    Column("four_eyes_currency", Text),
+    Column("undo_minor", BigInteger),
+    Column("undo_currency", Text),
+    CheckConstraint("(four_eyes_minor is null) = (four_eyes_currency is null)", name="complete_four_eyes_limit"),
+    CheckConstraint("(undo_minor is null) = (undo_currency is null)", name="complete_undo_limit"),
     CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="complete_ceiling"),
     CheckConstraint("(serial_count is null) = (serial_days is null)", name="complete_serial_limit"),
 )
@@ -115,6 +122,7 @@ cases = Table(
     Column("not_before", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("deliveries", Integer, nullable=False, server_default=text("0")),
     Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("decided_seq", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("intake_source", "intake_key"),
     Index(
         "cases_one_open_case_per_purchase",

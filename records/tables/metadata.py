@@ -1,5 +1,7 @@
 """Define the naming convention of keys and indexes, and the column type for a point in time."""
 
+from collections.abc import Collection
+
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
@@ -16,6 +18,6 @@ metadata = MetaData(
 INSTANT = TIMESTAMP(timezone=True)
 
 
-def quoted_list(values: frozenset[str]) -> str:
+def quoted_list(values: Collection[str]) -> str:
     """Return these values as a list for SQL's ``in``. The values are quoted, sorted and separated by commas."""
     return ", ".join(f"'{value}'" for value in sorted(values))

@@ -84,6 +84,7 @@ case_emails = Table(
     metadata,
     Column("case_id", UUID, primary_key=True),
     Column("kind", Text, primary_key=True),
+    Column("decided_seq", Integer, primary_key=True, autoincrement=False, server_default=text("0")),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("sent_at", INSTANT),

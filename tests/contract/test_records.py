@@ -1092,8 +1092,8 @@ def test_an_upsert_does_not_overwrite_the_dispute_status_from_the_provider(store
 def test_an_email_is_due_once_for_each_kind_and_claimed_by_one_worker(store: Records) -> None:
     case = a_case(store)
     with store.work() as work:
-        work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
-        work.case_emails.enqueue([(case, EmailKind.ACCEPTED)])
+        work.case_emails.enqueue([(case, EmailKind.ACCEPTED, 0), (case, EmailKind.REFUNDED, 0)])
+        work.case_emails.enqueue([(case, EmailKind.ACCEPTED, 0)])
         work.case_emails.enqueue([])
         both = work.case_emails.claim([case], seconds=HOUR)
         assert sorted(both, key=lambda due: due.kind) == [
@@ -1117,7 +1117,7 @@ def test_an_email_is_due_once_for_each_kind_and_claimed_by_one_worker(store: Rec
 def test_unsent_emails_are_overdue(store: Records) -> None:
     case = a_case(store, *ELIGIBLE)
     with store.work() as work:
-        work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
+        work.case_emails.enqueue([(case, EmailKind.ACCEPTED, 0), (case, EmailKind.REFUNDED, 0)])
     with store.work() as work:
         assert work.case_emails.overdue(seconds=HOUR, limit=10) == []
         assert work.case_emails.overdue(seconds=-1, limit=10) == [(False, "aurora", case)]
@@ -1130,7 +1130,7 @@ def test_a_claimed_email_contains_the_kinds_of_the_sent_emails_and_the_refund_id
     case = a_case(store, *REFUNDING)
     operation = create_operation(store, case)
     with store.work() as work:
-        work.case_emails.enqueue([(case, EmailKind.ACCEPTED), (case, EmailKind.REFUNDED)])
+        work.case_emails.enqueue([(case, EmailKind.ACCEPTED, 0), (case, EmailKind.REFUNDED, 0)])
         work.case_emails.mark_sent([DueEmail(case, EmailKind.ACCEPTED)])
         work.refund_operations.record_results([(operation, Paid("re_9", operation.amount))])
     with store.work() as work:

@@ -23,7 +23,7 @@ from domain.providers import (
     RefundResult,
     RefundStatus,
 )
-from domain.purchases import Purchase
+from domain.purchases import Dispute, Purchase
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
 from records import UnitOfWork
@@ -49,6 +49,10 @@ in_each_provider = pytest.mark.parametrize(
 
 def euros(minor: int) -> Money:
     return Money(minor, "EUR")
+
+
+def the_provider_reports_a_dispute(dispute: Dispute) -> Knowledge:
+    return lambda work, purchase: work.purchases.set_dispute(*purchase.payments[0].id, dispute)
 
 
 class Scenario:

@@ -204,7 +204,7 @@ def test_a_bounce_of_an_email_is_stored(records: Records) -> None:
     ingest(records, a_mail(f"Refund {purchase.reference}", sender=purchase.email))
     (case,) = case_ids(records)
     with records.work() as work:
-        work.case_emails.enqueue([(case, EmailKind.START_REFUND)])
+        work.case_emails.enqueue([(case, EmailKind.START_REFUND, 0)])
         work.case_emails.mark_sent(work.case_emails.claim([case], seconds=60))
     report = (MAILS / "bounce_of_our_email--0.eml").read_bytes()
     report = report.replace(b"6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded", f"{case}.start_refund".encode())

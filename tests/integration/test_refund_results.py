@@ -44,6 +44,7 @@ from tests.integration._refund_scenarios import (
     StartScenario,
     euros,
     in_each_provider,
+    the_provider_reports_a_dispute,
 )
 from tests.sample_data import a_payment, a_policy
 from worker import provider_client
@@ -62,10 +63,6 @@ def the_seller_reports(**fields: object) -> Knowledge:
     return lambda work, purchase: store_reports(
         work, [replace(report_of(purchase), fields=fields, payments=(), lists_payments=False)], {}
     )
-
-
-def the_provider_reports_a_dispute(dispute: Dispute) -> Knowledge:
-    return lambda work, purchase: work.purchases.set_dispute(*purchase.payments[0].id, dispute)
 
 
 def a_list_shows_a_refund(minor: int, status: RefundStatus = RefundStatus.PAID) -> Knowledge:

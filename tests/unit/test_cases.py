@@ -13,7 +13,7 @@ from domain.eligibility import Escalate
 from domain.errors import InvalidTransitionError, KeyReusedError
 from domain.messages import CaseEmailsDue, RefundApproved, SupportNeeded
 from domain.reason_codes import ReasonCode, RuleResult
-from domain.state_effects import EFFECTS, messages_for
+from domain.state_effects import messages_for
 from domain.states import Event, State
 from tests.sample_data import NOON, a_submitted_request
 
@@ -72,9 +72,9 @@ def test_an_escalation_names_only_the_broken_rules() -> None:
 
 
 def test_a_state_publishes_its_messages_if_it_has_any() -> None:
-    assert messages_for(EFFECTS[State.APPROVED]) == (RefundApproved,)
-    assert messages_for(EFFECTS[State.WITH_SUPPORT]) == (CaseEmailsDue, SupportNeeded)
-    assert messages_for(EFFECTS[State.EXPIRED]) == ()
+    assert messages_for(State.APPROVED) == (RefundApproved,)
+    assert messages_for(State.WITH_SUPPORT) == (CaseEmailsDue, SupportNeeded)
+    assert messages_for(State.EXPIRED) == ()
 
 
 def test_the_docstring_of_an_error_is_its_message() -> None:

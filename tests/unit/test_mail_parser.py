@@ -48,7 +48,7 @@ def test_a_mail_is_parsed_as_its_label_says(name: str) -> None:
         assert {name: getattr(request, name) for name in fields} == {name: label[name] for name in fields}
         assert label.get("never", "\0") not in request.comment
     assert mail.locale == label.get("locale", "en")
-    assert (mail.bounced_email.email_kind if mail.bounced_email else None) == label.get("returned")
+    assert (mail.bounced_email.name if mail.bounced_email else None) == label.get("returned")
 
 
 def test_every_mail_has_a_label() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.errors import InvalidTransitionError
 from domain.state_effects import EFFECTS
 from domain.states import (
+    ENDED_BY_SUPPORT,
     FINAL_STATES,
     INITIAL,
     MOVES,
@@ -50,10 +51,11 @@ def test_only_late_news_or_support_moves_a_case_out_of_a_final_state() -> None:
         Event.PROVIDER_PAID_DIFFERENTLY,
     }
     assert moves_out == {
-        *((state, Event.PROVIDER_FAILED_LATE) for state in (State.REFUNDED, State.DECLINED)),
-        *((state, Event.SUPPORT_APPROVED) for state in (State.REFUNDED, State.DECLINED)),
+        *((state, Event.PROVIDER_FAILED_LATE) for state in (State.REFUNDED, *ENDED_BY_SUPPORT)),
+        *((state, Event.SUPPORT_APPROVED) for state in (State.REFUNDED, *ENDED_BY_SUPPORT)),
         (State.UNMATCHED, Event.PURCHASE_REPORTED),
-        *((State.DECLINED, event) for event in late_news),
+        (State.UNMATCHED, Event.SUPPORT_REMATCHED),
+        *((state, event) for state in ENDED_BY_SUPPORT for event in late_news),
     }
 
 

@@ -5,7 +5,7 @@ payment provider reports a refund before the customer's bank books it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from domain.emails import EmailKind
@@ -21,6 +21,7 @@ class Target(StrEnum):
     CONFIRM = "confirm"
     STATUS = "status"
     FORM = "form"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Copy:
     before: tuple[str, ...]
     facts: tuple[tuple[str, str], ...] = ()
     reasons: bool = False
+    message: bool = False
+    """True if the e-mail contains what the person of support wrote to the customer."""
     ask: str | None = None
     button: tuple[str, Target] | None = None
     after: tuple[str, ...] = ()
@@ -45,6 +48,10 @@ class Copy:
 
 
 _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
+
+_WITH_SUPPORT = frozenset({State.WITH_SUPPORT})
+_EXECUTED = frozenset({State.APPROVED, State.REFUNDING, State.WAITING_FOR_APPROVAL})
+_CASE_NUMBER = "Your case number is {case}. Questions? {support}"
 
 _ON_ITS_WAY = Copy(
     subject="Your refund for {reference} is on its way",
@@ -91,6 +98,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
         before=("The payment provider has confirmed your refund. It goes back to your original payment method:",),
+        message=True,
         facts=(*_PURCHASE, ("Refund ID", "refund")),
         after=(
             "{arrival}",
@@ -136,10 +144,52 @@ EMAILS: Mapping[EmailKind, Copy] = {
         before=(
             "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
         ),
+        message=True,
         facts=_PURCHASE,
         after=("Your case number is {case}. Questions? {support}",),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.DECLINED}),
+    ),
+    EmailKind.APPROVED: Copy(
+        subject="Your refund for {reference} was approved",
+        heading="Your refund was approved",
+        before=("Our support team approved your refund of {amount} for {product} ({reference}).",),
+        message=True,
+        after=(
+            "{destination}",
+            "We’ll email you again when it’s on its way. You don’t need to do anything.",
+            _CASE_NUMBER,
+        ),
+        link=("Track your refund", Target.STATUS),
+        true_in=_EXECUTED,
+    ),
+    EmailKind.QUESTION: Copy(
+        subject="A question about your refund request for {reference}",
+        heading="We have a question about your request",
+        before=("Our support team needs your answer before they can decide:",),
+        message=True,
+        ask="Reply to this email, or answer here:",
+        button=("Answer the question", Target.ANSWER),
+        after=("We never ask for your card number or a password.", _CASE_NUMBER),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    EmailKind.ANSWER_RECEIVED: Copy(
+        subject="We received your answer about {reference}",
+        heading="We received your answer",
+        before=("Thank you. Our support team will read your answer and email you. You don’t need to do anything.",),
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    EmailKind.REFUNDED_ELSEWHERE: Copy(
+        subject="Your refund for {reference} was made",
+        heading="Your refund was made",
+        before=("Our support team has refunded {product} ({reference}) another way.",),
+        message=True,
+        after=("Hasn’t arrived? {support}", "Your case number is {case}."),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset({State.REFUNDED}),
     ),
     EmailKind.NOT_FOUND: Copy(
         subject="We couldn’t find your purchase",
@@ -221,9 +271,6 @@ WITHDRAWAL_UNMATCHED = Copy(
 )
 """Replaces NOT_FOUND for a statutory withdrawal, because NOT_FOUND asks the customer to send the request again."""
 
-_WITH_SUPPORT = frozenset({State.WITH_SUPPORT})
-_CASE_NUMBER = "Your case number is {case}. Questions? {support}"
-
 _ONE_MORE_STEP = Copy(
     subject="One more step for your refund for {reference}",
     heading="One more step for your refund",
@@ -285,6 +332,35 @@ IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
 }
 """The texts that replace those of EMAILS in a situation in which the latter would be wrong."""
 
+OF_A_PART: Mapping[EmailKind, Copy] = {
+    EmailKind.APPROVED: replace(
+        EMAILS[EmailKind.APPROVED],
+        subject="Part of your payment for {reference} will be refunded",
+        heading="A partial refund was approved",
+        before=("Our support team approved a partial refund of {amount} for {product} ({reference}).",),
+    ),
+    EmailKind.ACCEPTED: replace(
+        _ON_ITS_WAY,
+        before=(
+            (
+                "The payment provider has accepted your partial refund of {amount} for {product} ({reference}) but "
+                "hasn’t paid it yet."
+            ),
+            _ON_ITS_WAY.before[1],
+        ),
+    ),
+    EmailKind.REFUNDED: replace(
+        EMAILS[EmailKind.REFUNDED],
+        subject="Your partial refund for {reference} was sent",
+        heading="Your partial refund was sent",
+        before=(
+            "The payment provider has confirmed your partial refund. It goes back to your original payment method:",
+        ),
+        loss=None,
+    ),
+}
+"""The texts about a refund of a part, which support approved. The customer keeps the product."""
+
 WITHOUT_PURCHASE: Mapping[EmailKind, Copy] = {
     EmailKind.WITH_SUPPORT: Copy(
         subject="Your refund request is with our support team",
@@ -299,10 +375,13 @@ WITHOUT_PURCHASE: Mapping[EmailKind, Copy] = {
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
+    EmailKind.QUESTION: replace(EMAILS[EmailKind.QUESTION], subject="A question about your refund request"),
+    EmailKind.ANSWER_RECEIVED: replace(EMAILS[EmailKind.ANSWER_RECEIVED], subject="We received your answer"),
     EmailKind.DECLINED: Copy(
         subject="Your refund request was declined",
         heading="Your refund was declined",
         before=EMAILS[EmailKind.DECLINED].before,
+        message=True,
         after=(_CASE_NUMBER,),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.DECLINED}),

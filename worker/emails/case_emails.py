@@ -54,4 +54,4 @@ def _record(context: WorkerContext, results: DeliveryResults[DueEmail]) -> None:
         work.case_emails.release(not_sent, seconds=context.settings.timers.lease_seconds)
         work.case_emails.release(results.no_time, seconds=0)
         for email, error in results.rejected:
-            work.case_emails.mark_bounced(email.case_id, email.kind, error)
+            work.case_emails.mark_bounced(email.case_id, email.name, error)

@@ -26,7 +26,7 @@ from domain.states import State
 from records.case_emails import DueEmail
 from records.case_views import CaseView
 from worker.emails import case_copy
-from worker.emails.case_copy import EMAILS, IN_SITUATION, REPEATED_EMAILS, WITHOUT_PURCHASE, Copy, Target
+from worker.emails.case_copy import EMAILS, IN_SITUATION, OF_A_PART, REPEATED_EMAILS, WITHOUT_PURCHASE, Copy, Target
 from worker.emails.headers import build_message, lines, one_line
 
 _TEMPLATES = Environment(
@@ -76,12 +76,12 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
     message = build_message(
         sender=sender,
         to=to,
-        name=f"{view.id}.{due.kind}",
+        name=f"{view.id}.{due.name}",
         subject=translator.gettext(copy.subject, **facts),
-        after=[*filter(None, [view.thread]), *(f"{view.id}.{kind}" for kind in due.earlier)],
+        after=[*filter(None, [view.thread]), *(f"{view.id}.{name}" for name in due.earlier)],
         reply=bool(view.thread) and not due.earlier,
     )
-    return set_content(message, translator, **_build_parts(copy, shown_case, translator, links, facts))
+    return set_content(message, translator, **_build_parts(copy, shown_case, translator, links, facts, due.message))
 
 
 def _goes_to_requester(kind: EmailKind, view: CaseView) -> bool:
@@ -109,6 +109,8 @@ def _copy_of(kind: EmailKind, view: CaseView) -> Copy:
     """Return the texts of this kind of e-mail in the situation of the case."""
     if view.purchase is None and kind in WITHOUT_PURCHASE:
         return WITHOUT_PURCHASE[kind]
+    if view.is_part and kind in OF_A_PART:
+        return OF_A_PART[kind]
     situation = view.situation
     return IN_SITUATION.get((kind, situation), EMAILS[kind]) if situation else EMAILS[kind]
 
@@ -127,7 +129,7 @@ def set_content(message: EmailMessage, translator: Translator, **parts: object) 
 
 
 def _build_parts(
-    copy: Copy, view: CaseView, translator: Translator, links: Links, facts: dict[str, str]
+    copy: Copy, view: CaseView, translator: Translator, links: Links, facts: dict[str, str], message: str
 ) -> dict[str, object]:
     """Return the variables of the templates. Empty paragraphs and facts are left out."""
     foot = case_copy.FOOT if view.seller_name else case_copy.FOOT_WITHOUT_SELLER
@@ -135,6 +137,7 @@ def _build_parts(
         "heading": translator.gettext(copy.heading),
         "before": _translate_paragraphs(copy.before, translator, facts),
         "facts": list(_build_lines(copy, view, translator, facts)),
+        "words": [paragraph for paragraph in lines(message).split("\n") if paragraph] if copy.message else [],
         "reasons": [translator.gettext(reason) for reason in _collect_reasons(view)] if copy.reasons else [],
         "ask": translator.gettext(copy.ask) if copy.ask else None,
         "button": _build_link(copy.button, view, translator, links),

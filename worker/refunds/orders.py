@@ -171,6 +171,8 @@ def _find_obstacle(context: WorkerContext, order: Order) -> dict[str, object] | 
     """Return the evidence if the purchase changed, an earlier refund is unresolved, or only other payments remain."""
     if order.evaluated.snapshot != order.snapshot:
         return support_reason(ReasonCode.PURCHASE_CHANGED)
+    if order.approval and order.approval.lacks_four_eyes(order.decision_input.seller.four_eyes_above):
+        return support_reason(ReasonCode.FOUR_EYES_MISSING, str(order.approval.counted or order.approval.total))
     if foreign := [payment for payment in order.purchase.payments if _is_foreign(context, order, payment)]:
         return support_reason(ReasonCode.OTHER_SELLER, ", ".join(payment.provider for payment in foreign))
     last = order.operations[-1] if order.operations else None

@@ -24,7 +24,7 @@ from domain.providers import (
 )
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
-from domain.states import Event, State
+from domain.states import ENDED_BY_SUPPORT, Event, State
 from domain.support_tasks import SupportTaskKind
 from records.support_tasks import NewSupportTask
 from worker.provider_client import NotSent
@@ -261,7 +261,7 @@ def _moves_case(case: Case, operation: RefundOperation, found: RefundResult) -> 
             isinstance(found, Paid) and (is_news or found.bank_reference is not None)
         )
     if isinstance(found, Failed | Declined):
-        return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED, State.DECLINED}
+        return is_news and operation.is_open and case.state in {State.WITH_SUPPORT, State.APPROVED, *ENDED_BY_SUPPORT}
     return is_news
 
 
@@ -329,7 +329,7 @@ def _record_paid(case: Case, operation: RefundOperation, answer: Paid) -> Transi
         return replace(case.after(event, actor="provider", evidence=evidence), notify=False)
     if operation.is_last:
         return case.after(Event.PROVIDER_PAID, actor="provider", evidence=evidence)
-    if case.state not in {State.WITH_SUPPORT, State.DECLINED}:
+    if case.state not in {State.WITH_SUPPORT, *ENDED_BY_SUPPORT}:
         return case.after(Event.PAYMENT_REFUNDED, actor="provider", evidence=evidence)
     evidence |= support_reason(ReasonCode.PARTLY_REFUNDED, f"{answer.refund_id}, {operation.charge}")
     why = ReasonCode.PARTLY_REFUNDED.support
@@ -369,7 +369,7 @@ def _end_declined(case: Case, operation: RefundOperation, answer: Declined | Fai
 
 def _hand_over_declined(case: Case, answer: Declined | Failed) -> Transition:
     """Return the transition that hands the case over to support, because the refund was declined or failed."""
-    late_states = {State.APPROVED, State.REFUND_PENDING, State.REFUNDED, State.DECLINED}
+    late_states = {State.APPROVED, State.REFUND_PENDING, State.REFUNDED, *ENDED_BY_SUPPORT}
     is_late = isinstance(answer, Failed) and case.state in late_states
     is_returned = is_late and answer.reason is DeclineReason.PERMANENT
     event = Event.PROVIDER_FAILED_LATE if is_late else Event.PROVIDER_DECLINED

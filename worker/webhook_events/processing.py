@@ -27,7 +27,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute, Purchase
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
-from domain.states import State
+from domain.states import ENDED_BY_SUPPORT, State
 from domain.webhook_events import Subject
 from records import UnitOfWork
 from records.webhook_events import ClaimedEvent
@@ -57,7 +57,7 @@ from worker.webhook_events.unresolved import report_unresolved
 
 log = structlog.get_logger()
 
-STATES_WITH_REFUND = (*POLLED_STATES, State.APPROVED, State.REFUNDED, State.WITH_SUPPORT, State.DECLINED)
+STATES_WITH_REFUND = (*POLLED_STATES, State.APPROVED, State.REFUNDED, State.WITH_SUPPORT, *ENDED_BY_SUPPORT)
 """If a case is in one of these states, the provider may have made a refund for the case."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10

@@ -81,6 +81,11 @@ HEADLINES: Mapping[State, StatusHeadline] = {
         "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
         Tone.ENDED,
     ),
+    State.CLOSED: StatusHeadline(
+        "This request was closed",
+        "Our support team closed this request without a refund. If you still want the refund, please contact support.",
+        Tone.ENDED,
+    ),
     State.EXPIRED: StatusHeadline(
         "This request has expired",
         "The refund wasn’t confirmed in time, so nothing was refunded. If you still want it, please send the form "
@@ -147,6 +152,12 @@ STEPS: Mapping[Event, str] = {
     Event.POLLING_GAVE_UP: "The payment provider gave no clear answer. We passed your request to our support team.",
     Event.SUPPORT_APPROVED: "Our support team approved the refund.",
     Event.SUPPORT_DECLINED: "Our support team declined the refund.",
+    Event.SUPPORT_ASKED: "Our support team asked you a question by email.",
+    Event.SUPPORT_REFUNDED_ELSEWHERE: "Our support team refunded you another way.",
+    Event.SUPPORT_REMATCHED: "Our support team found your purchase. We’re checking your request again.",
+    Event.SUPPORT_CLOSED: "Our support team closed the request.",
+    Event.DECISION_UNDONE: "Our support team is reviewing your request again.",
+    Event.CUSTOMER_ANSWERED: "You answered our support team’s question.",
 }
 
 SHORT_OF_MONEY = (

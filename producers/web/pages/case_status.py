@@ -64,6 +64,11 @@ SITUATIONS: Mapping[Situation, StatusHeadline] = {
         "sent before you do.",
         Tone.WAITING,
     ),
+    Situation.CUSTOMER_MUST_ANSWER: StatusHeadline(
+        "We have a question about your request",
+        "We’ve emailed you a question. Please answer it: our support team decides when they have your answer.",
+        Tone.WAITING,
+    ),
     Situation.PARTLY_REFUNDED: StatusHeadline(
         "Part of your refund was sent",
         "We’ve refunded part of your order. The rest follows, and you don’t need to do anything.",

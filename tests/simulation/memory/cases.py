@@ -401,4 +401,8 @@ class CaseViewRow(NamedTuple):
     statement: str | None
     declared_at: datetime | None
     reasons: list[Any] | None
+    is_approved: bool | None
+    purchase_amount: int | None
+    decided_seq: int
+    awaits_answer: bool
     customer_must_act: bool

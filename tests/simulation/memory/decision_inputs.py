@@ -63,9 +63,12 @@ def matches(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurch
         for case_id in case_ids
         if (case := work.tables.cases.get(case_id))
         for purchase in work.tables.purchases.values()
-        if (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
-        and case.seller_id in {None, purchase.seller_id}
-        and case.purchase_id in {None, purchase.id}
+        if (
+            purchase.id == case.purchase_id
+            if case.purchase_id
+            else (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
+            and case.seller_id in {None, purchase.seller_id}
+        )
     ]
     return [row for _, row in sorted(rows, key=lambda entry: entry[0])]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from domain.states import OPEN_STATES
+from domain.states import ENDED_BY_SUPPORT, OPEN_STATES
 from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
@@ -57,13 +57,14 @@ def record(
     leases: Sequence[float | None],
     purchase_ids: Sequence[UUID | None],
     seller_ids: Sequence[str | None],
+    decided_seqs: Sequence[int],
 ) -> Iterable[CaseIdRow]:
     recorded = []
     for n, case in enumerate(case_ids):
         row = work.tables.cases.get(case)
         if row is None or (row.fence, row.seq, row.state) != (fences[n], seqs[n] - 1, from_states[n]):
             continue
-        if row.state == "declined" and any(
+        if row.state in ENDED_BY_SUPPORT and any(
             other.purchase_id == row.purchase_id and other.state in OPEN_STATES for other in work.tables.cases.values()
         ):
             continue
@@ -78,6 +79,7 @@ def record(
             lease_until=EPOCH if lease is None else after(now, lease),
             fence=row.fence + (lease is not None),
             deliveries=0,
+            decided_seq=decided_seqs[n],
             purchase_id=purchase_ids[n] or row.purchase_id,
             seller_id=row.seller_id if seller_ids[n] is None else seller_ids[n],
         )
@@ -314,10 +316,12 @@ def _payments(work: MemoryWork, case: CaseRow) -> list[list[Any]]:
             ([row.provider, row.charge, row.amount, row.currency], (row.method, row.duplicate, False))
             for row in refundable_payments(work, case)
         )
+    approval = evaluated[-1].get("approval") if evaluated else None
+    decision = UUID(approval["decision"]) if approval else None
     operations = {
         (row.provider, row.charge): (row.status, row.refund_id)
         for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt)
-        if row.case_id == case.id
+        if row.case_id == case.id and row.decision_id == decision
     }
     return [
         [*payment, *detail, *operations.get((payment[0], payment[1]), (None, None))] for payment, detail in payments
@@ -341,10 +345,15 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
         if purchase
         else (None,) * 5
     )
+    approvals = ["approval" in values for values in evidence if "purchase" in values]
+    amounts = [row.amount or 0 for row in payments_of(work, purchase.id)] if purchase else []
+    amount = sum(amounts) if amounts else None
+    event = work.tables.transitions[case.id, case.decided_seq].event if case.decided_seq else None
     declaration = (None,) * 3  # no simulated customer declares a statutory withdrawal
     return CaseViewRow._make((
         case.id, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope, case.comment,
         json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
+        approvals[-1] if approvals else None, amount, case.decided_seq, event == "support_asked",
         "customer_must_act" in evidence[case.seq - 1],
     ))  # fmt: skip

@@ -76,11 +76,13 @@ def queues(work: MemoryWork) -> Iterable[QueueRow]:
 
 
 @answers(case_emails._INSERT)
-def insert_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
-    for case, kind in zip(case_ids, kinds, strict=True):
-        if (case, str(kind)) not in work.tables.case_emails:
-            row = CaseEmailRow(case, str(kind), work.now)
-            work.journal.insert(work.tables.case_emails, (case, row.kind), row, "case_emails_pkey")
+def insert_emails(
+    work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], decided_seqs: Sequence[int]
+) -> None:
+    for case, kind, seq in zip(case_ids, kinds, decided_seqs, strict=True):
+        if (case, str(kind), seq) not in work.tables.case_emails:
+            row = CaseEmailRow(case, str(kind), seq, work.now)
+            work.journal.insert(work.tables.case_emails, (case, row.kind, seq), row, "case_emails_pkey")
 
 
 @answers(case_emails._DELETE_UNSENT)
@@ -93,6 +95,8 @@ def delete_unsent_emails(work: MemoryWork, case_ids: Sequence[UUID]) -> None:
 class ClaimedEmailRow(NamedTuple):
     case_id: UUID
     kind: str
+    decided_seq: int
+    message: str | None
     earlier: list[str]
     refund_id: str | None
     joined_case_id: UUID | None
@@ -108,16 +112,18 @@ def claim_emails(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Itera
     for row in claimed:
         work.journal.change(row, claimed_until=after(work.now, seconds))
     earlier: dict[UUID, list[str]] = defaultdict(list)
-    for _, case, kind in sorted(
-        (row.sent_at, row.case_id, row.kind) for row in work.tables.case_emails.values() if row.sent_at
+    for _, case, kind, seq in sorted(
+        (row.sent_at, row.case_id, row.kind, row.decided_seq) for row in work.tables.case_emails.values() if row.sent_at
     ):
-        earlier[case].append(kind)
+        earlier[case].append(f"{kind}.{seq}" if seq else kind)
     refunds = {row.case_id: row.refund_id for row in work.tables.refund_operations.values() if row.status == "paid"}
     joined = {row.case_id: _joined_case(work, row.case_id) for row in claimed}
     return [
         ClaimedEmailRow(
             row.case_id,
             row.kind,
+            row.decided_seq,
+            None,
             earlier[row.case_id],
             refunds.get(row.case_id) or refunds.get(joined[row.case_id] or row.case_id),
             joined[row.case_id],
@@ -133,15 +139,17 @@ def _joined_case(work: MemoryWork, case: UUID) -> UUID | None:
 
 
 @answers(case_emails._MARK_SENT)
-def mark_sent(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
-    for key in zip(case_ids, kinds, strict=True):
+def mark_sent(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], decided_seqs: Sequence[int]) -> None:
+    for key in zip(case_ids, kinds, decided_seqs, strict=True):
         if row := work.tables.case_emails.get(key):
             work.journal.change(row, sent_at=work.now)
 
 
 @answers(case_emails._RELEASE)
-def release_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], seconds: float) -> None:
-    for key in zip(case_ids, kinds, strict=True):
+def release_emails(
+    work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], decided_seqs: Sequence[int], seconds: float
+) -> None:
+    for key in zip(case_ids, kinds, decided_seqs, strict=True):
         if (row := work.tables.case_emails.get(key)) and row.sent_at is None:
             work.journal.change(row, claimed_until=after(work.now, seconds))
 
@@ -151,8 +159,8 @@ class SellerIdRow(NamedTuple):
 
 
 @answers(case_emails._MARK_BOUNCED)
-def mark_bounced(work: MemoryWork, case_id: UUID, kind: str) -> Iterable[SellerIdRow]:
-    row = work.tables.case_emails.get((case_id, str(kind)))
+def mark_bounced(work: MemoryWork, case_id: UUID, kind: str, decided_seq: int) -> Iterable[SellerIdRow]:
+    row = work.tables.case_emails.get((case_id, str(kind), decided_seq))
     if row is None or row.bounced_at is not None or row.claimed_until <= EPOCH:
         return []
     work.journal.change(row, bounced_at=work.now)
@@ -190,7 +198,7 @@ def count_by_address(
 
 
 def _is_recent(work: MemoryWork, case: UUID, kind: str, seconds: float) -> bool:
-    email = work.tables.case_emails.get((case, str(kind)))
+    email = work.tables.case_emails.get((case, str(kind), 0))
     return email is not None and email.created_at > after(work.now, -seconds)
 
 

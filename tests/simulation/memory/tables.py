@@ -20,6 +20,10 @@ class SellerRow:
     serial_count: int | None
     serial_days: int | None
     reference_field: str | None
+    four_eyes_minor: int | None = None
+    four_eyes_currency: str | None = None
+    undo_minor: int | None = None
+    undo_currency: str | None = None
 
 
 class PolicyRow(NamedTuple):
@@ -124,6 +128,7 @@ class CaseRow:
     not_before: datetime = EPOCH
     deliveries: int = 0
     delivered_at: datetime = EPOCH
+    decided_seq: int = 0
 
 
 class TransitionRow(NamedTuple):
@@ -218,6 +223,7 @@ class WebhookEventRow:
 class CaseEmailRow:
     case_id: UUID
     kind: str
+    decided_seq: int
     created_at: datetime
     claimed_until: datetime = EPOCH
     sent_at: datetime | None = None
@@ -240,7 +246,7 @@ class Database:
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     support_tasks: dict[UUID, SupportTaskRow] = field(default_factory=dict)
     webhook_events: dict[UUID, WebhookEventRow] = field(default_factory=dict)
-    case_emails: dict[tuple[UUID, str], CaseEmailRow] = field(default_factory=dict)
+    case_emails: dict[tuple[UUID, str, int], CaseEmailRow] = field(default_factory=dict)
     dead_letters: list[tuple[Any, ...]] = field(default_factory=list)
     last_outbox_id: int = 0
     """The last id that an outbox row got. A rollback does not reset this id, as with a sequence of PostgreSQL."""

@@ -1,0 +1,341 @@
+"""Accepts the decisions of support: the only door for the desk, the API and the queue.
+
+A decision is stored together with the transition of its case, in one commit. The worker that refunds the payments checks again,
+against the history, that the refund is allowed.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import TypeAdapter
+
+from domain.case_revisions import CaseRevision
+from domain.cases import Case, Transition
+from domain.emails import EmailKind
+from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, OutdatedError
+from domain.money import Money
+from domain.policies import is_above
+from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
+from domain.refund_approvals import RefundApproval
+from domain.refund_choices import choose_refunds
+from domain.states import ENDED_BY_SUPPORT, Event, State
+from domain.support_decisions import (
+    Approve,
+    Ask,
+    Close,
+    DecidedBy,
+    Decision,
+    DecisionStatus,
+    Decline,
+    RefundedElsewhere,
+    Rematch,
+    digest_of,
+)
+from records import Records
+from records.case_emails import DueEmail
+from records.support_decisions import StoredDecision
+from records.unit_of_work import UnitOfWork
+
+_DECISION: TypeAdapter[Any] = TypeAdapter(Decision)
+
+UNDO_SECONDS = 10.0
+"""How long a decision above the seller's limit can be taken back."""
+
+_EVENTS: Mapping[type, Event] = {
+    Decline: Event.SUPPORT_DECLINED,
+    Ask: Event.SUPPORT_ASKED,
+    RefundedElsewhere: Event.SUPPORT_REFUNDED_ELSEWHERE,
+    Close: Event.SUPPORT_CLOSED,
+}
+"""The decisions that only change the state of a case that is with support."""
+
+_APPROVABLE = frozenset({State.WITH_SUPPORT, State.REFUNDED, *ENDED_BY_SUPPORT})
+"""The states in which support can approve a refund. After a refund, support can approve a further part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A decision as a person or a program sends it."""
+
+    case_id: UUID
+    decision: Approve | Decline | Ask | RefundedElsewhere | Rematch | Close
+    revision: str
+    """The revision of the case that the person saw."""
+    source: str
+    key: str
+    """The idempotency key. The same source and key, with the same decision, change nothing."""
+    by: DecidedBy
+    seller: str | None = None
+    """The seller whose cases the caller may decide; None means every seller."""
+    batch_id: UUID | None = None
+    counted: Money | None = None
+    """The sum of the batch. None if the decision is not part of a batch."""
+
+
+def decide(records: Records, submission: Submission) -> StoredDecision:
+    """Store a decision and its effect, and return it. A repeated decision is returned as it was stored.
+
+    Raise KeyReusedError if the key was used for another decision, NotFoundError if the caller may not see the case,
+    OutdatedError if the case changed since the person saw it, and NotPossibleError if the case does not allow the decision.
+    """
+    with records.work() as work:
+        case = _lock(work, submission.case_id, submission.seller)
+        if known := work.support_decisions.find(submission.source, submission.key):
+            if (known.case_id, known.digest) != (case.id, digest_of(submission.decision)):
+                raise KeyReusedError
+            return known
+        _check_revision(work, case, CaseRevision.parse(submission.revision))
+        return _store(work, case, submission)
+
+
+def confirm(records: Records, decision_id: UUID, *, revision: str, by: DecidedBy, seller: str | None) -> StoredDecision:
+    """Confirm a proposed decision as a second person, so that it takes effect. Nobody confirms a decision of their own."""
+    with records.work() as work:
+        proposed, case = _lock_proposed(work, decision_id, seller)
+        if proposed.decided_by == by.id:
+            raise NotPossibleError("This is your own decision. Another person must confirm it.")
+        _check_revision(work, case, CaseRevision.parse(revision))
+        decision = _DECISION.validate_python(proposed.decision)
+        effect = _effect_of(work, case, decision, proposed, confirmed_by=by.id)
+        return _apply(work, proposed, effect, confirmed_by=by)
+
+
+def reject(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | None) -> StoredDecision:
+    """Reject a proposed decision. The person who proposed it can take it back in the same way."""
+    with records.work() as work:
+        proposed, _ = _lock_proposed(work, decision_id, seller)
+        work.support_decisions.set_status(
+            proposed.id, DecisionStatus.REJECTED, confirmed_by=by.id, confirmed_by_name=by.name
+        )
+        return replace(proposed, status=DecisionStatus.REJECTED, confirmed_by=by.id, confirmed_by_name=by.name)
+
+
+def undo(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | None) -> StoredDecision:
+    """Take an approval back before its refund is sent. The case goes back to support."""
+    with records.work() as work:
+        decision, case = _lock_decision(work, decision_id, seller)
+        if decision.status is DecisionStatus.UNDONE:
+            return decision
+        is_waiting = case.state is State.APPROVED and case.decided_seq == case.seq == decision.applied_seq
+        if decision.undo_until is None or not is_waiting:
+            raise NotPossibleError(
+                "This decision can no longer be undone, because the refund was started or the case moved on."
+            )
+        evidence = {"decision": str(decision.id), "decided_by": by.id}
+        transition = _with_reason(work, case, Event.DECISION_UNDONE, ReasonCode.DECISION_UNDONE, evidence)
+        _record(work, replace(transition, notify=False))
+        work.support_decisions.set_status(decision.id, DecisionStatus.UNDONE)
+        return replace(decision, status=DecisionStatus.UNDONE)
+
+
+def answer(records: Records, case_id: UUID, text: str, *, channel: str, source: str, key: str) -> bool:
+    """Store what the customer answered to a question of support. Return False if the answer is stored already.
+
+    The case, which support had put aside until the answer, is urgent for support again.
+    """
+    with records.work() as work:
+        case = _lock(work, case_id, None)
+        if not work.support_decisions.add_answer(uuid4(), case.id, channel=channel, source=source, key=key, text=text):
+            return False
+        if case.state is not State.WITH_SUPPORT:
+            raise NotPossibleError("This request is closed. Please send a new request.")
+        _record(work, _with_reason(work, case, Event.CUSTOMER_ANSWERED, ReasonCode.CUSTOMER_ANSWERED, {}))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a decision changes. A decision above the seller's limit changes nothing until a second person confirms it."""
+
+    transition: Transition
+    undo_seconds: float | None = None
+    needs_confirmation: bool = False
+
+
+def _store(work: UnitOfWork, case: Case, submission: Submission) -> StoredDecision:
+    stored = StoredDecision(
+        id=uuid4(),
+        case_id=case.id,
+        digest=digest_of(submission.decision),
+        revision=submission.revision,
+        decision=submission.decision.model_dump(mode="json"),
+        status=DecisionStatus.PROPOSED,
+        decided_by=submission.by.id,
+        decided_by_name=submission.by.name,
+        confirmed_by=None,
+        confirmed_by_name=None,
+        batch_id=submission.batch_id,
+        applied_seq=None,
+        created_at=work.now,
+        undo_until=None,
+    )
+    effect = _effect_of(work, case, submission.decision, stored, counted=submission.counted)
+    work.support_decisions.insert(stored, source=submission.source, key=submission.key)
+    return stored if effect.needs_confirmation else _apply(work, stored, effect)
+
+
+def _apply(
+    work: UnitOfWork, stored: StoredDecision, effect: _Effect, *, confirmed_by: DecidedBy | None = None
+) -> StoredDecision:
+    """Record the effect of a stored decision."""
+    _record(work, effect.transition)
+    transition = effect.transition
+    if effect.undo_seconds is not None:  # the e-mail waits until the decision can no longer be undone
+        email = DueEmail(stored.case_id, EmailKind.APPROVED, decided_seq=transition.seq)
+        work.case_emails.release([email], seconds=effect.undo_seconds)
+    work.support_decisions.set_status(
+        stored.id,
+        DecisionStatus.APPLIED,
+        applied_seq=transition.seq,
+        confirmed_by=confirmed_by.id if confirmed_by else None,
+        confirmed_by_name=confirmed_by.name if confirmed_by else None,
+        undo_seconds=effect.undo_seconds,
+    )
+    applied = work.support_decisions.lock(stored.id)
+    assert applied, "the decision was stored in this transaction"
+    return applied
+
+
+def _effect_of(
+    work: UnitOfWork,
+    case: Case,
+    decision: Any,  # noqa: ANN401  # the union of the decisions
+    stored: StoredDecision,
+    *,
+    counted: Money | None = None,
+    confirmed_by: str | None = None,
+) -> _Effect:
+    """Return what the decision changes. Raise NotPossibleError if the case does not allow it."""
+    evidence = {
+        "decision": str(stored.id),
+        "decided_by": stored.decided_by,
+        "digest": stored.digest.hex(),
+        **({"confirmed_by": confirmed_by} if confirmed_by else {}),
+    }
+    if isinstance(decision, Approve):
+        return _approve(work, case, decision, stored, evidence, counted=counted, confirmed_by=confirmed_by)
+    if isinstance(decision, Rematch):
+        return _Effect(_rematch(work, case, decision, evidence))
+    _require_state(case, {State.WITH_SUPPORT})
+    return _Effect(case.after(_EVENTS[type(decision)], actor="support", evidence=evidence))
+
+
+def _approve(
+    work: UnitOfWork,
+    case: Case,
+    decision: Approve,
+    stored: StoredDecision,
+    evidence: Mapping[str, object],
+    *,
+    counted: Money | None,
+    confirmed_by: str | None,
+) -> _Effect:
+    purchase = _purchase_of(work, case, _APPROVABLE)
+    if case.state in ENDED_BY_SUPPORT and work.cases.has_other_open(case.id, purchase.id):
+        raise NotPossibleError("The purchase has another open case. Decide about that case.")
+    operations = work.refund_operations.for_cases([case.id]).get(case.id, [])
+    if unresolved := next((operation for operation in operations if operation.is_unresolved), None):
+        raise NotPossibleError(
+            f"The outcome of the refund {unresolved.key} at {unresolved.provider} is not known yet. Approve another refund "
+            "when it is known."
+        )
+    seller = work.sellers.get(purchase.seller_id)
+    assert seller, "each purchase has a seller"
+    approval = RefundApproval(
+        decision=stored.id,
+        refunds=choose_refunds(purchase, decision.refund),
+        overruled=frozenset(decision.overrules),
+        decided_by=stored.decided_by,
+        confirmed_by=confirmed_by,
+        counted=counted,
+    )
+    undo_seconds = UNDO_SECONDS if is_above(approval.total, seller.undo_above) else None
+    transition = case.after(
+        Event.SUPPORT_APPROVED,
+        actor="support",
+        evidence={**evidence, "purchase": purchase.snapshot, "approval": approval.as_evidence()},
+    )
+    return _Effect(
+        replace(transition, due_in=undo_seconds), undo_seconds, approval.lacks_four_eyes(seller.four_eyes_above)
+    )
+
+
+def _rematch(work: UnitOfWork, case: Case, decision: Rematch, evidence: Mapping[str, object]) -> Transition:
+    _require_state(case, {State.WITH_SUPPORT, State.UNMATCHED})
+    seller = case.seller_id or decision.seller
+    if seller is None:
+        raise NotPossibleError("The case has no seller. Name the seller of the purchase.")
+    purchase = work.purchases.by_reference(seller, decision.reference)
+    if purchase is None:
+        raise NotPossibleError(f"The seller {seller} has no purchase with the reference {decision.reference}.")
+    if work.refund_operations.for_cases([case.id]):
+        raise NotPossibleError("A refund was already sent for this case, so its purchase cannot change.")
+    if work.cases.has_other_open(case.id, purchase.id):
+        raise NotPossibleError("That purchase has another open case. Decide about that case.")
+    transition = case.after(Event.SUPPORT_REMATCHED, actor="support", evidence=evidence)
+    return replace(transition, purchase_id=purchase.id, seller_id=purchase.seller_id)
+
+
+def _lock(work: UnitOfWork, case_id: UUID, seller: str | None) -> Case:
+    """Lock and return a case. Raise NotFoundError if it does not exist, or belongs to another seller."""
+    case = work.cases.lock_one(case_id)
+    if case is None or (seller is not None and case.seller_id != seller):
+        raise NotFoundError("There is no case with this id.")
+    return case
+
+
+def _lock_decision(work: UnitOfWork, decision_id: UUID, seller: str | None) -> tuple[StoredDecision, Case]:
+    """Lock the case of a decision and then the decision. Every decision locks in this order."""
+    if (case_id := work.support_decisions.case_of(decision_id)) is None:
+        raise NotFoundError("There is no decision with this id.")
+    case = _lock(work, case_id, seller)
+    decision = work.support_decisions.lock(decision_id)
+    assert decision, "decisions are never deleted"
+    return decision, case
+
+
+def _lock_proposed(work: UnitOfWork, decision_id: UUID, seller: str | None) -> tuple[StoredDecision, Case]:
+    decision, case = _lock_decision(work, decision_id, seller)
+    if decision.status is not DecisionStatus.PROPOSED:
+        raise NotPossibleError(f"This decision does not wait for a second person. It was {decision.status} already.")
+    return decision, case
+
+
+def _check_revision(work: UnitOfWork, case: Case, shown: CaseRevision) -> None:
+    """Raise OutdatedError if anything that the person saw changed since then."""
+    current = work.support_decisions.revisions([case.id])[case.id]
+    if changes := current.changes_since(shown):
+        raise OutdatedError(" ".join(changes))
+
+
+def _require_state(case: Case, states: Collection[State]) -> None:
+    if case.state not in states:
+        raise NotPossibleError(f"The case is {case.state}, so this decision is not possible.")
+
+
+def _purchase_of(work: UnitOfWork, case: Case, states: Collection[State]) -> Purchase:
+    """Lock and return the purchase of a case in one of these states."""
+    _require_state(case, states)
+    purchase = work.decision_inputs.purchases([case.id]).get(case.id)
+    if purchase is None:
+        raise NotPossibleError("The case has no purchase yet. Find the purchase first.")
+    return purchase
+
+
+def _with_reason(
+    work: UnitOfWork, case: Case, event: Event, code: ReasonCode, evidence: Mapping[str, object]
+) -> Transition:
+    """Return a transition to support with the reasons so far and one more."""
+    known = work.history.latest_evidence([case.id], "reasons").get(case.id)
+    earlier = [reason for reason in known if reason["code"] != code] if isinstance(known, list) else []
+    added = {"code": code, "sentence": code.support, "detail": ""}
+    return case.after(event, actor="support", why=code.support, evidence={**evidence, "reasons": [added, *earlier]})
+
+
+def _record(work: UnitOfWork, transition: Transition) -> None:
+    """Record the transition of a locked case. A worker that has the lease of the case cannot record its own any more."""
+    if not work.history.record([transition]):
+        raise OutdatedError("The case changed at this moment. Read it again.")

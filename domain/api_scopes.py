@@ -12,10 +12,12 @@ class ApiScope(StrEnum):
     """Read the status of the seller's own refund requests."""
     PURCHASES_WRITE = "purchases:write"
     """Create and update purchases."""
+    SUPPORT_DECIDE = "support:decide"
+    """Read the seller's cases that are with support, and decide them."""
     TRUSTED = "trusted"
     """Create requests of customers who are signed in at the seller. Eligible requests then need no confirmation by e-mail."""
 
 
 ALL_SCOPES = frozenset(ApiScope)
-DEFAULT_SCOPES = ALL_SCOPES - {ApiScope.TRUSTED}
+DEFAULT_SCOPES = ALL_SCOPES - {ApiScope.TRUSTED, ApiScope.SUPPORT_DECIDE}
 """The scopes of an API key if no scopes are given when the key is created."""

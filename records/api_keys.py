@@ -72,8 +72,9 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """A program that calls the API: the seller of the program, and the scopes of the program's API key."""
+    """A program that calls the API: its API key, its seller, and the scopes of the key."""
 
+    id: UUID
     seller_id: str
     scopes: frozenset[ApiScope]
 
@@ -128,7 +129,7 @@ class ApiKeys:
             return None
         if row.use_not_recorded:
             self._work.run(_RECORD_USE, id=row.id)
-        return ApiClient(row.seller_id, _scopes(row.scopes))
+        return ApiClient(row.id, row.seller_id, _scopes(row.scopes))
 
 
 def _new_key() -> tuple[UUID, str]:

@@ -59,6 +59,20 @@ def add(
         str | None,
         typer.Option(metavar="N/DAYS", help="At most N automatic refunds for a customer in DAYS days, like 3/90."),
     ] = None,
+    four_eyes_above: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT-CURRENCY",
+            help="Above this amount, a second person confirms a refund that support approves, like 100.00-EUR.",
+        ),
+    ] = None,
+    undo_above: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT-CURRENCY",
+            help="Above this amount, a refund that support approves waits ten seconds, so that it can be undone.",
+        ),
+    ] = None,
     reference_field: Annotated[
         str | None,
         typer.Option(
@@ -86,8 +100,10 @@ def add(
         time_zone=_zone(time_zone),
         support_email=_email(support_email),
         self_service=self_service,
-        ceiling=_money(ceiling),
+        ceiling=_money(ceiling, "--ceiling"),
         serial_limit=_limit(serial_limit),
+        four_eyes_above=_money(four_eyes_above, "--four-eyes-above"),
+        undo_above=_money(undo_above, "--undo-above"),
         reference_field=_reference_field(reference_field),
     )
     with records().work() as work:
@@ -107,10 +123,16 @@ def _as_dict(seller: Seller) -> dict[str, object]:
         "time_zone": seller.time_zone.key,
         "support_email": seller.support_email,
         "self_service": seller.self_service,
-        "ceiling": {"minor": seller.ceiling.minor, "currency": seller.ceiling.currency} if seller.ceiling else None,
+        "ceiling": _amount(seller.ceiling),
+        "four_eyes_above": _amount(seller.four_eyes_above),
+        "undo_above": _amount(seller.undo_above),
         "serial_limit": {"count": limit.count, "days": limit.within.days} if limit else None,
         "reference_field": seller.reference_field,
     }
+
+
+def _amount(money: Money | None) -> dict[str, object] | None:
+    return {"minor": money.minor, "currency": money.currency} if money else None
 
 
 def _id(text: str) -> str:
@@ -150,14 +172,14 @@ def _zone(text: str) -> ZoneInfo:
         raise typer.BadParameter(f"There is no time zone {text!r}.", param_hint="--time-zone") from None
 
 
-def _money(text: str | None) -> Money | None:
+def _money(text: str | None, option: str) -> Money | None:
     if text is None:
         return None
     amount, _, currency = text.partition("-")
     try:
         return Money.parse(amount, currency)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--ceiling") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _limit(text: str | None) -> SerialLimit | None:

@@ -16,7 +16,7 @@ from config.signed_links import Links
 from domain.webhook_events import WebhookParser
 from producers.group_commit import GroupCommit
 from producers.web import health, metrics, middleware, rate_limits, webhooks
-from producers.web.api import bulk, docs, purchases, refund_requests
+from producers.web.api import bulk, docs, purchases, refund_requests, support_cases
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
 from producers.web.pages import case, help_centre, lookup, refund_form, sent_mail, statutory_withdrawal, storefront
@@ -60,7 +60,12 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change OpenAPI
     for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
         web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
-    for resource in (bulk, refund_requests, purchases):  # bulk first: otherwise, /bulk would be read as /{id}
+    for resource in (
+        bulk,
+        refund_requests,
+        purchases,
+        support_cases,
+    ):  # bulk first: otherwise, /bulk would be read as /{id}
         web.include_router(
             resource.router,
             dependencies=[Depends(rate_limits.limit_api_calls)],

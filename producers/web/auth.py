@@ -50,12 +50,20 @@ def _authenticate(
 
 RefundRequestWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.REQUESTS_WRITE])]
 RefundRequestReader = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.REQUESTS_READ])]
+SupportDecider = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.SUPPORT_DECIDE])]
 PurchaseWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.PURCHASES_WRITE])]
 
 OptionalIdempotencyKey = Annotated[
     str | None,
     Header(
         description="if the same body is sent again with the same key, no second request is created; a key never expires",
+        **_HEADER,
+    ),
+]
+DecisionKey = Annotated[
+    str,
+    Header(
+        description="if the same decision is sent again with the same key, nothing changes; a key never expires",
         **_HEADER,
     ),
 ]

@@ -10,7 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import KeyInFlightError, KeyReusedError
+from domain.errors import (
+    KeyInFlightError,
+    KeyReusedError,
+    NotFoundError,
+    NotPossibleError,
+    OutdatedError,
+    UnreadableError,
+)
 from domain.sentence_enum import DescribedEnum
 from producers.web.templating import page_for
 from producers.web.validation_errors import FieldError, error_message, field_errors
@@ -99,6 +106,13 @@ class ProblemCode(DescribedEnum):
         "Idempotency key in use",
         "An earlier request with this Idempotency-Key is still being processed.",
         "Send the same request again in a second.",
+    )
+    CASE_CHANGED = (
+        "case_changed",
+        409,
+        "Case changed",
+        "The case changed since it was read. Nothing was decided.",
+        "Read the case again, and decide with its new revision.",
     )
     LINK_EXPIRED = (
         "link_expired",
@@ -314,6 +328,26 @@ def on_idempotency_key_in_use(request: Request, _: Exception) -> Response:
     return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_IN_USE, headers={"retry-after": _KEY_RETRY_AFTER})
 
 
+def on_not_found(request: Request, error: Exception) -> Response:
+    """Handle a row that does not exist, or that the caller may not see."""
+    return problem_response(request, ProblemCode.NOT_FOUND, str(error))
+
+
+def on_unreadable(request: Request, error: Exception) -> Response:
+    """Handle a text that is not what its field must contain."""
+    return problem_response(request, ProblemCode.VALIDATION_FAILED, str(error))
+
+
+def on_outdated(request: Request, error: Exception) -> Response:
+    """Handle a decision about a case that changed since it was read. The detail says what changed."""
+    return problem_response(request, ProblemCode.CASE_CHANGED, f"{error} {ProblemCode.CASE_CHANGED.remedy}")
+
+
+def on_not_possible(request: Request, error: Exception) -> Response:
+    """Handle an action that the state of the case does not allow."""
+    return problem_response(request, ProblemCode.NO_LONGER_POSSIBLE, str(error))
+
+
 def on_database_down(request: Request, _: Exception) -> Response:
     """Handle an unavailable database. The response does not contain the message of the database."""
     return problem_response(request, ProblemCode.SERVICE_UNAVAILABLE, headers={"retry-after": DATABASE_RETRY_AFTER})
@@ -359,6 +393,10 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     ProblemError: on_problem,
     KeyReusedError: on_idempotency_key_reused,
     KeyInFlightError: on_idempotency_key_in_use,
+    NotFoundError: on_not_found,
+    UnreadableError: on_unreadable,
+    OutdatedError: on_outdated,
+    NotPossibleError: on_not_possible,
     RequestValidationError: on_validation_error,
     HTTPException: on_http_exception,
     **dict.fromkeys(DatabaseDownError, on_database_down),

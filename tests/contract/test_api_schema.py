@@ -17,7 +17,7 @@ from schemathesis.engine import events, from_schema
 
 from console.servers import Servers
 from producers.web import health, metrics, webhooks
-from producers.web.api import bulk, purchases, refund_requests
+from producers.web.api import bulk, purchases, refund_requests, support_cases
 from producers.web.api.ndjson import NDJSON
 from producers.web.app import app
 from producers.web.problems import ProblemCode
@@ -186,14 +186,14 @@ def test_every_operation_id_is_unique_and_begins_with_a_verb(web: tuple[httpx.Cl
     document = web[0].get("/openapi.json").json()
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert sorted(ids) == [
-        "createRefundRequest", "createRefundRequestsInBulk", "getLiveness", "getMetrics", "getReadiness",
-        "getRefundRequest", "receiveProviderWebhook", "upsertPurchase",
+        "createRefundRequest", "createRefundRequestsInBulk", "createSupportDecision", "getLiveness", "getMetrics",
+        "getReadiness", "getRefundRequest", "getSupportCase", "receiveProviderWebhook", "upsertPurchase",
     ]  # fmt: skip
     assert all(re.match("(create|get|list|update|upsert|delete|cancel|receive)[A-Z]", id_) for id_ in ids)
 
 
 def test_no_operation_has_a_generated_operation_id() -> None:
-    for module in (bulk, refund_requests, purchases, webhooks, health, metrics):
+    for module in (bulk, refund_requests, purchases, support_cases, webhooks, health, metrics):
         routes = [route for route in module.router.routes if isinstance(route, APIRoute) and route.include_in_schema]
         assert routes
         assert all(route.operation_id for route in routes)

@@ -100,7 +100,7 @@ def test_every_scope_except_trusted_belongs_to_an_operation(site: Site) -> None:
         for scopes in requirement.values()
         for scope in scopes
     }
-    assert scopes_in_document == DEFAULT_SCOPES
+    assert scopes_in_document == ALL_SCOPES - {ApiScope.TRUSTED}
 
 
 def test_only_an_api_key_with_the_trusted_scope_makes_a_trusted_case(site: Site) -> None:

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 TAGS: Final = [
     {"name": "refund requests", "description": "Create refund requests and read their cases."},
+    {"name": "support", "description": "Read the cases that are with support, and decide them."},
     {"name": "purchases", "description": "Create and update purchases."},
     {"name": "webhooks", "description": "For payment providers."},
     {"name": "health", "description": "For load balancers and orchestrators."},

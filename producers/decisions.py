@@ -73,6 +73,8 @@ class Submission:
     batch_id: UUID | None = None
     counted: Money | None = None
     """The sum of the batch. None if the decision is not part of a batch."""
+    confirmed_by: str | None = None
+    """The person who confirmed the batch."""
 
 
 def decide(records: Records, submission: Submission) -> StoredDecision:
@@ -172,7 +174,9 @@ def _store(work: UnitOfWork, case: Case, submission: Submission) -> StoredDecisi
         created_at=work.now,
         undo_until=None,
     )
-    effect = _effect_of(work, case, submission.decision, stored, counted=submission.counted)
+    effect = _effect_of(
+        work, case, submission.decision, stored, counted=submission.counted, confirmed_by=submission.confirmed_by
+    )
     work.support_decisions.insert(stored, source=submission.source, key=submission.key)
     return stored if effect.needs_confirmation else _apply(work, stored, effect)
 

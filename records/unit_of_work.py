@@ -21,7 +21,9 @@ from records.case_emails import CaseEmails
 from records.case_views import CaseViews
 from records.cases import Cases
 from records.dead_letters import DeadLetters
+from records.decision_batches import DecisionBatches
 from records.decision_inputs import DecisionInputs
+from records.desk import Desk
 from records.history import History
 from records.idempotency import Idempotency
 from records.inbound_mail import InboundMails
@@ -93,6 +95,8 @@ class UnitOfWork(Transaction):
         self.cases = Cases(self)
         self.dead_letters = DeadLetters(self)
         self.purchase_details = DetailedPurchases(self)
+        self.decision_batches = DecisionBatches(self)
+        self.desk = Desk(self)
         self.decision_inputs = DecisionInputs(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)

@@ -81,7 +81,9 @@ def accept_once(records: Records, submission: Submission) -> Accepted:
     return accepted
 
 
-def declare(records: Records, submission: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
+def declare(
+    records: Records, submission: Submission, *, name: str, statement: str
+) -> tuple[Accepted, StatutoryWithdrawal]:
     """Record a statutory withdrawal: the case, the declaration and the acknowledgement e-mail, in one commit.
 
     The withdrawal takes effect now, even if the case is processed later. The purchase is not looked up, so a withdrawal is
@@ -95,7 +97,7 @@ def declare(records: Records, submission: Submission, *, name: str, statement: s
         withdrawal = work.statutory_withdrawals.get(accepted.id)
     if not accepted.identical or withdrawal is None:
         raise KeyReusedError
-    return accepted.id, withdrawal
+    return accepted, withdrawal
 
 
 def record_withdrawal(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from domain import case_numbers
 from domain.case_payments import CasePayment, total
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation, situation_of
@@ -16,7 +17,7 @@ from domain.states import State
 from records.transaction import Transaction
 
 _SELECT = """
-select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
+select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
        c.locale, c.thread, c.email, c.received_at, c.next_action_at, c.purchase_id as purchase,
        s.name as seller_name, s.support_email, s.time_zone,
        p.product, refunds.payments, p.email as purchase_email, p.reference as purchase_reference,
@@ -76,6 +77,10 @@ _SEARCH = f"""
 
 _SELECT_BY_ID = f"{_SELECT} where c.id = any(:ids)"
 
+_SELECT_BY_NUMBER = f"{_SELECT} where c.number = :number"
+
+_SELECT_NUMBERS = "select id, number from cases where id = any(:ids)"
+
 _COUNT_BY_STATE = "select state, count(*) as cases from cases group by state"
 
 _SELECT_LATENCIES = """
@@ -91,6 +96,8 @@ class CaseView:
     """A case with its seller, purchase, statutory withdrawal and latest reasons. The API uses the names of these fields."""
 
     id: UUID
+    number: str
+    """The case number for people. Machines use the id."""
     state: State
     channel: Channel
     reference: str
@@ -162,6 +169,22 @@ class CaseViews:
         """Return the cases with these ids. The keys are the ids; an unknown id is left out."""
         return {row.id: _view(row) for row in self._work.run(_SELECT_BY_ID, ids=list(cases))} if cases else {}
 
+    def find(self, text: str) -> CaseView | None:
+        """Return the case with this case number or id, or None if there is no such case.
+
+        Raise UnreadableError if the text is neither a case number nor an id.
+        """
+        try:
+            return self.get(UUID(text))
+        except ValueError:
+            row = self._work.run(_SELECT_BY_NUMBER, number=case_numbers.decode(text)).one_or_none()
+        return None if row is None else _view(row)
+
+    def numbers(self, cases: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the case numbers of the cases with these ids. The keys are the ids; an unknown id is left out."""
+        rows = self._work.run(_SELECT_NUMBERS, ids=list(cases)) if cases else ()
+        return {row.id: case_numbers.encode(row.number) for row in rows}
+
     def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
         """Return the newest cases of this seller in this state, at most ``limit``. None means any state, or any seller."""
         return [_view(row) for row in self._work.run(_SEARCH, state=state, seller_id=seller, limit=limit)]
@@ -177,8 +200,9 @@ class CaseViews:
 
 def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
     values = row._asdict()
-    values |= {"state": State(row.state), "channel": Channel(row.channel), "reasons": row.reasons or []}
-    return CaseView(**values | {"payments": tuple(map(_payment, row.payments or ()))})
+    values |= {"number": case_numbers.encode(row.number), "state": State(row.state), "channel": Channel(row.channel)}
+    values |= {"reasons": row.reasons or [], "payments": tuple(map(_payment, row.payments or ()))}
+    return CaseView(**values)
 
 
 def _payment(values: Sequence[Any]) -> CasePayment:

@@ -60,6 +60,12 @@ select distinct p.email_key, p.reference_key from purchases p
  where (p.reference_key, p.email_key) in (select * from unnest(cast(:reference_keys as text[]), cast(:email_keys as text[])))
 """
 
+_SELECT_NAMED_CASES = """
+select c.email_key, c.number, c.id
+  from cases c join unnest(cast(:email_keys as text[]), cast(:numbers as bigint[])) as i(email_key, number)
+    using (email_key, number)
+"""
+
 _FLAG = """
 update inbound_mails m set flagged_at = now(), subject = i.subject, text = i.text
   from jsonb_to_recordset(cast(:mails as jsonb)) as i(message_id text, subject text, text text)
@@ -103,7 +109,10 @@ class PreviousMail:
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
     """The cases that earlier mails led to, by (thread, sender key, reference key)."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
-    """Cases to whose e-mails the new mails reply. The key is the case id, and the value is the reference key of the case."""
+    """Open cases to whose e-mails the new mails reply, or whose case numbers they name.
+
+    The key is the case id, and the value is the reference key of the case.
+    """
     inquiries: set[tuple[str, str]] = field(default_factory=set)
     """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
@@ -157,10 +166,18 @@ class InboundMails:
         rows = self._work.run(_SELECT_NAMED_PURCHASES, email_keys=email_keys, reference_keys=reference_keys)
         return {(row.email_key, row.reference_key) for row in rows}
 
+    def named_cases(self, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], UUID]:
+        """Return the ids of the cases with these pairs (e-mail key, serial number)."""
+        if not keys:
+            return {}
+        email_keys, numbers = map(list, zip(*keys, strict=True))
+        rows = self._work.run(_SELECT_NAMED_CASES, email_keys=email_keys, numbers=numbers)
+        return {(row.email_key, row.number): row.id for row in rows}
+
     def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
         """Return what was stored about the threads and senders of these mails before the mails arrived.
 
-        ``replied_cases`` contains the cases whose e-mails these mails answer.
+        ``replied_cases`` contains the cases whose e-mails these mails answer, or whose case numbers they name.
         """
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
         in_threads = self._work.run(_SELECT_THREAD_CASES, threads=threads, closed_states=_CLOSED_STATES)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+from domain import case_numbers
 from domain.cases import GENESIS, chain_hash
 from domain.messages import RefundRequested
 from domain.purchases import email_key, reference_key
@@ -32,7 +33,7 @@ with created as (
       as i(id, seller_id, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
            answers, locale, thread, trusted, bulk, hash)
   on conflict (intake_source, intake_key) do nothing
-  returning id, channel, head_hash, bulk, seller_id
+  returning id, number, channel, head_hash, bulk, seller_id
 ), recorded as (
   insert into transitions (case_id, seq, created_at, from_state, event, to_state, actor, why, evidence, hash)
   select id, 1, :now, '', :event, :state, channel, '', '{}', head_hash from created
@@ -40,7 +41,7 @@ with created as (
   insert into outbox (queue, bulk, seller_id, item_id)
   select :queue, bulk, coalesce(seller_id, ''), id from created
 )
-select id from created
+select id, number from created
 """
 
 _FORK = """
@@ -66,7 +67,7 @@ insert into outbox (queue, bulk, seller_id, item_id) select :queue, bulk, seller
 """Copy a case for another seller. The copy is evaluated on its own. A second copy of the case for this seller is not made."""
 
 _SELECT_EXISTING = """
-select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
+select c.id, c.number, c.intake_source, c.intake_key, c.intake_digest, c.state
   from cases c join unnest(cast(:sources as text[]), cast(:keys as text[])) as i(source, key)
     on c.intake_source = i.source and c.intake_key = i.key
 """
@@ -98,10 +99,16 @@ class Accepted:
     """The case of a submission: a new case, or the existing case of a repeated request."""
 
     id: UUID
+    serial: int
     state: State
     created: bool
     identical: bool
     """False if the case existed before, and was created from a request with a different content."""
+
+    @property
+    def number(self) -> str:
+        """The case number for people."""
+        return case_numbers.encode(self.serial)
 
 
 class Intake:
@@ -120,7 +127,7 @@ class Intake:
             Outbox(self._work).wake()
         existing = {} if len(created) == len(submissions) else self._existing(submissions)
         return [
-            Accepted(submission.id, State.RECEIVED, created=True, identical=True)
+            Accepted(submission.id, created[submission.id], State.RECEIVED, created=True, identical=True)
             if submission.id in created
             else existing[submission.source, submission.key, submission.digest]
             for submission in submissions
@@ -149,7 +156,7 @@ class Intake:
         )
         Outbox(self._work).wake()
 
-    def _insert(self, submissions: Sequence[Submission]) -> set[UUID]:
+    def _insert(self, submissions: Sequence[Submission]) -> dict[UUID, int]:
         now = self._work.now
         requests = [submission.request for submission in submissions]
         rows = self._work.run(
@@ -182,7 +189,7 @@ class Intake:
                 for submission in submissions
             ],
         )
-        return {row.id for row in rows}
+        return {row.id: row.number for row in rows}
 
     def _existing(self, submissions: Sequence[Submission]) -> dict[tuple[str, str, bytes], Accepted]:
         digests: dict[tuple[str, str], list[bytes]] = {}
@@ -193,7 +200,7 @@ class Intake:
         )
         return {
             (row.intake_source, row.intake_key, digest): Accepted(
-                row.id, State(row.state), created=False, identical=digest == row.intake_digest
+                row.id, row.number, State(row.state), created=False, identical=digest == row.intake_digest
             )
             for row in rows
             for digest in digests[row.intake_source, row.intake_key]

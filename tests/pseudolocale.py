@@ -11,9 +11,9 @@ from config.i18n import Translator
 
 _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
 _UNTRANSLATABLE = re.compile(
-    r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b"
+    r"https?://\S+|[\w.+-]+@[\w.-]+\w|[\dA-Z]{4}-[\dA-Z]{4}-[\dA-Z]\b|\b(?:UTC|CEST|CET|Moneyback)\b"
 )
-"""Texts that are the same in every language: URLs, e-mail addresses, case ids, time zones and the name "Moneyback"."""
+"""Texts that are the same in every language: URLs, e-mail addresses, case numbers, time zones and the name "Moneyback"."""
 
 
 class PseudoTranslator(Translator):

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from config.signed_links import Links
+from domain import case_numbers
 from domain.case_payments import CasePayment
 from domain.emails import EmailKind
 from domain.requests import Channel
@@ -35,6 +36,7 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
     """
     values: dict[str, Any] = {
         "id": CASE,
+        "number": case_numbers.EXAMPLE,
         "state": STATES.get(kind, State.RECEIVED),
         "channel": Channel.EMAIL,
         "reference": "<b>typed by the requester</b>",

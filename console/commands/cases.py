@@ -4,13 +4,13 @@ import csv
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
 
 import typer
 
 from console.arguments import require_seller
 from console.environment import records
 from console.output import Json, minute, out, print_json, rfc3339, table
+from domain.errors import UnreadableError
 from domain.states import State
 
 if TYPE_CHECKING:  # records are imported when a command needs them
@@ -47,7 +47,7 @@ def list_(
         print_json([_public(view) for view in views])
         return
     rows = [
-        (view.id, view.reference, view.channel, view.seller or "–", view.state, minute(view.received_at))
+        (view.number, view.reference, view.channel, view.seller or "–", view.state, minute(view.received_at))
         for view in views
     ]
     table(f"{len(rows)} cases", ("case", "reference", "channel", "seller", "state", "received (UTC)"), rows)
@@ -55,26 +55,32 @@ def list_(
 
 @app.command()
 def show(
-    case: Annotated[UUID, typer.Argument(metavar="CASE", help="The case's id, from `moneyback cases list`.")],
+    case: Annotated[
+        str, typer.Argument(metavar="CASE", help="The case number that the customer names, or the case's id.")
+    ],
     *,
     json: Json = False,
 ) -> None:
     """Show one case with its whole history, without personal data.
 
-    Exit code 1 if no case has this id. Needs `MONEYBACK_DATABASE_URL`.
+    Exit code 1 if there is no such case. Needs `MONEYBACK_DATABASE_URL`.
 
-    Example: `moneyback cases show 01985a3e-7a3c-7000-8000-000000000001 --json`
+    Example: `moneyback cases show 4K7P-2M9X-G --json`
     """
     with records().work() as work:
-        view = work.case_views.get(case)
-        history = work.history.for_case(case)
+        try:
+            view = work.case_views.find(case)
+        except UnreadableError as error:
+            raise typer.BadParameter(str(error), param_hint="CASE") from None
+        history = work.history.for_case(view.id) if view else []
     if view is None:
         typer.echo(f"There is no case {case}.", err=True)
         raise typer.Exit(1)
     if json:
         print_json(_public(view) | {"history": [asdict(row) | {"hash": row.hash.hex()} for row in history]})
         return
-    out.print(f"[bold]{view.id}[/]  {view.reference}  {view.seller or '–'}  {view.state}", highlight=False)
+    out.print(f"[bold]{view.number}[/]  {view.reference}  {view.seller or '–'}  {view.state}", highlight=False)
+    out.print(f"  id {view.id}", highlight=False)
     for reason in view.reasons:
         out.print(f"  · {reason['sentence']} {reason.get('detail', '')}".rstrip(), markup=False, highlight=False)
     rows = [
@@ -99,7 +105,7 @@ def export(state: InState = None, *, json: Json = False) -> None:
         print_json(rows)
         return
     writer = csv.writer(sys.stdout)
-    writer.writerow(("case", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
+    writer.writerow(("case", "number", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
     for row in rows:
         writer.writerow([_escape_formula(cell) for cell in row.values()])
 
@@ -111,6 +117,7 @@ def _public(view: "CaseView") -> dict[str, object]:
 def _csv_row(view: "CaseView") -> dict[str, str]:
     return {
         "case": str(view.id),
+        "number": view.number,
         "reference": view.reference,
         "channel": str(view.channel),
         "seller": view.seller or "",

@@ -1,13 +1,13 @@
 """The support desk: read-only pages that show the open support tasks and the reasons for them."""
 
 from pathlib import Path
-from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from config.settings import Settings
 from config.settings import settings as from_environment
+from domain.errors import UnreadableError
 from producers.web.app import configure, lifespan, run
 from producers.web.dependencies import PageDep, RecordsDep
 from producers.web.pages import case_copy
@@ -24,7 +24,8 @@ def list_tasks(page: PageDep, records: RecordsDep) -> Response:
     """List the open support tasks, oldest first."""
     with records.work() as work:
         tasks = work.support_tasks.list_open()
-    return page.render("tasks.html", tasks=tasks, sentence=case_copy.sentence_for_support)
+        numbers = work.case_views.numbers([task.case_id for task in tasks if task.case_id])
+    return page.render("tasks.html", tasks=tasks, numbers=numbers, sentence=case_copy.sentence_for_support)
 
 
 @router.api_route("/emails", methods=READ_METHODS)
@@ -33,15 +34,20 @@ def list_flagged_mails(page: PageDep, records: RecordsDep) -> Response:
     with records.work() as work:
         mails = work.inbound_mails.list_flagged()
         count = work.inbound_mails.count_flagged(seconds=DAY_SECONDS)
-    return page.render("emails.html", mails=mails, count=count)
+        numbers = work.case_views.numbers([case_id for mail in mails for case_id in mail.case_ids])
+    return page.render("emails.html", mails=mails, numbers=numbers, count=count)
 
 
-@router.api_route("/cases/{case_id}", methods=READ_METHODS)
-def show_case(case_id: UUID, page: PageDep, records: RecordsDep) -> Response:
-    """Show a case with its whole history."""
+@router.api_route("/cases", methods=READ_METHODS)
+@router.api_route("/cases/{case}", methods=READ_METHODS)
+def show_case(case: str, page: PageDep, records: RecordsDep) -> Response:
+    """Show the case with this case number or id, with its whole history."""
     with records.work() as work:
-        view = work.case_views.get(case_id)
-        history = work.history.for_case(case_id)
+        try:
+            view = work.case_views.find(case)
+        except UnreadableError as error:
+            raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
+        history = work.history.for_case(view.id) if view else []
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This case doesn’t exist.")
     return page.render(

@@ -17,7 +17,7 @@ from domain.inquiry_emails import InquiryEmailKind
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel
 from producers import intake
-from producers.mail import matching
+from producers.mail import case_numbers, matching
 from producers.mail.parsed_mail import MailKind, ParsedMail
 from producers.mail.parser import read
 from producers.mail.sender_authentication import SenderAuthenticator
@@ -135,12 +135,15 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 
 
 def _match(work: UnitOfWork, mails: Sequence[_IncomingMail]) -> list[_IncomingMail]:
-    """Return the mails with requests for the purchases that they name. Only a purchase of the customer's address counts.
+    """Return the mails with the cases that they name, and with requests for the purchases that they name.
 
-    The sender cannot see whether a purchase was found, because a mail is answered later, by the worker.
+    Only a case and a purchase of the customer's address count. The sender cannot see whether one of them was found, because a
+    mail is answered later, by the worker.
     """
-    purchases = work.inbound_mails.named_purchases(matching.keys_of(mail.parsed for mail in mails))
-    matched = [(matching.match(mail.parsed, purchases), mail.received) for mail in mails]
+    cases = work.inbound_mails.named_cases(case_numbers.keys_of(mail.parsed for mail in mails))
+    with_cases = [(case_numbers.with_cases(mail.parsed, cases), mail.received) for mail in mails]
+    purchases = work.inbound_mails.named_purchases(matching.keys_of(parsed for parsed, _ in with_cases))
+    matched = [(matching.match(parsed, purchases), received) for parsed, received in with_cases]
     return [
         _IncomingMail(parsed, replace(received, kind=parsed.kind, sender=parsed.sender)) for parsed, received in matched
     ]
@@ -149,8 +152,9 @@ def _match(work: UnitOfWork, mails: Sequence[_IncomingMail]) -> list[_IncomingMa
 class _ThreadMatcher:
     """Creates cases and inquiry e-mails for new mails, in one open transaction.
 
-    A request joins an open case about the same purchase if its mail answers an e-mail of the case, or if the request and the
-    case have the same thread and sender. Every other request creates a case.
+    A request joins an open case about the same purchase if its mail answers an e-mail of the case, or names the case number, or
+    if the request and the case have the same thread and sender. Every other request creates a case. A mail without a request
+    joins the open cases whose case numbers it names.
     """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
@@ -168,7 +172,7 @@ class _ThreadMatcher:
         for mail in self._mails:
             if mail.bounced_email:
                 self._work.case_emails.mark_bounced(*mail.bounced_email)
-            elif mail.requests or mail.kind in INQUIRY_EMAILS:
+            elif mail.requests or mail.named_cases or mail.kind in INQUIRY_EMAILS:
                 self._answer(mail, previous)
         self._accept_submissions()
         self._work.inbound_mails.link_replies(
@@ -194,7 +198,7 @@ class _ThreadMatcher:
             for mail in self._mails
         ]
         return self._work.inbound_mails.previous(
-            received, {case_id for mail in self._mails for case_id in mail.answered_cases}
+            received, {case_id for mail in self._mails for case_id in (*mail.answered_cases, *mail.named_cases)}
         )
 
     def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
@@ -208,7 +212,8 @@ class _ThreadMatcher:
         self._cases[mail.message_id] += joined_cases
         if joined_cases:
             self._flagged.add(mail.message_id)  # support must read what the mail adds to the open case
-        needs_inquiry_email = mail.kind in INQUIRY_EMAILS and (mail.thread, sender_key) not in previous.inquiries
+        is_inquiry = mail.kind in INQUIRY_EMAILS and not joined_cases
+        needs_inquiry_email = is_inquiry and (mail.thread, sender_key) not in previous.inquiries
         if not submissions and not needs_inquiry_email:
             return self._flagged.add(mail.message_id)
         if previous.replies.get(sender_key, 0) >= MAX_ANSWERS:
@@ -227,12 +232,17 @@ class _ThreadMatcher:
         return None
 
     def _match_requests(self, mail: ParsedMail, previous: PreviousMail) -> tuple[list[UUID], list[Submission]]:
-        """Return the open cases that requests of the mail join, and a submission for each request that joins no case."""
-        joined_cases, submissions = [], []
+        """Return the open cases that the mail joins, and a submission for each request that joins no case."""
+        named_cases = [case_id for case_id in mail.named_cases if case_id in previous.replied_cases]
+        joined_cases, submissions = [] if mail.requests else named_cases, []
         for request in mail.requests:
             purchase_key = reference_key(request.reference)
             case_id = next(
-                (case_id for case_id in mail.answered_cases if previous.replied_cases.get(case_id) == purchase_key),
+                (
+                    case_id
+                    for case_id in (*mail.answered_cases, *named_cases)
+                    if previous.replied_cases.get(case_id) == purchase_key
+                ),
                 None,
             ) or previous.cases.get((mail.thread, email_key(mail.sender), purchase_key))
             if case_id:

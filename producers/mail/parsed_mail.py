@@ -120,6 +120,10 @@ class ParsedMail:
     """The Message-IDs in the headers References and In-Reply-To, the oldest first."""
     answered_cases: tuple[UUID, ...] = ()
     """The cases whose e-mails this mail answers."""
+    case_serials: tuple[int, ...] = ()
+    """The serial numbers of the case numbers in the mail, in the new or the quoted text, whoever the cases belong to."""
+    named_cases: tuple[UUID, ...] = ()
+    """The customer's cases whose case numbers the mail contains."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
     """True if an automated mail asks for a refund. A customer may have sent it through a mailing list or a contact form."""

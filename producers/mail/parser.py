@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.redaction import without_cards
 from domain.requests import Email
-from producers.mail import references
+from producers.mail import case_numbers, references
 from producers.mail.automated_mail import SentMailMatcher, automated_kind, is_auto_reply
 from producers.mail.intent import (
     SUPPORTED_LANGUAGES,
@@ -242,6 +242,7 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
         mail,
         kind=MailKind.PASSED_ON if forwarded else kind,
         locale=refund_intent.locale,
+        case_serials=case_numbers.find(f"{subject}\n{whole_text}\n{found.text.quoted}"),
         requests=tuple(
             refund_intent.request(mail.sender, reference)
             for reference in (found.references if kind is MailKind.REQUEST else ())

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from domain.case_numbers import MAX_SERIAL
 from domain.refund_operations import OPEN_STATUSES, UNRESOLVED_STATUSES
 from domain.states import ENDED_BY_SUPPORT, OPEN_STATES, WORKER_STATES
 from records.tables.metadata import INSTANT, metadata, quoted_list
@@ -93,6 +95,7 @@ cases = Table(
     "cases",
     metadata,
     Column("id", UUID, primary_key=True),
+    Column("number", BigInteger, Identity(always=True, maxvalue=MAX_SERIAL), nullable=False, unique=True),
     Column("seller_id", Text, ForeignKey("sellers.id")),
     Column("purchase_id", UUID, ForeignKey("purchases.id")),
     Column("channel", Text, nullable=False),

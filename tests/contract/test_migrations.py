@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from config.settings import Settings
 from console.servers import Servers
+from domain.case_numbers import MAX_SERIAL
 from domain.purchases import literal_reference, reference_key
 from records import migrate
 from records.tables import cases, decisions, desk, mail, purchases, queues
@@ -147,6 +148,19 @@ def sell(
     )
 
 
+def insert_case(connection: Connection, key: str) -> None:
+    """Store a refunded case, as the first version stored cases."""
+    connection.execute(
+        text("""
+            insert into cases (id, channel, intake_source, intake_key, intake_digest, email, email_key, reference, reference_key,
+                               reason, refund_scope, comment, answers, locale, trusted, bulk, state, seq, head_hash, received_at)
+            values (gen_random_uuid(), 'web', 'web', :key, '', 'ada@example.com', 'ada@example.com', 'MB-1', 'mb1', 'other',
+                    'full', '', '{}', 'en', false, false, 'refunded', 1, '', now())
+        """),
+        {"key": key},
+    )
+
+
 def test_an_earlier_purchase_keeps_its_payment_with_the_dispute(first_version: Engine) -> None:
     with first_version.begin() as connection:
         sell(connection, "MB-1", charge="ch_1", dispute="open")
@@ -170,15 +184,7 @@ def test_an_earlier_purchase_keeps_its_payment_with_the_dispute(first_version: E
 def test_an_earlier_refund_paid_its_amount_if_it_was_paid(first_version: Engine, status: str, refunded: int) -> None:
     with first_version.begin() as connection:
         sell(connection, "MB-1", charge="ch_1")
-        connection.execute(
-            text("""
-                insert into cases (id, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
-                                   reference_key, reason, refund_scope, comment, answers, locale, trusted, bulk, state, seq,
-                                   head_hash, received_at)
-                values (gen_random_uuid(), 'web', 'web', 'k', '', 'ada@example.com', 'ada@example.com', 'MB-1', 'mb1', 'other',
-                        'full', '', '{}', 'en', false, false, 'refunded', 1, '', now())
-            """)
-        )
+        insert_case(connection, "k")
         connection.execute(
             text("""
                 insert into refund_operations (case_id, provider, charge, amount, currency, key, payload_hash, first_sent_at,
@@ -191,6 +197,22 @@ def test_an_earlier_refund_paid_its_amount_if_it_was_paid(first_version: Engine,
     with first_version.connect() as connection:
         assert connection.execute(text("select paid_amount from refund_operations")).scalar_one() == refunded
         assert connection.execute(text("select refunded from payments")).scalar_one() == refunded
+
+
+def test_each_earlier_case_gets_a_case_number(first_version: Engine) -> None:
+    with first_version.begin() as connection:
+        for key in ("k1", "k2", "k3"):
+            insert_case(connection, key)
+    migrate.migrate(first_version)
+    with first_version.begin() as connection:
+        insert_case(connection, "k4")
+        assert sorted(connection.execute(text("select number from cases")).scalars()) == [1, 2, 3, 4]
+
+
+def test_a_serial_number_fits_into_a_case_number(owner: Engine) -> None:
+    with owner.connect() as connection:
+        limit = connection.execute(text("select max_value from pg_sequences where sequencename = 'cases_number_seq'"))
+        assert limit.scalar_one() == MAX_SERIAL
 
 
 def test_purchases_that_had_the_same_charge_share_one_payment(first_version: Engine) -> None:

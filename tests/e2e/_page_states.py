@@ -111,9 +111,11 @@ def _store_operation(site: Site, case: UUID, purchase: Purchase, *, status: str)
 def open_unmatched_withdrawal(page: Page, site: Site, language: str) -> None:
     """Open the status page of a statutory withdrawal that matches no purchase."""
     act_on(open_path("/withdraw"), FILL_WITHDRAWAL, submit_form, submit_form)(page, site, language)
-    case = UUID(page.locator("main .code").last.inner_text())
-    record_steps(site.records, case, (State.RECEIVED, Event.FOUND_NO_PURCHASE, {}))
-    page.goto(f"{site.links.to(Purpose.STATUS, case)}?lang={language}")
+    with site.records.work() as work:
+        view = work.case_views.find(page.locator("main .code").last.inner_text())
+    assert view
+    record_steps(site.records, view.id, (State.RECEIVED, Event.FOUND_NO_PURCHASE, {}))
+    page.goto(f"{site.links.to(Purpose.STATUS, view.id)}?lang={language}")
 
 
 def open_purchase(page: Page, site: Site, language: str) -> None:

@@ -106,6 +106,10 @@ class Site:
         """Return the path of a signed link to a case."""
         return self.links.to(purpose, case).removeprefix("http://testserver")
 
+    def case_number(self, case: UUID) -> str:
+        with self.records.work() as work:
+            return work.case_views.numbers([case])[case]
+
     def count_cases(self) -> int:
         with self.records.work() as work:
             return sum(work.case_views.counts().values())

@@ -65,21 +65,19 @@ def problem_document(answer: httpx.Response, code: ProblemCode) -> dict[str, Any
 # Sending requests
 
 
-def test_an_accepted_request_gets_an_id_and_a_status_link(site: Site) -> None:
+def test_an_accepted_request_gets_an_id_a_case_number_and_a_status_link(site: Site) -> None:
     answer = site.web.post(REQUESTS_PATH, json=REQUEST_BODY, headers=site.auth_headers())
     assert answer.status_code == 202
     receipt = answer.json()
-    assert receipt.keys() == {"id", "state", "status_url"}
+    assert receipt.keys() == {"id", "number", "state", "status_url"}
     assert receipt["state"] == "received"
     assert answer.headers["location"] == f"http://testserver{REQUESTS_PATH}/{receipt['id']}"
-    assert (
-        site.web.get(answer.headers["location"].removeprefix("http://testserver"), headers=site.auth_headers()).json()[
-            "id"
-        ]
-        == receipt["id"]
-    )
+    case = site.web.get(
+        answer.headers["location"].removeprefix("http://testserver"), headers=site.auth_headers()
+    ).json()
+    assert (case["id"], case["number"]) == (receipt["id"], receipt["number"])
     page = site.web.get(receipt["status_url"].removeprefix("http://testserver"))
-    assert receipt["id"] in page.text
+    assert receipt["number"] in page.text
 
 
 def test_the_location_header_of_an_accepted_request_leads_to_its_case(site: Site) -> None:

@@ -43,7 +43,8 @@ def test_every_state_has_a_status_page(site: Site, state: State) -> None:
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert f"<h1>{HEADLINES[state].heading}</h1>" in page
-    assert str(case) in page
+    assert site.case_number(case) in page
+    assert str(case) not in page
     assert "We received your request." in page
     assert ("has sent the refund" in page) == (state is State.REFUNDED)
 

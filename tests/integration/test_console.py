@@ -16,6 +16,7 @@ import typer
 from config.settings import Settings
 from console.cli import app
 from console.servers import Servers
+from domain import case_numbers
 from domain.messages import WORK_QUEUES
 from domain.states import Event, State
 from producers.intake import accept
@@ -250,12 +251,27 @@ def test_cases_are_listed_and_shown_without_addresses(settings: Settings, case: 
     assert moneyback(settings, "cases", "show", str(uuid4())).returncode == 1
 
 
+def test_a_case_is_shown_by_its_case_number(settings: Settings, case: UUID) -> None:
+    (listed,) = json.loads(moneyback(settings, "cases", "list", "--json").stdout)
+    number = listed["number"]
+    assert number in moneyback(settings, "cases", "list").stdout
+    assert moneyback(settings, "cases", "export").stdout.splitlines()[1].startswith(f"{case},{number},")
+    shown = moneyback(settings, "cases", "show", f"case {number.lower().replace('-', ' ')}")
+    assert number in shown.stdout
+    assert str(case) in shown.stdout
+    unknown = moneyback(settings, "cases", "show", case_numbers.EXAMPLE)
+    assert (unknown.returncode, f"There is no case {case_numbers.EXAMPLE}." in unknown.stderr) == (1, True)
+    mistyped = moneyback(settings, "cases", "show", case_numbers.EXAMPLE[:-1] + "H")
+    assert mistyped.returncode == 2
+    assert "has a wrong character" in " ".join(mistyped.stderr.replace("│", " ").split())
+
+
 def test_an_export_contains_no_spreadsheet_formula(settings: Settings, records: Records) -> None:
     purchase = a_recent_purchase(reference="=HYPERLINK(1)")
     store_seller_and_purchases(records, purchase)
     accept(records, [a_submission(purchase)])
     lines = moneyback(settings, "cases", "export").stdout.splitlines()
-    assert lines[1].split(",")[1] == "'=HYPERLINK(1)"
+    assert lines[1].split(",")[2] == "'=HYPERLINK(1)"
 
 
 def test_the_audit_command_reports_a_changed_row(

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from domain import case_numbers
 from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.desk.app import app
@@ -36,7 +37,9 @@ def test_the_desk_lists_waiting_cases_with_every_reason(desk: httpx.Client, reco
     waiting = a_case(records, State.WITH_SUPPORT)
     decided = a_case(records, State.DECLINED)
     page = desk.get("/").text
-    assert f'href="/cases/{waiting}"' in page
+    with records.work() as work:
+        number = work.case_views.numbers([waiting])[waiting]
+    assert f'href="/cases/{waiting}" class="code">{number}</a>' in page
     assert str(decided) not in page
     assert "aurora" in page
     assert " UTC</time>" in page
@@ -59,7 +62,9 @@ def test_the_desk_lists_flagged_emails_with_their_texts(desk: httpx.Client, reco
         evidences = work.run("select evidence from support_tasks where kind = 'flagged_mail'").scalars().all()
     assert page.count("<section") == len(evidences) == 2
     assert "How do I &lt;b&gt;install&lt;/b&gt; it? My card is [card number removed]." in page
-    assert f'href="/cases/{case}"' in page
+    with records.work() as work:
+        number = work.case_views.numbers([case])[case]
+    assert f'href="/cases/{case}" class="code">{number}</a>' in page
     assert all(evidence.keys() == {"mail_id", "mail_kind"} for evidence in evidences)
     assert "flagged_mail" not in desk.get("/").text
 
@@ -78,8 +83,35 @@ def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Rec
     assert page.count("<tr>") == len(history) + 1
 
 
+def test_a_case_is_found_by_the_case_number_that_a_customer_says(desk: httpx.Client, records: Records) -> None:
+    case = a_case(records, State.WITH_SUPPORT)
+    by_id = desk.get(f"/cases/{case}").text
+    with records.work() as work:
+        number = work.case_views.numbers([case])[case]
+    assert f'<h1>Case <span class="code">{number}</span></h1>' in by_id
+    assert '<form class="search" action="/cases"' in desk.get("/").text
+    for typed in (number, number.lower(), f"case no. {number.replace('-', ' ')}"):
+        assert desk.get("/cases", params={"case": typed}).text == desk.get(f"/cases/{typed}").text == by_id
+
+
+def test_the_desk_says_that_a_case_number_is_mistyped(desk: httpx.Client) -> None:
+    mistyped = case_numbers.EXAMPLE[:-1] + "H"
+    page = desk.get("/cases", params={"case": mistyped})
+    assert page.status_code == 404
+    assert f"The case number '{mistyped}' has a wrong character." in unescape(page.text)
+
+
 @pytest.mark.parametrize(
-    "path", ["/cases/nothing", f"/cases/{UUID(int=4)}", "/refund", "/docs", "/openapi.json", "/v1"]
+    "path",
+    [
+        "/cases/nothing",
+        f"/cases/{case_numbers.EXAMPLE}",
+        f"/cases/{UUID(int=4)}",
+        "/refund",
+        "/docs",
+        "/openapi.json",
+        "/v1",
+    ],
 )
 def test_an_unknown_path_of_the_desk_is_not_found(desk: httpx.Client, path: str) -> None:
     assert desk.get(path).status_code == 404

@@ -8,14 +8,17 @@ from uuid import UUID
 import pytest
 
 from domain.emails import EmailKind
+from domain.requests import Channel
 from domain.states import State
+from producers.intake import accept_one, submission
+from producers.mail import references
 from producers.mail.ingest import MAX_ANSWERS, MailIngest, Outcome, RawMail
 from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind
 from producers.mail.parser import MAX_SIZE
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail, count_cases
-from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.sample_data import a_recent_purchase, a_request, store_seller_and_purchases
 
 MAILS = Path(__file__).parent.parent / "mails"
 
@@ -133,6 +136,79 @@ def test_a_reply_after_the_case_expired_creates_a_new_case(records: Records) -> 
     set_state(records, case_ids(records)[0], State.EXPIRED)
     ingest(records, a_mail(sender="ada@example.com", header=reply_headers(first)))
     assert count_cases(records) == 2
+
+
+def linked_cases(records: Records) -> list[UUID]:
+    """Return the ids of the cases to which the newest mail is linked."""
+    with records.work() as work:
+        rows = work.run("select case_ids from inbound_mails order by received_at desc, message_id desc limit 1")
+        return list(rows.scalar_one())
+
+
+def numbered_case(records: Records, state: State, *, like_a_reference: bool = True) -> tuple[UUID, str]:
+    """Store cases of Ada until a case number looks like the reference of a purchase, or not. Return its case and the number."""
+    while True:
+        request = a_request(a_recent_purchase(email="ada@example.com"))
+        accepted = accept_one(records, submission(request, Channel.EMAIL))
+        if bool(references.find(accepted.number)) is like_a_reference:
+            set_state(records, accepted.id, state)
+            return accepted.id, accepted.number
+
+
+@pytest.mark.parametrize("like_a_reference", [True, False])
+@pytest.mark.parametrize(
+    "mail_text",
+    [
+        "Please refund my purchase. My case number is {number}.",
+        "When do I get my money for case {number}? Nothing has arrived.",
+        "{number}",
+        "I want my money back!\r\n\r\n> This is an automatic email about your request with the case number {number}.",
+    ],
+)
+def test_a_mail_that_names_a_case_number_of_its_sender_joins_the_case(
+    records: Records, mail_text: str, like_a_reference: bool
+) -> None:
+    case, number = numbered_case(records, State.WITH_SUPPORT, like_a_reference=like_a_reference)
+    cases = case_ids(records)
+    mail = a_mail(mail_text.format(number=number), sender="Ada@example.com", subject="My question")
+    assert ingest(records, mail)[0].flagged
+    assert case_ids(records) == cases
+    assert stored_inquiry_emails(records) == []
+    assert linked_cases(records) == [case]
+
+
+def test_the_case_number_of_another_customer_names_no_case(records: Records) -> None:
+    _, number = numbered_case(records, State.WITH_SUPPORT)
+    mallory = a_mail(f"When do I get my money for case {number}?", sender="mallory@example.com")
+    assert ingest(records, mallory)[0].flagged
+    assert linked_cases(records) == []
+
+
+@pytest.mark.parametrize("like_a_reference", [True, False])
+def test_a_mail_that_names_a_case_that_ended_without_a_decision_is_asked_for_the_purchase(
+    records: Records, like_a_reference: bool
+) -> None:
+    _, number = numbered_case(records, State.UNMATCHED, like_a_reference=like_a_reference)
+    cases = case_ids(records)
+    mail = a_mail(f"Please refund my purchase. My case number is {number}.", sender="ada@example.com")
+    assert ingest(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
+    assert case_ids(records) == cases
+    assert [kind for kind, *_ in stored_inquiry_emails(records)] == ["no_reference"]
+
+
+def test_a_mail_with_a_case_number_and_another_purchase_requests_the_other_purchase(records: Records) -> None:
+    case, number = numbered_case(records, State.WITH_SUPPORT)
+    mail = a_mail(f"Besides case {number}, please refund order MB-2026-9999 too.", sender="ada@example.com")
+    assert ingest(records, mail)[0].kind is MailKind.REQUEST
+    assert len(linked_cases(records)) == 1
+    assert case not in linked_cases(records)
+
+
+def test_an_automatic_reply_that_quotes_a_case_number_is_not_linked(records: Records) -> None:
+    _, number = numbered_case(records, State.WITH_SUPPORT)
+    mail = a_mail(f"> Your case number is {number}.", sender="ada@example.com", header="Auto-Submitted: auto-replied")
+    assert ingest(records, mail) == [Outcome(MailKind.AUTO_REPLY, fresh=True, flagged=False)]
+    assert linked_cases(records) == []
 
 
 def test_each_reference_in_a_mail_becomes_a_case_up_to_a_limit(records: Records) -> None:

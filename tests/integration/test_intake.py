@@ -35,6 +35,20 @@ def test_a_request_creates_a_case_a_row_of_history_and_a_message(records: Record
     assert taken == [(accepted.id, "aurora")]
 
 
+def test_each_case_has_its_own_case_number(records: Records) -> None:
+    store_seller_and_purchases(records, *(purchases := [a_recent_purchase() for _ in range(3)]))
+    submissions = [a_submission(purchase) for purchase in purchases]
+    accepted = accept(records, submissions)
+    repeated = accept(records, submissions)
+    numbers = [case.number for case in accepted]
+    assert len(set(numbers)) == 3
+    assert [case.number for case in repeated] == numbers
+    with records.work() as work:
+        found = [work.case_views.find(number) for number in numbers]
+        assert work.case_views.numbers([case.id for case in accepted]) == {case.id: case.number for case in accepted}
+    assert [(view.id, view.number) for view in found if view] == [(case.id, case.number) for case in accepted]
+
+
 def test_the_case_and_its_message_are_saved_together_or_not_at_all(records: Records) -> None:
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)

@@ -656,6 +656,10 @@ def test_a_request_that_named_no_seller_is_a_case_of_each_seller_whenever_their_
     assert {name for name in SELLERS.values() if any(f"Seller: {name}" in mail for mail in shop.mails())} == set(
         SELLERS.values()
     )
+    with shop.records.work() as work:
+        numbers = {view.number for view in work.case_views.search()}
+    assert len(numbers) == len(sellers)
+    assert all(any(f"case number {number}." in mail for mail in shop.mails()) for number in numbers)
 
 
 def test_the_other_seller_gets_one_copy_however_often_its_purchases_are_reported(shop: Shop) -> None:

@@ -124,8 +124,8 @@ def timed_sender(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoin
 
 
 def without_ids(text: str) -> str:
-    """Return the text with each id and token replaced by asterisks of the same length."""
-    ids = r'(?<=")[\w-]{36}(?=")|(?<=/status/)[\w.-]+|(?<=/refund-requests/)[\w-]{36}$'
+    """Return the text with each id, case number and token replaced by asterisks of the same length."""
+    ids = r'(?<=")[\w-]{36}(?=")|[\dA-Z]{4}-[\dA-Z]{4}-[\dA-Z]\b|(?<=/status/)[\w.-]+|(?<=/refund-requests/)[\w-]{36}$'
     return re.sub(ids, lambda match: "*" * len(match[0]), text)
 
 

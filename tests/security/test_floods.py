@@ -98,7 +98,7 @@ def test_a_withdrawal_above_the_daily_limit_is_accepted_but_its_email_waits(cont
     def send_withdrawal() -> UUID:
         return declare(
             context.records, submission(a_request(purchase), Channel.WEB), name="Ada", statement="I withdraw."
-        )[0]
+        )[0].id
 
     cases = [send_withdrawal() for _ in range(DECLARATIONS_A_DAY + 2)]
     assert count_emails(context, cases) == {"withdrawal_received": len(cases)}

@@ -183,7 +183,7 @@ def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str
         "arrival": translator.gettext(expected_arrival(common_method(view.payments))),
         "asked_email": one_line(view.email),
         "asked_reference": one_line(view.reference),
-        "case": str(view.id),
+        "case": view.number,
         "declarant": one_line(view.declared_by or ""),
         "declared_at": translator.instant(view.declared_at) if view.declared_at else "",
         "destination": translator.gettext(destination(view.payments).sentence, amount=amount),

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from domain.case_numbers import EXAMPLE as EXAMPLE_NUMBER
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
@@ -46,7 +47,7 @@ _LINE_EXAMPLE: Final[dict[str, Any]] = {
     "reason": "wrong_product",
 }
 _RESULT_EXAMPLES: Final[list[dict[str, Any]]] = [
-    {"line": 1, "id": EXAMPLE_ID, "state": "received"},
+    {"line": 1, "id": EXAMPLE_ID, "number": EXAMPLE_NUMBER, "state": "received"},
     {"line": 2, "problem": example_problem(ProblemCode.VALIDATION_FAILED)},
     {"accepted": 1, "rejected": 1},
 ]
@@ -77,6 +78,7 @@ class BulkResultLine(BaseModel):
 
     line: int = Field(description="the line's number, starting at 1; blank lines are counted, but have no result")
     id: UUID | None = None
+    number: str | None = Field(None, description="the case number, which the customer reads in e-mails and on pages")
     state: State | None = None
     problem: Problem | None = None
 
@@ -166,7 +168,7 @@ class BulkIntake:
     def _result(self, accepted: Accepted) -> dict[str, Any]:
         if not accepted.identical:
             return {"problem": self.problem(ProblemCode.IDEMPOTENCY_KEY_REUSED)}
-        return {"id": str(accepted.id), "state": accepted.state}
+        return {"id": str(accepted.id), "number": accepted.number, "state": accepted.state}
 
 
 async def _get_bulk_intake(

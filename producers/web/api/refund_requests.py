@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.signed_links import Purpose
+from domain.case_numbers import EXAMPLE as EXAMPLE_NUMBER
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
@@ -25,6 +26,7 @@ router = APIRouter(prefix=PATH, tags=["refund requests"])
 
 _ACCEPTED_EXAMPLE: Final[dict[str, Any]] = {
     "id": EXAMPLE_ID,
+    "number": EXAMPLE_NUMBER,
     "state": "received",
     "status_url": f"{EXAMPLE_URL}/status/WzEsIjAxOThhNmYwIl0",
 }
@@ -67,6 +69,7 @@ class RefundRequestAccepted(BaseModel):
     model_config = _example(_ACCEPTED_EXAMPLE)
 
     id: UUID
+    number: str = Field(description="the case number, which the customer reads in e-mails and on pages")
     state: State
     status_url: str = Field(
         description="the link to the status page for the customer; everyone who has the link can open the page"
@@ -168,7 +171,12 @@ def create_refund_request(
     )
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, submission)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
-    return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
+    return RefundRequestAccepted(
+        id=accepted.id,
+        number=accepted.number,
+        state=accepted.state,
+        status_url=links.to(Purpose.STATUS, accepted.id),
+    )
 
 
 @router.get(
@@ -197,6 +205,7 @@ def get_refund_request(
         raise ProblemError(ProblemCode.NOT_FOUND, "There is no refund request with this id.")
     return RefundCase(
         id=view.id,
+        number=view.number,
         state=view.state,
         reference=view.reference,
         channel=view.channel,

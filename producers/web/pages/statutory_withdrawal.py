@@ -73,7 +73,7 @@ def submit_form(
         seller=storefront.seller if storefront else None,
     )
     try:
-        case_id, withdrawal = intake.declare(records, submission, name=declaration.name, statement=statement)
+        accepted, withdrawal = intake.declare(records, submission, name=declaration.name, statement=statement)
     except DatabaseDownError:
         form = SubmittedForm(form.values, form.nonce, form_error=forms.FieldError(DATABASE_DOWN))
         return forms.render_form(page, _TEMPLATE, form, storefront, problem=ProblemCode.SERVICE_UNAVAILABLE)
@@ -81,7 +81,7 @@ def submit_form(
         "withdrawal_received.html",
         storefront=storefront,
         withdrawal=withdrawal,
-        case_id=case_id,
+        case_number=accepted.number,
         declaration=declaration,
     )
 

@@ -375,6 +375,7 @@ class CaseViewRow(NamedTuple):
     """A row of the result of the SQL statement ``_SELECT`` in the module ``records.case_views``."""
 
     id: UUID
+    number: int
     state: str
     channel: str
     reference: str

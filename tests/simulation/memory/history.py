@@ -169,6 +169,7 @@ def stream_all(work: MemoryWork) -> Iterator[CaseAndTransition]:
 
 class CreatedRow(NamedTuple):
     id: UUID
+    number: int
 
 
 @answers(intake._INSERT)
@@ -189,8 +190,10 @@ def insert(
         if (values["sources"], values["keys"]) in existing_keys:
             continue
         existing_keys.add((values["sources"], values["keys"]))
+        tables.last_case_number += 1
         row = CaseRow(
             id=case,
+            number=tables.last_case_number,
             seller_id=values["seller_ids"],
             channel=str(values["channels"]),
             intake_source=values["sources"],
@@ -223,7 +226,7 @@ def insert(
         tables.last_outbox_id += 1
         message = OutboxRow(tables.last_outbox_id, queue, row.bulk, row.seller_id or "", case, now)
         work.journal.insert(tables.outbox, message.id, message, "outbox_pkey")
-        created.append(CreatedRow(case))
+        created.append(CreatedRow(case, row.number))
     return created
 
 
@@ -245,10 +248,12 @@ def fork(
         if id_ in tables.cases:
             continue
         original = tables.cases[case]
+        tables.last_case_number += 1
         row = replace(
-            original, id=id_, seller_id=seller, intake_source=f"fork:{seller}", intake_key=str(case), state=str(state),
-            seq=1, head_hash=head_hash, next_action_at=after(now, resend_after), purchase_id=None, for_any_seller=False, fence=0,
-            lease_until=EPOCH, not_before=EPOCH, deliveries=0, delivered_at=EPOCH,
+            original, id=id_, number=tables.last_case_number, seller_id=seller, intake_source=f"fork:{seller}",
+            intake_key=str(case), state=str(state), seq=1, head_hash=head_hash, next_action_at=after(now, resend_after),
+            purchase_id=None, for_any_seller=False, fence=0, lease_until=EPOCH, not_before=EPOCH, deliveries=0,
+            delivered_at=EPOCH,
         )  # fmt: skip
         work.journal.insert(tables.cases, id_, row, "cases_pkey")
         transition = TransitionRow(id_, 1, now, "", str(event), str(state), row.channel, "", "{}", head_hash)
@@ -260,6 +265,7 @@ def fork(
 
 class ExistingRow(NamedTuple):
     id: UUID
+    number: int
     intake_source: str
     intake_key: str
     intake_digest: bytes
@@ -275,7 +281,7 @@ def with_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iter
 def existing(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> Iterable[ExistingRow]:
     submitted = set(zip(sources, keys, strict=True))
     return [
-        ExistingRow(row.id, row.intake_source, row.intake_key, row.intake_digest, row.state)
+        ExistingRow(row.id, row.number, row.intake_source, row.intake_key, row.intake_digest, row.state)
         for row in work.tables.cases.values()
         if (row.intake_source, row.intake_key) in submitted
     ]
@@ -351,8 +357,8 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     event = work.tables.transitions[case.id, case.decided_seq].event if case.decided_seq else None
     declaration = (None,) * 3  # no simulated customer declares a statutory withdrawal
     return CaseViewRow._make((
-        case.id, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope, case.comment,
-        json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
+        case.id, case.number, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope,
+        case.comment, json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
         approvals[-1] if approvals else None, amount, case.decided_seq, event == "support_asked",
         "customer_must_act" in evidence[case.seq - 1],

@@ -99,6 +99,7 @@ class ExternalRefundRow:
 @dataclass(slots=True, eq=False)
 class CaseRow:
     id: UUID
+    number: int
     seller_id: str | None
     channel: str
     intake_source: str
@@ -250,6 +251,8 @@ class Database:
     dead_letters: list[tuple[Any, ...]] = field(default_factory=list)
     last_outbox_id: int = 0
     """The last id that an outbox row got. A rollback does not reset this id, as with a sequence of PostgreSQL."""
+    last_case_number: int = 0
+    """The last serial number that a case got. A rollback does not reset this number either."""
 
 
 def after(start: datetime, seconds: float) -> datetime:

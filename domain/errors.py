@@ -5,7 +5,8 @@ MoneybackError
 │   ├── UnreadableError       a message, a mail or a row is invalid
 │   ├── KeyReusedError        two different requests have the same idempotency key
 │   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
-│   └── NotPossibleError      the state of the case does not allow the action
+│   ├── NotPossibleError      the state of the case does not allow the action
+│   └── NotRefundableError    the chosen part of a purchase cannot be refunded
 └── InvalidTransitionError    the table of states has no such transition: always a bug
 """
 
@@ -38,6 +39,10 @@ class KeyInFlightError(RefusedError):
 
 class NotPossibleError(RefusedError):
     """The state of the case does not allow the action."""
+
+
+class NotRefundableError(RefusedError):
+    """The chosen part of a purchase cannot be refunded."""
 
 
 class InvalidTransitionError(MoneybackError):

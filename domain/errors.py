@@ -8,6 +8,7 @@ MoneybackError
 │   ├── NotFoundError         there is no such row, or the caller may not see it
 │   ├── OutdatedError         something changed since the caller read it; the message says what changed
 │   └── NotPossibleError      the state of the case does not allow the action
+│       └── NotRefundableError    the chosen part of a purchase cannot be refunded
 └── InvalidTransitionError    the table of states has no such transition: always a bug
 """
 
@@ -48,6 +49,10 @@ class OutdatedError(RefusedError):
 
 class NotPossibleError(RefusedError):
     """The state of the case does not allow the action."""
+
+
+class NotRefundableError(NotPossibleError):
+    """The chosen part of a purchase cannot be refunded."""
 
 
 class InvalidTransitionError(MoneybackError):

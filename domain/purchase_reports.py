@@ -28,7 +28,8 @@ class PurchaseReport:
     seller_id: str
     reference: str
     fields: Fields
-    """Fields of ``Purchase``: ``email``, ``product``, ``purchased_at``, ``renewal``, ``consumer``, ``tax``, ``reported_…``."""
+    """Fields of ``Purchase``: ``email``, ``product``, ``purchased_at``, ``renewal``, ``consumer``, ``tax``, ``items`` and
+    ``reported_…``. The reported ``items`` replace all known items, which is no correction, because items move no money."""
     payments: tuple[Fields, ...] = ()
     """Fields of ``Payment``. A payment without ``charge`` is the only payment that the purchase has."""
     lists_payments: bool = False
@@ -192,6 +193,7 @@ _PURCHASE_FIELDS = {
     "renewal",
     "consumer",
     "tax",
+    "items",
     "reported_refunded",
     "reported_dispute",
 }
@@ -277,7 +279,7 @@ def _base_payment(known: Purchase, fields: Fields) -> Payment:
     named = [payment for payment in known.payments if payment.id == reported]
     if named or "charge" not in fields:
         return named[0] if named else first
-    return replace(first, instrument=None, duplicate=False, refunded=0, dispute=Dispute.NONE)
+    return replace(first, instrument=None, duplicate=False, refunded=0, unresolved=0, dispute=Dispute.NONE)
 
 
 def _new_payments(known: Purchase, merged: Purchase) -> set[tuple[str, str]]:

@@ -91,11 +91,27 @@ class Payment:
     """The dispute as the provider reports it."""
     captured: int | None = field(default=None, compare=False)
     """The sum that the purchases paid with this payment cost, in minor units. It is more than ``amount`` for a cart."""
+    unresolved: int = field(default=0, compare=False)
+    """The sum of our refunds of this payment that may still be made, in minor units. ``refunded`` does not contain this sum."""
 
     @property
     def id(self) -> tuple[str, str]:
         """The provider and the charge. No two payments have the same pair."""
         return self.provider, self.charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseItem:
+    """One item of a purchase, as the seller reports it. Shops and payment providers call it a line item."""
+
+    id: str
+    """The seller's id of the item, such as its SKU. No two items of a purchase have the same id."""
+    name: str
+    quantity: int
+    amount: int
+    """What was paid for the whole quantity, in minor units of the purchase's currency. It includes the tax."""
+    tax: int | None = None
+    """The tax that the amount includes, in minor units; None if the seller does not report the tax of the item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +132,12 @@ class Purchase:
     payments: tuple[Payment, ...]
     tax: int | None = None
     """The tax that the amount includes, in minor units; None if the seller does not report the tax."""
+    items: tuple[PurchaseItem, ...] = ()
+    """What was bought, if the seller reports it. Support chooses items to find the amount of a partial refund.
+
+    The amounts of the items need not add up to the amount of the purchase, because of shipping and discounts. Only the amounts of
+    the payments limit a refund.
+    """
     reported_refunded: int = 0
     """The sum of the refunds that the seller reports, in minor units."""
     reported_dispute: Dispute = Dispute.NONE
@@ -163,7 +185,8 @@ class Purchase:
     def snapshot(self) -> dict[str, object]:
         """What a customer confirms: the payments with their amounts, and a hash of the address that gets the link.
 
-        A refund is made only if the purchase still has the snapshot that was evaluated and confirmed.
+        A refund is made only if the purchase still has the snapshot that was evaluated and confirmed. The items and the tax are
+        left out, because support decides about amounts of payments. A decided amount stays right if the items change later.
         """
         return {
             "payments": [

@@ -1,66 +1,43 @@
 """Distributes what support approved over the payments of a purchase."""
 
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from domain.errors import NotPossibleError
+from domain.errors import NotRefundableError
 from domain.money import Money
-from domain.purchases import Payment, Purchase
+from domain.purchases import Purchase
 from domain.refund_approvals import ApprovedRefund
+from domain.refund_parts import Quantities, amount_of_items, left_of_purchase, split, tax_of, tax_of_items
 from domain.requests import RefundScope
 from domain.support_decisions import ApprovedAmount
 
 
-def choose_refunds(purchase: Purchase, approved: ApprovedAmount) -> tuple[ApprovedRefund, ...]:
+def choose_refunds(purchase: Purchase, approved: ApprovedAmount, refunded: Quantities) -> tuple[ApprovedRefund, ...]:
     """Return the refunds of the payments of this purchase, whose sum is the approved amount.
 
-    The payments are refunded in the order in which the seller reports them. Raise NotPossibleError if the payments have less
-    money left, or no common currency.
+    ``refunded`` has the quantities of items that were refunded before. Raise NotRefundableError if the amount is not known, or
+    if less than the amount is left of the chosen payments.
     """
-    payments = _chosen_payments(purchase, approved)
-    currencies = {payment.currency for payment in payments}
-    if len(currencies) != 1 or any(payment.amount is None or payment.amount <= 0 for payment in payments):
-        raise NotPossibleError("The payments have no common currency, or an amount is not known. Choose one payment.")
-    left = Money(sum(map(_left_of, payments)), currencies.pop() or "")
-    wanted = _wanted(purchase, approved, left)
-    if wanted.currency != left.currency:
-        raise NotPossibleError(
-            f"The payments are in {left.currency}, so a refund in {wanted.currency} is not possible."
-        )
-    if not 0 < wanted.minor <= left.minor:
-        raise NotPossibleError(f"The refund of {wanted} is not possible, because {left} of the payments is left.")
-    return tuple(_distribute(payments, wanted))
+    chosen = _with_chosen_payments(purchase, approved)
+    return split(_amount_of(chosen, approved, refunded), chosen)
 
 
-def _chosen_payments(purchase: Purchase, approved: ApprovedAmount) -> Sequence[Payment]:
+def _with_chosen_payments(purchase: Purchase, approved: ApprovedAmount) -> Purchase:
     if not approved.payments:
-        return purchase.payments
+        return purchase
     by_id = {payment.id: payment for payment in purchase.payments}
-    chosen = [(payment.provider, payment.charge) for payment in approved.payments]
+    chosen = dict.fromkeys((payment.provider, payment.charge) for payment in approved.payments)
     if unknown := next((id_ for id_ in chosen if id_ not in by_id), None):
-        raise NotPossibleError(f"The purchase has no payment {unknown[1]} at {unknown[0]}.")
-    return [by_id[id_] for id_ in dict.fromkeys(chosen)]
+        raise NotRefundableError(
+            f"The purchase {purchase.reference} has no payment {unknown[1]} at {unknown[0]}. Choose one of its payments."
+        )
+    return replace(purchase, payments=tuple(by_id[id_] for id_ in chosen))
 
 
-def _wanted(purchase: Purchase, approved: ApprovedAmount, left: Money) -> Money:
+def _amount_of(purchase: Purchase, approved: ApprovedAmount, refunded: Quantities) -> Money:
     """Return the amount that the decision means."""
     if approved.money:
         return approved.money
+    items = {item.id: item.quantity for item in approved.items}
     if approved.scope is RefundScope.VAT:
-        if purchase.tax is None:
-            raise NotPossibleError("The seller does not report the tax of this purchase. Enter the amount of the tax.")
-        return Money(purchase.tax, left.currency)
-    return left
-
-
-def _left_of(payment: Payment) -> int:
-    """Return what is left of a payment, in minor units."""
-    return max(0, (payment.amount or 0) - payment.refunded)
-
-
-def _distribute(payments: Sequence[Payment], wanted: Money) -> Iterator[ApprovedRefund]:
-    rest = wanted.minor
-    for payment in payments:
-        part = min(rest, _left_of(payment))
-        rest -= part
-        if part:
-            yield ApprovedRefund(*payment.id, Money(part, wanted.currency), payment.refunded)
+        return tax_of_items(purchase, items, refunded) if items else tax_of(purchase)
+    return amount_of_items(purchase, items, refunded) if items else left_of_purchase(purchase)

@@ -250,7 +250,7 @@ def _approve(
     assert seller, "each purchase has a seller"
     approval = RefundApproval(
         decision=stored.id,
-        refunds=choose_refunds(purchase, decision.refund),
+        refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_items(purchase.id)),
         overruled=frozenset(decision.overrules),
         decided_by=stored.decided_by,
         confirmed_by=confirmed_by,
@@ -272,7 +272,7 @@ def _rematch(work: UnitOfWork, case: Case, decision: Rematch, evidence: Mapping[
     seller = case.seller_id or decision.seller
     if seller is None:
         raise NotPossibleError("The case has no seller. Name the seller of the purchase.")
-    purchase = work.purchases.by_reference(seller, decision.reference)
+    (purchase,) = work.purchases.with_references([(seller, decision.reference)])
     if purchase is None:
         raise NotPossibleError(f"The seller {seller} has no purchase with the reference {decision.reference}.")
     if work.refund_operations.for_cases([case.id]):

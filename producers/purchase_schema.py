@@ -22,10 +22,13 @@ from pydantic import (
 
 from domain.purchase_details import PurchaseDetails
 from domain.purchase_reports import PurchaseReport
-from domain.purchases import Dispute
+from domain.purchases import Dispute, PurchaseItem
 from domain.requests import Email, OneLine
 
 _MAX_BIGINT = 2**63 - 1  # the largest bigint of PostgreSQL
+MAX_ITEMS = (
+    500  # items of a purchase; more than orders of shops have, and the body of a call of the API can hold as many
+)
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +67,8 @@ _EMAIL = TypeAdapter[str](Email)
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_require_date_and_time), AfterValidator(_check_range)]
 Minor = Annotated[int, Field(strict=True, ge=-_MAX_BIGINT, le=_MAX_BIGINT)]
+NonNegativeMinor = Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=_MAX_BIGINT)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
 Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10, to_upper=True), OneLine]
@@ -117,6 +122,39 @@ class PaymentInput(BaseModel):
     )
 
 
+class PurchaseItemInput(BaseModel):
+    """One item of a purchase. Support can refund a part of its quantity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Word = Field(description="the SKU, or another id that no other item of the purchase has")
+    name: Text
+    quantity: Quantity
+    amount: NonNegativeMinor = Field(
+        description="what was paid for the whole quantity, with tax and after discounts, in minor units"
+    )
+    tax: NonNegativeMinor | None = Field(None, description="the tax that the amount includes, in minor units")
+
+    @model_validator(mode="after")
+    def _check_tax(self) -> Self:
+        if (self.tax or 0) > self.amount:
+            raise ValueError("The tax of the item is more than its amount. The amount includes the tax.")
+        return self
+
+    def of(self) -> PurchaseItem:
+        """Return the item as the domain object that is stored."""
+        return PurchaseItem(id=self.id, name=self.name, quantity=self.quantity, amount=self.amount, tax=self.tax)
+
+
+def _name_items_once(items: tuple[PurchaseItemInput, ...]) -> tuple[PurchaseItemInput, ...]:
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise ValueError(f"Two items have the id {item.id}. Give each item of the purchase another id.")
+        seen.add(item.id)
+    return items
+
+
 class PurchaseInput(BaseModel):
     """What a customer bought. A renewal is a separate purchase with its own charge and reference.
 
@@ -140,6 +178,10 @@ class PurchaseInput(BaseModel):
                     "provider": "stripe",
                     "charge": "ch_3PqL",
                     "purchased_at": "2026-04-17T14:05:00+02:00",
+                    "tax": 782,
+                    "items": [
+                        {"id": "ENGINE", "name": "Difference Engine Pro", "quantity": 1, "amount": 4900, "tax": 782}
+                    ],
                     "details": {
                         "licence_key": "ADA1-8150-ENGN",
                         "download_url": "https://downloads.example.com/engine.zip",
@@ -167,11 +209,14 @@ class PurchaseInput(BaseModel):
     )
     renewal: StrictBool | None = None
     consumer: StrictBool | None = Field(None, description="false if the customer is a business")
-    refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] | None = Field(
-        None, description="the sum of the earlier refunds, in minor units"
-    )
-    tax: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] | None = Field(
-        None, description="the tax that the amount includes, in minor units"
+    refunded: NonNegativeMinor | None = Field(None, description="the sum of the earlier refunds, in minor units")
+    tax: NonNegativeMinor | None = Field(None, description="the tax that the amount includes, in minor units")
+    items: (
+        Annotated[tuple[PurchaseItemInput, ...], Field(max_length=MAX_ITEMS), AfterValidator(_name_items_once)] | None
+    ) = Field(
+        None,
+        description="what was bought; replaces the items that were sent before, and need not add up to the amount. If this "
+        "field is absent, the items stay unchanged",
     )
     dispute: Dispute | None = None
     details: PurchaseDetailsInput | None = Field(
@@ -195,6 +240,8 @@ class PurchaseInput(BaseModel):
         """Return the fields that were sent as a report about this purchase."""
         sent = self.model_fields_set
         fields = {_REPORTED.get(name, name): getattr(self, name) for name in _PURCHASE_FIELDS & sent}
+        if self.items is not None:
+            fields["items"] = tuple(item.of() for item in self.items)
         payment = {name: getattr(self, name) for name in _PAYMENT_FIELDS & sent}
         payments = [payment] if payment else []
         if self.payments is not None:

@@ -1,7 +1,8 @@
 """Store purchases and their payments as sellers and providers report them, with the refunds and disputes of each payment."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,12 +18,13 @@ from domain.purchase_reports import (
     new_purchase,
     updated_purchase,
 )
-from domain.purchases import Dispute, Payment, Purchase, email_key, literal_reference, reference_key
+from domain.purchases import Dispute, Payment, Purchase, PurchaseItem, email_key, literal_reference, reference_key
 from records.tables.cases import OPEN_STATE_NAMES
 from records.transaction import Transaction
 
 _NAMES = (
-    "id seller_id reference email product purchased_at renewal consumer tax reported_refunded reported_dispute from_provider"
+    "id seller_id reference email product purchased_at renewal consumer tax items "
+    "reported_refunded reported_dispute from_provider"
 ).split()
 _PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
@@ -31,7 +33,8 @@ PURCHASE_COLUMNS = (
     + """, array(
   select jsonb_build_array(b.provider, b.charge, b.amount, b.currency, b.method, b.instrument, b.charged_at, b.duplicate,
                            y.refunded + y.refunded_elsewhere, y.dispute,
-                           (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge))
+                           (select sum(s.amount) from purchase_payments s where s.provider = b.provider and s.charge = b.charge),
+                           greatest(0, y.reserved - y.refunded))
     from purchase_payments b
    cross join lateral (select * from payments y where y.provider = b.provider and y.charge = b.charge limit 1) y
    where b.purchase_id = p.id order by b.position
@@ -94,7 +97,7 @@ insert into purchases ({", ".join(_NAMES)}, literal_reference, reference_key, em
 select * from unnest(
   cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:purchased_at as timestamptz[]), cast(:renewal as bool[]), cast(:consumer as bool[]),
-  cast(:tax as bigint[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]),
+  cast(:tax as bigint[]), cast(:items as jsonb[]), cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]),
   cast(:from_provider as bool[]), cast(:literal_reference as text[]), cast(:reference_key as text[]),
   cast(:email_key as text[]))
 on conflict (seller_id, literal_reference) do nothing
@@ -139,13 +142,14 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 _UPDATE = """
 update purchases p
    set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, tax = i.tax, reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute,
-       from_provider = i.from_provider
+       consumer = i.consumer, tax = i.tax, items = i.items, reported_refunded = i.reported_refunded,
+       reported_dispute = i.reported_dispute, from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
-    cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:reported_refunded as bigint[]),
-    cast(:reported_dispute as text[]), cast(:from_provider as bool[]), cast(:email_key as text[]))
-    as i(id, email, product, purchased_at, renewal, consumer, tax, reported_refunded, reported_dispute, from_provider,
+    cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:items as jsonb[]),
+    cast(:reported_refunded as bigint[]), cast(:reported_dispute as text[]), cast(:from_provider as bool[]),
+    cast(:email_key as text[]))
+    as i(id, email, product, purchased_at, renewal, consumer, tax, items, reported_refunded, reported_dispute, from_provider,
          email_key)
  where p.id = i.id
 """
@@ -189,10 +193,6 @@ select i.number, {PURCHASE_COLUMNS}
 """
 
 _SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
-
-_SELECT_BY_REFERENCE = f"""
-select {PURCHASE_COLUMNS} from purchases p where p.seller_id = :seller_id and p.literal_reference = :literal_reference
-"""
 
 _LOCK_PAYMENTS = """
 select charge from payments
@@ -241,14 +241,15 @@ def purchase_of(values: Sequence[Any]) -> Purchase:
     """Return a purchase from the values of PURCHASE_COLUMNS."""
     by_name = dict(zip(_NAMES, values[:-1], strict=True))
     by_name["reported_dispute"] = Dispute(by_name["reported_dispute"])
+    by_name["items"] = tuple(PurchaseItem(**item) for item in by_name["items"])
     return Purchase(**by_name, payments=tuple(map(_payment_of, values[-1])))
 
 
 def _payment_of(values: Sequence[Any]) -> Payment:
-    *reported, refunded, dispute, captured = values
+    *reported, refunded, dispute, captured, unresolved = values
     by_name = dict(zip(_PAYMENT_NAMES, reported, strict=True))
     by_name["charged_at"] = datetime.fromisoformat(by_name["charged_at"])
-    return Payment(**by_name, refunded=refunded, dispute=Dispute(dispute), captured=captured)
+    return Payment(**by_name, refunded=refunded, dispute=Dispute(dispute), captured=captured, unresolved=unresolved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,13 +534,6 @@ class Purchases:
         """Store the dispute status that the provider reports for this payment."""
         self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
 
-    def by_reference(self, seller: str, reference: str) -> Purchase | None:
-        """Return the seller's purchase with this reference, compared literally, or None if there is no such purchase."""
-        row = self._work.run(
-            _SELECT_BY_REFERENCE, seller_id=seller, literal_reference=literal_reference(reference)
-        ).one_or_none()
-        return None if row is None else purchase_of(row)
-
     def get(self, purchase: UUID) -> Purchase | None:
         """Return the purchase with this id, or None if there is no such purchase."""
         row = self._work.run(_SELECT_BY_ID, id=purchase).one_or_none()
@@ -554,6 +548,7 @@ _UPDATED = (
     "renewal",
     "consumer",
     "tax",
+    "items",
     "reported_refunded",
     "reported_dispute",
     "from_provider",
@@ -633,6 +628,7 @@ def _reported_email_key(report: PurchaseReport) -> str | None:
 
 def _purchase_columns(purchases: Sequence[Purchase]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {name: [getattr(purchase, name) for purchase in purchases] for name in _NAMES}
+    columns["items"] = [json.dumps([asdict(item) for item in purchase.items]) for purchase in purchases]
     columns["literal_reference"] = [literal_reference(purchase.reference) for purchase in purchases]
     columns["reference_key"] = [reference_key(purchase.reference) for purchase in purchases]
     columns["email_key"] = [email_key(purchase.email) for purchase in purchases]

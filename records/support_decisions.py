@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from domain.case_revisions import CaseRevision
+from domain.requests import RefundScope
 from domain.support_decisions import DecisionStatus
+from records.tables.cases import OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
 _COLUMNS = """
@@ -39,6 +41,16 @@ update support_decisions
                          else now() + make_interval(secs => :undo_seconds) end
  where id = :id
 """
+
+_SELECT_REFUNDED_ITEMS = f"""
+select i.item ->> 'id' as item, sum((i.item ->> 'quantity')::int)::int as quantity
+  from cases c join support_decisions d on d.case_id = c.id and d.status = 'applied'
+ cross join lateral jsonb_array_elements(d.decision -> 'refund' -> 'items') as i(item)
+ where c.purchase_id = :purchase_id and d.decision -> 'refund' ->> 'scope' = '{RefundScope.PARTIAL}'
+   and exists (select from refund_operations o where o.decision_id = d.id and o.status in ({OPEN_STATUS_NAMES}))
+ group by 1
+"""
+"""An item counts if a refund of its decision was sent, or may have been sent."""
 
 _INSERT_ANSWER = """
 insert into customer_answers (id, case_id, channel, source, key, text)
@@ -165,6 +177,10 @@ class SupportDecisions:
             confirmed_by_name=confirmed_by_name,
             undo_seconds=undo_seconds,
         )
+
+    def refunded_items(self, purchase: UUID) -> dict[str, int]:
+        """Return the quantities of the purchase's items that support refunded, or is refunding."""
+        return {row.item: row.quantity for row in self._work.run(_SELECT_REFUNDED_ITEMS, purchase_id=purchase)}
 
     def add_answer(self, answer: UUID, case: UUID, *, channel: str, source: str, key: str, text: str) -> bool:
         """Store what a customer answered. Return False if an answer with this idempotency key is stored already."""

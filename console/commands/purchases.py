@@ -137,7 +137,8 @@ def import_(
             check=never_automatic(database).reason,
             owners=sellers_of(load_settings()),
         )
-    (_print_json if json else _print)(imported, purchases.no_purchases + imported.no_purchases, dry_run=dry_run)
+    no_purchases = purchases.no_purchases + imported.no_purchases
+    (_print_json if json else _print)(imported, no_purchases, purchases.without_items, dry_run=dry_run)
     raise typer.Exit(1 if imported.rejected else 0)
 
 
@@ -185,7 +186,9 @@ def _progress(purchases: "PurchaseFile", *, quiet: bool) -> Iterator[Callable[[]
         yield lambda: progress.update(bar, completed=purchases.file.position)
 
 
-def _print_json(imported: "ImportResult", no_purchases: Counter[str], *, dry_run: bool) -> None:
+def _print_json(
+    imported: "ImportResult", no_purchases: Counter[str], without_items: Counter[str], *, dry_run: bool
+) -> None:
     print_json(
         {
             "dry_run": dry_run,
@@ -193,18 +196,20 @@ def _print_json(imported: "ImportResult", no_purchases: Counter[str], *, dry_run
             "known": imported.known,
             "rejected": [{"line": row.line, "why": row.why} for row in imported.rejected],
             "no_purchases": dict(no_purchases),
+            "without_items": dict(without_items),
             "never_automatic": dict(imported.never_automatic),
         }
     )
 
 
-def _print(imported: "ImportResult", no_purchases: Counter[str], *, dry_run: bool) -> None:
+def _print(imported: "ImportResult", no_purchases: Counter[str], without_items: Counter[str], *, dry_run: bool) -> None:
     if imported.rejected:
         table("Left out", ("line", "why"), [(row.line, row.why) for row in imported.rejected[:MAX_SHOWN]])
         if len(imported.rejected) > MAX_SHOWN:
             typer.echo(f"{len(imported.rejected) - MAX_SHOWN} more rows are left out. --json lists every row.")
     for title, counter in (
         ("Rows that are no purchase", no_purchases),
+        ("Purchases without their items", without_items),
         ("Purchases that could never be refunded automatically", imported.never_automatic),
     ):
         if counter:

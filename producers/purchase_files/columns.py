@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from domain.errors import UnreadableError
-from producers.purchase_files.dialect import Dialect, column_key
+from producers.purchase_files.dialect import ITEM_FIELDS, Dialect, column_key
 from producers.purchase_files.own_format import FIELDS
 
 _HINTS = {
@@ -106,7 +106,7 @@ def suggest(name: str, candidates: Sequence[str]) -> str | None:
 
 
 def _repeated(header: Sequence[str], found: Mapping[str, tuple[str, ...]]) -> list[str]:
-    used = {column for columns in found.values() for column in columns}
+    used = {column for field, columns in found.items() if field not in ITEM_FIELDS for column in columns}
     return [f"The column {name!r} occurs twice." for name in sorted(used) if list(header).count(name) > 1]
 
 

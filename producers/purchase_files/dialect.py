@@ -41,6 +41,9 @@ class LaterEvent:
     """Why the row is refused if no purchase is found; empty if such a row is only counted."""
 
 
+ITEM_FIELDS = frozenset(("_sku", "_quantity", "_price", "_discount", "_shipping"))
+"""The fields of the items of an order. A purchase does not need its items, so a mistake in these columns refuses no file."""
+
 DISPUTE_EVENTS = ("opened", "ended", "lost", "reversed")
 """What a row says about a dispute. Money was held and released, or it was taken back and returned."""
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from domain.errors import UnreadableError
+from producers.purchase_files.errors import CellError
 from producers.purchase_files.text_files import TextFile
 
 Object = dict[str, object]
@@ -56,6 +57,17 @@ def _read_lines(file: TextFile) -> Iterator[JsonRecord]:
                 )
             if not text.isspace():
                 yield line, _parse(text)
+
+
+def read_array(text: str) -> list[object]:
+    """Return the JSON array of a cell. Raise CellError if the text is no JSON array."""
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise CellError(f"This is not valid JSON: {error}.") from None
+    if not isinstance(value, list):
+        raise CellError("This is not a JSON array, such as [{...}, {...}].")
+    return value
 
 
 def _parse(text: str) -> Object | str:

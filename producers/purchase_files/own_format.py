@@ -1,4 +1,7 @@
-"""Our own format: the fields of a purchase as in the HTTP API. In CSV, the private details have columns ``details.…``."""
+"""Our own format: the fields of a purchase as in the HTTP API.
+
+In CSV, the private details have columns ``details.…``, and a cell of the column ``items`` contains JSON.
+"""
 
 from producers.purchase_files.amounts import Units
 from producers.purchase_files.dialect import Dialect
@@ -8,14 +11,14 @@ DETAILS = "details."
 
 FIELDS = (
     "seller", "reference", "email", "product", "amount", "currency", "method", "provider", "charge", "instrument", "purchased_at",
-    "charged_at", "renewal", "consumer", "refunded", "dispute", "tax", "correct",
+    "charged_at", "renewal", "consumer", "refunded", "dispute", "tax", "items", "correct",
     "duplicate",
     "details.licence_key", "details.activation_code", "details.download_url",
     "details.invoice_number", "details.invoice_url", "details.technical_support", "details.subscription",
 )  # fmt: skip
 """The columns of a CSV file."""
 
-JSON_FIELDS = frozenset(name for name in FIELDS if not name.startswith(DETAILS)) | {"details", "items", "payments"}
+JSON_FIELDS = frozenset(name for name in FIELDS if not name.startswith(DETAILS)) | {"details", "payments"}
 """The fields of an object in a JSON Lines file."""
 
 DIALECT = Dialect(

@@ -16,6 +16,7 @@ from producers.purchase_files.columns import Columns, find_columns, suggest
 from producers.purchase_files.dialect import Dialect, LaterEvent, NoPurchase, Texts, column_key
 from producers.purchase_files.errors import CellError
 from producers.purchase_files.instants import Instants, day_first_of
+from producers.purchase_files.paid_items import read_items
 from producers.purchase_files.rows import Fields, Rows
 from producers.purchase_files.text_files import TextFile
 
@@ -101,6 +102,8 @@ class PurchaseFile:
         """
         self.no_purchases: Counter[str] = Counter()
         """The number of rows that are no purchase, by the reason."""
+        self.without_items: Counter[str] = Counter()
+        """The number of purchases without their items, although the file contains items, by the reason."""
         self.file = TextFile(path)
         self._options = options
         self._dialect = _dialect_of(options)
@@ -140,9 +143,22 @@ class PurchaseFile:
             refunded = self._refunded_by(texts, line)
             return refunded if isinstance(refunded, str) else None
         fields = self._rows.convert(texts, line)
+        if isinstance(fields, dict) and "_items" in texts:
+            self._add_items(fields, texts, line)
         if events and isinstance(fields, dict):
             self._add_events(fields, texts, events)
         return fields
+
+    def _add_items(self, fields: Fields, texts: Texts, line: int) -> None:
+        """Add the items of an order of an export. An order whose items are uncertain is a purchase without items."""
+        currency = fields.get("currency")
+        items = read_items(
+            texts, lambda text: self._amounts.parse(text, currency if isinstance(currency, str) else None, line)
+        )
+        if isinstance(items, str):
+            self.without_items[items] += 1
+        elif items:
+            fields["items"] = items
 
     def _add_events(self, fields: Fields, texts: Texts, events: dict[_Key, _LaterEvents]) -> None:
         """Move what later rows say about this purchase from ``events`` to the fields of the purchase."""
@@ -195,12 +211,12 @@ class PurchaseFile:
                 yield line, prepared or texts
 
     def _orders(self) -> Iterator[tuple[int, Texts | str]]:
-        """Yield the texts of each order by field, with the products of all of its rows."""
+        """Yield the texts of each order by field, with the items of all of its rows."""
         return line_items.join_items(self._texts(), self._later_items)
 
     @cached_property
-    def _later_items(self) -> Mapping[str, Sequence[str]]:
-        """The products of rows that are not below the other rows of their order. An object of JSON has all items of its order."""
+    def _later_items(self) -> Mapping[str, Sequence[line_items.LineItem]]:
+        """The items of rows that are not below the other rows of their order. An object of JSON has all items of its order."""
         return {} if sources.is_json(self.file) else line_items.find_later_items(self._texts())
 
     def _texts(self) -> Iterator[tuple[int, Texts | str]]:
@@ -281,6 +297,9 @@ def _select(cells: Texts, of_field: Sequence[tuple[str, tuple[str, ...]]], offse
     for name, columns in of_field:
         for column in columns:
             text = cells.get(column)
+            if isinstance(text, list):
+                texts[name] = text
+                break
             if text and text[0] in "='":
                 text = _ESCAPED.sub(r"\1\2", text)
             if text and not text.isspace() and text not in _NOTHING:

@@ -10,6 +10,7 @@ from producers.purchase_files.amounts import Amounts, currency_of
 from producers.purchase_files.dialect import Texts
 from producers.purchase_files.errors import AmbiguousCellError, CellError
 from producers.purchase_files.instants import Instants
+from producers.purchase_files.json_files import read_array
 from producers.purchase_files.own_format import DETAILS
 
 Fields = dict[str, object]
@@ -75,6 +76,9 @@ class Rows:
             return
         if isinstance(value, list) and name == "payments":
             value = [self._payment(payment, fields, line) for payment in value]
+        elif name == "items":
+            items = read_array(value) if isinstance(value, str) else value
+            value = [self._item(item, fields, line) for item in items] if isinstance(items, list) else items
         elif isinstance(value, str):
             value = self._read[name](value, fields, line) if name in self._read else value
         if name.startswith(DETAILS):
@@ -94,6 +98,13 @@ class Rows:
             self._add(fields, str(name), value, line)
         del fields["seller"]
         return fields
+
+    def _item(self, item: object, purchase: Fields, line: int) -> object:
+        """Return an item of a purchase, with its amounts in minor units."""
+        if not isinstance(item, dict):
+            return item
+        amounts = {name: item[name] for name in ("amount", "tax") if isinstance(item.get(name), str)}
+        return item | {name: self._amount(text, purchase, line) for name, text in amounts.items()}
 
     def _amount(self, text: str, fields: Fields, line: int) -> int | None:
         currency = fields.get("currency")

@@ -18,6 +18,7 @@ from producers.purchase_files.dialect import (
     unknown_status,
 )
 from producers.purchase_files.errors import CellError
+from producers.purchase_files.line_items import LineItem
 
 _ITEM_NAME = re.compile(r"(?:^|[|;]) ?name:([^|;]+)")  # as in "id:315|name:Aurora Photo 4|quantity:1"
 
@@ -42,6 +43,8 @@ _NOT_PAID = {
     "支払い待ち", "支払待ち", "保留中", "保留", "失敗", "キャンセル", "キャンセル済み", "下書き",
 }  # fmt: skip
 """WooCommerce's own statuses, with and without ``wc-``, and their translations. Another status belongs to a plugin."""
+_OBJECTS = "line_items:objects"
+"""The cell with the line items of an order of the REST API, as a list."""
 _NAMES_NO_ORDER = (
     "The line is a refund, but names no known order. Export the column parent_order_id, or leave refunds out."
 )
@@ -61,6 +64,8 @@ def _prepare(texts: Texts) -> Prepared:
     texts["method"] = texts.get("method") or "unknown"
     texts["charge"] = texts.get("charge") or local_charge(texts)
     product = texts.get("product", "")
+    if _ITEM_NAME.search(product):
+        texts["_items"] = [_line_item(dict(_pairs(part))) for part in product.split(";")]
     texts["product"] = ", ".join(_ITEM_NAME.findall(product)) or product or texts.get("reference", "")
     return None
 
@@ -80,6 +85,21 @@ def _refund(texts: Texts) -> Prepared:
     )
 
 
+def _pairs(text: str) -> Iterable[tuple[str, str]]:
+    """Yield the names and values of a line item in a cell, such as ``id:315|name:Aurora Photo 4|quantity:1``."""
+    for pair in text.split("|"):
+        name, _, value = pair.partition(":")
+        yield name.strip(), value.strip()
+
+
+def _line_item(item: Texts) -> LineItem:
+    """Return a line item of the REST API, or of a cell with the same names. ``total`` is without tax, and after discounts."""
+    name, id_, quantity, total, tax = (
+        str(item.get(name, "")) for name in ("name", "id", "quantity", "total", "total_tax")
+    )
+    return LineItem(name, id_, quantity, total=total, tax=tax)
+
+
 def flatten_order(order: Texts) -> Texts:
     """Return an order of the REST API with the fields as texts. The meta data has names such as ``meta:_stripe_charge_id``."""
     meta = {entry.get("key"): entry.get("value") for entry in _objects(order.get("meta_data"))}
@@ -90,9 +110,10 @@ def flatten_order(order: Texts) -> Texts:
     }
     texts |= {f"meta:{name}": value for name, value in meta.items() if isinstance(value, str | int)}
     texts["billing_email"] = billing.get("email", "") if isinstance(billing, dict) else ""
-    texts["line_items"] = ", ".join(str(item.get("name", "")) for item in _objects(order.get("line_items")))
+    line_items = list(_objects(order.get("line_items")))
+    texts["line_items"] = ", ".join(str(item.get("name", "")) for item in line_items)
     texts["refund_totals"] = "+".join(total.lstrip("-") for total in totals)
-    return {name: str(value) for name, value in texts.items()}
+    return {name: str(value) for name, value in texts.items()} | {_OBJECTS: list(map(_line_item, line_items))}
 
 
 def _objects(value: object) -> Iterable[Texts]:
@@ -121,6 +142,11 @@ DIALECT = Dialect(
         "_status": ("status", "order_status"),
         "_id": ("order_id", "id"),
         "_parent": ("parent_order_number", "parent_order_id", "parent_id"),
+        "_items": (_OBJECTS,),
+        "_sku": ("SKU", "item_sku", "line_item_sku", "product_sku"),
+        "_quantity": ("Quantity", "item_quantity", "line_item_quantity"),
+        "_price": ("Item Cost", "item_price", "line_item_price", "product_price"),
+        "_shipping": ("shipping_total", "order_shipping", "Order Shipping Amount"),
     },
     needed=("reference", "email", "amount", "currency", "method", "charge", "purchased_at"),
     prepare=_prepare,

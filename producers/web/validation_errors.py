@@ -41,7 +41,7 @@ _MESSAGES = {
     "string_too_short": "This must not be empty.",
     "string_too_long": "This is too long: at most {max_length} characters.",
     "too_short": "This must not be empty.",
-    "too_long": "This is too long: at most {max_length} characters.",
+    "too_long": "This has too many entries: at most {max_length}.",
     "string_pattern_mismatch": "This does not match the pattern {pattern}",
     "string_unicode": "This text contains invalid characters.",
     "enum": "This must be one of {expected}.",

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from records.tables.metadata import INSTANT, metadata
 
@@ -36,6 +36,7 @@ purchases = Table(
     Column("renewal", Boolean, nullable=False, server_default=text("false")),
     Column("consumer", Boolean, nullable=False, server_default=text("true")),
     Column("tax", BigInteger),
+    Column("items", JSONB, nullable=False, server_default=text("'[]'")),
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),

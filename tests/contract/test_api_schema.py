@@ -35,6 +35,9 @@ NOT_IN_JSON_SCHEMA = (
     "This reference has no letter and no digit",
     "This date is before 1970 or after 2999",
     "This must not be empty",  # for a text of spaces
+    "This must be a whole number",  # for 13.0, which is an integer in JSON Schema
+    "Two items have the id",
+    "The tax of the item is more than its amount",
 )
 """The errors of rules that JSON Schema cannot describe, or can describe only with unreadable patterns.
 

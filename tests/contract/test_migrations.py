@@ -180,6 +180,14 @@ def test_an_earlier_purchase_keeps_its_payment_with_the_dispute(first_version: E
     ]
 
 
+def test_an_earlier_purchase_has_no_items(first_version: Engine) -> None:
+    with first_version.begin() as connection:
+        sell(connection, "MB-1", charge="ch_1")
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        assert connection.execute(text("select items from purchases")).scalar_one() == []
+
+
 @pytest.mark.parametrize(("status", "refunded"), [("paid", 4900), ("pending", 0), ("failed", 0), ("unknown", 0)])
 def test_an_earlier_refund_paid_its_amount_if_it_was_paid(first_version: Engine, status: str, refunded: int) -> None:
     with first_version.begin() as connection:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, OutdatedError, UnreadableError
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, NotFound, Paid, Unknown
-from domain.purchases import Dispute
+from domain.purchases import Dispute, PurchaseItem
 from domain.support_decisions import DecidedBy, Decision, DecisionStatus
 from producers import decisions
 from producers.decisions import Submission
@@ -120,7 +120,7 @@ def test_parts_are_paid_one_after_another(start_scenario: StartScenario, minors:
 @pytest.mark.parametrize("minor", [4901, 9800, 10**12])
 def test_more_than_what_is_left_is_refused(start_scenario: StartScenario, minor: int) -> None:
     scenario = an_old_purchase(start_scenario)
-    with pytest.raises(NotPossibleError, match=r"49\.00 EUR of the payments is left"):
+    with pytest.raises(NotPossibleError, match=r"^49\.00 EUR of the purchase \S+ is left"):
         decide(scenario, part(minor, "outside_window"))
     assert scenario.state() == "with_support"
 
@@ -133,9 +133,43 @@ def test_the_tax_is_refunded_if_the_seller_reports_it(start_scenario: StartScena
     assert scenario.refunded == 782
 
 
+ITEMS = (
+    PurchaseItem(id="photo", name="Aurora Photo", quantity=3, amount=4000),
+    PurchaseItem(id="fonts", name="Fonts", quantity=1, amount=900),
+)
+
+
+def of_items(**quantities: int) -> dict[str, Any]:
+    items = [{"id": id_, "quantity": quantity} for id_, quantity in quantities.items()]
+    overruled = {"overrules": ["outside_window", "already_refunded"], "reason": "Not needed."}
+    return {"action": "approve", "refund": {"scope": "partial", "items": items}} | overruled
+
+
+def test_units_of_an_item_are_refunded_until_none_is_left(start_scenario: StartScenario) -> None:
+    minors = (1333, 2667, 900)
+    results = [Paid(f"re_{number}", euros(minor)) for number, minor in enumerate(minors)]
+    scenario = start_scenario(results, [NotFound()] * 3, purchased_at=OLD, items=ITEMS)
+    for quantities, minor in zip(({"photo": 1}, {"photo": 2}, {"fonts": 1}), minors, strict=True):
+        before = scenario.refunded
+        decide(scenario, of_items(**quantities))
+        assert scenario.process_after().state() == "refunded"
+        assert scenario.refunded - before == minor
+    with pytest.raises(NotPossibleError, match="of which 3 were refunded before"):
+        decide(scenario, of_items(photo=1))
+
+
+@pytest.mark.parametrize("quantities", [{"photo": 4}, {"mug": 1}, {"photo": 1, "fonts": 2}])
+def test_items_that_the_purchase_does_not_have_are_refused(
+    start_scenario: StartScenario, quantities: dict[str, int]
+) -> None:
+    scenario = start_scenario([], [], purchased_at=OLD, items=ITEMS)
+    with pytest.raises(NotPossibleError):
+        decide(scenario, of_items(**quantities))
+
+
 def test_without_a_reported_tax_the_amount_must_be_entered(start_scenario: StartScenario) -> None:
     scenario = an_old_purchase(start_scenario)
-    with pytest.raises(NotPossibleError, match="does not report the tax"):
+    with pytest.raises(NotPossibleError, match="tax of the purchase MB-"):
         decide(scenario, {"action": "approve", "refund": {"scope": "vat"}})
 
 

@@ -212,16 +212,18 @@ def test_a_purchase_can_be_corrected_after_its_case_has_ended(shop: Shop, ending
 
 def test_a_field_that_is_not_told_again_keeps_its_value(shop: Shop) -> None:
     body = a_body(dispute="open", refunded=1000, tax=782, consumer=False, details={"licence_key": "ADA1-8150-ENGN"})
+    body["items"] = [{"id": "AP4", "name": "Aurora Photo 4", "quantity": 1, "amount": 4900}]
     shop.put("MB-2026-0417", **body)
     again = {
         name: body[name] for name in ("email", "amount", "currency", "method", "provider", "charge", "purchased_at")
     }
-    for told in (again, {}, {"product": None, "dispute": None, "refunded": None, "details": None}):
+    for told in (again, {}, {"product": None, "dispute": None, "refunded": None, "items": None, "details": None}):
         assert shop.put("MB-2026-0417", **told).status_code == 200
         assert shop.import_rows(told | {"reference": "MB-2026-0417"}).known == 1
     purchase = shop.purchase("MB-2026-0417")
     kept = (purchase.product, purchase.dispute, purchase.refunded, purchase.tax, purchase.consumer)
     assert kept == ("Aurora Photo 4", "open", 1000, 782, False)
+    assert [item.id for item in purchase.items] == ["AP4"]
     with shop.records.work() as work:
         (shown,) = work.purchase_details.get_many([purchase.id])
     assert shown.details.licence_key == "ADA1-8150-ENGN"

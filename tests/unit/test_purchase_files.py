@@ -22,7 +22,9 @@ from domain.payment_events import PaymentEvent
 from producers.purchase_files import words
 from producers.purchase_files.errors import CellError
 from producers.purchase_files.own_format import DIALECT, FIELDS
+from producers.purchase_files.paid_items import NOT_ADDED_UP, TOO_MANY, UNREADABLE
 from producers.purchase_files.reader import EVENT, SYSTEMS, Options, PurchaseFile
+from producers.purchase_import import Row
 
 SAMPLES = Path(__file__).parents[1] / "purchase_files"
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -519,6 +521,10 @@ def test_the_json_of_woocommerces_rest_api_is_read() -> None:
         "charge": "ch_3PqLk2Woo0727",
         "purchased_at": "2026-06-12T12:05:09+00:00",
         "charged_at": "2026-06-12T12:05:11+00:00",
+        "items": [
+            {"id": "315", "name": "Aurora Photo 4", "quantity": 1, "amount": 2900, "tax": 463},
+            {"id": "316", "name": "Aurora Fonts", "quantity": 1, "amount": 2000, "tax": 319},
+        ],
     }
     assert (rows["728"]["amount"], rows["728"]["method"]) == (5000, "paypal")
     assert (len(rows), file.no_purchases.total()) == (2, 1)
@@ -579,6 +585,10 @@ def test_the_orders_export_of_shopify_is_read() -> None:
         "charge": "rAbc1.1",
         "purchased_at": "2026-06-12T14:05:09+02:00",
         "charged_at": "2026-06-12T14:05:11+02:00",
+        "items": [
+            {"id": "AP4", "name": "Aurora Photo 4", "quantity": 1, "amount": 4900, "tax": None},
+            {"id": "AF", "name": "Aurora Fonts", "quantity": 1, "amount": 2000, "tax": None},
+        ],
     }
     assert (rows["#1003"]["amount"], rows["#1003"]["provider"]) == (5000, "paypal")
     assert (len(rows), file.no_purchases.total()) == (4, 1)
@@ -745,6 +755,225 @@ def test_an_option_corrects_the_columns_of_an_export(read: Read) -> None:
         )
     )
     assert (row["reference"], row["provider"]) == ("A-17", "stripe:eu")
+
+
+# Items of orders
+
+
+def items_of(row: dict[str, Any]) -> list[tuple[str, str, int, int, int | None]]:
+    names = ("id", "name", "quantity", "amount", "tax")
+    return [tuple(item[name] for name in names) for item in row.get("items", ())]
+
+
+SHOPIFY_ITEM = {
+    "Lineitem quantity": "1",
+    "Lineitem price": "49.00",
+    "Lineitem sku": "AP4",
+    "Lineitem discount": "0.00",
+    "Shipping": "0.00",
+}
+SHOPIFY_ORDER = SHOPIFY_CELLS | SHOPIFY_ITEM
+
+
+@pytest.mark.parametrize(
+    ("cells", "item"),
+    [
+        ({}, ("AP4", "Aurora Photo 4", 1, 4900, None)),
+        ({"Lineitem quantity": "2", "Total": "98.00"}, ("AP4", "Aurora Photo 4", 2, 9800, None)),
+        (
+            {"Lineitem quantity": "3", "Lineitem discount": "10.00", "Total": "137.00"},
+            ("AP4", "Aurora Photo 4", 3, 13700, None),
+        ),
+        ({"Shipping": "4.90", "Total": "53.90"}, ("AP4", "Aurora Photo 4", 1, 4900, None)),
+        ({"Lineitem price": "0.00", "Total": "0.00"}, ("AP4", "Aurora Photo 4", 1, 0, None)),
+        ({"Currency": "JPY", "Lineitem price": "4900", "Total": "4900"}, ("AP4", "Aurora Photo 4", 1, 4900, None)),
+        ({"Lineitem sku": ""}, ("1", "Aurora Photo 4", 1, 4900, None)),
+        ({"Lineitem name": "", "Lineitem sku": "AP4"}, ("AP4", "AP4", 1, 4900, None)),
+        ({"Lineitem name": "<b>Photo</b>\n4"}, ("AP4", "<b>Photo</b> 4", 1, 4900, None)),
+        ({"Financial Status": "refunded"}, ("AP4", "Aurora Photo 4", 1, 4900, None)),
+        ({"Payment Reference": "r1 + r2"}, ("AP4", "Aurora Photo 4", 1, 4900, None)),
+    ],
+)
+def test_the_items_of_an_order_of_shopify_are_read(
+    read: Read, cells: dict[str, str], item: tuple[str, str, int, int, int | None]
+) -> None:
+    assert items_of(only(read(table(SHOPIFY_ORDER | cells), system="shopify"))) == [item]
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ({"Total": "56.82"}, NOT_ADDED_UP),  # taxes that the prices do not contain
+        ({"Total": "44.10"}, NOT_ADDED_UP),  # a discount on the whole order
+        ({"Lineitem quantity": "2"}, NOT_ADDED_UP),
+        ({"Shipping": "4.90"}, NOT_ADDED_UP),
+        ({"Lineitem quantity": "0.5", "Lineitem price": "98.00"}, UNREADABLE),
+        ({"Lineitem quantity": "-1"}, UNREADABLE),
+        ({"Lineitem quantity": "two"}, UNREADABLE),
+        ({"Lineitem quantity": "9" * 30}, UNREADABLE),
+        ({"Lineitem price": "much"}, UNREADABLE),
+        ({"Lineitem price": "49.001"}, UNREADABLE),
+        ({"Lineitem price": "$ 49.00 USD"}, UNREADABLE),
+        ({"Lineitem price": ""}, UNREADABLE),
+        ({"Lineitem discount": "50.00", "Total": "-1.00"}, UNREADABLE),
+        ({"Lineitem name": "", "Lineitem sku": ""}, UNREADABLE),
+        ({"Lineitem sku": "S" * 101}, UNREADABLE),
+        ({"Currency": "???"}, UNREADABLE),
+    ],
+)
+def test_an_order_whose_items_are_uncertain_is_a_purchase_without_items(
+    read: Read, tmp_path: Path, cells: dict[str, str], why: str
+) -> None:
+    assert "items" not in only(read(table(SHOPIFY_ORDER | cells), "orders.csv", system="shopify"))
+    _, file = read_file(tmp_path / "orders.csv", system="shopify")
+    assert file.without_items == {why: 1}
+
+
+def test_an_export_without_quantities_has_no_items_and_reports_nothing(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(table(SHOPIFY_CELLS))
+    ((_, row),), file = read_file(tmp_path / "orders.csv", system="shopify")
+    assert ("items" in row, file.without_items.total()) == (False, 0)
+
+
+def test_a_column_of_items_that_occurs_twice_refuses_no_file(read: Read) -> None:
+    first, second = table(SHOPIFY_ORDER).splitlines()
+    rows = read(f"{first},Lineitem quantity\n{second},5\n", system="shopify")
+    assert (only(rows)["amount"], items_of(only(rows))) == (4900, [])
+
+
+def _further_item(name: str, sku: str, quantity: str, price: str) -> dict[str, str]:
+    empty = dict.fromkeys(SHOPIFY_ORDER, "") | {"Name": "#1001"}
+    return empty | {"Lineitem name": name, "Lineitem sku": sku, "Lineitem quantity": quantity, "Lineitem price": price}
+
+
+@pytest.mark.parametrize(
+    ("skus", "ids"),
+    [
+        (("AP4", "AF"), ["AP4", "AF"]),
+        (("AP4", "AP4"), ["1", "2"]),
+        (("AP4", " AP4"), ["1", "2"]),
+        (("AP4", ""), ["1", "2"]),
+        (("2", ""), ["1", "2"]),
+    ],
+)
+def test_items_without_skus_of_their_own_are_numbered(read: Read, skus: tuple[str, str], ids: list[str]) -> None:
+    order = SHOPIFY_ORDER | {"Lineitem sku": skus[0], "Total": "89.00"}
+    row = only(read(table(order, _further_item("Fonts", skus[1], "2", "20.00")), system="shopify"))
+    assert [item["id"] for item in row["items"]] == ids
+    assert [item["amount"] for item in row["items"]] == [4900, 4000]
+
+
+def test_an_item_that_was_removed_from_its_order_is_left_out(read: Read) -> None:
+    row = only(read(table(SHOPIFY_ORDER, _further_item("Fonts", "AF", "0", "20.00")), system="shopify"))
+    assert [item["id"] for item in row["items"]] == ["AP4"]
+
+
+@pytest.mark.parametrize(("number", "why"), [(500, {}), (501, {TOO_MANY: 1}), (10_000, {TOO_MANY: 1})])
+def test_an_order_has_at_most_500_items(tmp_path: Path, number: int, why: dict[str, int]) -> None:
+    items = [_further_item(f"Fonts {n}", f"AF{n}", "1", "0.00") for n in range(1, number)]
+    (tmp_path / "orders.csv").write_text(table(SHOPIFY_ORDER, *items))
+    ((_, row),), file = read_file(tmp_path / "orders.csv", system="shopify")
+    assert (row["amount"], len(row.get("items", ())), file.without_items) == (4900, 0 if why else number, why)
+
+
+REST_ITEM: dict[str, Any] = {"id": 7, "name": "Aurora Photo 4", "quantity": 2, "total": "41.18", "total_tax": "7.82"}
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([REST_ITEM], [("7", "Aurora Photo 4", 2, 4900, 782)]),
+        ([REST_ITEM | {"total": "20.00", "total_tax": "0.00"}], [("7", "Aurora Photo 4", 2, 2000, 0)]),
+        ([REST_ITEM | {"total": 20, "total_tax": 0}], [("7", "Aurora Photo 4", 2, 2000, 0)]),
+        ([REST_ITEM, REST_ITEM | {"id": 8, "quantity": 0}], [("7", "Aurora Photo 4", 2, 4900, 782)]),
+        ([REST_ITEM | {"name": "Photo | Fonts; 4"}], [("7", "Photo | Fonts; 4", 2, 4900, 782)]),
+        ([], []),
+        (["x", None, 3], []),
+    ],
+)
+def test_the_items_of_woocommerces_rest_api_include_their_tax(
+    read: Read, items: list[Any], expected: list[tuple[str, str, int, int, int]]
+) -> None:
+    row = only(read(json.dumps([REST_ORDER | {"line_items": items}]), "orders.json", system="woocommerce"))
+    assert (row["amount"], items_of(row)) == (4900, expected)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        REST_ITEM | {"quantity": 1.5},
+        REST_ITEM | {"quantity": [1]},
+        REST_ITEM | {"total": None},
+        REST_ITEM | {"total": "-10.00", "total_tax": "-1.90"},
+        REST_ITEM | {"total_tax": "much"},
+        REST_ITEM | {"total": "9" * 40},
+        REST_ITEM | {"name": "  ", "id": "  "},
+        {"quantity": 1, "total_tax": "0.00"},
+    ],
+)
+def test_a_strange_item_of_woocommerce_does_not_refuse_its_order(read: Read, item: dict[str, Any]) -> None:
+    row = only(read(json.dumps([REST_ORDER | {"line_items": [item]}]), "orders.json", system="woocommerce"))
+    assert (row["amount"], items_of(row)) == (4900, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id:7|name:Photo|quantity:2|total:41.18|total_tax:7.82", [("7", "Photo", 2, 4900, 782)]),
+        ("name:Photo | product_id:3 | quantity:1 | total:49.00", [("1", "Photo", 1, 4900, None)]),
+        ("name:Photo | product_id:3 | quantity:1 | total:41.18", []),
+        (
+            "id:7|name:Photo|quantity:1|total:29.00|total_tax:0;id:8|name:Fonts|quantity:1|total:20.00|total_tax:0",
+            [("7", "Photo", 1, 2900, 0), ("8", "Fonts", 1, 2000, 0)],
+        ),
+        ("name:Photo; 4|quantity:1|total:49.00", []),
+        ("name:Photo|quantity:|total", []),
+    ],
+)
+def test_the_items_in_a_cell_of_woocommerce_are_read(read: Read, text: str, expected: list[Any]) -> None:
+    row = only(read(table(WOO_CELLS | {"line_items": text}), system="woocommerce"))
+    assert (row["amount"], items_of(row)) == (4900, expected)
+
+
+def test_the_items_in_rows_of_woocommerce_are_read_if_they_add_up(read: Read) -> None:
+    rows = [
+        WOO_CELLS | {"Item Name": name, "Quantity": "1", "Item Cost": cost} for name, cost in (("A", "29"), ("B", "20"))
+    ]
+    elsewhere = WOO_CELLS | {
+        "order_number": "742",
+        "order_id": "9742",
+        "Item Name": "C",
+        "Quantity": "1",
+        "Item Cost": "9",
+    }
+    (_, order), (_, other) = read(table(rows[0], elsewhere, rows[1]), system="woocommerce")
+    assert items_of(order) == [("1", "A", 1, 2900, None), ("2", "B", 1, 2000, None)]
+    assert items_of(other) == []
+
+
+@pytest.mark.parametrize("text", ["[", "x", "1", '{"id": "AP4"}', "[" * 100_000, "[NaN]"])
+def test_a_cell_with_items_that_is_no_json_array_refuses_its_row(read: Read, text: str) -> None:
+    assert str(cell(read, "items", text)).startswith("items: This is not ")
+
+
+def test_items_of_our_own_format_are_an_array_of_json(read: Read) -> None:
+    item = {"id": "AP4", "name": "Photo", "quantity": 2, "amount": 4900}
+    assert cell(read, "items", json.dumps([item])) == [item]
+    assert only(read(json.dumps(OWN_ROW | {"items": [item]}), "orders.jsonl"))["items"] == [item]
+    decimal = OWN_ROW | {"amount": "49.00", "items": [item | {"amount": "49.00", "tax": 7.82}, 3]}
+    assert only(read(json.dumps(decimal), "orders.jsonl"))["items"] == [item | {"tax": 782}, 3]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(
+    cells=st.dictionaries(
+        st.sampled_from([*SHOPIFY_ITEM, "Lineitem name"]),
+        st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12) | st.integers(-99, 99).map(str),
+    )
+)
+def test_whatever_the_items_are_the_order_is_a_purchase(read: Read, cells: dict[str, str]) -> None:
+    row = only(read(table(SHOPIFY_ORDER | cells), system="shopify"))
+    assert Row.model_validate(row).amount == 4900
 
 
 # Other files, by a mapping of columns

@@ -22,7 +22,7 @@ from domain.purchase_reports import (
     report_of,
     updated_purchase,
 )
-from domain.purchases import Dispute, Payment, Purchase
+from domain.purchases import Dispute, Payment, Purchase, PurchaseItem
 from tests.sample_data import NOON, a_payment, a_purchase
 
 FIELDS: Mapping[str, object] = {"email": "ada@example.com", "product": "Aurora Photo 4", "purchased_at": NOON}
@@ -40,6 +40,11 @@ GIFT: Mapping[str, object] = {
     "currency": "EUR",
     "method": "gift_card",
 }
+
+ITEMS = (
+    PurchaseItem(id="AP4", name="Aurora Photo 4", quantity=2, amount=6000, tax=958),
+    PurchaseItem(id="AF", name="Aurora Fonts", quantity=1, amount=1000),
+)
 
 
 def a_report(**changes: Any) -> PurchaseReport:
@@ -123,7 +128,7 @@ def test_a_payment_was_made_at_the_time_of_the_purchase_unless_its_own_time_is_r
 
 
 @pytest.mark.parametrize(
-    "purchase", [a_purchase(), a_purchase(dispute=Dispute.OPEN, refunded=100, tax=7, renewal=True)]
+    "purchase", [a_purchase(), a_purchase(dispute=Dispute.OPEN, refunded=100, tax=7, items=ITEMS, renewal=True)]
 )
 def test_the_report_of_a_purchase_creates_the_same_purchase(purchase: Purchase) -> None:
     assert create(report_of(purchase)) == purchase
@@ -136,6 +141,7 @@ CHANGES: list[dict[str, Any]] = [
     {"consumer": False},
     {"renewal": True},
     {"tax": 782},
+    {"items": ITEMS},
     {"reported_dispute": Dispute.OPEN},
     {"reported_refunded": 100},
     {"purchased_at": NOON - timedelta(days=1)},
@@ -155,6 +161,23 @@ def test_only_a_reported_field_changes(changes: dict[str, Any]) -> None:
 def test_a_change_of_other_fields_is_allowed_while_a_case_is_open(changes: dict[str, Any]) -> None:
     known = create(a_report())
     assert update(known, a_report(fields=changes, payments=()), is_held=True) == replace(known, **changes)
+
+
+@pytest.mark.parametrize("items", [ITEMS[1:], ITEMS[::-1], (replace(ITEMS[0], quantity=1, amount=3000),), ()])
+@pytest.mark.parametrize("is_held", [False, True])
+def test_the_reported_items_replace_the_known_items_without_a_correction(
+    items: tuple[PurchaseItem, ...], is_held: bool
+) -> None:
+    known = create(a_report(fields={**FIELDS, "items": ITEMS}))
+    changed = update(known, a_report(fields={"items": items}), is_held=is_held)
+    assert changed == replace(known, items=items)
+    assert changed.snapshot == known.snapshot
+
+
+def test_a_provider_does_not_replace_the_items_of_a_known_purchase() -> None:
+    known = create(a_report(fields={**FIELDS, "items": ITEMS}))
+    report = a_report(fields={**FIELDS, "items": ITEMS[:1]}, payments=(GIFT,), from_provider=True)
+    assert update(known, report).items == ITEMS
 
 
 @pytest.mark.parametrize("fields", [{"method": "apple_pay"}, {"instrument": "fp_1"}, {"charged_at": NOON}, {}])
@@ -366,9 +389,15 @@ def test_a_correction_of_one_payment_keeps_the_other_payments_of_the_file() -> N
     )
 
 
-@pytest.mark.parametrize("name", ["product", "tax", "reported_dispute", "reported_refunded"])
+@pytest.mark.parametrize("name", ["product", "tax", "items", "reported_dispute", "reported_refunded"])
 def test_a_later_row_without_a_field_keeps_the_earlier_field(name: str) -> None:
-    values: dict[str, Any] = {"product": "A", "tax": 1, "reported_dispute": Dispute.OPEN, "reported_refunded": 5}
+    values: dict[str, Any] = {
+        "product": "A",
+        "tax": 1,
+        "items": ITEMS,
+        "reported_dispute": Dispute.OPEN,
+        "reported_refunded": 5,
+    }
     first = a_report(fields={**FIELDS, name: values[name]})
     for payment in (CARD, GIFT):
         purchase, _ = read_file(first, a_report(fields={"email": "ada@example.com"}, payments=(payment,)))
@@ -473,6 +502,7 @@ fields = st.fixed_dictionaries(
         "reported_dispute": st.sampled_from(list(Dispute)),
         "reported_refunded": st.integers(0, 100),
         "tax": st.integers(0, 100),
+        "items": st.sampled_from([(), ITEMS, ITEMS[:1]]),
     },
 )
 reports = st.builds(

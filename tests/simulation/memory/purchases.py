@@ -1,5 +1,6 @@
 """Simulates PostgreSQL for Moneyback's SQL statements about purchases, their payments and external refunds."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -100,11 +101,11 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
         payments.append(
             [item.provider, item.charge, item.amount, item.currency, item.method, item.instrument,
              item.charged_at.isoformat(), item.duplicate, payment.refunded + payment.refunded_elsewhere, payment.dispute,
-             captured(work, item.provider, item.charge)]
+             captured(work, item.provider, item.charge), max(0, payment.reserved - payment.refunded)]
         )  # fmt: skip
     return (
         row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer, row.tax,
-        row.reported_refunded, row.reported_dispute, row.from_provider, payments,
+        json.loads(row.items), row.reported_refunded, row.reported_dispute, row.from_provider, payments,
     )  # fmt: skip
 
 

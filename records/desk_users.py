@@ -16,7 +16,7 @@ from records.transaction import Transaction
 
 _INSERT = """
 insert into desk_users (id, email, email_key, name, password_hash, must_change_password)
-values (:id, :email, :email_key, :name, :password_hash, :password_hash is not null)
+values (:id, :email, :email_key, :name, cast(:password_hash as text), cast(:password_hash as text) is not null)
 on conflict (email_key) where removed_at is null do nothing returning id
 """
 
@@ -36,6 +36,8 @@ select id, password_hash, totp_seed from desk_users where email_key = :email_key
 """
 
 _LOCK_CREDENTIALS = f"{_SELECT_CREDENTIALS} for no key update"
+
+_LOCK = "select id from desk_users where id = :id and removed_at is null for no key update"
 
 _DELETE_ROLES = "delete from desk_user_roles where user_id = :user_id"
 
@@ -188,6 +190,13 @@ class DeskUsers:
         row = self._work.run(_SELECT_BY_ID, id=user).one_or_none()
         return None if row is None else ListedUser(user_of(row), *row[4:])
 
+    def lock(self, user: UUID) -> DeskUser | None:
+        """Return the user with this id, whose roles no other transaction changes until the commit."""
+        if self._work.run(_LOCK, id=user).one_or_none() is None:
+            return None
+        listed = self.get(user)
+        return None if listed is None else listed.user
+
     def credentials(self, email: str, *, lock: bool = False) -> Credentials | None:
         """Return the credentials of the user with this address. ``lock`` keeps them unchanged until the commit."""
         statement = _LOCK_CREDENTIALS if lock else _SELECT_CREDENTIALS
@@ -195,7 +204,7 @@ class DeskUsers:
         return None if row is None else Credentials(*row)
 
     def set_grants(self, user: UUID, grants: Collection[RoleGrant], *, actor: UUID | None) -> None:
-        """Replace all roles of a user, and end the sessions of the user."""
+        """Replace all roles of a locked user, and end the sessions of the user."""
         self._work.run(_DELETE_ROLES, user_id=user)
         self._insert_grants(user, grants)
         self._events.record(DeskEvent.ROLES_CHANGED, actor=actor, user=user, evidence={"roles": _described(grants)})

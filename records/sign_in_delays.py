@@ -36,6 +36,10 @@ select coalesce(ceil(extract(epoch from max(blocked_until) - now())), 0) from de
 
 _CLEAR = "delete from desk_sign_in_delays where key = any(:keys)"
 
+_UNCOUNT = """
+update desk_sign_in_delays set failures = failures - 1, blocked_until = now() where key = any(:keys)
+"""
+
 
 class SignInDelays:
     """The table ``desk_sign_in_delays``."""
@@ -55,5 +59,9 @@ class SignInDelays:
         return max(1, int(self._work.run(_SECONDS_LEFT, keys=keys).scalar_one()))
 
     def clear(self, keys: list[bytes]) -> None:
-        """Remove the count of these keys after a successful sign-in."""
+        """Remove the counts of these keys after a successful sign-in."""
         self._work.run(_CLEAR, keys=keys)
+
+    def uncount(self, keys: list[bytes]) -> None:
+        """Subtract a successful attempt from the counts of these keys. Their earlier failures still count."""
+        self._work.run(_UNCOUNT, keys=keys)

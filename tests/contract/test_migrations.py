@@ -56,7 +56,8 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 def test_migrations_create_the_tables(owner: Engine) -> None:
     metadata = cases.cases.metadata
-    assert all(module.metadata is metadata for module in (desk_users, mail, purchases, queues))
+    tables = (desk_users.desk_users, queues.outbox, mail.inquiry_emails, purchases.purchases)
+    assert all(table.metadata is metadata for table in tables)
     with owner.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []

@@ -1,0 +1,90 @@
+"""Fixtures for tests of the desk: a running desk, and clients that are signed in with a role."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+import httpx
+import pytest
+
+from config.settings import Settings
+from domain.desk_roles import Role
+from domain.desk_users import RoleGrant
+from producers.desk.accounts.passwords import hash_password
+from producers.desk.app import app
+from records import Records
+from tests.integration._web_fixtures import serve
+from tests.sample_data import a_policy, a_seller, store_seller_and_purchases
+
+PASSWORD = "correct horse battery staple"
+
+
+@cache
+def password_hash() -> str:
+    """Return the hash of PASSWORD, which takes 50 ms."""
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def desk(settings: Settings, records: Records) -> Iterator["Desk"]:
+    """Yield a running desk with the sellers aurora and babbage, and without users. No role needs a second factor."""
+    with running_desk(settings, records, totp_required=False) as desk:
+        yield desk
+
+
+@contextmanager
+def running_desk(settings: Settings, records: Records, **desk_settings: object) -> Iterator["Desk"]:
+    """Run a desk with these settings of the desk."""
+    settings = settings.model_copy(update={"desk": settings.desk.model_copy(update=desk_settings)})
+    store_seller_and_purchases(records)
+    store_seller_and_purchases(records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
+    with serve(app(settings)) as web, ExitStack() as clients:
+        yield Desk(settings, records, web, clients)
+
+
+@dataclass
+class Desk:
+    """A running desk. `web` is an HTTP client without a session."""
+
+    settings: Settings
+    records: Records
+    web: httpx.Client
+    clients: ExitStack
+    """Closes the clients at the end of the test."""
+
+    def client(self) -> httpx.Client:
+        """Return a new client of the desk. Like a browser, the client sends the origin of the desk's own forms."""
+        url = self.web.base_url
+        headers = {"origin": f"{url.scheme}://{url.netloc.decode()}"}
+        return self.clients.enter_context(httpx.Client(base_url=url, headers=headers, timeout=30))
+
+    def add_user(self, email: str, *grants: RoleGrant) -> UUID:
+        """Add a user with the password PASSWORD, which need not be changed."""
+        with self.records.work() as work:
+            user = work.desk_users.add(email, email.partition("@")[0], grants, actor=None)
+            assert user, f"A user has the address {email}."
+            work.desk_users.set_password(user, password_hash(), keep=None)
+        return user
+
+    def sign_in(self, role: Role | None = Role.AGENT, seller: str = "", *, email: str = "") -> httpx.Client:
+        """Add a user with this role for a seller, or for all sellers, and return a client that is signed in.
+
+        Without a role, the user has no right.
+        """
+        email = email or f"{role or 'nobody'}.{seller or 'all'}@desk.example"
+        self.add_user(email, *([RoleGrant(role, seller)] if role else []))
+        return self.sign_in_as(email)
+
+    def sign_in_as(self, email: str, password: str = PASSWORD, code: str = "") -> httpx.Client:
+        """Return a client that is signed in as this user."""
+        client = self.client()
+        response = client.post("/sign-in", data={"email": email, "password": password, "code": code})
+        assert response.status_code == 303, response.text
+        return client
+
+    def events(self) -> list[tuple[str, str | None, str | None]]:
+        """Return (event, actor, user) of all events, the oldest first."""
+        with self.records.work() as work:
+            return [(row.event, row.actor, row.user) for row in reversed(work.desk_events.newest(limit=1_000))]

@@ -42,6 +42,11 @@ class Form:
         """True if the form was sent and not accepted."""
         return self.status != HTTP_OK
 
+    @property
+    def first_invalid_field(self) -> str | None:
+        """The name of the first field with an error. The browser focuses this field."""
+        return next(iter(self.errors), None)
+
 
 HTTP_OK: Final = 200
 _UNPROCESSABLE: Final = HTTP_422_UNPROCESSABLE_CONTENT

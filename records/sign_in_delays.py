@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from records.transaction import Transaction
 
 FORGET_AFTER = 86_400  # seconds; a day without a failure ends the count
+FIRST_DELAY = 30  # seconds; a user hardly notices it, and it is longer than a busy machine takes to check a password
 MAX_DELAY = 900  # seconds; at most 96 guesses a day, and a user who is kept waiting still gets in the same hour
 
 _ACQUIRE = f"""
@@ -20,14 +21,16 @@ select key, 1, now(), now() from counted where not exists (select from blocked) 
 on conflict (key) do update
   set failures = case when d.failed_at < now() - make_interval(secs => {FORGET_AFTER}) then 1 else d.failures + 1 end,
       failed_at = now(),
-      blocked_until = now() + make_interval(secs => least({MAX_DELAY}, 2 ^ least(30, greatest(0, d.failures + 1 - (
-        select free from counted c where c.key = excluded.key))) - 1))
+      blocked_until = now() + make_interval(secs => (
+        select case when d.failures < free then 0
+                    else least({MAX_DELAY}, {FIRST_DELAY} * 2 ^ least(10, d.failures - free)) end
+          from counted c where c.key = excluded.key))
   where d.blocked_until <= now()
 returning key
 """
 """Count an attempt as failed before its password is checked, so that parallel attempts are counted, too.
 
-After ``free`` failures, the delays are 1, 3, 7, … seconds.
+After ``free`` failures, each further failure doubles the delay.
 """
 
 _SECONDS_LEFT = """

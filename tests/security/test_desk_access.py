@@ -176,9 +176,9 @@ def test_a_changed_role_ends_the_sessions_of_the_user(desk: Desk) -> None:
     assert [event for event, _, user in desk.events() if user == "bob@desk.example"].count("roles_changed") == 2
 
 
-def test_a_seller_admin_sees_the_events_of_the_own_users_only(
-    desk: Desk, objects: dict[str, dict[str, object]]
-) -> None:
+def test_a_seller_admin_sees_the_events_of_the_own_users_only(desk: Desk) -> None:
+    for seller in (OWN, OTHER):
+        desk.add_user(f"colleague@{seller}.example", RoleGrant(Role.AUDITOR, seller))
     page = desk.sign_in(Role.SELLER_ADMIN, OWN).get("/users/events").text
     assert "colleague@aurora.example" in page
     assert "colleague@babbage.example" not in page

@@ -41,7 +41,9 @@ def new_password_errors(fields: FormFieldsDep, email: str) -> dict[str, str]:
     """Return the sentences that refuse a new password and its repetition, by field."""
     password = fields.get("new_password", "")
     repeated = (
-        "" if fields.get("repeated_password") == password else "The two passwords differ. Type the second one again."
+        ""
+        if fields.get("repeated_password", "") == password
+        else "The two passwords differ. Type the second one again."
     )
     errors = {"new_password": passwords.refusal_of(password, email), "repeated_password": repeated}
     return {name: sentence for name, sentence in errors.items() if sentence}

@@ -15,7 +15,7 @@ from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.cli import app
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, desk_users, mail, purchases, queues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -200,6 +200,7 @@ def test_the_diagram_shows_every_table_and_only_existing_columns() -> None:
     assert (
         queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata
     )
+    assert desk_users.desk_users.metadata is cases.cases.metadata
     drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"

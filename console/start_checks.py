@@ -55,8 +55,8 @@ def require_desk_users(host: str, settings: Settings) -> None:
     records.engine.dispose()
     if not can_sign_in:
         raise RefusedError(
-            f"The desk does not listen on {host}, because no user can sign in. Add a user, and let the user set a password: "
-            "moneyback users add EMAIL NAME --role lead --role seller_admin. Until then, listen on 127.0.0.1."
+            f"The desk does not listen on {host}, because no user can sign in. Add a user with a password: "
+            "moneyback users add EMAIL NAME --role lead --role seller_admin --ask-password"
         )
 
 

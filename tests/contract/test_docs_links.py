@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 
 from config.broker import QUEUES
 from config.connected_providers import account_variables
+from config.desk_settings import DeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
@@ -38,7 +39,7 @@ NOT_IN_SETTINGS = {
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set
 }
-BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
+BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, DeskSettings, *ACCOUNTS.values())
 EXAMPLE_ACCOUNTS = ("stripe:aurora", "paypal:aurora")  # accounts that the documents use as examples
 SETTINGS = (
     NOT_IN_SETTINGS

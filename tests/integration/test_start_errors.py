@@ -51,8 +51,8 @@ WRONG_SETTINGS: dict[str, tuple[str, dict[str, str | None], str]] = {
         "desk --host 0.0.0.0",
         {},
         (
-            "The desk does not listen on 0.0.0.0, because no user can sign in. Add a user, and let the user set a password: "
-            "moneyback users add EMAIL NAME --role lead --role seller_admin. Until then, listen on 127.0.0.1."
+            "The desk does not listen on 0.0.0.0, because no user can sign in. Add a user with a password: "
+            "moneyback users add EMAIL NAME --role lead --role seller_admin --ask-password"
         ),
     ),
     "desk, an OpenID provider without a client": (

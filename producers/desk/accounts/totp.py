@@ -83,8 +83,8 @@ def new_recovery_codes() -> list[str]:
 
 def as_recovery_code(typed: str) -> str:
     """Return a typed recovery code as it was shown, with dashes and without spaces."""
-    letters = "".join(typed.lower().split()).replace("-", "")
-    return "-".join(letters[n : n + 4] for n in range(0, len(letters), 4))
+    characters = "".join(typed.lower().split()).replace("-", "")
+    return "-".join(characters[n : n + 4] for n in range(0, len(characters), 4))
 
 
 def _ascii(text: str) -> str:

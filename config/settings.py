@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.connected_providers import ProviderSettings
+from config.desk_settings import DeskSettings
 from config.environment_variables import split_names
 from config.rate_limits import Limits
 from domain.state_effects import Timeout
@@ -169,6 +170,7 @@ class Settings(ProviderSettings):
         description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
         "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both headers.",
     )
+    desk: DeskSettings = Field(default_factory=DeskSettings)
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 

@@ -24,6 +24,7 @@ from console.commands import (
     services,
     storefront,
     up,
+    users,
 )
 from console.program import as_typed, program
 
@@ -56,6 +57,7 @@ purchase_sync.add_to(purchases.app)
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
 app.add_typer(storefront.app, name="storefront")
+app.add_typer(users.app, name="users")
 
 
 def main() -> None:

@@ -45,6 +45,11 @@ class Stack:
         return f"http://127.0.0.1:{self.web}"
 
     @property
+    def desk_url(self) -> str:
+        """Return the address of the desk."""
+        return f"http://127.0.0.1:{self.desk}"
+
+    @property
     def sandbox_url(self) -> str:
         """Return the address of the sandbox."""
         return f"http://127.0.0.1:{self.sandbox}"
@@ -55,6 +60,8 @@ class Stack:
         return {
             **self.servers.env,
             "MONEYBACK_PUBLIC_URL": self.public_url,
+            "MONEYBACK_DESK_URL": self.desk_url,
+            "MONEYBACK_DESK_TOTP_REQUIRED": "false",  # a trial on one machine needs no second factor
             "MONEYBACK_SANDBOX_URL": self.sandbox_url,
             "MONEYBACK_SANDBOX_WEBHOOK_SECRET": self.webhook_secret,
             "MONEYBACK_MAILBOX_PAGE": "true",

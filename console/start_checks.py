@@ -10,6 +10,7 @@ from pathlib import Path
 
 from config.connected_providers import connected_accounts
 from config.extras import require_for
+from config.loopback import is_loopback
 from config.settings import Settings
 from console.environment import load_settings
 from domain.errors import RefusedError
@@ -37,6 +38,26 @@ def require_folder(name: str, folder: Path | None, *, mode: int = os.R_OK) -> No
     if folder is not None and not (folder.is_dir() and os.access(folder, mode | os.X_OK)):
         use = "write to" if mode == os.W_OK else "read"
         raise RefusedError(f"{name} is {folder}, but there is no folder of this name that this user may {use}.")
+
+
+def require_desk_users(host: str, settings: Settings) -> None:
+    """Raise RefusedError if the desk would listen on a public address before a user can sign in.
+
+    Otherwise, the operator would learn only from a public page that the sign-in is not set up.
+    """
+    from records import Records
+
+    if is_loopback(host):
+        return
+    records = Records.of(settings)
+    with records.work() as work:
+        can_sign_in = work.desk_users.any_can_sign_in(with_provider=bool(settings.desk.oidc_issuer))
+    records.engine.dispose()
+    if not can_sign_in:
+        raise RefusedError(
+            f"The desk does not listen on {host}, because no user can sign in. Add a user with a password: "
+            "moneyback users add EMAIL NAME --role lead --role seller_admin --ask-password"
+        )
 
 
 def require_address(host: str, port: int) -> None:

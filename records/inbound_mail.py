@@ -73,13 +73,19 @@ update inbound_mails m set flagged_at = now(), subject = i.subject, text = i.tex
 returning m.id, m.kind, m.case_ids
 """
 
-_SELECT_FLAGGED = """
-select id, kind, sender_key, coalesce(subject, ''), coalesce(text, ''), case_ids, flagged_at from inbound_mails
- where flagged_at is not null order by flagged_at desc, id limit :limit
+_IS_OF_SELLERS = """
+(cast(:sellers as text[]) is null
+ or exists (select from cases c where c.id = any(m.case_ids) and c.seller_id = any(:sellers)))
+"""
+"""A mail belongs to the sellers of its cases. A mail without a case belongs to no seller."""
+
+_SELECT_FLAGGED = f"""
+select id, kind, sender_key, coalesce(subject, ''), coalesce(text, ''), case_ids, flagged_at from inbound_mails m
+ where flagged_at is not null and {_IS_OF_SELLERS} order by flagged_at desc, id limit :limit
 """
 
-_COUNT_FLAGGED = """
-select count(*) from inbound_mails where flagged_at > now() - make_interval(secs => :seconds)
+_COUNT_FLAGGED = f"""
+select count(*) from inbound_mails m where flagged_at > now() - make_interval(secs => :seconds) and {_IS_OF_SELLERS}
 """
 
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
@@ -213,13 +219,15 @@ class InboundMails:
         ]
         SupportTasks(self._work).create(tasks)
 
-    def list_flagged(self, limit: int = 200) -> list[FlaggedMail]:
-        """Return up to ``limit`` flagged mails, the newest first."""
-        return [FlaggedMail(*row) for row in self._work.run(_SELECT_FLAGGED, limit=limit)]
+    def list_flagged(self, limit: int = 200, *, sellers: Collection[str] | None = None) -> list[FlaggedMail]:
+        """Return up to ``limit`` flagged mails of these sellers, the newest first. None means the mails of every seller."""
+        names = None if sellers is None else list(sellers)
+        return [FlaggedMail(*row) for row in self._work.run(_SELECT_FLAGGED, limit=limit, sellers=names)]
 
-    def count_flagged(self, *, seconds: float) -> int:
-        """Return the number of mails that were flagged in the last ``seconds``."""
-        return int(self._work.run(_COUNT_FLAGGED, seconds=seconds).scalar_one())
+    def count_flagged(self, *, seconds: float, sellers: Collection[str] | None = None) -> int:
+        """Return the number of mails of these sellers that were flagged in the last ``seconds``."""
+        names = None if sellers is None else list(sellers)
+        return int(self._work.run(_COUNT_FLAGGED, seconds=seconds, sellers=names).scalar_one())
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
         """Store the ids of the cases and of the inquiry e-mail that each mail led to.

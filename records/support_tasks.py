@@ -1,7 +1,7 @@
 """Store support tasks. A task is created each time a case goes to support, and for each problem with a payment."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -74,6 +74,7 @@ select t.id, t.case_id, coalesce(t.seller_id, c.seller_id, '') as seller_id, t.r
        t.claimed_until
   from support_tasks t left join cases c on c.id = t.case_id
  where {_IS_OPEN} and t.kind <> 'flagged_mail'
+   and (cast(:sellers as text[]) is null or coalesce(t.seller_id, c.seller_id) = any(:sellers))
  order by t.created_at, t.id limit :limit
 """
 
@@ -203,9 +204,13 @@ class SupportTasks:
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 
-    def list_open(self, limit: int = 200) -> list[SupportTask]:
-        """Return up to ``limit`` open tasks, the oldest first, without the tasks about flagged e-mails."""
-        return [SupportTask(*row) for row in self._work.run(_SELECT_OPEN, limit=limit)]
+    def list_open(self, limit: int = 200, *, sellers: Collection[str] | None = None) -> list[SupportTask]:
+        """Return up to ``limit`` open tasks, the oldest first, without the tasks about flagged e-mails.
+
+        ``sellers`` limits the tasks to these sellers. None means every task, and tasks without a seller.
+        """
+        names = None if sellers is None else list(sellers)
+        return [SupportTask(*row) for row in self._work.run(_SELECT_OPEN, limit=limit, sellers=names)]
 
     def count_unpublished(self) -> int:
         """Return the number of tasks that are not published yet."""

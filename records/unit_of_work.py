@@ -24,6 +24,9 @@ from records.dead_letters import DeadLetters
 from records.decision_batches import DecisionBatches
 from records.decision_inputs import DecisionInputs
 from records.desk import Desk
+from records.desk_events import DeskEvents
+from records.desk_sessions import DeskSessions
+from records.desk_users import DeskUsers
 from records.history import History
 from records.idempotency import Idempotency
 from records.inbound_mail import InboundMails
@@ -36,6 +39,7 @@ from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.refund_operations import RefundOperations
 from records.sellers import Sellers
+from records.sign_in_delays import SignInDelays
 from records.statutory_withdrawals import StatutoryWithdrawals
 from records.storefronts import Storefronts
 from records.support_decisions import SupportDecisions
@@ -98,6 +102,9 @@ class UnitOfWork(Transaction):
         self.decision_batches = DecisionBatches(self)
         self.desk = Desk(self)
         self.decision_inputs = DecisionInputs(self)
+        self.desk_events = DeskEvents(self)
+        self.desk_sessions = DeskSessions(self)
+        self.desk_users = DeskUsers(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
         self.intake = Intake(self)
@@ -112,6 +119,7 @@ class UnitOfWork(Transaction):
         self.purchase_syncs = PurchaseSyncs(self)
         self.reconciliation = Reconciliation(self)
         self.sellers = Sellers(self)
+        self.sign_in_delays = SignInDelays(self)
         self.storefronts = Storefronts(self)
         self.support_decisions = SupportDecisions(self)
         self.support_tasks = SupportTasks(self)

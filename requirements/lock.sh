@@ -10,7 +10,7 @@ lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-has
 subset() { lock pyproject.toml --constraint requirements/run.txt --output-file "$@"; }
 lock pyproject.toml --extra all --output-file requirements/run.txt
 subset requirements/base.txt
-subset requirements/image.txt --extra stripe --extra braintree --extra paypal --extra adyen --extra mollie --extra mail --extra flower
+subset requirements/image.txt --extra stripe --extra braintree --extra paypal --extra adyen --extra mollie --extra mail --extra flower --extra oidc
 subset requirements/dev.txt --extra all --group dev
 lock requirements/bootstrap.in --output-file requirements/bootstrap.txt
 lock requirements/build.in --output-file requirements/build.txt

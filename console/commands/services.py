@@ -12,10 +12,17 @@ from typing import Annotated
 import typer
 
 from config import log
-from config.extras import require_for
+from config.extras import require, require_for
 from console.environment import load_settings
 from console.output import Json, print_json
-from console.start_checks import MAX_PORT, require_address, require_folder, require_mail_transport, startable
+from console.start_checks import (
+    MAX_PORT,
+    require_address,
+    require_desk_users,
+    require_folder,
+    require_mail_transport,
+    startable,
+)
 from domain.messages import WORK_QUEUES
 
 PROCESSES = (os.cpu_count() or 1) + 1  # one more than the number of cores, because a process often waits for a commit
@@ -51,7 +58,9 @@ def web(
 
 
 def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
-    """Serve the support desk, which shows every case that waits for support, and the reasons. The desk has no login.
+    """Serve the support desk, which shows the cases that wait for support, and the reasons. `moneyback users` adds its users.
+
+    On another address than 127.0.0.1, the desk starts only after a user can sign in.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -61,7 +70,10 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
 
     log.set_up()
     settings = load_settings()
+    if settings.desk.oidc_issuer:
+        require("oidc")
     require_address(host, port)
+    require_desk_users(host, settings)
     serve(host, port, settings)
 
 

@@ -1,6 +1,7 @@
 """`moneyback up`: runs every service, and prints the addresses of the pages."""
 
 import os
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,12 +15,16 @@ from console import environment
 from console.output import out, table
 from console.program import program
 from console.start_checks import startable
+from domain.desk_roles import Role
+from domain.desk_users import RoleGrant
 
 if TYPE_CHECKING:
     from console.stack import Stack
     from records import Records
 
 SERVICES = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "consume", "flower")
+FIRST_USER = "support@moneyback.example"
+"""The first user of the desk, who has every role, so that each page can be tried."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,6 +61,7 @@ def up() -> None:
         settings = startable("up")
         migrate.migrate(connect(servers.postgres.owner_url))
         examples = _seed(environment.records())
+        desk_user = _first_desk_user(environment.records())
         services = stack.services(SERVICES)
         for service in services.values():
             supervisor.start(service)
@@ -64,7 +70,7 @@ def up() -> None:
         supervisor.wait_for(services["flower"], stack.flower_listens)
         environment.publish(data_dir)
         try:
-            _print_addresses(stack, examples, [*connected_accounts(settings)])
+            _print_addresses(stack, examples, desk_user, [*connected_accounts(settings)])
             supervisor.wait(servers.revive)
         finally:
             environment.unpublish(data_dir)
@@ -95,12 +101,31 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
     ]
 
 
-def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]], providers: list[str]) -> None:
+def _first_desk_user(records: "Records") -> str:
+    """Return with what support signs in to the desk. If the desk has no user, first add a user with a one-time password.
+
+    The user must replace the password at the first sign-in.
+    """
+    from producers.desk.accounts.passwords import hash_password
+
+    password = secrets.token_urlsafe(12)
+    with records.work() as work:
+        if work.desk_users.any_can_sign_in(with_provider=False):
+            signs_in = f"sign in as {work.desk_users.list_all()[0].user.email}"
+        else:
+            grants = [RoleGrant(Role.LEAD), RoleGrant(Role.SELLER_ADMIN)]
+            work.desk_users.add(FIRST_USER, "Support", grants, actor=None, password_hash=hash_password(password))
+            signs_in = f"{FIRST_USER}, one-time password {password}"
+    records.engine.dispose()
+    return signs_in
+
+
+def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]], desk_user: str, providers: list[str]) -> None:
     rows = [
         ("help centre, refund form", stack.public_url),
         ("API reference", f"{stack.public_url}/docs"),
         ("e-mails that were sent", f"{stack.public_url}/mailbox"),
-        ("desk: cases for support", f"http://127.0.0.1:{stack.desk}"),
+        ("desk: cases for support", f"{stack.desk_url}  ({desk_user})"),
         (
             "Flower: Celery workers",
             f"http://127.0.0.1:{stack.flower}  (login {stack.flower_login.replace(':', ', password ')})",

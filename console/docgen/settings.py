@@ -6,6 +6,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from config.connected_providers import ProviderSettings
+from config.desk_settings import DeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -19,7 +20,7 @@ def page() -> str:
         "Settings",
         "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can also be "
         "read from a file, such as a mounted secret of a container: set `<NAME>_FILE` to the path of the file.",
-        _settings(Settings, exclude=("timers", "limits", *ProviderSettings.model_fields)),
+        _settings(Settings, exclude=("desk", "timers", "limits", *ProviderSettings.model_fields)),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
         "`MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, `MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and "
@@ -29,6 +30,9 @@ def page() -> str:
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),
         _settings(Limits),
+        "## The support desk",
+        inspect.cleandoc(DeskSettings.__doc__ or ""),
+        _settings(DeskSettings),
         "## Accounts with payment providers",
         _settings(ProviderSettings),
         "The settings of an account are read if `MONEYBACK_PROVIDERS` names the account. [providers.md](providers.md) explains "

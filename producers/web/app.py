@@ -50,6 +50,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
         lifespan=lifespan,
     )
     configure(web, settings, Templates())
+    add_middleware(web, settings.public_url)
     web.state.rate_limits = rate_limits.RateLimits.of(settings)
     web.add_exception_handler(rate_limits.RateLimitedError, rate_limits.on_rate_limited)
     web.state.group_commit = GroupCommit(web.state.records)
@@ -79,7 +80,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
 
 
 def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
-    """Add settings, records, templates, error handlers and middleware to an application. The desk also calls this function."""
+    """Add settings, records, templates and error handlers to an application. The desk also calls this function."""
     web.router.redirect_slashes = False  # a page has only one address: with a slash at the end, the response is 404
     web.state.settings = settings
     web.state.account_sellers = sellers_of(settings)
@@ -88,10 +89,15 @@ def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
     for error, handler in HANDLERS.items():
         web.add_exception_handler(error, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
+
+
+def add_middleware(web: FastAPI, url: str, *, with_cookies: bool = False) -> None:
+    """Add the middleware to an application that browsers reach at ``url``. Only the desk is ``with_cookies``."""
+    headers = middleware.DESK_HEADERS if with_cookies else middleware.HEADERS
     web.add_middleware(middleware.BodySizeLimitMiddleware)
-    web.add_middleware(middleware.CrossSiteFormMiddleware, public_url=settings.public_url)
+    web.add_middleware(middleware.CrossSiteFormMiddleware, public_url=url, strict=with_cookies)
     web.add_middleware(middleware.ErrorPageMiddleware)
-    web.add_middleware(middleware.SecurityHeadersMiddleware, https=settings.public_url.startswith("https://"))
+    web.add_middleware(middleware.SecurityHeadersMiddleware, https=url.startswith("https://"), headers=headers)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """ASGI middleware: it adds security headers, refuses cross-site forms, limits the size of bodies, and sends an error page."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,15 +32,18 @@ HEADERS: Final = {
     "cache-control": "no-store",  # no cache may store the page of a case; public pages have their own value
 }
 
+DESK_HEADERS: Final = HEADERS | {"referrer-policy": "same-origin"}
+"""The headers of the desk. With ``no-referrer``, browsers would send ``Origin: null`` with the forms of the desk."""
+
 _log = structlog.get_logger()
 
 
 class SecurityHeadersMiddleware:
     """Middleware that adds HEADERS to every response. A header that the response already has stays unchanged."""
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool, headers: Mapping[str, str] = HEADERS) -> None:
         self.app = app
-        self._headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if https else {})
+        self._headers = {**headers, **({"strict-transport-security": "max-age=31536000"} if https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application and add the headers."""
@@ -62,13 +66,17 @@ class CrossSiteFormMiddleware:
     only the header Origin. A client that sends neither header is not a browser, so its request is accepted.
 
     ``Origin: null`` is allowed, because our referrer policy makes browsers send this value for our own forms. Other sites can
-    also cause this value. That is safe, because we use no cookies: a request from a customer's browser has no more rights
-    than a request from any other client.
+    also cause this value. That is safe, because the pages for customers use no cookies: a request from a customer's browser
+    has no more rights than a request from any other client.
+
+    The desk uses cookies, so ``strict`` accepts a form only if a header proves that the form is from the desk itself. The
+    referrer policy of the desk makes browsers send the real origin.
     """
 
-    def __init__(self, app: ASGIApp, *, public_url: str) -> None:
+    def __init__(self, app: ASGIApp, *, public_url: str, strict: bool = False) -> None:
         self.app = app
         self._public_host = urlsplit(public_url).netloc.lower()
+        self._unproven_origins = frozenset[str]() if strict else frozenset({"null"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, or refuse a cross-site form."""
@@ -86,8 +94,8 @@ class CrossSiteFormMiddleware:
         if site := headers.get("sec-fetch-site"):
             return site in {"same-origin", "none"}
         origin = headers.get("origin", "null")
-        own_hosts = {self._public_host, headers.get("host", "").lower()}
-        return origin == "null" or urlsplit(origin).netloc.lower() in own_hosts
+        own_hosts = {self._public_host, headers.get("host", "").lower()} - {""}
+        return origin in self._unproven_origins or urlsplit(origin).netloc.lower() in own_hosts
 
 
 class ErrorPageMiddleware:

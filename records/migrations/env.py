@@ -2,14 +2,14 @@
 
 from alembic import context
 
-from records.tables import cases, decisions, desk, mail, purchases, queues
+from records.tables import cases, decisions, desk, desk_users, mail, purchases, queues
 
-_MODULES = (cases, decisions, desk, mail, purchases, queues)
+_MODULES = (cases, decisions, desk, desk_users, mail, purchases, queues)
 assert len({module.metadata for module in _MODULES}) == 1, "All tables must share one MetaData object."
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=cases.cases.metadata,
+    target_metadata=cases.metadata,
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -17,6 +17,7 @@ import typer
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
+from config.desk_settings import DeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -59,13 +60,13 @@ def all_settings() -> set[str]:
 
     The settings that every account has are in accounts.env, because accounts have any name.
     """
-    blocks: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
+    blocks: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, DeskSettings, *ACCOUNTS.values())
     names = {
         f"{block.model_config['env_prefix']}{field.upper()}"
         for block in blocks
         for field in block.model_fields.keys() - Account.model_fields.keys()
     }
-    return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS"}
+    return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS", "MONEYBACK_DESK"}
 
 
 def _variables_of(option: Any) -> list[str]:

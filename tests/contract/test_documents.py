@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from config.broker import PERIODIC, QUEUES
 from config.connected_providers import account_variables
+from config.desk_settings import DeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -33,7 +34,7 @@ MODELS: dict[str, type[BaseModel]] = {
     for model in (PurchaseInput, RefundRequest, RefundRequestAccepted, IncomingRequest, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
-BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
+BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, DeskSettings, *ACCOUNTS.values())
 SETTINGS = {
     f"{block.model_config.get('env_prefix')}{name.upper()}"
     for block in BLOCKS
@@ -161,7 +162,15 @@ def test_the_states_page_names_the_setting_of_each_timeout(timeout: Timeout) -> 
 
 def test_the_settings_page_marks_exactly_the_secrets() -> None:
     marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", docgen.settings.page()))
-    own_secrets = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
+    own_secrets = {
+        "DATABASE_URL",
+        "DATABASE_OWNER_URL",
+        "BROKER_URL",
+        "SECRET_KEY",
+        "SMTP_URL",
+        "IMAP_URL",
+        "DESK_OIDC_CLIENT_SECRET",
+    }
     provider_secrets = {
         *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "ADYEN_API_KEY"),
         *(
@@ -177,7 +186,11 @@ def test_the_settings_page_marks_exactly_the_secrets() -> None:
 
 def test_the_settings_page_lists_every_setting() -> None:
     page = docgen.settings.page()
-    assert {name for name in SETTINGS if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
+    assert {name for name in SETTINGS if f"`{name}`" not in page} == {
+        "MONEYBACK_DESK",
+        "MONEYBACK_LIMITS",
+        "MONEYBACK_TIMERS",
+    }
 
 
 def test_the_integrators_page_has_an_example_of_every_model() -> None:

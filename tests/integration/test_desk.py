@@ -1,42 +1,39 @@
 """Tests of the desk, the web pages on which support reads cases. The tests use HTTP and a real database."""
 
-from collections.abc import Iterator
 from html import unescape
 from uuid import UUID
 
 import httpx
 import pytest
 
-from config.settings import Settings
 from domain import case_numbers
+from domain.desk_roles import Role
 from domain.reason_codes import ReasonCode
 from domain.states import State
-from producers.desk.app import app
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.sender_authentication import SenderAuthenticator
-from producers.web.middleware import HEADERS
+from producers.web.middleware import DESK_HEADERS
 from records import Records
+from tests.integration._desk_fixtures import Desk
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
-from tests.integration._web_fixtures import a_case, serve
+from tests.integration._web_fixtures import a_case
 from tests.sample_data import a_payment, a_recent_purchase, store_seller_and_purchases
 
 
 @pytest.fixture
-def desk(settings: Settings, records: Records) -> Iterator[httpx.Client]:
-    """Yield an HTTP client of the desk."""
-    store_seller_and_purchases(records)
-    with serve(app(settings)) as desk:
-        yield desk
+def agent(desk: Desk) -> httpx.Client:
+    """Return a client of the desk that is signed in as an agent for all sellers."""
+    return desk.sign_in(Role.AGENT)
 
 
-def test_an_empty_desk_shows_a_message(desk: httpx.Client) -> None:
-    assert "No cases are waiting for a decision." in desk.get("/").text
+def test_an_empty_desk_shows_a_message(agent: httpx.Client) -> None:
+    assert "No cases are waiting for a decision." in agent.get("/").text
 
 
-def test_the_desk_lists_waiting_cases_with_every_reason(desk: httpx.Client, records: Records) -> None:
+def test_the_desk_lists_waiting_cases_with_every_reason(agent: httpx.Client, records: Records) -> None:
     waiting = a_case(records, State.WITH_SUPPORT)
     decided = a_case(records, State.DECLINED)
-    page = desk.get("/").text
+    page = agent.get("/").text
     with records.work() as work:
         number = work.case_views.numbers([waiting])[waiting]
     assert f'href="/cases/{waiting}" class="code">{number}</a>' in page
@@ -47,8 +44,8 @@ def test_the_desk_lists_waiting_cases_with_every_reason(desk: httpx.Client, reco
         assert code.support in unescape(page)
 
 
-def test_the_desk_lists_flagged_emails_with_their_texts(desk: httpx.Client, records: Records) -> None:
-    assert "No emails are waiting for you." in desk.get("/emails").text
+def test_the_desk_lists_flagged_emails_with_their_texts(agent: httpx.Client, records: Records) -> None:
+    assert "No emails are waiting for you." in agent.get("/emails").text
     purchase = a_recent_purchase()
     store_seller_and_purchases(records, purchase)
     question = a_mail("How do I <b>install</b> it? My card is 4111 1111 1111 1111.", subject="A question")
@@ -56,7 +53,7 @@ def test_the_desk_lists_flagged_emails_with_their_texts(desk: httpx.Client, reco
     MailIngest(OWN_ADDRESSES, SenderAuthenticator(lambda _: None)).take(
         records, [RawMail(mail, len(mail)) for mail in (question, threat, a_mail(sender="bob@example.com"))]
     )
-    page = desk.get("/emails").text
+    page = agent.get("/emails").text
     with records.work() as work:
         (case,) = work.run("select id from cases where email = :email", email=purchase.email).scalars()
         evidences = work.run("select evidence from support_tasks where kind = 'flagged_mail'").scalars().all()
@@ -66,14 +63,14 @@ def test_the_desk_lists_flagged_emails_with_their_texts(desk: httpx.Client, reco
         number = work.case_views.numbers([case])[case]
     assert f'href="/cases/{case}" class="code">{number}</a>' in page
     assert all(evidence.keys() == {"mail_id", "mail_kind"} for evidence in evidences)
-    assert "flagged_mail" not in desk.get("/").text
+    assert "flagged_mail" not in agent.get("/").text
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Records, state: State) -> None:
+def test_a_case_is_shown_with_its_whole_history(agent: httpx.Client, records: Records, state: State) -> None:
     purchase = a_recent_purchase(product="<i>Aurora</i>")
     case = a_case(records, state, purchase=purchase)
-    page = desk.get(f"/cases/{case}").text
+    page = agent.get(f"/cases/{case}").text
     assert "<i>Aurora" not in page
     assert purchase.email in page
     with records.work() as work:
@@ -113,30 +110,30 @@ def test_the_desk_says_that_a_case_number_is_mistyped(desk: httpx.Client) -> Non
         "/v1",
     ],
 )
-def test_an_unknown_path_of_the_desk_is_not_found(desk: httpx.Client, path: str) -> None:
-    assert desk.get(path).status_code == 404
+def test_an_unknown_path_of_the_desk_is_not_found(agent: httpx.Client, path: str) -> None:
+    assert agent.get(path).status_code == 404
 
 
-def test_the_desk_changes_no_case(desk: httpx.Client, records: Records) -> None:
+def test_the_desk_changes_no_case(agent: httpx.Client, records: Records) -> None:
     case = a_case(records, State.WITH_SUPPORT)
     for method in ("POST", "PUT", "DELETE"):
-        assert desk.request(method, f"/cases/{case}").status_code == 405
-    assert "<form" not in desk.get(f"/cases/{case}").text
+        assert agent.request(method, f"/cases/{case}").status_code == 405
+    assert "<form" not in agent.get(f"/cases/{case}").text.partition("<footer")[0]
 
 
-def test_the_desk_sends_the_security_headers(desk: httpx.Client) -> None:
+def test_the_desk_sends_the_security_headers(agent: httpx.Client) -> None:
     for path in ("/", "/nothing"):
-        for name, value in HEADERS.items():
-            assert desk.get(path).headers[name] == value
+        for name, value in DESK_HEADERS.items():
+            assert agent.get(path).headers[name] == value
 
 
-def test_the_desk_shows_each_payment_of_an_order_with_its_charge(desk: httpx.Client, records: Records) -> None:
+def test_the_desk_shows_each_payment_of_an_order_with_its_charge(agent: httpx.Client, records: Records) -> None:
     payments = (
         a_payment(charge="ch_1", amount=2000),
         a_payment(provider="shop", charge="gift 1", amount=2900, method="gift_card"),
         a_payment(charge="ch_2", amount=2000, duplicate=True),
     )
     case = a_case(records, State.WITH_SUPPORT, purchase=a_recent_purchase(payments=payments))
-    page = desk.get(f"/cases/{case}").text
+    page = agent.get(f"/cases/{case}").text
     for shown in ("Payment at shop", "gift 1", "€29.00", "gift_card", "ch_1", "ch_2", "charged twice"):
         assert shown in page

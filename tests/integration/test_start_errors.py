@@ -47,6 +47,22 @@ WRONG_SETTINGS: dict[str, tuple[str, dict[str, str | None], str]] = {
         {"MONEYBACK_SECRET_KEY": "short"},
         "MONEYBACK_SECRET_KEY must have 32 characters or more, but it has 5.",
     ),
+    "desk, a public address without a user": (
+        "desk --host 0.0.0.0",
+        {},
+        (
+            "The desk does not listen on 0.0.0.0, because no user can sign in. Add a user with a password: "
+            "moneyback users add EMAIL NAME --role lead --role seller_admin --ask-password"
+        ),
+    ),
+    "desk, an OpenID provider without a client": (
+        "desk",
+        {"MONEYBACK_DESK_OIDC_ISSUER": "https://login.example"},
+        (
+            "MONEYBACK_DESK_OIDC_ISSUER is set, but not MONEYBACK_DESK_OIDC_CLIENT_ID and "
+            "MONEYBACK_DESK_OIDC_CLIENT_SECRET. Set all three, or none."
+        ),
+    ),
     "desk, no database": (
         "desk",
         {"MONEYBACK_DATABASE_URL": None, "MONEYBACK_HOME": NO_FOLDER},

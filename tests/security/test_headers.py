@@ -17,7 +17,7 @@ from config.signed_links import Purpose
 from domain.states import State
 from producers.desk.app import app as desk
 from producers.web.app import app
-from producers.web.middleware import HEADERS
+from producers.web.middleware import DESK_HEADERS, HEADERS
 from tests.integration._web_fixtures import Site, a_case, serve
 
 CACHEABLE = {"/", "/docs", "/openapi.json", "/help/{topic}", "/s/{seller}", "/s/{seller}/colours.css"}
@@ -52,20 +52,23 @@ def test_the_content_security_policy_allows_only_own_resources() -> None:
     policy = dict(part.split(" ", 1) for part in HEADERS["content-security-policy"].split("; "))
     assert policy == POLICY
     assert HEADERS["referrer-policy"] == "no-referrer"
+    assert DESK_HEADERS == HEADERS | {"referrer-policy": "same-origin"}
     assert HEADERS["x-content-type-options"] == "nosniff"
     assert HEADERS["cross-origin-opener-policy"] == HEADERS["cross-origin-resource-policy"] == "same-origin"
     assert "geolocation=()" in HEADERS["permissions-policy"]
 
 
-@pytest.mark.parametrize("application", [app, desk], ids=["web", "desk"])
-def test_every_route_sends_all_security_headers(site: Site, application: Callable[[Settings], FastAPI]) -> None:
+@pytest.mark.parametrize(("application", "headers"), [(app, HEADERS), (desk, DESK_HEADERS)], ids=["web", "desk"])
+def test_every_route_sends_all_security_headers(
+    site: Site, application: Callable[[Settings], FastAPI], headers: dict[str, str]
+) -> None:
     whole_app = application(site.settings.model_copy(update={"mailbox_page": True}))
     all_routes = list(routes(whole_app))
     assert len(all_routes) > 3
     with serve(whole_app) as web:
         for method, path in [*all_routes, ("GET", "/static/moneyback.css"), ("GET", "/nowhere"), ("DELETE", "/refund")]:
             response = web.request(method, with_sample_id(path))
-            for name, value in HEADERS.items():
+            for name, value in headers.items():
                 cacheable = name == "cache-control" and (path in CACHEABLE or path.startswith("/static/"))
                 assert cacheable or response.headers[name] == value, (
                     f"{method} {path} has {name}: {response.headers.get(name)}"

@@ -5,9 +5,11 @@ Each page and e-mail must have the same HTML structure as if the customer had ty
 
 import html
 import re
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
@@ -20,6 +22,7 @@ from producers import intake
 from producers.desk.app import app as desk
 from producers.web.app import app
 from records.case_emails import DueEmail
+from tests.integration._desk_fixtures import Desk
 from tests.integration._web_fixtures import Site, a_case, serve, store_email
 from tests.sample_data import a_recent_purchase, a_request
 from worker.emails.rendering import render
@@ -113,7 +116,8 @@ def pages_with(site: Site, typed: str) -> list[str]:
         site.web.get("/", params={"q": typed}).text,
         html_part.get_content(),
     ]
-    with serve(desk(site.settings)) as support:
+    with serve(desk(site.settings)) as web, ExitStack() as clients:
+        support = Desk(site.settings, site.records, web, clients).sign_in(email=f"{uuid4()}@desk.example")
         fetched += [support.get("/").text, support.get(f"/cases/{commented_case}").text]
     return fetched
 

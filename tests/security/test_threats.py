@@ -65,7 +65,7 @@ def test_no_column_name_suggests_card_data() -> None:
 
 def test_the_desk_only_reads() -> None:
     methods = {method for route in desk.routes if isinstance(route, APIRoute) for method in route.methods or ()}
-    assert methods == {"GET", "HEAD"}
+    assert methods == {"GET", "HEAD"}, "Only the pages about users may change data."
 
 
 def test_no_setting_names_a_read_replica() -> None:

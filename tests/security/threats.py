@@ -33,6 +33,7 @@ SENDERS, HEADERS, EQUAL_ANSWERS = (
     "security/test_headers.py::",
     "security/test_equal_answers.py::",
 )
+SIGN_IN, ACCESS = "security/test_desk_sign_in.py::", "security/test_desk_access.py::"
 
 THREATS = (
     Threat(
@@ -139,12 +140,62 @@ THREATS = (
     Threat(
         "Another site makes the browser of a customer or a support agent send a form",
         "The browser's headers report which site sent a form. A form from another site is refused."
-        " There is no cookie that another site could use.",
+        " The pages for customers use no cookies. The desk accepts a form only if a header proves that it is the desk's own,"
+        " and its cookie is SameSite=Lax.",
         (
             "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
             "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
+            f"{SIGN_IN}test_a_form_that_is_not_proven_to_be_of_the_desk_is_refused",
+            f"{SIGN_IN}test_the_cookie_is_bound_to_the_desk",
         ),
-        later="SameSite=Strict for the session cookies of support agents; the sign-in of the desk will bring these cookies",
+    ),
+    Threat(
+        "A stranger guesses the password of a support agent, or learns who has an account",
+        "Passwords are hashed with Argon2. After failures, attempts are delayed by address and by network."
+        " Known and unknown addresses get the same answer after the same work. A second factor is checked with the password,"
+        " and a code is accepted once.",
+        (
+            f"{SIGN_IN}test_a_wrong_password_and_an_unknown_user_get_the_same_answer",
+            f"{SIGN_IN}test_each_checked_attempt_computes_exactly_one_hash",
+            f"{SIGN_IN}test_further_attempts_are_delayed_longer_and_longer_but_never_for_good",
+            f"{SIGN_IN}test_a_network_that_tries_many_addresses_is_delayed",
+            f"{SIGN_IN}test_parallel_attempts_are_counted_before_their_passwords_are_checked",
+            f"{SIGN_IN}test_a_code_is_accepted_once",
+        ),
+    ),
+    Threat(
+        "A stranger keeps a support agent out by wrong passwords",
+        "A delay ends after a quarter of an hour at most. A network from which the agent signed in before has its own count.",
+        (f"{SIGN_IN}test_a_stranger_does_not_keep_a_user_out_who_signed_in_from_the_network_before",),
+    ),
+    Threat(
+        "A planted or stolen session of a support agent",
+        "A sign-in opens a session with a new token, and ends the earlier session. Sessions are rows that end by sign-out,"
+        " by time, and when the password, a role or the second factor changes.",
+        (
+            f"{SIGN_IN}test_a_planted_session_is_not_used_after_the_sign_in",
+            f"{SIGN_IN}test_an_unknown_token_is_never_adopted",
+            f"{SIGN_IN}test_a_stolen_cookie_is_worthless_after_the_sign_out",
+            f"{SIGN_IN}test_a_session_ends_after_idle_time_and_after_its_lifetime",
+            f"{SIGN_IN}test_no_table_contains_a_password_a_token_or_a_code",
+        ),
+    ),
+    Threat(
+        "A sign-in page leads a support agent to another site",
+        "The page after the sign-in is a path of the desk. Every other value leads to the first page.",
+        (f"{SIGN_IN}test_a_sign_in_leads_to_no_other_site",),
+    ),
+    Threat(
+        "A support agent reads cases of another seller, or does what the role does not allow",
+        "Every route of the desk is in a table with the permission that it needs. A case of another seller does not exist for the"
+        " user.",
+        (
+            f"{ACCESS}test_the_matrix_has_every_route_of_the_desk",
+            f"{ACCESS}test_every_route_answers_as_the_role_allows",
+            f"{ACCESS}test_a_user_of_one_seller_sees_no_case_of_another_seller_or_of_none",
+            f"{ACCESS}test_a_seller_admin_gives_no_role_for_all_sellers",
+            f"{ACCESS}test_nobody_changes_the_own_roles",
+        ),
     ),
     Threat(
         "Line breaks in a field become headers of an e-mail or a response",
@@ -247,7 +298,7 @@ THREATS = (
         "A support agent approves a refund for a friend or for themselves",
         "The desk only reads: no refund can be approved there yet.",
         (f"{HERE}test_the_desk_only_reads",),
-        later="roles, approval by a second agent, no approval of own cases, a daily limit; all come with the desk's sign-in",
+        later="approval by a second agent, no approval of own cases, a daily limit; all come with the desk's decisions",
     ),
     Threat(
         "An attacker changes the history",

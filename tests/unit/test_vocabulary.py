@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from config.desk_settings import DeskSettings
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from domain import messages
@@ -75,7 +76,7 @@ def names_in_code() -> Iterator[tuple[str, str]]:
 
 def public_names() -> Iterator[tuple[str, str]]:
     """Yield the names of settings, tables, columns, queues, message fields, and the names in the OpenAPI document."""
-    for model in (Settings, Timers, Limits):
+    for model in (Settings, Timers, Limits, DeskSettings):
         yield from ((f"setting {field}", field) for field in model.model_fields)
     for table in metadata.tables.values():
         yield f"table {table.name}", table.name

@@ -14,7 +14,7 @@ _zone = cache(ZoneInfo)
 
 SELLER_COLUMNS = """
 s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.ceiling_currency, s.serial_count,
-s.serial_days, s.reference_field
+s.serial_days, s.reference_field, s.answer_hours
 """
 """The columns of a seller, in the order in which seller_of() reads them."""
 
@@ -26,12 +26,12 @@ POLICY_COLUMNS = (
 
 _UPSERT = """
 insert into sellers values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency,
-                            :serial_count, :serial_days, :reference_field)
+                            :serial_count, :serial_days, :reference_field, :answer_hours)
 on conflict (id) do update set
   name = excluded.name, time_zone = excluded.time_zone, support_email = excluded.support_email,
   self_service = excluded.self_service, ceiling_minor = excluded.ceiling_minor,
   ceiling_currency = excluded.ceiling_currency, serial_count = excluded.serial_count, serial_days = excluded.serial_days,
-  reference_field = excluded.reference_field
+  reference_field = excluded.reference_field, answer_hours = excluded.answer_hours
 """
 
 _SELECT_ALL = f"select {SELLER_COLUMNS} from sellers s order by s.id"
@@ -72,7 +72,7 @@ Without the lock, two workers could each pay a refund, although the limit allows
 
 def seller_of(values: Sequence[Any]) -> Seller:
     """Return the seller from a row with SELLER_COLUMNS."""
-    id_, name, zone, support_email, self_service, minor, currency, count, days, reference_field = values
+    id_, name, zone, support_email, self_service, minor, currency, count, days, reference_field, answer_hours = values
     return Seller(
         id=id_,
         name=name,
@@ -82,6 +82,7 @@ def seller_of(values: Sequence[Any]) -> Seller:
         ceiling=None if minor is None else Money(minor, currency),
         serial_limit=None if count is None else SerialLimit(count=count, within=timedelta(days=days)),
         reference_field=reference_field,
+        answer_hours=answer_hours,
     )
 
 
@@ -124,6 +125,7 @@ class Sellers:
             serial_count=limit.count if limit else None,
             serial_days=limit.within.days if limit else None,
             reference_field=seller.reference_field,
+            answer_hours=seller.answer_hours,
         )
 
     def list_all(self) -> list[Seller]:

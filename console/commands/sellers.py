@@ -68,6 +68,14 @@ def add(
             "the charge.",
         ),
     ] = None,
+    answer_hours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="HOURS",
+            min=1,
+            help="Support should answer within this number of hours. The hours of Saturday and Sunday do not count.",
+        ),
+    ] = None,
     *,
     self_service: Annotated[
         bool, typer.Option(help="Allow automatic refunds, or send every request to support.")
@@ -89,6 +97,7 @@ def add(
         ceiling=_money(ceiling),
         serial_limit=_limit(serial_limit),
         reference_field=_reference_field(reference_field),
+        answer_hours=answer_hours,
     )
     with records().work() as work:
         work.sellers.upsert(added)
@@ -110,6 +119,7 @@ def _as_dict(seller: Seller) -> dict[str, object]:
         "ceiling": {"minor": seller.ceiling.minor, "currency": seller.ceiling.currency} if seller.ceiling else None,
         "serial_limit": {"count": limit.count, "days": limit.within.days} if limit else None,
         "reference_field": seller.reference_field,
+        "answer_hours": seller.answer_hours,
     }
 
 

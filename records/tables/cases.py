@@ -42,8 +42,10 @@ sellers = Table(
     Column("serial_count", Integer),
     Column("serial_days", Integer),
     Column("reference_field", Text),
+    Column("answer_hours", Integer),
     CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="complete_ceiling"),
     CheckConstraint("(serial_count is null) = (serial_days is null)", name="complete_serial_limit"),
+    CheckConstraint("answer_hours > 0", name="positive_answer_hours"),
 )
 
 api_keys = Table(

@@ -20,6 +20,7 @@ class SellerRow:
     serial_count: int | None
     serial_days: int | None
     reference_field: str | None
+    answer_hours: int | None
 
 
 class PolicyRow(NamedTuple):

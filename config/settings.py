@@ -6,7 +6,7 @@ from contextlib import suppress
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -169,6 +169,20 @@ class Settings(ProviderSettings):
         description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
         "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both headers.",
     )
+    desk_url: str | None = Field(
+        None,
+        description="Address at which support opens the desk. The links in support tasks start with this address.",
+    )
+    support_task_versions: Annotated[tuple[Literal["1", "2"], ...], NoDecode] = Field(
+        ("1", "2"),
+        description="Versions of support tasks that are published, separated by commas: 1 to the queue support.contact, 2 to the "
+        "queue support.tasks. Leave out the version that nobody reads, because its queue would fill the broker.",
+    )
+    support_tasks_with_customer: bool = Field(
+        False,
+        description="Add the customer's e-mail address and words to support tasks of version 2. The broker and its backups then "
+        "contain personal data.",
+    )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 
@@ -188,10 +202,10 @@ class Settings(ProviderSettings):
             )
         return url
 
-    @field_validator("public_url")
+    @field_validator("public_url", "desk_url")
     @classmethod
-    def _web_page(cls, url: str) -> str:
-        if not (_is_url(url, {"http", "https"}) and urlsplit(url).hostname):
+    def _web_page(cls, url: str | None) -> str | None:
+        if url is not None and not (_is_url(url, {"http", "https"}) and urlsplit(url).hostname):
             raise ValueError("This is not a URL like https://refunds.example.")
         return url
 
@@ -202,7 +216,7 @@ class Settings(ProviderSettings):
             raise ValueError("This is not a sender like Moneyback <refunds@moneyback.example>.")
         return sender
 
-    @field_validator("request_mail_addresses", "trusted_proxies", mode="before")
+    @field_validator("request_mail_addresses", "trusted_proxies", "support_task_versions", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return split_names(value)

@@ -3,7 +3,7 @@
 docs/rules.md is generated from the docstrings of the rules.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -88,7 +88,8 @@ class Escalate:
     @property
     def explanation(self) -> str:
         """The reasons with their figures, and the number of kept rules, for the history."""
-        return " ".join([*(finding.explanation for finding in self.reasons), kept_rules(self.findings)])
+        kept = kept_rules(len(self.findings) - len(self.reasons), len(self.findings))
+        return " ".join([*(finding.explanation for finding in self.reasons), kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,10 +372,9 @@ def decide(inputs: EligibilityInput) -> Decision:
     return Approve(findings) if inputs.request.trusted else RequireConfirmation(findings)
 
 
-def kept_rules(findings: Collection[RuleResult]) -> str:
+def kept_rules(kept: int, rules: int) -> str:
     """Return how many of the rules hold, as one line for support."""
-    kept = sum(finding.code is None for finding in findings)
-    return f"{kept} of {len(findings)} rules hold."
+    return f"{kept} of {rules} rules hold."
 
 
 def _covers(open_case: OpenCase, request: SubmittedRequest, purchase: Purchase) -> bool:

@@ -16,6 +16,8 @@ PROMISES_OF_MONEY = (EmailKind.ACCEPTED, EmailKind.REFUNDED)
 """The e-mails that tell the customer that the money comes. The earliest of them is the dated acknowledgement."""
 CARD_METHODS = frozenset({Method.CREDIT_CARD, Method.APPLE_PAY, Method.GOOGLE_PAY})
 """The methods whose payments the customer can dispute under the rules of a card scheme."""
+UNTIMED = timedelta(days=3)
+"""A task without a clock is ordered as if it were due after this time, so that no task waits for ever behind others."""
 SATURDAY = 5  # date.weekday(); working days are Monday (0) to Friday (4)
 
 
@@ -87,6 +89,11 @@ class ClockFacts:
 def clocks_of(facts: ClockFacts) -> list[Clock]:
     """Return the clocks of a support task, the earliest due clock first. Only the clock of the seller ever pauses."""
     return sorted(_clocks(facts))
+
+
+def due_at(clocks: Sequence[Clock], opened_at: datetime) -> datetime:
+    """Return the instant that orders the queue: that of the earliest due clock."""
+    return clocks[0].due if clocks else opened_at + UNTIMED
 
 
 def _clocks(facts: ClockFacts) -> Iterator[Clock]:

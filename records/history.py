@@ -11,6 +11,7 @@ from domain.cases import Transition
 from domain.messages import CaseEmailsDue, WorkItems
 from domain.refund_approvals import RefundApproval
 from domain.state_effects import EFFECTS, email_for, messages_for
+from domain.states import State
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
 from records.support_tasks import SupportTasks
@@ -215,9 +216,12 @@ class History:
         messages: list[tuple[type[WorkItems], UUID]] = []
         emails: list[tuple[UUID, str]] = []
         tasks: list[tuple[UUID, int, str]] = []
+        answered: list[tuple[UUID, int, str, str]] = []
         for transition in transitions:
             case = transition.case.id
             effects = EFFECTS[transition.to_state]
+            if transition.case.state is State.WITH_SUPPORT:
+                answered.append((case, transition.case.seq, transition.actor, transition.event))
             if effects.support_task:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
             if transition.notify and (email := email_for(transition.event, transition.to_state)):
@@ -225,6 +229,7 @@ class History:
             omitted = {effects.message if transition.continued or transition.due_in is not None else None}
             omitted |= set() if transition.notify else {CaseEmailsDue}
             messages += [(message, case) for message in messages_for(effects) if message not in omitted]
+        self._support_tasks.close_for_cases(answered)
         self._support_tasks.create_for_cases(tasks)
         self._case_emails.enqueue(emails)
         self._outbox.enqueue(messages)

@@ -36,6 +36,7 @@ from records.refund_operations import RefundOperations
 from records.sellers import Sellers
 from records.statutory_withdrawals import StatutoryWithdrawals
 from records.storefronts import Storefronts
+from records.support_task_events import SupportTaskEvents
 from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 from records.webhook_events import WebhookEvents
@@ -109,6 +110,7 @@ class UnitOfWork(Transaction):
         self.sellers = Sellers(self)
         self.storefronts = Storefronts(self)
         self.support_tasks = SupportTasks(self)
+        self.support_task_events = SupportTaskEvents(self)
         self.case_views = CaseViews(self)
         self.statutory_withdrawals = StatutoryWithdrawals(self)
 

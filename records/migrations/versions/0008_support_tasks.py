@@ -24,14 +24,14 @@ def upgrade() -> None:
         sa.Column("language", sa.Text()),
         sa.Column("amount", sa.BigInteger()),
         sa.Column("currency", sa.Text()),
-        sa.Column("due_at", _INSTANT, nullable=False, server_default=sa.text("now()")),
+        sa.Column("due_at", _INSTANT, nullable=False, server_default=sa.text("now() + interval '3 days'")),
         sa.Column("clocks", postgresql.JSONB(), nullable=False, server_default=sa.text("'[]'")),
         sa.Column("assigned_to", sa.Text()),
         sa.Column("assigned_until", _INSTANT),
         sa.Column("closed_at", _INSTANT),
         sa.Column("closed_by", sa.Text()),
         sa.Column("outcome", sa.Text()),
-        sa.Column("note", sa.Text()),
+        sa.Column("comment", sa.Text()),
     ):
         op.add_column("support_tasks", column)
     op.create_check_constraint(
@@ -46,10 +46,10 @@ def upgrade() -> None:
     )
     op.execute("""
         update support_tasks t
-           set due_at = t.created_at, seller_id = coalesce(t.seller_id, c.seller_id), language = c.locale
+           set due_at = t.created_at + interval '3 days', seller_id = coalesce(t.seller_id, c.seller_id), language = c.locale
           from cases c where c.id = t.case_id
         """)
-    op.execute("update support_tasks set due_at = created_at where case_id is null")
+    op.execute("update support_tasks set due_at = created_at + interval '3 days' where case_id is null")
     op.execute("""
         update support_tasks t set closed_at = n.created_at, closed_by = n.actor, outcome = n.event
           from transitions n where t.kind = 'case' and n.case_id = t.case_id and n.seq = t.seq + 1
@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("published_at", _INSTANT),
         sa.PrimaryKeyConstraint("task_id", name=op.f("support_task_events_pkey")),
     )
+    op.execute("grant select, insert, update, delete on support_task_events to moneyback_app")
     op.create_index(
         "support_task_events_unpublished",
         "support_task_events",

@@ -103,7 +103,9 @@ def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]
             further_cases = _further_cases(work, purchase)
             policies = (row for (id_, _), row in work.tables.policies.items() if id_ == seller.id)
             first_policy_at = min((row.in_force_from for row in policies), default=None)
-            rows.append(InputRow((id_, *values, *policy, next(open_cases, None), further_cases, refunds, first_policy_at)))
+            rows.append(
+                InputRow((id_, *values, *policy, next(open_cases, None), further_cases, refunds, first_policy_at))
+            )
     return rows
 
 

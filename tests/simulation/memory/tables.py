@@ -192,6 +192,9 @@ class SupportTaskRow:
     created_at: datetime
     claimed_until: datetime = EPOCH
     published_at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    outcome: str | None = None
 
 
 @dataclass(slots=True, eq=False)

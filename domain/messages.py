@@ -1,8 +1,8 @@
 """The messages on the broker: one frozen, versioned model for each queue.
 
-The messages that Moneyback publishes contain no personal data, unless the operator adds the customer to version 2 of support tasks.
-The messages for workers list the ids of rows that may be
-ready for a step. The worker checks in the database whether a row is ready.
+The messages that Moneyback publishes contain no personal data, unless the operator adds the customer to version 2 of support
+tasks. The messages for workers list the ids of rows that may be ready for a step. The worker checks in the database whether a
+row is ready.
 """
 
 from datetime import datetime

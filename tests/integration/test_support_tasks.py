@@ -251,7 +251,7 @@ def test_twenty_agents_who_take_the_next_task_get_every_task_once(records: Recor
 
     def work_through_the_queue(agent: str) -> list[UUID]:
         start.wait()
-        taken = []
+        taken: list[UUID] = []
         while True:
             with records.work() as work:
                 if (task := work.support_tasks.take_next(agent, seconds=LEASE)) is None:
@@ -417,9 +417,10 @@ def test_events_in_a_lost_queue_are_published_again(
     assert detector.run_once(connection) == 0
     broker.delete(SupportTaskEvent.queue)
     assert detector.run_once(connection) == 3
-    again: list[UUID] = []
-    eventually(lambda: again.extend(event.subject for event in read()) or len(again) == 3)
-    assert set(again) == set(tasks)
+    again = eventually(read)
+    while len(again) < len(tasks):
+        again += eventually(read)
+    assert {event.subject for event in again} == set(tasks)
     assert detector.run_once(connection) == 0
 
 

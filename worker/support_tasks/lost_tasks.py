@@ -79,14 +79,13 @@ class LostTaskDetector:
             previous = Checkpoint.parse(client.get(MARKER_KEY))
             is_doubtful = previous is not None and previous.removals != removals
             unread = {queue: list(_read_unread(client, queue, every=is_doubtful)) for queue in QUEUES}
-            unacknowledged = list(_ids_of(client.hvals(Channel.unacked_key)))
             lost, read_before = 0, {}
             with self._records.work() as work:
                 for queue, published_of in QUEUES.items():
-                    ids, published = [*unread[queue], *unacknowledged], published_of(work)
+                    published = published_of(work)
                     if previous is not None and is_doubtful:
-                        lost += published.publish_missing_again(ids, since=previous.read_before[queue])
-                    read_before[queue] = published.read_before(ids)
+                        lost += published.publish_missing_again(unread[queue], since=previous.read_before[queue])
+                    read_before[queue] = published.read_before(unread[queue])
             checkpoint = Checkpoint(removals=removals, read_before=read_before)
             client.set(MARKER_KEY, checkpoint.model_dump_json(), xx=True)
         if lost:
@@ -105,21 +104,23 @@ def _read_removals(client: Any) -> str | None:  # noqa: ANN401  # kombu's Redis 
 
 
 def _read_unread(client: Any, queue: str, *, every: bool) -> Iterator[UUID]:  # noqa: ANN401  # kombu's Redis client
-    """Yield the id of the oldest task in the queue. With ``every``, yield the ids of all tasks in the queue.
+    """Yield the ids of the oldest task in the queue, and of the tasks that helpdesks have not acknowledged.
 
-    New messages are added at the start of the list.
+    With ``every``, yield the ids of all tasks in the queue. New messages are added at the start of the list.
     """
-    yield from _ids_of(client.lrange(queue, 0 if every else -1, -1))
+    yield from _ids_of(client.lrange(queue, 0 if every else -1, -1), queue)
+    yield from _ids_of(client.hvals(Channel.unacked_key), queue)
 
 
-def _ids_of(messages: Iterable[bytes]) -> Iterator[UUID]:
+def _ids_of(messages: Iterable[bytes], queue: str) -> Iterator[UUID]:
     """Yield the ids of the tasks in kombu's envelopes. An unacknowledged message is a list that starts with the envelope.
 
-    The id of an event of version 2 starts with the id of the task. Other programs may add messages to the broker. A message
-    without such an id is not a support task.
+    The unacknowledged messages of all queues are together. The id of an event of version 2 starts with the id of the task. Other
+    programs may add messages to the broker. A message without such an id is not a support task.
     """
     for message in messages:
         with suppress(ValueError, LookupError, TypeError):
             content = json.loads(message)
-            envelope = content[0] if isinstance(content, list) else content
-            yield UUID(str(envelope["properties"]["message_id"]).partition("/")[0])
+            properties = (content[0] if isinstance(content, list) else content)["properties"]
+            if properties["delivery_info"]["routing_key"] == queue:
+                yield UUID(str(properties["message_id"]).partition("/")[0])

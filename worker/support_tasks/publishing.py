@@ -6,7 +6,7 @@ from uuid import UUID
 
 from kombu import Connection
 
-from config.broker import DIRECT, connect
+from config.broker import DIRECT, QUEUES, connect
 from domain.messages import ContactSupport, ContactSupportData, SupportReason, SupportTaskEvent
 from records.support_task_events import ClaimedEvent
 from records.support_tasks import SupportTask
@@ -51,13 +51,16 @@ def _publish_each(
     messages: Sequence[tuple[ContactSupport | SupportTaskEvent, _Row]],
     published: list[_Row],
 ) -> None:
-    """Publish each message, and add its row to ``published`` when the broker has accepted the message."""
+    """Publish each message, and add its row to ``published`` when the broker has accepted the message.
+
+    The queue is declared, because RabbitMQ drops a message to a queue that no helpdesk has declared yet.
+    """
     if not messages:
         return
     queue = messages[0][0].queue
     producer = connection.Producer(exchange=DIRECT, routing_key=queue, serializer="json")
     for message, row in messages:
-        producer.publish(message.model_dump(mode="json"), message_id=str(message.id))
+        producer.publish(message.model_dump(mode="json"), message_id=str(message.id), declare=[QUEUES[queue]])
         published.append(row)
 
 

@@ -180,8 +180,8 @@ class Settings(ProviderSettings):
     )
     support_tasks_with_customer: bool = Field(
         False,
-        description="Add the customer's e-mail address and words to support tasks of version 2. The broker and its backups then "
-        "contain personal data.",
+        description="Add the customer's e-mail address and words, and the reference of the purchase, to support tasks of "
+        "version 2. The broker and its backups then contain personal data.",
     )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -171,6 +171,16 @@ class Settings(ProviderSettings):
         "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both headers.",
     )
     desk: DeskSettings = Field(default_factory=DeskSettings)
+    support_task_versions: Annotated[tuple[Literal["1", "2"], ...], NoDecode] = Field(
+        ("1", "2"),
+        description="Versions of support tasks that are published, separated by commas: 1 to the queue support.contact, 2 to the "
+        "queue support.tasks. Leave out the version that nobody reads, because its queue would fill the broker.",
+    )
+    support_tasks_with_customer: bool = Field(
+        False,
+        description="Add the customer's e-mail address and words, and the reference of the purchase, to support tasks of "
+        "version 2. The broker and its backups then contain personal data.",
+    )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 
@@ -204,7 +214,7 @@ class Settings(ProviderSettings):
             raise ValueError("This is not a sender like Moneyback <refunds@moneyback.example>.")
         return sender
 
-    @field_validator("request_mail_addresses", "trusted_proxies", mode="before")
+    @field_validator("request_mail_addresses", "trusted_proxies", "support_task_versions", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return split_names(value)

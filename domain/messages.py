@@ -1,7 +1,8 @@
 """The messages on the broker: one frozen, versioned model for each queue.
 
-The messages that Moneyback publishes contain no personal data. The messages for workers list the ids of rows that may be
-ready for a step. The worker checks in the database whether a row is ready.
+The messages that Moneyback publishes contain no personal data, unless the operator adds the customer to version 2 of support
+tasks. The messages for workers list the ids of rows that may be ready for a step. The worker checks in the database whether a
+row is ready.
 """
 
 from datetime import datetime
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
+from domain.support_clocks import ClockName, ClockOwner
 
 MAX_IDS = 100  # the maximum number of ids in one message; one message and one commit for many cases save time
 
@@ -121,6 +123,147 @@ class ContactSupport(Message):
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
     data: ContactSupportData
+
+
+class SupportTaskReason(SupportReason):
+    """A reason why support must decide, with its figures."""
+
+    detail: str = ""
+    """The figures behind the reason, such as the age of the purchase, or what the payment provider answered."""
+
+
+class SupportTaskPurchase(BaseModel):
+    """The purchase that the task is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str | None
+    """Null unless ``MONEYBACK_SUPPORT_TASKS_WITH_CUSTOMER`` is on, because it leads to the customer in the seller's systems."""
+    product: str
+    purchased_at: datetime
+    amount: int | None
+    """The sum of the payments in minor units; null if an amount is unknown, or if the payments have different currencies."""
+    currency: str | None
+
+
+class SupportTaskPayment(BaseModel):
+    """A payment of the purchase. The amounts are in minor units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str
+    charge: str
+    method: str
+    amount: int | None
+    currency: str | None
+    refunded: int
+    dispute: str
+    status: str | None
+    """The status of our newest refund of the payment for this case; null if we have sent none."""
+
+
+class SupportTaskCustomer(BaseModel):
+    """Who the customer is, and what the customer wrote. These are personal data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: str
+    reference: str
+    """The reference as the customer typed it."""
+    comment: str
+    answers: dict[str, str]
+    declared_by: str | None
+    """The name in the statutory withdrawal."""
+    statement: str | None
+    """The text of the statutory withdrawal."""
+
+
+class SupportTaskClock(BaseModel):
+    """A clock of the task: what must happen until when, and who set the time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClockName
+    due: datetime
+    whose: ClockOwner
+    started: datetime
+
+
+class PreviousSupportTask(BaseModel):
+    """An earlier task about the same case, and the event of the case that closed it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: UUID
+    outcome: str
+    closed_at: datetime
+
+
+class SupportTaskData(BaseModel):
+    """The whole task as it is now, whatever changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """``case`` if support must decide about a case, or else the kind of problem."""
+    case_id: UUID | None
+    case_number: str | None
+    """The number that the customer reads; null if the task has no case."""
+    revision: str | None
+    """Changes with each step of the case; null if the task has no case."""
+    seller: str
+    url: str
+    """The address of the case, or of the queue, on the desk."""
+    due_at: datetime
+    """The instant that orders the queue: that of the earliest clock, or three days after the task was opened."""
+    clocks: tuple[SupportTaskClock, ...]
+    """The earliest due clock first."""
+    reasons: tuple[SupportTaskReason, ...]
+    rules: str | None
+    """How many of the rules hold; null if no evaluation of the rules led to the task."""
+    evidence: dict[str, str | int | None]
+    """Facts about the payment from the provider and from Moneyback: ids, amounts in minor units, instants."""
+    purchase: SupportTaskPurchase | None
+    payments: tuple[SupportTaskPayment, ...]
+    language: str | None
+    """The customer's locale; null if the task has no case."""
+    suggested_reply: str | None
+    """What the customer may read about the reasons, in the customer's language; null if the task has no case."""
+    customer: SupportTaskCustomer | None
+    """Null unless ``MONEYBACK_SUPPORT_TASKS_WITH_CUSTOMER`` is on, because a broker should contain no personal data."""
+    assigned_to: str | None
+    """The agent who has taken the task on the desk, until ``assigned_until``."""
+    assigned_until: datetime | None
+    closed_by: str | None
+    """Who closed the task: an agent, a part of Moneyback, or ``moneyback`` if the cause was gone. Null if the task is open."""
+    outcome: str | None
+    """The event that moved the case on, or the outcome that the agent chose. Null if the task is open."""
+    previous: tuple[PreviousSupportTask, ...]
+    """The earlier tasks of the case, the oldest first."""
+
+
+class SupportTaskEvent(Message):
+    """A change of a support task, for helpdesks and other queues of tasks (CNCF CloudEvents 1.0, JSON format).
+
+    ``subject`` is the id of the task. Each event contains the whole task, and events may be skipped. An event whose
+    ``sequence`` is not greater than the sequence that the consumer has processed for the ``subject`` is old or repeated.
+    """
+
+    queue: ClassVar[str] = "support.tasks"
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    """The subject and the sequence. A repeated delivery has the same id."""
+    source: Literal["moneyback"] = "moneyback"
+    type: Literal[
+        "moneyback.support_task.opened.v2", "moneyback.support_task.changed.v2", "moneyback.support_task.closed.v2"
+    ]
+    subject: UUID
+    sequence: Annotated[str, Field(pattern=r"^\d{10}$")]
+    """The number of the event among the events of the task, with leading zeros (the CloudEvents extension "sequence")."""
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: SupportTaskData
 
 
 class IncomingRequestData(BaseModel):

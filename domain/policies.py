@@ -88,6 +88,9 @@ class Seller:
     """The field of a provider's payment that contains the purchase's reference: ``receipt_number``, ``invoice_number``,
     ``metadata.<name>`` or ``charge``. None means ``metadata.reference``, or else the number of the invoice or the receipt,
     or else the charge."""
+    answer_hours: int | None = None
+    """The number of working hours within which support should answer. All 24 hours of Monday to Friday are working hours, in the
+    seller's time zone. None means that the seller promises no answer time."""
 
 
 def is_above(amount: Money, limit: Money | None) -> bool:

@@ -1,6 +1,7 @@
 """The reasons why support decides a case, each with its sentences for support and for the customer."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from domain.sentence_enum import DescribedEnum
 
@@ -241,6 +242,14 @@ class ReasonCode(DescribedEnum):
     )
 
 
+class BrokenRule(NamedTuple):
+    """What a rule returns if the request breaks the rule."""
+
+    code: ReasonCode
+    detail: str
+    """The figures behind the code, as a sentence for support."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleResult:
     """The result of a rule. ``code`` is None if the request meets the rule."""
@@ -248,3 +257,9 @@ class RuleResult:
     rule: str
     code: ReasonCode | None = None
     detail: str = ""
+    """The figures behind the code, or what the provider answered, as a sentence for support."""
+
+    @property
+    def explanation(self) -> str:
+        """The sentence of the code and its figures. It is empty if the request meets the rule."""
+        return f"{self.code.support} {self.detail}".rstrip() if self.code else ""

@@ -58,7 +58,8 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
            join cases c on c.purchase_id = q.id join refund_operations o on o.case_id = c.id
           where c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUS_NAMES})
             and coalesce(o.paid_at, now()) > now() - make_interval(days => s.serial_days + 1)
-       ) end as refunds
+       ) end as refunds,
+       (select min(f.in_force_from) from policies f where f.seller_id = p.seller_id) as first_policy_at
   from purchases p join sellers s on s.id = p.seller_id
   left join lateral (
     select * from policies y where y.seller_id = p.seller_id
@@ -85,6 +86,7 @@ class DecisionInput:
     purchase: Purchase
     seller: Seller
     policy: Policy | None
+    first_policy_at: datetime | None
     open_case: OpenCase | None
     further_cases: tuple[OpenCase, ...]
     refunds: tuple[datetime, ...]
@@ -128,6 +130,7 @@ class DecisionInputs:
                 purchase=by_id[row[0]],
                 seller=seller_of(row[1 : 1 + SELLER_WIDTH]),
                 policy=policy_of(row[1], row[1 + SELLER_WIDTH : 1 + SELLER_WIDTH + POLICY_WIDTH]),
+                first_policy_at=row.first_policy_at,
                 open_case=_open_case(*row.open_case) if row.open_case else None,
                 further_cases=tuple(_open_case(*case) for case in row.further_cases),
                 refunds=tuple(row.refunds),

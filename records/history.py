@@ -12,6 +12,7 @@ from domain.emails import EMAILS_OF_A_ROUND
 from domain.messages import CaseEmailsDue, WorkItems
 from domain.refund_approvals import RefundApproval
 from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, messages_for
+from domain.states import State
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
 from records.support_tasks import SupportTasks
@@ -217,9 +218,15 @@ class History:
         messages: list[tuple[type[WorkItems], UUID]] = []
         emails: list[tuple[UUID, str, int]] = []
         tasks: list[tuple[UUID, int, str]] = []
+        answered: list[tuple[UUID, int, str, str]] = []
+        kept: list[tuple[UUID, int, int]] = []
         for transition in transitions:
             case = transition.case.id
             effects = EFFECTS[transition.to_state]
+            if transition.case.state is State.WITH_SUPPORT and transition.event in KEEPS_SUPPORT_TASK:
+                kept.append((case, transition.case.seq, transition.seq))
+            elif transition.case.state is State.WITH_SUPPORT:
+                answered.append((case, transition.case.seq, transition.actor, transition.event))
             if effects.support_task and transition.event not in KEEPS_SUPPORT_TASK:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
             if transition.notify and (email := email_for(transition.event, transition.to_state)):
@@ -231,6 +238,8 @@ class History:
                 for message in messages_for(transition.to_state, transition.event)
                 if message not in omitted
             ]
+        self._support_tasks.close_for_cases(answered)
+        self._support_tasks.keep_for_cases(kept)
         self._support_tasks.create_for_cases(tasks)
         self._case_emails.enqueue(emails)
         self._outbox.enqueue(messages)

@@ -194,6 +194,8 @@ select i.number, {PURCHASE_COLUMNS}
 
 _SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
 
+_SELECT_BY_IDS = f"select {PURCHASE_COLUMNS} from purchases p where p.id = any(:ids)"
+
 _LOCK_PAYMENTS = """
 select charge from payments
  where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
@@ -533,6 +535,11 @@ class Purchases:
     def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
         """Store the dispute status that the provider reports for this payment."""
         self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
+
+    def get_many(self, purchases: Sequence[UUID]) -> dict[UUID, Purchase]:
+        """Return these purchases by id. They are not locked."""
+        found = [purchase_of(row) for row in self._work.run(_SELECT_BY_IDS, ids=list(purchases))] if purchases else []
+        return {purchase.id: purchase for purchase in found}
 
     def get(self, purchase: UUID) -> Purchase | None:
         """Return the purchase with this id, or None if there is no such purchase."""

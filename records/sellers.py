@@ -14,7 +14,8 @@ _zone = cache(ZoneInfo)
 
 SELLER_COLUMNS = """
 s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.ceiling_currency, s.serial_count,
-s.serial_days, s.reference_field, s.four_eyes_minor, s.four_eyes_currency, s.undo_minor, s.undo_currency
+s.serial_days, s.reference_field, s.four_eyes_minor, s.four_eyes_currency, s.undo_minor, s.undo_currency,
+s.answer_hours
 """
 """The columns of a seller, in the order in which seller_of() reads them."""
 
@@ -32,16 +33,18 @@ POLICY_WIDTH = len(POLICY_COLUMNS.split(","))
 
 _UPSERT = """
 insert into sellers (id, name, time_zone, support_email, self_service, ceiling_minor, ceiling_currency, serial_count,
-                     serial_days, reference_field, four_eyes_minor, four_eyes_currency, undo_minor, undo_currency)
+                     serial_days, reference_field, four_eyes_minor, four_eyes_currency, undo_minor, undo_currency,
+                     answer_hours)
 values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency, :serial_count,
-        :serial_days, :reference_field, :four_eyes_minor, :four_eyes_currency, :undo_minor, :undo_currency)
+        :serial_days, :reference_field, :four_eyes_minor, :four_eyes_currency, :undo_minor, :undo_currency,
+        :answer_hours)
 on conflict (id) do update set
   name = excluded.name, time_zone = excluded.time_zone, support_email = excluded.support_email,
   self_service = excluded.self_service, ceiling_minor = excluded.ceiling_minor,
   ceiling_currency = excluded.ceiling_currency, serial_count = excluded.serial_count, serial_days = excluded.serial_days,
   reference_field = excluded.reference_field, four_eyes_minor = excluded.four_eyes_minor,
   four_eyes_currency = excluded.four_eyes_currency, undo_minor = excluded.undo_minor,
-  undo_currency = excluded.undo_currency
+  undo_currency = excluded.undo_currency, answer_hours = excluded.answer_hours
 """
 
 _SELECT_ALL = f"select {SELLER_COLUMNS} from sellers s order by s.id"
@@ -80,21 +83,26 @@ Without the lock, two workers could each pay a refund, although the limit allows
 """
 
 
+def _money(minor: int | None, currency: str) -> Money | None:
+    return None if minor is None else Money(minor, currency)
+
+
 def seller_of(values: Sequence[Any]) -> Seller:
     """Return the seller from a row with SELLER_COLUMNS."""
     id_, name, zone, support_email, self_service, minor, currency, count, days, reference_field, *limits = values
-    four_eyes, four_eyes_currency, undo, undo_currency = limits
+    *amounts, answer_hours = limits
     return Seller(
         id=id_,
         name=name,
         time_zone=_zone(zone),
         support_email=support_email,
         self_service=self_service,
-        ceiling=None if minor is None else Money(minor, currency),
+        ceiling=_money(minor, currency),
         serial_limit=None if count is None else SerialLimit(count=count, within=timedelta(days=days)),
         reference_field=reference_field,
-        four_eyes_above=None if four_eyes is None else Money(four_eyes, four_eyes_currency),
-        undo_above=None if undo is None else Money(undo, undo_currency),
+        four_eyes_above=_money(*amounts[:2]),
+        undo_above=_money(*amounts[2:]),
+        answer_hours=answer_hours,
     )
 
 
@@ -141,6 +149,7 @@ class Sellers:
             four_eyes_currency=seller.four_eyes_above.currency if seller.four_eyes_above else None,
             undo_minor=seller.undo_above.minor if seller.undo_above else None,
             undo_currency=seller.undo_above.currency if seller.undo_above else None,
+            answer_hours=seller.answer_hours,
         )
 
     def list_all(self) -> list[Seller]:

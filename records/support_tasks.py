@@ -1,9 +1,14 @@
-"""Store support tasks. A task is created each time a case goes to support, and for each problem with a payment."""
+"""Store support tasks. A task is created each time a case goes to support, and for each problem with a payment.
+
+An agent takes a task for some time, and closes it. The task of a case is closed when the case leaves support. Each change of a
+task replaces its newest event (records/support_task_events.py).
+"""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from domain.messages import SupportNeeded
@@ -11,27 +16,132 @@ from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
 from records.transaction import Transaction
 
-_INSERT_FOR_CASES = """
-insert into support_tasks (id, case_id, seq, reasons)
-select id, case_id, seq, reasons::jsonb
-  from unnest(cast(:ids as uuid[]), cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:reasons as text[]))
-    as i(id, case_id, seq, reasons)
+_ENQUEUED = f"""
+insert into outbox (queue, bulk, seller_id, item_id)
+select '{SupportNeeded.queue}', false, coalesce(seller_id, ''), id from touched
 """
 
-_INSERT = """
-with created as (
-  insert into support_tasks (id, kind, subject, case_id, seller_id, reasons, evidence)
-  select id, kind, subject, case_id, seller_id, reasons::jsonb, evidence::jsonb
+_ANNOUNCED = """
+insert into support_task_events as e (task_id, change) select id, '{change}' from touched
+on conflict (task_id) do update
+   set sequence = e.sequence + 1, created_at = now(), published_at = null, claimed_until = default,
+       change = case when excluded.change = 'changed' and e.change = 'opened' and e.published_at is null then 'opened'
+                     else excluded.change end
+"""
+"""Replace the newest event of each touched task. A consumer that did not get the replaced event gets the same data later."""
+
+
+def _touch(change: str, statement: str, result: str = "touched") -> str:
+    """Return a statement that also stores the event and the message of each task in ``touched``, and returns ``result``."""
+    return f"""
+with {statement}, announced as ({_ANNOUNCED.format(change=change)}), enqueued as ({_ENQUEUED})
+select * from {result}
+"""
+
+
+_INSERT_FOR_CASES = """
+with touched as (
+  insert into support_tasks (id, case_id, seq, reasons, seller_id, language)
+  select i.id, i.case_id, i.seq, i.reasons::jsonb, c.seller_id, c.locale
+    from unnest(cast(:ids as uuid[]), cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:reasons as text[]))
+      as i(id, case_id, seq, reasons)
+    left join cases c on c.id = i.case_id
+  returning id
+)
+insert into support_task_events (task_id, change) select id, 'opened' from touched
+"""
+"""The caller enqueues the message, because the message about a case contains the id of the case."""
+
+_INSERT = _touch(
+    "opened",
+    """
+touched as (
+  insert into support_tasks as t (id, kind, subject, case_id, seller_id, language, reasons, evidence)
+  select distinct on (i.id) i.id, i.kind, i.subject, i.case_id, coalesce(i.seller_id, c.seller_id), c.locale,
+         i.reasons::jsonb, i.evidence::jsonb
     from unnest(cast(:ids as uuid[]), cast(:kinds as text[]), cast(:subjects as text[]), cast(:case_ids as uuid[]),
                 cast(:seller_ids as text[]), cast(:reasons as text[]), cast(:evidences as text[]))
       as i(id, kind, subject, case_id, seller_id, reasons, evidence)
-  on conflict do nothing
+    left join cases c on c.id = i.case_id
+  on conflict (id) do update
+     set closed_at = null, closed_by = null, outcome = null, evidence = excluded.evidence, created_at = now(),
+         due_at = default
+   where t.closed_by = :product
   returning id, seller_id
-), enqueued as (
-  insert into outbox (queue, bulk, seller_id, item_id) select :queue, false, coalesce(seller_id, ''), id from created
+)""",
 )
-select id from created
+"""Create each task that does not exist. A task that the product closed because its cause was gone opens again.
+
+A task that a person closed stays closed, because the person has decided about the problem.
 """
+
+_CLOSE = _touch(
+    "closed",
+    """
+touched as (
+  update support_tasks t
+     set closed_at = now(), closed_by = :closed_by, outcome = :outcome, comment = :comment, assigned_to = null,
+         assigned_until = null
+   where t.id = :id and t.closed_at is null and t.kind <> 'case'
+     and (t.assigned_to is null or t.assigned_to = :closed_by or t.assigned_until <= now())
+  returning t.id, t.seller_id
+)""",
+)
+
+_CLOSE_FOR_CASES = _touch(
+    "closed",
+    """
+locked as (
+  select t.id, i.closed_by, i.outcome
+    from unnest(cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:closed_bys as text[]), cast(:outcomes as text[]))
+      as i(case_id, seq, closed_by, outcome)
+    join support_tasks t on t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+   order by t.id for no key update of t
+), touched as (
+  update support_tasks t
+     set closed_at = now(), closed_by = l.closed_by, outcome = l.outcome, assigned_to = null, assigned_until = null
+    from locked l where t.id = l.id
+  returning t.id, t.seller_id
+)""",
+)
+"""All statements that change several tasks lock the tasks in the same order, so that two of them never deadlock."""
+
+_KEEP_FOR_CASES = _touch(
+    "changed",
+    """
+touched as (
+  update support_tasks t set seq = i.new_seq, assigned_to = null, assigned_until = null
+    from unnest(cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:new_seqs as int[])) as i(case_id, seq, new_seq)
+   where t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+  returning t.id, t.seller_id
+)""",
+)
+
+_SOLVE = """
+touched as (
+  update support_tasks t
+     set closed_at = now(), closed_by = :product, outcome = :outcome, assigned_to = null, assigned_until = null
+   where t.id in (
+     select t.id from support_tasks t where t.closed_at is null and {condition} order by t.id for no key update)
+  returning t.id, t.seller_id
+)"""
+
+_CLOSE_SOLVED = _touch(
+    "closed",
+    _SOLVE.format(
+        condition="""exists (
+     select from unnest(cast(:kinds as text[]), cast(:seller_ids as text[]), cast(:providers as text[]))
+       as i(kind, seller_id, provider)
+      where t.kind = i.kind and t.evidence ->> 'provider' = i.provider and coalesce(t.seller_id, '') = i.seller_id)
+     and t.kind = any(:kinds)"""
+    ),
+)
+
+_CLOSE_SOLVED_BY_ID = _touch("closed", _SOLVE.format(condition="t.id = any(:ids)"))
+
+_CLOSE_EXPIRED = _touch(
+    "closed", _SOLVE.format(condition="t.kind = 'flagged_mail' and t.created_at < now() - make_interval(days => :days)")
+)
 
 _QUEUE = LeasedQueue(
     table="support_tasks",
@@ -57,39 +167,88 @@ select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller_id, c.seller_id, '
 """
 """The query returns a case once, even if several tasks about the case are unpublished."""
 
-_IS_OPEN = """
-case t.kind
-  when 'case' then exists (select from cases c where c.id = t.case_id and c.state = 'with_support' and c.seq = t.seq)
-  when 'flagged_mail' then t.created_at > now() - interval '14 days'
-  else true
-end
+_OPEN_COLUMNS = """
+t.id, t.case_id, coalesce(t.seller_id, '') as seller_id, t.reasons, t.evidence, t.created_at, t.claimed_until,
+t.kind, t.language, t.amount, t.currency, t.clocks, t.due_at, t.assigned_to, t.assigned_until
 """
-"""A task about a case is open until the next transition of the case. A task about a payment is always open.
+"""The columns that _open_task() reads, in this order."""
 
-A task about a flagged e-mail is open for 14 days, because the desk cannot know whether support has answered it.
+_FILTERS = {
+    "sellers": "t.seller_id = any(:sellers)",
+    "kinds": "t.kind = any(:kinds)",
+    "languages": "t.language = any(:languages)",
+    "older_than": "t.created_at < now() - make_interval(secs => :older_than)",
+    "amount_from": "t.amount >= :amount_from",
+    "amount_to": "t.amount <= :amount_to",
+    "currency": "t.currency = :currency",
+    "mine": "t.assigned_to = :mine and t.assigned_until > now()",
+    "after": "(t.due_at, t.id) > (:after_due_at, :after_id)",
+}
+"""The condition of each filter. A statement contains only the filters that are set, so that PostgreSQL can use the indexes."""
+
+_IS_FREE = "(t.assigned_until is null or t.assigned_until <= now())"
+
+_SELECT_OPEN = f"select {_OPEN_COLUMNS} from support_tasks t where {{where}} order by t.due_at, t.id limit :limit"
+
+_COUNT_OPEN = "select t.kind, count(*) as tasks from support_tasks t where {where} group by t.kind"
+
+_TAKE_NEXT = _touch(
+    "changed",
+    f"""
+touched as (
+  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds)
+   where t.id = (
+     select t.id from support_tasks t where {{where}} order by t.due_at, t.id limit 1 for no key update skip locked)
+  returning {_OPEN_COLUMNS}
+)""",
+)
+
+_TAKE = _touch(
+    "changed",
+    f"""
+held as (
+  select id, coalesce(assigned_to = :agent and assigned_until > now(), false) as is_renewed from support_tasks t
+   where id = :id and closed_at is null and (assigned_to = :agent or {_IS_FREE}) for no key update
+), taken as (
+  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds)
+    from held where t.id = held.id
+  returning {_OPEN_COLUMNS}, held.is_renewed
+), touched as (select * from taken where not is_renewed)""",
+    result="taken",
+)
+"""An agent who takes a task again before the assignment ends only extends the assignment, so no event is published."""
+
+_RELEASE = _touch(
+    "changed",
+    """
+touched as (
+  update support_tasks t set assigned_to = null, assigned_until = null
+   where t.id = :id and t.assigned_to = :agent and t.closed_at is null returning t.id, t.seller_id
+)""",
+)
+
+_DESCRIBE = """
+with locked as (select t.id from support_tasks t where t.id = any(:ids) order by t.id for no key update)
+update support_tasks t
+   set due_at = i.due_at, clocks = i.clocks::jsonb, amount = i.amount, currency = i.currency
+  from unnest(cast(:ids as uuid[]), cast(:due_ats as timestamptz[]), cast(:clocks as text[]), cast(:amounts as bigint[]),
+              cast(:currencies as text[])) as i(id, due_at, clocks, amount, currency)
+  join locked using (id)
+ where t.id = i.id
 """
 
-_SELECT_OPEN = f"""
-select t.id, t.case_id, coalesce(t.seller_id, c.seller_id, '') as seller_id, t.reasons, t.evidence, t.created_at,
-       t.claimed_until
-  from support_tasks t left join cases c on c.id = t.case_id
- where {_IS_OPEN} and t.kind <> 'flagged_mail'
-   and (cast(:sellers as text[]) is null or coalesce(t.seller_id, c.seller_id) = any(:sellers))
- order by t.created_at, t.id limit :limit
-"""
-
-_PUBLISH_AGAIN = f"""
+_PUBLISH_AGAIN = """
 with reset as (
-  update support_tasks t set published_at = null, claimed_until = default where {_IS_OPEN} returning 1
+  update support_tasks t set published_at = null, claimed_until = default where closed_at is null returning 1
 )
 select count(*) from reset
 """
 
-_PUBLISH_MISSING_AGAIN = f"""
+_PUBLISH_MISSING_AGAIN = """
 with reset as (
   update support_tasks t
      set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
-   where t.published_at >= :since and t.id <> all(cast(:unread as uuid[])) and {_IS_OPEN} returning 1
+   where t.published_at >= :since and t.id <> all(cast(:unread as uuid[])) and closed_at is null returning 1
 )
 select count(*) from reset
 """
@@ -103,7 +262,13 @@ _SELECT_READ_BEFORE = """
 select least(now() - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
 """
 
-_RECORDING = 5  # seconds; a worker records within this time that a task was published
+PRODUCT = "moneyback"
+"""Who closed a task whose cause was gone. No agent has this name."""
+SOLVED, EXPIRED = "solved", "expired"
+FLAGGED_MAIL_DAYS = 14
+"""After this number of days, a task about a flagged e-mail is closed, because support may have answered in the mailbox."""
+
+RECORDING = 5  # seconds; a worker records within this time that a task was published
 
 _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
 """The UUID namespace for the ids of tasks about payments. If the same problem is found again, its task has the same id."""
@@ -111,7 +276,7 @@ _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
 
 @dataclass(frozen=True, slots=True)
 class SupportTask:
-    """Work for support: a case to decide, or a problem with a payment."""
+    """Work for support: a case to decide, or a problem with a payment. Version 1 of the queue needs these columns."""
 
     id: UUID
     case_id: UUID | None
@@ -120,6 +285,77 @@ class SupportTask:
     evidence: dict[str, str | int | None]
     created_at: datetime
     claimed_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask(SupportTask):
+    """A task that waits for an answer of support, as the desk shows it."""
+
+    kind: str
+    language: str | None
+    amount: int | None
+    currency: str | None
+    clocks: list[dict[str, str]]
+    """The clocks of domain/support_clocks.py, with their instants as text, the earliest due clock first."""
+    due_at: datetime
+    """The instant of the earliest clock. It orders the queue."""
+    assigned_to: str | None
+    assigned_until: datetime | None
+    """The agent ``assigned_to`` has taken the task until this instant. Afterwards, every agent may take the task."""
+
+    @property
+    def position(self) -> "Position":
+        """The position of the task in the queue."""
+        return Position(self.due_at, self.id)
+
+
+class Position(NamedTuple):
+    """A position in the queue of open tasks. The next page starts after it."""
+
+    due_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDescription:
+    """What the worker knows about a task, and the database stores to order and to filter the queue."""
+
+    id: UUID
+    due_at: datetime
+    clocks: list[dict[str, str]]
+    amount: int | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which open tasks are wanted. None means any. ``sellers`` contains the sellers whose tasks the agent may see."""
+
+    sellers: Collection[str] | None = None
+    kinds: Sequence[str] | None = None
+    languages: Sequence[str] | None = None
+    older_than: float | None = None
+    """Seconds since the task was opened."""
+    amount_from: int | None = None
+    amount_to: int | None = None
+    """The amount of the purchase in minor units. ``currency`` says which currency."""
+    currency: str | None = None
+    mine: str | None = None
+    """The agent who has taken the task."""
+    unclaimed: bool = False
+    """True if only tasks that no agent has taken are wanted."""
+
+    def values(self) -> dict[str, object]:
+        """Return the filters that are set, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "unclaimed"}
+        return {
+            name: list(value) if isinstance(value, tuple | frozenset) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+EVERY_TASK = TaskFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +387,12 @@ class SupportTasks:
             self._work.run(_INSERT_FOR_CASES, ids=ids, case_ids=cases, seqs=seqs, reasons=reasons)
 
     def create(self, tasks: Sequence[NewSupportTask]) -> set[UUID]:
-        """Create each of these tasks that does not exist yet. Return the ids of the new tasks."""
+        """Create each of these tasks that does not exist yet, or that the product has closed. Return the ids of these tasks."""
         if not tasks:
             return set()
         rows = self._work.run(
             _INSERT,
-            queue=SupportNeeded.queue,
+            product=PRODUCT,
             ids=[task.id for task in tasks],
             kinds=[task.kind for task in tasks],
             subjects=[task.subject for task in tasks],
@@ -190,9 +426,7 @@ class SupportTasks:
 
     def read_before(self, unread: Sequence[UUID]) -> datetime:
         """Return the instant before which every published task was read. ``unread`` contains at least the oldest unread task."""
-        read_before: datetime = self._work.run(
-            _SELECT_READ_BEFORE, unread=list(unread), seconds=_RECORDING
-        ).scalar_one()
+        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, unread=list(unread), seconds=RECORDING).scalar_one()
         return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
@@ -204,13 +438,90 @@ class SupportTasks:
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 
-    def list_open(self, limit: int = 200, *, sellers: Collection[str] | None = None) -> list[SupportTask]:
-        """Return up to ``limit`` open tasks, the oldest first, without the tasks about flagged e-mails.
+    def list_open(
+        self, filters: TaskFilter = EVERY_TASK, *, after: Position | None = None, limit: int = 200
+    ) -> list[OpenTask]:
+        """Return up to ``limit`` open tasks, the earliest due task first. ``after`` is the position of the previous task."""
+        values = filters.values()
+        if after:
+            values |= {"after": after, "after_due_at": after.due_at, "after_id": after.id}
+        statement = _SELECT_OPEN.format(where=_where(values, unclaimed=filters.unclaimed))
+        values.pop("after", None)
+        return [_open_task(row) for row in self._work.run(statement, limit=limit, **values)]
 
-        ``sellers`` limits the tasks to these sellers. None means every task, and tasks without a seller.
+    def count_open(self, filters: TaskFilter = EVERY_TASK) -> dict[str, int]:
+        """Return the number of open tasks of each kind. A kind without open tasks is left out."""
+        values = filters.values()
+        statement = _COUNT_OPEN.format(where=_where(values, unclaimed=filters.unclaimed))
+        return {row.kind: row.tasks for row in self._work.run(statement, **values)}
+
+    def take_next(self, agent: str, *, seconds: float, filters: TaskFilter = EVERY_TASK) -> OpenTask | None:
+        """Assign the earliest due task that no agent has taken to this agent, for ``seconds``. None means no such task.
+
+        Agents that take their next task at the same time get different tasks, and none of them waits.
         """
-        names = None if sellers is None else list(sellers)
-        return [SupportTask(*row) for row in self._work.run(_SELECT_OPEN, limit=limit, sellers=names)]
+        values = filters.values()
+        statement = _TAKE_NEXT.format(where=_where(values, unclaimed=True))
+        return self._touched(statement, agent=agent, seconds=seconds, **values)
+
+    def take(self, task: UUID, agent: str, *, seconds: float) -> OpenTask | None:
+        """Assign this open task to this agent for ``seconds``. Return None if another agent has taken it, or if it is closed."""
+        return self._touched(_TAKE, id=task, agent=agent, seconds=seconds)
+
+    def release(self, task: UUID, agent: str) -> bool:
+        """End the assignment of this task to this agent. Return whether the agent had taken the task."""
+        return self._change(_RELEASE, id=task, agent=agent) > 0
+
+    def close(self, task: UUID, by: str, outcome: str, comment: str = "") -> bool:
+        """Close this task, unless another agent has taken it. Return whether the task was open.
+
+        A task about a case is not closed here, because it is closed by the decision about the case.
+        """
+        return self._change(_CLOSE, id=task, closed_by=by, outcome=outcome, comment=comment or None) > 0
+
+    def close_for_cases(self, tasks: Sequence[tuple[UUID, int, str, str]]) -> None:
+        """Close tasks about cases. Each item is (case id, number of the transition to "with_support", actor, outcome)."""
+        if tasks:
+            cases, seqs, actors, outcomes = map(list, zip(*tasks, strict=True))
+            self._change(_CLOSE_FOR_CASES, case_ids=cases, seqs=seqs, closed_bys=actors, outcomes=outcomes)
+
+    def keep_for_cases(self, tasks: Sequence[tuple[UUID, int, int]]) -> None:
+        """Let tasks about cases go on. Each item is (case id, the task's number of the transition, the number of the new one)."""
+        if tasks:
+            cases, seqs, new_seqs = map(list, zip(*tasks, strict=True))
+            self._change(_KEEP_FOR_CASES, case_ids=cases, seqs=seqs, new_seqs=new_seqs)
+
+    def close_solved(self, causes: Collection[tuple[SupportTaskKind, str, str]]) -> int:
+        """Close the open tasks of these causes, which are gone. A cause is (kind, seller id, provider).
+
+        The seller id is empty if the tasks of the kind name no seller. Return the number of closed tasks.
+        """
+        if not causes:
+            return 0
+        kinds, sellers, providers = map(list, zip(*sorted(causes), strict=True))
+        return self._change(
+            _CLOSE_SOLVED, kinds=kinds, seller_ids=sellers, providers=providers, product=PRODUCT, outcome=SOLVED
+        )
+
+    def close_solved_by_id(self, tasks: Sequence[UUID]) -> int:
+        """Close those of these tasks that are open, because their causes are gone. Return the number of closed tasks."""
+        return self._change(_CLOSE_SOLVED_BY_ID, ids=list(tasks), product=PRODUCT, outcome=SOLVED) if tasks else 0
+
+    def close_expired(self) -> int:
+        """Close the tasks about flagged e-mails that nobody closed. Return the number of closed tasks."""
+        return self._change(_CLOSE_EXPIRED, days=FLAGGED_MAIL_DAYS, product=PRODUCT, outcome=EXPIRED)
+
+    def describe(self, descriptions: Sequence[TaskDescription]) -> None:
+        """Store what orders and filters the queue: the clocks, the earliest due clock, and the amount."""
+        if descriptions:
+            self._work.run(
+                _DESCRIBE,
+                ids=[description.id for description in descriptions],
+                due_ats=[description.due_at for description in descriptions],
+                clocks=[json.dumps(description.clocks) for description in descriptions],
+                amounts=[description.amount for description in descriptions],
+                currencies=[description.currency for description in descriptions],
+            )
 
     def count_unpublished(self) -> int:
         """Return the number of tasks that are not published yet."""
@@ -219,3 +530,23 @@ class SupportTasks:
     def count(self) -> int:
         """Return the number of tasks that were published."""
         return int(self._work.run(_QUEUE.finished()).scalar_one())
+
+    def _touched(self, statement: str, **values: object) -> OpenTask | None:
+        row = self._work.run(statement, **values).one_or_none()
+        self._work.notifies |= row is not None
+        return None if row is None else _open_task(row)
+
+    def _change(self, statement: str, **values: object) -> int:
+        changed = len(list(self._work.run(statement, **values)))
+        self._work.notifies |= changed > 0
+        return changed
+
+
+def _where(values: Mapping[str, object], *, unclaimed: bool) -> str:
+    """Return the condition of open tasks for these filters."""
+    conditions = [_FILTERS[name] for name in _FILTERS if name in values]
+    return " and ".join(["t.closed_at is null", *conditions, *([_IS_FREE] if unclaimed else [])])
+
+
+def _open_task(row: Any) -> OpenTask:  # noqa: ANN401  # a row with _OPEN_COLUMNS
+    return OpenTask(*row[:15])

@@ -43,6 +43,7 @@ from records.sign_in_delays import SignInDelays
 from records.statutory_withdrawals import StatutoryWithdrawals
 from records.storefronts import Storefronts
 from records.support_decisions import SupportDecisions
+from records.support_task_events import SupportTaskEvents
 from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 from records.webhook_events import WebhookEvents
@@ -123,6 +124,7 @@ class UnitOfWork(Transaction):
         self.storefronts = Storefronts(self)
         self.support_decisions = SupportDecisions(self)
         self.support_tasks = SupportTasks(self)
+        self.support_task_events = SupportTaskEvents(self)
         self.case_views = CaseViews(self)
         self.statutory_withdrawals = StatutoryWithdrawals(self)
 

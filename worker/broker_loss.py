@@ -39,6 +39,7 @@ class BrokerLossDetector:
             client.set(self._candidate_key, "")
             with self._records.work() as work:
                 republished = work.support_tasks.publish_again()
+                work.support_task_events.publish_again()
             client.rename(self._candidate_key, MARKER_KEY)
         if republished:
             log.warning("broker_data_lost", tasks=republished)

@@ -85,16 +85,18 @@ def _sweep_unmatched(work: UnitOfWork) -> dict[str, int]:
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
-    """Send overdue e-mails, support tasks and webhook events to their queues again."""
+    """Send overdue e-mails, support tasks and webhook events to their queues again. Close the tasks about old flagged e-mails."""
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
+    work.support_tasks.close_expired()
     support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)
+    support_task_events = work.support_task_events.overdue(seconds=seconds, limit=BATCH_SIZE)
     webhook_events = work.webhook_events.overdue(BATCH_SIZE)
     inquiry_emails = work.inquiry_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     work.outbox.enqueue_again(
         [
             *((CaseEmailsDue, *row) for row in case_emails),
-            *((SupportNeeded, *row) for row in support_tasks),
+            *((SupportNeeded, *row) for row in (*support_tasks, *support_task_events)),
             *((WebhookEventsReceived, False, "", event_id) for event_id in webhook_events),
             *((InquiryEmailsDue, False, "", email_id) for email_id in inquiry_emails),
         ]
@@ -103,6 +105,7 @@ def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
     return {
         "case_emails": len(case_emails),
         "support_tasks": len(support_tasks),
+        "support_task_events": len(support_task_events),
         "webhook_events": len(webhook_events),
         "inquiry_emails": len(inquiry_emails),
     }

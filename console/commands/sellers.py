@@ -82,6 +82,14 @@ def add(
             "the charge.",
         ),
     ] = None,
+    answer_hours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="HOURS",
+            min=1,
+            help="Support should answer within this number of hours. The hours of Saturday and Sunday do not count.",
+        ),
+    ] = None,
     *,
     self_service: Annotated[
         bool, typer.Option(help="Allow automatic refunds, or send every request to support.")
@@ -105,6 +113,7 @@ def add(
         four_eyes_above=_money(four_eyes_above, "--four-eyes-above"),
         undo_above=_money(undo_above, "--undo-above"),
         reference_field=_reference_field(reference_field),
+        answer_hours=answer_hours,
     )
     with records().work() as work:
         work.sellers.upsert(added)
@@ -128,6 +137,7 @@ def _as_dict(seller: Seller) -> dict[str, object]:
         "undo_above": _amount(seller.undo_above),
         "serial_limit": {"count": limit.count, "days": limit.within.days} if limit else None,
         "reference_field": seller.reference_field,
+        "answer_hours": seller.answer_hours,
     }
 
 

@@ -17,6 +17,7 @@ from producers.web.dependencies import PageDep, RecordsDep
 from producers.web.pages import case_copy
 from producers.web.problems import ProblemCode, ProblemError
 from producers.web.templating import READ_METHODS, Templates
+from records.support_tasks import TaskFilter
 
 DAY_SECONDS = 86_400.0
 
@@ -25,9 +26,9 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(require(Permis
 
 @router.api_route("/", methods=READ_METHODS)
 def list_tasks(user: AgentDep, page: PageDep, records: RecordsDep) -> Response:
-    """List the open support tasks of the user's sellers, oldest first."""
+    """List the open support tasks of the user's sellers, the most urgent first."""
     with records.work() as work:
-        tasks = work.support_tasks.list_open(sellers=user.sellers(Permission.READ_CASES))
+        tasks = work.support_tasks.list_open(TaskFilter(sellers=user.sellers(Permission.READ_CASES)))
         numbers = work.case_views.numbers([task.case_id for task in tasks if task.case_id])
     return page.render("tasks.html", user=user, tasks=tasks, numbers=numbers, sentence=case_copy.sentence_for_support)
 

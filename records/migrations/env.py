@@ -9,7 +9,7 @@ assert len({module.metadata for module in _MODULES}) == 1, "All tables must shar
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=cases.metadata,
+    target_metadata=cases.cases.metadata,
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -51,8 +51,10 @@ sellers = Table(
     Column("undo_currency", Text),
     CheckConstraint("(four_eyes_minor is null) = (four_eyes_currency is null)", name="complete_four_eyes_limit"),
     CheckConstraint("(undo_minor is null) = (undo_currency is null)", name="complete_undo_limit"),
+    Column("answer_hours", Integer),
     CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="complete_ceiling"),
     CheckConstraint("(serial_count is null) = (serial_days is null)", name="complete_serial_limit"),
+    CheckConstraint("answer_hours > 0", name="positive_answer_hours"),
 )
 
 api_keys = Table(

@@ -45,11 +45,41 @@ support_tasks = Table(
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("published_at", INSTANT),
+    Column("language", Text),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("due_at", INSTANT, nullable=False, server_default=text("now() + interval '3 days'")),
+    Column("clocks", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("assigned_to", Text),
+    Column("assigned_until", INSTANT),
+    Column("closed_at", INSTANT),
+    Column("closed_by", Text),
+    Column("outcome", Text),
+    Column("comment", Text),
     UniqueConstraint("case_id", "seq"),
     UniqueConstraint("kind", "subject"),
     CheckConstraint("(kind = 'case') = (seq is not null) and (kind = 'case') = (subject is null)", name="one_subject"),
     CheckConstraint("kind <> 'case' or case_id is not null", name="has_case"),
+    CheckConstraint("(assigned_to is null) = (assigned_until is null)", name="complete_assignment"),
+    CheckConstraint(
+        "(closed_at is null) = (closed_by is null) and (closed_at is null) = (outcome is null)", name="complete_closing"
+    ),
     Index("support_tasks_unpublished", "created_at", postgresql_where=text("published_at is null")),
+    Index("support_tasks_open", "due_at", "id", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_open_of_seller", "seller_id", "due_at", "id", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_open_of_kind", "kind", "due_at", "id", postgresql_where=text("closed_at is null")),
+)
+
+support_task_events = Table(
+    "support_task_events",
+    metadata,
+    Column("task_id", UUID, primary_key=True),
+    Column("sequence", Integer, nullable=False, server_default=text("1")),
+    Column("change", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("published_at", INSTANT),
+    Index("support_task_events_unpublished", "created_at", postgresql_where=text("published_at is null")),
 )
 
 webhook_events = Table(

@@ -46,7 +46,7 @@ SETTINGS = (
     | {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
     | {variable for account in EXAMPLE_ACCOUNTS for variable in account_variables(account).values()}
 )
-MAX_GLOSSARY = 60  # entries; nobody reads a longer list before choosing a name
+MAX_GLOSSARY = 80  # entries; nobody reads a longer list before choosing a name
 MAX_PICTURE = 120_000  # bytes; every visitor of the repository page loads the picture
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -184,7 +184,7 @@ class Helpdesk:
         """Yield a connection with a producer."""
         yield SimpleNamespace(Producer=lambda **_: self)
 
-    def publish(self, event: Mapping[str, Any], message_id: str) -> None:
+    def publish(self, event: Mapping[str, Any], message_id: str, **_: object) -> None:
         """Publish one support task."""
         assert event["id"] == message_id
         with self._broker.command():

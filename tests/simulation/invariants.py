@@ -42,7 +42,6 @@ from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
 from tests.simulation.interleaving import SoftTimeLimit
 from tests.simulation.memory.journal import OPEN, Journal
-from tests.simulation.memory.queued_work import is_open
 from tests.simulation.memory.tables import CaseRow, PaymentRow, RefundOperationRow, TransitionRow
 from tests.simulation.provider import Approval, Provider, Refund
 from tests.simulation.purchase_invariants import approval_of, confirmed_payments, transitions_of
@@ -546,7 +545,13 @@ class InvariantChecker:
                 self.report_violation(
                     "I12", f"The support task {task.id} of {task.case_id} was never published: {task.reasons}"
                 )
-            if is_open(tables, task) and task.id not in received:
+            case = tables.cases.get(task.case_id) if task.case_id else None
+            waits = case is not None and (case.state, case.seq) == ("with_support", task.seq)
+            if task.kind == "case" and waits != (task.closed_at is None):
+                self.report_violation(
+                    "I12", f"The support task {task.id} is open: {task.closed_at is None}; its case waits: {waits}."
+                )
+            if task.closed_at is None and task.id not in received:
                 self.report_violation(
                     "I12",
                     f"The support task {task.id} of {task.case_id} is open, but not in the queue and not read by a helpdesk.",

@@ -140,16 +140,14 @@ def reconcile(
             _compare_page(work, result, page)
         on_page(result)
     with context.records.work() as work:
+        work.support_tasks.close_solved({(SupportTaskKind.REFUND_LIST_INCOMPLETE, "", provider)})
         unlisted = work.reconciliation.unlisted(
             provider, since=since + LISTING_DELAY, until=started_at - LISTING_DELAY, begun=started_at
         )
         for operations in batched(unlisted):
             result.create_tasks(
                 work,
-                [
-                    _create_report(SupportTaskKind.MISSING_REFUND, provider, operation.key, operation)
-                    for operation in operations
-                ],
+                [_missing_refund(provider, operation) for operation in operations],
             )
     return result
 
@@ -186,9 +184,14 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
             result.matched += 1
             reports += _report_differences(result.provider, refund, operation)
             own.append((refund, operation))
+    work.support_tasks.close_solved_by_id([_missing_refund(result.provider, operation).id for _, operation in own])
     result.lookups_requested += request_changed_refunds(work, result.provider, own)
     reports += _report_external_refunds(work, result, without_operation)
     result.create_tasks(work, reports)
+
+
+def _missing_refund(provider: str, operation: RefundOperation) -> NewSupportTask:
+    return _create_report(SupportTaskKind.MISSING_REFUND, provider, operation.key, operation)
 
 
 def _report_second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:

@@ -155,6 +155,7 @@ def eligibility_input(
         purchase=purchase,
         seller=decision_input.seller,
         policy=decision_input.policy,
+        first_policy_at=decision_input.first_policy_at,
         open_case=decision_input.open_case,
         further_cases=decision_input.further_cases,
         provider_windows=_refund_windows(context, purchase),
@@ -254,7 +255,7 @@ def _decision_transition(
         evidence |= _describe_evaluation(case, decision, decision_input, context)
     if isinstance(decision, Escalate):
         evidence["reasons"] = reasons(decision.findings)
-        why = " ".join(finding.code.support for finding in decision.reasons if finding.code)
+        why = decision.explanation
     if isinstance(decision, Duplicate):
         evidence["joins"] = str(decision.case)
     if isinstance(decision, Ambiguous):

@@ -178,6 +178,18 @@ def daily_reports(
     ]
 
 
+def solved_causes(
+    results: Iterable[tuple[Case, RefundOperation, LookupResult | RefundResult]],
+) -> set[tuple[SupportTaskKind, str, str]]:
+    """Return the causes of support tasks that are gone: a paid refund proves that balance and credentials are good again."""
+    causes = set()
+    for case, operation, result in results:
+        if isinstance(result, Paid):
+            causes.add((SupportTaskKind.INSUFFICIENT_BALANCE, case.seller_id or "", operation.provider))
+            causes.add((SupportTaskKind.INVALID_CREDENTIALS, "", operation.provider))
+    return causes
+
+
 def _decide_sent(case: Case, operation: RefundOperation, result: RefundResult, limits: RefundLimits) -> Decision:
     """Return the decision for a result that causes a transition."""
     transition = transition_for(case, operation, result, limits)

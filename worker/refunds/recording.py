@@ -23,7 +23,7 @@ from worker.refunds.disputes import check_dispute_after_decline
 from worker.refunds.evaluation import reasons
 from worker.refunds.external_refunds import close_settled_cases, request_lookup
 from worker.refunds.give_up import POLLED_STATES, describe_operation
-from worker.refunds.outcomes import Decision, Result, daily_reports, decide
+from worker.refunds.outcomes import Decision, Result, daily_reports, decide, solved_causes
 from worker.refunds.provider_limits import limits_for
 
 log = structlog.get_logger()
@@ -76,6 +76,7 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )
+    work.support_tasks.close_solved(solved_causes([(call.case, call.operation, d.result) for call, d in decided]))
     work.support_tasks.create(
         daily_reports([(call.case, call.operation, decision.result) for call, decision in decided], work.now)
     )

@@ -1,4 +1,4 @@
-"""Publishes support tasks again if the broker lost their queue, although the broker kept its other data.
+"""Publishes support tasks again if the broker lost one of their queues, although the broker kept its other data.
 
 A helpdesk removes the tasks that it reads, so an empty queue is normal. Redis does not record who removed a message, but it
 counts the evicted keys and the calls of each command. If these counts did not change since the last check, no queue was removed
@@ -10,7 +10,7 @@ Source: "INFO" in the documentation of Redis. If the broker refuses INFO, only t
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 from uuid import UUID
@@ -22,8 +22,10 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from redis.exceptions import ResponseError
 
 from config.broker import redis_client
-from domain.messages import ContactSupport
-from records import Records
+from domain.messages import ContactSupport, SupportTaskEvent
+from records import Records, UnitOfWork
+from records.support_task_events import SupportTaskEvents
+from records.support_tasks import SupportTasks
 from worker.broker_loss import MARKER_KEY
 
 log = structlog.get_logger()
@@ -35,13 +37,20 @@ REMOVING_COMMANDS = (
 """The commands that remove or replace a whole key. Commands that remove single messages are left out: helpdesks use them."""
 
 
+QUEUES: Mapping[str, Callable[[UnitOfWork], SupportTasks | SupportTaskEvents]] = {
+    ContactSupport.queue: lambda work: work.support_tasks,
+    SupportTaskEvent.queue: lambda work: work.support_task_events,
+}
+"""The queues of support tasks, each with the table that says what was published."""
+
+
 class Checkpoint(BaseModel):
     """The result of a check, which is stored in the broker marker until the next check."""
 
     removals: str
     """A text that changes each time that a key may have been removed, and when the server starts."""
-    read_before: AwareDatetime
-    """Helpdesks have read all tasks that were published before this instant, or these tasks were published again."""
+    read_before: dict[str, AwareDatetime]
+    """For each queue: helpdesks have read all tasks that were published before this instant, or they were published again."""
 
     @classmethod
     def parse(cls, marker: bytes | None) -> Self | None:
@@ -60,7 +69,7 @@ class LostTaskDetector:
     def run_once(self, connection: Connection) -> int:
         """Make the open support tasks due again that are missing in the queue and may be lost. Return the number of tasks.
 
-        The counts are read before the queue. If a key is removed during the check, the next check finds other counts. The
+        The counts are read before the queues. If a key is removed during the check, the next check finds other counts. The
         checkpoint replaces an existing marker only, because a missing marker shows that the broker lost all its data.
         """
         with connection.channel() as channel:
@@ -69,12 +78,14 @@ class LostTaskDetector:
                 return 0
             previous = Checkpoint.parse(client.get(MARKER_KEY))
             is_doubtful = previous is not None and previous.removals != removals
-            unread = list(_read_unread(client, every=is_doubtful))
+            unread = {queue: list(_read_unread(client, queue, every=is_doubtful)) for queue in QUEUES}
+            lost, read_before = 0, {}
             with self._records.work() as work:
-                lost = 0
-                if previous is not None and is_doubtful:
-                    lost = work.support_tasks.publish_missing_again(unread, since=previous.read_before)
-                read_before = work.support_tasks.read_before(unread)
+                for queue, published_of in QUEUES.items():
+                    published = published_of(work)
+                    if previous is not None and is_doubtful:
+                        lost += published.publish_missing_again(unread[queue], since=previous.read_before[queue])
+                    read_before[queue] = published.read_before(unread[queue])
             checkpoint = Checkpoint(removals=removals, read_before=read_before)
             client.set(MARKER_KEY, checkpoint.model_dump_json(), xx=True)
         if lost:
@@ -92,22 +103,24 @@ def _read_removals(client: Any) -> str | None:  # noqa: ANN401  # kombu's Redis 
     return f"{info.get('run_id')} {info.get('evicted_keys', 0) + sum(calls)}"
 
 
-def _read_unread(client: Any, *, every: bool) -> Iterator[UUID]:  # noqa: ANN401  # kombu's Redis client
+def _read_unread(client: Any, queue: str, *, every: bool) -> Iterator[UUID]:  # noqa: ANN401  # kombu's Redis client
     """Yield the ids of the oldest task in the queue, and of the tasks that helpdesks have not acknowledged.
 
     With ``every``, yield the ids of all tasks in the queue. New messages are added at the start of the list.
     """
-    yield from _ids_of(client.lrange(ContactSupport.queue, 0 if every else -1, -1))
-    yield from _ids_of(client.hvals(Channel.unacked_key))
+    yield from _ids_of(client.lrange(queue, 0 if every else -1, -1), queue)
+    yield from _ids_of(client.hvals(Channel.unacked_key), queue)
 
 
-def _ids_of(messages: Iterable[bytes]) -> Iterator[UUID]:
-    """Yield the ids in kombu's envelopes. An unacknowledged message is a list that starts with the envelope.
+def _ids_of(messages: Iterable[bytes], queue: str) -> Iterator[UUID]:
+    """Yield the ids of the tasks in kombu's envelopes. An unacknowledged message is a list that starts with the envelope.
 
-    Other programs may add messages to the broker. A message without such an id is not a support task.
+    The unacknowledged messages of all queues are together. The id of an event of version 2 starts with the id of the task. Other
+    programs may add messages to the broker. A message without such an id is not a support task.
     """
     for message in messages:
         with suppress(ValueError, LookupError, TypeError):
             content = json.loads(message)
-            envelope = content[0] if isinstance(content, list) else content
-            yield UUID(str(envelope["properties"]["message_id"]))
+            properties = (content[0] if isinstance(content, list) else content)["properties"]
+            if properties["delivery_info"]["routing_key"] == queue:
+                yield UUID(str(properties["message_id"]).partition("/")[0])

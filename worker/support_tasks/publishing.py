@@ -1,35 +1,69 @@
-"""Publishes support tasks as CloudEvents on the queue that helpdesks read."""
+"""Publishes support tasks as CloudEvents on the queues that helpdesks read: version 1 once a task, version 2 with each change."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
 
-from config.broker import DIRECT, connect
-from domain.messages import ContactSupport, ContactSupportData, SupportReason
+from kombu import Connection
+
+from config.broker import DIRECT, QUEUES, connect
+from domain.messages import ContactSupport, ContactSupportData, SupportReason, SupportTaskEvent
+from records.support_task_events import ClaimedEvent
 from records.support_tasks import SupportTask
 from worker.context import WorkerContext
+from worker.support_tasks.events import describe, support_task_event
+
+_Row = TypeVar("_Row")
 
 
 def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Publish unpublished support tasks. Each id is the id of a support task or of a case.
+    """Publish unpublished support tasks and their newest events. Each id is the id of a support task or of a case.
 
-    A worker may crash after the broker accepted a task, but before the database records this. Then the task is published again
-    with the same event id. Consumers detect the duplicate by this id.
+    A worker may crash after the broker accepted a message, but before the database records this. Then the message is published
+    again with the same event id. Consumers detect the duplicate by this id. The clocks are stored before the broker is called,
+    so that they order the queue of the desk even if the broker is unavailable.
     """
+    settings = context.settings
     with context.records.work() as work:
-        tasks = work.support_tasks.claim(ids, seconds=context.settings.timers.lease_seconds)
-    if not tasks:
+        seconds = settings.timers.lease_seconds
+        tasks = work.support_tasks.claim(ids, seconds=seconds)
+        claimed = work.support_task_events.claim(ids, seconds=seconds)
+    if not (tasks or claimed):
         return
-    published: list[SupportTask] = []
+    with context.records.work() as work:
+        described = describe(work, context, claimed)
+    messages = [(contact_support(task), task) for task in tasks]
+    events = [(support_task_event(item, settings), item.event) for item in described]
+    published: list[SupportTask] = [] if "1" in settings.support_task_versions else tasks
+    published_events: list[ClaimedEvent] = [] if "2" in settings.support_task_versions else [row for _, row in events]
     try:
-        with connect(context.settings) as connection:
-            producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
-            for task in tasks:
-                event = contact_support(task)
-                producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
-                published.append(task)
-    finally:  # tasks that the broker accepted before it became unavailable are not published again
+        with connect(settings) as connection:
+            if "1" in settings.support_task_versions:
+                _publish_each(connection, messages, published)
+            if "2" in settings.support_task_versions:
+                _publish_each(connection, events, published_events)
+    finally:  # messages that the broker accepted before it became unavailable are not published again
         with context.records.work() as work:
             work.support_tasks.mark_published(published)
+            work.support_task_events.mark_published(published_events)
+
+
+def _publish_each(
+    connection: Connection,
+    messages: Sequence[tuple[ContactSupport | SupportTaskEvent, _Row]],
+    published: list[_Row],
+) -> None:
+    """Publish each message, and add its row to ``published`` when the broker has accepted the message.
+
+    The queue is declared, because RabbitMQ drops a message to a queue that no helpdesk has declared yet.
+    """
+    if not messages:
+        return
+    queue = messages[0][0].queue
+    producer = connection.Producer(exchange=DIRECT, routing_key=queue, serializer="json")
+    for message, row in messages:
+        producer.publish(message.model_dump(mode="json"), message_id=str(message.id), declare=[QUEUES[queue]])
+        published.append(row)
 
 
 def contact_support(task: SupportTask) -> ContactSupport:

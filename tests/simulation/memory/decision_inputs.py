@@ -39,21 +39,27 @@ class InputRow(tuple[Any, ...]):
 
     @property
     def open_case(self) -> list[str] | None:
-        """The id, the state and the reason of the open case about the purchase. It is the third column from the end."""
-        open_case: list[str] | None = self[-3]
+        """The id, the state and the reason of the open case about the purchase. It is the fourth column from the end."""
+        open_case: list[str] | None = self[-4]
         return open_case
 
     @property
     def further_cases(self) -> list[list[str]]:
-        """The ids, the states and the reasons of the further cases. They are the column before the last column."""
-        further_cases: list[list[str]] = self[-2]
+        """The ids, the states and the reasons of the further cases. They are the third column from the end."""
+        further_cases: list[list[str]] = self[-3]
         return further_cases
 
     @property
     def refunds(self) -> list[datetime]:
-        """The times of the customer's earlier refunds. They are the last column."""
-        refunds: list[datetime] = self[-1]
+        """The times of the customer's earlier refunds. They are the column before the last column."""
+        refunds: list[datetime] = self[-2]
         return refunds
+
+    @property
+    def first_policy_at(self) -> datetime | None:
+        """The time from which the seller's first policy is in force. It is the last column."""
+        first_policy_at: datetime | None = self[-1]
+        return first_policy_at
 
 
 @answers(decision_inputs._SELECT_MATCHES)
@@ -98,7 +104,11 @@ def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]
             refunds = [] if seller.serial_count is None else _refunds(work, purchase, seller.serial_days or 0)
             values = (getattr(seller, name) for name in SELLER_COLUMNS)
             further_cases = _further_cases(work, purchase)
-            rows.append(InputRow((id_, *values, *policy, next(open_cases, None), further_cases, refunds)))
+            policies = (row for (id_, _), row in work.tables.policies.items() if id_ == seller.id)
+            first_policy_at = min((row.in_force_from for row in policies), default=None)
+            rows.append(
+                InputRow((id_, *values, *policy, next(open_cases, None), further_cases, refunds, first_policy_at))
+            )
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.messages import CaseEmailsDue, SupportNeeded
-from records import case_emails, dead_letters, outbox, support_tasks
+from records import case_emails, dead_letters, outbox, support_task_events, support_tasks
 from tests.simulation.memory.tables import EPOCH, CaseEmailRow, CaseRow, Database, OutboxRow, SupportTaskRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
@@ -235,7 +235,7 @@ class CreatedRow(NamedTuple):
 @answers(support_tasks._INSERT)
 def insert_tasks(
     work: MemoryWork,
-    queue: str,
+    product: str,
     ids: Sequence[UUID],
     kinds: Sequence[str],
     subjects: Sequence[str],
@@ -250,9 +250,82 @@ def insert_tasks(
         if id_ not in work.tables.support_tasks:
             row = SupportTaskRow(id_, str(kind), case, None, subject, seller, reasons_json, evidence, work.now)
             work.journal.insert(work.tables.support_tasks, id_, row, "support_tasks_pkey")
-            enqueue(work, queue, False, seller or "", id_)
-            created.append(CreatedRow(id_))
+        elif work.tables.support_tasks[id_].closed_by == product:
+            row = work.tables.support_tasks[id_]
+            work.journal.change(
+                row, closed_at=None, closed_by=None, outcome=None, evidence=evidence, created_at=work.now
+            )
+        else:
+            continue
+        enqueue(work, SupportNeeded.queue, False, row.seller_id or "", id_)
+        created.append(CreatedRow(id_))
     return created
+
+
+def _close(work: MemoryWork, tasks: Iterable[SupportTaskRow], closed_by: str, outcome: str) -> Iterable[CreatedRow]:
+    closed = [task for task in tasks if task.closed_at is None]
+    for task in closed:
+        work.journal.change(task, closed_at=work.now, closed_by=closed_by, outcome=outcome)
+        enqueue(work, SupportNeeded.queue, False, task.seller_id or "", task.id)
+    return [CreatedRow(task.id) for task in closed]
+
+
+@answers(support_tasks._CLOSE_FOR_CASES)
+def close_for_cases(
+    work: MemoryWork,
+    case_ids: Sequence[UUID],
+    seqs: Sequence[int],
+    closed_bys: Sequence[str],
+    outcomes: Sequence[str],
+) -> Iterable[CreatedRow]:
+    tasks = {(row.case_id, row.seq): row for row in work.tables.support_tasks.values() if row.kind == "case"}
+    closed: list[CreatedRow] = []
+    for case, seq, closed_by, outcome in zip(case_ids, seqs, closed_bys, outcomes, strict=True):
+        closed += _close(work, [task] if (task := tasks.get((case, seq))) else [], closed_by, str(outcome))
+    return closed
+
+
+@answers(support_tasks._CLOSE_SOLVED)
+def close_solved(
+    work: MemoryWork,
+    kinds: Sequence[str],
+    seller_ids: Sequence[str],
+    providers: Sequence[str],
+    product: str,
+    outcome: str,
+) -> Iterable[CreatedRow]:
+    causes = set(zip(map(str, kinds), seller_ids, providers, strict=True))
+    tasks = [
+        row
+        for row in work.tables.support_tasks.values()
+        if (row.kind, row.seller_id or "", json.loads(row.evidence).get("provider")) in causes
+    ]
+    return _close(work, tasks, product, outcome)
+
+
+@answers(support_tasks._CLOSE_SOLVED_BY_ID)
+def close_solved_by_id(work: MemoryWork, ids: Sequence[UUID], product: str, outcome: str) -> Iterable[CreatedRow]:
+    return _close(work, [row for id_ in ids if (row := work.tables.support_tasks.get(id_))], product, outcome)
+
+
+@answers(support_tasks._CLOSE_EXPIRED)
+def close_expired(work: MemoryWork, days: int, product: str, outcome: str) -> None:  # noqa: ARG001  # no simulated customer sends an e-mail
+    return None
+
+
+@answers(support_task_events._CLAIM)
+def claim_events(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:  # noqa: ARG001  # the simulated helpdesk reads version 1
+    return None
+
+
+@answers(support_task_events._SELECT_OVERDUE)
+def events_overdue(work: MemoryWork, seconds: float, limit: int) -> None:  # noqa: ARG001  # the simulated helpdesk reads version 1
+    return None
+
+
+@answers(support_task_events._PUBLISH_AGAIN)
+def publish_events_again(work: MemoryWork, days: int) -> Iterable[tuple[int]]:  # noqa: ARG001  # the simulated helpdesk reads version 1
+    return [(0,)]
 
 
 def codes(task: SupportTaskRow) -> list[str | None]:
@@ -299,15 +372,9 @@ def mark_published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequen
             work.journal.change(row, published_at=work.now)
 
 
-def is_open(tables: Database, task: SupportTaskRow) -> bool:
-    """Return whether a support task is open. A task about a case is open until the case leaves support."""
-    case = _case_of(tables, task)
-    return task.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", task.seq))
-
-
 @answers(support_tasks._PUBLISH_AGAIN)
 def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
-    tasks = [row for row in work.tables.support_tasks.values() if is_open(work.tables, row)]
+    tasks = [row for row in work.tables.support_tasks.values() if row.closed_at is None]
     for row in tasks:
         work.journal.change(row, published_at=None, claimed_until=EPOCH)
     return [(len(tasks),)]

@@ -24,6 +24,7 @@ class SellerRow:
     four_eyes_currency: str | None = None
     undo_minor: int | None = None
     undo_currency: str | None = None
+    answer_hours: int | None = None
 
 
 class PolicyRow(NamedTuple):
@@ -198,6 +199,9 @@ class SupportTaskRow:
     created_at: datetime
     claimed_until: datetime = EPOCH
     published_at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    outcome: str | None = None
 
 
 @dataclass(slots=True, eq=False)

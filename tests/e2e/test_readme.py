@@ -114,6 +114,7 @@ def test_make_up_starts_the_printed_pages_and_ends_them_at_ctrl_c(home: Path) ->
             break
     pages = re.findall(r"http://127\.0\.0\.1:\d+\S*", output)
     assert len(pages) == 5
+    assert "one-time password" in " ".join(output.replace("│", " ").split())
     *open_pages, flower = pages
     for page in open_pages:
         with urllib.request.urlopen(page) as response:

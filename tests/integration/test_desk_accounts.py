@@ -225,6 +225,27 @@ def test_a_seller_admin_invites_a_user_for_the_own_seller(desk: Desk) -> None:
     assert ("user_added", "admin@desk.example", EMAIL) in desk.events()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seller": "nobody"}, {"seller": "\0"}, {"role": "king"}, {"name": "A\0da"}, {"email": "a\0@desk.example"}],
+)
+def test_a_manipulated_form_invites_nobody(desk: Desk, wrong: dict[str, str]) -> None:
+    form = {"email": EMAIL, "name": "Ada", "role": "agent", "seller": "aurora"} | wrong
+    admin = desk.sign_in(Role.SELLER_ADMIN)
+    assert admin.post("/users", data=form).status_code == 422
+    if wrong.keys() & {"seller", "role"}:
+        user = desk.add_user("bob@desk.example", RoleGrant(Role.AGENT, "aurora"))
+        assert admin.post(f"/users/{user}/roles", data=form).status_code == 422
+    with desk.records.work() as work:
+        assert work.desk_users.find(EMAIL) is None
+
+
+@pytest.mark.parametrize("email", ["\0", "a" * 5_000, "\ud7ff@\0", "", "x@" + "ü" * 300])
+def test_any_typed_address_gets_the_usual_answer(desk: Desk, email: str) -> None:
+    response = desk.client().post("/sign-in", data={"email": email, "password": "wrong", "code": "\0" * 10})
+    assert response.status_code == 422
+
+
 def test_a_seller_admin_ends_the_sessions_of_a_user(desk: Desk) -> None:
     user = desk.add_user(EMAIL, RoleGrant(Role.AGENT, "aurora"))
     client, admin = desk.client_of(user), desk.sign_in(Role.SELLER_ADMIN, "aurora")

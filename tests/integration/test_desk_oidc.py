@@ -60,6 +60,14 @@ def test_a_user_signs_in_at_the_provider_with_the_roles_of_the_desk(site: Site) 
     assert site.desk.events()[-1][0] == "signed_in"
 
 
+def test_a_user_of_the_provider_need_not_change_a_one_time_password(site: Site) -> None:
+    with site.desk.records.work() as work:
+        work.desk_users.add(EMAIL, "Ada", [RoleGrant(Role.AGENT)], actor=None, password_hash="of a typed password")
+    client = site.desk.client()
+    assert client.get(site.start(client)).status_code == 303
+    assert client.get("/").status_code == 200
+
+
 @pytest.mark.parametrize(
     "claims",
     [

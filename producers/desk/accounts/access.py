@@ -52,7 +52,7 @@ SessionDep = Annotated[Session, Depends(get_session)]
 
 def get_agent(session: SessionDep, settings: SettingsDep) -> DeskUser:
     """Return the signed-in user. Redirect a user who must first change the password or set up the second factor."""
-    if session.must_change_password:
+    if session.must_change_password and not session.by_provider:
         raise RedirectError(PASSWORD)
     if must_set_up_totp(session, required=settings.desk.totp_required):
         raise RedirectError(TOTP)

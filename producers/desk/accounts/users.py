@@ -47,8 +47,10 @@ def invite_user(
     email, name = fields.get("email", "").strip(), " ".join(fields.get("name", "").split())
     grant = _read_grant(fields)
     _require_may_grant(manager, grant)
-    errors = {"email": _email_error(email), "name": "" if 0 < len(name) <= _MAX_NAME else "Enter a name."}
+    is_name = 0 < len(name) <= _MAX_NAME and name.isprintable()
+    errors = {"email": _email_error(email), "name": "" if is_name else "Enter a name."}
     with records.work() as work:
+        _require_seller(work, grant)
         if any(errors.values()):
             return _list_page(page, work, manager, Form.refused(fields, errors))
         user = work.desk_users.add(email, name, [grant], actor=manager.id)
@@ -66,6 +68,7 @@ def change_roles(user_id: UUID, manager: ManagerDep, records: RecordsDep, fields
     grant = _read_grant(fields)
     _require_may_grant(manager, grant)
     with records.work() as work:
+        _require_seller(work, grant)
         work.desk_users.lock(user_id)
         grants = _find(work, manager, user_id).user.grants
         changed = grants - {grant} if fields.get("action") == "take" else grants | {grant}
@@ -134,6 +137,11 @@ def _read_grant(fields: Mapping[str, str]) -> RoleGrant:
     if fields.get("role") not in frozenset(Role):
         raise ProblemError(ProblemCode.VALIDATION_FAILED, "Choose a role from the list.")
     return RoleGrant(Role(fields["role"]), fields.get("seller", ""))
+
+
+def _require_seller(work: UnitOfWork, grant: RoleGrant) -> None:
+    if grant.seller_id and grant.seller_id not in {seller.id for seller in work.sellers.list_all()}:
+        raise ProblemError(ProblemCode.VALIDATION_FAILED, "Choose a seller from the list.")
 
 
 def _require_may_grant(manager: DeskUser, grant: RoleGrant) -> None:

@@ -389,10 +389,7 @@ class PurchaseChecker:
         if newest.recorded_at <= entered_at:
             self._check_closed_operation(case)
             return
-        has_task = any(
-            task.kind == SupportTaskKind.UNEXPECTED_REFUND and newest.refund_id in (task.subject or "")
-            for task in self._tables.support_tasks.values()
-        )
+        has_task = self._is_told(newest.refund_id)
         is_listed = (
             self._world.providers[newest.provider].capabilities.lists_refunds
             and self._world.since_beginning(newest.recorded_at) < SETTLED_BEFORE
@@ -401,6 +398,12 @@ class PurchaseChecker:
             self._report_violation(
                 "P8", f"Support refunded the payments of {case.id}, but the case still waits: {newest}"
             )
+
+    def _is_told(self, refund_id: str) -> bool:
+        """Return whether a support task reports the external refund, or its webhook event, which no worker could resolve."""
+        kinds = {SupportTaskKind.UNEXPECTED_REFUND, SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED}
+        tasks = self._tables.support_tasks.values()
+        return any(task.kind in kinds and refund_id in (task.subject or "").split() for task in tasks)
 
     def _check_closed_operation(self, case: CaseRow) -> None:
         """Check that the case does not wait for support because its refund failed after an external refund paid the customer."""

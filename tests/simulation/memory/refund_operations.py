@@ -11,7 +11,7 @@ from uuid import UUID
 from records import reconciliation, refund_operations
 from tests.simulation.memory.journal import OPEN, UNRESOLVED, refuse
 from tests.simulation.memory.purchases import captured
-from tests.simulation.memory.tables import RefundOperationRow, after
+from tests.simulation.memory.tables import PaymentRow, RefundOperationRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -40,11 +40,11 @@ def reserve(
         payments.add((provider, charge))
         row = work.tables.payments.get((provider, charge))
         total = captured(work, provider, charge)
-        if row is None or total is None or not (is_decided or row.case_id in {None, case}):
+        if row is None or total is None or not (is_decided or _may_claim(row, case)):
             continue
         if any(o.status in UNRESOLVED for o in _operations_of(work, provider, charge)):
             continue
-        if max(row.reserved, row.refunded) + row.refunded_elsewhere + amount > total:
+        if not _is_enough_left(row, amount, total):
             continue
         if case not in work.tables.cases:
             raise refuse("payments_case_id_fkey")
@@ -52,6 +52,14 @@ def reserve(
         work.journal.check_payment(row)
         reserved.append(CaseIdRow(case))
     return reserved
+
+
+def _may_claim(row: PaymentRow, case: UUID) -> bool:
+    return row.case_id in {None, case}
+
+
+def _is_enough_left(row: PaymentRow, amount: int, total: int) -> bool:
+    return max(row.reserved, row.refunded) + row.refunded_elsewhere + amount <= total
 
 
 def _operations_of(work: MemoryWork, provider: str, charge: str) -> Iterator[RefundOperationRow]:

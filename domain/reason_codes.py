@@ -157,6 +157,13 @@ class ReasonCode(DescribedEnum):
         "payment_claimed",
         "Another case already covers this payment. If we also refund this case, the customer could get the money twice.",
     )
+    NOT_ENOUGH_LEFT = (
+        "not_enough_left",
+        (
+            "The approved amount is more than what is left of this payment, or the outcome of another refund of the payment "
+            "is open. Check the refunds of the payment before you approve an amount again."
+        ),
+    )
     REFUNDED_ELSEWHERE = (
         "refunded_elsewhere",
         (

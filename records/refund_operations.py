@@ -11,6 +11,7 @@ from domain.cases import Case
 from domain.money import Money
 from domain.providers import Declined, Failed, Mismatched, Paid, Pending, RefundResult, Unknown
 from domain.refund_operations import OperationStatus, RefundOperation, paid_amount_of, status_of
+from records.purchases import Purchases
 from records.tables.cases import OPEN_STATUS_NAMES, UNRESOLVED_STATUS_NAMES
 from records.transaction import Transaction
 
@@ -66,14 +67,14 @@ select {OPERATION_COLUMNS} from refund_operations where case_id = any(:case_ids)
 _SELECT_BY_PAYMENT = f"""
 select distinct on (provider, charge) {OPERATION_COLUMNS} from refund_operations
  where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
- order by provider, charge, attempt desc
+ order by provider, charge, status in ({UNRESOLVED_STATUS_NAMES}) desc, first_sent_at desc, attempt desc
 """
+"""The attempts of one case have numbers, but several cases may refund parts of one payment."""
 
-_SELECT_OPEN_BY_PAYMENT = f"""
-select distinct on (provider, charge) {OPERATION_COLUMNS} from refund_operations
- where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
-   and status in ({OPEN_STATUS_NAMES})
- order by provider, charge, attempt desc
+_SELECT_OPEN = f"""
+select {OPERATION_COLUMNS} from refund_operations
+ where provider = :provider and charge = :charge and status in ({OPEN_STATUS_NAMES})
+ order by first_sent_at, case_id, attempt
 """
 
 _SELECT_BY_REFUND = f"""
@@ -127,17 +128,22 @@ update refund_operations o set code = i.code
 """
 
 _UPDATE_PAYMENTS = f"""
-update payments y
-   set refunded = y.refunded + c.paid, reserved = least(coalesce(y.captured, 0), greatest(0, y.reserved + c.reserved))
-  from (select b.provider, b.charge, sum(a.paid_amount - b.paid_amount) as paid,
-               sum(a.amount * ((a.status in ({OPEN_STATUS_NAMES}))::int - (b.status in ({OPEN_STATUS_NAMES}))::int)) as reserved
-          from before b join after a on a.key = b.key group by b.provider, b.charge) c
- where y.provider = c.provider and y.charge = c.charge and (c.paid <> 0 or c.reserved <> 0)
+update payments y set refunded = y.refunded + c.paid, reserved = least(coalesce(y.captured, 0), c.reserved)
+  from (select o.provider, o.charge, coalesce(sum(a.paid_amount - o.paid_amount), 0) as paid,
+               coalesce(sum(o.amount) filter (where coalesce(a.status, o.status) in ({OPEN_STATUS_NAMES})), 0) as reserved
+          from refund_operations o left join after a on a.key = o.key
+         where (o.provider, o.charge) in (select provider, charge from after)
+         group by o.provider, o.charge) c
+ where y.provider = c.provider and y.charge = c.charge
+   and (c.paid <> 0 or y.reserved <> least(coalesce(y.captured, 0), c.reserved))
 """
-"""Update the sums of the payments of changed operations. ``before`` and ``after`` are these operations.
+"""Update the sums of the payments of changed operations. ``after`` contains these operations; ``o`` is as it was before.
 
 The payment's ``refunded`` is the sum of what the provider paid for its operations. An operation that is not paid, or not paid
-any more, has paid 0. A refund that was certainly not made gives its amount back to the payment.
+any more, has paid 0. ``reserved`` is the sum of the open operations. So a refund that was certainly not made gives its amount
+back. If a closed operation was made after all, the sum may exceed ``captured``. Then the whole payment is reserved.
+
+The caller has locked the payments in an earlier statement. Otherwise, the sum could miss the changes of another worker.
 """
 
 _RECORD_RESULT = f"""
@@ -146,8 +152,6 @@ with result as (
                        cast(:codes as text[]), cast(:replays as bool[]), cast(:must_acts as bool[]),
                        cast(:paid_amounts as bigint[]))
     as t(key, status, refund_id, code, replayed, customer_must_act, paid_amount)
-), before as (
-  select o.key, o.status, o.paid_amount, o.provider, o.charge from refund_operations o join result r on r.key = o.key
 ), after as (
   update refund_operations o
      set status = r.status, refund_id = coalesce(r.refund_id, o.refund_id), code = coalesce(r.code, o.code),
@@ -155,17 +159,16 @@ with result as (
          paid_amount = r.paid_amount,
          paid_at = case when r.status = 'paid' then coalesce(o.paid_at, now()) else o.paid_at end
     from result r where o.key = r.key
-  returning o.key, o.status, o.amount, o.paid_amount
+  returning o.key, o.provider, o.charge, o.status, o.paid_amount
 )
 {_UPDATE_PAYMENTS}
 """
 """Store each result in its operation."""
 
 _SET_STATUS = f"""
-with before as (
-  select o.key, o.status, o.paid_amount, o.provider, o.charge from refund_operations o where key = any(:keys)
-), after as (
-  update refund_operations o set status = :status where key = any(:keys) returning o.key, o.status, o.amount, o.paid_amount
+with after as (
+  update refund_operations o set status = :status where key = any(:keys)
+  returning o.key, o.provider, o.charge, o.status, o.paid_amount
 )
 {_UPDATE_PAYMENTS}
 """
@@ -217,19 +220,17 @@ class RefundOperations:
         return operations
 
     def for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
-        """Return the newest operation of each payment. A payment is a pair (provider, charge)."""
+        """Return, for each payment, the operation whose outcome is open, or else the newest operation.
+
+        A payment is a pair (provider, charge).
+        """
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_SELECT_BY_PAYMENT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
 
-    def open_for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
-        """Return the newest operation of each payment that sent the money, or may have sent it.
-
-        A payment may have several refunds, so its newest operation may be declined although an earlier operation is paid.
-        """
-        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
-        rows = self._work.run(_SELECT_OPEN_BY_PAYMENT, providers=providers, charges=charges)
-        return {(row.provider, row.charge): operation_of(row) for row in rows}
+    def open_for_payment(self, provider: str, charge: str) -> list[RefundOperation]:
+        """Return the operations that sent money of this payment, or may have sent it. The newest operation is last."""
+        return [operation_of(row) for row in self._work.run(_SELECT_OPEN, provider=provider, charge=charge)]
 
     def for_refunds(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
         """Return the operations of these refunds. A refund is a pair (provider, the provider's id of the refund)."""
@@ -274,6 +275,7 @@ class RefundOperations:
     def record_results(self, results: Sequence[tuple[RefundOperation, RefundResult]]) -> None:
         """Store the provider's results for these operations."""
         if results:
+            self._lock_payments([operation for operation, _ in results])
             self._work.run(
                 _RECORD_RESULT,
                 keys=[operation.key for operation, _ in results],
@@ -303,7 +305,11 @@ class RefundOperations:
         ``status`` is ``absent`` or ``declined``.
         """
         if operations:
+            self._lock_payments(operations)
             self._work.run(_SET_STATUS, keys=[operation.key for operation in operations], status=status)
+
+    def _lock_payments(self, operations: Sequence[RefundOperation]) -> None:
+        Purchases(self._work).lock_payments(sorted({operation.payment for operation in operations}))
 
 
 def operation_of(row: Any) -> RefundOperation:  # noqa: ANN401  # a row of OPERATION_COLUMNS

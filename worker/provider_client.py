@@ -75,13 +75,14 @@ def send_refund(
     adapter = context.provider(operation.provider)
     if adapter is None or not adapter.capabilities.can_look_up:
         return refund(context, operation, until=until)
-    must_look_up, refunded = not adapter.capabilities.rejects_over_refund, 0
+    rejects_second = adapter.capabilities.rejects_over_refund and operation.amount == expected.captured
+    must_look_up, refunded = not rejects_second, 0
     if adapter.capabilities.shows_payments:
         shown = show_payment(context, operation.provider, operation.charge, until=until)
         if objection := _object_to(shown, operation, expected):
             return objection
         refunded = max(0, shown.refunded - expected.refunded) if isinstance(shown, PaymentStatus) else 0
-        must_look_up = refunded > 0
+        must_look_up = refunded > 0 or bool(expected.known_refunds)
     if must_look_up:
         return _look_up_first(context, operation, expected, refunded, until=until)
     return refund(context, operation, until=until)
@@ -195,12 +196,15 @@ def find_unknown_refund(
 ) -> ExternalRefund | NotFound | Unknown:
     """Find a refund of this operation's payment that is not ``known``. Failed refunds are ignored.
 
-    The lookup of the operation found no refund with its key, but perhaps showed only one of several other refunds.
+    The lookup of the operation found no refund with its key, but perhaps showed only one of several other refunds. If the
+    list contains our refund, the lookup does not show it yet.
     """
     refunds = list_refunds_of(context, operation.provider, operation.charge, until=until)
     if isinstance(refunds, Unknown):
         return refunds
-    unknown = (refund for refund in refunds if refund.refund_id not in known and refund.key != operation.key)
+    if any(refund.key == operation.key for refund in refunds):
+        return Unknown("The provider lists our refund, but the lookup does not show it yet.")
+    unknown = (refund for refund in refunds if refund.refund_id not in known)
     live = next((refund for refund in unknown if refund.status is not RefundStatus.FAILED), None)
     return NotFound() if live is None else ExternalRefund(live.refund_id, live.amount)
 

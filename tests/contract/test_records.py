@@ -766,6 +766,54 @@ def test_more_than_requested_counts_as_refunded(store: Records) -> None:
     assert reserve(store, case, 2, 900)
 
 
+@pytest.mark.parametrize(("late", "left"), [(2000, 2900), (1000, 2900), (2500, 2400)])
+def test_a_refund_that_was_made_after_all_keeps_its_amount(store: Records, late: int, left: int) -> None:
+    """The two refunds are more than the payment. When one of them comes back, the other is still reserved."""
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    case = a_case(store)
+    absent = reserve(store, case, 1, 2000)
+    assert absent
+    with store.work() as work:
+        work.refund_operations.close([absent], OperationStatus.ABSENT)
+    paid = reserve(store, case, 2, 4000)
+    assert paid
+    record(store, paid, Paid("re_1", paid.amount))
+    made = Money(late, "EUR")
+    record(store, absent, Paid("re_2", made) if made == absent.amount else Mismatched("re_2", made))
+    assert reserve(store, case, 3, 1) is None
+    record(store, paid, CAME_BACK)
+    assert reserve(store, case, 3, left + 1) is None
+    assert reserve(store, case, 3, left)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_the_newest_refund_of_a_payment_may_have_a_lower_attempt(store: Records, parts: int) -> None:
+    """Support refunds parts of one payment for two purchases. Each case numbers its own attempts."""
+    store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
+    first, second = a_case(store), a_case(store)
+    for attempt in range(1, parts + 1):
+        part = reserve(store, first, attempt, 100)
+        assert part
+        record(store, part, Paid(f"re_{attempt}", part.amount))
+    assert part
+    operation = an_operation(second, 1, charge="ch_1", amount=Money(100, "EUR"))
+    with store.work() as work:
+        work.refund_operations.create([operation])
+    for result in (None, Unknown("timeout"), Failed("re_of_second", "closed")):
+        if result:
+            record(store, operation, result)
+        with store.work() as work:
+            newest = work.refund_operations.for_payments([("sandbox", "ch_1")])["sandbox", "ch_1"]
+            open_keys = [refund.key for refund in work.refund_operations.open_for_payment("sandbox", "ch_1")]
+        assert newest.key == operation.key
+        assert len(open_keys) == parts + newest.is_open
+        assert (open_keys[-1] == operation.key) is newest.is_open
+    record(store, part, Pending(f"re_{parts}", part.amount))  # the outcome of the earlier refund is open again
+    with store.work() as work:
+        assert work.refund_operations.for_payments([("sandbox", "ch_1")])["sandbox", "ch_1"].key == part.key
+        assert work.refund_operations.open_for_payment("sandbox", "ch_2") == []
+
+
 def test_an_unresolved_refund_excludes_another_refund_of_the_payment(store: Records) -> None:
     """Enough of the payment is left. But at most one refund of a payment is open at a time."""
     store_seller_and_purchases(store, a_recent_purchase(charge="ch_1"))
@@ -813,7 +861,7 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
         (second,) = [o for o in work.refund_operations.for_cases([case])[case] if o.attempt == 2]
         work.refund_operations.close([second], OperationStatus.DECLINED)
         assert work.refund_operations.for_payments([first.payment])[first.payment].attempt == 2
-        assert work.refund_operations.open_for_payments([first.payment])[first.payment].attempt == 1
+        assert [operation.attempt for operation in work.refund_operations.open_for_payment(*first.payment)] == [1]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from domain.providers import (
     RefundStatus,
 )
 from domain.purchases import Dispute, Purchase
+from domain.refund_reasons import RefundReason
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
 from records import UnitOfWork
@@ -58,13 +59,19 @@ def the_provider_reports_a_dispute(dispute: Dispute) -> Knowledge:
 class Scenario:
     """A case and its scripted provider."""
 
-    def __init__(self, context: WorkerContext, provider: ScriptedProvider, **purchase: Any) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        provider: ScriptedProvider,
+        reason: RefundReason = RefundReason.DISSATISFIED,
+        **purchase: Any,
+    ) -> None:
         self.context, self.provider = context, provider
         stored = a_recent_purchase(**purchase)
         store_seller_and_purchases(context.records, stored)
         assert (stored.payments[0].amount, stored.currency) == (PRICE.minor, PRICE.currency)
         self.stored, self.purchase = stored, stored.id
-        self.case = accept_one(context.records, a_submission(stored)).id
+        self.case = accept_one(context.records, a_submission(stored, reason=reason)).id
         handle(context, RefundRequested, [self.case])
 
     def process_after(self, **elapsed: float) -> "Scenario":

@@ -80,20 +80,20 @@ def test_a_case_is_shown_with_its_whole_history(agent: httpx.Client, records: Re
     assert page.count("<tr>") == len(history) + 1
 
 
-def test_a_case_is_found_by_the_case_number_that_a_customer_says(desk: httpx.Client, records: Records) -> None:
+def test_a_case_is_found_by_the_case_number_that_a_customer_says(agent: httpx.Client, records: Records) -> None:
     case = a_case(records, State.WITH_SUPPORT)
-    by_id = desk.get(f"/cases/{case}").text
+    by_id = agent.get(f"/cases/{case}").text
     with records.work() as work:
         number = work.case_views.numbers([case])[case]
     assert f'<h1>Case <span class="code">{number}</span></h1>' in by_id
-    assert '<form class="search" action="/cases"' in desk.get("/").text
+    assert '<form class="search" action="/cases"' in agent.get("/").text
     for typed in (number, number.lower(), f"case no. {number.replace('-', ' ')}"):
-        assert desk.get("/cases", params={"case": typed}).text == desk.get(f"/cases/{typed}").text == by_id
+        assert agent.get("/cases", params={"case": typed}).text == agent.get(f"/cases/{typed}").text == by_id
 
 
-def test_the_desk_says_that_a_case_number_is_mistyped(desk: httpx.Client) -> None:
+def test_the_desk_says_that_a_case_number_is_mistyped(agent: httpx.Client) -> None:
     mistyped = case_numbers.EXAMPLE[:-1] + "H"
-    page = desk.get("/cases", params={"case": mistyped})
+    page = agent.get("/cases", params={"case": mistyped})
     assert page.status_code == 404
     assert f"The case number '{mistyped}' has a wrong character." in unescape(page.text)
 

@@ -1,34 +1,58 @@
 """Refunds of parts of a payment that support approved: their sum never exceeds the payment, and each is recorded on its own."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from domain.money import Money
-from domain.providers import Capabilities, Declined, DeclineReason, ExternalRefund, Failed, NotFound, Paid, Unknown
+from domain.providers import (
+    Capabilities,
+    Declined,
+    DeclineReason,
+    DisputeStatus,
+    ExternalRefund,
+    Failed,
+    NotFound,
+    Paid,
+    RefundResult,
+    Unknown,
+)
+from domain.purchases import Dispute, Payment
 from domain.reason_codes import ReasonCode
 from domain.refund_approvals import ApprovedRefund, RefundApproval
-from domain.states import Event
-from tests.integration._provider_fixtures import assert_audit_is_clean
+from domain.refund_reasons import RefundReason
+from domain.states import Event, State
+from tests.integration._provider_fixtures import assert_audit_is_clean, task_evidence
 from tests.integration._refund_scenarios import Scenario, StartScenario, euros, in_each_provider
+from tests.sample_data import a_payment
+from worker.refunds.disputes import apply_dispute
 
 PARTIAL = {ReasonCode.FULL_REFUND_ONLY, ReasonCode.ALREADY_REFUNDED}
 DECLINED = Declined(DeclineReason.PERMANENT, "closed")
 
 
 def approve(
-    scenario: Scenario, minor: int, *, overruled: set[ReasonCode] | frozenset[ReasonCode] = frozenset(PARTIAL)
+    scenario: Scenario, *amounts: int, overruled: set[ReasonCode] | frozenset[ReasonCode] = frozenset(PARTIAL)
 ) -> UUID:
-    """Approve a refund of the only payment, as a person of support does. Return the decision."""
+    """Approve these amounts of the payments in their order, as a person of support does. Return the decision.
+
+    A payment with the amount 0 is not approved.
+    """
     decision = uuid4()
     with scenario.context.records.work() as work:
         case = work.cases.lock_one(scenario.case)
         purchase = work.purchases.get(scenario.purchase)
         assert case
         assert purchase
-        (payment,) = purchase.payments
-        refund = ApprovedRefund(payment.provider, payment.charge, Money(minor, "EUR"), payment.refunded)
-        approval = RefundApproval(decision, (refund,), frozenset(overruled))
+        refunds = [
+            ApprovedRefund(payment.provider, payment.charge, Money(minor, "EUR"), payment.refunded)
+            for payment, minor in zip(purchase.payments, amounts, strict=True)
+            if minor
+        ]
+        approval = RefundApproval(decision, tuple(refunds), frozenset(overruled))
         evidence = {"purchase": purchase.snapshot, "approval": approval.as_evidence()}
         work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support", evidence=evidence)])
     return decision
@@ -71,6 +95,7 @@ def test_more_than_the_payment_is_never_sent(
         approve(scenario, minor)
         scenario.process_after()
     assert (scenario.state(), scenario.refunded) == ("with_support", sum(parts[:-1]))
+    assert scenario.reason_codes() == ["not_enough_left"]
     assert len(scenario.provider.keys) == len(parts)
 
 
@@ -135,3 +160,133 @@ def test_a_late_failure_is_about_the_part_that_it_names(
     assert scenario.refunded == sum(parts) - parts[late]
     statuses = "select string_agg(status, ' ' order by attempt) from refund_operations"
     assert scenario.query(statuses) == ("declined failed paid" if late == 0 else "declined paid failed")
+
+
+def charged(minor: int = 4900, **changes: Any) -> Payment:
+    return a_payment(amount=minor, charged_at=datetime.now(UTC) - timedelta(days=3), **changes)
+
+
+GIFT_CARD = charged(500, provider="giftly", charge="GC-77-1204", method="gift_card")
+
+
+@pytest.mark.parametrize("dispute", [Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY])
+@pytest.mark.parametrize("amounts", [(4900, 0, 0), (0, 0, 1), (1000, 1000, 0), (1, 4900, 4900)])
+def test_a_dispute_of_an_approved_payment_stops_the_refund(
+    start_scenario: StartScenario, dispute: Dispute, amounts: tuple[int, ...]
+) -> None:
+    """The request is about the second charge only, but support approved other payments, too."""
+    payments = (charged(), charged(duplicate=True), charged())
+    scenario = a_case_with_support(
+        start_scenario, paid(1, 1000), payments=payments, reason=RefundReason.DUPLICATE_ORDER
+    )
+    disputed = payments[0 if amounts[0] else 2]
+    scenario.learn(lambda work, _: work.purchases.set_dispute(*disputed.id, dispute))
+    approve(scenario, *amounts)
+    assert scenario.process_after().state() == "with_support"
+    assert scenario.reason_codes() == [
+        {"open": "dispute_open", "lost": "dispute_lost", "inquiry": "inquiry_open"}[dispute]
+    ]
+    assert len(scenario.provider.keys) == 1, "the declined refund of the rules"
+
+
+@pytest.mark.parametrize(
+    ("results", "reported"),
+    [
+        ([paid(1, 1000)], ["re_1: 10.00 EUR paid"]),
+        ([paid(1, 1000), DECLINED], ["re_1: 10.00 EUR paid"]),
+        ([paid(1, 1000), Failed("re_2", "closed")], ["re_1: 10.00 EUR paid"]),
+        ([paid(1, 1000), paid(2, 1000), DECLINED], ["re_1: 10.00 EUR paid, re_2: 10.00 EUR paid"]),
+        ([Failed("re_1", "closed"), DECLINED], []),
+    ],
+)
+@pytest.mark.parametrize("dispute", [Dispute.OPEN, Dispute.LOST])
+def test_a_dispute_is_reported_if_any_part_was_refunded(
+    start_scenario: StartScenario, results: list[RefundResult], reported: list[str], dispute: Dispute
+) -> None:
+    scenario = a_case_with_support(start_scenario, *results)
+    for _ in results:
+        approve(scenario, 1000)
+        scenario.process_after()
+    status = DisputeStatus(dispute, "dp_1")
+    for _ in range(2):
+        scenario.learn(lambda work, stored: apply_dispute(work, stored.payments[0].id, stored.seller_id, status))
+    tasks = task_evidence(scenario.context.records, "refund_and_dispute")
+    assert [task["refunds"] for task in tasks] == reported
+
+
+@pytest.mark.parametrize(
+    ("again", "state", "reasons"),
+    [
+        ((0, 0, 500), "with_support", ["provider_not_connected"]),
+        ((1000, 0, 0), "refunded", None),
+        ((1000, 0, 500), "with_support", ["payment_not_automatic"]),
+        ((1000, 1000, 0), "refunded", None),
+    ],
+)
+def test_a_decline_of_an_earlier_decision_does_not_count(
+    start_scenario: StartScenario, again: tuple[int, ...], state: str, reasons: list[str] | None
+) -> None:
+    payments = (charged(), charged(), GIFT_CARD)
+    results = [DECLINED, DECLINED, DECLINED, DECLINED, paid(1, 1000), paid(2, 1000)]
+    scenario = start_scenario(results, [NotFound()], payments=payments)
+    for _ in payments:
+        scenario.process_after()
+    assert scenario.reason_codes() == ["provider_declined", "provider_declined"], "the rules sent both refunds"
+    overruled = {*PARTIAL, ReasonCode.METHOD_NOT_AUTOMATIC, ReasonCode.AMOUNT_INVALID}
+    approve(scenario, 1000, 1000, 500, overruled=overruled)
+    for _ in payments:
+        scenario.process_after()
+    assert scenario.reason_codes() == ["provider_declined", "provider_declined"], "the first decision sent both refunds"
+    approve(scenario, *again, overruled=overruled)
+    for _ in payments:
+        scenario.process_after()
+    assert scenario.state() == state
+    assert reasons is None or scenario.reason_codes() == reasons
+
+
+@pytest.mark.parametrize("by_hand", [1, 1000, 3900])
+def test_a_part_is_not_sent_if_the_provider_shows_an_unknown_refund(
+    start_scenario: StartScenario, by_hand: int
+) -> None:
+    """The provider refuses only refunds of more than the payment, so it would make the part, too."""
+    scenario = a_case_with_support(start_scenario, paid(1, 1000))
+    approve(scenario, 1000)
+    scenario.provider.answer_lookups(ExternalRefund("by_hand", euros(by_hand)))
+    assert scenario.process_after().state() == "with_support"
+    assert scenario.reason_codes() == ["refunded_elsewhere"]
+    assert len(scenario.provider.keys) == 1
+
+
+@pytest.mark.parametrize("minor", [1, 1000, 3900])
+def test_a_part_that_the_provider_lists_is_not_sent_again(start_scenario: StartScenario, minor: int) -> None:
+    """The lookup shows only the earlier refund by hand. But the list shows our part with its key."""
+    scenario = a_case_with_support(start_scenario, Unknown("The connection was lost."))
+    known = scenario.by_hand(1000)
+    scenario.show(known)
+    scenario.learn(lambda work, _: work.run("update external_refunds set recorded_at = recorded_at - interval '1 day'"))
+    approve(scenario, minor)
+    scenario.provider.answer_lookups(ExternalRefund(known.refund_id, known.amount))
+    assert scenario.process_after().state() == "refunding"
+    ours = replace(known, refund_id="re_1", amount=euros(minor), key=scenario.provider.keys[-1])
+    scenario.provider.shown = [known, ours]
+    sent = len(scenario.provider.keys)
+    assert scenario.process_after(minutes=10).state() == "refunding"
+    assert len(scenario.provider.keys) == sent
+    scenario.provider.answer_lookups(Paid("re_1", euros(minor)))
+    assert scenario.process_after(minutes=10).state() == "refunded"
+    assert scenario.refunded == 1000 + minor
+
+
+@pytest.mark.parametrize("parts", [(4900,), (2000, 2900), (1, 4899)])
+def test_a_refund_by_hand_during_a_lookup_refunds_the_case(
+    start_scenario: StartScenario, parts: tuple[int, ...]
+) -> None:
+    """The case had a lease when the refund by hand was recorded, so only the end of the lease can settle the case."""
+    failed = Failed("re_1", "closed")
+    scenario = start_scenario([failed], [failed])
+    refunds = [scenario.by_hand(minor, refund_id=f"by_hand_{minor}") for minor in parts]
+    scenario.learn(lambda work, _: work.cases.lease([scenario.case], states=[State.WITH_SUPPORT], seconds=60.0))
+    scenario.learn(lambda work, _: work.purchases.record_external_refunds("sandbox", refunds))
+    assert scenario.state() == "with_support"
+    scenario.learn(lambda work, _: work.run("update cases set lease_until = 'epoch'"))
+    assert scenario.report("re_1").state() == "refunded"

@@ -38,7 +38,7 @@ ADA, BOB = "ada", "bob"
 
 @pytest.fixture
 def context(settings: Settings) -> Iterator[WorkerContext]:
-    settings = settings.model_copy(update={"desk_url": "https://desk.example/"})
+    settings = settings.model_copy(update={"desk": settings.desk.model_copy(update={"url": "https://desk.example/"})})
     yield from _provider_fixtures.open_context(settings)
 
 

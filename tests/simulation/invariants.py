@@ -2,7 +2,8 @@
 
 Some invariants are checked before each refund call, some after each commit, and some at the end of the run.
 
-- I1: a payment is refunded at most once, and a purchase has at most one open case
+- I1: the rules refund a payment at most once, and each key makes at most one refund. Our refunds and the external refunds that
+  were known when our refund was sent are never more than what was captured. A purchase has at most one open case.
 - I2: a refund call has the charge and the amount of its operation
 - I3: an operation is committed before its call, and no call is made inside a transaction
 - I4: every accepted request becomes a case that ends or waits for support, and no work remains
@@ -20,6 +21,7 @@ Some invariants are checked before each refund call, some after each commit, and
 - I12: each e-mail is sent once. A support task is published repeatedly until a helpdesk has read it.
 - I13: no operation is closed, and no second approval is asked for, while a person may still approve a refund
 - I14: while a case waits for the outcome of a refund, the result of another refund does not change the case
+- I15: after each transaction, what is reserved of a payment is the sum of its open operations, and at most what was captured
 - BUG: no task ends with an unexpected error
 """
 
@@ -171,10 +173,28 @@ class InvariantChecker:
         keys = [own.key for own in refunds]
         if len(by_rules) > 1 or len(set(keys)) < len(keys):
             self.report_violation("I1", f"{refund.charge} is refunded twice: {keys}.")
-        payment = self._world.records.tables.payments.get((provider.name, refund.charge))
-        captured = (payment and payment.captured) or 0
-        if refund.key and sum(own.amount.minor for own in refunds) > captured:
-            self.report_violation("I1", f"{refund.charge} was {captured}, but the refunds {keys} are more.")
+        if operation := operations.get(refund.key or ""):
+            self._check_sum(provider, operation, refunds)
+
+    def _check_sum(self, provider: Provider, operation: RefundOperationRow, own: list[Refund]) -> None:
+        """Check that our refunds and the known external refunds of a payment are not more than what was captured.
+
+        An external refund is known if it was recorded before the operation was sent.
+        """
+        tables = self._world.records.tables
+        known = [
+            refund
+            for refund in provider.refunds.values()
+            if (refund.charge, refund.key) == (operation.charge, None)
+            and refund.status != "failed"
+            and (row := tables.external_refunds.get((provider.name, refund.id)))
+            and row.recorded_at < operation.first_sent_at
+        ]
+        captured = tables.payments[provider.name, operation.charge].captured or 0
+        if sum(refund.amount.minor for refund in (*own, *known)) > captured:
+            self.report_violation(
+                "I1", f"{captured} of {operation.charge} was captured, but {[*own, *known]} are refunds of more."
+            )
 
     def approval_asked(self, provider: Provider, approval: Approval) -> None:
         """Check a new approval request at the provider."""
@@ -207,7 +227,10 @@ class InvariantChecker:
     def committed(self, journal: Journal) -> None:
         """Check the changes of a committed transaction."""
         task = self._current_task()
+        payments: dict[tuple[str, str], None] = {}
         for row, old in journal.changed:
+            if isinstance(row, PaymentRow | RefundOperationRow):
+                payments[row.provider, row.charge] = None
             if isinstance(row, TransitionRow):
                 self._check_transition(row)
             elif isinstance(row, CaseRow):
@@ -218,6 +241,24 @@ class InvariantChecker:
                 self._check_operation(row)
                 if "sends" in old:
                     self._check_refundable(row, "is sent again")
+
+        for payment in payments:
+            self._check_reserved(payment)
+
+    def _check_reserved(self, payment: tuple[str, str]) -> None:
+        """Check that what is reserved of a payment is the sum of its open operations, and at most what was captured."""
+        row = self._world.records.tables.payments.get(payment)
+        if row is None:  # the transaction also took the payment from its seller
+            return
+        operations = self._world.records.tables.refund_operations.values()
+        of_payment = [o for o in operations if (o.provider, o.charge) == payment and o.status in OPEN]
+        total = sum(operation.amount for operation in of_payment)
+        if not row.reserved == total <= (row.captured or 0):
+            self.report_violation(
+                "I15",
+                f"{row.reserved} of {row.captured} of {row.charge} is reserved, but its open operations are {total}: "
+                f"{[(operation.key, operation.amount, operation.status) for operation in of_payment]}",
+            )
 
     def _check_operation(self, row: RefundOperationRow) -> None:
         """Check that an operation is open while a person may still approve its refund, if our records contain that."""

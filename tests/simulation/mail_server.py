@@ -21,6 +21,8 @@ class SimulatedEmail:
 
     kind: EmailKind
     case: UUID
+    name: str
+    """The kind, and the round if the e-mail is sent once in a round."""
 
 
 def render(
@@ -32,7 +34,7 @@ def render(
     first: CaseView | None = None,  # noqa: ARG001  # the same signature
 ) -> SimulatedEmail:
     """Return an e-mail without text. To render the text would take longer than to simulate a whole refund."""
-    return SimulatedEmail(due.kind, view.id)
+    return SimulatedEmail(due.kind, view.id, due.name)
 
 
 class SimulatedMailTransport:
@@ -41,13 +43,13 @@ class SimulatedMailTransport:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.repeatable = world.random.random() < 0.5
-        self.sent: Counter[tuple[UUID, EmailKind]] = Counter()
+        self.sent: Counter[tuple[UUID, str]] = Counter()
 
     def deliver(self, email: Any) -> None:
         """Deliver one e-mail."""
         faults, preempt = self._world.faults, self._world.interleaving.preempt
         preempt("before an e-mail")
-        name = (email.case, email.kind)
+        name = (email.case, email.name)
         if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")
         if faults.happens("email_rejected"):

@@ -3,7 +3,7 @@
 If a second safeguard has the same effect, the mistake removes both safeguards. Four safeguards have no mistake of their own,
 because another safeguard has the same effect:
 - The index of open cases has the same effect as the search for an open case while the purchase is locked.
-- The index of open operations has the same effect as the payment claim.
+- The index of unresolved operations has the same effect as the reservation.
 - The timing of leases by the database's clock has the same effect as the fence, a number that rises with each new lease.
 - The check of the fence before a repeated call has the same effect as the idempotency key.
 """
@@ -30,18 +30,24 @@ from records.webhook_events import WebhookEvents
 from tests.simulation.faults import DAY
 from tests.simulation.memory import cases as memory_cases
 from tests.simulation.memory import journal
+from tests.simulation.memory import refund_operations as memory_operations
 from tests.simulation.removed_safeguards import (
     CreatePatch,
+    adopt_earlier_refund,
     call_before_commit,
     close_refund_that_waits_for_approval,
     correct_held_purchase,
+    count_all_declines,
     count_failed_refunds,
     count_requested_amount,
     end_list_at_unreadable_row,
+    give_unknown_back,
     ignore_late_failure,
     ignore_refund_of_declined_case,
     ignore_shown_refund,
     ignore_snapshot,
+    judge_second_charge_only,
+    keep_reserved,
     lock_in_any_state,
     mark_as_last,
     mark_nothing_resent,
@@ -64,6 +70,7 @@ from tests.simulation.removed_safeguards import (
     repeat_period_with_long_margin,
     repeat_without_look,
     replaced,
+    report_newest_refund_only,
     report_unknown_as_declined,
     reserve_nothing,
     resolve_by_empty_lookup,
@@ -73,14 +80,15 @@ from tests.simulation.removed_safeguards import (
     settle_by_pending_refunds,
     skip_further_payments,
     store_repeat_as_new_case,
+    use_first_approval,
     use_new_key,
-    without_index,
+    without_constraint,
     wrapped,
 )
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
 from worker.reconciliation import run
-from worker.refunds import disputes, give_up, orders, outcomes, recording, resolution
+from worker.refunds import disputes, execution, give_up, orders, outcomes, recording, resolution
 from worker.refunds.orders import Order
 from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
@@ -107,12 +115,13 @@ LONG_PAUSE_AFTER_CALL = {"pauses": {"after the call": "long_pause"}}
 BROKER_LOSS = {"broker_data_lost": 5}
 SEVERAL_PAYMENTS = {"several_payments": 1.0}
 APPROVALS = {"approvals": 1.0}
+PARTS = {"approvals_of_support": 1.0}
 FALSE_LOOKUPS = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
     Mistake(
         "no search for an open case, and no index of open cases",
-        (wrapped(DecisionInputs, "load", omit_open_case), without_index(journal.ONE_OPEN_CASE)),
+        (wrapped(DecisionInputs, "load", omit_open_case), without_constraint(journal.ONE_OPEN_CASE)),
     ),
     Mistake("no search for an open case", (wrapped(DecisionInputs, "load", omit_open_case),)),
     Mistake(
@@ -123,7 +132,7 @@ MISTAKES = (
         "nothing is reserved, and there is no index of unresolved operations",
         (
             replaced(RefundOperations, "reserve", reserve_nothing),
-            without_index(journal.ONE_UNRESOLVED_OPERATION),
+            without_constraint(journal.ONE_UNRESOLVED_OPERATION),
         ),
     ),
     Mistake("a new idempotency key for each attempt", (wrapped(provider_client, "refund", use_new_key),)),
@@ -451,6 +460,93 @@ MISTAKES = (
         (wrapped(outcomes, "_moves_case", ignore_refund_of_declined_case),),
         UNKNOWN_OUTCOMES | {"webhook_late": 1.0},
         {"declines_by_hand": 1.0, "refunds_by_hand": 0.0, "approvals": 1.0},
+    ),
+    # Parts of payments
+    Mistake(
+        "the sum of the refunds of a payment is not compared with the payment",
+        (
+            replaced(memory_operations, "_is_enough_left", lambda *_: True),
+            without_constraint(journal.RESERVED_WITHIN_CAPTURED),
+        ),
+        {},
+        PARTS,
+    ),
+    Mistake(
+        "only the check of the database compares the sum of the refunds with the payment",
+        (replaced(memory_operations, "_is_enough_left", lambda *_: True),),
+        {},
+        PARTS,
+    ),
+    Mistake(
+        "a refund that was not made keeps its amount of the payment",
+        (wrapped(RefundOperations, "record_results", keep_reserved),),
+        {"late_failure": 0.5},
+        PARTS,
+    ),
+    Mistake(
+        "a refund of unknown outcome gives its amount back",
+        (wrapped(RefundOperations, "record_results", give_unknown_back),),
+        UNKNOWN_OUTCOMES,
+        PARTS,
+    ),
+    Mistake(
+        "a lookup records an earlier refund of the payment as the newest refund",
+        (replaced(resolution, "_leave_out_known", adopt_earlier_refund),),
+        UNKNOWN_OUTCOMES,
+        PARTS,
+    ),
+    Mistake(
+        "a known refund of the payment ends the lookups of a later part",
+        (replaced(resolution, "_leave_out_known", lambda _context, batch, _until: batch),),
+        UNKNOWN_OUTCOMES,
+        PARTS,
+    ),
+    Mistake(
+        "a webhook event is matched with the newest refund of its payment",
+        (replaced(RefundOperations, "for_refunds", lambda *_: {}),),
+        {"late_failure": 0.5},
+        PARTS | {"lists_refunds": 0.0},
+    ),
+    Mistake(
+        "the rules refund a payment of which a part was refunded",
+        (
+            replaced(
+                eligibility, "RULES", tuple(rule for rule in eligibility.RULES if rule is not eligibility.untouched)
+            ),
+            replaced(memory_operations, "_may_claim", lambda *_: True),
+        ),
+        {},
+        PARTS | {"kinds": 1.0},
+    ),
+    Mistake(
+        "the first approval of a case counts instead of the newest",
+        (wrapped(History, "evaluations", use_first_approval),),
+        {},
+        PARTS,
+    ),
+    Mistake(
+        "an approval passes a rule that it does not overrule",
+        (replaced(Order, "is_overruled", lambda *_: True),),
+        {},
+        PARTS | {"disputes": 0.7},
+    ),
+    Mistake(
+        "the rules look only at the second charge, although support approved other payments",
+        (wrapped(orders, "eligibility_input", judge_second_charge_only),),
+        {},
+        PARTS | SEVERAL_PAYMENTS | {"disputes": 0.7},
+    ),
+    Mistake(
+        "a dispute is reported only if the newest refund of the payment is open",
+        (replaced(RefundOperations, "open_for_payment", report_newest_refund_only),),
+        {"failed_at_once": 0.4},
+        PARTS | {"disputes": 0.9},
+    ),
+    Mistake(
+        "a decline of an earlier decision counts",
+        (replaced(execution, "_declined_payments", count_all_declines),),
+        {"declined": 0.5},
+        PARTS | SEVERAL_PAYMENTS,
     ),
     # Approvals and keys
     Mistake(

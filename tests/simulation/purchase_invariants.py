@@ -15,9 +15,11 @@
 - P10: the payments have the dispute status that the provider's list shows
 - P11: a request for the whole purchase does not join a case that is only about the second charge
 - P12: a request that named no seller is a case of each seller with a matching purchase, whenever the purchases are reported
+- P13: support gets no case as refunded elsewhere because of a refund that was known before our refund was sent
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -91,11 +93,12 @@ class PurchaseChecker:
     def check_call(self, provider: Provider, operation: RefundOperationRow, looked_at: float) -> None:
         """Check the payment and the amount of a refund call."""
         money = Money(operation.amount, operation.currency)
-        confirmed = confirmed_payments(self._tables, operation.case_id)
+        started = _start_of(self._tables, operation)
+        confirmed = confirmed_payments(self._tables, operation.case_id, before=started)
         if confirmed.get((operation.provider, operation.charge)) != money:
             self._report_violation("P1", f"{operation.key} refunds {money} of {operation.charge}, not {confirmed}.")
-        if approval_of(self._tables, operation.case_id) is None:
-            self._check_page(operation.case_id, confirmed)
+        if operation.decision_id is None:
+            self._check_page(operation.case_id, confirmed, started)
         seller = self._tables.cases[operation.case_id].seller_id
         owner = self._owners.get((operation.provider, operation.charge))
         if seller != owner:
@@ -103,8 +106,8 @@ class PurchaseChecker:
         if provider.capabilities.shows_payments:
             self._check_shown(provider, operation, seller, looked_at)
 
-    def _check_page(self, case: UUID, confirmed: dict[PaymentId, Money]) -> None:
-        rows = transitions_of(self._tables, case)
+    def _check_page(self, case: UUID, confirmed: dict[PaymentId, Money], started: int) -> None:
+        rows = transitions_of(self._tables, case)[: started - 1]
         answers = [row for row in rows if (row.event, row.actor) == ("customer_confirmed", "customer")]
         if not answers:
             return
@@ -237,8 +240,11 @@ class PurchaseChecker:
             self._report_violation("P2", f"{purchase.reference} has an open case, but was changed from {old} to {new}.")
 
     def _check_reason(self, row: TransitionRow) -> None:
-        codes = {reason["code"] for reason in json.loads(row.evidence).get("reasons", ())}
-        if ReasonCode.PAYMENT_NOT_AUTOMATIC not in codes:
+        reasons = json.loads(row.evidence).get("reasons", ())
+        for reason in reasons:
+            if reason["code"] == ReasonCode.REFUNDED_ELSEWHERE:
+                self._check_elsewhere(row.case_id, re.split(r"[,. ]", reason["detail"])[0])
+        if all(reason["code"] != ReasonCode.PAYMENT_NOT_AUTOMATIC for reason in reasons):
             return
         ended = {(o.provider, o.charge) for o in self._operations_of(row.case_id) if o.status in {"paid", "declined"}}
         purchase_id = self._tables.cases[row.case_id].purchase_id
@@ -248,6 +254,14 @@ class PurchaseChecker:
             is_unpaid = item.purchase_id == purchase_id and payment in confirmed and payment not in ended
             if is_unpaid and item.method in AUTOMATIC and item.provider in self._world.providers:
                 self._report_violation("P9", f"{row.case_id} went to support, but {item.charge} can be refunded.")
+
+    def _check_elsewhere(self, case: UUID, refund_id: str) -> None:
+        """Check that this refund, because of which support gets the case, was not known before our newest refund was sent."""
+        newest = max(self._operations_of(case), key=lambda operation: operation.attempt)
+        external = self._tables.external_refunds.get((newest.provider, refund_id))
+        earlier = [o.key for o in self._tables.refund_operations.values() if o.refund_id == refund_id]
+        if earlier or (external and external.recorded_at < newest.first_sent_at):
+            self._report_violation("P13", f"{case} went to support because of {refund_id}, which was known before.")
 
     def _check_join(self, row: TransitionRow) -> None:
         case = self._tables.cases[row.case_id]
@@ -389,10 +403,7 @@ class PurchaseChecker:
         if newest.recorded_at <= entered_at:
             self._check_closed_operation(case)
             return
-        has_task = any(
-            task.kind == SupportTaskKind.UNEXPECTED_REFUND and newest.refund_id in (task.subject or "")
-            for task in self._tables.support_tasks.values()
-        )
+        has_task = self._is_told(newest.refund_id)
         is_listed = (
             self._world.providers[newest.provider].capabilities.lists_refunds
             and self._world.since_beginning(newest.recorded_at) < SETTLED_BEFORE
@@ -401,6 +412,12 @@ class PurchaseChecker:
             self._report_violation(
                 "P8", f"Support refunded the payments of {case.id}, but the case still waits: {newest}"
             )
+
+    def _is_told(self, refund_id: str) -> bool:
+        """Return whether a support task reports the external refund, or its webhook event, which no worker could resolve."""
+        kinds = {SupportTaskKind.UNEXPECTED_REFUND, SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED}
+        tasks = self._tables.support_tasks.values()
+        return any(task.kind in kinds and refund_id in (task.subject or "").split() for task in tasks)
 
     def _check_closed_operation(self, case: CaseRow) -> None:
         """Check that the case does not wait for support because its refund failed after an external refund paid the customer."""
@@ -427,21 +444,36 @@ def transitions_of(tables: Database, case: UUID) -> list[TransitionRow]:
     return [tables.transitions[case, seq] for seq in range(1, tables.cases[case].seq + 1)]
 
 
-def approval_of(tables: Database, case: UUID) -> RefundApproval | None:
+def _start_of(tables: Database, operation: RefundOperationRow) -> int:
+    """Return the number of the transition that started this operation.
+
+    A process may pause before its call. In the meantime, support may approve another refund of the case.
+    """
+    rows = transitions_of(tables, operation.case_id)
+    starts = [row for row in rows if row.event == "refund_started"]
+    return next(row.seq for row in starts if json.loads(row.evidence)["key"] == operation.key)
+
+
+def _evaluation_of(tables: Database, case: UUID, before: int | None) -> dict[str, Any] | None:
+    """Return the evidence of the newest evaluation of a case, or of the newest before the transition with this number."""
+    rows = transitions_of(tables, case)[: before and before - 1]
+    evidence: list[dict[str, Any]] = [json.loads(row.evidence) for row in rows]
+    return next((values for values in reversed(evidence) if "purchase" in values), None)
+
+
+def approval_of(tables: Database, case: UUID, *, before: int | None = None) -> RefundApproval | None:
     """Return the approval of support, if support evaluated the case last."""
-    evidence = [json.loads(row.evidence) for row in transitions_of(tables, case)]
-    evaluations = [values for values in evidence if "purchase" in values]
-    approval = evaluations[-1].get("approval") if evaluations else None
+    evaluation = _evaluation_of(tables, case, before)
+    approval = evaluation and evaluation.get("approval")
     return RefundApproval.from_evidence(approval) if approval else None
 
 
-def confirmed_payments(tables: Database, case: UUID) -> dict[PaymentId, Money]:
+def confirmed_payments(tables: Database, case: UUID, *, before: int | None = None) -> dict[PaymentId, Money]:
     """Return the payments and amounts that support approved, or those of the last snapshot of a case, which the page showed."""
-    if approval := approval_of(tables, case):
+    if approval := approval_of(tables, case, before=before):
         return {refund.payment: refund.amount for refund in approval.refunds}
-    evidence: list[dict[str, Any]] = [json.loads(row.evidence) for row in transitions_of(tables, case)]
-    snapshots = [values["purchase"] for values in evidence if "purchase" in values]
-    payments = snapshots[-1]["payments"] if snapshots else []
+    evaluation = _evaluation_of(tables, case, before)
+    payments = evaluation["purchase"]["payments"] if evaluation else []
     return {
         (provider, charge): Money(amount, currency)
         for provider, charge, amount, currency in payments

@@ -1,6 +1,6 @@
 """Deliberate mistakes in the product. The simulation must find each mistake.
 
-Each mistake omits one safeguard: it replaces or wraps a function of the product, or removes a unique index.
+Each mistake omits one safeguard: it replaces or wraps a function of the product, or removes a constraint of the database.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +26,7 @@ from domain.providers import (
     WaitingForApproval,
 )
 from domain.reason_codes import ReasonCode
+from domain.refund_approvals import RefundApproval
 from domain.refund_operations import OperationStatus, status_of
 from domain.states import State
 from domain.support_tasks import SupportTaskKind
@@ -41,6 +42,7 @@ from worker import provider_client
 from worker.broker_loss import MARKER_KEY
 from worker.provider_client import NotSent
 from worker.refunds import execution, recording
+from worker.refunds.evaluation import refundable_purchase
 from worker.refunds.outcomes import Sent
 from worker.refunds.provider_limits import MAX_KEY_MARGIN
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
@@ -61,18 +63,18 @@ def wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> CreatePatch:
 
 
 @contextmanager
-def _index_removed(index: str) -> Iterator[None]:
-    """Remove a unique index while the context manager is open."""
-    journal.enforced.discard(index)
+def _constraint_removed(constraint: str) -> Iterator[None]:
+    """Remove a constraint while the context manager is open."""
+    journal.enforced.discard(constraint)
     try:
         yield
     finally:
-        journal.enforced.add(index)
+        journal.enforced.add(constraint)
 
 
-def without_index(index: str) -> CreatePatch:
-    """Return a function that creates a patch. The patch removes a unique index of the simulated database."""
-    return lambda: _index_removed(index)
+def without_constraint(constraint: str) -> CreatePatch:
+    """Return a function that creates a patch. The patch removes a unique index or a check of the simulated database."""
+    return lambda: _constraint_removed(constraint)
 
 
 def use_new_key(real: Any) -> Any:
@@ -180,7 +182,9 @@ def repeat_without_look(context: Any, operation: Any, expected: Any, *, until: f
 
 
 def ignore_shown_refund(real: Any) -> Any:
-    return lambda context, operation, refunded, *, until: real(context, operation, 0, until=until)  # noqa: ARG005
+    return lambda context, operation, expected, refunded, *, until: real(  # noqa: ARG005
+        context, operation, expected, 0, until=until
+    )
 
 
 def repeat_period_with_long_margin(limits: Any) -> timedelta:
@@ -247,6 +251,78 @@ def mark_resent_without_fence(real: Any) -> Any:
 def reserve_nothing(_self: RefundOperations, operations: Sequence[Any]) -> set[UUID]:
     """Allow every refund, although another case may have claimed the payment or refunded it."""
     return {operation.case_id for operation in operations}
+
+
+def _payments_of(self: RefundOperations, operations: Sequence[Any]) -> list[Any]:
+    rows = self._work.tables.payments.values()  # type: ignore[attr-defined]  # an attribute of the simulated unit of work
+    payments = {operation.payment for operation in operations}
+    return [row for row in rows if (row.provider, row.charge) in payments]
+
+
+def keep_reserved(real: Any) -> Any:
+    """Give nothing back to the payment after a refund that was certainly not made."""
+
+    def record_results(self: RefundOperations, results: Sequence[Any]) -> None:
+        rows = _payments_of(self, [operation for operation, _ in results])
+        before = [row.reserved for row in rows]
+        real(self, results)
+        for row, reserved in zip(rows, before, strict=True):
+            row.reserved = max(row.reserved, reserved)
+
+    return record_results
+
+
+def give_unknown_back(real: Any) -> Any:
+    """Give the amount of a refund of unknown outcome back to the payment."""
+
+    def record_results(self: RefundOperations, results: Sequence[Any]) -> None:
+        real(self, results)
+        for operation, result in results:
+            for row in _payments_of(self, [operation] if isinstance(result, Unknown) else []):
+                row.reserved = max(0, row.reserved - operation.amount.minor)
+
+    return record_results
+
+
+def adopt_earlier_refund(_context: Any, batch: Sequence[Any], _until: float) -> Any:
+    """Record another refund of the payment as our newest refund."""
+    return [
+        (call, Paid(result.refund_id, call.operation.amount) if isinstance(result, ExternalRefund) else result)
+        for call, result in batch
+    ]
+
+
+def report_newest_refund_only(self: RefundOperations, provider: str, charge: str) -> list[Any]:
+    """Return the newest refund of a payment, if it is open. Earlier parts do not count."""
+    newest = self.for_payments([(provider, charge)]).get((provider, charge))
+    return [newest] if newest and newest.is_open else []
+
+
+def judge_second_charge_only(real: Any) -> Any:
+    """Check the rules only for the payments that were charged twice, although support approved other payments, too."""
+    return lambda case, inputs, context, **options: real(
+        case, replace(inputs, purchase=refundable_purchase(case, inputs.purchase)), context, **options
+    )
+
+
+def use_first_approval(real: Any) -> Any:
+    """Refund what support approved first, although a later evaluation replaced this approval."""
+
+    def evaluations(self: History, cases: Sequence[UUID]) -> Any:
+        newest = real(self, cases)
+        approvals = {case: self.all_evidence([case], "approval").get(case) for case in newest}
+        return {
+            case: replace(evaluation, approval=RefundApproval.from_evidence(approval[0]))
+            if (approval := approvals[case]) and evaluation.approval
+            else evaluation
+            for case, evaluation in newest.items()
+        }
+
+    return evaluations
+
+
+def count_all_declines(declines: Any, _decision: UUID | None) -> Any:
+    return {(provider, charge): ReasonCode.PROVIDER_DECLINED for provider, charge, *_ in declines}
 
 
 def mark_nothing_resent(_self: RefundOperations, calls: Sequence[Any]) -> set[str]:

@@ -10,12 +10,12 @@ from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.states import Event, State
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR
-from tests.simulation.memory.tables import PurchasePaymentRow
+from tests.simulation.memory.tables import CaseRow, PurchasePaymentRow
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-WORKING_TIMES = (6 * HOUR, 1.6 * DAY, 5 * DAY)
+WORKING_TIMES = (0.3 * HOUR, 6 * HOUR, 1.6 * DAY, 5 * DAY)
 """The instants, in seconds, at which support looks at the cases."""
 
 
@@ -51,9 +51,7 @@ class Support:
             if case.state not in DECIDED_STATES or case.purchase_id is None:
                 continue
             if rng.random() < self._world.forced.get("approvals_of_support", 0.2):
-                for _ in range(rng.choice([1, 1, 2, 3])):
-                    delay = rng.choice([0.0, 0.0, HOUR, 6 * HOUR])
-                    self._world.clock.later(delay, self._world.web, self._approve, case.id)
+                self._approve_at_once(case, case.purchase_id)
             if case.state != State.WITH_SUPPORT:
                 continue
             choice = rng.random()
@@ -61,6 +59,30 @@ class Support:
                 self._refund(case.purchase_id)
             elif choice > 1 - self._world.forced.get("declines_by_hand", 0.1):
                 self._world.web(self._decline, case.id)
+
+    def _approve_at_once(self, case: CaseRow, purchase_id: UUID) -> None:
+        """Let several people approve refunds, also of other purchases that were paid with the same payments.
+
+        Some approve in the same moment, and perhaps somebody else refunds the payments by hand in the same hour.
+        """
+        rng, world = self._world.random, self._world
+        cases = [case.id]
+        if rng.random() < world.forced.get("races_of_support", 0.5):
+            cases += self._cases_beside(case)
+        for case_id in cases:
+            for _ in range(rng.choice([1, 1, 2, 3])):
+                delay = rng.choice([0.0, 0.0, 1.0, HOUR, 6 * HOUR])
+                world.clock.later(delay, world.web, self._approve, case_id)
+        if rng.random() < world.forced.get("refunds_beside_approvals", 0.1):
+            self._refund(purchase_id)
+
+    def _cases_beside(self, case: CaseRow) -> list[UUID]:
+        """Return the other cases about purchases that share a payment with the purchase of this case."""
+        tables = self._world.records.tables
+        rows = tables.purchase_payments.values()
+        payments = {(row.provider, row.charge) for row in rows if row.purchase_id == case.purchase_id}
+        purchases = {row.purchase_id for row in rows if (row.provider, row.charge) in payments}
+        return [other.id for other in tables.cases.values() if other.purchase_id in purchases and other.id != case.id]
 
     def _refund(self, purchase_id: UUID) -> None:
         """Refund each payment of the purchase at its provider: at once, or in two parts, or only in part."""

@@ -443,6 +443,7 @@ def test_every_reason_code_comes_from_a_rule_or_from_the_execution_of_a_refund()
         ReasonCode.PROVIDER_DECLINED,
         ReasonCode.PROVIDER_NOT_CONNECTED,
         ReasonCode.PAYMENT_CLAIMED,
+        ReasonCode.NOT_ENOUGH_LEFT,
         ReasonCode.REFUNDED_ELSEWHERE,
         ReasonCode.OUTCOME_UNKNOWN,
         ReasonCode.RETURNED_BY_BANK,

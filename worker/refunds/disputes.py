@@ -35,10 +35,10 @@ def apply_dispute(work: UnitOfWork, payment: Payment, seller_id: str, status: Di
     if status.dispute is Dispute.WON:
         resumed = [_resume_cases(work, payment, status, code) for code in WAITS_FOR_DISPUTE]
         return all(resumed)
-    operation = work.refund_operations.open_for_payments([payment]).get(payment)
-    if operation and status.dispute is not Dispute.INQUIRY:
-        work.support_tasks.create([_create_task(operation, status, seller_id)])
-    if status.dispute is Dispute.INQUIRY and not operation:
+    refunds = work.refund_operations.open_for_payment(*payment)
+    if refunds and status.dispute is not Dispute.INQUIRY:
+        work.support_tasks.create([_create_task(refunds, status, seller_id)])
+    if status.dispute is Dispute.INQUIRY and not refunds:
         work.support_tasks.create([_create_inquiry_task(payment, status, seller_id)])
     return True
 
@@ -115,8 +115,9 @@ def _resume_case(case: Case, status: DisputeStatus) -> Transition:
     return case.after(Event.DISPUTE_WON, actor="provider", why=why, evidence={"dispute": status.dispute_id})
 
 
-def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: str) -> NewSupportTask:
-    """Create the support task for a payment that may be paid back twice."""
+def _create_task(refunds: Sequence[RefundOperation], status: DisputeStatus, seller_id: str) -> NewSupportTask:
+    """Create the support task for a payment that may be paid back twice. The newest of its refunds is described in full."""
+    operation = refunds[-1]
     assert operation.first_sent_at, "every operation in the database has the time at which it was first sent"
     return NewSupportTask(
         kind=SupportTaskKind.REFUND_AND_DISPUTE,
@@ -134,6 +135,9 @@ def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: s
             "currency": operation.amount.currency,
             "key": operation.key,
             "first_sent_at": operation.first_sent_at.isoformat(),
+            "refunds": ", ".join(
+                f"{refund.refund_id or refund.key}: {refund.amount} {refund.status}" for refund in refunds
+            ),
         },
     )
 

@@ -65,7 +65,7 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
             continue
         match = matches.get(case.id, NO_MATCH)
         decision_input = inputs[match.purchase.id] if match.purchase else None
-        decision = decide(eligibility_input(case, decision_input, context, ambiguous=match.ambiguous))
+        decision = decide(eligibility_input(case, _about(case, decision_input), context, ambiguous=match.ambiguous))
         transitions.append(_decision_transition(case, decision, decision_input, match, context))
         if decision_input:
             evaluated = OpenCase(case.id, transitions[-1].to_state, case.request.charged_twice)
@@ -139,7 +139,7 @@ def eligibility_input(
     at: datetime | None = None,
     ambiguous: tuple[Purchase, ...] = (),
 ) -> EligibilityInput:
-    """Return the input of the decision about this case.
+    """Return the input of the decision about this case and the payments of ``decision_input``.
 
     ``at`` is the instant at which the refund would be sent. None means the time of the request. ``ambiguous`` contains the
     purchases that the case may be about, if there are several.
@@ -149,19 +149,25 @@ def eligibility_input(
         return EligibilityInput(
             request=case.request, purchase=None, seller=None, policy=None, ambiguous_references=references
         )
-    purchase = refundable_purchase(case, decision_input.purchase)
     return EligibilityInput(
         request=case.request,
-        purchase=purchase,
+        purchase=decision_input.purchase,
         seller=decision_input.seller,
         policy=decision_input.policy,
         first_policy_at=decision_input.first_policy_at,
         open_case=decision_input.open_case,
         further_cases=decision_input.further_cases,
-        provider_windows=_refund_windows(context, purchase),
+        provider_windows=_refund_windows(context, decision_input.purchase),
         refunds_of_customer=decision_input.refunds,
         paid_at=at,
     )
+
+
+def _about(case: Case, decision_input: DecisionInput | None) -> DecisionInput | None:
+    """Return the facts with the payments that this case is about."""
+    if decision_input is None:
+        return None
+    return replace(decision_input, purchase=refundable_purchase(case, decision_input.purchase))
 
 
 def refundable_purchase(case: Case, purchase: Purchase) -> Purchase:

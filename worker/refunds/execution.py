@@ -3,9 +3,10 @@
 The operation is committed before the call, and no transaction is open during the call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from domain.cases import Case, Transition
@@ -96,8 +97,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
             started = case.after(Event.REFUND_STARTED, actor="worker", evidence=_describe(operations[case.id]))
             transitions.append(replace(started, lease=context.settings.timers.lease_seconds))
         elif case.id in operations:
-            evidence = support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)
-            transitions.append(no_longer_eligible(case, evidence))
+            transitions.append(no_longer_eligible(case, _describe_refusal(operations[case.id])))
     recorded = work.history.record(transitions)
     stopped = [order for order in orders if order.case.id not in claimed]
     close_settled_cases(work, [operation.payment for order in stopped for operation in order.operations])
@@ -136,10 +136,22 @@ def _load_orders(work: UnitOfWork, cases: Sequence[Case]) -> list[Order]:
             operations.get(case.id, []),
             evaluations[case.id].snapshot,
             evaluations[case.id].approval,
-            {(provider, charge): REASON_CODES[code] for provider, charge, code in declined.get(case.id, ())},
+            _declined_payments(declined.get(case.id, ()), evaluations[case.id].decision),
         )
         for case in cases
     ]
+
+
+def _declined_payments(declines: Iterable[Sequence[Any]], decision: UUID | None) -> dict[tuple[str, str], ReasonCode]:
+    """Return the payments whose refund the provider declined for good, each with the reason.
+
+    The rules never send a declined refund again. A person who approves it again knows the declines of earlier decisions.
+    """
+    return {
+        (provider, charge): REASON_CODES[code]
+        for provider, charge, code, *of_decision in declines
+        if decision is None or of_decision == [str(decision)]
+    }
 
 
 def _add_batch_refunds(work: UnitOfWork, decision_input: DecisionInput, batch: Sequence[Purchase]) -> DecisionInput:
@@ -158,6 +170,12 @@ def _is_same_customer(first: Purchase, second: Purchase) -> bool:
     return first.seller_id == second.seller_id and (
         email_key(first.email) == email_key(second.email) or bool(instruments[0] & instruments[1])
     )
+
+
+def _describe_refusal(operation: RefundOperation) -> dict[str, object]:
+    """Return the evidence for an operation whose amount could not be reserved. A refund that support decided needs no claim."""
+    code = ReasonCode.PAYMENT_CLAIMED if operation.decision_id is None else ReasonCode.NOT_ENOUGH_LEFT
+    return support_reason(code, f"{operation.provider} {operation.charge}, {operation.amount}")
 
 
 def _describe(operation: RefundOperation) -> dict[str, object]:

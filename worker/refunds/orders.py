@@ -6,6 +6,7 @@ This module has no access to the database.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from domain.cases import Case, Transition
 from domain.eligibility import Escalate, decide
@@ -58,6 +59,11 @@ class Order:
     """The payments whose refund the provider declined for good, each with the reason. The other payments are still refunded."""
 
     @property
+    def decision(self) -> UUID | None:
+        """The id of the decision of support, or None if the rules approved the case."""
+        return self.approval.decision if self.approval else None
+
+    @property
     def purchase(self) -> Purchase:
         """The purchase with the payments that the case is about."""
         if self.approval is None:
@@ -74,11 +80,10 @@ class Order:
     @property
     def refunded(self) -> dict[tuple[str, str], int]:
         """The payments that were already refunded for this approval, with the amounts in minor units."""
-        decision = self.approval.decision if self.approval else None
         return {
             (operation.provider, operation.charge): operation.amount.minor
             for operation in self.operations
-            if operation.status is OperationStatus.PAID and operation.decision_id == decision
+            if operation.status is OperationStatus.PAID and operation.decision_id == self.decision
         }
 
     def is_overruled(self, code: ReasonCode | None, payments: Sequence[Payment]) -> bool:
@@ -128,7 +133,7 @@ class Order:
             charge=payment.charge,
             amount=self._amount_of(payment),
             key=key_of(self.case.id, attempt),
-            decision_id=self.approval.decision if self.approval else None,
+            decision_id=self.decision,
             is_last=len(self.remaining.payments) == 1,
             refunds_inquiry=(policy is not None and policy.refunds_inquiries)
             or self.is_overruled(ReasonCode.INQUIRY_OPEN, ()),

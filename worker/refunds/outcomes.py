@@ -374,7 +374,8 @@ def _end_declined(case: Case, operation: RefundOperation, answer: Declined | Fai
     is_of_one_payment = isinstance(answer, Declined) and answer.reason in OF_ONE_PAYMENT
     if is_of_one_payment and case.state is State.REFUNDING and not operation.is_last:
         code = SUPPORT_REASONS[answer.reason]
-        evidence = {"declined_payment": [operation.provider, operation.charge, code], "code": answer.code}
+        decision = operation.decision_id and str(operation.decision_id)
+        evidence = {"declined_payment": [operation.provider, operation.charge, code, decision], "code": answer.code}
         return case.after(Event.PAYMENT_DECLINED, actor="provider", why=code.support, evidence=evidence)
     return _hand_over_declined(case, answer)
 

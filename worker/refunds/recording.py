@@ -63,8 +63,6 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
-    with_support = {transition.case.id for transition in transitions if transition.to_state is State.WITH_SUPPORT}
-    close_settled_cases(work, [call.operation.payment for call, _ in decided if call.case.id in with_support])
     for call, decision in decided:
         match decision.result:
             case ExternalRefund(refund_id):
@@ -84,6 +82,9 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
         work, context, [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )
     _release_cases(work, [(call, decision) for call, decision in decided if _changes_nothing(decision)])
+    close_settled_cases(
+        work, [call.operation.payment for call, decision in decided if _is_with_support(call, decision)]
+    )
     _log_transitions(transitions, moved)
     lost = {transition.case.id for transition in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
@@ -160,6 +161,11 @@ def _report_second_refunds(work: UnitOfWork, transitions: Sequence[Transition]) 
             if transition.case.state is State.REFUNDED and transition.event is Event.PAYMENT_REFUNDED
         ]
     )
+
+
+def _is_with_support(call: Call, decision: Decision) -> bool:
+    """Return whether support has the case now. While the case had a lease, an external refund could not settle it."""
+    return (decision.transition.to_state if decision.transition else call.case.state) is State.WITH_SUPPORT
 
 
 def _changes_nothing(decision: Decision) -> bool:

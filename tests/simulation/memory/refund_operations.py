@@ -11,7 +11,7 @@ from uuid import UUID
 from records import reconciliation, refund_operations
 from tests.simulation.memory.journal import OPEN, UNRESOLVED, refuse
 from tests.simulation.memory.purchases import captured
-from tests.simulation.memory.tables import RefundOperationRow, after
+from tests.simulation.memory.tables import PaymentRow, RefundOperationRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
 
@@ -40,11 +40,11 @@ def reserve(
         payments.add((provider, charge))
         row = work.tables.payments.get((provider, charge))
         total = captured(work, provider, charge)
-        if row is None or total is None or not (is_decided or row.case_id in {None, case}):
+        if row is None or total is None or not (is_decided or _may_claim(row, case)):
             continue
         if any(o.status in UNRESOLVED for o in _operations_of(work, provider, charge)):
             continue
-        if max(row.reserved, row.refunded) + row.refunded_elsewhere + amount > total:
+        if not _is_enough_left(row, amount, total):
             continue
         if case not in work.tables.cases:
             raise refuse("payments_case_id_fkey")
@@ -52,6 +52,14 @@ def reserve(
         work.journal.check_payment(row)
         reserved.append(CaseIdRow(case))
     return reserved
+
+
+def _may_claim(row: PaymentRow, case: UUID) -> bool:
+    return row.case_id in {None, case}
+
+
+def _is_enough_left(row: PaymentRow, amount: int, total: int) -> bool:
+    return max(row.reserved, row.refunded) + row.refunded_elsewhere + amount <= total
 
 
 def _operations_of(work: MemoryWork, provider: str, charge: str) -> Iterator[RefundOperationRow]:
@@ -108,22 +116,18 @@ def for_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[RefundOper
 
 @answers(refund_operations._SELECT_BY_PAYMENT)
 def for_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[RefundOperationRow]:
-    return _newest(work.tables.refund_operations.values(), providers, charges)
+    payments, newest = set(zip(providers, charges, strict=True)), {}
+    rows = work.tables.refund_operations.values()
+    for row in sorted(rows, key=lambda row: (row.status in UNRESOLVED, row.first_sent_at, row.attempt)):
+        if (row.provider, row.charge) in payments:
+            newest[row.provider, row.charge] = row
+    return newest.values()
 
 
-@answers(refund_operations._SELECT_OPEN_BY_PAYMENT)
-def open_for_payments(
-    work: MemoryWork, providers: Sequence[str], charges: Sequence[str]
-) -> Iterable[RefundOperationRow]:
-    return _newest((row for row in work.tables.refund_operations.values() if row.status in OPEN), providers, charges)
-
-
-def _newest(
-    rows: Iterable[RefundOperationRow], providers: Sequence[str], charges: Sequence[str]
-) -> Iterable[RefundOperationRow]:
-    payments = set(zip(providers, charges, strict=True))
-    by_attempt = sorted(rows, key=lambda row: row.attempt)
-    return {(row.provider, row.charge): row for row in by_attempt if (row.provider, row.charge) in payments}.values()
+@answers(refund_operations._SELECT_OPEN)
+def open_for_payment(work: MemoryWork, provider: str, charge: str) -> Iterable[RefundOperationRow]:
+    rows = (row for row in _operations_of(work, provider, charge) if row.status in OPEN)
+    return sorted(rows, key=lambda row: (row.first_sent_at, row.case_id, row.attempt))
 
 
 @answers(refund_operations._SELECT_BY_REFUND)
@@ -198,7 +202,7 @@ def record_result(
         row = work.tables.refund_operations.get(key)
         if row is None:
             continue
-        was_open, paid_before = row.status in OPEN, row.paid_amount
+        paid_before = row.paid_amount
         work.journal.change(
             row,
             status=status,
@@ -211,19 +215,19 @@ def record_result(
             paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
-        _update_payment(work, row, was_open=was_open, paid_before=paid_before)
+        _update_payment(work, row, paid_before)
 
 
-def _update_payment(work: MemoryWork, row: RefundOperationRow, *, was_open: bool, paid_before: int) -> None:
+def _update_payment(work: MemoryWork, row: RefundOperationRow, paid_before: int) -> None:
     """Simulate refund_operations._UPDATE_PAYMENTS for one changed operation."""
     payment = work.tables.payments.get((row.provider, row.charge))
     if payment is None:
         return
-    change = row.amount * ((row.status in OPEN) - was_open)
+    reserved = sum(o.amount for o in _operations_of(work, row.provider, row.charge) if o.status in OPEN)
     work.journal.change(
         payment,
         refunded=payment.refunded + row.paid_amount - paid_before,
-        reserved=min(payment.captured or 0, max(0, payment.reserved + change)),
+        reserved=min(payment.captured or 0, reserved),
     )
     work.journal.check_payment(payment)
 
@@ -239,10 +243,9 @@ def record_decline(work: MemoryWork, keys: Sequence[str], codes: Sequence[str]) 
 def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
     for key in keys:
         if row := work.tables.refund_operations.get(key):
-            was_open = row.status in OPEN
             work.journal.change(row, status=status)
             work.journal.check_operation(row)
-            _update_payment(work, row, was_open=was_open, paid_before=row.paid_amount)
+            _update_payment(work, row, row.paid_amount)
 
 
 @answers(reconciliation._SELECT_LISTED)

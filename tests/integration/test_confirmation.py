@@ -29,6 +29,14 @@ def test_the_confirmation_page_shows_the_purchase_and_the_consequences(site: Sit
         assert shown in page
 
 
+@pytest.mark.parametrize("suffix", ["", "/cancel"])
+def test_a_question_shows_the_case_number_for_questions_to_support(site: Site, suffix: str) -> None:
+    case = a_case(site.records, State.AWAITING_CONFIRMATION)
+    page = site.web.get(site.link_path(Purpose.CONFIRM, case) + suffix).text
+    assert f'Case number <span class="code">{site.case_number(case)}</span>' in page
+    assert str(case) not in page
+
+
 def test_opening_a_confirmation_link_changes_nothing(site: Site) -> None:
     path = site.link_path(Purpose.CONFIRM, a_case(site.records, State.AWAITING_CONFIRMATION))
     before = site.fingerprint()

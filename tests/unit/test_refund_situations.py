@@ -151,16 +151,16 @@ def test_a_paid_refund_is_shown_as_sent_in_every_state(state: State) -> None:
 def test_a_situation_replaces_the_text_of_the_state_only_where_that_text_is_wrong(
     state: State, payments: list[CasePayment], codes: Sequence[str], expected: Situation | None
 ) -> None:
-    assert situation_of(state, payments, codes, customer_must_act=False, awaits_answer=False) is expected
+    assert situation_of(state, payments, codes, customer_must_act=False, decided_event=None) is expected
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_a_final_state_has_no_situation(state: State) -> None:
     codes = [ReasonCode.REFUND_DIFFERS, ReasonCode.REFUND_CANCELLED]
-    assert situation_of(state, [paid()], codes, customer_must_act=True, awaits_answer=False) is None
+    assert situation_of(state, [paid()], codes, customer_must_act=True, decided_event=None) is None
 
 
 @pytest.mark.parametrize("state", State)
 def test_the_customer_must_act_only_while_the_refund_is_pending(state: State) -> None:
-    situation = situation_of(state, [PENDING], [], customer_must_act=True, awaits_answer=False)
+    situation = situation_of(state, [PENDING], [], customer_must_act=True, decided_event=None)
     assert (situation is Situation.CUSTOMER_MUST_ACT) == (state is State.REFUND_PENDING)

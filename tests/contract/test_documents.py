@@ -19,7 +19,7 @@ from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
+from domain.messages import INCOMING_QUEUES, WORK_QUEUES, ContactSupport, IncomingAnswer, IncomingRequest
 from domain.purchases import AUTOMATIC
 from domain.requests import RefundRequest
 from domain.state_effects import EFFECTS, Timeout
@@ -30,7 +30,7 @@ from worker.celery_fixes.config import celery_options
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
-    for model in (PurchaseInput, RefundRequest, RefundRequestAccepted, IncomingRequest, ContactSupport)
+    for model in (PurchaseInput, RefundRequest, RefundRequestAccepted, IncomingRequest, IncomingAnswer, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
@@ -89,7 +89,7 @@ def test_the_yaml_file_contains_the_whole_asyncapi_document(queues: dict[str, An
     assert queues == docgen.asyncapi.document()
 
 
-PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
+PUBLIC = {**dict.fromkeys(INCOMING_QUEUES, "receive"), ContactSupport.queue: "send"}
 
 
 def test_the_asyncapi_document_describes_only_public_queues(queues: dict[str, Any]) -> None:
@@ -125,7 +125,12 @@ def test_every_asyncapi_operation_has_the_messages_and_the_action_of_its_queue(q
 
 
 @pytest.mark.parametrize(
-    ("queue", "name"), [("refund.requests", "IncomingRequest"), ("support.contact", "ContactSupport")]
+    ("queue", "name"),
+    [
+        ("refund.requests", "IncomingRequest"),
+        ("refund.answers", "IncomingAnswer"),
+        ("support.contact", "ContactSupport"),
+    ],
 )
 def test_the_examples_of_the_queues_match_their_schemas(queues: dict[str, Any], queue: str, name: str) -> None:
     (message,) = refs(queues["channels"][queue])

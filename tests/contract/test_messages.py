@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from domain.errors import UnreadableError
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, Message
+from domain.messages import INCOMING_QUEUES, WORK_QUEUES, ContactSupport, Message
 
 GOLDEN = Path(__file__).with_name("messages")
 KINDS: dict[str, type[Message]] = {
     **WORK_QUEUES,
     ContactSupport.queue: ContactSupport,
-    IncomingRequest.queue: IncomingRequest,
+    **INCOMING_QUEUES,
 }
 FILES = sorted(GOLDEN.glob("*.json"))
 

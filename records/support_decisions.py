@@ -41,9 +41,10 @@ update support_decisions
 """
 
 _INSERT_ANSWER = """
-insert into customer_answers (id, case_id, channel, source, key, text)
-values (:id, :case_id, :channel, :source, :key, :text) on conflict (source, key) do nothing returning id
+insert into customer_answers (id, case_id, channel, source, key, text, created_at)
+values (:id, :case_id, :channel, :source, :key, :text, clock_timestamp()) on conflict (source, key) do nothing returning id
 """
+"""The time is that of the statement, because one commit can store several mails of a customer, in their order."""
 
 _SELECT_ANSWER = "select case_id, text from customer_answers where source = :source and key = :key"
 

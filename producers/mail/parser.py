@@ -51,7 +51,7 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 If a mail exceeds one of the two limits, its text is not parsed. The standard library is slow for a mail with many parts.
 """
 MAX_COMMENT = 4_000  # characters of a comment; the refund form has the same maximum
-MAX_FILE_NAMES = 500  # characters of the note that names the attached files
+MAX_FILE_NAMES = 500  # characters of the names of the attached files
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
 """The maximum number of characters of a header; the rest is ignored.
@@ -260,8 +260,10 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
 def _new_text(text: str, mail_texts: MailTexts) -> str:
     """Return the new text of a mail, followed by the names of the attached files. The files are not stored."""
     names = ", ".join(filter(None, mail_texts.attachments.split("\n")))
-    note = _comment(f"Attachments: {names}")[:MAX_FILE_NAMES] if names else ""
-    return "\n\n".join(filter(None, [_comment(text)[: MAX_COMMENT - MAX_FILE_NAMES - 2 if note else None], note]))
+    if not names:
+        return _comment(text)
+    ending = _comment(f"Attachments: {names}")[:MAX_FILE_NAMES]
+    return "\n\n".join(filter(None, [_comment(text)[: MAX_COMMENT - MAX_FILE_NAMES - 2], ending]))
 
 
 _WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})

@@ -186,6 +186,7 @@ def test_every_operation_id_is_unique_and_begins_with_a_verb(web: tuple[httpx.Cl
     document = web[0].get("/openapi.json").json()
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert sorted(ids) == [
+        "createAnswer",
         "createRefundRequest", "createRefundRequestsInBulk", "getLiveness", "getMetrics", "getReadiness",
         "getRefundRequest", "receiveProviderWebhook", "upsertPurchase",
     ]  # fmt: skip

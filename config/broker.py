@@ -10,7 +10,7 @@ from kombu.transport import redis as redis_transport
 
 from config import kombu_transport
 from config.settings import Settings
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, SupportTaskEvent
+from domain.messages import INCOMING_QUEUES, WORK_QUEUES, ContactSupport, SupportTaskEvent
 
 DIRECT = Exchange("", type="direct")
 """The default exchange.
@@ -28,7 +28,7 @@ relay publishes nothing to a full queue, so it would then publish no cases.
 
 QUEUES = {
     name: Queue(name, DIRECT, routing_key=name)
-    for name in (*WORK_QUEUES, PERIODIC, ContactSupport.queue, SupportTaskEvent.queue, IncomingRequest.queue)
+    for name in (*WORK_QUEUES, PERIODIC, ContactSupport.queue, SupportTaskEvent.queue, *INCOMING_QUEUES)
 }
 
 TRANSPORT_OPTIONS = {

@@ -23,6 +23,7 @@ class Destination(SentenceEnum):
     """What goes back to the customer and where to, as the sentence that the customer reads before the confirmation."""
 
     ONE_PAYMENT = "one_payment", "The full amount goes back to your original payment method."
+    PART = "part", "{amount} goes back to your original payment method."
     SEVERAL_PAYMENTS = "several_payments", "Each part goes back to the payment method you paid it with."
     SECOND_CHARGE = (
         "second_charge",
@@ -133,8 +134,10 @@ def is_second_charge(payments: Collection[CasePayment]) -> bool:
     return bool(payments) and all(payment.duplicate for payment in payments)
 
 
-def destination(payments: Collection[CasePayment]) -> Destination:
-    """Return the sentence about what goes back to the customer."""
+def destination(payments: Collection[CasePayment], *, is_part: bool = False) -> Destination:
+    """Return the sentence about what goes back to the customer. ``is_part`` is True if support approved a part of the amount."""
+    if is_part and len(payments) == 1:
+        return Destination.PART
     if is_second_charge(payments):
         return Destination.SECOND_CHARGE
     return Destination.SEVERAL_PAYMENTS if len(payments) > 1 else Destination.ONE_PAYMENT

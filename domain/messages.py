@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
 from domain.support_clocks import ClockName, ClockOwner
+from domain.support_decisions import Answer
 
 MAX_IDS = 100  # the maximum number of ids in one message; one message and one commit for many cases save time
 
@@ -266,6 +267,16 @@ class SupportTaskEvent(Message):
     data: SupportTaskData
 
 
+class IncomingEvent(Message):
+    """A CloudEvent that another system publishes. ``source`` and ``id`` together are its idempotency key."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(min_length=1, max_length=200), OneLine]
+    source: Annotated[str, Field(min_length=1, max_length=200), OneLine]
+    time: datetime | None = None
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
 class IncomingRequestData(BaseModel):
     """A refund request from an upstream form: the seller, and the same fields as in the web form."""
 
@@ -275,18 +286,31 @@ class IncomingRequestData(BaseModel):
     request: RefundRequest
 
 
-class IncomingRequest(Message):
+class IncomingRequest(IncomingEvent):
     """A refund request, as a CloudEvent that upstream forms publish. ``source`` and ``id`` together are its idempotency key."""
 
     queue: ClassVar[str] = "refund.requests"
 
-    specversion: Literal["1.0"]
-    id: Annotated[str, Field(min_length=1, max_length=200), OneLine]
-    source: Annotated[str, Field(min_length=1, max_length=200), OneLine]
     type: Literal["moneyback.refund_requested.v1"]
-    time: datetime | None = None
-    datacontenttype: Literal["application/json"] = "application/json"
     data: IncomingRequestData
+
+
+class IncomingAnswerData(BaseModel):
+    """What the customer of a case answers to a question of support, or adds to a case that is with support."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: UUID
+    answer: Answer
+
+
+class IncomingAnswer(IncomingEvent):
+    """A customer's answer, as a CloudEvent. ``source`` and ``id`` together are its idempotency key."""
+
+    queue: ClassVar[str] = "refund.answers"
+
+    type: Literal["moneyback.customer_answered.v1"]
+    data: IncomingAnswerData
 
 
 WORK_QUEUES: dict[str, type[WorkItems]] = {
@@ -302,3 +326,8 @@ WORK_QUEUES: dict[str, type[WorkItems]] = {
     )
 }
 """The queues that our workers consume, each with the class of its messages."""
+
+INCOMING_QUEUES: dict[str, type[IncomingEvent]] = {
+    message.queue: message for message in (IncomingRequest, IncomingAnswer)
+}
+"""The queues to which other systems publish, each with the class of its messages."""

@@ -178,8 +178,8 @@ class ReasonCode(DescribedEnum):
     )
     CUSTOMER_ANSWERED = (
         "customer_answered",
-        "The customer answered your question. Read the answer, then decide.",
-        "Our support team is reading your answer.",
+        "The customer answered or wrote to you. Read the message, then decide.",
+        "Our support team is reading your message.",
     )
     DECISION_UNDONE = (
         "decision_undone",

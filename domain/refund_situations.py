@@ -6,7 +6,7 @@ from enum import StrEnum
 from domain.case_payments import CasePayment
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus
-from domain.states import State
+from domain.states import Event, State
 
 
 class Situation(StrEnum):
@@ -14,6 +14,8 @@ class Situation(StrEnum):
 
     CUSTOMER_MUST_ACT = "customer_must_act"
     CUSTOMER_MUST_ANSWER = "customer_must_answer"
+    CUSTOMER_ANSWERED = "customer_answered"
+    REFUNDED_ELSEWHERE = "refunded_elsewhere"
     AMOUNT_DIFFERS = "amount_differs"
     CANCELLED_BY_SELLER = "cancelled_by_seller"
     PARTLY_REFUNDED = "partly_refunded"
@@ -24,6 +26,13 @@ _OF_REASON: Mapping[str, Situation] = {
     ReasonCode.REFUND_DIFFERS: Situation.AMOUNT_DIFFERS,
     ReasonCode.REFUND_CANCELLED: Situation.CANCELLED_BY_SELLER,
 }
+
+_OF_DECISION: Mapping[tuple[State, str | None], Situation] = {
+    (State.WITH_SUPPORT, Event.SUPPORT_ASKED): Situation.CUSTOMER_MUST_ANSWER,
+    (State.WITH_SUPPORT, Event.CUSTOMER_ANSWERED): Situation.CUSTOMER_ANSWERED,
+    (State.REFUNDED, Event.SUPPORT_REFUNDED_ELSEWHERE): Situation.REFUNDED_ELSEWHERE,
+}
+"""The situation in a state after the newest event by which support decided or the customer answered."""
 
 _OF_STATE: Mapping[State, Situation] = {
     State.APPROVED: Situation.PARTLY_REFUNDED,
@@ -40,13 +49,17 @@ def situation_of(
     codes: Collection[str],
     *,
     customer_must_act: bool,
-    awaits_answer: bool,
+    decided_event: str | None,
 ) -> Situation | None:
-    """Return the situation of a case; None if the text about the state is right. ``codes`` are the latest reason codes."""
+    """Return the situation of a case; None if the text about the state is right.
+
+    ``codes`` are the latest reason codes, and ``decided_event`` is the newest event by which support decided or the customer
+    answered.
+    """
     if customer_must_act and state is State.REFUND_PENDING:
         return Situation.CUSTOMER_MUST_ACT
-    if awaits_answer and state is State.WITH_SUPPORT:
-        return Situation.CUSTOMER_MUST_ANSWER
+    if decided := _OF_DECISION.get((state, decided_event)):
+        return decided
     if state is State.WITH_SUPPORT and (
         found := next((_OF_REASON[code] for code in codes if code in _OF_REASON), None)
     ):

@@ -114,6 +114,12 @@ _NoCards = AfterValidator(without_cards)
 Comment = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_require_plain_text), _NoCards
 ]
+RequiredComment = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000),
+    AfterValidator(_require_plain_text),
+    _NoCards,
+]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),

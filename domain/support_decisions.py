@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from domain.money import CURRENCIES, Money
 from domain.reason_codes import ReasonCode
-from domain.requests import LongText, OneLine, Reference, RefundScope
+from domain.requests import LongText, OneLine, Reference, RefundScope, RequiredComment
 
 OVERRULABLE = frozenset(
     {
@@ -175,6 +175,12 @@ class Close(_Part):
 
 
 Decision = Annotated[Approve | Decline | Ask | RefundedElsewhere | Rematch | Close, Field(discriminator="action")]
+
+
+class Answer(_Part):
+    """What the customer answers to a question of support, or writes about a case that is with support."""
+
+    text: RequiredComment = Field(description="the text of the customer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
 from domain.refund_approvals import RefundApproval
 from domain.refund_choices import choose_refunds
+from domain.requests import Channel
 from domain.states import ENDED_BY_SUPPORT, Event, State
 from domain.support_decisions import (
     Approve,
@@ -43,6 +44,9 @@ _DECISION: TypeAdapter[Any] = TypeAdapter(Decision)
 
 UNDO_SECONDS = 10.0
 """How long a decision above the seller's limit can be taken back."""
+
+NOT_WITH_SUPPORT = "Support is not deciding about this refund request, so the text was not stored."
+"""The reason why a customer's answer is refused."""
 
 _EVENTS: Mapping[type, Event] = {
     Decline: Event.SUPPORT_DECLINED,
@@ -133,19 +137,58 @@ def undo(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | No
         return replace(decision, status=DecisionStatus.UNDONE)
 
 
-def answer(records: Records, case_id: UUID, text: str, *, channel: str, source: str, key: str) -> bool:
-    """Store what the customer answered to a question of support. Return False if the answer is stored already.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSubmission:
+    """A text of the customer about a case that is with support: the answer to a question, or something that they add."""
 
-    The case, which support had put aside until the answer, is urgent for support again.
-    """
+    case_id: UUID
+    text: str
+    channel: Channel
+    source: str
+    key: str
+    """The idempotency key. The same source and key, with the same text, change nothing."""
+    seller: str | None = None
+    """The seller whose cases the caller may see; None means every seller."""
+    asked_seq: int | None = None
+    """The round of the question that the customer saw. If support has asked another question since then, nothing is stored."""
+    notify: bool = True
+    """False if the customer gets no e-mail that the text was received."""
+
+
+def answer(records: Records, submission: AnswerSubmission) -> None:
+    """Store what the customer answered, as ``record_answer`` does, and commit."""
     with records.work() as work:
-        case = _lock(work, case_id, None)
-        if not work.support_decisions.add_answer(uuid4(), case.id, channel=channel, source=source, key=key, text=text):
-            return False
-        if case.state is not State.WITH_SUPPORT:
-            raise NotPossibleError("This request is closed. Please send a new request.")
-        _record(work, _with_reason(work, case, Event.CUSTOMER_ANSWERED, ReasonCode.CUSTOMER_ANSWERED, {}))
-        return True
+        record_answer(work, submission)
+
+
+def record_answer(work: UnitOfWork, submission: AnswerSubmission) -> None:
+    """Store what the customer answered. An answer that is stored already changes nothing.
+
+    The case, which support had put aside until the answer, is urgent for support again. An answer moves no money, because
+    only support decides.
+
+    Raise NotFoundError if the caller may not see the case, KeyReusedError if the key was used for another answer,
+    OutdatedError if the customer saw an earlier question, and NotPossibleError if the case is not with support.
+    """
+    case = _lock(work, submission.case_id, submission.seller)
+    answers, source, key = work.support_decisions, submission.source, submission.key
+    if known := answers.find_answer(source, key):
+        if known != (case.id, submission.text):
+            raise KeyReusedError
+        return
+    if case.state is not State.WITH_SUPPORT:
+        raise NotPossibleError(NOT_WITH_SUPPORT)
+    if submission.asked_seq not in {None, case.decided_seq} and answers.question(case.id):
+        raise OutdatedError("Support has asked another question since then.")
+    if not answers.add_answer(
+        uuid4(), case.id, channel=submission.channel, source=source, key=key, text=submission.text
+    ):
+        raise KeyReusedError  # at this moment, the key is used for an answer to another case
+    evidence = {"channel": submission.channel}
+    answered = _with_reason(
+        work, case, Event.CUSTOMER_ANSWERED, ReasonCode.CUSTOMER_ANSWERED, evidence, actor="customer"
+    )
+    _record(work, replace(answered, notify=submission.notify))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,13 +373,19 @@ def _purchase_of(work: UnitOfWork, case: Case, states: Collection[State]) -> Pur
 
 
 def _with_reason(
-    work: UnitOfWork, case: Case, event: Event, code: ReasonCode, evidence: Mapping[str, object]
+    work: UnitOfWork,
+    case: Case,
+    event: Event,
+    code: ReasonCode,
+    evidence: Mapping[str, object],
+    *,
+    actor: str = "support",
 ) -> Transition:
     """Return a transition to support with the reasons so far and one more."""
     known = work.history.latest_evidence([case.id], "reasons").get(case.id)
     earlier = [reason for reason in known if reason["code"] != code] if isinstance(known, list) else []
     added = {"code": code, "sentence": code.support, "detail": ""}
-    return case.after(event, actor="support", why=code.support, evidence={**evidence, "reasons": [added, *earlier]})
+    return case.after(event, actor=actor, why=code.support, evidence={**evidence, "reasons": [added, *earlier]})
 
 
 def _record(work: UnitOfWork, transition: Transition) -> None:

@@ -10,10 +10,11 @@ from sqlalchemy import Row
 
 from domain import case_numbers
 from domain.case_payments import CasePayment, total
+from domain.money import Money
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation, situation_of
 from domain.requests import Channel
-from domain.states import State
+from domain.states import Event, State
 from records.transaction import Transaction
 
 _SELECT = """
@@ -29,8 +30,7 @@ select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c
          as customer_must_act,
        c.decided_seq, evaluated.is_approved,
        (select sum(b.amount) from purchase_payments b where b.purchase_id = p.id) as purchase_amount,
-       exists (select from transitions t
-                where t.case_id = c.id and t.seq = c.decided_seq and t.event = 'support_asked') as awaits_answer
+       (select t.event from transitions t where t.case_id = c.id and t.seq = c.decided_seq) as decided_event
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
     select coalesce(t.evidence -> 'approval' -> 'refunds', t.evidence -> 'purchase' -> 'payments') as payments,
@@ -131,10 +131,21 @@ class CaseView:
     purchase_amount: int | None
     """The sum of all payments of the purchase in minor units."""
     decided_seq: int
-    awaits_answer: bool
-    """True if support asked the customer a question, and the customer has not answered yet."""
+    decided_event: str | None
+    """The newest event by which support decided or the customer answered; None if there is none."""
     customer_must_act: bool
     """True if the provider has accepted the refund, but waits until the customer says where to send the money."""
+
+    @property
+    def awaits_answer(self) -> bool:
+        """True if support asked the customer a question, and the customer has not answered yet."""
+        return self.state is State.WITH_SUPPORT and self.decided_event == Event.SUPPORT_ASKED
+
+    @property
+    def paid(self) -> Money | None:
+        """What the customer paid for the purchase; None if it is unknown."""
+        refund = total(self.payments)
+        return None if refund is None or self.purchase_amount is None else Money(self.purchase_amount, refund.currency)
 
     @property
     def is_part(self) -> bool:
@@ -151,7 +162,7 @@ class CaseView:
             self.payments,
             codes,
             customer_must_act=self.customer_must_act,
-            awaits_answer=self.awaits_answer,
+            decided_event=self.decided_event,
         )
 
 

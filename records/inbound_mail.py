@@ -41,7 +41,9 @@ select distinct m.thread, m.sender_key, c.reference_key, c.id
 """
 
 _SELECT_REPLIED_CASES = """
-select id, reference_key from cases where id = any(:ids) and state <> all(:closed_states)
+select c.id, c.reference_key, c.state, coalesce(p.email_key, c.email_key) as customer_key,
+       p.reference_key as purchase_reference_key
+  from cases c left join purchases p on p.id = c.purchase_id where c.id = any(:ids) and c.state <> all(:closed_states)
 """
 
 _SELECT_INQUIRIES = """
@@ -109,6 +111,16 @@ class ReceivedMail:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseWithSupport:
+    """A case with support to whose e-mails a new mail replies."""
+
+    customer_key: str
+    """The key of the address to which the e-mails about the case go."""
+    reference_keys: frozenset[str | None]
+    """The keys of the reference in the request, and of the reference of the purchase."""
+
+
+@dataclass(frozen=True, slots=True)
 class PreviousMail:
     """What was stored about the threads and senders of new mails before these mails arrived."""
 
@@ -119,6 +131,8 @@ class PreviousMail:
 
     The key is the case id, and the value is the reference key of the case.
     """
+    with_support: dict[UUID, CaseWithSupport] = field(default_factory=dict)
+    """Those of the ``replied_cases`` that are with support, so that a customer can answer."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
     """Each (thread, sender key) for which there is already an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
@@ -187,12 +201,17 @@ class InboundMails:
         """
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
         in_threads = self._work.run(_SELECT_THREAD_CASES, threads=threads, closed_states=_CLOSED_STATES)
-        replied = self._work.run(_SELECT_REPLIED_CASES, ids=list(replied_cases), closed_states=_CLOSED_STATES)
+        replied = self._work.run(_SELECT_REPLIED_CASES, ids=list(replied_cases), closed_states=_CLOSED_STATES).all()
         inquiries = self._work.run(_SELECT_INQUIRIES, threads=threads)
         replies = self._work.run(_COUNT_REPLIES, sender_keys=senders)
         return PreviousMail(
             cases={(row.thread, row.sender_key, row.reference_key): row.id for row in in_threads},
             replied_cases={row.id: row.reference_key for row in replied},
+            with_support={
+                row.id: CaseWithSupport(row.customer_key, frozenset({row.reference_key, row.purchase_reference_key}))
+                for row in replied
+                if row.state == State.WITH_SUPPORT
+            },
             inquiries={(row.thread, row.sender_key) for row in inquiries},
             replies={row.sender_key: row.replies for row in replies},
         )

@@ -53,8 +53,17 @@ select i.item ->> 'id' as item, sum((i.item ->> 'quantity')::int)::int as quanti
 """An item counts if a refund of its decision was sent, or may have been sent."""
 
 _INSERT_ANSWER = """
-insert into customer_answers (id, case_id, channel, source, key, text)
-values (:id, :case_id, :channel, :source, :key, :text) on conflict (source, key) do nothing returning id
+insert into customer_answers (id, case_id, channel, source, key, text, created_at)
+values (:id, :case_id, :channel, :source, :key, :text, clock_timestamp()) on conflict (source, key) do nothing returning id
+"""
+"""The time is that of the statement, because one commit can store several mails of a customer, in their order."""
+
+_SELECT_ANSWER = "select case_id, text from customer_answers where source = :source and key = :key"
+
+_SELECT_QUESTION = """
+select d.decision ->> 'message' as question
+  from cases c join support_decisions d on (d.case_id, d.applied_seq) = (c.id, c.decided_seq)
+ where c.id = :case_id and c.state = 'with_support' and d.decision ->> 'action' = 'ask'
 """
 
 _SELECT_ANSWERS = (
@@ -188,6 +197,16 @@ class SupportDecisions:
             _INSERT_ANSWER, id=answer, case_id=case, channel=channel, source=source, key=key, text=text
         ).one_or_none()
         return row is not None
+
+    def find_answer(self, source: str, key: str) -> tuple[UUID, str] | None:
+        """Return the case and the text of the answer that was sent with this idempotency key, or None."""
+        row = self._work.run(_SELECT_ANSWER, source=source, key=key).one_or_none()
+        return None if row is None else (row.case_id, row.text)
+
+    def question(self, case: UUID) -> str | None:
+        """Return the question of support that the customer of a case has not answered yet, or None."""
+        question: str | None = self._work.run(_SELECT_QUESTION, case_id=case).scalar_one_or_none()
+        return question
 
     def answers(self, case: UUID) -> list[CustomerAnswer]:
         """Return the answers of the customer of a case, the oldest first."""

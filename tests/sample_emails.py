@@ -65,7 +65,7 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "is_approved": False,
         "purchase_amount": 4900,
         "decided_seq": 0,
-        "awaits_answer": False,
+        "decided_event": None,
         "customer_must_act": False,
     }
     payment: dict[str, Any] = {

@@ -115,7 +115,7 @@ def mail(
 
 
 def consume() -> None:
-    """Consume refund requests that other systems publish to the queue `refund.requests`.
+    """Consume the queues to which other systems publish: `refund.requests` and `refund.answers`.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 

@@ -13,10 +13,12 @@ from uuid import UUID
 import structlog
 
 from config.i18n import translator_for
+from domain.errors import RefusedError
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel
-from producers import intake
+from producers import decisions, intake
+from producers.decisions import AnswerSubmission
 from producers.mail import case_numbers, matching
 from producers.mail.parsed_mail import MailKind, ParsedMail
 from producers.mail.parser import read
@@ -97,7 +99,7 @@ class MailIngest:
     def _parse(self, raw_mail: RawMail) -> _IncomingMail:
         mail = read(raw_mail.raw, moneyback_addresses=self._moneyback_addresses, size=raw_mail.size)
         evidence = {"digest": _digest(mail)}
-        if mail.refund_intent:
+        if mail.refund_intent or (mail.new_text and mail.answered_cases):
             evidence |= self._sender_authenticator.evidence(raw_mail.raw, mail.sender)
         received = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
@@ -152,6 +154,10 @@ def _match(work: UnitOfWork, mails: Sequence[_IncomingMail]) -> list[_IncomingMa
 class _ThreadMatcher:
     """Creates cases and inquiry e-mails for new mails, in one open transaction.
 
+    If the customer replies to an e-mail about a case that is with support, support gets the text with the case, as the
+    customer's answer. A reply from any other address is flagged for support and answers nothing, because anyone who got the
+    e-mail, for example forwarded, can reply to it.
+
     A request joins an open case about the same purchase if its mail answers an e-mail of the case, or names the case number, or
     if the request and the case have the same thread and sender. Every other request creates a case. A mail without a request
     joins the open cases whose case numbers it names.
@@ -163,6 +169,7 @@ class _ThreadMatcher:
         self._cases: dict[str, list[UUID]] = {mail.message_id: [] for mail in mails}
         self._inquiry_emails: dict[str, UUID] = {}
         self._submissions: list[tuple[ParsedMail, Submission]] = []
+        self._answers: list[AnswerSubmission] = []
         self._flagged = {mail.message_id for mail in mails if mail.needs_support}
         self._kinds = {mail.message_id: mail.kind for mail in mails}
 
@@ -172,8 +179,11 @@ class _ThreadMatcher:
         for mail in self._mails:
             if mail.bounced_email:
                 self._work.case_emails.mark_bounced(*mail.bounced_email)
+            elif mail.kind in _MAY_ANSWER and (case_id := _replied_case(mail, previous)):
+                self._take_reply(mail, case_id, previous)
             elif mail.requests or mail.named_cases or mail.kind in INQUIRY_EMAILS:
                 self._answer(mail, previous)
+        self._record_answers()
         self._accept_submissions()
         self._work.inbound_mails.link_replies(
             {
@@ -201,6 +211,58 @@ class _ThreadMatcher:
             received, {case_id for mail in self._mails for case_id in (*mail.answered_cases, *mail.named_cases)}
         )
 
+    def _take_reply(self, mail: ParsedMail, case_id: UUID, previous: PreviousMail) -> None:
+        """Keep a reply to an e-mail about a case with support: as the customer's answer, or flagged for support.
+
+        A request for another purchase in the reply becomes a case of its own.
+        """
+        case = previous.with_support[case_id]
+        is_answer = email_key(mail.author) == case.customer_key and not mail.is_passed_on and bool(mail.new_text)
+        is_about_case = is_answer or mail.kind is MailKind.NOT_A_REQUEST
+        if is_about_case:
+            self._cases[mail.message_id].append(case_id)
+        if is_answer:
+            if mail.kind is MailKind.NOT_A_REQUEST and not mail.is_flagged:
+                self._flagged.discard(mail.message_id)
+            self._answers.append(
+                AnswerSubmission(
+                    case_id=case_id,
+                    text=mail.new_text,
+                    channel=Channel.EMAIL,
+                    source="email",
+                    key=mail.message_id,
+                    notify=self._may_reply(mail, previous),
+                )
+            )
+        others = tuple(
+            request
+            for request in mail.requests
+            if not (is_answer and reference_key(request.reference) in case.reference_keys)
+        )
+        if others or (mail.kind in INQUIRY_EMAILS and not is_answer):
+            self._answer(replace(mail, requests=others), previous)
+
+    def _record_answers(self) -> None:
+        """Record the answers of customers. If support finished a case at this moment, the mail is flagged instead.
+
+        The cases are locked in the order of their ids, so that two processes do not wait for each other.
+        """
+        for submission in sorted(self._answers, key=lambda submission: submission.case_id):
+            try:
+                decisions.record_answer(self._work, submission)
+            except RefusedError:
+                self._flagged.add(submission.key)
+
+    def _may_reply(self, mail: ParsedMail, previous: PreviousMail) -> bool:
+        """Count an answer to the sender of a mail. Return False if the sender got MAX_ANSWERS answers in 24 hours."""
+        sender_key = email_key(mail.sender)
+        replies = previous.replies.get(sender_key, 0)
+        if replies >= MAX_ANSWERS:
+            log.warning("mail_not_answered", kind=mail.kind, answers=replies)
+            return False
+        previous.replies[sender_key] = replies + 1
+        return True
+
     def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
         """Collect the refund requests of a mail as submissions, or enqueue the inquiry e-mail that answers the mail.
 
@@ -216,10 +278,8 @@ class _ThreadMatcher:
         needs_inquiry_email = is_inquiry and (mail.thread, sender_key) not in previous.inquiries
         if not submissions and not needs_inquiry_email:
             return self._flagged.add(mail.message_id)
-        if previous.replies.get(sender_key, 0) >= MAX_ANSWERS:
-            log.warning("mail_not_answered", kind=mail.kind, answers=previous.replies[sender_key])
+        if not self._may_reply(mail, previous):
             return self._flagged.add(mail.message_id)
-        previous.replies[sender_key] = previous.replies.get(sender_key, 0) + 1
         for submission in submissions:
             purchase_key = reference_key(submission.request.reference)
             previous.cases[mail.thread, sender_key, purchase_key] = submission.id
@@ -287,6 +347,18 @@ class _ThreadMatcher:
             statement=statement,
             declared_at=arrival(withdrawal, self._work.now),
         )
+
+
+_MAY_ANSWER = frozenset(
+    {MailKind.NOT_A_REQUEST, MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.WITHDRAWAL, MailKind.TOO_MANY}
+)
+"""The kinds of mails that a person wrote and whose text was read, so that the text can be an answer."""
+
+
+def _replied_case(mail: ParsedMail, previous: PreviousMail) -> UUID | None:
+    """Return the case to whose e-mail the mail replies, if the case is with support."""
+    newest = mail.answered_cases[-1] if mail.answered_cases else None
+    return newest if newest in previous.with_support else None
 
 
 def _reply_message_id(mail: ParsedMail) -> str | None:

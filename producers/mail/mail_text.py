@@ -24,7 +24,8 @@ class MailText(NamedTuple):
 class MailTexts(NamedTuple):
     """The texts of a mail: its plain text, its HTML as text, the text of attached mails, and its encrypted text.
 
-    ``links`` contains the targets of the links in the HTML, and ``file_names`` the names of the attachments.
+    ``links`` contains the targets of the links in the HTML. ``file_names`` contains the names of all files in the mail, and
+    ``attachments`` those of the files that the author attached. A picture inside a text is often a logo of the signature.
     """
 
     plain: str
@@ -33,6 +34,7 @@ class MailTexts(NamedTuple):
     encrypted: str
     links: str
     file_names: str
+    attachments: str
 
     @property
     def is_encrypted(self) -> bool:
@@ -74,12 +76,14 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
                 yield from _walk(subpart, depth + 1)
     elif _is_attachment(part) or not content_type.startswith(("text/", "multipart/")):
         yield "file_names", _file_name(part)
+        if not (_is_embedded(part) or content_type.endswith("-signature")):
+            yield "attachments", _file_name(part) or content_type
     else:
         yield from _read_text(part, content_type)
 
 
 def _read_attached_mail(mail: object) -> tuple[str, str]:
-    attached = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "", "", "")
+    attached = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "", "", "", "")
     text = f"{_raw_header(mail, 'subject')}\n{attached.plain or attached.html}\n{attached.attached_mails}"
     return "attached_mails", text
 
@@ -97,6 +101,12 @@ def _read_text(part: Part, content_type: str) -> Iterator[tuple[str, str]]:
 def _is_attachment(part: Part) -> bool:
     disposition = _raw_header(part, "content-disposition").strip().casefold()
     return disposition.startswith("attachment") or "filename" in disposition
+
+
+def _is_embedded(part: Part) -> bool:
+    """Return whether a file is a part of the text, such as a picture that the HTML shows (RFC 2392)."""
+    disposition = _raw_header(part, "content-disposition").strip().casefold()
+    return bool(_raw_header(part, "content-id").strip()) and not disposition.startswith("attachment")
 
 
 _LINK = re.compile(r"""\bhref\s?=\s?["']?(https?://[^\s"'<>]{1,500})""", re.IGNORECASE)

@@ -112,9 +112,13 @@ class ParsedMail:
     """The identity of the mail: a mail that arrives twice, even by different routes, has the same ``message_id``."""
     sender: str = ""
     """The address in the field From, or the customer's address if the mail was passed on."""
+    author: str = ""
+    """The address in the field From, also if the mail was passed on."""
     subject: str = ""
     text: str = ""
     """The text of the mail for support, without card numbers. It is empty if the mail cannot be read."""
+    new_text: str = ""
+    """What the author wrote: the text without quotation, signature and card numbers, and the names of the attached files."""
     locale: str = "en"
     answered_message_ids: tuple[str, ...] = ()
     """The Message-IDs in the headers References and In-Reply-To, the oldest first."""

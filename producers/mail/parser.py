@@ -51,6 +51,7 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 If a mail exceeds one of the two limits, its text is not parsed. The standard library is slow for a mail with many parts.
 """
 MAX_COMMENT = 4_000  # characters of a comment; the refund form has the same maximum
+MAX_FILE_NAMES = 500  # characters of the names of the attached files
 MAX_MESSAGE_ID = 250  # characters; a hash replaces a longer Message-ID
 MAX_HEADER = 2_000
 """The maximum number of characters of a header; the rest is ignored.
@@ -145,6 +146,7 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
         kind=kind or MailKind.UNREADABLE,
         message_id=_message_id(headers, raw),
         sender=sender or "",
+        author=sender or "",
         subject=_comment(_subject(headers)),
         answered_message_ids=answered_message_ids,
         answered_cases=sent_mail_matcher.find_cases(answered_message_ids),
@@ -241,6 +243,7 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
     return replace(
         mail,
         kind=MailKind.PASSED_ON if forwarded else kind,
+        new_text=_new_text(whole_text, mail_texts),
         locale=refund_intent.locale,
         case_serials=case_numbers.find(f"{subject}\n{whole_text}\n{found.text.quoted}"),
         requests=tuple(
@@ -249,8 +252,19 @@ def _parse_request(mail: ParsedMail, message: Part, senders: Senders) -> ParsedM
         ),
         refund_intent=refund_intent if has_intent else None,
         is_passed_on=is_passed_on,
-        is_flagged=concerns_support(text.new, subject) or whole_text != found.text.new,
+        is_flagged=concerns_support(text.new, subject)
+        or whole_text != found.text.new
+        or (kind is MailKind.NOT_A_REQUEST and revokes(text.new)),
     )
+
+
+def _new_text(text: str, mail_texts: MailTexts) -> str:
+    """Return the new text of a mail, followed by the names of the attached files. The files are not stored."""
+    names = ", ".join(filter(None, mail_texts.attachments.split("\n")))
+    if not names:
+        return _comment(text)
+    ending = _comment(f"Attachments: {names}")[:MAX_FILE_NAMES]
+    return "\n\n".join(filter(None, [_comment(text)[: MAX_COMMENT - MAX_FILE_NAMES - 2], ending]))
 
 
 _WITH_INTENT = frozenset({MailKind.REQUEST, MailKind.NO_REFERENCE})

@@ -19,7 +19,16 @@ from producers.web import health, metrics, middleware, rate_limits, webhooks
 from producers.web.api import bulk, docs, purchases, refund_requests, support_cases
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
-from producers.web.pages import case, help_centre, lookup, refund_form, sent_mail, statutory_withdrawal, storefront
+from producers.web.pages import (
+    answer,
+    case,
+    help_centre,
+    lookup,
+    refund_form,
+    sent_mail,
+    statutory_withdrawal,
+    storefront,
+)
 from producers.web.pages.help_articles import ArticleStore
 from producers.web.problems import HANDLERS, ProblemCode
 from producers.web.templating import HERE, Templates
@@ -61,6 +70,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change OpenAPI
     for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
         web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
+    web.include_router(answer.router)  # it limits its form itself, so that the typed text stays on the page
     for resource in (
         bulk,
         refund_requests,

@@ -70,7 +70,7 @@ DecisionKey = Annotated[
 RequiredIdempotencyKey = Annotated[
     str,
     Header(
-        description="if the same lines are sent again with the same key, no second requests are created; a key never expires",
+        description="if the same body is sent again with the same key, nothing is stored twice; a key never expires",
         **_HEADER,
     ),
 ]

@@ -20,7 +20,14 @@ from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, SupportTaskEvent
+from domain.messages import (
+    INCOMING_QUEUES,
+    WORK_QUEUES,
+    ContactSupport,
+    IncomingAnswer,
+    IncomingRequest,
+    SupportTaskEvent,
+)
 from domain.purchases import AUTOMATIC
 from domain.requests import RefundRequest
 from domain.state_effects import EFFECTS, Timeout
@@ -36,6 +43,7 @@ MODELS: dict[str, type[BaseModel]] = {
         RefundRequest,
         RefundRequestAccepted,
         IncomingRequest,
+        IncomingAnswer,
         ContactSupport,
         SupportTaskEvent,
     )
@@ -98,7 +106,7 @@ def test_the_yaml_file_contains_the_whole_asyncapi_document(queues: dict[str, An
     assert queues == docgen.asyncapi.document()
 
 
-PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send", SupportTaskEvent.queue: "send"}
+PUBLIC = {**dict.fromkeys(INCOMING_QUEUES, "receive"), ContactSupport.queue: "send", SupportTaskEvent.queue: "send"}
 
 
 def test_the_asyncapi_document_describes_only_public_queues(queues: dict[str, Any]) -> None:
@@ -137,6 +145,7 @@ def test_every_asyncapi_operation_has_the_messages_and_the_action_of_its_queue(q
     ("queue", "name"),
     [
         ("refund.requests", "IncomingRequest"),
+        ("refund.answers", "IncomingAnswer"),
         ("support.contact", "ContactSupport"),
         ("support.tasks", "SupportTaskEvent"),
     ],

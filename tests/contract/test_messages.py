@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from domain.errors import UnreadableError
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, Message, SupportTaskData, SupportTaskEvent
+from domain.messages import INCOMING_QUEUES, WORK_QUEUES, ContactSupport, Message, SupportTaskData, SupportTaskEvent
 
 GOLDEN = Path(__file__).with_name("messages")
 KINDS: dict[str, type[Message]] = {
     **WORK_QUEUES,
     ContactSupport.queue: ContactSupport,
     SupportTaskEvent.queue: SupportTaskEvent,
-    IncomingRequest.queue: IncomingRequest,
+    **INCOMING_QUEUES,
 }
 FILES = sorted(GOLDEN.glob("*.json"))
 

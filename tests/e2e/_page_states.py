@@ -14,6 +14,7 @@ from domain.providers import DeclineReason
 from domain.purchases import Purchase
 from domain.states import Event, State
 from tests.e2e._site import Site
+from tests.integration._question_fixtures import a_case_with_question
 from tests.integration._web_fixtures import REASONS, Step, a_case, record_steps
 from tests.sample_data import a_payment
 
@@ -58,6 +59,12 @@ def open_status_after(state: State, *steps: Step) -> Route:
         page.goto(f"{site.links.to(Purpose.STATUS, case)}?lang={language}")
 
     return open_page
+
+
+def open_question(page: Page, site: Site, language: str) -> None:
+    """Open the page on which a customer answers a question of support."""
+    case = a_case_with_question(site.records, site.add_purchase())
+    page.goto(f"{site.links.to(Purpose.ANSWER, case)}?lang={language}")
 
 
 PARTS = (
@@ -197,6 +204,10 @@ PAGE_STATES: Mapping[str, Route] = {
     "confirm-second-charge": open_order(SECOND_CHARGE, State.AWAITING_CONFIRMATION, purpose=Purpose.CONFIRM),
     "confirm-late": open_case(State.EXPIRED, Purpose.CONFIRM),
     "keep": open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/cancel"),
+    "answer": open_question,
+    "answer-wrong": act_on(open_question, submit_form),
+    "answer-sent": act_on(open_question, fill(text="The second one."), submit_form),
+    "answer-not-needed": open_case(State.WITH_SUPPORT, Purpose.ANSWER),
     "withdraw": open_path("/withdraw"),
     "withdraw-wrong": act_on(open_path("/withdraw"), submit_form),
     "withdraw-sure": act_on(open_path("/withdraw"), FILL_WITHDRAWAL, submit_form),

@@ -441,7 +441,8 @@ def test_the_api_documentation_names_every_path_schema_and_problem(site: Site) -
     assert "&#34;reference&#34;: &#34;MB-2026-0417&#34;" in page
     assert "HTTPValidationError" not in json.dumps(document)
     assert set(document["paths"]) == {
-        "/v1/refund-requests", "/v1/refund-requests/bulk", "/v1/refund-requests/{id}", "/v1/purchases/{reference}",
+        "/v1/refund-requests", "/v1/refund-requests/bulk", "/v1/refund-requests/{id}", "/v1/refund-requests/{id}/answers",
+        "/v1/purchases/{reference}",
         "/v1/support/cases/{id}", "/v1/support/cases/{id}/decisions",
         "/v1/webhooks/{provider}",
         "/healthz", "/readyz", "/metrics",

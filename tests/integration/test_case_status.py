@@ -14,12 +14,17 @@ from domain.purchases import AUTOMATIC, Method
 from domain.reason_codes import ReasonCode
 from domain.refund_situations import Situation
 from domain.refund_timing import ARRIVAL_BY_METHOD, expected_arrival
+from domain.requests import Channel, RefundScope
 from domain.states import WORKER_STATES, Event, State
+from domain.support_decisions import Approve, ApprovedAmount, DecisionAction, RefundedElsewhere
+from producers import decisions
+from producers.decisions import AnswerSubmission
 from producers.web.pages.case_copy import CUSTOMER_MUST_ACT, HEADLINES, SHORT_OF_MONEY, STEPS
 from producers.web.pages.case_status import AFTER, DEFERRED_REFRESH_INTERVAL, NO_BALANCE, SITUATIONS
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from records.case_views import CaseViews
 from records.history import History
+from tests.integration._question_fixtures import a_case_with_question, ask, decide
 from tests.integration._web_fixtures import Site, Step, a_case, record_steps
 from tests.sample_data import a_payment, a_recent_purchase
 
@@ -402,3 +407,69 @@ def test_the_script_is_served_by_the_site_with_its_licence(site: Site) -> None:
     assert "script-src 'self'" in policy
     assert "connect-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+# Decisions of support
+
+
+def approve_part(site: Site, *steps: Step) -> str:
+    """Let support approve 10 of 49 euros, and record the steps of the refund. Return the path of the status page."""
+    case = a_case(site.records, State.WITH_SUPPORT, purchase=a_recent_purchase(amount=4900))
+    part = ApprovedAmount(scope=RefundScope.PARTIAL, amount=1000, currency="EUR")
+    decide(site.records, case, Approve(action=DecisionAction.APPROVE, refund=part))
+    return site.link_path(Purpose.STATUS, record_steps(site.records, case, *steps))
+
+
+def facts_of(page: str) -> dict[str, str]:
+    """Return the facts about the request on a status page."""
+    return dict(re.findall(r"<dt>([^<]*)</dt><dd[^>]*>([^<]*)</dd>", page))
+
+
+def test_an_approved_part_is_not_shown_as_the_full_refund(site: Site) -> None:
+    page = site.web.get(approve_part(site)).text
+    assert "<h1>Your partial refund is approved</h1>" in page
+    assert "approved a refund of €10.00." in page
+    assert "Nothing has been refunded yet" not in page  # an earlier part may have been refunded
+    assert facts_of(page) | {"Refund amount": "€10.00", "Amount paid": "€49.00"} == facts_of(page)
+    assert "Amount" not in facts_of(page)
+
+
+def test_a_refunded_part_says_how_much_was_sent_and_when_it_arrives(site: Site) -> None:
+    steps = [(State.APPROVED, Event.REFUND_STARTED, {}), (State.REFUNDING, Event.PROVIDER_PAID, {"refund": "re_1"})]
+    page = site.web.get(approve_part(site, *steps)).text
+    assert "<h1>Part of your payment was refunded</h1>" in page
+    assert "has sent €10.00 to your original payment method" in page
+    assert expected_arrival(Method.CREDIT_CARD) in page
+    assert (facts_of(page)["Refund amount"], facts_of(page)["Amount paid"]) == ("€10.00", "€49.00")
+    assert HEADLINES[State.REFUNDED].heading not in page
+
+
+def test_an_approved_full_refund_has_the_usual_headline(site: Site) -> None:
+    case = a_case(site.records, State.WITH_SUPPORT)
+    decide(site.records, case, Approve(action=DecisionAction.APPROVE, refund=ApprovedAmount(scope=RefundScope.FULL)))
+    page = site.web.get(site.link_path(Purpose.STATUS, case)).text
+    assert f"<h1>{HEADLINES[State.APPROVED].heading}</h1>" in page
+    assert "Amount paid" not in page
+
+
+def test_a_refund_made_another_way_promises_no_payment_method_and_no_day(site: Site) -> None:
+    case = a_case(site.records, State.WITH_SUPPORT, evidence={"refund": "re_failed", "reasons": []})
+    decide(site.records, case, RefundedElsewhere(action=DecisionAction.REFUNDED_ELSEWHERE, reason="By bank transfer."))
+    page = site.web.get(site.link_path(Purpose.STATUS, case)).text
+    assert f"<h1>{SITUATIONS[Situation.REFUNDED_ELSEWHERE].heading}</h1>" in page
+    for wrong in ("has sent the refund", "By bank transfer.", "re_failed", *ARRIVAL_BY_METHOD.values()):
+        assert wrong not in page
+    assert STEPS[Event.SUPPORT_REFUNDED_ELSEWHERE] in page
+
+
+def test_a_new_question_replaces_the_confirmation_of_the_last_answer(site: Site) -> None:
+    case = a_case_with_question(site.records)
+    path = site.link_path(Purpose.STATUS, case)
+    answer = AnswerSubmission(case_id=case, text="The second.", channel=Channel.WEB, source="web", key="1")
+    decisions.answer(site.records, answer)
+    assert f"<h1>{SITUATIONS[Situation.CUSTOMER_ANSWERED].heading}</h1>" in site.web.get(path).text
+    ask(site.records, case, "And where do you live?")
+    page = site.web.get(path).text
+    assert f"<h1>{SITUATIONS[Situation.CUSTOMER_MUST_ANSWER].heading}</h1>" in page
+    assert "And where do you live?" not in page
+    assert page.count(STEPS[Event.SUPPORT_ASKED]) == 2

@@ -13,9 +13,10 @@ from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, Outda
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, NotFound, Paid, Unknown
 from domain.purchases import Dispute, PurchaseItem
+from domain.requests import Channel
 from domain.support_decisions import DecidedBy, Decision, DecisionStatus
 from producers import decisions
-from producers.decisions import Submission
+from producers.decisions import AnswerSubmission, Submission
 from records.support_decisions import StoredDecision
 from tests.integration._provider_fixtures import assert_audit_is_clean
 from tests.integration._refund_scenarios import Scenario, StartScenario, euros, the_provider_reports_a_dispute
@@ -198,7 +199,10 @@ def test_an_answer_brings_the_case_back_with_a_new_task(start_scenario: StartSce
     assert scenario.query("select count(*) from support_tasks") == 1  # the question creates no task
     for _ in range(2):  # the same mail is delivered twice
         decisions.answer(
-            scenario.context.records, scenario.case, "The second one.", channel="web", source="web", key="answer 1"
+            scenario.context.records,
+            AnswerSubmission(
+                case_id=scenario.case, text="The second one.", channel=Channel.WEB, source="web", key="answer 1"
+            ),
         )
     assert scenario.state() == "with_support"
     assert scenario.reason_codes() == ["customer_answered", "outside_window"]

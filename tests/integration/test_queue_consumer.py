@@ -56,8 +56,8 @@ def dead_letters(records: Records) -> list[tuple[str, bytes, str]]:
 def test_an_event_that_is_delivered_twice_creates_one_case(records: Records) -> None:
     store_seller_and_purchases(records)
     body = json.dumps(an_event()).encode()
-    consume(records, body)
-    consume(records, body)
+    consume(records, QUEUE, body)
+    consume(records, QUEUE, body)
     assert (count_cases(records), dead_letters(records)) == (1, [])
 
 
@@ -83,7 +83,7 @@ def test_an_event_that_is_delivered_twice_creates_one_case(records: Records) -> 
 )
 def test_an_unreadable_message_is_stored_unchanged(records: Records, body: bytes, why: str) -> None:
     store_seller_and_purchases(records)
-    consume(records, body)
+    consume(records, QUEUE, body)
     assert count_cases(records) == 0
     ((queue, stored_body, stored_reason),) = dead_letters(records)
     assert (queue, stored_body) == (QUEUE, body)
@@ -96,17 +96,17 @@ def test_a_message_that_causes_an_error_is_stored_and_the_next_message_is_read(
     store_seller_and_purchases(records)
     with monkeypatch.context() as patch:
         patch.setattr(producers.queue_consumer, "accept_one", lambda *_: 1 // 0)
-        consume(records, body := json.dumps(an_event()).encode())
+        consume(records, QUEUE, body := json.dumps(an_event()).encode())
     ((_, stored_body, why),) = dead_letters(records)
     assert (stored_body, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")
-    consume(records, body)
+    consume(records, QUEUE, body)
     assert count_cases(records) == 1
 
 
 def test_another_request_with_the_same_event_id_becomes_a_dead_letter(records: Records) -> None:
     store_seller_and_purchases(records)
-    consume(records, json.dumps(an_event()).encode())
-    consume(records, json.dumps(an_event()).encode())  # another purchase with the same event id
+    consume(records, QUEUE, json.dumps(an_event()).encode())
+    consume(records, QUEUE, json.dumps(an_event()).encode())  # another purchase with the same event id
     assert count_cases(records) == 1
     assert "different request" in dead_letters(records)[0][2]
 
@@ -198,7 +198,7 @@ def test_a_message_of_a_crashed_consumer_creates_no_second_case(
     store_seller_and_purchases(records)
     body = json.dumps(an_event())
     # As after a crash: the case is committed, but the message was not acknowledged. The broker delivers the message again.
-    consume(records, body.encode())
+    consume(records, QUEUE, body.encode())
     start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, body)

@@ -517,3 +517,103 @@ def test_the_arrival_of_a_refund_in_parts_is_that_of_no_single_method() -> None:
     parts = (a_stripe_payment(), a_stripe_payment(method="paypal"))
     text = bodies(an_email(EmailKind.REFUNDED, payments=parts))[0]
     assert DEFAULT_ARRIVAL in text
+
+
+A_PART: dict[str, Any] = {"amount": 1000, "is_approved": True}
+"""Support approved the refund of 10 euros of a payment of 49 euros."""
+SUPPORT_WROTE = "Our support team wrote:"
+WITH_MESSAGE = sorted(kind for kind in EmailKind if EMAILS[kind].message)
+
+
+def a_letter(kind: EmailKind, message: str = "", **changes: Any) -> EmailMessage:
+    """Return the e-mail of a decision, with what the person of support wrote."""
+    due = DueEmail(CASE, kind, decided_seq=7, message=message)
+    return render(due, a_case_view(kind, **changes), LINKS, SENDER)
+
+
+@pytest.mark.parametrize("kind", WITH_MESSAGE)
+def test_what_support_wrote_is_quoted_as_text(kind: EmailKind) -> None:
+    text, html = bodies(a_letter(kind, "Hello <b>Ada</b>,\n\nthe second one?"))
+    assert "> Hello <b>Ada</b>,\n> the second one?\n" in text
+    assert '<p style="margin:0 0 8px">Hello &lt;b&gt;Ada&lt;/b&gt;,</p>' in html
+    assert (SUPPORT_WROTE in text) == (kind is not EmailKind.QUESTION)
+
+
+@pytest.mark.parametrize("kind", sorted(set(EmailKind) - {EmailKind.QUESTION}))
+def test_without_a_message_no_email_says_that_support_wrote(kind: EmailKind) -> None:
+    text, html = bodies(a_letter(kind))
+    assert SUPPORT_WROTE not in text + html
+    assert "<blockquote" not in html
+
+
+@pytest.mark.parametrize("kind", sorted(set(EmailKind) - set(WITH_MESSAGE)))
+def test_what_support_wrote_is_only_in_the_emails_about_decisions(kind: EmailKind) -> None:
+    assert "the second one" not in "".join(bodies(a_letter(kind, "the second one")))
+
+
+def test_only_the_question_contains_the_link_to_answer() -> None:
+    link = LINKS.to(Purpose.ANSWER, CASE)
+    for kind in EmailKind:
+        text, html = bodies(a_letter(kind, "Which one?", decided_event="support_asked"))
+        assert (link in text) == (f'href="{link}"' in html) == (kind is EmailKind.QUESTION)
+
+
+@pytest.mark.parametrize("kind", [EmailKind.APPROVED, EmailKind.ACCEPTED, EmailKind.REFUNDED])
+def test_an_email_about_a_part_names_the_part_and_ends_no_licence(kind: EmailKind) -> None:
+    email = a_letter(kind, **A_PART)
+    text, _ = bodies(email)
+    assert "partial refund" in email["Subject"]
+    assert "€10.00" in text
+    assert "your right to use" not in text
+    assert "full amount" not in text
+    assert ("€49.00" in text) == (kind is not EmailKind.ACCEPTED)
+
+
+def test_an_approved_part_goes_back_and_not_the_full_amount() -> None:
+    text, _ = bodies(a_letter(EmailKind.APPROVED, **A_PART))
+    assert "€10.00 of the €49.00 you paid" in text
+    assert "€10.00 goes back to your original payment method." in text
+
+
+@pytest.mark.parametrize("amount", [4900, None])
+def test_an_approved_full_refund_ends_the_licence(amount: int | None) -> None:
+    email = a_letter(EmailKind.APPROVED, amount=amount, is_approved=True)
+    text, _ = bodies(email)
+    assert email["Subject"] == "Your refund for MB-2026-0417 was approved"
+    assert "The full amount goes back to your original payment method." in text
+    assert "your right to use Aurora Photo 4 ends" in text
+
+
+def test_a_customer_who_must_act_for_a_part_reads_about_the_step() -> None:
+    pending = (a_stripe_payment(amount=1000, status=OperationStatus.PENDING),)
+    email = a_letter(EmailKind.ACCEPTED, payments=pending, is_approved=True, customer_must_act=True)
+    assert "Look for an email from Stripe." in bodies(email)[0]
+
+
+def test_a_refund_made_another_way_promises_no_payment_method_and_no_day() -> None:
+    for kind in (EmailKind.REFUNDED_ELSEWHERE, EmailKind.REFUNDED):
+        text, _ = bodies(a_letter(kind, decided_event="support_refunded_elsewhere"))
+        assert "another way" in text
+        assert "business days" not in text
+        assert "confirmed your refund" not in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "kind", [EmailKind.QUESTION, EmailKind.ANSWER_RECEIVED, EmailKind.DECLINED, EmailKind.REFUNDED_ELSEWHERE]
+)
+def test_without_a_purchase_a_decision_is_reported_to_the_requester(kind: EmailKind, language: str) -> None:
+    unknown = dict.fromkeys(("purchase", "purchase_email", "purchase_reference", "product"))
+    email = a_letter(kind, "Hello", payments=(), locale=language, **unknown)
+    text, _ = bodies(email)
+    assert email["To"] == "requester@example.net"
+    assert "{" not in text + email["Subject"]
+    assert translator_for(language).gettext("your purchase") not in text + email["Subject"]
+
+
+def test_a_repeated_request_with_an_open_question_points_to_the_question() -> None:
+    first = a_case_view(EmailKind.WITH_SUPPORT, decided_event="support_asked")
+    due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, joined=CASE)
+    text, _ = bodies(render(due, a_case_view(EmailKind.ALREADY_REQUESTED), LINKS, SENDER, first=first))
+    assert "emailed you a question" in text
+    assert "/answer/" not in text

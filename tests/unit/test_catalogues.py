@@ -119,6 +119,13 @@ SITUATIONS: dict[str, tuple[EmailKind, dict[str, Any]]] = {
     "the seller cancels": (EmailKind.RETURNED, {"reasons": [{"code": ReasonCode.REFUND_CANCELLED.value}]}),
     "the purchase is unknown": (EmailKind.WITH_SUPPORT, {"purchase": None}),
     "support declines, and the purchase is unknown": (EmailKind.DECLINED, {"purchase": None}),
+    "support asks, and the purchase is unknown": (EmailKind.QUESTION, {"purchase": None}),
+    "support refunded another way, and the purchase is unknown": (EmailKind.REFUNDED_ELSEWHERE, {"purchase": None}),
+    "a question is open": (EmailKind.WITH_SUPPORT, {"decided_event": "support_asked"}),
+    "support refunded another way": (EmailKind.REFUNDED, {"decided_event": "support_refunded_elsewhere"}),
+    "a part is approved": (EmailKind.APPROVED, {"amount": 1000, "is_approved": True}),
+    "a part is pending": (EmailKind.ACCEPTED, {"amount": 1000, "is_approved": True}),
+    "a part was refunded": (EmailKind.REFUNDED, {"amount": 1000, "is_approved": True}),
 }
 
 

@@ -22,7 +22,7 @@ from domain.purchases import Method
 from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation, situation_of
-from domain.states import FINAL_STATES, State
+from domain.states import FINAL_STATES, Event, State
 
 
 def a_payment(**changes: Any) -> CasePayment:
@@ -151,16 +151,47 @@ def test_a_paid_refund_is_shown_as_sent_in_every_state(state: State) -> None:
 def test_a_situation_replaces_the_text_of_the_state_only_where_that_text_is_wrong(
     state: State, payments: list[CasePayment], codes: Sequence[str], expected: Situation | None
 ) -> None:
-    assert situation_of(state, payments, codes, customer_must_act=False, awaits_answer=False) is expected
+    assert situation_of(state, payments, codes, customer_must_act=False, decided_event=None) is expected
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_a_final_state_has_no_situation(state: State) -> None:
     codes = [ReasonCode.REFUND_DIFFERS, ReasonCode.REFUND_CANCELLED]
-    assert situation_of(state, [paid()], codes, customer_must_act=True, awaits_answer=False) is None
+    assert situation_of(state, [paid()], codes, customer_must_act=True, decided_event=None) is None
 
 
 @pytest.mark.parametrize("state", State)
 def test_the_customer_must_act_only_while_the_refund_is_pending(state: State) -> None:
-    situation = situation_of(state, [PENDING], [], customer_must_act=True, awaits_answer=False)
+    situation = situation_of(state, [PENDING], [], customer_must_act=True, decided_event=None)
     assert (situation is Situation.CUSTOMER_MUST_ACT) == (state is State.REFUND_PENDING)
+
+
+@pytest.mark.parametrize(
+    ("payments", "expected"),
+    [
+        ([a_payment()], Destination.PART),
+        ([a_payment(duplicate=True)], Destination.PART),
+        ([a_payment(), a_payment()], Destination.SEVERAL_PAYMENTS),
+    ],
+)
+def test_the_destination_of_a_part_is_not_that_of_the_full_amount(
+    payments: list[CasePayment], expected: Destination
+) -> None:
+    assert destination(payments, is_part=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "expected"),
+    [
+        (State.WITH_SUPPORT, Event.SUPPORT_ASKED, Situation.CUSTOMER_MUST_ANSWER),
+        (State.WITH_SUPPORT, Event.CUSTOMER_ANSWERED, Situation.CUSTOMER_ANSWERED),
+        (State.WITH_SUPPORT, Event.DECISION_UNDONE, None),
+        (State.REFUNDED, Event.SUPPORT_REFUNDED_ELSEWHERE, Situation.REFUNDED_ELSEWHERE),
+        (State.REFUNDED, Event.SUPPORT_APPROVED, None),
+        (State.APPROVED, Event.CUSTOMER_ANSWERED, None),
+        (State.DECLINED, Event.SUPPORT_ASKED, None),
+        (State.WITH_SUPPORT, Event.SUPPORT_REFUNDED_ELSEWHERE, None),
+    ],
+)
+def test_a_decision_is_a_situation_only_in_its_state(state: State, event: Event, expected: Situation | None) -> None:
+    assert situation_of(state, [a_payment()], [], customer_must_act=False, decided_event=event) is expected

@@ -33,8 +33,8 @@ class Copy:
     before: tuple[str, ...]
     facts: tuple[tuple[str, str], ...] = ()
     reasons: bool = False
-    message: bool = False
-    """True if the e-mail contains what the person of support wrote to the customer."""
+    message: str | None = None
+    """The sentence above what the person of support wrote to the customer; None if the e-mail does not contain it."""
     ask: str | None = None
     button: tuple[str, Target] | None = None
     after: tuple[str, ...] = ()
@@ -52,6 +52,8 @@ _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount
 _WITH_SUPPORT = frozenset({State.WITH_SUPPORT})
 _EXECUTED = frozenset({State.APPROVED, State.REFUNDING, State.WAITING_FOR_APPROVAL})
 _CASE_NUMBER = "Your case number is {case}. Questions? {support}"
+_FROM_SUPPORT = "Our support team wrote:"
+_LOSS = "With the refund, your right to use {product} ends, including its licence keys, downloads and subscriptions."
 
 _ON_ITS_WAY = Copy(
     subject="Your refund for {reference} is on its way",
@@ -63,6 +65,7 @@ _ON_ITS_WAY = Copy(
         ),
         "With some payment methods, this takes a few days. We’ll email you again as soon as we know more.",
     ),
+    message=_FROM_SUPPORT,
     link=("Track your refund", Target.STATUS),
     after=("Questions? {support}",),
     true_in=frozenset({State.REFUND_PENDING}),
@@ -88,9 +91,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         ),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.AWAITING_CONFIRMATION}),
-        loss=(
-            "With the refund, your right to use {product} ends, including its licence keys, downloads and subscriptions."
-        ),
+        loss=_LOSS,
     ),
     EmailKind.ACCEPTED: _ON_ITS_WAY,
     EmailKind.ACTION_REQUIRED: _ON_ITS_WAY,  # if the customer has acted before the e-mail is sent
@@ -98,8 +99,8 @@ EMAILS: Mapping[EmailKind, Copy] = {
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
         before=("The payment provider has confirmed your refund. It goes back to your original payment method:",),
-        message=True,
         facts=(*_PURCHASE, ("Refund ID", "refund")),
+        message=_FROM_SUPPORT,
         after=(
             "{arrival}",
             "Hasn’t arrived by then? {support}",
@@ -141,12 +142,9 @@ EMAILS: Mapping[EmailKind, Copy] = {
     EmailKind.DECLINED: Copy(
         subject="Your refund for {reference} was declined",
         heading="Your refund was declined",
-        before=(
-            "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
-        ),
-        message=True,
-        facts=_PURCHASE,
-        after=("Your case number is {case}. Questions? {support}",),
+        before=("Our support team reviewed your request and decided not to refund {product} ({reference}).",),
+        message=_FROM_SUPPORT,
+        after=("Think this is a mistake? {support}", "Your case number is {case}."),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.DECLINED}),
     ),
@@ -154,40 +152,47 @@ EMAILS: Mapping[EmailKind, Copy] = {
         subject="Your refund for {reference} was approved",
         heading="Your refund was approved",
         before=("Our support team approved your refund of {amount} for {product} ({reference}).",),
-        message=True,
+        message=_FROM_SUPPORT,
         after=(
             "{destination}",
-            "We’ll email you again when it’s on its way. You don’t need to do anything.",
+            "{loss}",
+            "We’ll email you again once it’s been sent. You don’t need to do anything.",
             _CASE_NUMBER,
         ),
         link=("Track your refund", Target.STATUS),
         true_in=_EXECUTED,
+        loss=_LOSS,
     ),
     EmailKind.QUESTION: Copy(
         subject="A question about your refund request for {reference}",
         heading="We have a question about your request",
-        before=("Our support team needs your answer before they can decide:",),
-        message=True,
+        before=(),
+        message="Our support team needs your answer before they can decide about your refund for {product} ({reference}):",
         ask="Reply to this email, or answer here:",
         button=("Answer the question", Target.ANSWER),
-        after=("We never ask for your card number or a password.", _CASE_NUMBER),
+        after=("Please don’t send us card numbers or passwords. We never ask for them.", _CASE_NUMBER),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
     EmailKind.ANSWER_RECEIVED: Copy(
-        subject="We received your answer about {reference}",
-        heading="We received your answer",
-        before=("Thank you. Our support team will read your answer and email you. You don’t need to do anything.",),
-        after=(_CASE_NUMBER,),
+        subject="We received your message about {reference}",
+        heading="We received your message",
+        before=("Thank you. Our support team will read your message and email you. You don’t need to do anything.",),
+        after=("Want to add something? Just reply to this email.", _CASE_NUMBER),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
     EmailKind.REFUNDED_ELSEWHERE: Copy(
-        subject="Your refund for {reference} was made",
-        heading="Your refund was made",
-        before=("Our support team has refunded {product} ({reference}) another way.",),
-        message=True,
-        after=("Hasn’t arrived? {support}", "Your case number is {case}."),
+        subject="Your refund for {reference} was made another way",
+        heading="Your refund was made another way",
+        before=(
+            (
+                "Our support team has refunded {product} ({reference}) another way. The money may not go back to your "
+                "original payment method."
+            ),
+        ),
+        message=_FROM_SUPPORT,
+        after=("Haven’t received it? {support}", "Your case number is {case}."),
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.REFUNDED}),
     ),
@@ -281,6 +286,7 @@ _ONE_MORE_STEP = Copy(
             "can’t be sent before you do."
         ),
     ),
+    message=_FROM_SUPPORT,
     link=("Track your refund", Target.STATUS),
     after=("Questions? {support}",),
     true_in=frozenset({State.REFUND_PENDING}),
@@ -290,6 +296,18 @@ _ONE_MORE_STEP = Copy(
 IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
     (EmailKind.ACCEPTED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
     (EmailKind.ACTION_REQUIRED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
+    (EmailKind.REFUNDED, Situation.REFUNDED_ELSEWHERE): EMAILS[EmailKind.REFUNDED_ELSEWHERE],
+    (EmailKind.WITH_SUPPORT, Situation.CUSTOMER_MUST_ANSWER): Copy(
+        subject="We’re waiting for your answer about {reference}",
+        heading="We’re waiting for your answer",
+        before=(
+            "Our support team emailed you a question about your refund request for {product} ({reference}).",
+            "To answer, reply to that email or use the link in it. Our support team will decide once they have your answer.",
+        ),
+        after=(_CASE_NUMBER,),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
     (EmailKind.WITH_SUPPORT, Situation.REST_WITH_SUPPORT): Copy(
         subject="Part of your refund for {reference} was sent",
         heading="Part of your refund was sent",
@@ -335,12 +353,17 @@ IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
 OF_A_PART: Mapping[EmailKind, Copy] = {
     EmailKind.APPROVED: replace(
         EMAILS[EmailKind.APPROVED],
-        subject="Part of your payment for {reference} will be refunded",
-        heading="A partial refund was approved",
-        before=("Our support team approved a partial refund of {amount} for {product} ({reference}).",),
+        subject="Your partial refund for {reference} was approved",
+        heading="Your partial refund was approved",
+        before=(
+            "Our support team approved a partial refund for {product} ({reference}): {amount} of the {paid} you paid.",
+        ),
+        loss=None,
     ),
     EmailKind.ACCEPTED: replace(
         _ON_ITS_WAY,
+        subject="Your partial refund for {reference} is on its way",
+        heading="Your partial refund is on its way",
         before=(
             (
                 "The payment provider has accepted your partial refund of {amount} for {product} ({reference}) but "
@@ -355,6 +378,14 @@ OF_A_PART: Mapping[EmailKind, Copy] = {
         heading="Your partial refund was sent",
         before=(
             "The payment provider has confirmed your partial refund. It goes back to your original payment method:",
+        ),
+        facts=(
+            ("Product", "product"),
+            ("Reference number", "reference"),
+            ("Refund amount", "amount"),
+            ("Amount paid", "paid"),
+            ("Seller", "seller"),
+            ("Refund ID", "refund"),
         ),
         loss=None,
     ),
@@ -375,16 +406,23 @@ WITHOUT_PURCHASE: Mapping[EmailKind, Copy] = {
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
-    EmailKind.QUESTION: replace(EMAILS[EmailKind.QUESTION], subject="A question about your refund request"),
-    EmailKind.ANSWER_RECEIVED: replace(EMAILS[EmailKind.ANSWER_RECEIVED], subject="We received your answer"),
-    EmailKind.DECLINED: Copy(
+    EmailKind.QUESTION: replace(
+        EMAILS[EmailKind.QUESTION],
+        subject="A question about your refund request",
+        message="Our support team needs your answer before they can decide about your refund request:",
+    ),
+    EmailKind.ANSWER_RECEIVED: replace(EMAILS[EmailKind.ANSWER_RECEIVED], subject="We received your message"),
+    EmailKind.DECLINED: replace(
+        EMAILS[EmailKind.DECLINED],
         subject="Your refund request was declined",
-        heading="Your refund was declined",
-        before=EMAILS[EmailKind.DECLINED].before,
-        message=True,
-        after=(_CASE_NUMBER,),
-        link=("Track your request", Target.STATUS),
-        true_in=frozenset({State.DECLINED}),
+        before=("Our support team reviewed your request and decided not to make a refund.",),
+    ),
+    EmailKind.REFUNDED_ELSEWHERE: replace(
+        EMAILS[EmailKind.REFUNDED_ELSEWHERE],
+        subject="Your refund was made another way",
+        before=(
+            "Our support team refunded you another way. The money may not go back to your original payment method.",
+        ),
     ),
 }
 """The texts about a case whose purchase is not known, for example because several purchases match the request.

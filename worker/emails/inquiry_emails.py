@@ -65,6 +65,7 @@ def render_inquiry(email: InquiryEmail, links: Links, sender: str) -> EmailMessa
         before=[translator.gettext(sentence) for sentence in copy.before],
         facts=[(one_line(purchase.product), _format_purchase(purchase, translator)) for purchase in email.purchases],
         reasons=[],
+        words_intro="",
         words=[],
         ask=translator.gettext(copy.ask) if copy.ask else None,
         button=_build_link(copy.button, email, translator, links),

@@ -109,10 +109,9 @@ def _copy_of(kind: EmailKind, view: CaseView) -> Copy:
     """Return the texts of this kind of e-mail in the situation of the case."""
     if view.purchase is None and kind in WITHOUT_PURCHASE:
         return WITHOUT_PURCHASE[kind]
-    if view.is_part and kind in OF_A_PART:
-        return OF_A_PART[kind]
-    situation = view.situation
-    return IN_SITUATION.get((kind, situation), EMAILS[kind]) if situation else EMAILS[kind]
+    if view.situation and (copy := IN_SITUATION.get((kind, view.situation))):
+        return copy
+    return OF_A_PART[kind] if view.is_part and kind in OF_A_PART else EMAILS[kind]
 
 
 def set_content(message: EmailMessage, translator: Translator, **parts: object) -> EmailMessage:
@@ -137,6 +136,7 @@ def _build_parts(
         "heading": translator.gettext(copy.heading),
         "before": _translate_paragraphs(copy.before, translator, facts),
         "facts": list(_build_lines(copy, view, translator, facts)),
+        "words_intro": translator.gettext(copy.message, **facts) if copy.message else "",
         "words": [paragraph for paragraph in lines(message).split("\n") if paragraph] if copy.message else [],
         "reasons": [translator.gettext(reason) for reason in _collect_reasons(view)] if copy.reasons else [],
         "ask": translator.gettext(copy.ask) if copy.ask else None,
@@ -186,8 +186,9 @@ def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str
         "case": view.number,
         "declarant": one_line(view.declared_by or ""),
         "declared_at": translator.instant(view.declared_at) if view.declared_at else "",
-        "destination": translator.gettext(destination(view.payments).sentence, amount=amount),
+        "destination": translator.gettext(destination(view.payments, is_part=view.is_part).sentence, amount=amount),
         "loss": translator.gettext(loss, product=product) if loss else "",
+        "paid": translator.money(view.paid) if view.paid else "",
         "product": product,
         "provider": next((payment.provider_name for payment in counted), ""),
         "question": translator.gettext(question) if question else "",

@@ -9,17 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config.signed_links import Purpose
 from domain.case_numbers import EXAMPLE as EXAMPLE_NUMBER
+from domain.errors import NotFoundError, NotPossibleError
 from domain.requests import Channel, RefundRequest
 from domain.states import State
-from producers import intake
+from domain.support_decisions import Answer
+from producers import decisions, intake
+from producers.decisions import AnswerSubmission
 from producers.web.api.responses import EXAMPLE_ID, EXAMPLE_URL, problem_responses
-from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter
+from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter, RequiredIdempotencyKey
 from producers.web.dependencies import LinksDep, RecordsDep
 from producers.web.pages.case_copy import sentence_for_support
 from producers.web.pages.case_status import bank_reference
 from producers.web.problems import ProblemCode, ProblemError
 
 PATH: Final = "/v1/refund-requests"
+
+_NO_REQUEST: Final = "There is no refund request with this id."
 
 router = APIRouter(prefix=PATH, tags=["refund requests"])
 
@@ -179,6 +184,61 @@ def create_refund_request(
     )
 
 
+_ANSWER_EXAMPLES: Final[dict[str, Any]] = {
+    "answer": {"summary": "An answer of the customer", "value": {"text": "I meant the second of the two licences."}}
+}
+
+
+@router.post(
+    "/{id}/answers",
+    operation_id="createAnswer",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Answer a question of support",
+    response_description="The answer was stored. Support reads it.",
+    responses=problem_responses(
+        ProblemCode.MALFORMED_BODY,
+        ProblemCode.API_KEY_MISSING,
+        ProblemCode.INSUFFICIENT_SCOPE,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.NO_LONGER_POSSIBLE,
+        ProblemCode.CONTENT_TOO_LARGE,
+        ProblemCode.VALIDATION_FAILED,
+        ProblemCode.IDEMPOTENCY_KEY_REUSED,
+        ProblemCode.SERVICE_UNAVAILABLE,
+    ),
+)
+def create_answer(
+    caller: RefundRequestWriter,
+    case_id: Annotated[UUID, Path(alias="id", description="the id of the refund request")],
+    answer: Annotated[Answer, Body(openapi_examples=_ANSWER_EXAMPLES)],
+    records: RecordsDep,
+    links: LinksDep,
+    idempotency_key: RequiredIdempotencyKey,
+) -> RefundRequestAccepted:
+    """Store what the customer answered to a question of support, or adds to a case that is with support.
+
+    Support then decides again. The customer gets an e-mail that the text was received.
+    """
+    submission = AnswerSubmission(
+        case_id=case_id,
+        text=answer.text,
+        channel=Channel.API,
+        source=f"{Channel.API}:{caller.seller_id}",
+        key=idempotency_key,
+        seller=caller.seller_id,
+    )
+    try:
+        decisions.answer(records, submission)
+    except NotFoundError:
+        raise ProblemError(ProblemCode.NOT_FOUND, _NO_REQUEST) from None
+    except NotPossibleError as error:
+        raise ProblemError(ProblemCode.NO_LONGER_POSSIBLE, str(error)) from None
+    with records.work() as work:
+        number = work.case_views.numbers([case_id])[case_id]
+    status_url = links.to(Purpose.STATUS, case_id)
+    return RefundRequestAccepted(id=case_id, number=number, state=State.WITH_SUPPORT, status_url=status_url)
+
+
 @router.get(
     "/{id}",
     operation_id="getRefundRequest",
@@ -202,7 +262,7 @@ def get_refund_request(
         view = work.case_views.get(case_id)
         history = work.history.for_case(case_id)
     if view is None or view.seller != caller.seller_id:
-        raise ProblemError(ProblemCode.NOT_FOUND, "There is no refund request with this id.")
+        raise ProblemError(ProblemCode.NOT_FOUND, _NO_REQUEST)
     return RefundCase(
         id=view.id,
         number=view.number,

@@ -1,6 +1,6 @@
 """The pages of a case: confirm the refund, cancel the request, and see the status.
 
-Every link is signed for one purpose. A customer can change the case only with the confirmation link, which is sent only to
+Every link is signed for one purpose. A customer can start a refund only with the confirmation link, which is sent only to
 the address of the purchase. The customer must also tick a box, because mail scanners open links, and some scanners press
 buttons. Customers often forward the status link, so the status link changes nothing.
 
@@ -40,14 +40,14 @@ def confirm(token: str, form: ConfirmationDep, page: PageDep, records: RecordsDe
     """Confirm the refund that the page showed. If the case was evaluated again since then, ask again."""
     if not form.is_ticked:
         return _render_question("confirm.html", token, page, records, links, is_unticked=True)
-    case_id = _read_link(links, Purpose.CONFIRM, token)
+    case_id = read_link(links, Purpose.CONFIRM, token)
     try:
         intake.confirm(records, case_id, seq=form.seq)
     except intake.OutdatedPageError:
         return _render_question("confirm.html", token, page, records, links, is_outdated=True)
     except NotPossibleError as error:
-        return _render_not_possible(_get_view(records, case_id), str(error), page, links)
-    return RedirectResponse(page.to(_status_path(links, case_id)), 303)
+        return _render_not_possible(get_view(records, case_id), str(error), page, links)
+    return RedirectResponse(page.to(status_path(links, case_id)), 303)
 
 
 @router.api_route("/confirm/{token}/cancel", methods=READ_METHODS)
@@ -61,14 +61,14 @@ def cancel(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsDe
     """Cancel the refund request."""
     if not is_ticked:
         return _render_question("cancel_request.html", token, page, records, links, is_unticked=True)
-    case_id = _read_link(links, Purpose.CONFIRM, token)
+    case_id = read_link(links, Purpose.CONFIRM, token)
     try:
         intake.cancel(records, case_id)
     except NotPossibleError as error:
-        view = _get_view(records, case_id)
+        view = get_view(records, case_id)
         if view.state is not State.CANCELLED:
             return _render_not_possible(view, str(error), page, links)
-    return RedirectResponse(page.to(_status_path(links, case_id)), 303)
+    return RedirectResponse(page.to(status_path(links, case_id)), 303)
 
 
 @router.api_route("/status/{token}", methods=READ_METHODS)
@@ -80,7 +80,7 @@ def show_status(token: str, page: PageDep, records: RecordsDep, links: LinksDep)
 @router.api_route("/status/{token}/news", methods=READ_METHODS)
 def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, last_seq: int = 0) -> Response:
     """Return the new content of the status page. If ``last_seq`` is the number of the newest transition, return 204."""
-    case_id = _read_link(links, Purpose.STATUS, token)
+    case_id = read_link(links, Purpose.STATUS, token)
     with records.work() as work:
         history = work.history.for_case(case_id)
     if history and history[-1].seq == last_seq:
@@ -89,7 +89,7 @@ def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, l
 
 
 def _render_status(template: str, token: str, page: Page, records: Records, links: Links) -> Response:
-    case_id = _read_link(links, Purpose.STATUS, token)
+    case_id = read_link(links, Purpose.STATUS, token)
     with records.work() as work:
         # The history is read first. If the state changed in between, the browser asks again for what is new since the history.
         history = work.history.for_case(case_id)
@@ -110,6 +110,7 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
         reasons=case_copy.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=case_copy.timeline(history),
         amount=case_copy.amount_of(view, page.translator),
+        paid_amount=case_copy.paid_amount_of(view, page.translator),
         payments=case_copy.payment_lines(view, page.translator),
         shows_purchase=case_copy.shows_purchase(view),
         can_cancel=view.state is State.AWAITING_CONFIRMATION,
@@ -135,14 +136,14 @@ def _render_question(
     If the customer has already answered, redirect to the status page. If the link has expired, return a page
     that explains why the action is no longer possible.
     """
-    case_id = _read_link(links, Purpose.CONFIRM, token)
+    case_id = read_link(links, Purpose.CONFIRM, token)
     with records.work() as work:  # the number is read first, so that it is never newer than what the page shows
         history = work.history.for_case(case_id)
-    view = _get_view(records, case_id)
+    view = get_view(records, case_id)
     if view.state is State.EXPIRED:
         return _render_not_possible(view, case_copy.HEADLINES[view.state].sentence, page, links)
     if view.state is not State.AWAITING_CONFIRMATION:
-        return RedirectResponse(page.to(_status_path(links, view.id)), 303)
+        return RedirectResponse(page.to(status_path(links, view.id)), 303)
     page = page.for_locale(view.locale)
     return page.render(
         template,
@@ -178,11 +179,11 @@ def _render_not_possible(view: CaseView, sentence: str, page: Page, links: Links
         heading=page.translator.gettext(case_copy.HEADLINES[view.state].heading),
         sentence=page.translator.gettext(sentence),
         can_request_again=case_status.can_request_again(view),
-        status_path=_status_path(links, view.id),
+        status_path=status_path(links, view.id),
     )
 
 
-def _read_link(links: Links, purpose: Purpose, token: str) -> UUID:
+def read_link(links: Links, purpose: Purpose, token: str) -> UUID:
     """Return the id of the case from the token of a link."""
     try:
         return links.read(purpose, token)
@@ -190,7 +191,7 @@ def _read_link(links: Links, purpose: Purpose, token: str) -> UUID:
         raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
-def _get_view(records: Records, case_id: UUID) -> CaseView:
+def get_view(records: Records, case_id: UUID) -> CaseView:
     with records.work() as work:
         view = work.case_views.get(case_id)
     if view is None:
@@ -198,6 +199,6 @@ def _get_view(records: Records, case_id: UUID) -> CaseView:
     return view
 
 
-def _status_path(links: Links, case_id: UUID) -> str:
+def status_path(links: Links, case_id: UUID) -> str:
     """Return the path of the status page. The path contains no host, so a redirect stays on the host of the request."""
     return f"/status/{links.to(Purpose.STATUS, case_id).rpartition('/')[2]}"

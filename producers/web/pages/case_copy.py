@@ -150,14 +150,14 @@ STEPS: Mapping[Event, str] = {
     Event.CRASHED_WORKERS: "We passed your request to our support team.",
     Event.DISPUTE_WON: "The dispute about the payment has ended. We’re checking your request again.",
     Event.POLLING_GAVE_UP: "The payment provider gave no clear answer. We passed your request to our support team.",
-    Event.SUPPORT_APPROVED: "Our support team approved the refund.",
+    Event.SUPPORT_APPROVED: "Our support team approved a refund.",
     Event.SUPPORT_DECLINED: "Our support team declined the refund.",
     Event.SUPPORT_ASKED: "Our support team asked you a question by email.",
     Event.SUPPORT_REFUNDED_ELSEWHERE: "Our support team refunded you another way.",
     Event.SUPPORT_REMATCHED: "Our support team found your purchase. We’re checking your request again.",
     Event.SUPPORT_CLOSED: "Our support team closed the request.",
     Event.DECISION_UNDONE: "Our support team is reviewing your request again.",
-    Event.CUSTOMER_ANSWERED: "You answered our support team’s question.",
+    Event.CUSTOMER_ANSWERED: "You sent our support team a message.",
 }
 
 SHORT_OF_MONEY = (
@@ -233,6 +233,11 @@ def payment_lines(view: CaseView, translator: Translator) -> list[PaymentLine]:
         PaymentLine(payment.method_name, _format([payment], translator), payment.stage(view.state))
         for payment in view.payments
     ]
+
+
+def paid_amount_of(view: CaseView, translator: Translator) -> str | None:
+    """Return what the customer paid, if support approved a part of it. Otherwise the amount of the refund says the same."""
+    return translator.money(view.paid) if view.is_part and view.paid else None
 
 
 def _format(payments: Collection[CasePayment], translator: Translator) -> str | None:

@@ -66,8 +66,19 @@ SITUATIONS: Mapping[Situation, StatusHeadline] = {
     ),
     Situation.CUSTOMER_MUST_ANSWER: StatusHeadline(
         "We have a question about your request",
-        "We’ve emailed you a question. Please answer it: our support team decides when they have your answer.",
+        "We’ve emailed you a question. To answer, reply to that email or use the link in it. Our support team will "
+        "decide once they have your answer.",
         Tone.WAITING,
+    ),
+    Situation.CUSTOMER_ANSWERED: StatusHeadline(
+        "We received your message",
+        "Our support team will read it and email you. You don’t need to do anything.",
+        Tone.WAITING,
+    ),
+    Situation.REFUNDED_ELSEWHERE: StatusHeadline(
+        "Your refund was made another way",
+        "Our support team refunded you another way. The money may not go back to your original payment method.",
+        Tone.DONE,
     ),
     Situation.PARTLY_REFUNDED: StatusHeadline(
         "Part of your refund was sent",
@@ -92,6 +103,20 @@ SITUATIONS: Mapping[Situation, StatusHeadline] = {
     ),
 }
 """The headlines of the situations in which the headline of the state would be wrong."""
+
+OF_A_PART: Mapping[State, StatusHeadline] = {
+    State.APPROVED: StatusHeadline(
+        "Your partial refund is approved",
+        "Our support team approved a refund of {amount}. We’re about to send it to the payment provider.",
+        Tone.WAITING,
+    ),
+    State.REFUNDED: StatusHeadline(
+        "Part of your payment was refunded",
+        "The payment provider has sent {amount} to your original payment method.",
+        Tone.DONE,
+    ),
+}
+"""The headlines about a refund of a part, which support approved."""
 
 _CAN_REQUEST_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED})
 
@@ -129,7 +154,9 @@ def headline(view: CaseView, history: Sequence[HistoryRow]) -> StatusHeadline:
         return NO_BALANCE
     if _is_unmatched_withdrawal(view):
         return WITHDRAWAL_UNMATCHED
-    return AFTER.get((view.state, Event(transition.event))) or HEADLINES[view.state]
+    if after := AFTER.get((view.state, Event(transition.event))):
+        return after
+    return OF_A_PART.get(view.state, HEADLINES[view.state]) if view.is_part else HEADLINES[view.state]
 
 
 def provider_name(view: CaseView) -> str:
@@ -151,13 +178,14 @@ def can_request_again(view: CaseView) -> bool:
 
 
 def expected_arrival_day(view: CaseView) -> str | None:
-    """Return the sentence about the arrival of the money, or None if the refund is not completed."""
-    return expected_arrival(common_method(view.payments)) if view.state is State.REFUNDED else None
+    """Return the sentence about the arrival of the money, or None if no provider has completed the refund."""
+    is_sent = view.state is State.REFUNDED and view.situation is not Situation.REFUNDED_ELSEWHERE
+    return expected_arrival(common_method(view.payments)) if is_sent else None
 
 
 def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
     """Return the provider's ids of the refunds if they are known. The customer's bank can find a refund by its id."""
-    if view.state not in {State.REFUND_PENDING, State.REFUNDED}:
+    if view.state not in {State.REFUND_PENDING, State.REFUNDED} or view.situation is Situation.REFUNDED_ELSEWHERE:
         return None
     return refund_ids(view.payments) or _latest_evidence(history, "refund")
 

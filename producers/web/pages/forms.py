@@ -29,6 +29,7 @@ WHEN_EMPTY: Final = {
     "reference": "Enter the reference number of your purchase.",
     "reason": "Choose a reason.",
     "name": "Enter your name.",
+    "text": "Enter your answer.",
 }
 WHEN_WRONG: Final = {
     "email": "Enter a complete email address, like name@example.com.",
@@ -106,12 +107,16 @@ async def read_confirmation(request: Request) -> Confirmation:
     """Return the fields of the confirmation page."""
     values = await read_fields(request) if await request.body() else {}
     _refuse_unknown_fields(values, ("sure", "seq"))
-    seq = _read_number(values["seq"]) if "seq" in values else None
-    return Confirmation(values.get("sure") == "yes", seq)
+    return Confirmation(values.get("sure") == "yes", seq_of(values))
 
 
-def _read_number(text: str) -> int:
-    """Return the number of a row. A text that is no such number is read as 0, because no row has this number."""
+def seq_of(values: Mapping[str, str]) -> int | None:
+    """Return the number of a row of the case's history that a form contains; None if the form has no such field.
+
+    A text that is no such number is read as 0, because no row has this number.
+    """
+    if (text := values.get("seq")) is None:
+        return None
     return int(text) if text.isascii() and text.isdecimal() and len(text) < _MAX_SEQ_LENGTH else 0
 
 

@@ -405,5 +405,5 @@ class CaseViewRow(NamedTuple):
     is_approved: bool | None
     purchase_amount: int | None
     decided_seq: int
-    awaits_answer: bool
+    decided_event: str | None
     customer_must_act: bool

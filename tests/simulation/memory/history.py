@@ -360,6 +360,6 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
         case.id, case.number, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope,
         case.comment, json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
-        approvals[-1] if approvals else None, amount, case.decided_seq, event == "support_asked",
+        approvals[-1] if approvals else None, amount, case.decided_seq, event,
         "customer_must_act" in evidence[case.seq - 1],
     ))  # fmt: skip

@@ -190,6 +190,12 @@ _IS_FREE = "(t.assigned_until is null or t.assigned_until <= now())"
 
 _SELECT_OPEN = f"select {_OPEN_COLUMNS} from support_tasks t where {{where}} order by t.due_at, t.id limit :limit"
 
+_SELECT_BY_CASE = f"""
+select {_OPEN_COLUMNS} from support_tasks t where t.case_id = :case_id and t.kind = 'case' and t.closed_at is null
+"""
+
+_SELECT_BY_ID = f"select {_OPEN_COLUMNS} from support_tasks t where t.id = :id and t.closed_at is null"
+
 _COUNT_OPEN = "select t.kind, count(*) as tasks from support_tasks t where {where} group by t.kind"
 
 _TAKE_NEXT = _touch(
@@ -454,6 +460,16 @@ class SupportTasks:
         values = filters.values()
         statement = _COUNT_OPEN.format(where=_where(values, unclaimed=filters.unclaimed))
         return {row.kind: row.tasks for row in self._work.run(statement, **values)}
+
+    def of_case(self, case: UUID) -> OpenTask | None:
+        """Return the open task of this case, or None if support has nothing to decide."""
+        row = self._work.run(_SELECT_BY_CASE, case_id=case).one_or_none()
+        return None if row is None else _open_task(row)
+
+    def get(self, task: UUID) -> OpenTask | None:
+        """Return the open task with this id, or None if it is closed or unknown."""
+        row = self._work.run(_SELECT_BY_ID, id=task).one_or_none()
+        return None if row is None else _open_task(row)
 
     def take_next(self, agent: str, *, seconds: float, filters: TaskFilter = EVERY_TASK) -> OpenTask | None:
         """Assign the earliest due task that no agent has taken to this agent, for ``seconds``. None means no such task.

@@ -1,4 +1,4 @@
-"""The support desk: pages that show the open support tasks and the reasons for them, for users who are signed in."""
+"""The support desk: pages on which users who are signed in see the support tasks and decide cases."""
 
 from pathlib import Path
 
@@ -8,29 +8,17 @@ from starlette.responses import Response
 from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.desk_roles import Permission
-from domain.errors import UnreadableError
+from producers.desk import cases, queue
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
-from producers.desk.accounts.access import AgentDep, authorize, require
+from producers.desk.accounts.access import AgentDep, require
 from producers.desk.accounts.authentication import Authenticator
 from producers.web.app import add_middleware, configure, lifespan, run
 from producers.web.dependencies import PageDep, RecordsDep
-from producers.web.pages import case_copy
-from producers.web.problems import ProblemCode, ProblemError
 from producers.web.templating import READ_METHODS, Templates
-from records.support_tasks import TaskFilter
 
 DAY_SECONDS = 86_400.0
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require(Permission.READ_CASES))])
-
-
-@router.api_route("/", methods=READ_METHODS)
-def list_tasks(user: AgentDep, page: PageDep, records: RecordsDep) -> Response:
-    """List the open support tasks of the user's sellers, the most urgent first."""
-    with records.work() as work:
-        tasks = work.support_tasks.list_open(TaskFilter(sellers=user.sellers(Permission.READ_CASES)))
-        numbers = work.case_views.numbers([task.case_id for task in tasks if task.case_id])
-    return page.render("tasks.html", user=user, tasks=tasks, numbers=numbers, sentence=case_copy.sentence_for_support)
 
 
 @router.api_route("/emails", methods=READ_METHODS)
@@ -44,30 +32,6 @@ def list_flagged_mails(user: AgentDep, page: PageDep, records: RecordsDep) -> Re
     return page.render("emails.html", user=user, mails=mails, numbers=numbers, count=count)
 
 
-@router.api_route("/cases", methods=READ_METHODS)
-@router.api_route("/cases/{case}", methods=READ_METHODS)
-def show_case(case: str, user: AgentDep, page: PageDep, records: RecordsDep) -> Response:
-    """Show the case with this case number or id, with its whole history."""
-    with records.work() as work:
-        try:
-            view = work.case_views.find(case)
-        except UnreadableError as error:
-            raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
-        history = work.history.for_case(view.id) if view else []
-    if view is None:
-        raise ProblemError(ProblemCode.NOT_FOUND, "This case doesn’t exist.")
-    authorize(user, Permission.READ_CASES, view.seller)
-    return page.render(
-        "case.html",
-        user=user,
-        view=view,
-        amount=case_copy.amount_of(view, page.translator),
-        payments=list(zip(case_copy.payment_lines(view, page.translator), view.payments, strict=False)),
-        history=history,
-        sentence=case_copy.sentence_for_support,
-    )
-
-
 def app(settings: Settings | None = None) -> FastAPI:
     """Return the desk for these settings, by default the settings of the environment."""
     settings = settings or from_environment()
@@ -77,7 +41,7 @@ def app(settings: Settings | None = None) -> FastAPI:
     web.state.authenticator = Authenticator(web.state.records, settings)
     web.add_exception_handler(access.RedirectError, access.on_redirect)
     web.add_exception_handler(access.ForbiddenError, access.on_forbidden)
-    for module in (sign_in, invitations, pages, users):
+    for module in (sign_in, invitations, pages, users, queue, cases):
         web.include_router(module.router)
     if settings.desk.oidc_issuer:
         web.include_router(oidc.router)

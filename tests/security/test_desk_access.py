@@ -35,7 +35,16 @@ EVERY_USER = Access(200)
 MATRIX = {
     "GET /": Access(200, Permission.READ_CASES),
     "GET /emails": Access(200, Permission.READ_CASES),
-    "GET /cases/{case_id}": Access(200, Permission.READ_CASES, other=404),
+    "POST /tasks/next": Access(303, Permission.DECIDE),
+    "POST /tasks/{task_id}/take": Access(303, Permission.DECIDE, other=404),
+    "POST /tasks/{task_id}/release": Access(303, Permission.DECIDE, other=404),
+    "POST /tasks/{task_id}/close": Access(303, Permission.DECIDE, other=404),
+    "GET /cases": Access(422, Permission.READ_CASES),
+    "GET /cases/{case}": Access(200, Permission.READ_CASES, other=404),
+    "POST /cases/{case_id}/decisions": Access(422, Permission.DECIDE, other=404, form={"choice": "decline"}),
+    "POST /cases/{case_id}/notes": Access(303, Permission.DECIDE, other=404, form={"text": "A note."}),
+    "POST /cases/{case_id}/decisions/{decision_id}/undo": Access(404, Permission.DECIDE),
+    "POST /cases/{case_id}/decisions/{decision_id}/confirm": Access(404, Permission.CONFIRM_DECISIONS),
     "GET /sign-in": PUBLIC,
     "POST /sign-in": Access(422, public=True, form={"email": "x", "password": "x"}),
     "POST /sign-out": Access(303, public=True),
@@ -65,12 +74,22 @@ def all_routes(desk: Desk) -> set[str]:
     return {f"{method} {path}" for method, path in found if method != "HEAD"}
 
 
+def task_of(desk: Desk, case: UUID) -> UUID:
+    with desk.records.work() as work:
+        task = work.support_tasks.of_case(case)
+    assert task
+    return task.id
+
+
 @pytest.fixture
 def objects(desk: Desk) -> dict[str, dict[str, object]]:
     """Return, by seller, the ids that the paths of the routes contain."""
     return {
         seller: {
-            "case_id": a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(seller_id=seller)),
+            "case_id": (case := a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(seller_id=seller))),
+            "case": case,
+            "task_id": task_of(desk, case),
+            "decision_id": UUID(int=2),
             "user_id": desk.add_user(f"colleague@{seller}.example", RoleGrant(Role.AUDITOR, seller)),
             "session_id": UUID(int=1),
             "token": "unknown",

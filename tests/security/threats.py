@@ -56,6 +56,17 @@ THREATS = (
         ),
     ),
     Threat(
+        "A stranger answers a question of support in the customer's name",
+        "Only the e-mail with the question contains the link to answer. A reply is an answer only if it comes from the address"
+        " that got the e-mail. An answer moves no money, and makes a decision about the earlier state of the case outdated.",
+        (
+            f"{CASE_EMAILS}test_only_the_question_contains_the_link_to_answer",
+            "integration/test_answers.py::test_a_link_with_another_purpose_answers_nothing",
+            "integration/test_answers.py::test_an_answer_moves_no_money_and_makes_older_decisions_outdated",
+            "integration/test_mail_answers.py::test_another_sender_answers_nothing_and_support_reads_the_mail_with_the_case",
+        ),
+    ),
+    Threat(
         "A refund to a card or account that did not pay",
         "A refund call has no payee: the provider returns the money to the card or account that paid.",
         (f"{HERE}test_a_refund_call_has_no_payee",),

@@ -29,7 +29,7 @@ select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c
        exists (select from transitions t where t.case_id = c.id and t.seq = c.seq and t.evidence ? 'customer_must_act')
          as customer_must_act,
        c.decided_seq, evaluated.is_approved,
-       (select sum(b.amount) from purchase_payments b where b.purchase_id = p.id) as purchase_amount,
+       (select sum(b.amount)::bigint from purchase_payments b where b.purchase_id = p.id) as purchase_amount,
        (select t.event from transitions t where t.case_id = c.id and t.seq = c.decided_seq) as decided_event
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (

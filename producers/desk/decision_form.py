@@ -40,6 +40,10 @@ class DecisionForm:
     """What is wrong with the form as a whole."""
     status: int = 200
 
+    def value(self, name: str) -> str:
+        """Return what was typed into a field."""
+        return self.values.get(name, "")
+
     def quantity(self, item: str) -> str:
         """Return the typed quantity of an item."""
         return self.values.get(f"{_ITEM}{item}", "")

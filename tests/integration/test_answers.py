@@ -57,13 +57,18 @@ def typed_text(page: str) -> str:
 # The page
 
 
+def number_of(records: Records, case: UUID) -> str:
+    with records.work() as work:
+        return work.case_views.numbers([case])[case]
+
+
 def test_the_page_shows_the_question_the_product_and_the_case(site: Site) -> None:
     purchase = a_recent_purchase(product="Aurora <b>Photo</b>")
     case = a_case_with_question(site.records, purchase)
     answer = site.web.get(site.link_path(Purpose.ANSWER, case))
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    for shown in (QUESTION, "Aurora &lt;b&gt;Photo&lt;/b&gt;", purchase.reference, str(case)):
+    for shown in (QUESTION, "Aurora &lt;b&gt;Photo&lt;/b&gt;", purchase.reference, number_of(site.records, case)):
         assert shown in answer.text
     assert "<script" not in answer.text
 
@@ -262,6 +267,7 @@ def test_an_answer_over_the_api_is_stored_once(site: Site) -> None:
         assert sent.status_code == 202
         assert sent.json() == {
             "id": str(case),
+            "number": number_of(site.records, case),
             "state": "with_support",
             "status_url": site.links.to(Purpose.STATUS, case),
         }

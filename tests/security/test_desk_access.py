@@ -35,7 +35,7 @@ EVERY_USER = Access(200)
 MATRIX = {
     "GET /": Access(200, Permission.READ_CASES),
     "GET /emails": Access(200, Permission.READ_CASES),
-    "POST /tasks/next": Access(303, Permission.DECIDE),
+    "POST /tasks/next": Access(303, Permission.DECIDE, other=200),
     "POST /tasks/{task_id}/take": Access(303, Permission.DECIDE, other=404),
     "POST /tasks/{task_id}/release": Access(303, Permission.DECIDE, other=404),
     "POST /tasks/{task_id}/close": Access(303, Permission.DECIDE, other=404),

@@ -1,5 +1,7 @@
 """The support desk: pages on which users who are signed in see the support tasks and decide cases."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -8,7 +10,8 @@ from starlette.responses import Response
 from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.desk_roles import Permission
-from producers.desk import cases, queue
+from producers.decision_batches import BatchRunner
+from producers.desk import batches, cases, queue
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
 from producers.desk.accounts.access import AgentDep, require
 from producers.desk.accounts.authentication import Authenticator
@@ -32,16 +35,26 @@ def list_flagged_mails(user: AgentDep, page: PageDep, records: RecordsDep) -> Re
     return page.render("emails.html", user=user, mails=mails, numbers=numbers, count=count)
 
 
+@asynccontextmanager
+async def _lifespan(web: FastAPI) -> AsyncIterator[None]:
+    """Decide the cases of running batches while the desk runs."""
+    async with lifespan(web):
+        web.state.batch_runner.start()
+        yield
+        web.state.batch_runner.stop()
+
+
 def app(settings: Settings | None = None) -> FastAPI:
     """Return the desk for these settings, by default the settings of the environment."""
     settings = settings or from_environment()
-    web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=lifespan)
+    web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=_lifespan)
     configure(web, settings, Templates(Path(__file__).with_name("templates")))
     add_middleware(web, settings.desk.url, with_cookies=True)
+    web.state.batch_runner = BatchRunner(web.state.records)
     web.state.authenticator = Authenticator(web.state.records, settings)
     web.add_exception_handler(access.RedirectError, access.on_redirect)
     web.add_exception_handler(access.ForbiddenError, access.on_forbidden)
-    for module in (sign_in, invitations, pages, users, queue, cases):
+    for module in (sign_in, invitations, pages, users, queue, cases, batches):
         web.include_router(module.router)
     if settings.desk.oidc_issuer:
         web.include_router(oidc.router)

@@ -16,6 +16,7 @@ from records.support_tasks import NewSupportTask
 from tests.integration._desk_fixtures import Desk
 from tests.integration._web_fixtures import a_case
 from tests.sample_data import a_seller
+from tests.services import eventually
 
 
 @pytest.fixture
@@ -218,3 +219,25 @@ def test_a_note_is_for_colleagues_only(desk: Desk, agent: httpx.Client, lead: ht
     assert page.count("Called the bank: [card number removed] &lt;b&gt;") == 1
     with desk.records.work() as work:
         assert work.run("select count(*) from case_emails where kind = 'question'").scalar_one() == 0
+
+
+def test_a_batch_is_previewed_started_and_finished(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+    other = a_case(desk.records, State.WITH_SUPPORT)
+    with desk.records.work() as work:
+        numbers = work.case_views.numbers([case, other])
+    fields = {"seller": "aurora", "choice": "full", "overrule.outside_window": "yes", "reason": "Recall."}
+    mistyped = agent.post("/batches", data=fields | {"cases": f"{numbers[case]}\nMB-1"})
+    assert (mistyped.status_code, numbers[case] in mistyped.text) == (422, True)
+    created = agent.post("/batches", data=fields | {"cases": "\n".join(numbers.values())})
+    assert created.status_code == 303, created.text
+    path = created.headers["location"]
+    preview = agent.get(path).text
+    assert "2 cases, preview" in preview
+    assert "98.00 EUR" in preview
+    assert state_of(desk.records, case) == State.WITH_SUPPORT
+    assert agent.post(f"{path}/start").status_code == 303
+    eventually(lambda: "2 cases, finished" in agent.get(path).text)
+    assert {state_of(desk.records, id_) for id_ in (case, other)} == {State.APPROVED}
+    assert "2 of 2, 2 decided" in agent.get(path).text
+    again = agent.post(f"{path}/start")
+    assert (again.status_code, "The batch is finished" in again.text) == (409, True)

@@ -11,6 +11,8 @@ import pytest
 from domain.desk_roles import PERMISSIONS, Permission, Role
 from domain.desk_users import RoleGrant
 from domain.states import State
+from domain.support_decisions import DecidedBy, DecisionAction, Decline
+from producers import decision_batches
 from producers.desk.app import app
 from tests.integration._desk_fixtures import Desk
 from tests.integration._web_fixtures import a_case
@@ -18,6 +20,8 @@ from tests.sample_data import a_recent_purchase
 from tests.security.test_headers import routes
 
 OWN, OTHER = "aurora", "babbage"
+CLARA = DecidedBy(id="user:clara", name="Clara")
+DECLINE = Decline(action=DecisionAction.DECLINE, message="No.")
 
 
 class Access(NamedTuple):
@@ -45,6 +49,12 @@ MATRIX = {
     "POST /cases/{case_id}/notes": Access(303, Permission.DECIDE, other=404, form={"text": "A note."}),
     "POST /cases/{case_id}/decisions/{decision_id}/undo": Access(404, Permission.DECIDE),
     "POST /cases/{case_id}/decisions/{decision_id}/confirm": Access(404, Permission.CONFIRM_DECISIONS),
+    "GET /batches": Access(200, Permission.READ_CASES),
+    "POST /batches": Access(422, Permission.DECIDE, other=403, form={"choice": "decline"}),
+    "GET /batches/{batch_id}": Access(200, Permission.READ_CASES, other=404),
+    "POST /batches/{batch_id}/confirm": Access(409, Permission.CONFIRM_DECISIONS, other=404),
+    "POST /batches/{batch_id}/stop": Access(409, Permission.DECIDE, other=404),
+    "POST /batches/{batch_id}/start": Access(303, Permission.DECIDE, other=404),
     "GET /sign-in": PUBLIC,
     "POST /sign-in": Access(422, public=True, form={"email": "x", "password": "x"}),
     "POST /sign-out": Access(303, public=True),
@@ -90,6 +100,7 @@ def objects(desk: Desk) -> dict[str, dict[str, object]]:
             "case": case,
             "task_id": task_of(desk, case),
             "decision_id": UUID(int=2),
+            "batch_id": decision_batches.preview(desk.records, seller, [case], DECLINE, by=CLARA),
             "user_id": desk.add_user(f"colleague@{seller}.example", RoleGrant(Role.AUDITOR, seller)),
             "session_id": UUID(int=1),
             "token": "unknown",

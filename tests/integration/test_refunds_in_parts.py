@@ -25,6 +25,7 @@ from domain.reason_codes import ReasonCode
 from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_reasons import RefundReason
 from domain.states import Event, State
+from domain.webhook_events import Subject, WebhookEvent
 from tests.integration._provider_fixtures import assert_audit_is_clean, task_evidence
 from tests.integration._refund_scenarios import Scenario, StartScenario, euros, in_each_provider
 from tests.sample_data import a_payment
@@ -290,3 +291,36 @@ def test_a_refund_by_hand_during_a_lookup_refunds_the_case(
     assert scenario.state() == "with_support"
     scenario.learn(lambda work, _: work.run("update cases set lease_until = 'epoch'"))
     assert scenario.report("re_1").state() == "refunded"
+
+
+@pytest.mark.parametrize("parts", [(1000,), (1000, 2000), (1, 20, 300)])
+def test_support_gets_an_unresolved_event_with_all_parts(start_scenario: StartScenario, parts: tuple[int, ...]) -> None:
+    """The event names no refund, so it may be about any part."""
+    scenario = a_case_with_support(start_scenario, *(paid(number, minor) for number, minor in enumerate(parts)))
+    for minor in parts:
+        approve(scenario, minor)
+        scenario.process_after()
+    event = WebhookEvent("ev_1", Subject.PAYMENT, scenario.charge)
+    scenario.learn(lambda work, _: work.webhook_events.keep("sandbox", [event], b""))
+    scenario.learn(lambda work, _: work.run("update webhook_events set crashes = 3"))
+    scenario.process_events()
+    (task,) = task_evidence(scenario.context.records, "webhook_event_unresolved")
+    assert task["our_refunds"] == ", ".join(f"re_{n}: {euros(minor)} paid" for n, minor in enumerate(parts))
+    assert task["our_refund"] == f"re_{len(parts) - 1}"
+
+
+@pytest.mark.parametrize("named", [0, 1, 2])
+def test_support_gets_an_unresolved_event_with_the_part_that_it_names(
+    start_scenario: StartScenario, named: int
+) -> None:
+    scenario = a_case_with_support(start_scenario, *(paid(number, 100) for number in range(3)))
+    for _ in range(3):
+        approve(scenario, 100)
+        scenario.process_after()
+    failed = Failed(f"re_{named}", "came_back")
+    event = WebhookEvent("ev_1", Subject.REFUND, scenario.charge, f"re_{named}", reported=failed)
+    scenario.learn(lambda work, _: work.webhook_events.keep("sandbox", [event], b""))
+    scenario.learn(lambda work, _: work.run("update webhook_events set crashes = 3"))
+    scenario.process_events()
+    (task,) = task_evidence(scenario.context.records, "webhook_event_unresolved")
+    assert (task["refund"], task["our_refund"], task["our_status"]) == (f"re_{named}", f"re_{named}", "paid")

@@ -552,7 +552,7 @@ class InvariantChecker:
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             evidence = json.loads(task.evidence)
-            without_status = not evidence["reported"] and evidence["our_refund"] == refund.id
+            without_status = not evidence["reported"] and f"{refund.id}:" in evidence["our_refunds"].split()
             failed_before = refund.status_changed_at <= self._world.since_beginning(task.created_at)
             if (evidence["reported"], evidence["refund"]) == ("failed", refund.id) or (
                 without_status and failed_before

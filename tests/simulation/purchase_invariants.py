@@ -45,6 +45,7 @@ from tests.simulation.memory.tables import (
     PurchasePaymentRow,
     PurchaseRow,
     RefundOperationRow,
+    SupportTaskRow,
     TransitionRow,
 )
 from tests.simulation.provider import Provider, Refund
@@ -375,8 +376,20 @@ class PurchaseChecker:
             self._report_violation("P7", f"A webhook reported {refund}, but the row is {row}.")
 
     def _has_task(self, refund: Refund) -> bool:
+        """Return whether a support task names the refund.
+
+        An event that names no refund may be about any refund of its payment. If no worker could resolve such an event, its task
+        sends support to the payment. The task must have been created after the last change of the refund.
+        """
         tasks = self._tables.support_tasks.values()
-        return any(refund.id in (task.evidence or "") for task in tasks)
+        return any(refund.id in (task.evidence or "") or self._is_about_payment(task, refund) for task in tasks)
+
+    def _is_about_payment(self, task: SupportTaskRow, refund: Refund) -> bool:
+        if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
+            return False
+        evidence = json.loads(task.evidence)
+        is_later = refund.status_changed_at <= self._world.since_beginning(task.created_at)
+        return is_later and (evidence["refund"], evidence["charge"]) == (None, refund.charge)
 
     def _check_unsettled(self, case: CaseRow) -> None:
         """Check that no external refund settles this case."""

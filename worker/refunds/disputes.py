@@ -14,6 +14,7 @@ from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.providers.disputes import select_latest_reports
+from worker.refunds.own_refunds import describe_refunds
 
 BATCH_SIZE = 500  # the maximum number of payments in one transaction
 
@@ -135,9 +136,7 @@ def _create_task(refunds: Sequence[RefundOperation], status: DisputeStatus, sell
             "currency": operation.amount.currency,
             "key": operation.key,
             "first_sent_at": operation.first_sent_at.isoformat(),
-            "refunds": ", ".join(
-                f"{refund.refund_id or refund.key}: {refund.amount} {refund.status}" for refund in refunds
-            ),
+            "refunds": describe_refunds(refunds),
         },
     )
 

@@ -1,4 +1,4 @@
-"""Finds our refunds whose status at the provider differs from our records, and requests their lookup."""
+"""Finds our refunds whose status at the provider differs from our records, and names our refunds for support."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,11 @@ def request_changed_refunds(
     """
     changed = [refund for refund, operation in refunds if (operation.status, refund.status) not in _SAME_STATUS]
     return work.webhook_events.request_again(provider, [_create_lookup_event(refund) for refund in changed])
+
+
+def describe_refunds(refunds: Sequence[RefundOperation]) -> str:
+    """Name our refunds of a payment for support, each with its amount and its status in our records."""
+    return ", ".join(f"{refund.refund_id or refund.key}: {refund.amount} {refund.status}" for refund in refunds)
 
 
 def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:

@@ -12,6 +12,7 @@ from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from records.webhook_events import ClaimedEvent
+from worker.refunds.own_refunds import describe_refunds
 
 
 def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, str]]) -> None:
@@ -23,14 +24,20 @@ def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, s
     if not payments:
         return
     operations = work.refund_operations.for_payments(payments)
+    by_refund = work.refund_operations.for_refunds(
+        [(event.provider, refund_id) for event, _ in given_up if (refund_id := event.event.refund_id)]
+    )
+    refunds = {payment: work.refund_operations.open_for_payment(*payment) for payment in payments}
     purchases = {payment: paid[0] for payment, paid in work.purchases.of_payments(payments).items() if paid}
     recorded = _load_recorded_statuses(work, [event for event, _ in given_up])
     tasks = []
     for event, outcome in given_up:
-        operation, purchase = operations.get(event.payment), purchases.get(event.payment)
+        operation = by_refund.get((event.provider, event.event.refund_id or "")) or operations.get(event.payment)
+        purchase = purchases.get(event.payment)
         status = (event.provider, event.event.refund_id, _reported_status(event))
         if (operation or purchase) and status not in recorded:
-            tasks.append(_create_task(event, outcome, operation, purchase))
+            described = describe_refunds(refunds.get(event.payment, ()))
+            tasks.append(_create_task(event, outcome, operation, purchase, described))
     work.support_tasks.create(tasks)
 
 
@@ -59,8 +66,9 @@ def _reported_status(event: ClaimedEvent) -> str:
 
 
 def _create_task(
-    claimed: ClaimedEvent, outcome: str, operation: RefundOperation | None, purchase: Purchase | None
+    claimed: ClaimedEvent, outcome: str, operation: RefundOperation | None, purchase: Purchase | None, refunds: str
 ) -> NewSupportTask:
+    """Create the support task. ``refunds`` names all our refunds of the payment, because the event may be about any of them."""
     event = claimed.event
     dispute_id = event.reported.dispute_id if isinstance(event.reported, DisputeStatus) else None
     # A provider may use one event id for every change, so the number of deliveries makes the task's subject unique.
@@ -81,6 +89,7 @@ def _create_task(
             "reported_at": claimed.received_at.isoformat(),
             "our_refund": operation.refund_id if operation else None,
             "our_status": operation.status if operation else None,
+            "our_refunds": refunds,
             "last_outcome": outcome,
         },
     )

@@ -12,9 +12,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import UnreadableError
-from domain.requests import OneLine, RefundRequest
+from domain.requests import OneLine, RefundRequest, ShortText
 from domain.support_clocks import ClockName, ClockOwner
-from domain.support_decisions import Answer
+from domain.support_decisions import Answer, Decision
 
 MAX_IDS = 100  # the maximum number of ids in one message; one message and one commit for many cases save time
 
@@ -313,6 +313,27 @@ class IncomingAnswer(IncomingEvent):
     data: IncomingAnswerData
 
 
+class IncomingDecisionData(BaseModel):
+    """A decision of support about a case, and the revision of the case that the person saw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: UUID
+    revision: Annotated[str, Field(max_length=100)]
+    decision: Decision
+    agent: ShortText = ""
+    """The name of the person who decides, as the helpdesk knows it."""
+
+
+class IncomingDecision(IncomingEvent):
+    """A decision of support, as a CloudEvent that a helpdesk publishes. ``source`` and ``id`` are its idempotency key."""
+
+    queue: ClassVar[str] = "support.decisions"
+
+    type: Literal["moneyback.support_decided.v1"]
+    data: IncomingDecisionData
+
+
 WORK_QUEUES: dict[str, type[WorkItems]] = {
     message.queue: message
     for message in (
@@ -328,6 +349,6 @@ WORK_QUEUES: dict[str, type[WorkItems]] = {
 """The queues that our workers consume, each with the class of its messages."""
 
 INCOMING_QUEUES: dict[str, type[IncomingEvent]] = {
-    message.queue: message for message in (IncomingRequest, IncomingAnswer)
+    message.queue: message for message in (IncomingRequest, IncomingAnswer, IncomingDecision)
 }
 """The queues to which other systems publish, each with the class of its messages."""

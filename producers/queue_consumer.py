@@ -1,4 +1,4 @@
-"""Consumes the queues to which other systems publish CloudEvents in JSON: refund requests, and answers of customers.
+"""Consumes the queues to which other systems publish CloudEvents: requests, answers of customers, and decisions of support.
 
 ``_HANDLERS`` is the table of the queues.
 """
@@ -16,8 +16,9 @@ from kombu.mixins import ConsumerMixin
 from config.broker import QUEUES, connect, raw_body
 from config.settings import Settings
 from domain.errors import RefusedError, UnreadableError
-from domain.messages import INCOMING_QUEUES, IncomingAnswer, IncomingEvent, IncomingRequest
+from domain.messages import INCOMING_QUEUES, IncomingAnswer, IncomingDecision, IncomingEvent, IncomingRequest
 from domain.requests import Channel
+from domain.support_decisions import DecidedBy
 from producers import decisions
 from producers.decisions import AnswerSubmission
 from producers.intake import accept_one, submission
@@ -115,9 +116,24 @@ def _accept_answer(records: Records, incoming: IncomingAnswer) -> None:
     decisions.answer(records, answer)
 
 
+def _accept_decision(records: Records, incoming: IncomingDecision) -> None:
+    """Store a decision. All decisions of one source count as decisions of one person, whatever agent the message names."""
+    source = f"queue:{incoming.source}"
+    decision = decisions.Submission(
+        case_id=incoming.data.case_id,
+        decision=incoming.data.decision,
+        revision=incoming.data.revision,
+        source=source,
+        key=incoming.id,
+        by=DecidedBy(id=source, name=incoming.data.agent or incoming.source),
+    )
+    decisions.decide(records, decision)
+
+
 _HANDLERS: Mapping[str, Callable[[Records, Any], None]] = {
     IncomingRequest.queue: _accept_request,
     IncomingAnswer.queue: _accept_answer,
+    IncomingDecision.queue: _accept_decision,
 }
 """The function that accepts the messages of each queue."""
 

@@ -115,7 +115,7 @@ def mail(
 
 
 def consume() -> None:
-    """Consume the queues to which other systems publish: `refund.requests` and `refund.answers`.
+    """Consume the queues to which other systems publish: `refund.requests`, `refund.answers` and `support.decisions`.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 

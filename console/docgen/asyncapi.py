@@ -21,7 +21,8 @@ _PUBLIC: tuple[tuple[Action, type[Message]], ...] = (
 
 _DESCRIPTION = (
     "The queues of one broker for other systems. Other systems publish refund requests to refund.requests and answers of "
-    "customers to refund.answers, and consume support tasks from support.contact (version 1) or support.tasks (version 2). "
+    "customers to refund.answers. Helpdesks publish decisions to support.decisions, and consume support tasks from "
+    "support.contact (version 1) or support.tasks (version 2). "
     "The messages are CloudEvents 1.0 in JSON. "
     "The queues are on the default exchange, "
     "so the name of a queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the "

@@ -25,6 +25,7 @@ from domain.messages import (
     WORK_QUEUES,
     ContactSupport,
     IncomingAnswer,
+    IncomingDecision,
     IncomingRequest,
     SupportTaskEvent,
 )
@@ -44,6 +45,7 @@ MODELS: dict[str, type[BaseModel]] = {
         RefundRequestAccepted,
         IncomingRequest,
         IncomingAnswer,
+        IncomingDecision,
         ContactSupport,
         SupportTaskEvent,
     )
@@ -146,6 +148,7 @@ def test_every_asyncapi_operation_has_the_messages_and_the_action_of_its_queue(q
     [
         ("refund.requests", "IncomingRequest"),
         ("refund.answers", "IncomingAnswer"),
+        ("support.decisions", "IncomingDecision"),
         ("support.contact", "ContactSupport"),
         ("support.tasks", "SupportTaskEvent"),
     ],

@@ -1,5 +1,6 @@
 """The decisions of support through their one door: what each decision changes, and what is refused."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, OutdatedError, UnreadableError
+from domain.messages import IncomingDecision
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, NotFound, Paid, Unknown
 from domain.purchases import Dispute, PurchaseItem
@@ -17,6 +19,7 @@ from domain.requests import Channel
 from domain.support_decisions import DecidedBy, Decision, DecisionStatus
 from producers import decisions
 from producers.decisions import AnswerSubmission, Submission
+from producers.queue_consumer import consume
 from records.support_decisions import StoredDecision
 from tests.integration._provider_fixtures import assert_audit_is_clean
 from tests.integration._refund_scenarios import Scenario, StartScenario, euros, the_provider_reports_a_dispute
@@ -348,3 +351,52 @@ def test_an_unknown_reference_is_refused(start_scenario: StartScenario) -> None:
     scenario = an_old_purchase(start_scenario)
     with pytest.raises(NotPossibleError, match="no purchase with the reference MB-1"):
         decide(scenario, {"action": "rematch", "reference": "MB-1", "reason": "A guess."})
+
+
+def an_event(scenario: Scenario, body: Mapping[str, Any], **changes: Any) -> bytes:
+    data = {"case_id": str(scenario.case), "revision": revision_of(scenario), "decision": body, "agent": "Clara"}
+    event = {
+        "specversion": "1.0",
+        "id": "ticket-1",
+        "source": "aurora/helpdesk",
+        "type": "moneyback.support_decided.v1",
+        "data": data | changes,
+    }
+    return json.dumps(event).encode()
+
+
+def dead_letters(scenario: Scenario) -> list[str]:
+    with scenario.context.records.work() as work:
+        return [letter.why for letter in work.dead_letters.list_all()]
+
+
+def test_a_decision_from_the_queue_that_is_delivered_twice_counts_once(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario, Paid("re_1", euros(4900)))
+    event = an_event(scenario, overruling("outside_window"))
+    for _ in range(2):
+        consume(scenario.context.records, IncomingDecision.queue, event)
+    assert scenario.process_after().state() == "refunded"
+    with scenario.context.records.work() as work:
+        (decision,) = work.support_decisions.for_case(scenario.case)
+    assert (decision.decided_by, decision.decided_by_name) == ("queue:aurora/helpdesk", "Clara")
+    assert dead_letters(scenario) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "why"),
+    [
+        ({"action": "pay"}, {}, "data.decision"),
+        (FULL, {"revision": "1"}, "not a revision"),
+        (FULL, {"revision": "1.0.00000000.00000000.00000000"}, "The history of the case has new entries."),
+        (FULL, {"case_id": str(UUID(int=9))}, "There is no case with this id."),
+        (part(4901), {}, "is left to refund"),
+    ],
+)
+def test_a_decision_that_cannot_take_effect_becomes_a_dead_letter(
+    start_scenario: StartScenario, body: Mapping[str, Any], changes: dict[str, str], why: str
+) -> None:
+    scenario = an_old_purchase(start_scenario)
+    consume(scenario.context.records, IncomingDecision.queue, an_event(scenario, body, **changes))
+    (letter,) = dead_letters(scenario)
+    assert why in letter
+    assert scenario.state() == "with_support"

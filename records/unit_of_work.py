@@ -22,6 +22,9 @@ from records.case_views import CaseViews
 from records.cases import Cases
 from records.dead_letters import DeadLetters
 from records.decision_inputs import DecisionInputs
+from records.helpdesk_events import HelpdeskEvents
+from records.helpdesk_targets import HelpdeskTargets
+from records.helpdesk_tickets import HelpdeskTickets
 from records.history import History
 from records.idempotency import Idempotency
 from records.inbound_mail import InboundMails
@@ -94,6 +97,9 @@ class UnitOfWork(Transaction):
         self.dead_letters = DeadLetters(self)
         self.purchase_details = DetailedPurchases(self)
         self.decision_inputs = DecisionInputs(self)
+        self.helpdesk_events = HelpdeskEvents(self)
+        self.helpdesk_targets = HelpdeskTargets(self)
+        self.helpdesk_tickets = HelpdeskTickets(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
         self.intake = Intake(self)

@@ -2,11 +2,15 @@
 
 from alembic import context
 
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, helpdesks, mail, purchases, queues
 
-assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata, (
-    "All tables must share one MetaData object."
-)
+assert (
+    queues.outbox.metadata
+    is mail.inquiry_emails.metadata
+    is purchases.purchases.metadata
+    is helpdesks.helpdesk_tickets.metadata
+    is cases.cases.metadata
+), "All tables must share one MetaData object."
 
 context.configure(
     connection=context.config.attributes["connection"],

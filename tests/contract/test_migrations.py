@@ -16,7 +16,7 @@ from config.settings import Settings
 from console.servers import Servers
 from domain.purchases import literal_reference, reference_key
 from records import migrate
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, helpdesks, mail, purchases, queues
 from records.unit_of_work import connect
 from tests.services import fresh_database, with_database
 
@@ -57,6 +57,7 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 def test_migrations_create_the_tables(owner: Engine) -> None:
     metadata = cases.cases.metadata
     assert queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is metadata
+    assert helpdesks.helpdesk_tickets.metadata is metadata
     with owner.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []

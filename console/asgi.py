@@ -14,6 +14,7 @@ def web() -> FastAPI:
     """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
+    # Decisions of helpdesks are connected here: decide=<a function that calls producers.decisions.decide as the agent's user>.
     application = app(settings, readers=create_webhook_parsers(settings))
     application.state.templates.warm()
     application.state.records.warm_up(POOL)

@@ -87,12 +87,13 @@ _CREATE_AGAIN = """
 update helpdesk_tickets
    set status = 'creating', sent_at = null, first_sent_at = null, lookups = 0, attempts = 0, round = round + 1,
        next_action_at = :now
- where target = :target and task_id = :task_id and status = 'unknown' and claimed_until <= :now returning id
+ where target = :target and task_id = :task_id and status = 'unknown' and claimed_until <= :now returning round
 """
 """The new ticket has another mark and another key, because the old ones may belong to a ticket that a person deleted."""
 
 _BY_REF = """
-select t.task_id, k.case_id, k.closed_at is not null as is_closed
+select t.task_id, k.case_id, k.closed_at is not null as is_closed,
+       not exists (select from support_task_events e where e.task_id = t.task_id and e.sequence > t.sent_sequence) as is_current
   from helpdesk_tickets t join support_tasks k on k.id = t.task_id
  where t.target = :target and (t.ref = :ref or t.task_id::text = :ref)
 """
@@ -128,6 +129,8 @@ class ReportedTicket:
     task_id: UUID
     case_id: UUID | None
     is_closed: bool
+    is_current: bool
+    """Whether the ticket shows the newest state of the task."""
 
 
 class HelpdeskTickets:
@@ -212,9 +215,13 @@ class HelpdeskTickets:
         """Make the refused tickets of a helpdesk due, because an operator has corrected the cause. Return their number."""
         return len(list(self._work.run(_RETRY_REFUSED, target=target, now=now)))
 
-    def create_again(self, target: str, task_id: UUID, *, now: datetime) -> bool:
-        """Let an unknown ticket be created again, because a person has seen that it does not exist."""
-        return bool(list(self._work.run(_CREATE_AGAIN, target=target, task_id=task_id, now=now)))
+    def create_again(self, target: str, task_id: UUID, *, now: datetime) -> int | None:
+        """Let an unknown ticket be created again, because a person has seen that it does not exist.
+
+        Return the new number of tickets of the task at the helpdesk. None if no ticket of the task is unknown.
+        """
+        row = self._work.run(_CREATE_AGAIN, target=target, task_id=task_id, now=now).one_or_none()
+        return row.round if row else None
 
     def find(self, target: str, ref: str) -> ReportedTicket | None:
         """Return the ticket with this id of the helpdesk, or of the task with this id."""

@@ -6,6 +6,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from config.connected_providers import ProviderSettings
+from config.helpdesks import HELPDESKS
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -41,6 +42,10 @@ def page() -> str:
             ACCOUNTS["stripe"], exclude=tuple(ACCOUNTS["stripe"].model_fields.keys() - Account.model_fields.keys())
         ),
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _own_settings(account))),
+        "## Helpdesks",
+        "The settings of a helpdesk are read if `MONEYBACK_HELPDESKS` names the helpdesk. [helpdesks.md](helpdesks.md) explains "
+        "what to set up in each helpdesk.",
+        *(part for helpdesk in HELPDESKS.values() for part in (_heading(helpdesk), _settings(helpdesk))),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.message import EmailMessage
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -309,7 +310,7 @@ def test_the_last_state_wins_and_a_ticket_gets_one_call_in_twenty_seconds(desk: 
     desk.run()
     instants = [at for at, call in desk.double.calls["zendesk"] if call.startswith("PUT")]
     assert len(instants) <= 4
-    assert all(later - earlier >= timedelta(seconds=20) for earlier, later in zip(instants, instants[1:], strict=False))
+    assert all(later - earlier >= timedelta(seconds=20) for earlier, later in pairwise(instants))
     assert "has taken the task" not in desk.double.of("zendesk")[0].text, "The agent released the task at the end."
 
 

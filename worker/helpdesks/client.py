@@ -40,8 +40,17 @@ Answer = Reply | NotSent | Refused | Unknown
 class HelpdeskClient:
     """A client of one helpdesk. It makes each request once, because the caller decides whether to repeat it."""
 
-    def __init__(self, name: str, base: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> None:
-        self._name, self._base, self._seconds = name, base, seconds
+    def __init__(
+        self,
+        name: str,
+        base: str,
+        *,
+        seconds: float,
+        headers: Mapping[str, str] | None = None,
+        reads_bodies: bool = True,
+    ) -> None:
+        """Create a client. With ``reads_bodies=False``, only the status counts, because the answer may have any body."""
+        self._name, self._base, self._seconds, self._reads_bodies = name, base, seconds, reads_bodies
         self._headers = {"Accept": "application/json"} | dict(headers or {})
         self._session = create_session(CONNECTIONS)
 
@@ -78,7 +87,7 @@ class HelpdeskClient:
         return Refused(str(status), why, is_for_all=status in FOR_ALL)
 
     def _parse(self, response: requests.Response) -> Answer:
-        if not response.content:
+        if not response.content or not self._reads_bodies:
             return Reply(response.status_code, None, response.headers)
         try:
             body = json_codec.loads(response.content.decode())

@@ -28,7 +28,7 @@ from worker.helpdesks.client import Answer, HelpdeskClient, Reply
 
 def create_bridge(settings: WebhookSettings, shared: BridgeContext) -> "Webhook":
     """Create the bridge for this address."""
-    client = HelpdeskClient("The webhook's receiver", settings.url, seconds=shared.seconds)
+    client = HelpdeskClient("The webhook's receiver", settings.url, seconds=shared.seconds, reads_bodies=False)
     return Webhook(client, settings.secret.get_secret_value(), settings.calls_per_minute)
 
 

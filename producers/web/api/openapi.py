@@ -15,7 +15,7 @@ Json = dict[str, Any]
 TAGS: Final = [
     {"name": "refund requests", "description": "Create refund requests and read their cases."},
     {"name": "purchases", "description": "Create and update purchases."},
-    {"name": "webhooks", "description": "For payment providers."},
+    {"name": "webhooks", "description": "For payment providers and helpdesks."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "operations", "description": "For monitoring."},
 ]

@@ -50,8 +50,8 @@ class HelpdeskSettings(FromEnvironment):
     signature_setting: ClassVar[str | None] = "webhook_secret"
     """The setting that verifies the webhooks of the helpdesk. None if the helpdesk sends no webhooks."""
 
-    decisions: Annotated[Mapping[str, str], NoDecode] = Field(
-        {},
+    decisions: Annotated[Mapping[str, str] | None, NoDecode] = Field(
+        None,
         description="what a closed ticket decides, as status:action or tag:action, separated by commas; an action is close, "
         "decline or approve; without this setting, a closed ticket decides nothing",
     )
@@ -72,8 +72,8 @@ class HelpdeskSettings(FromEnvironment):
 
     @field_validator("decisions")
     @classmethod
-    def _check_decisions(cls, decisions: Mapping[str, str]) -> Mapping[str, str]:
-        for word, action in decisions.items():
+    def _check_decisions(cls, decisions: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        for word, action in (decisions or {}).items():
             if action not in DECISIONS:
                 raise ValueError(f"“{word}:{action}” names no decision. Write one of {', '.join(DECISIONS)}.")
         return decisions

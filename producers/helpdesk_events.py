@@ -108,7 +108,7 @@ def _process(
     report = read_report(body)
     if report is None:
         return EventOutcome.NO_TICKET
-    actions = actions_of(report, settings.decisions)
+    actions = actions_of(report, settings.decisions or {})
     if not actions or decide is None:
         return EventOutcome.NOT_CONFIGURED
     if len(actions) > 1:

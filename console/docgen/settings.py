@@ -6,7 +6,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from config.connected_providers import ProviderSettings
-from config.helpdesks import HELPDESKS
+from config.helpdesks import HELPDESKS, HelpdeskSettings, ZendeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -45,7 +45,16 @@ def page() -> str:
         "## Helpdesks",
         "The settings of a helpdesk are read if `MONEYBACK_HELPDESKS` names the helpdesk. [helpdesks.md](helpdesks.md) explains "
         "what to set up in each helpdesk.",
-        *(part for helpdesk in HELPDESKS.values() for part in (_heading(helpdesk), _settings(helpdesk))),
+        "### Every helpdesk that sends webhooks",
+        "These settings have the prefix of the helpdesk, as the other settings of the helpdesk below:",
+        _settings(
+            ZendeskSettings, exclude=tuple(ZendeskSettings.model_fields.keys() - HelpdeskSettings.model_fields.keys())
+        ),
+        *(
+            part
+            for helpdesk in HELPDESKS.values()
+            for part in (_heading(helpdesk), _settings(helpdesk, exclude=tuple(HelpdeskSettings.model_fields)))
+        ),
     )
 
 

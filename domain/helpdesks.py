@@ -59,6 +59,8 @@ class Ticket:
     mark: str
     sequence: int
     """The number of the event of the task that the ticket shows."""
+    revision: str | None
+    """The revision of the case that the ticket shows; None if the task has no case."""
     title: str
     sections: Sequence[Section]
     opened_at: datetime
@@ -242,6 +244,8 @@ class TicketRow:
     """The number of calls in a row that had no effect, or whose effect is unknown."""
     refused: str | None
     """The cause for which the helpdesk refuses the ticket."""
+    revision: str | None
+    """The revision of the case that the helpdesk shows. A decision from the helpdesk is about this revision."""
     digest: bytes | None
     """The SHA-256 of what the helpdesk shows."""
 
@@ -279,7 +283,7 @@ def has_key(row: TicketRow, capabilities: HelpdeskCapabilities, now: datetime) -
     return now - row.first_sent_at < capabilities.key_ttl - KEY_MARGIN
 
 
-def needs_person(row: TicketRow, capabilities: HelpdeskCapabilities, now: datetime) -> bool:
+def needs_operator(row: TicketRow, capabilities: HelpdeskCapabilities, now: datetime) -> bool:
     """Return whether a person must look for the ticket at the helpdesk, because it is neither found nor safe to create."""
     if row.ref is not None or row.sent_at is None or may_create_again(row, capabilities, now):
         return False

@@ -46,6 +46,8 @@ class HelpdeskDecision:
     """A decision that an agent made in a helpdesk."""
 
     case_id: UUID
+    revision: str
+    """The revision of the case that the ticket showed to the agent."""
     action: str
     """``approve``, ``decline`` or ``close`` (domain/support_decisions.py)."""
     message: str | None
@@ -127,10 +129,11 @@ def _decide(
         return EventOutcome.NO_TICKET
     if ticket.case_id is None or ticket.is_closed:
         return EventOutcome.NO_CASE
-    if not ticket.is_current:
+    if not ticket.is_current or ticket.revision is None:
         return EventOutcome.OUTDATED
     decision = HelpdeskDecision(
         case_id=ticket.case_id,
+        revision=ticket.revision,
         action=action,
         message=settings.decision_message,
         agent_email=report.agent_email,

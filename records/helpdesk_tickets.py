@@ -63,6 +63,7 @@ update helpdesk_tickets set next_action_at = :until
 _RECORD = """
 update helpdesk_tickets t
    set status = :status, ref = :ref, round = :round, follows = :follows, sent_sequence = :sent_sequence, digest = :digest,
+       revision = :revision,
        sent_at = :sent_at, first_sent_at = :first_sent_at, lookups = :lookups, attempts = :attempts, refused = :refused,
        why = :why, claimed_until = 'epoch',
        next_action_at = coalesce(cast(:next_action_at as timestamptz), case when exists (
@@ -92,7 +93,7 @@ update helpdesk_tickets
 """The new ticket has another mark and another key, because the old ones may belong to a ticket that a person deleted."""
 
 _BY_REF = """
-select t.task_id, k.case_id, k.closed_at is not null as is_closed,
+select t.task_id, k.case_id, t.revision, k.closed_at is not null as is_closed,
        not exists (select from support_task_events e where e.task_id = t.task_id and e.sequence > t.sent_sequence) as is_current
   from helpdesk_tickets t join support_tasks k on k.id = t.task_id
  where t.target = :target and (t.ref = :ref or t.task_id::text = :ref)
@@ -128,6 +129,8 @@ class ReportedTicket:
 
     task_id: UUID
     case_id: UUID | None
+    revision: str | None
+    """The revision of the case that the ticket shows."""
     is_closed: bool
     is_current: bool
     """Whether the ticket shows the newest state of the task."""
@@ -192,6 +195,7 @@ class HelpdeskTickets:
             follows=after.follows,
             sent_sequence=after.sent_sequence,
             digest=after.digest,
+            revision=after.revision,
             sent_at=after.sent_at,
             first_sent_at=after.first_sent_at,
             lookups=after.lookups,

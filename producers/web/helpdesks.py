@@ -35,7 +35,7 @@ class HelpdeskReceiver:
     def receive(self, records: Records, target: str, headers: Mapping[str, str], body: bytes) -> str:
         """Verify, store and process a webhook. Return what it led to."""
         if target not in self.secrets or target not in VERIFIERS:
-            raise ProblemError(ProblemCode.NOT_FOUND, "No helpdesk of this name with a webhook secret is connected.")
+            raise ProblemError(ProblemCode.NOT_FOUND)
         verified = verify(target, self.secrets[target], headers, body, datetime.now(UTC))
         if verified is None:
             _log.warning("helpdesk_webhook_rejected", target=target)

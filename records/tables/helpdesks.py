@@ -16,6 +16,7 @@ helpdesk_tickets = Table(
     Column("round", Integer, nullable=False, server_default=text("1")),
     Column("follows", Text),
     Column("sent_sequence", Integer, nullable=False, server_default=text("0")),
+    Column("revision", Text),
     Column("digest", LargeBinary),
     Column("sent_at", INSTANT),
     Column("first_sent_at", INSTANT),

@@ -189,7 +189,7 @@ def test_every_operation_id_is_unique_and_begins_with_a_verb(web: tuple[httpx.Cl
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert sorted(ids) == [
         "createRefundRequest", "createRefundRequestsInBulk", "getLiveness", "getMetrics", "getReadiness",
-        "getRefundRequest", "receiveProviderWebhook", "upsertPurchase",
+        "getRefundRequest", "receiveHelpdeskWebhook", "receiveProviderWebhook", "upsertPurchase",
     ]  # fmt: skip
     assert all(re.match("(create|get|list|update|upsert|delete|cancel|receive)[A-Z]", id_) for id_ in ids)
 

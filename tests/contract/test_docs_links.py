@@ -11,11 +11,12 @@ from pydantic_settings import BaseSettings
 
 from config.broker import QUEUES
 from config.connected_providers import account_variables
+from config.helpdesks import HELPDESKS
 from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.cli import app
-from records.tables import cases, mail, purchases, queues
+from records.tables import cases, helpdesks, mail, purchases, queues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -38,7 +39,7 @@ NOT_IN_SETTINGS = {
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set
 }
-BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
+BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values(), *HELPDESKS.values())
 EXAMPLE_ACCOUNTS = ("stripe:aurora", "paypal:aurora")  # accounts that the documents use as examples
 SETTINGS = (
     NOT_IN_SETTINGS
@@ -200,6 +201,7 @@ def test_the_diagram_shows_every_table_and_only_existing_columns() -> None:
     assert (
         queues.outbox.metadata is mail.inquiry_emails.metadata is purchases.purchases.metadata is cases.cases.metadata
     )
+    assert helpdesks.helpdesk_tickets.metadata is cases.cases.metadata
     drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"

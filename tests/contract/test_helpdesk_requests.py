@@ -29,7 +29,7 @@ from domain.helpdesks import (
     Unknown,
     mark_of,
     may_create_again,
-    needs_person,
+    needs_operator,
     next_call,
 )
 from domain.webhook_signatures import verify
@@ -68,6 +68,7 @@ def a_ticket(**changes: Any) -> Ticket:
         "task_id": TASK,
         "mark": MARK,
         "sequence": 1,
+        "revision": "3",
         "title": "Refund A-1: Too old <b>",
         "sections": (Section("", ["Due soon."]), Section("Reasons", ["Too old & <b>used</b>."])),
         "opened_at": NOW,
@@ -419,6 +420,7 @@ def a_row(**changes: Any) -> TicketRow:
         "lookups": 0,
         "attempts": 0,
         "refused": None,
+        "revision": None,
         "digest": None,
     }
     return TicketRow(**values | changes)
@@ -453,7 +455,7 @@ def test_the_next_call_never_creates_blindly(
 ) -> None:
     row = a_row(**changes)
     assert next_call(row, capabilities, NOW, is_closed=False) == call
-    assert needs_person(row, capabilities, NOW) is person
+    assert needs_operator(row, capabilities, NOW) is person
     assert not (person and may_create_again(row, capabilities, NOW))
 
 

@@ -92,8 +92,8 @@ def receiver(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
             (task,) = work.support_tasks.list_open()
             for target in settings.helpdesks:
                 work.run(
-                    "insert into helpdesk_tickets (id, task_id, target, status, ref, sent_sequence, created_at)"
-                    " values (gen_random_uuid(), :task, :target, 'live', '35436', 1, now())",
+                    "insert into helpdesk_tickets (id, task_id, target, status, ref, sent_sequence, revision, created_at)"
+                    " values (gen_random_uuid(), :task, :target, 'live', '35436', 1, '3', now())",
                     task=task.id,
                     target=target,
                 )
@@ -107,6 +107,7 @@ def test_a_closed_ticket_decides_what_the_operator_configured_as_the_agent_who_c
     assert receiver.decisions.made == [
         HelpdeskDecision(
             case_id=receiver.case,
+            revision="3",
             action="decline",
             message="The refund is not possible.",
             agent_email="ada@shop.example",

@@ -32,7 +32,7 @@ from domain.helpdesks import (
     TicketRow,
     TicketStatus,
     Unknown,
-    needs_person,
+    needs_operator,
     next_call,
 )
 from domain.support_tasks import SupportTaskKind
@@ -258,14 +258,21 @@ def _after_exists(claim: _Claim, result: Exists, now: datetime) -> Outcome:
             ref=result.ref,
             sent_sequence=claim.content.sequence if is_complete else 0,
             digest=claim.digest if is_complete else None,
+            revision=claim.content.revision if is_complete else None,
         )
     )
     return Outcome(row, None if is_complete else now + MIN_UPDATE_PAUSE)
 
 
 def _after_done(claim: _Claim) -> Outcome:
-    status = TicketStatus.CLOSED if claim.content.is_closed else TicketStatus.LIVE
-    row = replace(claim.ticket.row, status=status, sent_sequence=claim.content.sequence, digest=claim.digest)
+    content = claim.content
+    row = replace(
+        claim.ticket.row,
+        status=TicketStatus.CLOSED if content.is_closed else TicketStatus.LIVE,
+        sent_sequence=content.sequence,
+        revision=content.revision,
+        digest=claim.digest,
+    )
     return Outcome(_cleared(row))
 
 
@@ -360,8 +367,8 @@ def _report_unknown(
     """Let a person look for the ticket if no safe call is left. Close that task when the ticket is found."""
     before = claim.ticket.row
     task = unknown_task(before.target, before.task_id, before.mark)
-    if not claim.content.is_closed and needs_person(row, capabilities, now):
-        if not needs_person(before, capabilities, now):
+    if not claim.content.is_closed and needs_operator(row, capabilities, now):
+        if not needs_operator(before, capabilities, now):
             work.support_tasks.create([task])
     elif before.lookups >= MAX_EMPTY_LOOKUPS or (before.sent_at is not None and not capabilities.can_find):
         work.support_tasks.close_solved_by_id([task.id])

@@ -49,6 +49,7 @@ def ticket_for(
         task_id=event.subject,
         mark=mark,
         sequence=item.event.sequence,
+        revision=data.revision,
         title=title_of(data),
         sections=tuple(_sections(data, mark, zone)),
         opened_at=item.task.created_at,

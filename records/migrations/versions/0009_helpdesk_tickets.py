@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("round", sa.Integer(), nullable=False, server_default=sa.text("1")),
         sa.Column("follows", sa.Text()),
         sa.Column("sent_sequence", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("revision", sa.Text()),
         sa.Column("digest", sa.LargeBinary()),
         sa.Column("sent_at", _INSTANT),
         sa.Column("first_sent_at", _INSTANT),

@@ -42,6 +42,11 @@ def _calls(per_minute: int, why: str) -> int:
     return field
 
 
+def _block(prefix: str) -> SettingsConfigDict:
+    """Return the configuration of a block of settings. The title is the prefix, because pydantic's errors contain the title."""
+    return SettingsConfigDict(env_prefix=prefix, title=prefix)
+
+
 class HelpdeskSettings(FromEnvironment):
     """The settings of a helpdesk. Every helpdesk adds its own settings to these."""
 
@@ -86,7 +91,7 @@ DECISIONS = ("approve", "decline", "close")
 class ZendeskSettings(HelpdeskSettings):
     """Zendesk."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_ZENDESK_")
+    model_config = _block("MONEYBACK_ZENDESK_")
 
     api_base: BaseUrl = Field(description="URL of your Zendesk, such as https://example.zendesk.com")
     email: Address = Field(description="e-mail address of the agent whose API token is used")
@@ -99,7 +104,7 @@ class ZendeskSettings(HelpdeskSettings):
 class FreshdeskSettings(HelpdeskSettings):
     """Freshdesk. The custom field is a single-line text field of tickets, which an administrator creates first."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_FRESHDESK_")
+    model_config = _block("MONEYBACK_FRESHDESK_")
 
     api_base: BaseUrl = Field(description="URL of your Freshdesk, such as https://example.freshdesk.com")
     api_key: SecretStr = Field(description="API key of an agent")
@@ -114,7 +119,7 @@ class FreshdeskSettings(HelpdeskSettings):
 class ZammadSettings(HelpdeskSettings):
     """Zammad."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_ZAMMAD_")
+    model_config = _block("MONEYBACK_ZAMMAD_")
 
     api_base: BaseUrl = Field(description="URL of your Zammad, such as https://zammad.example.com")
     api_token: SecretStr = Field(description="access token with the permission ticket.agent")
@@ -127,7 +132,7 @@ class ZammadSettings(HelpdeskSettings):
 class ChatwootSettings(HelpdeskSettings):
     """Chatwoot. The inbox must be an API inbox, because an e-mail inbox could write to a customer."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_CHATWOOT_")
+    model_config = _block("MONEYBACK_CHATWOOT_")
 
     api_base: BaseUrl = Field("https://app.chatwoot.com", description="URL of your Chatwoot")
     account_id: int = Field(ge=1, description="id of the account")
@@ -140,7 +145,7 @@ class ChatwootSettings(HelpdeskSettings):
 class IntercomSettings(HelpdeskSettings):
     """Intercom. The ticket type needs a text attribute for the id of the task. A back-office type shows customers nothing."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_INTERCOM_")
+    model_config = _block("MONEYBACK_INTERCOM_")
 
     signature_setting: ClassVar[str | None] = "client_secret"
 
@@ -161,7 +166,7 @@ class IntercomSettings(HelpdeskSettings):
 class WebhookSettings(HelpdeskSettings):
     """Any program that accepts webhooks by the specification Standard Webhooks (https://www.standardwebhooks.com)."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_WEBHOOK_")
+    model_config = _block("MONEYBACK_WEBHOOK_")
 
     signature_setting: ClassVar[str | None] = "secret"
 
@@ -179,7 +184,7 @@ class WebhookSettings(HelpdeskSettings):
 class EmailSettings(HelpdeskSettings):
     """E-mail to a helpdesk that opens a ticket for each e-mail. ``MONEYBACK_SMTP_URL`` names the mail server."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_HELPDESK_EMAIL_")
+    model_config = _block("MONEYBACK_HELPDESK_EMAIL_")
 
     signature_setting: ClassVar[str | None] = None
 
@@ -190,7 +195,7 @@ class EmailSettings(HelpdeskSettings):
 class SlackSettings(HelpdeskSettings):
     """Slack. The app is a member of the channel, and has the scopes chat:write and channels:history or groups:history."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEYBACK_SLACK_")
+    model_config = _block("MONEYBACK_SLACK_")
 
     signature_setting: ClassVar[str | None] = "signing_secret"
 

@@ -232,3 +232,11 @@ def test_a_secret_of_a_helpdesk_can_be_read_from_a_file(monkeypatch: pytest.Monk
     monkeypatch.delenv("MONEYBACK_ZENDESK_API_TOKEN")
     monkeypatch.setenv("MONEYBACK_ZENDESK_API_TOKEN_FILE", str(file))
     assert ZendeskSettings().api_token.get_secret_value() == "from a file"
+
+
+def test_a_missing_setting_of_a_helpdesk_is_named(zendesk: Zendesk) -> None:
+    *_, env = zendesk
+    del env["MONEYBACK_ZENDESK_API_TOKEN"]
+    ended = fork_server.run("console", "helpdesks", "check", env=env)
+    assert ended.returncode == 2
+    assert "MONEYBACK_ZENDESK_API_TOKEN is not set; docs/settings.md explains it." in " ".join(ended.stderr.split())

@@ -12,7 +12,7 @@ from records.transaction import Transaction
 
 _INSERT = "insert into helpdesk_targets (target) values (:target) on conflict do nothing"
 
-_LOCK = "select buckets, paused_until, refusals from helpdesk_targets where target = :target for update"
+_LOCK = "select buckets, paused_until, is_slow, refusals from helpdesk_targets where target = :target for update"
 
 _STORE_BUCKETS = "update helpdesk_targets set buckets = cast(:buckets as jsonb) where target = :target"
 
@@ -20,7 +20,9 @@ _PAUSE = """
 update helpdesk_targets set paused_until = greatest(paused_until, cast(:until as timestamptz)) where target = :target
 """
 
-_RESUME = "update helpdesk_targets set paused_until = 'epoch' where target = :target"
+_RESUME = "update helpdesk_targets set paused_until = 'epoch', is_slow = false where target = :target"
+
+_MARK_SLOW = "update helpdesk_targets set is_slow = true where target = :target"
 
 _ADD_REFUSAL = """
 update helpdesk_targets set refusals = jsonb_build_object(cast(:cause as text), cast(:since as text)) || refusals
@@ -34,7 +36,7 @@ update helpdesk_targets t set refusals = t.refusals - cast(:causes as text[]) fr
 returning k.refusals
 """
 
-_SELECT_ALL = "select target, buckets, paused_until, refusals from helpdesk_targets order by target"
+_SELECT_ALL = "select target, buckets, paused_until, is_slow, refusals from helpdesk_targets order by target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class HelpdeskTarget:
 
     buckets: Mapping[str, Sequence[float]]
     paused_until: datetime
+    is_slow: bool
+    """True if the last answer did not come in time. Then only one call is made at a time, so that workers do not wait for it."""
     refusals: Mapping[str, str]
     """The causes for which the helpdesk refuses our calls, each with the instant of the first refusal."""
 
@@ -69,6 +73,10 @@ class HelpdeskTargets:
     def resume(self, target: str) -> None:
         """Allow calls at once, because the helpdesk accepts our calls again."""
         self._work.run(_RESUME, target=target)
+
+    def mark_slow(self, target: str) -> None:
+        """Store that an answer did not come in time."""
+        self._work.run(_MARK_SLOW, target=target)
 
     def add_refusal(self, target: str, cause: str, at: datetime) -> str:
         """Store that the helpdesk refuses our calls, and return since when it does so for this cause."""

@@ -1,6 +1,17 @@
 """Define the tables of the tickets in other helpdesks: the tickets, the limits of each helpdesk, and the webhooks received."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from records.tables.metadata import INSTANT, metadata
@@ -42,6 +53,7 @@ helpdesk_targets = Table(
     Column("target", Text, primary_key=True),
     Column("buckets", JSONB, nullable=False, server_default=text("'{}'")),
     Column("paused_until", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("is_slow", Boolean, nullable=False, server_default=text("false")),
     Column("refusals", JSONB, nullable=False, server_default=text("'{}'")),
 )
 

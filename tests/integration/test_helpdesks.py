@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from config.helpdesks import HELPDESKS
 from config.settings import Settings
-from domain.helpdesks import CallKind, Helpdesk, Ticket, mark_of
+from domain.helpdesks import CallKind, Helpdesk, Ticket, Unknown, mark_of
 from domain.messages import HelpdeskTicketsDue
 from domain.support_tasks import SupportTaskKind
 from records.support_tasks import NewSupportTask
@@ -363,6 +363,38 @@ def test_wrong_credentials_are_one_operators_task_and_the_rest_waits(desk: Desk)
     desk.run()
     assert_each_task_has_one_ticket(desk, "zendesk", tasks)
     assert desk.operator_tasks() == []
+
+
+def test_a_helpdesk_that_hangs_costs_the_workers_one_call_in_a_minute(desk: Desk) -> None:
+    desk = desk.connected_to("zendesk")
+    bridge = desk.context.helpdesks.bridges["zendesk"]
+    seconds = [0.0]
+    calls: list[datetime] = []
+
+    class HangingBridge:
+        capabilities = bridge.capabilities
+
+        def create(self, ticket: Ticket, mark: str) -> Unknown:  # noqa: ARG002  # nothing is created
+            calls.append(desk.clock.at)
+            seconds[0] += 30
+            return Unknown("Zendesk did not answer in time.")
+
+    tasks = desk.create_tasks(20)
+    began, hanging = desk.clock.at, bridge_of(desk, HangingBridge(), monotonic=lambda: seconds[0])
+    while desk.clock.at < began + timedelta(minutes=9.5):
+        hanging.send_due()
+        desk.clock.advance(SWEEP)
+    assert 9 <= len(calls) <= 10
+    assert all(later - earlier >= timedelta(minutes=1) for earlier, later in pairwise(calls))
+    desk.run()
+    assert_each_task_has_one_ticket(desk, "zendesk", tasks)
+    assert desk.double.exceeded == []
+
+
+def bridge_of(desk: Desk, bridge: Any, **changes: Any) -> Desk:
+    """Return the worker with this bridge to Zendesk."""
+    helpdesks = replace(desk.context.helpdesks, bridges={"zendesk": bridge})
+    return replace(desk, context=replace(desk.context, helpdesks=helpdesks, **changes))
 
 
 def test_a_refused_ticket_does_not_stop_the_others(desk: Desk) -> None:

@@ -37,6 +37,7 @@ from domain.helpdesks import (
 )
 from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
+from records.helpdesk_targets import HelpdeskTarget
 from records.helpdesk_tickets import ClaimedTicket, DueTicket
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
@@ -51,6 +52,9 @@ FIRST_RETRY = 30.0  # seconds; the pause after the first call without effect. It
 MAX_RETRY = 3_600.0  # seconds
 REFUSED_PAUSE = timedelta(hours=1)
 """The pause after a refused call. The next call finds out whether an operator has corrected the cause."""
+SLOW = 5.0  # seconds; a helpdesk that has not answered for so long keeps workers from refunds
+SLOW_PAUSE = timedelta(minutes=1)
+"""The pause after a slow call without an answer. Then one call finds out whether the helpdesk answers again."""
 DISCONNECTED_PAUSE = timedelta(hours=1)
 """The pause of tickets whose helpdesk is not connected any more."""
 
@@ -113,11 +117,15 @@ def _claim(context: WorkerContext, target: str, helpdesk: Helpdesk, ids: Sequenc
         if state.paused_until > now:
             work.helpdesk_tickets.defer([(ticket.row.id, state.paused_until) for ticket in due])
             return []
+        room = CHUNK
+        if state.is_slow and due:
+            room = 1
+            work.helpdesk_targets.pause(target, now + SLOW_PAUSE)  # meanwhile, no other worker calls
         limiter, chosen, waiting = Limiter(capabilities, state.buckets, now), list[tuple[DueTicket, CallKind]](), 0
         deferred: list[tuple[UUID, datetime]] = []
         for ticket in due:
             kind = next_call(ticket.row, capabilities, now, is_closed=ticket.is_closed)
-            if len(chosen) < CHUNK and limiter.take(kind):
+            if len(chosen) < room and limiter.take(kind):
                 chosen.append((ticket, kind))
             elif (wait := limiter.wait(kind, waiting)) > 0:
                 waiting += 1
@@ -165,9 +173,11 @@ def _call_all(context: WorkerContext, helpdesk: Helpdesk, claims: Sequence[_Clai
         if not is_welcome or context.monotonic() > latest:
             _release(context, claim)
             continue
+        began = context.monotonic()
         result = claim.needless or _call(helpdesk, claim)
-        _record(context, helpdesk, claim, result)
-        is_welcome = not (_pause_of(result) or (isinstance(result, Refused) and result.is_for_all))
+        is_slow = isinstance(result, Unknown) and context.monotonic() - began > SLOW
+        _record(context, helpdesk, claim, result, is_slow=is_slow)
+        is_welcome = not (is_slow or _pause_of(result) or (isinstance(result, Refused) and result.is_for_all))
 
 
 def _pause_of(result: Result) -> float | None:
@@ -200,7 +210,7 @@ def _call(helpdesk: Helpdesk, claim: _Claim) -> Result:
         return Unknown(f"The bridge raised {type(error).__name__}.")
 
 
-def _record(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim, result: Result) -> None:
+def _record(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim, result: Result, *, is_slow: bool) -> None:
     """Record the answer, and create or close the support tasks for operators."""
     before = claim.ticket.row
     with context.records.work() as work:
@@ -213,17 +223,28 @@ def _record(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim, result: R
             next_action_at=outcome.next_action_at,
             later=now + MIN_UPDATE_PAUSE,
         )
-        if (pause := _pause_of(result)) is not None:
-            work.helpdesk_targets.lock(before.target)
-            work.helpdesk_targets.pause(before.target, now + timedelta(seconds=pause))
-        if isinstance(result, Refused):
-            _report_refusal(work, before.target, result, now)
-        elif not isinstance(result, NotSent | Unknown) and not claim.needless:
-            _close_refusals(work, before)
+        if not claim.needless:
+            _record_target(work, before.target, result, now, is_slow=is_slow)
         if is_recorded:
             _report_unknown(work, helpdesk.capabilities, claim, outcome.row, now)
     if outcome.why:
         log.warning("helpdesk_call_failed", target=before.target, ticket_id=str(before.id), why=outcome.why)
+
+
+def _record_target(work: UnitOfWork, target: str, result: Result, now: datetime, *, is_slow: bool) -> None:
+    """Record what the answer says about the helpdesk: a pause, a refusal, or that our calls are accepted."""
+    state = work.helpdesk_targets.lock(target)
+    if is_slow:
+        work.helpdesk_targets.mark_slow(target)
+        work.helpdesk_targets.pause(target, now + SLOW_PAUSE)
+    elif state.is_slow:
+        work.helpdesk_targets.resume(target)
+    if (pause := _pause_of(result)) is not None:
+        work.helpdesk_targets.pause(target, now + timedelta(seconds=pause))
+    if isinstance(result, Refused):
+        _report_refusal(work, target, result, now)
+    elif state.refusals and not isinstance(result, NotSent | Unknown):
+        _close_refusals(work, target, state)
 
 
 def _outcome_of(  # noqa: PLR0911  # a line for each answer
@@ -335,7 +356,6 @@ def _backoff(attempts: int) -> float:
 
 def _report_refusal(work: UnitOfWork, target: str, result: Refused, now: datetime) -> None:
     """Create one support task for the cause. If every call would be refused, pause the helpdesk."""
-    work.helpdesk_targets.lock(target)
     since = work.helpdesk_targets.add_refusal(target, result.cause, now)
     if result.is_for_all:
         work.helpdesk_targets.pause(target, now + REFUSED_PAUSE)
@@ -351,14 +371,11 @@ def refusal_task(target: str, cause: str, since: str, why: str = "") -> NewSuppo
     )
 
 
-def _close_refusals(work: UnitOfWork, row: TicketRow) -> None:
+def _close_refusals(work: UnitOfWork, target: str, state: HelpdeskTarget) -> None:
     """Close the support tasks about causes that a successful call shows to be gone."""
-    state = work.helpdesk_targets.lock(row.target)
-    if not state.refusals:
-        return
-    gone = [cause for cause in state.refusals if not work.helpdesk_tickets.has_refused(row.target, cause)]
-    removed = work.helpdesk_targets.remove_refusals(row.target, gone)
-    work.support_tasks.close_solved_by_id([refusal_task(row.target, *cause).id for cause in removed.items()])
+    gone = [cause for cause in state.refusals if not work.helpdesk_tickets.has_refused(target, cause)]
+    removed = work.helpdesk_targets.remove_refusals(target, gone)
+    work.support_tasks.close_solved_by_id([refusal_task(target, *cause).id for cause in removed.items()])
 
 
 def _report_unknown(

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("buckets", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")),
         sa.Column("paused_until", _INSTANT, nullable=False, server_default=sa.text("'epoch'")),
+        sa.Column("is_slow", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.Column("refusals", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")),
         sa.PrimaryKeyConstraint("target", name=op.f("helpdesk_targets_pkey")),
     )

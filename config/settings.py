@@ -181,8 +181,8 @@ class Settings(ProviderSettings):
     )
     support_tasks_with_customer: bool = Field(
         False,
-        description="Add the customer's e-mail address and words to support tasks of version 2. The broker and its backups then "
-        "contain personal data.",
+        description="Add the customer's e-mail address and words, and the reference of the purchase, to support tasks of "
+        "version 2. The broker and its backups then contain personal data.",
     )
     helpdesks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -143,7 +143,8 @@ class SupportTaskPurchase(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reference: str
+    reference: str | None
+    """Null unless ``MONEYBACK_SUPPORT_TASKS_WITH_CUSTOMER`` is on, because it leads to the customer in the seller's systems."""
     product: str
     purchased_at: datetime
     amount: int | None

@@ -38,9 +38,14 @@ select c.id, 'was paid, but is in the state “' || c.state || '”.' as fault
    select from transitions t where t.case_id = c.id and t.event = 'support_approved' and t.created_at > o.paid_at)
 """
 _SUPPORT_WITHOUT_TASK = """
-select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for its last transition instead of 1.' as fault
-  from cases c left join support_tasks t on t.case_id = c.id and t.seq = c.seq
+select c.id, 'is with support, but has ' || count(t.id) || ' open support tasks for its last transition instead of 1.' as fault
+  from cases c left join support_tasks t on t.case_id = c.id and t.seq = c.seq and t.closed_at is null
  where c.state = 'with_support' group by c.id having count(t.id) <> 1
+"""
+_TASK_LEFT_OPEN = """
+select t.case_id, 'has an open support task, but is in the state “' || c.state || '” at row ' || c.seq || '.' as fault
+  from support_tasks t join cases c on c.id = t.case_id
+ where t.kind = 'case' and t.closed_at is null and (c.state <> 'with_support' or c.seq <> t.seq)
 """
 _TASK_WITHOUT_REASON = """
 select t.case_id, 'has a support task without a reason.' as fault from support_tasks t
@@ -54,6 +59,8 @@ with overdue as (
 select id, 'has been too long in the state “' || c.state || '”, and no worker processes it.' as fault
   from overdue join cases c using (id)
 """
+
+_STATEMENTS = (_REFUNDED_WITHOUT_PAYMENT, _PAID_BUT_OPEN, _SUPPORT_WITHOUT_TASK, _TASK_LEFT_OPEN, _TASK_WITHOUT_REASON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def audit(work: UnitOfWork) -> AuditReport:
         report.cases += 1
         report.rows += len(case.rows)
         report.faults += [AuditFinding(case.id, sentence) for sentence in faults(case)]
-    for statement in (_REFUNDED_WITHOUT_PAYMENT, _PAID_BUT_OPEN, _SUPPORT_WITHOUT_TASK, _TASK_WITHOUT_REASON):
+    for statement in _STATEMENTS:
         report.faults += [AuditFinding(row[0], row[1]) for row in work.run(statement)]
     seconds = 2 * work.timers.resend_after_seconds + work.timers.sweep_interval_seconds
     report.faults += [AuditFinding(row[0], row[1]) for row in work.run(_NOT_SCHEDULED, seconds=seconds)]

@@ -57,7 +57,10 @@ update helpdesk_tickets t set next_action_at = i.next_action_at
 
 _DEFER_OTHERS = """
 update helpdesk_tickets set next_action_at = :until
- where id = any(:ids) and target <> all(cast(:targets as text[])) and next_action_at is not null
+ where id in (
+   select id from helpdesk_tickets
+    where id = any(:ids) and target <> all(cast(:targets as text[])) and next_action_at is not null
+    order by id for no key update skip locked)
 """
 
 _RECORD = """

@@ -69,6 +69,13 @@ select distinct on (provider, charge) {OPERATION_COLUMNS} from refund_operations
  order by provider, charge, attempt desc
 """
 
+_SELECT_OPEN_BY_PAYMENT = f"""
+select distinct on (provider, charge) {OPERATION_COLUMNS} from refund_operations
+ where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
+   and status in ({OPEN_STATUS_NAMES})
+ order by provider, charge, attempt desc
+"""
+
 _SELECT_BY_REFUND = f"""
 select {OPERATION_COLUMNS} from refund_operations
  where (provider, refund_id) in (select * from unnest(cast(:providers as text[]), cast(:refund_ids as text[])))
@@ -213,6 +220,15 @@ class RefundOperations:
         """Return the newest operation of each payment. A payment is a pair (provider, charge)."""
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_SELECT_BY_PAYMENT, providers=providers, charges=charges)
+        return {(row.provider, row.charge): operation_of(row) for row in rows}
+
+    def open_for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
+        """Return the newest operation of each payment that sent the money, or may have sent it.
+
+        A payment may have several refunds, so its newest operation may be declined although an earlier operation is paid.
+        """
+        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+        rows = self._work.run(_SELECT_OPEN_BY_PAYMENT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
 
     def for_refunds(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:

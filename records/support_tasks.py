@@ -91,21 +91,27 @@ touched as (
 _CLOSE_FOR_CASES = _touch(
     "closed",
     """
-touched as (
-  update support_tasks t
-     set closed_at = now(), closed_by = i.closed_by, outcome = i.outcome, assigned_to = null, assigned_until = null
+locked as (
+  select t.id, i.closed_by, i.outcome
     from unnest(cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:closed_bys as text[]), cast(:outcomes as text[]))
       as i(case_id, seq, closed_by, outcome)
-   where t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+    join support_tasks t on t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+   order by t.id for no key update of t
+), touched as (
+  update support_tasks t
+     set closed_at = now(), closed_by = l.closed_by, outcome = l.outcome, assigned_to = null, assigned_until = null
+    from locked l where t.id = l.id
   returning t.id, t.seller_id
 )""",
 )
+"""All statements that change several tasks lock the tasks in the same order, so that two of them never deadlock."""
 
 _SOLVE = """
 touched as (
   update support_tasks t
      set closed_at = now(), closed_by = :product, outcome = :outcome, assigned_to = null, assigned_until = null
-   where t.closed_at is null and {condition}
+   where t.id in (
+     select t.id from support_tasks t where t.closed_at is null and {condition} order by t.id for no key update)
   returning t.id, t.seller_id
 )"""
 
@@ -211,10 +217,12 @@ touched as (
 )
 
 _DESCRIBE = """
+with locked as (select t.id from support_tasks t where t.id = any(:ids) order by t.id for no key update)
 update support_tasks t
    set due_at = i.due_at, clocks = i.clocks::jsonb, amount = i.amount, currency = i.currency
   from unnest(cast(:ids as uuid[]), cast(:due_ats as timestamptz[]), cast(:clocks as text[]), cast(:amounts as bigint[]),
               cast(:currencies as text[])) as i(id, due_at, clocks, amount, currency)
+  join locked using (id)
  where t.id = i.id
 """
 

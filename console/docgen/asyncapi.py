@@ -7,17 +7,22 @@ from typing import Any, Literal
 from pydantic.json_schema import models_json_schema
 
 from console.docgen.markdown import GENERATED, docstring_text, plain
-from domain.messages import ContactSupport, IncomingRequest, Message
+from domain.messages import ContactSupport, IncomingRequest, Message, SupportTaskEvent
 
 Json = dict[str, Any]
 Action = Literal["send", "receive"]
 
-_PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest), ("send", ContactSupport))
+_PUBLIC: tuple[tuple[Action, type[Message]], ...] = (
+    ("receive", IncomingRequest),
+    ("send", ContactSupport),
+    ("send", SupportTaskEvent),
+)
 """The messages that Moneyback receives or sends, one for each public queue. Other queues are internal."""
 
 _DESCRIPTION = (
-    "Two queues of one broker, for other systems. Other systems publish refund requests to refund.requests, and consume "
-    "support tasks from support.contact. The messages are CloudEvents 1.0 in JSON. Both queues are on the default exchange, "
+    "Three queues of one broker, for other systems. Other systems publish refund requests to refund.requests, and consume "
+    "support tasks from support.contact (version 1) or support.tasks (version 2). The messages are CloudEvents 1.0 in JSON. "
+    "The queues are on the default exchange, "
     "so the name of a queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the "
     "message in base64."
 )

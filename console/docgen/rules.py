@@ -17,7 +17,8 @@ def page() -> str:
         "The rules of an automatic refund",
         f"All {len(RULES)} rules are checked for a request if its purchase is known and has no other open case. So support sees "
         "all reasons together. A refund is automatic if every rule is met; otherwise support decides. The policy that was in "
-        "force at the time of the purchase applies.",
+        "force at the time of the purchase applies. With each reason, support reads its figures, like "
+        "*45 days after the purchase; policy version 1 allows 30.*",
         table(("rule", "meaning"), rules),
         "## Reason codes",
         "Some codes come from the execution of a refund instead of a rule. A code without a sentence for the customer is not "

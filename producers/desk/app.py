@@ -21,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/", methods=READ_METHODS)
 def list_tasks(page: PageDep, records: RecordsDep) -> Response:
-    """List the open support tasks, oldest first."""
+    """List the open support tasks, the most urgent first."""
     with records.work() as work:
         tasks = work.support_tasks.list_open()
     return page.render("tasks.html", tasks=tasks, sentence=case_copy.sentence_for_support)

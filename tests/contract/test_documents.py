@@ -20,7 +20,7 @@ from config.provider_plugins import Account
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
+from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, SupportTaskEvent
 from domain.purchases import AUTOMATIC
 from domain.requests import RefundRequest
 from domain.state_effects import EFFECTS, Timeout
@@ -31,9 +31,17 @@ from worker.celery_fixes.config import celery_options
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
-    for model in (PurchaseInput, RefundRequest, RefundRequestAccepted, IncomingRequest, ContactSupport)
+    for model in (
+        PurchaseInput,
+        RefundRequest,
+        RefundRequestAccepted,
+        IncomingRequest,
+        ContactSupport,
+        SupportTaskEvent,
+    )
 }
-EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
+FOR_INTEGRATORS = "".join((DOCS / name).read_text("utf-8") for name in ("integrators.md", "support-tasks.md"))
+EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", FOR_INTEGRATORS, re.DOTALL)
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values(), *HELPDESKS.values())
 SETTINGS = {
     f"{block.model_config.get('env_prefix')}{name.upper()}"
@@ -93,7 +101,7 @@ def test_the_yaml_file_contains_the_whole_asyncapi_document(queues: dict[str, An
     assert queues == docgen.asyncapi.document()
 
 
-PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
+PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send", SupportTaskEvent.queue: "send"}
 
 
 def test_the_asyncapi_document_describes_only_public_queues(queues: dict[str, Any]) -> None:
@@ -129,7 +137,12 @@ def test_every_asyncapi_operation_has_the_messages_and_the_action_of_its_queue(q
 
 
 @pytest.mark.parametrize(
-    ("queue", "name"), [("refund.requests", "IncomingRequest"), ("support.contact", "ContactSupport")]
+    ("queue", "name"),
+    [
+        ("refund.requests", "IncomingRequest"),
+        ("support.contact", "ContactSupport"),
+        ("support.tasks", "SupportTaskEvent"),
+    ],
 )
 def test_the_examples_of_the_queues_match_their_schemas(queues: dict[str, Any], queue: str, name: str) -> None:
     (message,) = refs(queues["channels"][queue])
@@ -195,15 +208,21 @@ def test_the_settings_page_lists_every_setting() -> None:
     assert {name for name in SETTINGS if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
 
 
-def test_the_integrators_page_has_an_example_of_every_model() -> None:
+def test_the_pages_for_integrators_have_an_example_of_every_model() -> None:
     assert {name for name, _ in EXAMPLES} == set(MODELS)
-    assert len(EXAMPLES) == (DOCS / "integrators.md").read_text("utf-8").count("```json")
+    assert len(EXAMPLES) == FOR_INTEGRATORS.count("```json")
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_an_example_is_valid_input(name: str, example: str) -> None:
     model = MODELS[name].model_validate_json(example)
     assert model.model_dump(mode="json").keys() >= json.loads(example).keys()
+
+
+@pytest.mark.parametrize("program", ["consumer.py", "consumer.mjs"])
+def test_the_page_about_support_tasks_contains_the_tested_programs(program: str) -> None:
+    code = (DOCS / "examples" / "support-tasks" / program).read_text("utf-8")
+    assert code in (DOCS / "support-tasks.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from domain.errors import UnreadableError
-from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, Message
+from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, Message, SupportTaskData, SupportTaskEvent
 
 GOLDEN = Path(__file__).with_name("messages")
 KINDS: dict[str, type[Message]] = {
     **WORK_QUEUES,
     ContactSupport.queue: ContactSupport,
+    SupportTaskEvent.queue: SupportTaskEvent,
     IncomingRequest.queue: IncomingRequest,
 }
 FILES = sorted(GOLDEN.glob("*.json"))
@@ -62,3 +63,36 @@ def test_messages_contain_no_personal_data() -> None:
     data = ContactSupport.model_fields["data"].annotation
     assert data is not None
     assert set(data.model_fields) == {"case_id", "seller", "reasons", "evidence"}
+    assert set(SupportTaskData.model_fields) & {"email", "comment", "answers", "statement", "name"} == set()
+
+
+def a_support_task_event(**changes: Any) -> Any:
+    payload = json.loads((GOLDEN / "support.tasks.v2.json").read_text())
+    return payload | changes
+
+
+@pytest.mark.parametrize("change", ["opened", "changed", "closed"])
+def test_version_2_of_a_support_task_has_a_type_for_each_change(change: str) -> None:
+    event = SupportTaskEvent.read(a_support_task_event(type=f"moneyback.support_task.{change}.v2"))
+    assert event.id == f"{event.subject}/{int(event.sequence)}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"type": "moneyback.support_task.opened.v1"}, "type: Input should be"),
+        ({"sequence": "3"}, "sequence: String should match pattern"),
+        ({"sequence": 3}, "sequence: Input should be a valid string"),
+        ({"subject": "task"}, "subject: Input should be a valid UUID"),
+        ({"email": "ada@example.com"}, "email: Extra inputs are not permitted"),
+    ],
+)
+def test_an_invalid_event_of_a_support_task_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        SupportTaskEvent.read(a_support_task_event(**changes))
+    assert reason in str(refused.value)
+
+
+def test_the_sequence_orders_the_events_of_a_task_as_text() -> None:
+    sequences = [f"{number:010}" for number in (1, 2, 9, 10, 11, 100, 2**31 - 1)]
+    assert sequences == sorted(sequences)

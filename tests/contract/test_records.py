@@ -810,6 +810,10 @@ def test_a_payment_has_at_most_one_open_operation(store: Records) -> None:
     with store.work() as work:
         work.refund_operations.record_results([(first, Paid("re_1", first.amount))])  # the refund was made after all
         assert work.refund_operations.for_cases([case])[case][0].status is OperationStatus.PAID
+        (second,) = [o for o in work.refund_operations.for_cases([case])[case] if o.attempt == 2]
+        work.refund_operations.close([second], OperationStatus.DECLINED)
+        assert work.refund_operations.for_payments([first.payment])[first.payment].attempt == 2
+        assert work.refund_operations.open_for_payments([first.payment])[first.payment].attempt == 1
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,15 @@ def test_a_refunded_case_must_have_paid_what_was_confirmed_if_that_is_known(
             "is refunded, but its refund operations did not pay all",
         ),
         ("update cases set head_hash = '\\x00' where id = '{}'", "is in the state “with_support” at row 2, but"),
-        ("delete from support_tasks where case_id = '{}'", "0 support tasks"),
+        ("delete from support_tasks where case_id = '{}'", "0 open support tasks"),
+        (
+            "update support_tasks set closed_at = now(), closed_by = 'x', outcome = 'x' where case_id = '{}'",
+            "0 open support tasks",
+        ),
+        (
+            "update cases set state = 'declined' where id = '{}'",
+            "has an open support task, but is in the state “declined” at row 2",
+        ),
         ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),
     ],
 )

@@ -38,6 +38,7 @@ from domain.purchases import Dispute, Purchase
 from domain.states import State
 from domain.support_tasks import SupportTaskKind
 from records import Records
+from records.support_tasks import NewSupportTask
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
     a_charged_purchase,
@@ -196,6 +197,39 @@ def test_a_refund_that_the_provider_does_not_list_is_reported_as_missing(
     ((kind, evidence),) = payment_tasks(context.records)
     assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", charge_of(missing), 4900)
     assert result.reports[0].case_id == case
+
+
+def test_the_task_about_a_missing_refund_is_closed_when_the_provider_lists_the_refund(
+    context: WorkerContext, provider: Provider
+) -> None:
+    missing, other = a_charged_purchase("ok"), a_charged_purchase("ok")
+    create_old_refunds(context, missing, other)
+    listed, provider.listed = provider.listed, []
+    run_reconciliation(context)
+    provider.listed = [refund for refund in listed if refund.charge == charge_of(missing)]
+    run_reconciliation(context)
+    with context.records.work() as work:
+        rows = work.run(
+            "select evidence ->> 'charge' as charge, outcome from support_tasks where kind = 'missing_refund'"
+        )
+        assert {row.charge: row.outcome for row in rows} == {charge_of(missing): "solved", charge_of(other): None}
+
+
+def test_the_task_about_an_incomplete_list_is_closed_when_the_list_is_read_to_its_end(
+    context: WorkerContext, provider: Provider
+) -> None:
+    create_old_refunds(context, a_charged_purchase("ok"))
+    assert provider.listed
+    with context.records.work() as work:
+        task = NewSupportTask(
+            kind=SupportTaskKind.REFUND_LIST_INCOMPLETE,
+            subject="sandbox on 2026-06-15",
+            evidence={"provider": "sandbox"},
+        )
+        work.support_tasks.create([task])
+    run_reconciliation(context)
+    with context.records.work() as work:
+        assert work.run("select outcome from support_tasks where id = :id", id=task.id).scalar_one() == "solved"
 
 
 def test_thousands_of_missing_refunds_are_reported(context: WorkerContext, provider: Provider) -> None:

@@ -96,6 +96,7 @@ def test_each_retry_after_an_insufficient_balance_has_a_new_key(start_scenario: 
         == "declined declined paid"
     )
     assert scenario.query("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+    assert scenario.query("select closed_by || ' ' || outcome from support_tasks") == "moneyback solved"
 
 
 def test_if_the_balance_stays_insufficient_the_case_goes_to_support(start_scenario: StartScenario) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -121,7 +121,12 @@ def test_the_event_of_a_new_task_contains_what_an_agent_needs(
     )
     assert data.rules == "12 of 13 rules hold."
     assert data.purchase
-    assert (data.purchase.product, data.purchase.amount, data.purchase.currency) == ("Aurora Photo 4", 4900, "EUR")
+    assert data.purchase.model_dump(exclude={"purchased_at"}) == {
+        "reference": None,
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "currency": "EUR",
+    }
     (payment,) = data.payments
     assert (payment.provider, payment.method, payment.refunded, payment.dispute) == (
         "sandbox",
@@ -139,6 +144,30 @@ def test_the_event_of_a_new_task_contains_what_an_agent_needs(
     assert "broken" not in event.model_dump_json()
 
 
+def test_a_withdrawal_a_promise_and_an_inquiry_start_clocks(
+    context: WorkerContext, read: Callable[[], list[SupportTaskEvent]]
+) -> None:
+    case = an_old_case(context)
+    with context.records.work() as work:
+        now = work.now
+        work.statutory_withdrawals.insert(case, "Ada", "I withdraw.", now - timedelta(days=5))
+        work.run("insert into case_emails (case_id, kind, sent_at) values (:case, 'refunded', now())", case=case)
+        inquiry = a_problem(
+            kind=SupportTaskKind.INQUIRY, evidence={"respond_by": (now + timedelta(hours=9)).isoformat()}
+        )
+        work.support_tasks.create([inquiry])
+    due = {event.data.kind: {clock.name: clock.due for clock in event.data.clocks} for event in read()}
+    assert due["case"][ClockName.STATUTORY_PAY_BY] == now + timedelta(days=9)
+    promised = due["case"][ClockName.SCHEME_DISPUTE_FROM] - timedelta(days=15)
+    assert timedelta() <= promised - now < timedelta(minutes=5)
+    assert due["inquiry"][ClockName.DISPUTE_RESPONSE] == now + timedelta(hours=9)
+    with context.records.work() as work:
+        first, second = work.support_tasks.list_open()
+        assert first.clocks
+        assert first.due_at == min(datetime.fromisoformat(clock["due"]) for clock in first.clocks)
+        assert first.due_at < second.due_at
+
+
 def test_the_customer_is_in_the_event_only_if_the_operator_wants_that(
     context: WorkerContext, settings: Settings, read: Callable[[], list[SupportTaskEvent]]
 ) -> None:
@@ -152,6 +181,8 @@ def test_the_customer_is_in_the_event_only_if_the_operator_wants_that(
     (event,) = read()
     assert event.data.customer
     assert (event.data.customer.email, event.data.customer.comment) == (email, "It is broken.")
+    assert event.data.purchase
+    assert event.data.purchase.reference == event.data.customer.reference
 
 
 def test_only_the_versions_that_somebody_reads_are_published(

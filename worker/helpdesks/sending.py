@@ -133,6 +133,7 @@ def _claim(context: WorkerContext, target: str, helpdesk: Helpdesk, ids: Sequenc
         work.helpdesk_targets.store_buckets(target, limiter.buckets)
         work.helpdesk_tickets.defer(deferred)
         claims = work.helpdesk_tickets.claim(chosen, now=now, seconds=work.timers.lease_seconds)
+    with context.records.work() as work:  # the tasks are locked alone, because a publisher locks tasks before tickets
         return _with_content(work, context, claims, now)
 
 
@@ -211,7 +212,11 @@ def _call(helpdesk: Helpdesk, claim: _Claim) -> Result:
 
 
 def _record(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim, result: Result, *, is_slow: bool) -> None:
-    """Record the answer, and create or close the support tasks for operators."""
+    """Record the answer, and create or close the support tasks for operators.
+
+    The ticket and the support tasks are changed in two transactions, because a publisher locks tasks before tickets. If the
+    worker crashes in between, the next refusal or lookup creates the support task.
+    """
     before = claim.ticket.row
     with context.records.work() as work:
         now = context.helpdesks.clock(work)
@@ -223,6 +228,7 @@ def _record(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim, result: R
             next_action_at=outcome.next_action_at,
             later=now + MIN_UPDATE_PAUSE,
         )
+    with context.records.work() as work:
         if not claim.needless:
             _record_target(work, before.target, result, now, is_slow=is_slow)
         if is_recorded:
@@ -385,8 +391,7 @@ def _report_unknown(
     before = claim.ticket.row
     task = unknown_task(before.target, before.task_id, before.mark)
     if not claim.content.is_closed and needs_operator(row, capabilities, now):
-        if not needs_operator(before, capabilities, now):
-            work.support_tasks.create([task])
+        work.support_tasks.create([task])
     elif before.lookups >= MAX_EMPTY_LOOKUPS or (before.sent_at is not None and not capabilities.can_find):
         work.support_tasks.close_solved_by_id([task.id])
 

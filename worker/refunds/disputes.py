@@ -35,11 +35,10 @@ def apply_dispute(work: UnitOfWork, payment: Payment, seller_id: str, status: Di
     if status.dispute is Dispute.WON:
         resumed = [_resume_cases(work, payment, status, code) for code in WAITS_FOR_DISPUTE]
         return all(resumed)
-    operation = work.refund_operations.for_payments([payment]).get(payment)
-    has_refund = operation is not None and operation.is_open
-    if operation and has_refund and status.dispute is not Dispute.INQUIRY:
+    operation = work.refund_operations.open_for_payments([payment]).get(payment)
+    if operation and status.dispute is not Dispute.INQUIRY:
         work.support_tasks.create([_create_task(operation, status, seller_id)])
-    if status.dispute is Dispute.INQUIRY and not has_refund:
+    if status.dispute is Dispute.INQUIRY and not operation:
         work.support_tasks.create([_create_inquiry_task(payment, status, seller_id)])
     return True
 

@@ -154,7 +154,7 @@ def support_task_event(item: DescribedTask, settings: Settings) -> SupportTaskEv
             ),
             rules=_kept_rules(task.rules),
             evidence=task.evidence,
-            purchase=_purchase(item.purchase),
+            purchase=_purchase(item.purchase, with_customer=settings.support_tasks_with_customer),
             payments=_payments(item.purchase, item.view.payments if item.view else ()),
             language=task.language,
             suggested_reply=_suggested_reply(task),
@@ -195,11 +195,11 @@ def _kept_rules(rules: Mapping[str, str] | None) -> str | None:
     return kept_rules(sum(result == "kept" for result in rules.values()), len(rules))
 
 
-def _purchase(purchase: Purchase | None) -> SupportTaskPurchase | None:
+def _purchase(purchase: Purchase | None, *, with_customer: bool) -> SupportTaskPurchase | None:
     if purchase is None:
         return None
     return SupportTaskPurchase(
-        reference=purchase.reference,
+        reference=purchase.reference if with_customer else None,
         product=purchase.product,
         purchased_at=purchase.purchased_at,
         amount=purchase.amount,

@@ -28,10 +28,12 @@ def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
     with context.records.work() as work:
         seconds = settings.timers.lease_seconds
         tasks = work.support_tasks.claim(ids, seconds=seconds)
-        described = describe(work, context, work.support_task_events.claim(ids, seconds=seconds))
-        want_tickets(work, context, [item.task.id for item in described])
-    if not (tasks or described):
+        claimed = work.support_task_events.claim(ids, seconds=seconds)
+        want_tickets(work, context, [event.task_id for event in claimed])
+    if not (tasks or claimed):
         return
+    with context.records.work() as work:
+        described = describe(work, context, claimed)
     messages = [(contact_support(task), task) for task in tasks]
     events = [(support_task_event(item, settings), item.event) for item in described]
     published: list[SupportTask] = [] if "1" in settings.support_task_versions else tasks

@@ -108,11 +108,22 @@ def for_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[RefundOper
 
 @answers(refund_operations._SELECT_BY_PAYMENT)
 def for_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[RefundOperationRow]:
-    payments, newest = set(zip(providers, charges, strict=True)), {}
-    for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt):
-        if (row.provider, row.charge) in payments:
-            newest[row.provider, row.charge] = row
-    return newest.values()
+    return _newest(work.tables.refund_operations.values(), providers, charges)
+
+
+@answers(refund_operations._SELECT_OPEN_BY_PAYMENT)
+def open_for_payments(
+    work: MemoryWork, providers: Sequence[str], charges: Sequence[str]
+) -> Iterable[RefundOperationRow]:
+    return _newest((row for row in work.tables.refund_operations.values() if row.status in OPEN), providers, charges)
+
+
+def _newest(
+    rows: Iterable[RefundOperationRow], providers: Sequence[str], charges: Sequence[str]
+) -> Iterable[RefundOperationRow]:
+    payments = set(zip(providers, charges, strict=True))
+    by_attempt = sorted(rows, key=lambda row: row.attempt)
+    return {(row.provider, row.charge): row for row in by_attempt if (row.provider, row.charge) in payments}.values()
 
 
 @answers(refund_operations._SELECT_BY_REFUND)

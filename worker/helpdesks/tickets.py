@@ -67,8 +67,9 @@ def ticket_for(
 
 
 def title_of(data: SupportTaskData) -> str:
-    """Return the title: the case number or the reference, and the first reason."""
-    name = data.case_number or (data.purchase.reference if data.purchase else None)
+    """Return the title: the case number, the reference or the product, and the first reason."""
+    purchase = data.purchase
+    name = data.case_number or (purchase and (purchase.reference or purchase.product))
     reason = data.reasons[0].sentence if data.reasons else data.kind
     return one_line(f"Refund {name}: {reason}" if name else reason, MAX_TITLE)
 
@@ -88,8 +89,8 @@ def _sections(data: SupportTaskData, mark: str, zone: ZoneInfo) -> Iterator[Sect
     yield Section("Clocks", [f"{instant(clock.due, zone)}: {CLOCKS[clock.name]}." for clock in data.clocks])
     if data.purchase:
         bought, amount = instant(data.purchase.purchased_at, zone), money(data.purchase.amount, data.purchase.currency)
-        product, reference = one_line(data.purchase.product), one_line(data.purchase.reference)
-        yield Section("Purchase", [f"{product}, {amount}, bought {bought}", f"Reference: {reference}"])
+        reference = [f"Reference: {one_line(data.purchase.reference)}"] if data.purchase.reference else []
+        yield Section("Purchase", [f"{one_line(data.purchase.product)}, {amount}, bought {bought}", *reference])
     yield Section("Payments", [_payment(payment) for payment in data.payments])
     yield Section(
         "Facts", [f"{name}: {one_line(str(value))}" for name, value in data.evidence.items() if value is not None]

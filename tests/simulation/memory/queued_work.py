@@ -325,6 +325,11 @@ def tickets_overdue(work: MemoryWork, limit: int) -> None:  # noqa: ARG001  # th
     return None
 
 
+@answers(helpdesk_tickets._DEFER_OTHERS)
+def defer_other_tickets(work: MemoryWork, ids: Sequence[UUID], targets: Sequence[str], until: datetime) -> None:  # noqa: ARG001  # as above
+    return None
+
+
 def codes(task: SupportTaskRow) -> list[str | None]:
     """Return the codes of a task's reasons."""
     return [reason.get("code") for reason in json.loads(task.reasons)]

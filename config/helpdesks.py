@@ -36,7 +36,7 @@ def _calls(per_minute: int, why: str) -> int:
     """Return a field for the maximum number of calls in a minute."""
     field: int = Field(
         per_minute,
-        ge=10,
+        ge=30,
         description=f"maximum number of calls in a minute; {why}; leave a part for your other programs",
     )
     return field

@@ -12,8 +12,10 @@ from html import escape
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
-CALL_LIFETIME = timedelta(seconds=60)
-"""After this time, a call whose answer was lost has certainly had its effect, or never has one. A call times out earlier."""
+CALL_SECONDS = 30.0
+"""The maximum duration of one call, with all its HTTP requests."""
+CALL_LIFETIME = timedelta(seconds=2 * CALL_SECONDS)
+"""After this time, a call whose answer was lost has had its effect, or never has one."""
 MIN_UPDATE_PAUSE = timedelta(seconds=20)
 """The time between two calls for one ticket. Zendesk allows 30 updates of a ticket in 10 minutes."""
 MAX_EMPTY_LOOKUPS = 3

@@ -19,7 +19,7 @@ from domain.helpdesks import CallKind, Helpdesk, Ticket, Unknown, mark_of
 from domain.messages import HelpdeskTicketsDue
 from domain.support_tasks import SupportTaskKind
 from records.support_tasks import NewSupportTask
-from tests.doubles.faulty_server import FaultyServer, no_fault, reset_before
+from tests.doubles.faulty_server import Answer, ClientConnection, FaultyServer, no_fault, reset_before
 from tests.doubles.helpdesks import (
     REQUESTER,
     WINDOWS,
@@ -395,6 +395,24 @@ def bridge_of(desk: Desk, bridge: Any, **changes: Any) -> Desk:
     """Return the worker with this bridge to Zendesk."""
     helpdesks = replace(desk.context.helpdesks, bridges={"zendesk": bridge})
     return replace(desk, context=replace(desk.context, helpdesks=helpdesks, **changes))
+
+
+def test_one_deadline_holds_for_all_requests_of_a_call(desk: Desk) -> None:
+    """Chatwoot needs two requests. Each of them is fast enough, but both together are too slow."""
+    desk = desk.connected_to("chatwoot")
+    desk.create_tasks()
+
+    def late(client: ClientConnection, answer: Answer) -> None:
+        client.closing.wait(0.7 * desk.context.settings.timers.provider_timeout_seconds)
+        no_fault(client, answer)
+
+    desk.server.fault = late
+    desk.send_due()
+    assert desk.statuses() == {"unknown": 1}
+    desk.server.fault = no_fault
+    desk.run()
+    assert desk.statuses() == {"live": 1}
+    assert len(desk.double.of("chatwoot")) == 1
 
 
 def test_a_refused_ticket_does_not_stop_the_others(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from worker.providers.retry_after import retry_after
 
 CONNECTIONS = 2  # a worker calls a helpdesk in one thread
 DEFAULT_PAUSE = 60.0  # seconds; the pause after a 429 response without Retry-After, because limits count minutes
+MIN_PAUSE = 1.0  # seconds; some servers answer 429 with “Retry-After: 0”
 FOR_ALL = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN})
 """The statuses that concern the credentials or the account, so each further call would be refused, too."""
 UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT})
@@ -79,7 +80,7 @@ class HelpdeskClient:
         status, pause = response.status_code, retry_after(response.headers.get("Retry-After"))
         why = f"{self._name} answered {status}."
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return NotSent(why, DEFAULT_PAUSE if pause is None else pause)
+            return NotSent(why, DEFAULT_PAUSE if pause is None else max(pause, MIN_PAUSE))
         if status < HTTPStatus.MULTIPLE_CHOICES or status in reads:
             return self._parse(response)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED:

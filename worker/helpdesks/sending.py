@@ -14,6 +14,7 @@ import structlog
 
 from domain.helpdesks import (
     CALL_LIFETIME,
+    CALL_SECONDS,
     LATENESS,
     MAX_EMPTY_LOOKUPS,
     MIN_UPDATE_PAUSE,
@@ -42,6 +43,7 @@ from records.helpdesk_tickets import ClaimedTicket, DueTicket
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.helpdesks.tickets import ticket_for
+from worker.providers.deadline import time_limit
 from worker.refunds.execution import sending_ends
 from worker.support_tasks.events import describe
 
@@ -175,7 +177,7 @@ def _call_all(context: WorkerContext, helpdesk: Helpdesk, claims: Sequence[_Clai
             _release(context, claim)
             continue
         began = context.monotonic()
-        result = claim.needless or _call(helpdesk, claim)
+        result = claim.needless or _call_in_time(context, helpdesk, claim)
         is_slow = isinstance(result, Unknown) and context.monotonic() - began > SLOW
         _record(context, helpdesk, claim, result, is_slow=is_slow)
         is_welcome = not (is_slow or _pause_of(result) or (isinstance(result, Refused) and result.is_for_all))
@@ -191,6 +193,12 @@ def _release(context: WorkerContext, claim: _Claim) -> None:
     with context.records.work() as work:
         now = context.helpdesks.clock(work)
         work.helpdesk_tickets.record(claim.ticket, claim.ticket.row, why=None, next_action_at=now, later=now)
+
+
+def _call_in_time(context: WorkerContext, helpdesk: Helpdesk, claim: _Claim) -> Result:
+    """Make the call of a claimed ticket within one deadline, whatever the number of its HTTP requests is."""
+    with time_limit(min(context.settings.timers.provider_timeout_seconds, CALL_SECONDS)):
+        return _call(helpdesk, claim)
 
 
 def _call(helpdesk: Helpdesk, claim: _Claim) -> Result:

@@ -4,6 +4,7 @@ import importlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -513,6 +514,39 @@ def test_a_ticket_that_was_deleted_in_the_helpdesk_is_not_created_again(desk: De
     desk.run()
     assert desk.double.of(target) == []
     assert desk.statuses() == {"closed": 1}
+
+
+def test_workers_that_get_the_same_message_create_each_ticket_once(desk: Desk) -> None:
+    desk = desk.connected_to("zendesk", "slack")
+    tasks = desk.create_tasks(15)
+    ids = [row.id for row in desk.rows()]
+    with ThreadPoolExecutor(4) as workers:
+        for ended in [workers.submit(send_tickets, desk.context, ids) for _ in range(8)]:
+            ended.result()
+    desk.run()
+    for target in ("zendesk", "slack"):
+        assert_each_task_has_one_ticket(desk, target, tasks)
+    assert desk.double.exceeded == []
+
+
+def test_agents_change_tasks_while_workers_send_and_publish_them(desk: Desk) -> None:
+    """No two transactions lock tasks and tickets in opposite orders."""
+    desk = desk.connected_to("zendesk", "zammad")
+    tasks = desk.create_tasks(10)
+    ids = [row.id for row in desk.rows()]
+
+    def change() -> None:
+        for task in tasks:
+            desk.change(task)
+
+    with ThreadPoolExecutor(4) as workers:
+        jobs = [*(workers.submit(send_tickets, desk.context, ids) for _ in range(6)), workers.submit(change)]
+        for ended in jobs:
+            ended.result()
+    desk.run()
+    for target in ("zendesk", "zammad"):
+        assert_each_task_has_one_ticket(desk, target, tasks)
+    assert all("ada has taken the task" in ticket.text for ticket in desk.double.tickets)
 
 
 def test_the_sweep_finds_a_ticket_whose_message_was_lost(desk: Desk) -> None:

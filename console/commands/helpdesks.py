@@ -48,7 +48,7 @@ def check(*, json: Json = False) -> None:
 
 
 @app.command()
-def retry(target: Target) -> None:
+def retry(target: Target, *, json: Json = False) -> None:
     """Send the tickets now that a helpdesk has refused, because you have corrected the cause.
 
     Without this command, they are sent within an hour. Needs `MONEYBACK_DATABASE_URL`.
@@ -59,7 +59,10 @@ def retry(target: Target) -> None:
         work.helpdesk_targets.lock(target)
         work.helpdesk_targets.resume(target)
         tickets = work.helpdesk_tickets.retry_refused(target, now=work.now)
-    out.print(f"{target} gets tickets again. {tickets} refused tickets are sent now.", highlight=False)
+    if json:
+        print_json({"helpdesk": target, "tickets": tickets})
+    else:
+        out.print(f"{target} gets tickets again. {tickets} refused tickets are sent now.", highlight=False)
 
 
 @app.command("create-again")
@@ -68,6 +71,8 @@ def create_again(
     task: Annotated[
         UUID, typer.Argument(metavar="TASK", help="The id of the support task, from the task about the ticket.")
     ],
+    *,
+    json: Json = False,
 ) -> None:
     """Create a ticket again, because you have searched the helpdesk and the ticket does not exist.
 
@@ -83,10 +88,13 @@ def create_again(
         if ticket_round is not None:
             mark = mark_of(task, ticket_round - 1)
             work.support_tasks.close_solved_by_id([unknown_task(target, task, mark).id])
-    if ticket_round is None:
+    if json:
+        print_json({"helpdesk": target, "task": str(task), "created_again": ticket_round is not None})
+    elif ticket_round is None:
         out.print(f"{target} has no ticket of the task {task} that may or may not exist.", highlight=False)
-        raise typer.Exit(1)
-    out.print(f"The ticket of the task {task} is created again.", highlight=False)
+    else:
+        out.print(f"The ticket of the task {task} is created again.", highlight=False)
+    raise typer.Exit(0 if ticket_round is not None else 1)
 
 
 def check_bridges(settings: Settings) -> list[HelpdeskCheck]:

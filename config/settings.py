@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from config.connected_providers import ProviderSettings
 from config.desk_settings import DeskSettings
 from config.environment_variables import split_names
+from config.helpdesks import HELPDESKS
 from config.rate_limits import Limits
 from domain.state_effects import Timeout
 
@@ -181,6 +182,11 @@ class Settings(ProviderSettings):
         description="Add the customer's e-mail address and words, and the reference of the purchase, to support tasks of "
         "version 2. The broker and its backups then contain personal data.",
     )
+    helpdesks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Helpdesks in which support tasks become tickets, separated by commas: zendesk, freshdesk, zammad, chatwoot, "
+        "intercom, webhook, email, slack.",
+    )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 
@@ -214,7 +220,15 @@ class Settings(ProviderSettings):
             raise ValueError("This is not a sender like Moneyback <refunds@moneyback.example>.")
         return sender
 
-    @field_validator("request_mail_addresses", "trusted_proxies", "support_task_versions", mode="before")
+    @field_validator("helpdesks")
+    @classmethod
+    def _known_helpdesks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.lower() for name in names))
+        if unknown := [name for name in names if name not in HELPDESKS]:
+            raise ValueError(f"There is no bridge to the helpdesk “{unknown[0]}”. Write one of {', '.join(HELPDESKS)}.")
+        return names
+
+    @field_validator("request_mail_addresses", "trusted_proxies", "support_task_versions", "helpdesks", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return split_names(value)

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from config import log
 from console.environment import load_settings
+from producers import helpdesk_decisions
 from producers.web.app import POOL, app
 from worker.providers import create_webhook_parsers
 
@@ -14,7 +15,7 @@ def web() -> FastAPI:
     """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
-    application = app(settings, readers=create_webhook_parsers(settings))
+    application = app(settings, readers=create_webhook_parsers(settings), decide=helpdesk_decisions.decide)
     application.state.templates.warm()
     application.state.records.warm_up(POOL)
     gc.collect()

@@ -15,6 +15,7 @@ from console.commands import (
     demo,
     doctor,
     embed,
+    helpdesks,
     policy,
     providers,
     purchase_sync,
@@ -51,6 +52,7 @@ embed.add_to(app)
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(cases.app, name="cases")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(helpdesks.app, name="helpdesks")
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
 purchase_sync.add_to(purchases.app)

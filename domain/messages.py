@@ -87,6 +87,12 @@ class InquiryEmailsDue(WorkItems):
     queue: ClassVar[str] = "email.inquiries"
 
 
+class HelpdeskTicketsDue(WorkItems):
+    """The tickets in other helpdesks must be created, changed or looked up. The ids are those of the tickets."""
+
+    queue: ClassVar[str] = "helpdesk.tickets"
+
+
 class SupportReason(BaseModel):
     """A reason why support must decide."""
 
@@ -344,6 +350,7 @@ WORK_QUEUES: dict[str, type[WorkItems]] = {
         SupportNeeded,
         CaseEmailsDue,
         InquiryEmailsDue,
+        HelpdeskTicketsDue,
     )
 }
 """The queues that our workers consume, each with the class of its messages."""

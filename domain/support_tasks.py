@@ -95,6 +95,20 @@ class SupportTaskKind(SentenceEnum):
         "flagged_mail",
         "An email of a customer was not answered, or says more than its request. Read the email on the desk, under Emails.",
     )
+    HELPDESK_REFUSED = (
+        "helpdesk_refused",
+        (
+            "The helpdesk refuses our tickets. They wait until the cause is corrected. Run moneyback doctor, which says what "
+            "to do."
+        ),
+    )
+    HELPDESK_TICKET_UNKNOWN = (
+        "helpdesk_ticket_unknown",
+        (
+            "It is unknown whether the helpdesk has a ticket for a support task. Search the helpdesk for the mark. If the "
+            "ticket does not exist, run moneyback helpdesks create-again."
+        ),
+    )
     EMAIL_BOUNCED = (
         "email_bounced",
         "An email to this customer bounced, so the customer has not read it. Contact the customer another way.",

@@ -37,6 +37,10 @@ with overdue as ({_QUEUE.overdue()})
 select id, coalesce(t.seller_id, '') as seller_id from overdue join support_tasks t using (id)
 """
 
+_SELECT_NEWEST = """
+select task_id, sequence, change, created_at, claimed_until from support_task_events where task_id = any(:ids)
+"""
+
 _SELECT_TASKS = """
 select t.id, t.kind, t.case_id, coalesce(t.seller_id, '') as seller_id, t.language, t.reasons, t.evidence, t.created_at,
        t.assigned_to, t.assigned_until, t.closed_by, t.outcome, s.time_zone, s.answer_hours, c.purchase_id,
@@ -130,6 +134,10 @@ class SupportTaskEvents:
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[ClaimedEvent]:
         """Claim unpublished events for ``seconds``. Each of ``ids`` is the id of a task or of a case."""
         return [ClaimedEvent(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
+
+    def newest(self, tasks: Sequence[UUID]) -> list[ClaimedEvent]:
+        """Return the newest event of each of these tasks, without a claim."""
+        return [ClaimedEvent(*row) for row in self._work.run(_SELECT_NEWEST, ids=list(tasks))]
 
     def tasks(self, ids: Sequence[UUID]) -> dict[UUID, TaskRecord]:
         """Return these tasks by id."""

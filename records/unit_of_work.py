@@ -27,6 +27,9 @@ from records.desk import Desk
 from records.desk_events import DeskEvents
 from records.desk_sessions import DeskSessions
 from records.desk_users import DeskUsers
+from records.helpdesk_events import HelpdeskEvents
+from records.helpdesk_targets import HelpdeskTargets
+from records.helpdesk_tickets import HelpdeskTickets
 from records.history import History
 from records.idempotency import Idempotency
 from records.inbound_mail import InboundMails
@@ -106,6 +109,9 @@ class UnitOfWork(Transaction):
         self.desk_events = DeskEvents(self)
         self.desk_sessions = DeskSessions(self)
         self.desk_users = DeskUsers(self)
+        self.helpdesk_events = HelpdeskEvents(self)
+        self.helpdesk_targets = HelpdeskTargets(self)
+        self.helpdesk_tickets = HelpdeskTickets(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
         self.intake = Intake(self)

@@ -14,6 +14,7 @@ import structlog
 from domain.cases import Case, Transition
 from domain.messages import (
     CaseEmailsDue,
+    HelpdeskTicketsDue,
     InquiryEmailsDue,
     RefundApproved,
     RefundOutcomeUnknown,
@@ -27,6 +28,7 @@ from domain.states import Event, State
 from worker.context import WorkerContext
 from worker.emails.case_emails import send_case_emails
 from worker.emails.inquiry_emails import send_inquiry_emails
+from worker.helpdesks.sending import send_tickets
 from worker.refunds.evaluation import evaluate, reasons
 from worker.refunds.execution import execute, sending_ends
 from worker.refunds.give_up import POLLED_STATES
@@ -74,6 +76,7 @@ HANDLERS: dict[type[WorkItems], QueueHandler] = {
     SupportNeeded: QueueHandler(publish),
     CaseEmailsDue: QueueHandler(send_case_emails),
     InquiryEmailsDue: QueueHandler(send_inquiry_emails),
+    HelpdeskTicketsDue: QueueHandler(send_tickets),
 }
 
 

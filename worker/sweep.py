@@ -1,4 +1,4 @@
-"""Finds cases, webhook events, support tasks and e-mails that no worker processed in time, and sends them to their queues again.
+"""Finds cases, webhook events, support tasks, tickets and e-mails that no worker processed in time, and sends them again.
 
 If the customer did not confirm a case in time, the sweep ends the case in the state "expired". If an unmatched case matches a
 purchase, the sweep lets it be evaluated again. If a purchase of another seller matches a case that named no seller, this seller
@@ -7,7 +7,7 @@ gets a copy.
 
 import structlog
 
-from domain.messages import CaseEmailsDue, InquiryEmailsDue, SupportNeeded, WebhookEventsReceived
+from domain.messages import CaseEmailsDue, HelpdeskTicketsDue, InquiryEmailsDue, SupportNeeded, WebhookEventsReceived
 from domain.state_effects import EFFECTS
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
@@ -85,7 +85,7 @@ def _sweep_unmatched(work: UnitOfWork) -> dict[str, int]:
 
 
 def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
-    """Send overdue e-mails, support tasks and webhook events to their queues again. Close the tasks about old flagged e-mails."""
+    """Send overdue e-mails, support tasks, tickets and webhook events to their queues again. Close old tasks about e-mails."""
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     work.support_tasks.close_expired()
@@ -93,12 +93,14 @@ def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
     support_task_events = work.support_task_events.overdue(seconds=seconds, limit=BATCH_SIZE)
     webhook_events = work.webhook_events.overdue(BATCH_SIZE)
     inquiry_emails = work.inquiry_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
+    helpdesk_tickets = work.helpdesk_tickets.overdue(BATCH_SIZE)
     work.outbox.enqueue_again(
         [
             *((CaseEmailsDue, *row) for row in case_emails),
             *((SupportNeeded, *row) for row in (*support_tasks, *support_task_events)),
             *((WebhookEventsReceived, False, "", event_id) for event_id in webhook_events),
             *((InquiryEmailsDue, False, "", email_id) for email_id in inquiry_emails),
+            *((HelpdeskTicketsDue, False, "", ticket_id) for ticket_id in helpdesk_tickets),
         ]
     )
     work.webhook_events.postpone(webhook_events, seconds)
@@ -108,4 +110,5 @@ def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
         "support_task_events": len(support_task_events),
         "webhook_events": len(webhook_events),
         "inquiry_emails": len(inquiry_emails),
+        "helpdesk_tickets": len(helpdesk_tickets),
     }

@@ -1,4 +1,4 @@
-"""`moneyback doctor`: checks the database, the relay, the broker, the accounts with providers and the webhook secrets."""
+"""`moneyback doctor`: checks the database, the relay, the broker, the accounts with providers, the webhooks and the helpdesks."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,9 +27,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(*, json: Json = False) -> None:
-    """Check the database, the relay, the broker, the accounts with providers and their webhooks; print how to repair faults.
+    """Check the database, the relay, the broker, the accounts with providers and the helpdesks; print how to repair faults.
 
-    Reads from each provider account, with test keys and with live keys. Changes nothing there.
+    Reads from each provider account, with test keys and with live keys, and from each helpdesk. Changes nothing there.
 
     Exit code 1 if a check fails. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -149,11 +149,36 @@ def _accounts(settings: Settings) -> list[Check]:
     return [Check(f"account at {result.provider}", result.ok, result.message) for result in access]
 
 
+def _helpdesks(settings: Settings) -> list[Check]:
+    """Return checks for each connected helpdesk: what its bridge needs, its waiting tickets, and its webhook secret."""
+    if not settings.helpdesks:
+        return []
+    from console.commands.helpdesks import check_bridges
+    from domain.helpdesks import TicketStatus
+
+    with records().work() as work:
+        targets, counts, now = work.helpdesk_targets.list_all(), work.helpdesk_tickets.count(), work.now
+    checks = [Check(f"helpdesk {result.helpdesk}", result.ok, result.message) for result in check_bridges(settings)]
+    for name in settings.helpdesks:
+        if (target := targets.get(name)) and target.refusals:
+            causes = ", ".join(f"{cause} since {since[:16]}" for cause, since in target.refusals.items())
+            advice = f"Correct the cause. Then run `moneyback helpdesks retry {name}`."
+            checks.append(Check(f"refusals of {name}", False, f"The helpdesk refuses our calls: {causes}. {advice}"))
+        elif target and target.paused_until > now:
+            pause = f"The helpdesk wants no calls until {target.paused_until:%H:%M:%S} UTC (Retry-After)."
+            checks.append(Check(f"pause of {name}", True, pause))
+        if unknown := counts.get((name, TicketStatus.UNKNOWN), 0):
+            advice = "Moneyback looks them up. A support task says which of them a person must look for."
+            checks.append(Check(f"tickets of {name}", True, f"{unknown} tickets may or may not exist. {advice}"))
+    return checks
+
+
 PARTS: dict[str, Callable[[Settings], list[Check]]] = {
     "extras": _extras,
     "database": _database,
     "broker": _broker,
     "providers": _accounts,
     "webhooks": _webhooks,
+    "helpdesks": _helpdesks,
 }
 """The parts of the installation, in the order in which they are printed."""

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 
 from config.connected_providers import ProviderSettings
 from config.desk_settings import DeskSettings
+from config.helpdesks import HELPDESKS, HelpdeskSettings, ZendeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -45,6 +46,19 @@ def page() -> str:
             ACCOUNTS["stripe"], exclude=tuple(ACCOUNTS["stripe"].model_fields.keys() - Account.model_fields.keys())
         ),
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _own_settings(account))),
+        "## Helpdesks",
+        "The settings of a helpdesk are read if `MONEYBACK_HELPDESKS` names the helpdesk. [helpdesks.md](helpdesks.md) explains "
+        "what to set up in each helpdesk.",
+        "### Every helpdesk that sends webhooks",
+        "These settings have the prefix of the helpdesk, as the other settings of the helpdesk below:",
+        _settings(
+            ZendeskSettings, exclude=tuple(ZendeskSettings.model_fields.keys() - HelpdeskSettings.model_fields.keys())
+        ),
+        *(
+            part
+            for helpdesk in HELPDESKS.values()
+            for part in (_heading(helpdesk), _settings(helpdesk, exclude=tuple(HelpdeskSettings.model_fields)))
+        ),
     )
 
 

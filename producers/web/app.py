@@ -10,12 +10,14 @@ from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from config.connected_providers import sellers_of
+from config.helpdesks import connected_helpdesks
 from config.settings import Settings
 from config.settings import settings as from_environment
 from config.signed_links import Links
 from domain.webhook_events import WebhookParser
 from producers.group_commit import GroupCommit
-from producers.web import health, metrics, middleware, rate_limits, webhooks
+from producers.helpdesk_events import Decide
+from producers.web import health, helpdesks, metrics, middleware, rate_limits, webhooks
 from producers.web.api import bulk, docs, purchases, refund_requests, support_cases
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
@@ -42,10 +44,16 @@ _DESCRIPTION = (
 )
 
 
-def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser] | None = None) -> FastAPI:
+def app(
+    settings: Settings | None = None,
+    *,
+    readers: Mapping[str, WebhookParser] | None = None,
+    decide: Decide | None = None,
+) -> FastAPI:
     """Return the application for these settings, by default the settings of the environment.
 
-    ``readers`` are the parsers of the providers whose webhooks the application receives.
+    ``readers`` are the parsers of the providers whose webhooks the application receives. ``decide`` makes the decisions that
+    agents make in helpdesks. Without it, a closed ticket decides nothing.
     """
     settings = settings or from_environment()
     web = FastAPI(
@@ -67,6 +75,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     web.state.schema_version = migrate.latest_revision()
     web.state.articles = ArticleStore(*filter(None, [settings.help_dir]))
     web.state.webhook_receiver = webhooks.WebhookReceiver(readers or {})
+    web.state.helpdesk_receiver = helpdesks.HelpdeskReceiver(connected_helpdesks(settings.helpdesks), decide)
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change OpenAPI
     for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
         web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
@@ -82,7 +91,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
             dependencies=[Depends(rate_limits.limit_api_calls)],
             responses=problem_responses(ProblemCode.RATE_LIMITED),
         )
-    for module in (webhooks, health, metrics, docs):
+    for module in (webhooks, helpdesks, health, metrics, docs):
         web.include_router(module.router)
     if settings.mailbox_page and settings.sent_mail_dir:
         web.include_router(sent_mail.router)

@@ -15,7 +15,11 @@ from producers.web.problems import ProblemCode, problem_response
 MAX_BODY_BYTES: Final = 64 * 1024  # enough for a comment of 4,000 characters, each of up to 12 bytes when encoded
 MAX_WEBHOOK_BYTES: Final = 256 * 1024  # a provider can send many events in one webhook
 MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # about 100,000 refund requests; the body is read line by line
-_MAX_BYTES_BY_PATH: Final = {"/v1/webhooks/": MAX_WEBHOOK_BYTES, "/v1/refund-requests/bulk": MAX_BULK_BYTES}
+_MAX_BYTES_BY_PATH: Final = {
+    "/v1/webhooks/": MAX_WEBHOOK_BYTES,
+    "/v1/helpdesks/": MAX_WEBHOOK_BYTES,
+    "/v1/refund-requests/bulk": MAX_BULK_BYTES,
+}
 
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 

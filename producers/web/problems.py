@@ -56,7 +56,7 @@ class ProblemCode(DescribedEnum):
         400,
         "Invalid webhook signature",
         "The signature is not valid. The webhook was not stored.",
-        "Compare the webhook secret at the payment provider with the secret in Moneyback's settings.",
+        "Compare the webhook secret at the sender with the secret in Moneyback's settings.",
     )
     API_KEY_MISSING = (
         "api_key_missing",

@@ -40,7 +40,7 @@ class WebhookReceiver:
         if provider not in self._parsers:
             raise ProblemError(ProblemCode.NOT_FOUND, "No payment provider of this name is connected.")
         parser, limiter = self._parsers[provider]
-        body = await _read_body(request)
+        body = await read_body(request)
         rejection = await run_sync(_store, records, provider, parser, dict(request.headers), body, limiter=limiter)
         if rejection:
             _log.warning("webhook_rejected", provider=provider, why=rejection)
@@ -81,7 +81,8 @@ async def receive_provider_webhook(
     return Response(await receiver.receive(records, provider, request), media_type="text/plain")
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Return the body of a webhook."""
     try:
         return await request.body()
     except ClientDisconnect:

@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from records.tables import cases, decisions, desk, desk_users, mail, purchases, queues
+from records.tables import cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues
 
-_MODULES = (cases, decisions, desk, desk_users, mail, purchases, queues)
+_MODULES = (cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues)
 assert len({module.metadata for module in _MODULES}) == 1, "All tables must share one MetaData object."
 
 context.configure(

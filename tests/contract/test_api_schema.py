@@ -16,7 +16,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from console.servers import Servers
-from producers.web import health, metrics, webhooks
+from producers.web import health, helpdesks, metrics, webhooks
 from producers.web.api import bulk, purchases, refund_requests, support_cases
 from producers.web.api.ndjson import NDJSON
 from producers.web.app import app
@@ -164,7 +164,9 @@ def test_every_request_and_response_has_a_schema_and_a_valid_example(
             described = [operation.get("requestBody", {}), *operation["responses"].values()]
             for media, content in ((m, c) for part in described for m, c in part.get("content", {}).items()):
                 if "schema" not in content:
-                    assert path == "/v1/webhooks/{provider}", f"{path} has no schema for {media}."
+                    assert path in {"/v1/webhooks/{provider}", "/v1/helpdesks/{target}"}, (
+                        f"{path} has no schema for {media}."
+                    )
                     continue
                 examples = [example["value"] for example in content.get("examples", {}).values()] or [
                     content["example"]
@@ -190,13 +192,14 @@ def test_every_operation_id_is_unique_and_begins_with_a_verb(web: tuple[httpx.Cl
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert sorted(ids) == [
         "createAnswer", "createRefundRequest", "createRefundRequestsInBulk", "createSupportDecision", "getLiveness",
-        "getMetrics", "getReadiness", "getRefundRequest", "getSupportCase", "receiveProviderWebhook", "upsertPurchase",
+        "getMetrics", "getReadiness", "getRefundRequest", "getSupportCase", "receiveHelpdeskWebhook",
+        "receiveProviderWebhook", "upsertPurchase",
     ]  # fmt: skip
     assert all(re.match("(create|get|list|update|upsert|delete|cancel|receive)[A-Z]", id_) for id_ in ids)
 
 
 def test_no_operation_has_a_generated_operation_id() -> None:
-    for module in (bulk, refund_requests, purchases, support_cases, webhooks, health, metrics):
+    for module in (bulk, refund_requests, purchases, support_cases, webhooks, helpdesks, health, metrics):
         routes = [route for route in module.router.routes if isinstance(route, APIRoute) and route.include_in_schema]
         assert routes
         assert all(route.operation_id for route in routes)

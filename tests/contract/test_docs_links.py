@@ -12,11 +12,12 @@ from pydantic_settings import BaseSettings
 from config.broker import QUEUES
 from config.connected_providers import account_variables
 from config.desk_settings import DeskSettings
+from config.helpdesks import HELPDESKS
 from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.cli import app
-from records.tables import cases, decisions, desk, desk_users, mail, purchases, queues
+from records.tables import cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,7 +40,14 @@ NOT_IN_SETTINGS = {
     "MONEYBACK_HOME",  # the data folder of `moneyback demo` and `moneyback up`
     "MONEYBACK_KEY",  # a shell variable that docs/integrators.md asks the reader to set
 }
-BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, DeskSettings, *ACCOUNTS.values())
+BLOCKS: tuple[type[BaseSettings], ...] = (
+    Settings,
+    Timers,
+    Limits,
+    DeskSettings,
+    *ACCOUNTS.values(),
+    *HELPDESKS.values(),
+)
 EXAMPLE_ACCOUNTS = ("stripe:aurora", "paypal:aurora")  # accounts that the documents use as examples
 SETTINGS = (
     NOT_IN_SETTINGS
@@ -198,7 +206,10 @@ def drawn_tables() -> dict[str, set[str]]:
 
 
 def test_the_diagram_shows_every_table_and_only_existing_columns() -> None:
-    assert len({module.metadata for module in (cases, decisions, desk, desk_users, mail, purchases, queues)}) == 1
+    assert (
+        len({module.metadata for module in (cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues)})
+        == 1
+    )
     drawn, defined = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from config.broker import PERIODIC, QUEUES
 from config.connected_providers import account_variables
 from config.desk_settings import DeskSettings
+from config.helpdesks import HELPDESKS, HelpdeskSettings
 from config.provider_accounts import ACCOUNTS
 from config.provider_plugins import Account
 from config.rate_limits import Limits
@@ -52,12 +53,22 @@ MODELS: dict[str, type[BaseModel]] = {
 }
 FOR_INTEGRATORS = "".join((DOCS / name).read_text("utf-8") for name in ("integrators.md", "support-tasks.md"))
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", FOR_INTEGRATORS, re.DOTALL)
-BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, DeskSettings, *ACCOUNTS.values())
+BLOCKS: tuple[type[BaseSettings], ...] = (
+    Settings,
+    Timers,
+    Limits,
+    DeskSettings,
+    *ACCOUNTS.values(),
+    *HELPDESKS.values(),
+)
 SETTINGS = {
     f"{block.model_config.get('env_prefix')}{name.upper()}"
     for block in BLOCKS
-    for name in block.model_fields.keys() - Account.model_fields.keys()
-} | {*account_variables("stripe").values()}
+    for name in block.model_fields.keys() - Account.model_fields.keys() - HelpdeskSettings.model_fields.keys()
+} | {
+    *account_variables("stripe").values(),
+    *(f"MONEYBACK_ZENDESK_{name.upper()}" for name in HelpdeskSettings.model_fields),
+}
 EXAMPLE_SETTINGS = {
     variable for name in ("stripe:aurora", "paypal:aurora") for variable in account_variables(name).values()
 }
@@ -206,7 +217,18 @@ def test_the_settings_page_marks_exactly_the_secrets() -> None:
             "SANDBOX_WEBHOOK_SECRET",
         ),
     }
-    assert marked == own_secrets | provider_secrets
+    helpdesk_secrets = {
+        *("ZENDESK_API_TOKEN", "ZENDESK_WEBHOOK_SECRET", "FRESHDESK_API_KEY", "FRESHDESK_WEBHOOK_SECRET"),
+        *("ZAMMAD_API_TOKEN", "ZAMMAD_WEBHOOK_SECRET", "CHATWOOT_API_TOKEN", "CHATWOOT_WEBHOOK_SECRET"),
+        *(
+            "INTERCOM_ACCESS_TOKEN",
+            "INTERCOM_CLIENT_SECRET",
+            "SLACK_BOT_TOKEN",
+            "SLACK_SIGNING_SECRET",
+            "WEBHOOK_SECRET",
+        ),
+    }
+    assert marked == own_secrets | provider_secrets | helpdesk_secrets
 
 
 def test_the_settings_page_lists_every_setting() -> None:

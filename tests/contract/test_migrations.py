@@ -17,7 +17,7 @@ from console.servers import Servers
 from domain.case_numbers import MAX_SERIAL
 from domain.purchases import literal_reference, reference_key
 from records import migrate
-from records.tables import cases, decisions, desk, desk_users, mail, purchases, queues
+from records.tables import cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues
 from records.unit_of_work import connect
 from tests.services import fresh_database, with_database
 
@@ -57,7 +57,9 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 def test_migrations_create_the_tables(owner: Engine) -> None:
     metadata = cases.cases.metadata
-    assert {module.metadata for module in (cases, decisions, desk, desk_users, mail, purchases, queues)} == {metadata}
+    assert {module.metadata for module in (cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues)} == {
+        metadata
+    }
     with owner.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []

@@ -444,7 +444,7 @@ def test_the_api_documentation_names_every_path_schema_and_problem(site: Site) -
         "/v1/refund-requests", "/v1/refund-requests/bulk", "/v1/refund-requests/{id}", "/v1/refund-requests/{id}/answers",
         "/v1/purchases/{reference}",
         "/v1/support/cases/{id}", "/v1/support/cases/{id}/decisions",
-        "/v1/webhooks/{provider}",
+        "/v1/webhooks/{provider}", "/v1/helpdesks/{target}",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 

@@ -270,14 +270,22 @@ THREATS = (
     ),
     Threat(
         "An attacker makes Moneyback send an HTTP call into a private network",
-        "We send no webhooks yet. A bounce or an incoming e-mail causes no HTTP call.",
-        (f"{CASE_EMAILS}test_no_email_loads_external_content",),
+        "Webhooks to a helpdesk go to an address in the operator's settings, and follow no redirect. A bounce or an incoming "
+        "e-mail causes no HTTP call.",
+        (
+            "contract/test_helpdesk_requests.py::test_each_status_is_a_value",
+            f"{CASE_EMAILS}test_no_email_loads_external_content",
+        ),
         later="the webhooks to sellers will follow no redirect, and will go to no private address",
     ),
     Threat(
         "A webhook is forged, replayed or out of order",
-        "A webhook is signed over its raw body and a time stamp. A webhook only makes a worker ask the provider.",
+        "A webhook is signed over its raw body and a time stamp. A webhook of a provider only makes a worker ask the provider. A "
+        "webhook of a helpdesk decides only what the operator configured, and only once.",
         (
+            "unit/test_webhook_signatures.py::test_another_body_is_refused",
+            "integration/test_helpdesk_events.py::test_a_webhook_that_is_delivered_again_decides_once",
+            "integration/test_helpdesk_events.py::test_a_replayed_webhook_with_an_old_timestamp_is_refused",
             "contract/test_stripe_webhooks.py::test_an_invalid_signature_is_refused",
             "contract/test_stripe_webhooks.py::test_a_signature_that_is_too_old_or_from_the_future_is_refused",
             "integration/test_webhook_events.py::test_a_signed_but_false_event_changes_nothing_and_stays_unprocessed",

@@ -11,6 +11,7 @@ from domain.messages import ContactSupport, ContactSupportData, SupportReason, S
 from records.support_task_events import ClaimedEvent
 from records.support_tasks import SupportTask
 from worker.context import WorkerContext
+from worker.helpdesks.sending import want_tickets
 from worker.support_tasks.events import describe, support_task_event
 
 _Row = TypeVar("_Row")
@@ -28,6 +29,7 @@ def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
         seconds = settings.timers.lease_seconds
         tasks = work.support_tasks.claim(ids, seconds=seconds)
         claimed = work.support_task_events.claim(ids, seconds=seconds)
+        want_tickets(work, context, [event.task_id for event in claimed])
     if not (tasks or claimed):
         return
     with context.records.work() as work:

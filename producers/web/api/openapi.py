@@ -16,7 +16,7 @@ TAGS: Final = [
     {"name": "refund requests", "description": "Create refund requests and read their cases."},
     {"name": "support", "description": "Read the cases that are with support, and decide them."},
     {"name": "purchases", "description": "Create and update purchases."},
-    {"name": "webhooks", "description": "For payment providers."},
+    {"name": "webhooks", "description": "For payment providers and helpdesks."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "operations", "description": "For monitoring."},
 ]

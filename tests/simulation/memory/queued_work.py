@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.messages import CaseEmailsDue, SupportNeeded
-from records import case_emails, dead_letters, outbox, support_task_events, support_tasks
+from records import case_emails, dead_letters, helpdesk_tickets, outbox, support_task_events, support_tasks
 from tests.simulation.memory.tables import EPOCH, CaseEmailRow, CaseRow, Database, OutboxRow, SupportTaskRow, after
 from tests.simulation.memory.work import MemoryWork, answers
 
@@ -326,6 +326,16 @@ def events_overdue(work: MemoryWork, seconds: float, limit: int) -> None:  # noq
 @answers(support_task_events._PUBLISH_AGAIN)
 def publish_events_again(work: MemoryWork, days: int) -> Iterable[tuple[int]]:  # noqa: ARG001  # the simulated helpdesk reads version 1
     return [(0,)]
+
+
+@answers(helpdesk_tickets._SELECT_OVERDUE)
+def tickets_overdue(work: MemoryWork, limit: int) -> None:  # noqa: ARG001  # the simulation is connected to no other helpdesk
+    return None
+
+
+@answers(helpdesk_tickets._DEFER_OTHERS)
+def defer_other_tickets(work: MemoryWork, ids: Sequence[UUID], targets: Sequence[str], until: datetime) -> None:  # noqa: ARG001  # as above
+    return None
 
 
 def codes(task: SupportTaskRow) -> list[str | None]:

@@ -123,9 +123,14 @@ class Driver:
             start_new_session=True,
         )
 
+    def _has_written_pids(self) -> bool:
+        """Return whether all processes run, or the console has ended. A file that is being written is still empty."""
+        files = [self.folder / name for name in ("pids", "parent")]
+        return self.process.poll() is not None or all(file.exists() and file.read_text() for file in files)
+
     def pids(self) -> list[int]:
         """Wait until all processes of the driver run, and return their pids."""
-        eventually(lambda: (self.folder / "pids").exists() or self.process.poll() is not None, 30)
+        eventually(self._has_written_pids, 30)
         assert self.process.poll() is None, self.process.stdout and self.process.stdout.read()
         pids = [*json.loads((self.folder / "pids").read_text()).values(), int((self.folder / "parent").read_text())]
         assert len(pids) == 5

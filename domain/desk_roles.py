@@ -11,15 +11,13 @@ class Permission(StrEnum):
     READ_CASES = "read_cases"
     """Read support tasks, flagged e-mails, and cases with their history. Without this permission, a case does not exist."""
     DECIDE = "decide"
-    """Decide a case within the seller's limit."""
-    DECIDE_ABOVE_LIMIT = "decide_above_limit"
-    """Decide a case above the seller's limit."""
+    """Decide a case. Above the seller's limit, the decision waits until another user confirms it."""
     CONFIRM_DECISIONS = "confirm_decisions"
-    """Confirm a decision of another desk user."""
+    """Confirm a decision of another desk user above the seller's limit."""
     MANAGE_USERS = "manage_users"
     """Invite desk users, change their roles, and end their sessions."""
     MANAGE_MACROS = "manage_macros"
-    """Change the seller's prepared answers."""
+    """Change the seller's macros."""
     READ_REPORTS = "read_reports"
     """Read the reports about cases and decisions."""
     READ_EVENTS = "read_events"
@@ -32,9 +30,9 @@ class Role(StrEnum):
     AGENT = "agent"
     """Decides cases."""
     LEAD = "lead"
-    """Decides cases above the seller's limit, and confirms decisions of agents."""
+    """Decides cases, and confirms decisions of others above the seller's limit."""
     SELLER_ADMIN = "seller_admin"
-    """Manages the seller's users and prepared answers, and decides nothing."""
+    """Manages the seller's users and macros, and decides nothing."""
     AUDITOR = "auditor"
     """Reads everything, and changes nothing."""
 
@@ -43,7 +41,7 @@ _P = Permission
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.AGENT: frozenset({_P.READ_CASES, _P.DECIDE}),
-        Role.LEAD: frozenset({_P.READ_CASES, _P.DECIDE, _P.DECIDE_ABOVE_LIMIT, _P.CONFIRM_DECISIONS, _P.READ_REPORTS}),
+        Role.LEAD: frozenset({_P.READ_CASES, _P.DECIDE, _P.CONFIRM_DECISIONS, _P.READ_REPORTS}),
         Role.SELLER_ADMIN: frozenset(
             {_P.READ_CASES, _P.MANAGE_USERS, _P.MANAGE_MACROS, _P.READ_REPORTS, _P.READ_EVENTS}
         ),

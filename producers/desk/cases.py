@@ -38,15 +38,17 @@ ConfirmerDep = Annotated[DeskUser, Depends(require(Permission.CONFIRM_DECISIONS)
 
 @router.api_route("/cases", methods=READ_METHODS)
 @router.api_route("/cases/{case}", methods=READ_METHODS)
-def show_case(case: str, user: AgentDep, page: PageDep, records: RecordsDep) -> Response:
-    """Show the case with this case number or id."""
+def show_case(case: str, user: AgentDep, page: PageDep, records: RecordsDep, macro: UUID | None = None) -> Response:
+    """Show the case with this case number or id. A ``macro`` fills the decision form, but decides nothing."""
     with records.work() as work:
         try:
             view = work.case_views.find(case)
         except UnreadableError as error:
             raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
         view = _require(user, Permission.READ_CASES, view)
-        draft = work.desk.draft(agent_of(user), view.id)
+        macros = {macro.id: macro for macro in work.desk.macros(view.seller)}
+        chosen = macros.get(macro) if macro else None
+        draft = chosen.fields if chosen else work.desk.draft(agent_of(user), view.id)
         return _render(page, work, user, view, DecisionForm(draft))
 
 
@@ -207,6 +209,7 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         history=work.history.for_case(view.id),
         answers=work.support_decisions.answers(view.id),
         notes=work.desk.notes(view.id),
+        macros=work.desk.macros(view.seller),
         decisions=decided,
         proposed=_newest(decided, DecisionStatus.PROPOSED),
         undoable=_undoable(work, view, decided),

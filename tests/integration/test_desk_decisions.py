@@ -241,3 +241,34 @@ def test_a_batch_is_previewed_started_and_finished(desk: Desk, agent: httpx.Clie
     assert "2 of 2, 2 decided" in agent.get(path).text
     again = agent.post(f"{path}/start")
     assert (again.status_code, "The batch is finished" in again.text) == (409, True)
+
+
+def test_a_macro_fills_the_form_and_decides_nothing(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+    admin = desk.sign_in(Role.SELLER_ADMIN, "aurora")
+    macro = {
+        "seller": "aurora",
+        "name": "Too late",
+        "choice": "decline",
+        "message": "The <b>policy</b>.",
+        "reason": "Late.",
+    }
+    for text in ("First.", macro["message"]):
+        assert admin.post("/macros", data=macro | {"message": text}).status_code == 303
+    assert "version 2" in admin.get("/macros").text
+    (macro_id,) = re.findall(r'<option value="([^"]*)">Too late</option>', agent.get(f"/cases/{case}").text)
+    page = agent.get(f"/cases/{case}", params={"macro": macro_id}).text
+    assert '<input type="radio" name="choice" value="decline" checked>' in page
+    assert "The &lt;b&gt;policy&lt;/b&gt;.</textarea>" in page
+    assert state_of(desk.records, case) == State.WITH_SUPPORT
+    retire = {"seller": "aurora", "name": "Too late"}
+    assert admin.post("/macros/retire", data=retire).status_code == 303
+    assert admin.post("/macros/retire", data=retire).status_code == 404
+    assert "Too late" not in agent.get(f"/cases/{case}").text
+
+
+@pytest.mark.parametrize("changes", [{"name": ""}, {"name": "x" * 101}, {"choice": ""}, {"choice": "pay"}])
+def test_a_macro_needs_a_name_and_a_choice(desk: Desk, changes: dict[str, str]) -> None:
+    admin = desk.sign_in(Role.SELLER_ADMIN, "aurora")
+    macro = {"seller": "aurora", "name": "Too late", "choice": "decline", "message": "Typed text."}
+    answer = admin.post("/macros", data=macro | changes)
+    assert (answer.status_code, "Typed text.</textarea>" in answer.text) == (422, True)

@@ -55,6 +55,11 @@ MATRIX = {
     "POST /batches/{batch_id}/confirm": Access(409, Permission.CONFIRM_DECISIONS, other=404),
     "POST /batches/{batch_id}/stop": Access(409, Permission.DECIDE, other=404),
     "POST /batches/{batch_id}/start": Access(303, Permission.DECIDE, other=404),
+    "GET /macros": Access(200, Permission.MANAGE_MACROS),
+    "POST /macros": Access(
+        303, Permission.MANAGE_MACROS, other=403, form={"name": "Too late", "choice": "decline", "message": "No."}
+    ),
+    "POST /macros/retire": Access(404, Permission.MANAGE_MACROS, other=403, form={"name": "Unknown"}),
     "GET /sign-in": PUBLIC,
     "POST /sign-in": Access(422, public=True, form={"email": "x", "password": "x"}),
     "POST /sign-out": Access(303, public=True),

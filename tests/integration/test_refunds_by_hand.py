@@ -12,7 +12,8 @@ from tests.integration._shop_fixtures import Shop, a_body, a_charge, several_pay
 from tests.services import eventually
 from worker.reconciliation.run import reconcile_all
 
-PERIOD = timedelta(minutes=2)  # all tests share one provider, and a late failure of a refund does not wait for a long list
+PERIOD = timedelta(minutes=2)
+"""All tests share one provider. A refund that fails soon must not wait until a long list of earlier refunds is read."""
 
 
 def by_webhook(shop: Shop, charge: str, amount: int, **fields: Any) -> None:

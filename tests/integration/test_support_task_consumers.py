@@ -201,17 +201,24 @@ def on_rabbitmq(settings: Settings, rabbitmq: str) -> Iterator[WorkerContext]:
 
 @pytest.mark.slow
 def test_the_node_consumer_applies_each_event_once_and_in_order(
-    on_rabbitmq: WorkerContext, rabbitmq: str, node_folder: Path, path: Path
+    on_rabbitmq: WorkerContext, rabbitmq: str, node_folder: Path, tmp_path: Path
 ) -> None:
+    path = tmp_path / "tickets.json"
     task, (opened, taken, released, closed) = publish_life_of_a_task(on_rabbitmq)
     with connect(on_rabbitmq.settings) as connection:
         QUEUES[SupportTaskEvent.queue](connection.channel()).purge()
         send(connection, [released, opened, taken, released])
         with running([find_program("node"), "consumer.mjs", rabbitmq, str(path)], cwd=node_folder):
-            eventually(lambda: path.exists() and is_empty(connection) and tickets_in(path))
-            assert tickets_in(path) == {task: ("0000000003", True, None)}
+            eventually(lambda: path.exists() and is_empty(connection) and node_tickets_in(path))
+            assert node_tickets_in(path) == {task: ("0000000003", True, None)}
             send(connection, [closed, taken, opened])
-            eventually(lambda: tickets_in(path) == {task: ("0000000004", False, "refund_found")})
+            eventually(lambda: node_tickets_in(path) == {task: ("0000000004", False, "refund_found")})
+
+
+def node_tickets_in(path: Path) -> dict[UUID, tuple[str, bool, str | None]]:
+    """Return the sequence, the openness and the outcome of each ticket in the file of the program for Node.js."""
+    tickets = json.loads(path.read_text("utf-8"))
+    return {UUID(task): (row["sequence"], row["isOpen"], row["data"]["outcome"]) for task, row in tickets.items()}
 
 
 def is_empty(connection: Connection) -> bool:

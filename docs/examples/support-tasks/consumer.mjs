@@ -1,28 +1,27 @@
 // Keeps one ticket for each support task. Reads the queue support.tasks of RabbitMQ with amqplib.
 //
 // npm install
-// node consumer.mjs amqp://localhost tickets.sqlite
-import { DatabaseSync } from "node:sqlite"; // Node.js 22.13 or newer
+// node consumer.mjs amqp://localhost tickets.json
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import amqp from "amqplib";
 
 const QUEUE = "support.tasks";
 
 class Tickets {
-  // Your tickets, outside of the broker. Replace the table by calls to your helpdesk.
+  // Your tickets, outside of the broker. Replace the file by calls to your helpdesk.
   constructor(path) {
-    const database = new DatabaseSync(path);
-    database.exec(`create table if not exists tickets
-      (task text primary key, sequence text not null, is_open integer not null, task_data text not null)`);
-    // A repeated event has the same sequence, and an old event has a smaller one. Both change nothing.
-    this.upsert = database.prepare(`insert into tickets values (?, ?, ?, ?)
-      on conflict (task) do update
-         set sequence = excluded.sequence, is_open = excluded.is_open, task_data = excluded.task_data
-       where excluded.sequence > tickets.sequence`);
+    this.path = path;
+    this.byTask = existsSync(path) ? JSON.parse(readFileSync(path, "utf-8")) : {};
   }
 
   apply(event) {
-    const isOpen = event.type === "moneyback.support_task.closed.v2" ? 0 : 1;
-    return this.upsert.run(event.subject, event.sequence, isOpen, JSON.stringify(event.data)).changes === 1;
+    // A repeated event has the same sequence, and an old event has a smaller one. Both change nothing.
+    if (this.byTask[event.subject]?.sequence >= event.sequence) return false;
+    const isOpen = event.type !== "moneyback.support_task.closed.v2";
+    this.byTask[event.subject] = { sequence: event.sequence, isOpen, data: event.data };
+    writeFileSync(`${this.path}.new`, JSON.stringify(this.byTask));
+    renameSync(`${this.path}.new`, this.path); // if the program crashes before, the old file is complete
+    return true;
   }
 }
 

@@ -2,10 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -191,22 +189,6 @@ class DecidedBy:
     """``user:<id>``, ``api_key:<id>`` or ``queue:<source>``. Two decisions with the same id come from the same person."""
     name: str
     """The name that other people of support read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupportDecision:
-    """A decision that was stored."""
-
-    id: UUID
-    case_id: UUID
-    action: DecisionAction
-    status: DecisionStatus
-    decided_by: str
-    decided_by_name: str
-    confirmed_by: str | None
-    created_at: datetime
-    undo_until: datetime | None
-    """Until then, the decision can be taken back. None if the decision took effect at once."""
 
 
 def digest_of(decision: BaseModel) -> bytes:

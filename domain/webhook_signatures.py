@@ -80,15 +80,15 @@ def verify_zammad(secret: str, headers: Headers, body: bytes, now: datetime) -> 
     So the id of the delivery is the digest of the body: a copied webhook has the same body, whatever its headers are. The body
     contains the time of the ticket's last change.
     """
-    return _verify_hub(secret, headers, body, headers.get("x-hub-signature", ""))
+    return _verify_hub(secret, body, headers.get("x-hub-signature", ""))
 
 
 def verify_intercom(secret: str, headers: Headers, body: bytes, now: datetime) -> Verified | None:  # noqa: ARG001  # Intercom signs no time
     """Verify a webhook of Intercom ("Signed notifications"): X-Hub-Signature with SHA-1. The body contains the event's id."""
-    return _verify_hub(secret, headers, body, headers.get("x-hub-signature", ""))
+    return _verify_hub(secret, body, headers.get("x-hub-signature", ""))
 
 
-def _verify_hub(secret: str, headers: Headers, body: bytes, given: str) -> Verified | None:  # noqa: ARG001
+def _verify_hub(secret: str, body: bytes, given: str) -> Verified | None:
     expected = "sha1=" + hmac.digest(secret.encode(), body, hashlib.sha1).hex()
     return Verified(_digest(body)) if _equal(given, expected) else None
 

@@ -46,8 +46,7 @@ def show_case(case: str, user: AgentDep, page: PageDep, records: RecordsDep, mac
         except UnreadableError as error:
             raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
         view = _require(user, Permission.READ_CASES, view)
-        macros = {macro.id: macro for macro in work.desk.macros(view.seller)}
-        chosen = macros.get(macro) if macro else None
+        chosen = next((known for known in work.desk.macros(view.seller) if known.id == macro), None) if macro else None
         draft = chosen.fields if chosen else work.desk.draft(agent_of(user), view.id)
         return _render(page, work, user, view, DecisionForm(draft))
 

@@ -90,7 +90,7 @@ class OpenIdProvider:
     def verified_email(self, flow: Flow, code: str) -> str:
         """Exchange the code, check the ID token, and return the address that the provider has verified."""
         from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415  # an extra, see config/extras.py
-        from joserfc.errors import JoseError  # noqa: PLC0415
+        from joserfc.errors import JoseError  # noqa: PLC0415  # installed with authlib, which is an extra
 
         metadata = self._metadata()
         try:
@@ -110,8 +110,8 @@ class OpenIdProvider:
 
     def _claims(self, token: Mapping[str, Any], keys: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
         from authlib.oidc.core import CodeIDToken  # noqa: PLC0415  # an extra, see config/extras.py
-        from joserfc import jwt  # noqa: PLC0415
-        from joserfc.jwk import KeySet  # noqa: PLC0415
+        from joserfc import jwt  # noqa: PLC0415  # installed with authlib, which is an extra
+        from joserfc.jwk import KeySet  # noqa: PLC0415  # the same
 
         decoded = jwt.decode(token["id_token"], KeySet.import_key_set(keys), algorithms=_ALGORITHMS)  # type: ignore[arg-type]
         claims = CodeIDToken(

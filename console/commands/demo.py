@@ -59,7 +59,9 @@ def demo(
                 lambda step, done: progress.update(bar, description=step, completed=done),
             )
     (_print_json if json else _print)(outcome)
-    raise typer.Exit(0 if outcome.succeeded else 1)
+    for fault in outcome.faults:
+        typer.echo(fault, err=True)
+    raise typer.Exit(1 if outcome.faults else 0)
 
 
 def _progress(quiet: bool) -> Progress:
@@ -107,17 +109,13 @@ def _print(outcome: "Outcome") -> None:
         for view in outcome.views
     ]
     table("Result of every request", ("reference", "channel", "seller", "end state", "why"), rows)
-    verdict = (
-        "Every case and every refund agrees with the history." if outcome.succeeded else "[red]The demo failed.[/]"
-    )
+    verdict = "[red]The demo failed.[/]" if outcome.faults else "Every case and every refund agrees with the history."
     out.print(
         f"{len(rows)} requests: the provider made {outcome.refunds} refunds, {outcome.duplicates} of them twice. "
         f"{outcome.support_tasks} support tasks are in the queue support.contact, {outcome.emails_sent} e-mails were sent. "
         f"{verdict} The demo took {outcome.seconds} s.",
         highlight=False,
     )
-    for fault in outcome.audited.faults:
-        out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
     out.print(
         "Next: `make up` runs Moneyback; `moneyback demo --clean` removes the files of the demo.", highlight=False
     )

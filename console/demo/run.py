@@ -60,19 +60,24 @@ class Outcome:
     seconds: float
 
     @property
-    def succeeded(self) -> bool:
-        """True if the audit found no fault, no charge was refunded twice, and the numbers of refunds and support tasks are right.
+    def faults(self) -> list[str]:
+        """Return a sentence for each fault of the run: of the audit, of the provider's refunds, and of the support tasks.
 
         There must be one refund for each case in the state `refunded`, and one support task for each case in the state
         `with_support`.
         """
         count = Counter(view.state for view in self.views)
-        return (
-            not self.duplicates
-            and not self.audited.faults
-            and self.refunds == count[State.REFUNDED]
-            and self.support_tasks == count[State.WITH_SUPPORT]
-        )
+        faults = [f"The case {fault.case_id} {fault.sentence}" for fault in self.audited.faults]
+        if self.duplicates:
+            faults.append(f"The provider made {self.duplicates} refunds twice.")
+        if self.refunds != count[State.REFUNDED]:
+            faults.append(f"The provider made {self.refunds} refunds, but {count[State.REFUNDED]} cases are refunded.")
+        if self.support_tasks != count[State.WITH_SUPPORT]:
+            faults.append(
+                f"The queue support.contact has {self.support_tasks} tasks, but {count[State.WITH_SUPPORT]} cases are "
+                "with support."
+            )
+        return faults
 
 
 def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:

@@ -71,14 +71,15 @@ _PUBLISH_MISSING_AGAIN = f"""
 with reset as (
   update support_task_events t
      set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
-   where t.published_at >= :since and t.task_id <> all(cast(:unread as uuid[])) and {_IS_WANTED} returning 1
+   where t.published_at >= :since and t.published_at < :until
+     and t.task_id <> all(cast(:unread as uuid[])) and {_IS_WANTED} returning 1
 )
 select count(*) from reset
 """
 """An event stays claimed until its age has doubled since its last publication, as in records/support_tasks.py."""
 
 _SELECT_READ_BEFORE = """
-select least(now() - make_interval(secs => :seconds), min(published_at)) from support_task_events where task_id = any(:unread)
+select least(:at - make_interval(secs => :seconds), min(published_at)) from support_task_events where task_id = any(:unread)
 """
 
 CLOSED_DAYS = 14
@@ -157,17 +158,21 @@ class SupportTaskEvents:
         """Mark the newest event of every open or recently closed task as unpublished. Return the number of events."""
         return int(self._work.run(_PUBLISH_AGAIN, days=CLOSED_DAYS).scalar_one())
 
-    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime) -> int:
-        """Mark the events as unpublished that were published ``since``, and whose tasks are not among the unread messages.
+    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime, until: datetime) -> int:
+        """Mark the events as unpublished that were published from ``since`` to ``until``, and whose tasks are not ``unread``.
 
         Return the number of events.
         """
-        rows = self._work.run(_PUBLISH_MISSING_AGAIN, unread=list(unread), since=since, days=CLOSED_DAYS)
-        return int(rows.scalar_one())
+        values = {"unread": list(unread), "since": since, "until": until, "days": CLOSED_DAYS}
+        return int(self._work.run(_PUBLISH_MISSING_AGAIN, **values).scalar_one())
 
-    def read_before(self, unread: Sequence[UUID]) -> datetime:
-        """Return the instant before which every published event was read. ``unread`` contains at least the oldest unread task."""
-        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, unread=list(unread), seconds=RECORDING).scalar_one()
+    def read_before(self, unread: Sequence[UUID], *, at: datetime) -> datetime:
+        """Return the instant before which every published event was read, as far as it was known ``at`` this instant.
+
+        ``unread`` contains at least the oldest unread task.
+        """
+        values = {"unread": list(unread), "at": at, "seconds": RECORDING}
+        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, **values).scalar_one()
         return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:

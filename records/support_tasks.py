@@ -254,7 +254,8 @@ _PUBLISH_MISSING_AGAIN = """
 with reset as (
   update support_tasks t
      set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
-   where t.published_at >= :since and t.id <> all(cast(:unread as uuid[])) and closed_at is null returning 1
+   where t.published_at >= :since and t.published_at < :until
+     and t.id <> all(cast(:unread as uuid[])) and closed_at is null returning 1
 )
 select count(*) from reset
 """
@@ -265,7 +266,7 @@ a task gets the task a few times more, at growing intervals.
 """
 
 _SELECT_READ_BEFORE = """
-select least(now() - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
+select least(:at - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
 """
 
 PRODUCT = "moneyback"
@@ -426,13 +427,21 @@ class SupportTasks:
         """
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
 
-    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime) -> int:
-        """Mark every open task as unpublished that was published ``since`` and is not ``unread``. Return the number of tasks."""
-        return int(self._work.run(_PUBLISH_MISSING_AGAIN, unread=list(unread), since=since).scalar_one())
+    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime, until: datetime) -> int:
+        """Mark every open task as unpublished that was published from ``since`` to ``until`` and is not ``unread``.
 
-    def read_before(self, unread: Sequence[UUID]) -> datetime:
-        """Return the instant before which every published task was read. ``unread`` contains at least the oldest unread task."""
-        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, unread=list(unread), seconds=RECORDING).scalar_one()
+        Return the number of tasks.
+        """
+        values = {"unread": list(unread), "since": since, "until": until}
+        return int(self._work.run(_PUBLISH_MISSING_AGAIN, **values).scalar_one())
+
+    def read_before(self, unread: Sequence[UUID], *, at: datetime) -> datetime:
+        """Return the instant before which every published task was read, as far as it was known ``at`` this instant.
+
+        ``unread`` contains at least the oldest unread task.
+        """
+        values = {"unread": list(unread), "at": at, "seconds": RECORDING}
+        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, **values).scalar_one()
         return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:

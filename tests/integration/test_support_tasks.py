@@ -23,7 +23,7 @@ from producers.intake import accept
 from records import Records, support_tasks
 from records.support_tasks import PRODUCT, NewSupportTask, OpenTask, TaskFilter
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
+from tests.sample_data import a_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.broker_loss import BrokerLossDetector
 from worker.context import WorkerContext
@@ -69,9 +69,11 @@ def read(context: WorkerContext, connection: Connection) -> Callable[[], list[Su
 
 def an_old_case(context: WorkerContext, **changes: Any) -> UUID:
     """Return a case that support must decide, because the purchase is too old. The rules have evaluated it."""
-    purchase = a_recent_purchase()
-    purchase = a_recent_purchase(purchased_at=purchase.purchased_at - timedelta(days=42))
-    store_seller_and_purchases(context.records, purchase, seller=a_seller(answer_hours=24))
+    seller = a_seller(answer_hours=24)
+    purchase = a_purchase(
+        purchased_at=datetime.now(seller.time_zone) - timedelta(days=45)
+    )  # 45 days of the seller's calendar
+    store_seller_and_purchases(context.records, purchase, seller=seller)
     (case,) = ids_of(accept(context.records, [a_submission(purchase, trusted=False, **changes)]))
     evaluate_and_execute(context, [case])
     return case

@@ -175,7 +175,7 @@ class Settings(ProviderSettings):
     support_task_versions: Annotated[tuple[Literal["1", "2"], ...], NoDecode] = Field(
         ("1", "2"),
         description="Versions of support tasks that are published, separated by commas: 1 to the queue support.contact, 2 to the "
-        "queue support.tasks. Leave out the version that nobody reads, because its queue would fill the broker.",
+        "queue support.tasks. Leave out a version without a consumer, because its unread messages would fill the broker.",
     )
     support_tasks_with_customer: bool = Field(
         False,

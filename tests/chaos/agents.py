@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -29,6 +29,9 @@ from tests.services import eventually
 
 SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "desk")
 FLAKY = 0.02  # probability of a fault in each call to the provider
+
+
+RECENT = 12  # cases; fifty agents often meet at them
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,9 @@ def run_agents(options: AgentOptions, report: Report = lambda _: None) -> AgentR
     with running(environment(), (*sandbox, *times), SERVICES) as installation:
         agents = seed_support(installation.records, all_purchases, options.agents)
         cases = wait_for_support(installation.records, options.cases)
+        recent = deque[UUID](maxlen=RECENT)
         working = [
-            WorkingAgent(agent, installation.desk_url, installation.records, cases, Random(rng.getrandbits(64)))
+            WorkingAgent(agent, installation.desk_url, installation.records, cases, recent, Random(rng.getrandbits(64)))
             for agent in agents
         ]
         charges = [payment.charge for purchase in all_purchases for payment in purchase.payments]

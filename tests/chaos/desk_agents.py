@@ -5,7 +5,7 @@ Each agent notes what it sent and what the desk answered. The final checks compa
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -85,9 +85,11 @@ class _NoAnswerError(Exception):
 class WorkingAgent:
     """One agent with a session of the desk."""
 
-    def __init__(self, agent: Agent, url: str, records: Records, cases: Sequence[UUID], rng: Random) -> None:
+    def __init__(
+        self, agent: Agent, url: str, records: Records, cases: Sequence[UUID], recent: deque[UUID], rng: Random
+    ) -> None:
         self.notes = Notes()
-        self._agent, self._records, self._cases, self._rng = agent, records, cases, rng
+        self._agent, self._records, self._cases, self._recent, self._rng = agent, records, cases, recent, rng
         self._http = httpx.Client(base_url=url, headers={"origin": url}, timeout=TIMEOUT)
         self._texts = count(1)
         self._late: dict[UUID, set[str | None]] = {}
@@ -112,7 +114,7 @@ class WorkingAgent:
 
     def _step(self) -> None:
         kind = self._rng.choices(
-            (self._take_next, self._look_at_any, self._send_kept_page, self._write_as_customer), (50, 35, 12, 3)
+            (self._take_next, self._look_at_any, self._send_kept_page, self._write_as_customer), (45, 33, 20, 2)
         )[0]
         self.notes.steps[kind.__name__.strip("_")] += 1
         kind()
@@ -126,13 +128,18 @@ class WorkingAgent:
             self._handle(UUID(path.removeprefix("/cases/")))
 
     def _look_at_any(self) -> None:
-        self._handle(self._rng.choice(self._cases))
+        """Look at a case that another agent works on, or at any case."""
+        is_recent = self._recent and self._rng.random() < 0.7
+        self._handle(self._rng.choice(list(self._recent) if is_recent else self._cases))
 
     def _send_kept_page(self) -> None:
-        """Decide on a page that was opened earlier, although the agent has seen the case again since then."""
+        """Decide on a page that was opened earlier, although the agent has seen the case again, or even decided since then."""
         if self._kept:
             case = self._rng.choice(list(self._kept))
-            kept, newest = self._kept.pop(case), self._open(case)
+            kept, newest = self._kept.pop(case), self._take_over(case)
+            if newest.decide and self._rng.random() < 0.5:
+                self._decide(case, newest.decide, newest.revision)
+                newest = self._open(case)
             if kept.decide:
                 self._decide(case, kept.decide, newest.revision)
 
@@ -146,19 +153,25 @@ class WorkingAgent:
             decisions.answer(self._records, submission)
 
     def _handle(self, case: UUID) -> None:
-        page = self._open(case)
-        if page.take and self._rng.random() < 0.6:
-            self._send("POST", page.take.action, {})
-            page = self._open(case)
-        if page.confirm and self._rng.random() < 0.7:
+        page = self._take_over(case) if self._rng.random() < 0.6 else self._open(case)
+        if page.confirm and self._rng.random() < 0.9:
             self._confirm(page.confirm)
         elif page.undo and self._rng.random() < 0.3:
             self._undo(page.undo)
         elif page.decide:
+            self._recent.append(case)
             self._work_on(case, page, page.decide)
 
+    def _take_over(self, case: UUID) -> CasePage:
+        """Take the task of the case, also from another agent, and return the page of the case."""
+        page = self._open(case)
+        if page.take:
+            self._send("POST", page.take.action, {})
+            page = self._open(case)
+        return page
+
     def _work_on(self, case: UUID, page: CasePage, form: Form) -> None:
-        kinds = {"decide": 45, "save": 18, "both": 12, "keep": 13, "wait": 6, "release": 6}
+        kinds = {"decide": 45, "save": 18, "both": 12, "keep": 20, "wait": 6, "release": 6}
         kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
         self.notes.steps[kind] += 1
         if kind in {"save", "both"}:

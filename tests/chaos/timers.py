@@ -23,6 +23,7 @@ SHORTENED: dict[str, Any] = {
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
     "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
     "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call to the provider takes
+    "worker.webhook_events.processing:WAIT_FOR_OTHER_REFUND": 3.0,
 }
 """Shorter values for constants that have no setting. In the product, these constants are up to six hours long."""
 

@@ -344,7 +344,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "kill -9 of the desk, or any other fault, while fifty agents decide, two of them on the same revision or on an old revision",
+        "kill -9 of the desk, or any other fault, while agents decide, some of them on the same revision or on an old revision",
         "A decision without an answer is repeated with the same key, and has one effect. The second decision is refused. No draft"
         " is lost, and no refund of an undone decision is sent.",
         (

@@ -225,6 +225,27 @@ def test_units_of_an_item_are_refunded_until_none_is_left(start_scenario: StartS
         decide(scenario, of_items(photo=1))
 
 
+def test_the_tax_of_items_that_were_refunded_is_not_refunded_again(start_scenario: StartScenario) -> None:
+    items = (
+        PurchaseItem(id="photo", name="Aurora Photo", quantity=2, amount=4000, tax=640),
+        PurchaseItem(id="fonts", name="Fonts", quantity=1, amount=900, tax=142),
+    )
+    minors = (2000, 142, 320)
+    results = [Paid(f"re_{number}", euros(minor)) for number, minor in enumerate(minors)]
+    scenario = start_scenario(results, [NotFound()] * 3, purchased_at=OLD, items=items, tax=782)
+    vat = {"action": "approve", "refund": {"scope": "vat"}, "reason": "VAT ID valid."}
+    vat |= {"overrules": ["outside_window", "already_refunded"]}
+    of_fonts = vat | {"refund": {"scope": "vat", "items": [{"id": "fonts"}]}}
+    for body, minor in zip((of_items(photo=1), of_fonts, vat), minors, strict=True):
+        before = scenario.refunded
+        decide(scenario, body)
+        assert scenario.process_after().state() == "refunded"
+        assert scenario.refunded - before == minor
+    for body in (vat, of_fonts):
+        with pytest.raises(NotPossibleError, match="refunded before"):
+            decide(scenario, body)
+
+
 @pytest.mark.parametrize("quantities", [{"photo": 4}, {"mug": 1}, {"photo": 1, "fonts": 2}])
 def test_items_that_the_purchase_does_not_have_are_refused(
     start_scenario: StartScenario, quantities: dict[str, int]

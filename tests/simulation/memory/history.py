@@ -253,7 +253,7 @@ def fork(
             original, id=id_, number=tables.last_case_number, seller_id=seller, intake_source=f"fork:{seller}",
             intake_key=str(case), state=str(state), seq=1, head_hash=head_hash, next_action_at=after(now, resend_after),
             purchase_id=None, for_any_seller=False, fence=0, lease_until=EPOCH, not_before=EPOCH, deliveries=0,
-            delivered_at=EPOCH,
+            delivered_at=EPOCH, decided_seq=0,
         )  # fmt: skip
         work.journal.insert(tables.cases, id_, row, "cases_pkey")
         transition = TransitionRow(id_, 1, now, "", str(event), str(state), row.channel, "", "{}", head_hash)

@@ -71,7 +71,7 @@ def _items_of(work: UnitOfWork, seller: str, ids: Sequence[UUID], decision: Appr
             purchase = work.purchases.get(view.purchase) if view.purchase else None
             if purchase is None:
                 raise NotPossibleError(f"The case {case_id} has no purchase. Take it out of the batch.")
-            refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_items(purchase.id))
+            refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id))
             amount = Money(sum(refund.amount.minor for refund in refunds), refunds[0].amount.currency)
         items.append(NewItem(case_id, str(revisions[case_id]), amount))
     return items

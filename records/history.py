@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from domain.cases import Transition
-from domain.emails import EMAILS_OF_A_ROUND
 from domain.messages import CaseEmailsDue, WorkItems
 from domain.refund_approvals import RefundApproval
-from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, messages_for
+from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, email_round, messages_for
 from domain.states import State
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
@@ -230,7 +229,8 @@ class History:
             if effects.support_task and transition.event not in KEEPS_SUPPORT_TASK:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
             if transition.notify and (email := email_for(transition.event, transition.to_state)):
-                emails.append((case, email, transition.decided_seq if email in EMAILS_OF_A_ROUND else 0))
+                of_round = email_round(email, transition.case.state, transition.decided_seq)
+                emails += [] if of_round is None else [(case, email, of_round)]
             omitted = {effects.message if transition.continued or transition.due_in is not None else None}
             omitted |= set() if transition.notify else {CaseEmailsDue}
             messages += [

@@ -233,6 +233,36 @@ touched as (
 )""",
 )
 
+_ANNOUNCE = """
+touched as (
+  select t.id, t.seller_id from support_tasks t
+   where t.closed_at is null and {condition} order by t.id for no key update skip locked
+)"""
+"""A task that another transaction changes at this moment is skipped, because that transaction publishes the task itself."""
+
+_ANNOUNCE_CASES = _touch("changed", _ANNOUNCE.format(condition="t.kind = 'case' and t.case_id = any(:case_ids)"))
+
+_ANNOUNCE_PAYMENT = _touch(
+    "changed",
+    _ANNOUNCE.format(
+        condition="""t.kind = 'case' and t.case_id in (
+     select c.id from cases c join purchase_payments b on b.purchase_id = c.purchase_id
+      where b.provider = :provider and b.charge = :charge and c.state = 'with_support')"""
+    ),
+)
+
+_ANNOUNCE_SELLER = _touch("changed", _ANNOUNCE.format(condition="t.seller_id = :seller_id"))
+
+_REFRESH = _touch(
+    "changed",
+    """
+touched as (
+  update support_tasks t set evidence = cast(:evidence as jsonb)
+   where t.id = :id and t.closed_at is null and t.evidence <> cast(:evidence as jsonb)
+  returning t.id, t.seller_id
+)""",
+)
+
 _DESCRIBE = """
 with locked as (select t.id from support_tasks t where t.id = any(:ids) order by t.id for no key update)
 update support_tasks t
@@ -409,6 +439,23 @@ class SupportTasks:
             evidences=[json.dumps(dict(task.evidence)) for task in tasks],
         )
         return {row.id for row in rows}
+
+    def refresh(self, task: NewSupportTask) -> None:
+        """Store the evidence of this task if the task is open and its evidence changed."""
+        self._change(_REFRESH, id=task.id, evidence=json.dumps(dict(task.evidence)))
+
+    def announce_cases(self, cases: Sequence[UUID]) -> None:
+        """Publish the open tasks of these cases as changed, because a fact changed from which their clocks follow."""
+        if cases:
+            self._change(_ANNOUNCE_CASES, case_ids=list(cases))
+
+    def announce_payment(self, provider: str, charge: str) -> None:
+        """Publish the open tasks of the cases about this payment as changed, as above."""
+        self._change(_ANNOUNCE_PAYMENT, provider=provider, charge=charge)
+
+    def announce_seller(self, seller: str) -> None:
+        """Publish the open tasks of this seller as changed, as above."""
+        self._change(_ANNOUNCE_SELLER, seller_id=seller)
 
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
         """Claim unpublished tasks for ``seconds``. Each of ``ids`` is the id of a task or of a case."""

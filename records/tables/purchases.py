@@ -58,6 +58,7 @@ payments = Table(
     Column("refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("refunded_elsewhere", BigInteger, nullable=False, server_default=text("0")),
     Column("dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("dispute_respond_by", INSTANT),
     Index("payments_disputed", "provider", "charge", postgresql_where=text("dispute in ('open', 'inquiry')")),
     CheckConstraint("refunded >= 0 and refunded_elsewhere >= 0", name="no_negative_refund"),
     CheckConstraint("reserved between 0 and coalesce(captured, 0)", name="reserved_within_captured"),

@@ -105,6 +105,7 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
         headline=case_status.headline(view, history),
         provider=case_status.provider_name(view),
         expected_arrival=case_status.expected_arrival_day(view),
+        answer_time=case_status.answer_time(view, page.translator),
         refund_id=case_status.refund_id(view, history),
         bank_reference=case_status.bank_reference(view, history),
         reasons=case_copy.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],

@@ -191,6 +191,14 @@ class ListedRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderAnswer:
+    """What a provider says about a payment at this moment. A part is None if the provider shows no such thing."""
+
+    payment: PaymentStatus | Declined | Unknown | None
+    refunds: Sequence[ListedRefund] | Unknown | None
+
+
+@dataclass(frozen=True, slots=True)
 class RefundPage:
     """A page of the provider's list of refunds. ``next_cursor`` is None on the last page."""
 

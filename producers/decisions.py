@@ -29,6 +29,7 @@ from domain.support_decisions import (
     Close,
     DecidedBy,
     Decision,
+    DecisionAction,
     DecisionStatus,
     Decline,
     RefundedElsewhere,
@@ -48,13 +49,15 @@ UNDO_SECONDS = 10.0
 NOT_WITH_SUPPORT = "Support is not deciding about this refund request, so the text was not stored."
 """The reason why a customer's answer is refused."""
 
-_EVENTS: Mapping[type, Event] = {
-    Decline: Event.SUPPORT_DECLINED,
-    Ask: Event.SUPPORT_ASKED,
-    RefundedElsewhere: Event.SUPPORT_REFUNDED_ELSEWHERE,
-    Close: Event.SUPPORT_CLOSED,
+EVENTS: Mapping[DecisionAction, Event] = {
+    DecisionAction.APPROVE: Event.SUPPORT_APPROVED,
+    DecisionAction.DECLINE: Event.SUPPORT_DECLINED,
+    DecisionAction.ASK: Event.SUPPORT_ASKED,
+    DecisionAction.REFUNDED_ELSEWHERE: Event.SUPPORT_REFUNDED_ELSEWHERE,
+    DecisionAction.REMATCH: Event.SUPPORT_REMATCHED,
+    DecisionAction.CLOSE: Event.SUPPORT_CLOSED,
 }
-"""The decisions that only change the state of a case that is with support."""
+"""The event that each decision is in the history of its case."""
 
 _APPROVABLE = frozenset({State.WITH_SUPPORT, State.REFUNDED, *ENDED_BY_SUPPORT})
 """The states in which support can approve a refund. After a refund, support can approve a further part."""
@@ -267,7 +270,7 @@ def _effect_of(
     if isinstance(decision, Rematch):
         return _Effect(_rematch(work, case, decision, evidence))
     _require_state(case, {State.WITH_SUPPORT})
-    return _Effect(case.after(_EVENTS[type(decision)], actor="support", evidence=evidence))
+    return _Effect(case.after(EVENTS[decision.action], actor="support", evidence=evidence))
 
 
 def _approve(
@@ -301,7 +304,7 @@ def _approve(
     )
     undo_seconds = UNDO_SECONDS if is_above(approval.total, seller.undo_above) else None
     transition = case.after(
-        Event.SUPPORT_APPROVED,
+        EVENTS[decision.action],
         actor="support",
         evidence={**evidence, "purchase": purchase.snapshot, "approval": approval.as_evidence()},
     )
@@ -322,7 +325,7 @@ def _rematch(work: UnitOfWork, case: Case, decision: Rematch, evidence: Mapping[
         raise NotPossibleError("A refund was already sent for this case, so its purchase cannot change.")
     if work.cases.has_other_open(case.id, purchase.id):
         raise NotPossibleError("That purchase has another open case. Decide about that case.")
-    transition = case.after(Event.SUPPORT_REMATCHED, actor="support", evidence=evidence)
+    transition = case.after(EVENTS[decision.action], actor="support", evidence=evidence)
     return replace(transition, purchase_id=purchase.id, seller_id=purchase.seller_id)
 
 

@@ -1,7 +1,7 @@
 """Store what agents write on the desk: drafts, notes, macros, and opinions about rules."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,10 +11,8 @@ from records.transaction import Transaction
 
 _SAVE_DRAFT = """
 insert into decision_drafts (agent, case_id, fields) values (:agent, :case_id, cast(:fields as jsonb))
-on conflict (agent, case_id) do update set fields = excluded.fields, updated_at = now()
+on conflict (agent, case_id) do update set fields = excluded.fields, updated_at = now() returning updated_at
 """
-
-_SELECT_DRAFT = "select fields from decision_drafts where agent = :agent and case_id = :case_id"
 
 _DELETE_DRAFT = "delete from decision_drafts where agent = :agent and case_id = :case_id"
 
@@ -22,10 +20,6 @@ _INSERT_NOTE = """
 insert into case_notes (id, case_id, agent, agent_name, text) values (:id, :case_id, :agent, :agent_name, :text)
 on conflict (id) do nothing
 """
-
-_SELECT_NOTES = (
-    "select id, agent_name, text, created_at from case_notes where case_id = :case_id order by created_at, id"
-)
 
 _RETIRE_MACRO = """
 update macros set retired_at = now()
@@ -45,20 +39,19 @@ select id, seller_id, name, version, fields from macros
  where retired_at is null and (seller_id is null or seller_id = :seller_id) order by name, seller_id nulls first
 """
 
+_SELECT_FORM = """
+select null as id, null as seller_id, '' as name, 0 as version, fields, updated_at
+  from decision_drafts where agent = :agent and case_id = :case_id
+union all
+(select id, seller_id, name, version, fields, null from macros
+  where retired_at is null and (seller_id is null or seller_id = :seller_id) order by name, seller_id nulls first)
+"""
+"""The agent's draft, if there is a draft, and the macros."""
+
 _SAVE_OPINION = """
 insert into rule_opinions (case_id, code, was_right, agent) values (:case_id, :code, :was_right, :agent)
 on conflict (case_id, code) do update set was_right = excluded.was_right, agent = excluded.agent, created_at = now()
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """An internal note about a case. The customer never reads it."""
-
-    id: UUID
-    agent_name: str
-    text: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +66,35 @@ class Macro:
     """The fields of the decision form."""
 
 
+@dataclass(frozen=True, slots=True)
+class FormContent:
+    """What an agent can fill the decision form of a case with."""
+
+    draft: Mapping[str, str]
+    """The fields of the agent's draft; empty if there is no draft."""
+    saved_at: datetime | None
+    """When the draft was saved."""
+    macros: Sequence[Macro]
+
+
 class Desk:
     """The tables ``decision_drafts``, ``case_notes``, ``macros`` and ``rule_opinions``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def save_draft(self, agent: str, case: UUID, fields: Mapping[str, str]) -> None:
-        """Store what an agent has typed into the decision form of a case."""
-        self._work.run(_SAVE_DRAFT, agent=agent, case_id=case, fields=json.dumps(dict(fields)))
+    def save_draft(self, agent: str, case: UUID, fields: Mapping[str, str]) -> datetime:
+        """Store what an agent has typed into the decision form of a case. Return the instant at which it was saved."""
+        row = self._work.run(_SAVE_DRAFT, agent=agent, case_id=case, fields=json.dumps(dict(fields)))
+        saved_at: datetime = row.scalar_one()
+        return saved_at
 
-    def draft(self, agent: str, case: UUID) -> dict[str, str]:
-        """Return the fields of the agent's draft; empty if there is no draft."""
-        fields: dict[str, str] | None = self._work.run(_SELECT_DRAFT, agent=agent, case_id=case).scalar_one_or_none()
-        return fields or {}
+    def form_content(self, agent: str, case: UUID, seller: str | None) -> FormContent:
+        """Return the agent's draft about a case of this seller, and the macros for the seller's cases."""
+        rows = self._work.run(_SELECT_FORM, agent=agent, case_id=case, seller_id=seller).all()
+        macros = [Macro(*row[:5]) for row in rows if row.id is not None]
+        draft = next((row for row in rows if row.id is None), None)
+        return FormContent(draft.fields, draft.updated_at, macros) if draft else FormContent({}, None, macros)
 
     def delete_draft(self, agent: str, case: UUID) -> None:
         """Delete the agent's draft, because the agent has decided the case."""
@@ -95,10 +103,6 @@ class Desk:
     def add_note(self, note: UUID, case: UUID, *, agent: str, agent_name: str, text: str) -> None:
         """Store an internal note. A note with a stored id changes nothing, because the form was sent twice."""
         self._work.run(_INSERT_NOTE, id=note, case_id=case, agent=agent, agent_name=agent_name, text=text)
-
-    def notes(self, case: UUID) -> list[Note]:
-        """Return the notes about a case, the oldest first."""
-        return [Note(*row) for row in self._work.run(_SELECT_NOTES, case_id=case)]
 
     def save_macro(self, seller: str | None, name: str, fields: Mapping[str, str], *, created_by: str) -> None:
         """Store a macro. A macro with the same seller and name gets a new version."""

@@ -18,8 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from config.settings import Settings, Timers
 from records.api_keys import ApiKeys
 from records.case_emails import CaseEmails
+from records.case_threads import CaseThreads
 from records.case_views import CaseViews
 from records.cases import Cases
+from records.customer_overviews import CustomerOverviews
 from records.dead_letters import DeadLetters
 from records.decision_batches import DecisionBatches
 from records.decision_inputs import DecisionInputs
@@ -36,6 +38,7 @@ from records.inbound_mail import InboundMails
 from records.inquiry_emails import InquiryEmails
 from records.intake import Intake
 from records.outbox import CHANNEL, Outbox
+from records.payment_refunds import PaymentRefunds
 from records.purchase_details import DetailedPurchases
 from records.purchase_syncs import PurchaseSyncs
 from records.purchases import Purchases
@@ -131,7 +134,10 @@ class UnitOfWork(Transaction):
         self.support_decisions = SupportDecisions(self)
         self.support_tasks = SupportTasks(self)
         self.support_task_events = SupportTaskEvents(self)
+        self.case_threads = CaseThreads(self)
         self.case_views = CaseViews(self)
+        self.customer_overviews = CustomerOverviews(self)
+        self.payment_refunds = PaymentRefunds(self)
         self.statutory_withdrawals = StatutoryWithdrawals(self)
 
 

@@ -62,11 +62,13 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
 
     On another address than 127.0.0.1, the desk starts only after a user can sign in.
 
-    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`. With `MONEYBACK_PROVIDERS` and the settings
+    of each provider, the desk shows what the provider says about a payment now.
 
     Example: `moneyback desk --port 8001`
     """
-    from producers.desk.app import serve
+    from console.desk import create_desk
+    from producers.web.app import run
 
     log.set_up()
     settings = load_settings()
@@ -74,7 +76,7 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
         require("oidc")
     require_address(host, port)
     require_desk_users(host, settings)
-    serve(host, port, settings)
+    run(create_desk(settings), host, port)
 
 
 def mail(

@@ -6,19 +6,25 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
 from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.desk_roles import Permission
 from producers.decision_batches import BatchRunner
-from producers.desk import batches, cases, macros, queue
+from producers.desk import batches, cases, lost_forms, macros, provider_view, queue
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
 from producers.desk.accounts.access import AgentDep, require
 from producers.desk.accounts.authentication import Authenticator
-from producers.web.app import add_middleware, configure, lifespan, run
+from producers.desk.email_previews import RenderEmail
+from producers.desk.provider_links import ProviderLinks
+from producers.desk.services import AskProvider, DeskServices, ask_no_provider, no_email
+from producers.web.app import add_middleware, configure, lifespan
 from producers.web.dependencies import PageDep, RecordsDep
 from producers.web.templating import READ_METHODS, Templates
+from records import DatabaseDownError
 
+HERE = Path(__file__).parent
 DAY_SECONDS = 86_400.0
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require(Permission.READ_CASES))])
@@ -44,24 +50,32 @@ async def _lifespan(web: FastAPI) -> AsyncIterator[None]:
         web.state.batch_runner.stop()
 
 
-def app(settings: Settings | None = None) -> FastAPI:
-    """Return the desk for these settings, by default the settings of the environment."""
+def app(
+    settings: Settings | None = None,
+    *,
+    render_email: RenderEmail = no_email,
+    ask_provider: AskProvider = ask_no_provider,
+) -> FastAPI:
+    """Return the desk for these settings, by default the settings of the environment.
+
+    ``render_email`` renders the e-mails to customers, and ``ask_provider`` asks payment providers. Without them, the pages say
+    that the desk cannot do this.
+    """
     settings = settings or from_environment()
     web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=_lifespan)
-    configure(web, settings, Templates(Path(__file__).with_name("templates")))
+    configure(web, settings, Templates(HERE / "templates"))
     add_middleware(web, settings.desk.url, with_cookies=True)
     web.state.batch_runner = BatchRunner(web.state.records)
+    web.state.desk_services = DeskServices(render_email, ask_provider, ProviderLinks.of(settings))
     web.state.authenticator = Authenticator(web.state.records, settings)
     web.add_exception_handler(access.RedirectError, access.on_redirect)
     web.add_exception_handler(access.ForbiddenError, access.on_forbidden)
-    for module in (sign_in, invitations, pages, users, queue, cases, batches, macros):
+    for error in DatabaseDownError:
+        web.add_exception_handler(error, lost_forms.on_database_down)
+    web.mount("/desk", StaticFiles(directory=HERE / "static"))
+    for module in (sign_in, invitations, pages, users, queue, cases, provider_view, batches, macros):
         web.include_router(module.router)
     if settings.desk.oidc_issuer:
         web.include_router(oidc.router)
     web.include_router(router)
     return web
-
-
-def serve(host: str, port: int, settings: Settings | None = None) -> None:
-    """Serve the desk until the process is stopped."""
-    run(app(settings), host, port)

@@ -23,9 +23,10 @@ CHOICES: Mapping[str, str] = {
     "rematch": "It is about another purchase",
     "close": "Close without an email",
 }
-"""The choices of the form, in the order in which the page shows them. The first three approve a refund."""
+"""The choices of the form, in the order in which the page shows them."""
 
-_APPROVALS = ("full", "partial", "vat")
+APPROVALS = ("full", "partial", "vat")
+"""The choices that approve a refund."""
 _ITEM, _OVERRULES = "item.", "overrule."
 TEXTS = ("choice", "amount", "reference", "message", "reason")
 """The fields of the form that a draft keeps, without the quantities of items and the rules."""
@@ -39,6 +40,8 @@ class DecisionForm:
     message: str = ""
     """What is wrong with the form as a whole."""
     status: int = 200
+    is_preview: bool = False
+    """True if the agent asked for the e-mail before the decision."""
 
     def value(self, name: str) -> str:
         """Return what was typed into a field."""
@@ -59,7 +62,7 @@ def read(fields: Mapping[str, str], currency: str | None) -> Any:  # noqa: ANN40
     choice = fields.get("choice", "")
     if choice not in CHOICES:
         raise NotPossibleError("Choose what to do.")
-    document = _approval(choice, fields, currency) if choice in _APPROVALS else {"action": choice}
+    document = _approval(choice, fields, currency) if choice in APPROVALS else {"action": choice}
     for name, is_wanted in _WANTED.items():
         if choice in is_wanted and (value := fields.get(name, "").strip()):
             document[name] = value
@@ -72,8 +75,8 @@ def read(fields: Mapping[str, str], currency: str | None) -> Any:  # noqa: ANN40
 
 
 _WANTED: Mapping[str, tuple[str, ...]] = {
-    "message": (*_APPROVALS, "decline", "ask", "refunded_elsewhere"),
-    "reason": (*_APPROVALS, "refunded_elsewhere", "rematch", "close"),
+    "message": (*APPROVALS, "decline", "ask", "refunded_elsewhere"),
+    "reason": (*APPROVALS, "refunded_elsewhere", "rematch", "close"),
     "reference": ("rematch",),
 }
 """The choices in which each text counts. A text that the agent typed for another choice is left out."""

@@ -141,6 +141,8 @@ cases = Table(
         "next_action_at",
         postgresql_where=text("next_action_at is not null"),
     ),
+    Index(None, "email_key", "received_at"),
+    Index(None, "purchase_id"),
     Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
     Index("cases_unmatched_received", "received_at", postgresql_where=text("state = 'unmatched'")),

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from console.desk import create_desk
 from domain.desk_roles import Role
 from domain.desk_users import RoleGrant
 from producers.desk.accounts.passwords import hash_password
-from producers.desk.app import app
 from records import Records
 from tests.integration._web_fixtures import serve
 from tests.sample_data import a_policy, a_seller, store_seller_and_purchases
@@ -40,7 +40,7 @@ def running_desk(settings: Settings, records: Records, **desk_settings: object) 
     settings = settings.model_copy(update={"desk": settings.desk.model_copy(update=desk_settings)})
     store_seller_and_purchases(records)
     store_seller_and_purchases(records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
-    with serve(app(settings)) as web, ExitStack() as clients:
+    with serve(create_desk(settings)) as web, ExitStack() as clients:
         yield Desk(settings, records, web, clients)
 
 

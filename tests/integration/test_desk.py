@@ -158,5 +158,5 @@ def test_the_desk_shows_each_payment_of_an_order_with_its_charge(agent: httpx.Cl
     )
     case = a_case(records, State.WITH_SUPPORT, purchase=a_recent_purchase(payments=payments))
     page = agent.get(f"/cases/{case}").text
-    for shown in ("Payment at shop", "gift 1", "€29.00", "gift_card", "ch_1", "ch_2", "charged twice"):
+    for shown in ("Payment at shop", "gift 1", "€29.00", "Gift card", "ch_1", "ch_2", "charged twice"):
         assert shown in page

@@ -45,6 +45,7 @@ MATRIX = {
     "POST /tasks/{task_id}/close": Access(303, Permission.DECIDE, other=404),
     "GET /cases": Access(422, Permission.READ_CASES),
     "GET /cases/{case}": Access(200, Permission.READ_CASES, other=404),
+    "GET /cases/{case_id}/payments/{position}/provider": Access(200, Permission.READ_CASES, other=404),
     "POST /cases/{case_id}/decisions": Access(422, Permission.DECIDE, other=404, form={"choice": "decline"}),
     "POST /cases/{case_id}/notes": Access(303, Permission.DECIDE, other=404, form={"text": "A note."}),
     "POST /cases/{case_id}/decisions/{decision_id}/undo": Access(404, Permission.DECIDE),
@@ -103,6 +104,7 @@ def objects(desk: Desk) -> dict[str, dict[str, object]]:
         seller: {
             "case_id": (case := a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(seller_id=seller))),
             "case": case,
+            "position": 0,
             "task_id": task_of(desk, case),
             "decision_id": UUID(int=2),
             "batch_id": decision_batches.preview(desk.records, seller, [case], DECLINE, by=CLARA),

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from config.settings import Settings, Timers
 from records.api_keys import ApiKeys
 from records.case_emails import CaseEmails
+from records.case_search import CaseSearch
 from records.case_threads import CaseThreads
 from records.case_views import CaseViews
 from records.cases import Cases
@@ -134,6 +135,7 @@ class UnitOfWork(Transaction):
         self.support_decisions = SupportDecisions(self)
         self.support_tasks = SupportTasks(self)
         self.support_task_events = SupportTaskEvents(self)
+        self.case_search = CaseSearch(self)
         self.case_threads = CaseThreads(self)
         self.case_views = CaseViews(self)
         self.customer_overviews = CustomerOverviews(self)

@@ -89,6 +89,7 @@ def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     work.support_tasks.close_expired()
+    work.support_tasks.wake_reported()
     support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)
     support_task_events = work.support_task_events.overdue(seconds=seconds, limit=BATCH_SIZE)
     webhook_events = work.webhook_events.overdue(BATCH_SIZE)

@@ -142,6 +142,7 @@ cases = Table(
         postgresql_where=text("next_action_at is not null"),
     ),
     Index(None, "email_key", "received_at"),
+    Index(None, "reference_key"),
     Index(None, "purchase_id"),
     Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
@@ -200,6 +201,8 @@ refund_operations = Table(
     Column("decision_id", UUID),
     UniqueConstraint("provider", "refund_id"),
     Index(None, "provider", "charge"),
+    Index(None, "charge"),
+    Index(None, "refund_id"),
     Index(
         "refund_operations_one_unresolved_per_payment",
         "provider",

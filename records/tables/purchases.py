@@ -76,6 +76,7 @@ payment_ids = Table(
     Column("id", Text, primary_key=True),
     Column("charge", Text, nullable=False),
     ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
+    Index(None, "id"),
 )
 """Other ids of payments. Stripe's PaymentIntent and its charge are one payment, and a seller may report either id."""
 
@@ -94,6 +95,7 @@ purchase_payments = Table(
     Column("duplicate", Boolean, nullable=False, server_default=text("false")),
     ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
     UniqueConstraint("provider", "charge", "purchase_id"),
+    Index(None, "charge"),
     Index(None, "instrument", postgresql_where=text("instrument is not null")),
 )
 """The payments of each purchase. A purchase may have several payments, and a payment may pay several purchases (a cart)."""
@@ -109,6 +111,7 @@ external_refunds = Table(
     Column("status", Text, nullable=False),
     Column("recorded_at", INSTANT, nullable=False, server_default=text("now()")),
     Index(None, "provider", "charge"),
+    Index(None, "refund_id"),
     CheckConstraint("amount > 0", name="positive_amount"),
 )
 """The refunds that Moneyback did not make, as the providers show them."""

@@ -327,6 +327,11 @@ def close_expired(work: MemoryWork, days: int, product: str, outcome: str) -> No
     return None
 
 
+@answers(support_tasks._SELECT_WAITING_FOR_REPORTS)
+def waiting_for_reports(work: MemoryWork) -> None:  # noqa: ARG001  # no simulated agent puts a task aside
+    return None
+
+
 @answers(support_task_events._CLAIM)
 def claim_events(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:  # noqa: ARG001  # the simulated helpdesk reads version 1
     return None

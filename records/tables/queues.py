@@ -68,6 +68,7 @@ support_tasks = Table(
     Index("support_tasks_open", "due_at", "id", postgresql_where=text("closed_at is null")),
     Index("support_tasks_open_of_seller", "seller_id", "due_at", "id", postgresql_where=text("closed_at is null")),
     Index("support_tasks_open_of_kind", "kind", "due_at", "id", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_with_comment", text("(evidence ->> 'charge')"), postgresql_where=text("comment is not null")),
 )
 
 support_task_events = Table(
@@ -131,4 +132,5 @@ dead_letters = Table(
     Column("why", Text, nullable=False),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("redriven_at", INSTANT),
+    Index(None, "created_at"),
 )

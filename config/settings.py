@@ -126,6 +126,13 @@ class Settings(ProviderSettings):
         description="Number of days that Moneyback waits after the charge of a direct debit until it makes a refund. "
         "A bank can return a direct debit until 56 days after the charge.",
     )
+    retention_days: int | None = Field(
+        None,
+        ge=30,
+        description="Number of days after which the personal data of a case that has ended is removed, and of e-mails and stored "
+        "messages of this age (docs/personal-data.md). If it is not set, personal data is kept until "
+        "`moneyback customers forget` removes it.",
+    )
     smtp_url: SecretStr | None = Field(
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
     )

@@ -141,9 +141,9 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 
 _UPDATE = """
 update purchases p
-   set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, tax = i.tax, items = i.items, reported_refunded = i.reported_refunded,
-       reported_dispute = i.reported_dispute, from_provider = i.from_provider
+   set email = i.email, email_key = coalesce(nullif(i.email_key, ''), p.email_key), product = i.product,
+       purchased_at = i.purchased_at, renewal = i.renewal, consumer = i.consumer, tax = i.tax, items = i.items,
+       reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute, from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
     cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:items as jsonb[]),
@@ -153,6 +153,7 @@ update purchases p
          email_key)
  where p.id = i.id
 """
+"""Update purchases. A purchase whose personal data was removed keeps the hash of the e-mail key."""
 
 _DELETE_PAYMENTS = "delete from purchase_payments where purchase_id = any(:ids)"
 

@@ -40,6 +40,7 @@ from records.inquiry_emails import InquiryEmails
 from records.intake import Intake
 from records.outbox import CHANNEL, Outbox
 from records.payment_refunds import PaymentRefunds
+from records.personal_data import PersonalData
 from records.purchase_details import DetailedPurchases
 from records.purchase_syncs import PurchaseSyncs
 from records.purchases import Purchases
@@ -126,6 +127,7 @@ class UnitOfWork(Transaction):
         self.webhook_events = WebhookEvents(self)
         self.refund_operations = RefundOperations(self)
         self.outbox = Outbox(self)
+        self.personal_data = PersonalData(self)
         self.purchases = Purchases(self)
         self.purchase_syncs = PurchaseSyncs(self)
         self.reconciliation = Reconciliation(self)

@@ -40,6 +40,7 @@ purchases = Table(
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),
+    Column("forgotten_at", INSTANT),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),
@@ -77,6 +78,7 @@ payment_ids = Table(
     Column("charge", Text, nullable=False),
     ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
     Index(None, "id"),
+    Index(None, "provider", "charge"),
 )
 """Other ids of payments. Stripe's PaymentIntent and its charge are one payment, and a seller may report either id."""
 

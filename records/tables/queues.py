@@ -135,6 +135,7 @@ support_tasks = Table(
         postgresql_where=text("closed_at is null"),
     ),
     Index("support_tasks_words", "words", postgresql_using="gin", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_with_comment", text("(evidence ->> 'charge')"), postgresql_where=text("comment is not null")),
     postgresql_with={"autovacuum_vacuum_scale_factor": "0.02", "autovacuum_vacuum_insert_scale_factor": "0.02"},
 )
 """The tasks of support. The table is vacuumed often, because an index answers alone only for pages without recent changes.
@@ -203,4 +204,5 @@ dead_letters = Table(
     Column("why", Text, nullable=False),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("redriven_at", INSTANT),
+    Index(None, "created_at"),
 )

@@ -85,8 +85,11 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
 
 
 def _goes_to_requester(kind: EmailKind, view: CaseView) -> bool:
-    """Return whether the e-mail goes to the address of the request. Every other e-mail goes to the purchase's address."""
-    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE)
+    """Return whether the e-mail goes to the address of the request. Every other e-mail goes to the purchase's address.
+
+    A purchase whose personal data was removed has no address. A request is about it only if the hash of the address is the same.
+    """
+    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE) or view.purchase_email == ""
 
 
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:

@@ -97,6 +97,13 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     page = page.for_locale(view.locale)
+    if view.forgotten_at:
+        return page.render(
+            "problem.html",
+            status=ProblemCode.LINK_EXPIRED.status,
+            title=page.translator.gettext(case_status.FORGOTTEN.heading),
+            sentence=page.translator.gettext(case_status.FORGOTTEN.sentence),
+        )
     return page.render(
         template,
         is_fragment=template == "case_status.html",

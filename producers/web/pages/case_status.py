@@ -58,6 +58,13 @@ NO_BALANCE = StatusHeadline(
     Tone.WAITING,
 )
 
+FORGOTTEN = StatusHeadline(
+    "This page is no longer available",
+    "This request has ended, and its personal data was deleted. If you have a question about it, please contact the seller.",
+    Tone.ENDED,
+)
+"""The headline of a case whose personal data was removed."""
+
 SITUATIONS: Mapping[Situation, StatusHeadline] = {
     Situation.CUSTOMER_MUST_ACT: StatusHeadline(
         "One more step for your refund",

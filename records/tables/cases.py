@@ -133,7 +133,6 @@ cases = Table(
     Column("forgotten_at", INSTANT),
     UniqueConstraint("intake_source", "intake_key"),
     Index(None, "email_key"),
-    Index(None, "purchase_id"),
     Index(
         "cases_not_forgotten",
         "received_at",

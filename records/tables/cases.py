@@ -132,7 +132,6 @@ cases = Table(
     Column("decided_seq", Integer, nullable=False, server_default=text("0")),
     Column("forgotten_at", INSTANT),
     UniqueConstraint("intake_source", "intake_key"),
-    Index(None, "email_key"),
     Index(
         "cases_not_forgotten",
         "received_at",

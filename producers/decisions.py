@@ -96,7 +96,11 @@ def decide(records: Records, submission: Submission) -> StoredDecision:
             if (known.case_id, known.digest) != (case.id, digest_of(submission.decision)):
                 raise KeyReusedError
             return known
-        _check_revision(work, case, CaseRevision.parse(submission.revision))
+        _check_revision(work, case, shown := CaseRevision.parse(submission.revision))
+        if shown.has_proposal:
+            raise NotPossibleError(
+                "Another decision about this case waits for a second person. Confirm or reject that decision on the desk first."
+            )
         return _store(work, case, submission)
 
 

@@ -11,9 +11,11 @@ from domain.errors import NotFoundError, NotPossibleError
 from domain.money import Money
 from domain.states import State
 from domain.support_decisions import DecidedBy
-from producers import decision_batches
+from producers import decision_batches, decisions
+from producers.decisions import Submission
 from records import Records
 from records.decision_batches import Batch, BatchStatus
+from records.support_decisions import StoredDecision
 from tests.integration._web_fixtures import a_case
 from tests.integration.test_decisions import FULL, READ
 from tests.sample_data import a_recent_purchase, a_seller, store_seller_and_purchases
@@ -66,6 +68,44 @@ def test_a_preview_decides_nothing_and_shows_the_sum(records: Records) -> None:
     assert (batch.status, batch.cases, batch.done, batch.counted) == (BatchStatus.PREVIEW, 3, 0, Money(14_700, "EUR"))
     assert run_all(records) == 0
     assert states_of(records, ids) == {State.WITH_SUPPORT}
+
+
+def test_a_case_whose_decision_waits_for_a_second_person_does_not_stop_a_batch(records: Records) -> None:
+    ids = cases(records, 3, four_eyes_above=Money(1_000, "EUR"))
+    with records.work() as work:
+        revision = str(work.support_decisions.revisions(ids)[ids[0]])
+    decisions.decide(
+        records,
+        Submission(case_id=ids[0], decision=APPROVE, revision=revision, source="desk", key="1", by=CLARA),
+    )
+    batch_id = decision_batches.preview(records, "aurora", ids, DECLINE, by=LEA)
+    decision_batches.start(records, batch_id, by=LEA)
+    assert run_all(records) == 3
+    batch = batch_of(records, batch_id)
+    assert (batch.status, batch.done, batch.applied) == (BatchStatus.FINISHED, 3, 2)
+    assert states_of(records, ids[1:]) == {State.DECLINED}
+
+
+def test_a_case_on_which_the_program_fails_does_not_stop_a_batch(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = cases(records, 3)
+    batch_id = decision_batches.preview(records, "aurora", ids, DECLINE, by=CLARA)
+    decision_batches.start(records, batch_id, by=CLARA)
+    real = decisions.decide
+
+    def fail_once(opened: Records, submitted: Submission) -> StoredDecision:
+        if submitted.case_id == ids[1]:
+            raise ZeroDivisionError
+        return real(opened, submitted)
+
+    monkeypatch.setattr(decisions, "decide", fail_once)
+    assert run_all(records) == 3
+    batch = batch_of(records, batch_id)
+    assert (batch.status, batch.done, batch.applied) == (BatchStatus.FINISHED, 3, 2)
+    with records.work() as work:
+        outcomes = [item.outcome for item in work.decision_batches.items(batch_id)]
+    assert "The program failed on this case (ZeroDivisionError). Decide it on its own after the fix." in outcomes
 
 
 @pytest.mark.parametrize(("decision", "state"), [(APPROVE, State.APPROVED), (DECLINE, State.DECLINED)])

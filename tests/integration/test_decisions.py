@@ -103,6 +103,22 @@ def test_a_rule_that_the_approval_does_not_name_still_holds(
     assert scenario.provider.keys == []
 
 
+@pytest.mark.parametrize(
+    "body", [FULL, {"action": "decline", "message": "No."}, {"action": "ask", "message": "Which?"}]
+)
+def test_while_a_decision_waits_for_a_second_person_no_other_decision_is_made(
+    start_scenario: StartScenario, body: Mapping[str, Any]
+) -> None:
+    scenario = an_old_purchase(start_scenario)
+    with_limits(scenario, four_eyes_above=euros(1000))
+    proposed = decide(scenario, overruling("outside_window"))
+    assert proposed.status is DecisionStatus.PROPOSED
+    with pytest.raises(NotPossibleError, match="waits for a second person"):
+        decide(scenario, body, by=LEA)
+    decisions.reject(scenario.context.records, proposed.id, by=LEA, seller=None)
+    assert decide(scenario, {"action": "decline", "message": "No."}, by=LEA).status is DecisionStatus.APPLIED
+
+
 @pytest.mark.parametrize("code", ["dispute_open", "dispute_lost", "provider_window_closed", "amount_invalid"])
 def test_nobody_overrules_a_dispute_or_the_provider(code: str) -> None:
     with pytest.raises(ValueError, match=f"Nobody can overrule {code}"):

@@ -14,7 +14,7 @@ from starlette.status import (
     HTTP_422_UNPROCESSABLE_CONTENT,
 )
 
-from config.i18n import LANGUAGES, language_for
+from config.i18n import english_name, language_for
 from domain.desk_roles import Permission
 from domain.desk_users import DeskUser
 from domain.errors import NotPossibleError, OutdatedError, UnreadableError
@@ -252,7 +252,7 @@ def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, 
         may_decide=may_decide,
         may_confirm=user.may(Permission.CONFIRM_DECISIONS, view.seller),
         may_take_next=user.may_for_any_seller(Permission.DECIDE),
-        customer_language=LANGUAGES[language_for(view.locale)],
+        customer_language=english_name(language_for(view.locale)),
         copy=case_copy,
         sentence=sentence_for_support,
         amount=partial(case_copy.money, page.translator),

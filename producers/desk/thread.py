@@ -64,7 +64,7 @@ def _email(_: CaseView, entry: ThreadEntry) -> Message:
     who = entry.who or "Moneyback"
     hint = "The email came back, so the customer has not read it." if entry.is_bounced else ""
     subject = case_copy.EMAILS.get(entry.label, entry.label)
-    how = f"emailed: {subject}" if entry.is_sent else f"is emailing: {subject}"
+    how = f"sent the email: {subject}" if entry.is_sent else f"is sending the email: {subject}"
     return Message(entry.at, who, how, entry.text, is_from_customer=False, hint=hint)
 
 

@@ -13,7 +13,7 @@ select 'answer' as kind, a.created_at as at, a.channel as label, 0 as round, '' 
        true as is_sent, false as is_bounced
   from customer_answers a where a.case_id = :case_id
 union all
-select 'email', coalesce(e.sent_at, now()), e.kind, e.decided_seq, coalesce(d.decided_by_name, ''), '',
+select 'email', coalesce(e.sent_at, e.created_at), e.kind, e.decided_seq, coalesce(d.decided_by_name, ''), '',
        coalesce(d.decision ->> 'message', ''), e.sent_at is not null, e.bounced_at is not null
   from case_emails e left join support_decisions d on d.case_id = e.case_id and d.applied_seq = e.decided_seq
  where e.case_id = :case_id
@@ -33,8 +33,8 @@ select 'note', n.created_at, '', 0, n.agent_name, '', n.text, true, false from c
 """
 """A mail whose text is an answer, and the mail that made the request, are left out, because their texts are shown already.
 
-An e-mail that is not sent yet is the newest entry. A mail is found by an index: by its sender, its thread, or the support task
-about it, because a forwarded reply has another sender.
+A mail is found by an index: by its sender, its thread, or the support task about it, because a forwarded reply has another
+sender.
 """
 
 

@@ -27,7 +27,7 @@ from producers.desk.case_file import CaseFile, load, overrulable
 from producers.desk.decision_form import DecisionForm, drafted, read
 from producers.desk.email_previews import possible_choices, preview_emails
 from producers.desk.provider_view import name_of
-from producers.desk.queue import DeciderDep, agent_of
+from producers.desk.queue import LEASE_SECONDS, DeciderDep, agent_of
 from producers.desk.services import DeskServices, DeskServicesDep
 from producers.desk.thread import thread_of
 from producers.web.dependencies import PageDep, RecordsDep
@@ -188,6 +188,9 @@ def _save_draft(work: UnitOfWork, user: DeskUser, case_id: UUID, fields: Mapping
     """
     if work.support_decisions.find(agent_of(user), fields.get("nonce", "")):
         return ""
+    task = work.support_tasks.of_case(case_id)
+    if task and task.assigned_to == agent_of(user):  # an agent who types keeps the task
+        work.support_tasks.take(task.id, agent_of(user), seconds=LEASE_SECONDS)
     return work.desk.save_draft(agent_of(user), case_id, drafted(fields)).isoformat()
 
 

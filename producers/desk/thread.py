@@ -23,12 +23,14 @@ class Message:
     text: str
     is_from_customer: bool
     hint: str = ""
+    is_waiting: bool = False
+    """True for our e-mail that is not sent yet. It is the end of the thread."""
 
 
 def thread_of(view: CaseView, entries: Sequence[ThreadEntry]) -> list[Message]:
     """Return the messages about a case, the oldest first. Notes are not part of the thread, because no customer reads them."""
     messages = [*_request(view), *(_MESSAGES[entry.kind](view, entry) for entry in entries if entry.kind in _MESSAGES)]
-    return sorted(messages, key=lambda message: message.at)
+    return sorted(messages, key=lambda message: (message.is_waiting, message.at))
 
 
 def _request(view: CaseView) -> Iterator[Message]:
@@ -65,7 +67,7 @@ def _email(_: CaseView, entry: ThreadEntry) -> Message:
     hint = "The email came back, so the customer has not read it." if entry.is_bounced else ""
     subject = case_copy.EMAILS.get(entry.label, entry.label)
     how = f"sent the email: {subject}" if entry.is_sent else f"is sending the email: {subject}"
-    return Message(entry.at, who, how, entry.text, is_from_customer=False, hint=hint)
+    return Message(entry.at, who, how, entry.text, is_from_customer=False, hint=hint, is_waiting=not entry.is_sent)
 
 
 _MESSAGES = {EntryKind.ANSWER: _answer, EntryKind.MAIL: _mail, EntryKind.EMAIL: _email}

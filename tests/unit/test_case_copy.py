@@ -155,7 +155,7 @@ def a_view(**changes: Any) -> CaseView:
 
 def test_the_thread_is_in_the_order_of_time_and_without_notes() -> None:
     entries = [
-        an_entry(EntryKind.EMAIL, 9, EmailKind.DECLINED, who="Clara", text="No.", is_sent=False),
+        an_entry(EntryKind.EMAIL, 1, EmailKind.DECLINED, who="Clara", text="No.", is_sent=False),
         an_entry(EntryKind.ANSWER, 5, "web", text="The second."),
         an_entry(EntryKind.NOTE, 4, who="Lea", text="Secret."),
         an_entry(EntryKind.EMAIL, 3, EmailKind.QUESTION, who="Clara", text="Which?", is_bounced=True),

@@ -42,8 +42,9 @@ check: $(DEV)  ## check style, types and import directions, without running the 
 bench: $(RUN)  ## measure refunds per second, CPU and latency on this machine (ARGS="-n 20000 --json", or ARGS=import)
 	@./moneyback bench $(ARGS)
 
-chaos: $(DEV)  ## kill processes and servers under load, then check every refund (SECONDS=600 SEED=7 ARGS="--kills 500")
+chaos: $(DEV)  ## kill processes and servers under load of customers and agents, then check every refund and decision (SECONDS=600 SEED=7 ARGS="--kills 500")
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(BIN)/python -m tests.chaos.agents --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 pages: $(DEV)  ## measure the size, latency and throughput of the pages (ARGS="--seconds 5")
 	@$(BIN)/python -m tests.page_load $(ARGS)

@@ -126,6 +126,13 @@ class Settings(ProviderSettings):
         description="Number of days that Moneyback waits after the charge of a direct debit until it makes a refund. "
         "A bank can return a direct debit until 56 days after the charge.",
     )
+    retention_days: int | None = Field(
+        None,
+        ge=30,
+        description="Number of days after which the personal data of a case that has ended is removed, and of e-mails and stored "
+        "messages of this age (docs/personal-data.md). If it is not set, personal data is kept until "
+        "`moneyback customers forget` removes it.",
+    )
     smtp_url: SecretStr | None = Field(
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
     )
@@ -175,7 +182,7 @@ class Settings(ProviderSettings):
     support_task_versions: Annotated[tuple[Literal["1", "2"], ...], NoDecode] = Field(
         ("1", "2"),
         description="Versions of support tasks that are published, separated by commas: 1 to the queue support.contact, 2 to the "
-        "queue support.tasks. Leave out the version that nobody reads, because its queue would fill the broker.",
+        "queue support.tasks. Leave out a version without a consumer, because its unread messages would fill the broker.",
     )
     support_tasks_with_customer: bool = Field(
         False,

@@ -11,6 +11,7 @@ from console.commands import (
     audit,
     bench,
     cases,
+    customers,
     dead_letters,
     demo,
     doctor,
@@ -51,6 +52,7 @@ bench.add_to(app)
 embed.add_to(app)
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(cases.app, name="cases")
+app.add_typer(customers.app, name="customers")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(helpdesks.app, name="helpdesks")
 app.add_typer(policy.app, name="policy")

@@ -19,3 +19,4 @@ class DeskEvent(StrEnum):
     SIGN_IN_FAILED = "sign_in_failed"
     SIGNED_OUT = "signed_out"
     SESSION_ENDED = "session_ended"
+    TASK_SNOOZED = "task_snoozed"

@@ -24,12 +24,11 @@ class EmailKind(StrEnum):
 
 EMAILS_OF_A_ROUND = frozenset(EmailKind) - {
     EmailKind.START_REFUND,
-    EmailKind.WITH_SUPPORT,
     EmailKind.NOT_FOUND,
     EmailKind.ALREADY_REQUESTED,
     EmailKind.WITHDRAWAL_RECEIVED,
 }
 """The e-mails that a customer can get once in each round. A round begins when support decides or the customer answers.
 
-The other e-mails are about the request, so that they are not sent again.
+The other e-mails are about the request, so that they are not sent again. ``email_round`` says when WITH_SUPPORT is one of them.
 """

@@ -222,9 +222,14 @@ class SupportTaskData(BaseModel):
     url: str
     """The address of the case, or of the queue, on the desk."""
     due_at: datetime
-    """The instant that orders the queue: that of the earliest clock, or three days after the task was opened."""
+    """The instant that orders the queue: that of the earliest clock, or three days after the task was opened.
+
+    While the customer must answer, it is 14 days after the question, if no clock is due earlier.
+    """
     clocks: tuple[SupportTaskClock, ...]
-    """The earliest due clock first."""
+    """The earliest due clock first. While the customer must answer, the clock of the seller stands still and is left out."""
+    waits_for_customer_since: datetime | None
+    """The instant of the question that the customer must answer; null if support must act."""
     reasons: tuple[SupportTaskReason, ...]
     rules: str | None
     """How many of the rules hold; null if no evaluation of the rules led to the task."""

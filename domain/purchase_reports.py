@@ -150,6 +150,8 @@ def updated_purchase(
     ``is_held`` is True if the purchase has an open case. ``earlier`` is not None if an earlier row of the same file is about
     the purchase: another payment in a later row is then a further payment, and no correction.
     """
+    if known.is_forgotten:
+        report = _without_personal_data(report)
     names = {"email"} if report.from_provider else _PURCHASE_FIELDS
     fields = {name: value for name, value in report.fields.items() if name in names}
     payments = _merge_payments(known, report, is_same_file=earlier is not None)
@@ -172,6 +174,15 @@ def updated_purchase(
     if not differences or (report.correct and not is_held):
         return merged
     return _refuse_correction(known, merged, differences, is_held=is_held)
+
+
+def _without_personal_data(report: PurchaseReport) -> PurchaseReport:
+    """Return the report without the fields that were removed from the purchase, so that a report does not bring them back."""
+    fields = {name: value for name, value in report.fields.items() if name not in _PERSONAL_FIELDS}
+    payments = tuple(
+        {name: value for name, value in payment.items() if name not in _PERSONAL_FIELDS} for payment in report.payments
+    )
+    return replace(report, fields=fields, payments=payments)
 
 
 def add_row(known: Purchase, report: PurchaseReport, earlier: EarlierRows | None) -> EarlierRows:
@@ -197,6 +208,7 @@ _PURCHASE_FIELDS = {
     "reported_refunded",
     "reported_dispute",
 }
+_PERSONAL_FIELDS = {"email", "items", "instrument"}
 _OF_EACH_PAYMENT = ("reported_refunded", "reported_dispute")
 """The fields of a purchase that a row with one of several payments reports about this payment."""
 _REQUIRED = ("email", "product", "purchased_at", "provider", "charge", "amount", "currency", "method")

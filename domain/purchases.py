@@ -182,6 +182,11 @@ class Purchase:
         return tuple(payment for payment in self.payments if payment.duplicate)
 
     @property
+    def is_forgotten(self) -> bool:
+        """True if the personal data of the customer was removed. Every other purchase has an e-mail address."""
+        return not self.email
+
+    @property
     def snapshot(self) -> dict[str, object]:
         """What a customer confirms: the payments with their amounts, and a hash of the address that gets the link.
 

@@ -1,6 +1,7 @@
 """The parts of a purchase that support can refund, as amounts of money, and as refunds of the payments."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from domain.errors import NotRefundableError
 from domain.money import CURRENCIES, Money, UnknownMoneyError
@@ -11,36 +12,69 @@ Quantities = Mapping[str, int]
 """Quantities of items by the id of the item."""
 
 
-def amount_of_items(purchase: Purchase, chosen: Quantities, refunded: Quantities) -> Money:
-    """Return what was paid for the chosen items. ``refunded`` has the quantities of items that were refunded before.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundedParts:
+    """What support refunded of a purchase before, or is refunding."""
 
-    Raise NotRefundableError if the purchase does not have the items in this quantity.
+    items: Quantities = field(default_factory=dict)
+    """The quantities of items that were refunded."""
+    items_tax: Quantities = field(default_factory=dict)
+    """The quantities of items of which only the tax was refunded."""
+    tax: int = 0
+    """The tax that was refunded without items' amounts, in minor units: of the purchase or of items."""
+
+
+def amount_of_items(purchase: Purchase, chosen: Quantities, refunded: RefundedParts) -> Money:
+    """Return what was paid for the chosen items.
+
+    Raise NotRefundableError if the purchase does not have the items in this quantity, or if they were refunded before.
     """
-    return _money(sum(_share(item, item.amount, chosen, refunded) for item in _chosen(purchase, chosen)), purchase)
+    return _money(
+        sum(_share(item, item.amount, chosen, refunded.items) for item in _chosen(purchase, chosen)), purchase
+    )
 
 
-def tax_of_items(purchase: Purchase, chosen: Quantities, refunded: Quantities) -> Money:
-    """Return the tax of the chosen items. ``refunded`` has the quantities of items that were refunded before.
+def tax_of_items(purchase: Purchase, chosen: Quantities, refunded: RefundedParts) -> Money:
+    """Return the tax of the chosen items.
 
-    Raise NotRefundableError if the tax is unknown, or if the purchase does not have the items in this quantity.
+    Raise NotRefundableError if the tax is unknown, if the purchase does not have the items in this quantity, or if they or
+    their tax were refunded before.
     """
-    tax = 0
-    for item in _chosen(purchase, chosen):
-        if item.tax is None:
-            raise NotRefundableError(
-                f"The tax of the item {item.name} is not known. Enter the amount of the tax instead of the item."
-            )
-        tax += _share(item, item.tax, chosen, refunded)
-    return _money(tax, purchase)
+    before = {item.id: refunded.items.get(item.id, 0) + refunded.items_tax.get(item.id, 0) for item in purchase.items}
+    return _money(sum(_share(item, _tax(item), chosen, before) for item in _chosen(purchase, chosen)), purchase)
 
 
-def tax_of(purchase: Purchase) -> Money:
-    """Return the tax of the purchase. Raise NotRefundableError if the tax is unknown."""
+def tax_of(purchase: Purchase, refunded: RefundedParts) -> Money:
+    """Return the tax of the purchase, without the tax that was refunded before: by itself, or together with items.
+
+    A part that was refunded as an amount counts as an amount without tax, because its tax is not known.
+
+    Raise NotRefundableError if the tax is unknown, or if it was refunded before.
+    """
     if purchase.tax is None:
         raise NotRefundableError(
             f"The tax of the purchase {purchase.reference} is not known. Enter the amount of the tax."
         )
-    return _money(purchase.tax, purchase)
+    with_items = sum(
+        _tax(item) * min(refunded.items[item.id], item.quantity) // item.quantity
+        for item in purchase.items
+        if refunded.items.get(item.id)
+    )
+    left = purchase.tax - with_items - refunded.tax
+    if left <= 0:
+        raise NotRefundableError(
+            f"The tax of the purchase {purchase.reference} was refunded before. Check the earlier refunds."
+        )
+    return _money(left, purchase)
+
+
+def _tax(item: PurchaseItem) -> int:
+    """Return the tax of the whole quantity of an item. Raise NotRefundableError if it is unknown."""
+    if item.tax is None:
+        raise NotRefundableError(
+            f"The tax of the item {item.name} is not known. Enter the amount of the tax instead of the item."
+        )
+    return item.tax
 
 
 def left_of(payment: Payment) -> Money:

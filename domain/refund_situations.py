@@ -20,6 +20,7 @@ class Situation(StrEnum):
     CANCELLED_BY_SELLER = "cancelled_by_seller"
     PARTLY_REFUNDED = "partly_refunded"
     REST_WITH_SUPPORT = "rest_with_support"
+    APPROVAL_NOT_COMPLETED = "approval_not_completed"
 
 
 _OF_REASON: Mapping[str, Situation] = {
@@ -66,4 +67,7 @@ def situation_of(
         return found
     statuses = {payment.status for payment in payments}
     is_partly_refunded = OperationStatus.PAID in statuses and OperationStatus.FAILED not in statuses
-    return _OF_STATE.get(state) if is_partly_refunded else None
+    if is_partly_refunded and state in _OF_STATE:
+        return _OF_STATE[state]
+    is_fallen_back = state is State.WITH_SUPPORT and decided_event == Event.SUPPORT_APPROVED
+    return Situation.APPROVAL_NOT_COMPLETED if is_fallen_back else None

@@ -1,8 +1,23 @@
-"""A sentence for each payment method. It says when a customer sees the money of a refund."""
+"""Sentences that say when a customer sees the money of a refund, and when support answers."""
 
 from collections.abc import Mapping
 
 from domain.purchases import Method
+from domain.sentence_enum import SentenceEnum
+
+
+class AnswerTime(SentenceEnum):
+    """When support answers a customer who waits, as the sentence that the customer reads."""
+
+    BY_DAY = "by_day", "Our support team will answer you by {day}."
+    LATE = (
+        "late",
+        (
+            "We’re sorry this is taking longer than planned. Our support team still has your request and will answer as soon "
+            "as they can."
+        ),
+    )
+
 
 ARRIVAL_BY_METHOD: Mapping[str, str] = {
     Method.CREDIT_CARD: "It usually takes 5 to 10 business days to show up on your card statement.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.emails import EmailKind
+from domain.emails import EMAILS_OF_A_ROUND, EmailKind
 from domain.messages import (
     CaseEmailsDue,
     RefundApproved,
@@ -83,6 +83,18 @@ def email_for(event: Event | None, to_state: State) -> EmailKind | None:
     """Return the kind of the e-mail that the customer gets after this transition; None if there is no e-mail."""
     by_event = EMAILS.get(event) if event else None
     return by_event or EFFECTS[to_state].email
+
+
+def email_round(email: EmailKind, from_state: State, decided_seq: int) -> int | None:
+    """Return the round in which the customer gets this e-mail, or 0 if it belongs to the request. None means no e-mail.
+
+    When the rules hand a request over, the e-mail WITH_SUPPORT belongs to the request. When a case comes back to support, for
+    example because an approved refund could not be made, the e-mail belongs to the round, so that the customer hears of it. A
+    case that support has already needs no further e-mail of this kind.
+    """
+    if email is EmailKind.WITH_SUPPORT:
+        return {State.WITH_SUPPORT: None, State.RECEIVED: 0}.get(from_state, decided_seq)
+    return decided_seq if email in EMAILS_OF_A_ROUND else 0
 
 
 def messages_for(to_state: State, event: Event | None = None) -> tuple[type[WorkItems], ...]:

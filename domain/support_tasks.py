@@ -93,7 +93,7 @@ class SupportTaskKind(SentenceEnum):
     )
     FLAGGED_MAIL = (
         "flagged_mail",
-        "An email of a customer was not answered, or says more than its request. Read the email on the desk, under Emails.",
+        "An email of a customer was not answered, or says more than its request. Read the email on the desk.",
     )
     HELPDESK_REFUSED = (
         "helpdesk_refused",

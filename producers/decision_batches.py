@@ -2,7 +2,8 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,14 @@ from pydantic import TypeAdapter
 from domain.errors import MoneybackError, NotFoundError, NotPossibleError
 from domain.money import Money
 from domain.policies import is_above
+from domain.purchases import Purchase
 from domain.refund_choices import choose_refunds
 from domain.states import State
 from domain.support_decisions import Approve, DecidedBy, Decision, DecisionStatus, Decline
 from producers import decisions
 from records import DatabaseDownError, Records
-from records.decision_batches import Batch, BatchStatus, ClaimedItem, NewItem
+from records.decision_batches import Batch, BatchStatus, Candidate, ClaimedItem, NewItem
+from records.task_filters import TaskFilter
 from records.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
@@ -38,43 +41,83 @@ def preview(
     Raise NotPossibleError if a case is not with support, belongs to another seller, or has nothing to refund, or if the refunds
     have several currencies.
     """
-    ids = list(dict.fromkeys(case_ids))
-    if not 0 < len(ids) <= MAX_CASES:
-        raise NotPossibleError(f"A batch has between 1 and {MAX_CASES:,} cases, not {len(ids):,}.")
     with records.work() as work:
-        items = _items_of(work, seller, ids, decision)
-        sums: Counter[str] = Counter()
-        for item in items:
-            if item.amount:
-                sums[item.amount.currency] += item.amount.minor
-        if len(sums) > 1:
+        items = _items_of(work, seller, list(dict.fromkeys(case_ids)), decision)
+        if refused := next((item for item in items if item.outcome), None):
+            raise NotPossibleError(f"{refused.outcome} Take it out of the batch.")
+        return _create(work, seller, items, decision, by)
+
+
+def preview_all(
+    records: Records, seller: str, filters: TaskFilter, decision: Approve | Decline, *, by: DecidedBy
+) -> UUID:
+    """Store a batch of all cases of this seller that the filters choose, as they are at this moment, and return its id.
+
+    A case for which the decision is not possible is left out; the batch says why. Raise NotPossibleError if there are no cases
+    or too many, or if the refunds have several currencies.
+    """
+    with records.work() as work:
+        chosen = replace(filters, sellers=(seller,))
+        case_ids = work.support_tasks.cases_of_open(chosen, limit=MAX_CASES + 1)
+        if len(case_ids) > MAX_CASES:
             raise NotPossibleError(
-                f"The refunds have several currencies ({', '.join(sorted(sums))}). Make a batch for each currency."
+                f"More than {MAX_CASES:,} cases are chosen, and a batch has at most {MAX_CASES:,}. Narrow the filters."
             )
-        counted = next((Money(minor, currency) for currency, minor in sums.items()), None)
-        return work.decision_batches.create(
-            seller, decision.model_dump(mode="json"), items, agent=by.id, agent_name=by.name, counted=counted
+        return _create(work, seller, _items_of(work, seller, case_ids, decision), decision, by)
+
+
+def _create(
+    work: UnitOfWork, seller: str, items: Sequence[NewItem], decision: Approve | Decline, by: DecidedBy
+) -> UUID:
+    if all(item.outcome for item in items):
+        raise NotPossibleError(f"This decision is possible for none of these cases. {items[0].outcome}")
+    sums: Counter[str] = Counter()
+    for item in items:
+        if item.amount:
+            sums[item.amount.currency] += item.amount.minor
+    if len(sums) > 1:
+        raise NotPossibleError(
+            f"The refunds have several currencies ({', '.join(sorted(sums))}). Make a batch for each currency."
         )
+    counted = next((Money(minor, currency) for currency, minor in sums.items()), None)
+    return work.decision_batches.create(
+        seller, decision.model_dump(mode="json"), items, agent=by.id, agent_name=by.name, counted=counted
+    )
 
 
 def _items_of(work: UnitOfWork, seller: str, ids: Sequence[UUID], decision: Approve | Decline) -> list[NewItem]:
-    views, revisions = work.case_views.get_many(ids), work.support_decisions.revisions(list(ids))
+    """Return an item for each case. The outcome of an item says why the decision is not possible for its case."""
+    if not 0 < len(ids) <= MAX_CASES:
+        raise NotPossibleError(f"A batch has between 1 and {MAX_CASES:,} cases, not {len(ids):,}.")
+    candidates, revisions = work.decision_batches.candidates(ids), work.support_decisions.revisions(list(ids))
+    purchases = work.purchases.get_many([case.purchase_id for case in candidates.values() if case.purchase_id])
     items = []
     for case_id in ids:
-        view = views.get(case_id)
-        if view is None or view.seller != seller:
-            raise NotFoundError(f"There is no case {case_id} of this seller.")
-        if view.state is not State.WITH_SUPPORT:
-            raise NotPossibleError(f"The case {case_id} is {view.state}. Take it out of the batch.")
-        amount = None
-        if isinstance(decision, Approve):
-            purchase = work.purchases.get(view.purchase) if view.purchase else None
-            if purchase is None:
-                raise NotPossibleError(f"The case {case_id} has no purchase. Take it out of the batch.")
-            refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_items(purchase.id))
-            amount = Money(sum(refund.amount.minor for refund in refunds), refunds[0].amount.currency)
-        items.append(NewItem(case_id, str(revisions[case_id]), amount))
+        case = candidates.get(case_id)
+        if case is None or case.seller_id != seller:
+            raise NotFoundError(f"There is no case {case.number if case else case_id} of this seller.")
+        amount, outcome = None, None
+        try:
+            amount = _amount_of(work, case, purchases, decision)
+        except NotPossibleError as error:
+            outcome = str(error)
+        items.append(NewItem(case_id, str(revisions[case_id]), amount, outcome))
     return items
+
+
+def _amount_of(
+    work: UnitOfWork, case: Candidate, purchases: Mapping[UUID, Purchase], decision: Approve | Decline
+) -> Money | None:
+    """Return what the decision refunds; None if it refunds nothing. Raise NotPossibleError if it is not possible."""
+    if case.state is not State.WITH_SUPPORT:
+        raise NotPossibleError(f"The case {case.number} is {case.state}.")
+    if isinstance(decision, Decline):
+        return None
+    purchase = purchases.get(case.purchase_id) if case.purchase_id else None
+    if purchase is None:
+        raise NotPossibleError(f"The case {case.number} has no purchase.")
+    refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id))
+    return Money(sum(refund.amount.minor for refund in refunds), refunds[0].amount.currency)
 
 
 def start(records: Records, batch_id: UUID, *, by: DecidedBy) -> BatchStatus:

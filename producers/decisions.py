@@ -296,7 +296,7 @@ def _approve(
     assert seller, "each purchase has a seller"
     approval = RefundApproval(
         decision=stored.id,
-        refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_items(purchase.id)),
+        refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id)),
         overruled=frozenset(decision.overrules),
         decided_by=stored.decided_by,
         confirmed_by=confirmed_by,

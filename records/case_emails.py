@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue
+from domain.support_clocks import PROMISES_OF_MONEY
 from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
 from records.support_tasks import NewSupportTask, SupportTasks
@@ -139,9 +140,11 @@ class CaseEmails:
         ]
 
     def mark_sent(self, emails: Sequence[DueEmail]) -> None:
-        """Store that these e-mails were sent."""
+        """Store that these e-mails were sent. An e-mail that promises the money starts a clock of the case's support task."""
         if emails:
             self._work.run(_MARK_SENT, **_keys(emails))
+            promised = [email.case_id for email in emails if email.kind in PROMISES_OF_MONEY]
+            SupportTasks(self._work).announce_cases(promised)
 
     def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
         """Let a worker claim these e-mails again after ``seconds``. They were certainly not sent."""

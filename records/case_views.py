@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
@@ -13,14 +14,17 @@ from domain.case_payments import CasePayment, total
 from domain.money import Money
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation, situation_of
+from domain.refund_timing import AnswerTime
 from domain.requests import Channel
 from domain.states import Event, State
+from domain.support_clocks import SupportWait
+from records.support_waits import HISTORY_STEPS, support_wait
 from records.transaction import Transaction
 
-_SELECT = """
+_SELECT = f"""
 select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
-       c.locale, c.thread, c.email, c.received_at, c.next_action_at, c.purchase_id as purchase,
-       s.name as seller_name, s.support_email, s.time_zone,
+       c.locale, c.thread, c.email, c.forgotten_at, c.received_at, c.next_action_at, c.purchase_id as purchase,
+       s.name as seller_name, s.support_email, s.time_zone, s.answer_hours,
        p.product, refunds.payments, p.email as purchase_email, p.reference as purchase_reference,
        p.renewal or coalesce(d.subscription, false) as subscription,
        w.name as declared_by, w.statement, w.declared_at,
@@ -30,7 +34,10 @@ select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c
          as customer_must_act,
        c.decided_seq, evaluated.is_approved,
        (select sum(b.amount)::bigint from purchase_payments b where b.purchase_id = p.id) as purchase_amount,
-       (select t.event from transitions t where t.case_id = c.id and t.seq = c.decided_seq) as decided_event
+       (select t.event from transitions t where t.case_id = c.id and t.seq = c.decided_seq) as decided_event,
+       case when c.state = 'with_support' and s.answer_hours is not null then
+         (select {HISTORY_STEPS} from transitions h where h.case_id = c.id) end as wait,
+       now() as read_at
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
     select coalesce(t.evidence -> 'approval' -> 'refunds', t.evidence -> 'purchase' -> 'payments') as payments,
@@ -109,12 +116,16 @@ class CaseView:
     locale: str
     thread: str | None
     email: str
+    forgotten_at: datetime | None = None
+    """When the personal data of the case was removed; None if it is there."""
     received_at: datetime
     next_action_at: datetime | None
     purchase: UUID | None
     seller_name: str | None
     support_email: str | None
     time_zone: str | None
+    answer_hours: int | None
+    """The number of working hours in which the seller's support answers; None if the seller promises nothing."""
     product: str | None
     payments: tuple[CasePayment, ...]
     purchase_email: str | None
@@ -135,6 +146,30 @@ class CaseView:
     """The newest event by which support decided or the customer answered; None if there is none."""
     customer_must_act: bool
     """True if the provider has accepted the refund, but waits until the customer says where to send the money."""
+    wait: SupportWait | None
+    """How long the customer has waited for support; None if support does not have the case, or promises no time."""
+    read_at: datetime
+    """The time of the database when the case was read."""
+
+    @property
+    def answer_by(self) -> datetime | None:
+        """The instant until which support answers, by the clock of the seller. None if it stands still, or is not set."""
+        if self.wait is None or self.answer_hours is None:
+            return None
+        return self.wait.answer_by(self.answer_hours, self.zone)
+
+    @property
+    def answer_time(self) -> AnswerTime | None:
+        """What customers read about ``answer_by``. The day counts to its end in the seller's time zone, as customers read it."""
+        if self.answer_by is None:
+            return None
+        is_late = self.read_at.astimezone(self.zone).date() > self.answer_by.astimezone(self.zone).date()
+        return AnswerTime.LATE if is_late else AnswerTime.BY_DAY
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of the seller; UTC if the case has no seller."""
+        return ZoneInfo(self.time_zone or "UTC")
 
     @property
     def awaits_answer(self) -> bool:
@@ -213,6 +248,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
     values = row._asdict()
     values |= {"number": case_numbers.encode(row.number), "state": State(row.state), "channel": Channel(row.channel)}
     values |= {"reasons": row.reasons or [], "payments": tuple(map(_payment, row.payments or ()))}
+    values |= {"wait": support_wait(row.wait)}
     return CaseView(**values)
 
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
+from domain import case_numbers
 from domain.money import Money
+from domain.states import State
 from records.transaction import Transaction
 
 
@@ -35,17 +37,22 @@ values (:id, :seller_id, :agent, :agent_name, cast(:decision as jsonb), 'preview
 """
 
 _INSERT_ITEMS = """
-insert into decision_batch_items (id, batch_id, case_id, revision, amount)
-select id, :batch_id, case_id, revision, amount::jsonb
-  from unnest(cast(:ids as uuid[]), cast(:case_ids as uuid[]), cast(:revisions as text[]), cast(:amounts as text[]))
-    as i(id, case_id, revision, amount)
+insert into decision_batch_items (id, batch_id, case_id, revision, amount, outcome, done_at)
+select id, :batch_id, case_id, revision, amount::jsonb, outcome, case when outcome is not null then now() end
+  from unnest(cast(:ids as uuid[]), cast(:case_ids as uuid[]), cast(:revisions as text[]), cast(:amounts as text[]),
+              cast(:outcomes as text[])) as i(id, case_id, revision, amount, outcome)
+"""
+
+_SELECT_CANDIDATES = """
+select c.id, c.number, coalesce(c.seller_id, '') as seller_id, c.state, c.purchase_id from cases c where c.id = any(:ids)
 """
 
 _LOCK = f"select {_COLUMNS} from decision_batches b where b.id = :id for no key update"
 
 _SELECT = f"""
 select {_COLUMNS}, count(i.id) as cases, count(i.done_at) as done,
-       count(*) filter (where i.outcome = 'applied') as applied
+       count(*) filter (where i.outcome = 'applied') as applied,
+       count(*) filter (where i.done_at = i.created_at) as left_out
   from decision_batches b left join decision_batch_items i on i.batch_id = b.id
  where {{condition}} group by b.id order by b.created_at desc limit 100
 """
@@ -78,9 +85,11 @@ update decision_batches b set status = 'finished', ended_at = now()
 """
 
 _SELECT_ITEMS = """
-select i.id, i.case_id, i.revision, i.amount, i.outcome from decision_batch_items i where i.batch_id = :batch_id
- order by i.created_at, i.id
+select i.id, i.case_id, c.number, i.revision, i.amount, i.outcome, i.done_at
+  from decision_batch_items i join cases c on c.id = i.case_id where i.batch_id = :batch_id
+ order by coalesce(i.outcome = 'applied', false), i.outcome, c.number limit :limit offset :offset
 """
+"""The cases that were not decided come first, because a person must look at them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,8 @@ class Batch:
     done: int = 0
     applied: int = 0
     """The number of cases whose decision took effect. For the other cases, the outcome says why not."""
+    left_out: int = 0
+    """The number of cases that were left out of the preview, because the decision is not possible for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,19 @@ class NewItem:
     case_id: UUID
     revision: str
     amount: Money | None
+    outcome: str | None = None
+    """Why the case is left out of the batch; None if the batch decides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A case that an agent chose for a batch."""
+
+    id: UUID
+    number: str
+    seller_id: str
+    state: State
+    purchase_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +143,11 @@ class Item:
 
     id: UUID
     case_id: UUID
+    number: str
     revision: str
     amount: Money | None
     outcome: str | None
+    done_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +194,7 @@ class DecisionBatches:
             case_ids=[item.case_id for item in items],
             revisions=[item.revision for item in items],
             amounts=[_as_json(item.amount) for item in items],
+            outcomes=[item.outcome for item in items],
         )
         return batch
 
@@ -186,11 +213,26 @@ class DecisionBatches:
         rows = self._work.run(_SELECT_BY_SELLERS, sellers=None if sellers is None else list(sellers))
         return [_batch(row) for row in rows]
 
-    def items(self, batch: UUID) -> list[Item]:
-        """Return the cases of a batch."""
+    def candidates(self, cases: Sequence[UUID]) -> dict[UUID, Candidate]:
+        """Return these cases by id. An unknown id is left out."""
+        return {
+            row.id: Candidate(row.id, case_numbers.encode(row.number), row.seller_id, State(row.state), row.purchase_id)
+            for row in self._work.run(_SELECT_CANDIDATES, ids=list(cases))
+        }
+
+    def items(self, batch: UUID, *, limit: int | None = None, offset: int = 0) -> list[Item]:
+        """Return up to ``limit`` cases of a batch, those first that were not decided. None means all of them."""
         return [
-            Item(row.id, row.case_id, row.revision, _money(row.amount), row.outcome)
-            for row in self._work.run(_SELECT_ITEMS, batch_id=batch)
+            Item(
+                row.id,
+                row.case_id,
+                case_numbers.encode(row.number),
+                row.revision,
+                _money(row.amount),
+                row.outcome,
+                row.done_at,
+            )
+            for row in self._work.run(_SELECT_ITEMS, batch_id=batch, limit=limit, offset=offset)
         ]
 
     def set_status(

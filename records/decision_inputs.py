@@ -25,11 +25,17 @@ select i.case_id, c.reference as case_reference, {PURCHASE_COLUMNS}
     select q.id from purchases q
      where c.purchase_id is null and q.reference_key = c.reference_key and q.email_key = c.email_key
        and (c.seller_id is null or q.seller_id = c.seller_id)
+    union all
+    select q.id from purchases q
+     where c.purchase_id is null and q.reference_key = c.reference_key and q.email_key like 'forgotten:%'
+       and q.email_key = key_of_forgotten(q.id, c.email_key) and (c.seller_id is null or q.seller_id = c.seller_id)
   ) m on true
   join purchases p on p.id = m.id
  order by p.id for no key update of p
 """
 """The purchases that cases may be about. A case that is evaluated again stays with its purchase, as support has chosen it.
+
+A purchase whose personal data was removed is found by a hash of the address, so that a second request joins the first case.
 
 All workers lock purchases in the same order, so that workers never deadlock.
 """

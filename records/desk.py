@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 
 _SAVE_DRAFT = """
@@ -103,6 +104,7 @@ class Desk:
     def add_note(self, note: UUID, case: UUID, *, agent: str, agent_name: str, text: str) -> None:
         """Store an internal note. A note with a stored id changes nothing, because the form was sent twice."""
         self._work.run(_INSERT_NOTE, id=note, case_id=case, agent=agent, agent_name=agent_name, text=text)
+        SupportTasks(self._work).add_words({case: text})
 
     def save_macro(self, seller: str | None, name: str, fields: Mapping[str, str], *, created_by: str) -> None:
         """Store a macro. A macro with the same seller and name gets a new version."""

@@ -31,6 +31,8 @@ _SELECT_ALL = f"{_SELECT} order by u.email_key"
 _SELECT_BY_EMAIL = f"{_SELECT} and u.email_key = :email_key"
 _SELECT_BY_ID = f"{_SELECT} and u.id = :id"
 
+_SELECT_NAMES = "select id, name from desk_users where id = any(:ids)"
+
 _SELECT_CREDENTIALS = """
 select id, password_hash, totp_seed from desk_users where email_key = :email_key and removed_at is null
 """
@@ -179,6 +181,10 @@ class DeskUsers:
     def list_all(self) -> list[ListedUser]:
         """Return all users in the order of their addresses, without removed users."""
         return [ListedUser(user_of(row), *row[4:]) for row in self._work.run(_SELECT_ALL)]
+
+    def names(self, users: Collection[UUID]) -> dict[UUID, str]:
+        """Return the names of these users. A removed user keeps the name."""
+        return {row.id: row.name for row in self._work.run(_SELECT_NAMES, ids=list(users))} if users else {}
 
     def find(self, email: str) -> ListedUser | None:
         """Return the user with this address."""

@@ -1,17 +1,18 @@
 """Store the history of cases. It is append-only and hash-chained. One statement inserts transitions and updates cases."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from domain.cases import Transition
-from domain.emails import EMAILS_OF_A_ROUND
 from domain.messages import CaseEmailsDue, WorkItems
 from domain.refund_approvals import RefundApproval
-from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, messages_for
+from domain.state_effects import EFFECTS, KEEPS_SUPPORT_TASK, email_for, email_round, messages_for
 from domain.states import State
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
@@ -77,8 +78,12 @@ select case_id, evidence -> :name as value
 
 _SELECT_ALL = """
 select c.id, c.state, c.seq as last_seq, c.head_hash,
-       t.seq, t.created_at, t.from_state, t.event, t.to_state, t.actor, t.why, t.evidence, t.hash
+       t.seq, t.created_at, t.from_state, t.event, t.to_state, t.actor, t.why, t.evidence, t.hash,
+       case when r.hash is not null then
+         t.why = '' and r.hash = redaction_hash(t.hash, t.case_id, t.seq, t.created_at, t.from_state, t.event, t.to_state,
+                                                t.actor, t.evidence, r.redacted_at, r.redacted_by) end as is_as_redacted
   from cases c left join transitions t on t.case_id = c.id
+  left join transition_redactions r on r.case_id = t.case_id and r.seq = t.seq
  order by c.id, t.seq
 """
 
@@ -122,6 +127,8 @@ class CaseHistory:
     last_seq: int
     head_hash: bytes
     rows: tuple[HistoryRow, ...]
+    redactions: Mapping[int, bool]
+    """The rows whose personal data was removed, by their numbers. True if the row is as it was after the removal."""
 
 
 class History:
@@ -195,17 +202,17 @@ class History:
 
     def stream_all(self) -> Iterator[CaseHistory]:
         """Yield every case with its history. The rows are read in parts, so that memory is sufficient for any number of cases."""
-        history: list[HistoryRow] = []
-        case = None
-        for row in self._work.stream(_SELECT_ALL):
-            if case is not None and row.id != case.id:
-                yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
-                history = []
-            case = row
-            if row.seq is not None:
-                history.append(HistoryRow(*row[4:]))
-        if case is not None:
-            yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
+        for _, rows in groupby(self._work.stream(_SELECT_ALL), key=attrgetter("id")):
+            history = list(rows)
+            case = history[0]
+            yield CaseHistory(
+                case.id,
+                case.state,
+                case.last_seq,
+                bytes(case.head_hash),
+                tuple(HistoryRow(*row[4:-1]) for row in history if row.seq is not None),
+                {row.seq: row.is_as_redacted for row in history if row.is_as_redacted is not None},
+            )
 
     def _due_in(self, transition: Transition) -> float | None:
         """Return the seconds until the sweep acts on the case, or None if the new state has no timeout."""
@@ -230,7 +237,8 @@ class History:
             if effects.support_task and transition.event not in KEEPS_SUPPORT_TASK:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
             if transition.notify and (email := email_for(transition.event, transition.to_state)):
-                emails.append((case, email, transition.decided_seq if email in EMAILS_OF_A_ROUND else 0))
+                of_round = email_round(email, transition.case.state, transition.decided_seq)
+                emails += [] if of_round is None else [(case, email, of_round)]
             omitted = {effects.message if transition.continued or transition.due_in is not None else None}
             omitted |= set() if transition.notify else {CaseEmailsDue}
             messages += [

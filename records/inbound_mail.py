@@ -72,22 +72,12 @@ _FLAG = """
 update inbound_mails m set flagged_at = now(), subject = i.subject, text = i.text
   from jsonb_to_recordset(cast(:mails as jsonb)) as i(message_id text, subject text, text text)
  where m.message_id = i.message_id
-returning m.id, m.kind, m.case_ids
+returning m.id, m.kind, m.case_ids, concat_ws(' ', m.subject, m.text) as words
 """
 
-_IS_OF_SELLERS = """
-(cast(:sellers as text[]) is null
- or exists (select from cases c where c.id = any(m.case_ids) and c.seller_id = any(:sellers)))
-"""
-"""A mail belongs to the sellers of its cases. A mail without a case belongs to no seller."""
-
-_SELECT_FLAGGED = f"""
+_SELECT_FLAGGED = """
 select id, kind, sender_key, coalesce(subject, ''), coalesce(text, ''), case_ids, flagged_at from inbound_mails m
- where flagged_at is not null and {_IS_OF_SELLERS} order by flagged_at desc, id limit :limit
-"""
-
-_COUNT_FLAGGED = f"""
-select count(*) from inbound_mails m where flagged_at > now() - make_interval(secs => :seconds) and {_IS_OF_SELLERS}
+ where id = any(:ids) and flagged_at is not null
 """
 
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
@@ -227,26 +217,23 @@ class InboundMails:
             for message_id, (subject, text) in mails.items()
         ]
         rows = self._work.run(_FLAG, mails=json.dumps(flagged)) if flagged else ()
-        tasks = [
-            NewSupportTask(
+        tasks, words = [], {}
+        for row in rows:
+            task = NewSupportTask(
                 kind=SupportTaskKind.FLAGGED_MAIL,
                 subject=str(row.id),
                 case_id=next(iter(row.case_ids), None),
                 evidence={"mail_id": str(row.id), "mail_kind": row.kind},
             )
-            for row in rows
-        ]
+            tasks.append(task)
+            words[task.id] = row.words
         SupportTasks(self._work).create(tasks)
+        SupportTasks(self._work).add_words(words)
 
-    def list_flagged(self, limit: int = 200, *, sellers: Collection[str] | None = None) -> list[FlaggedMail]:
-        """Return up to ``limit`` flagged mails of these sellers, the newest first. None means the mails of every seller."""
-        names = None if sellers is None else list(sellers)
-        return [FlaggedMail(*row) for row in self._work.run(_SELECT_FLAGGED, limit=limit, sellers=names)]
-
-    def count_flagged(self, *, seconds: float, sellers: Collection[str] | None = None) -> int:
-        """Return the number of mails of these sellers that were flagged in the last ``seconds``."""
-        names = None if sellers is None else list(sellers)
-        return int(self._work.run(_COUNT_FLAGGED, seconds=seconds, sellers=names).scalar_one())
+    def flagged(self, mails: Sequence[UUID]) -> dict[UUID, FlaggedMail]:
+        """Return those of these mails that are flagged, by id."""
+        rows = self._work.run(_SELECT_FLAGGED, ids=list(mails)) if mails else ()
+        return {row.id: FlaggedMail(*row) for row in rows}
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
         """Store the ids of the cases and of the inquiry e-mail that each mail led to.

@@ -23,7 +23,7 @@ select p.id, {", ".join(f"i.{name}" for name in _NAMES)}
               cast(:activation_code as text[]), cast(:download_url as text[]), cast(:invoice_number as text[]),
               cast(:invoice_url as text[]), cast(:technical_support as text[]), cast(:subscription as bool[]))
     as i(seller_id, literal_reference, {", ".join(_NAMES)})
-  join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference
+  join purchases p on p.seller_id = i.seller_id and p.literal_reference = i.literal_reference and p.forgotten_at is null
 on conflict (purchase_id) do update set {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
 """
 
@@ -113,7 +113,8 @@ class DetailedPurchases:
     def put(self, details: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
         """Store these details, each as (seller, reference, details). Earlier details of the same purchase are replaced.
 
-        Details of an unknown purchase are ignored. If ``details`` contains a purchase twice, the later details are stored.
+        Details of an unknown purchase are ignored, and of a purchase whose personal data was removed. If ``details`` contains a
+        purchase twice, the later details are stored.
         """
         latest = {(seller, literal_reference(reference)): values for seller, reference, values in details}
         if latest:

@@ -141,9 +141,9 @@ select i.number, p.xmin::text = pg_current_xact_id()::xid::text as is_fresh,
 
 _UPDATE = """
 update purchases p
-   set email = i.email, email_key = i.email_key, product = i.product, purchased_at = i.purchased_at, renewal = i.renewal,
-       consumer = i.consumer, tax = i.tax, items = i.items, reported_refunded = i.reported_refunded,
-       reported_dispute = i.reported_dispute, from_provider = i.from_provider
+   set email = i.email, email_key = coalesce(nullif(i.email_key, ''), p.email_key), product = i.product,
+       purchased_at = i.purchased_at, renewal = i.renewal, consumer = i.consumer, tax = i.tax, items = i.items,
+       reported_refunded = i.reported_refunded, reported_dispute = i.reported_dispute, from_provider = i.from_provider
   from unnest(
     cast(:id as uuid[]), cast(:email as text[]), cast(:product as text[]), cast(:purchased_at as timestamptz[]),
     cast(:renewal as bool[]), cast(:consumer as bool[]), cast(:tax as bigint[]), cast(:items as jsonb[]),
@@ -153,6 +153,7 @@ update purchases p
          email_key)
  where p.id = i.id
 """
+"""Update purchases. A purchase whose personal data was removed keeps the hash of the e-mail key."""
 
 _DELETE_PAYMENTS = "delete from purchase_payments where purchase_id = any(:ids)"
 
@@ -223,6 +224,7 @@ with listed as (
 update payments y set refunded_elsewhere = greatest(0, y.refunded_elsewhere + c.change)
   from (select charge, sum(change) as change from changes group by charge) c
  where y.provider = :provider and y.charge = c.charge and c.change <> 0
+returning y.charge
 """
 """Store each refund as a row, and add the change to the payment's sum. A pending refund counts, and a failed refund does not.
 
@@ -236,7 +238,12 @@ select charge from payments
 
 _SELECT_DISPUTES = "select charge, dispute from payments where provider = :provider and charge = any(:charges)"
 
-_SET_DISPUTE = "update payments set dispute = :dispute where provider = :provider and charge = :charge"
+_SET_DISPUTE = """
+update payments set dispute = :dispute, dispute_respond_by = :respond_by
+ where provider = :provider and charge = :charge
+   and (dispute, dispute_respond_by) is distinct from (:dispute, cast(:respond_by as timestamptz))
+returning charge
+"""
 
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
@@ -491,19 +498,24 @@ class Purchases:
             found[row.number - 1] = purchase_of(row[1:])
         return found
 
-    def record_external_refunds(self, provider: str, refunds: Sequence[ListedRefund]) -> None:
-        """Store these refunds, which Moneyback did not make, and their sum per payment. A failed refund counts no more."""
+    def record_external_refunds(self, provider: str, refunds: Sequence[ListedRefund]) -> set[str]:
+        """Store these refunds, which Moneyback did not make, and their sum per payment. A failed refund counts no more.
+
+        Return the charges whose sum changed.
+        """
         refunds = list({refund.refund_id: refund for refund in refunds}.values())  # a provider may list a refund twice
-        if refunds:
-            self._work.run(
-                _RECORD_EXTERNAL_REFUNDS,
-                provider=provider,
-                refund_ids=[refund.refund_id for refund in refunds],
-                charges=[refund.charge for refund in refunds],
-                amounts=[refund.amount.minor for refund in refunds],
-                currencies=[refund.amount.currency for refund in refunds],
-                statuses=[refund.status for refund in refunds],
-            )
+        if not refunds:
+            return set()
+        rows = self._work.run(
+            _RECORD_EXTERNAL_REFUNDS,
+            provider=provider,
+            refund_ids=[refund.refund_id for refund in refunds],
+            charges=[refund.charge for refund in refunds],
+            amounts=[refund.amount.minor for refund in refunds],
+            currencies=[refund.amount.currency for refund in refunds],
+            statuses=[refund.status for refund in refunds],
+        )
+        return {row.charge for row in rows}
 
     def external_refunds_of(self, provider: str, charge: str) -> set[str]:
         """Return the ids of the recorded refunds of this payment that Moneyback did not make. Leave out failed refunds."""
@@ -532,9 +544,13 @@ class Purchases:
         rows = self._work.run(_SELECT_DISPUTES, provider=provider, charges=list(charges)) if charges else ()
         return {row.charge: Dispute(row.dispute) for row in rows}
 
-    def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
-        """Store the dispute status that the provider reports for this payment."""
-        self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
+    def set_dispute(self, provider: str, charge: str, dispute: Dispute, *, respond_by: datetime | None = None) -> bool:
+        """Store the dispute status that the provider reports for this payment. Return whether anything changed.
+
+        ``respond_by`` is the instant until which the provider expects an answer.
+        """
+        rows = self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute, respond_by=respond_by)
+        return rows.one_or_none() is not None
 
     def get_many(self, purchases: Sequence[UUID]) -> dict[UUID, Purchase]:
         """Return these purchases by id. They are not locked."""

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from domain.money import Money
 from domain.policies import Category, Policy, Seller, SerialLimit
+from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 
 _zone = cache(ZoneInfo)
@@ -131,7 +132,10 @@ class Sellers:
         self._work = work
 
     def upsert(self, seller: Seller) -> None:
-        """Insert or update a seller."""
+        """Insert or update a seller. If support answers in another time now, the clocks of its open tasks change."""
+        known = self.get(seller.id)
+        if known and (known.answer_hours, known.time_zone) != (seller.answer_hours, seller.time_zone):
+            SupportTasks(self._work).announce_seller(seller.id)
         limit = seller.serial_limit
         self._work.run(
             _UPSERT,

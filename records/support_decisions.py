@@ -1,12 +1,14 @@
 """Store the decisions of support and the answers of customers, and read the revision of a case."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.case_revisions import CaseRevision
+from domain.refund_parts import RefundedParts
 from domain.requests import RefundScope
 from domain.support_decisions import DecisionStatus
 from records.tables.cases import OPEN_STATUS_NAMES
@@ -42,15 +44,17 @@ update support_decisions
  where id = :id
 """
 
-_SELECT_REFUNDED_ITEMS = f"""
-select i.item ->> 'id' as item, sum((i.item ->> 'quantity')::int)::int as quantity
-  from cases c join support_decisions d on d.case_id = c.id and d.status = 'applied'
- cross join lateral jsonb_array_elements(d.decision -> 'refund' -> 'items') as i(item)
- where c.purchase_id = :purchase_id and d.decision -> 'refund' ->> 'scope' = '{RefundScope.PARTIAL}'
-   and exists (select from refund_operations o where o.decision_id = d.id and o.status in ({OPEN_STATUS_NAMES}))
- group by 1
+_SELECT_REFUNDED_PARTS = f"""
+with refunded as (
+  select d.decision -> 'refund' as refund,
+         (select sum(o.amount) from refund_operations o
+           where (o.case_id, o.decision_id) = (d.case_id, d.id) and o.status in ({OPEN_STATUS_NAMES})) as amount
+    from cases c join support_decisions d on d.case_id = c.id and d.status = 'applied'
+   where c.purchase_id = :purchase_id and d.decision -> 'refund' ->> 'scope' in ('{RefundScope.PARTIAL}', '{RefundScope.VAT}')
+)
+select refund ->> 'scope' as scope, coalesce(refund -> 'items', '[]') as items, amount::bigint from refunded where amount > 0
 """
-"""An item counts if a refund of its decision was sent, or may have been sent."""
+"""A part counts if a refund of its decision was sent, or may have been sent."""
 
 _INSERT_ANSWER = """
 insert into customer_answers (id, case_id, channel, source, key, text, created_at)
@@ -187,9 +191,16 @@ class SupportDecisions:
             undo_seconds=undo_seconds,
         )
 
-    def refunded_items(self, purchase: UUID) -> dict[str, int]:
-        """Return the quantities of the purchase's items that support refunded, or is refunding."""
-        return {row.item: row.quantity for row in self._work.run(_SELECT_REFUNDED_ITEMS, purchase_id=purchase)}
+    def refunded_parts(self, purchase: UUID) -> RefundedParts:
+        """Return the parts of the purchase that support refunded, or is refunding."""
+        items: Counter[str] = Counter()
+        items_tax: Counter[str] = Counter()
+        tax = 0
+        for row in self._work.run(_SELECT_REFUNDED_PARTS, purchase_id=purchase):
+            is_tax = row.scope == RefundScope.VAT
+            (items_tax if is_tax else items).update({item["id"]: item["quantity"] for item in row.items})
+            tax += row.amount if is_tax else 0
+        return RefundedParts(items=items, items_tax=items_tax, tax=tax)
 
     def add_answer(self, answer: UUID, case: UUID, *, channel: str, source: str, key: str, text: str) -> bool:
         """Store what a customer answered. Return False if an answer with this idempotency key is stored already."""

@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from domain.messages import SupportNeeded
-from domain.support_clocks import PROMISES_OF_MONEY
+from domain.support_clocks import PROMISES_OF_MONEY, SupportWait
 from records.leased_queue import LeasedQueue
 from records.support_tasks import RECORDING
+from records.support_waits import HISTORY_STEPS, support_wait
 from records.transaction import Transaction
 
 _QUEUE = LeasedQueue(
@@ -41,10 +42,13 @@ _SELECT_NEWEST = """
 select task_id, sequence, change, created_at, claimed_until from support_task_events where task_id = any(:ids)
 """
 
-_SELECT_TASKS = """
+_SELECT_TASKS = f"""
 select t.id, t.kind, t.case_id, coalesce(t.seller_id, '') as seller_id, t.language, t.reasons, t.evidence, t.created_at,
        t.assigned_to, t.assigned_until, t.closed_by, t.outcome, s.time_zone, s.answer_hours, c.purchase_id,
        (select min(e.sent_at) from case_emails e where e.case_id = t.case_id and e.kind = any(:promises)) as promised_at,
+       (select {HISTORY_STEPS} from transitions h where h.case_id = t.case_id and h.seq <= t.seq) as steps,
+       (select min(y.dispute_respond_by) from purchase_payments b join payments y using (provider, charge)
+         where b.purchase_id = c.purchase_id and y.dispute in ('open', 'inquiry')) as respond_by,
        (select h.evidence -> 'rules' from transitions h where h.case_id = t.case_id and h.seq = t.seq) as rules,
        array(select jsonb_build_object('id', o.id, 'outcome', o.outcome, 'closed_at', o.closed_at) from support_tasks o
               where t.kind = 'case' and o.kind = 'case' and o.case_id = t.case_id and o.seq < t.seq and o.closed_at is not null
@@ -52,7 +56,10 @@ select t.id, t.kind, t.case_id, coalesce(t.seller_id, '') as seller_id, t.langua
   from support_tasks t left join cases c on c.id = t.case_id left join sellers s on s.id = coalesce(t.seller_id, c.seller_id)
  where t.id = any(:ids)
 """
-"""The rules are those of the evaluation that handed the case over. ``previous`` are the earlier tasks of the case."""
+"""Only a task about a case has ``seq``, and so steps. ``previous`` are the earlier tasks of the case.
+
+The rules are those of the evaluation that handed the case over.
+"""
 
 _IS_WANTED = """
 exists (select from support_tasks k
@@ -71,14 +78,15 @@ _PUBLISH_MISSING_AGAIN = f"""
 with reset as (
   update support_task_events t
      set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
-   where t.published_at >= :since and t.task_id <> all(cast(:unread as uuid[])) and {_IS_WANTED} returning 1
+   where t.published_at >= :since and t.published_at < :until
+     and t.task_id <> all(cast(:unread as uuid[])) and {_IS_WANTED} returning 1
 )
 select count(*) from reset
 """
 """An event stays claimed until its age has doubled since its last publication, as in records/support_tasks.py."""
 
 _SELECT_READ_BEFORE = """
-select least(now() - make_interval(secs => :seconds), min(published_at)) from support_task_events where task_id = any(:unread)
+select least(:at - make_interval(secs => :seconds), min(published_at)) from support_task_events where task_id = any(:unread)
 """
 
 CLOSED_DAYS = 14
@@ -120,6 +128,10 @@ class TaskRecord:
     purchase_id: UUID | None
     promised_at: datetime | None
     """The instant of the first e-mail that promised the money."""
+    wait: SupportWait | None
+    """How long the customer has waited; None if the task is not about a case."""
+    respond_by: datetime | None
+    """The instant until which a provider expects an answer about a dispute of one of the payments."""
     rules: dict[str, str] | None
     """The result of each rule: ``kept``, or the code of the reason. None if no evaluation handed the case over."""
     previous: list[dict[str, Any]]
@@ -142,7 +154,7 @@ class SupportTaskEvents:
     def tasks(self, ids: Sequence[UUID]) -> dict[UUID, TaskRecord]:
         """Return these tasks by id."""
         promises = [kind.value for kind in PROMISES_OF_MONEY]
-        return {row.id: TaskRecord(*row) for row in self._work.run(_SELECT_TASKS, ids=list(ids), promises=promises)}
+        return {row.id: _task(row) for row in self._work.run(_SELECT_TASKS, ids=list(ids), promises=promises)}
 
     def mark_published(self, events: Sequence[ClaimedEvent]) -> None:
         """Mark these events as published. Skip an event that another worker has claimed, or that a newer event replaced."""
@@ -157,17 +169,21 @@ class SupportTaskEvents:
         """Mark the newest event of every open or recently closed task as unpublished. Return the number of events."""
         return int(self._work.run(_PUBLISH_AGAIN, days=CLOSED_DAYS).scalar_one())
 
-    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime) -> int:
-        """Mark the events as unpublished that were published ``since``, and whose tasks are not among the unread messages.
+    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime, until: datetime) -> int:
+        """Mark the events as unpublished that were published from ``since`` to ``until``, and whose tasks are not ``unread``.
 
         Return the number of events.
         """
-        rows = self._work.run(_PUBLISH_MISSING_AGAIN, unread=list(unread), since=since, days=CLOSED_DAYS)
-        return int(rows.scalar_one())
+        values = {"unread": list(unread), "since": since, "until": until, "days": CLOSED_DAYS}
+        return int(self._work.run(_PUBLISH_MISSING_AGAIN, **values).scalar_one())
 
-    def read_before(self, unread: Sequence[UUID]) -> datetime:
-        """Return the instant before which every published event was read. ``unread`` contains at least the oldest unread task."""
-        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, unread=list(unread), seconds=RECORDING).scalar_one()
+    def read_before(self, unread: Sequence[UUID], *, at: datetime) -> datetime:
+        """Return the instant before which every published event was read, as far as it was known ``at`` this instant.
+
+        ``unread`` contains at least the oldest unread task.
+        """
+        values = {"unread": list(unread), "at": at, "seconds": RECORDING}
+        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, **values).scalar_one()
         return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
@@ -178,3 +194,8 @@ class SupportTaskEvents:
     def count_unpublished(self) -> int:
         """Return the number of tasks whose newest event is not published yet."""
         return int(self._work.run(_QUEUE.waiting()).scalar_one())
+
+
+def _task(row: Any) -> TaskRecord:  # noqa: ANN401  # a row of _SELECT_TASKS
+    values = row._asdict()
+    return TaskRecord(wait=support_wait(values.pop("steps")), **values)

@@ -6,15 +6,19 @@ task replaces its newest event (records/support_task_events.py).
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid5
 
 from domain.messages import SupportNeeded
+from domain.snoozes import LONGEST_SNOOZE, WAKES_BEFORE, Snooze, SnoozeUntil
+from domain.support_clocks import ClockOwner
 from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
-from records.transaction import Transaction
+from records.support_decisions import SupportDecisions
+from records.task_filters import EVERY_TASK, IS_AWAKE, IS_FREE, Position, TaskFilter, count, selection
+from records.transaction import Rows, Transaction
 
 _ENQUEUED = f"""
 insert into outbox (queue, bulk, seller_id, item_id)
@@ -39,22 +43,36 @@ select * from {result}
 """
 
 
+_WAKES_BY = f"""
+(select min(cast(c ->> 'due' as timestamptz)) - make_interval(secs => {WAKES_BEFORE.total_seconds()})
+   from jsonb_array_elements({{clocks}}) c where c ->> 'whose' <> '{ClockOwner.SELLER}')
+"""
+"""Until when a task with these clocks may sleep, as in domain/snoozes.py. Null if only the seller has clocks."""
+
+_AWAKE = "snoozed_until = null, snoozed_for = null, snoozed_by = null, snoozed_revision = null"
+
 _INSERT_FOR_CASES = """
 with touched as (
-  insert into support_tasks (id, case_id, seq, reasons, seller_id, language)
-  select i.id, i.case_id, i.seq, i.reasons::jsonb, c.seller_id, c.locale
+  insert into support_tasks (id, case_id, seq, reasons, seller_id, language, words)
+  select i.id, i.case_id, i.seq, i.reasons::jsonb, c.seller_id, c.locale, to_tsvector('simple', left(concat_ws(' ',
+           c.comment, p.product, (select string_agg(value, ' ') from jsonb_each_text(c.answers)),
+           (select string_agg(a.text, ' ') from customer_answers a where a.case_id = c.id),
+           (select string_agg(n.text, ' ') from case_notes n where n.case_id = c.id)), 100000))
     from unnest(cast(:ids as uuid[]), cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:reasons as text[]))
       as i(id, case_id, seq, reasons)
-    left join cases c on c.id = i.case_id
+    left join cases c on c.id = i.case_id left join purchases p on p.id = c.purchase_id
   returning id
 )
 insert into support_task_events (task_id, change) select id, 'opened' from touched
 """
-"""The caller enqueues the message, because the message about a case contains the id of the case."""
+"""The caller enqueues the message, because the message about a case contains the id of the case.
+
+``words`` is what a search finds the task by: what the customer and support wrote, and the product.
+"""
 
 _INSERT = _touch(
     "opened",
-    """
+    f"""
 touched as (
   insert into support_tasks as t (id, kind, subject, case_id, seller_id, language, reasons, evidence)
   select distinct on (i.id) i.id, i.kind, i.subject, i.case_id, coalesce(i.seller_id, c.seller_id), c.locale,
@@ -65,7 +83,7 @@ touched as (
     left join cases c on c.id = i.case_id
   on conflict (id) do update
      set closed_at = null, closed_by = null, outcome = null, evidence = excluded.evidence, created_at = now(),
-         due_at = default
+         due_at = default, {_AWAKE}
    where t.closed_by = :product
   returning id, seller_id
 )""",
@@ -108,14 +126,24 @@ locked as (
 
 _KEEP_FOR_CASES = _touch(
     "changed",
-    """
-touched as (
-  update support_tasks t set seq = i.new_seq, assigned_to = null, assigned_until = null
+    f"""
+kept as (
+  select t.id, i.new_seq, case when w.latest > now() then w.latest end as snoozed_until
     from unnest(cast(:case_ids as uuid[]), cast(:seqs as int[]), cast(:new_seqs as int[])) as i(case_id, seq, new_seq)
-   where t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+    join support_tasks t on t.case_id = i.case_id and t.seq = i.seq and t.closed_at is null
+   cross join lateral (
+     select least(now() + make_interval(secs => {LONGEST_SNOOZE.total_seconds()}), {_WAKES_BY.format(clocks="t.clocks")})
+   ) w(latest)
+), touched as (
+  update support_tasks t
+     set seq = k.new_seq, assigned_to = null, assigned_until = null, snoozed_until = k.snoozed_until, snoozed_revision = null,
+         snoozed_for = case when k.snoozed_until is not null then '{SnoozeUntil.ANSWER}' end,
+         snoozed_by = case when k.snoozed_until is not null then :product end
+    from kept k where t.id = k.id
   returning t.id, t.seller_id
 )""",
 )
+"""Support asked the customer, so the task waits for the answer. A clock that is not the seller's own ends the wait before."""
 
 _SOLVE = """
 touched as (
@@ -169,26 +197,14 @@ select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller_id, c.seller_id, '
 
 _OPEN_COLUMNS = """
 t.id, t.case_id, coalesce(t.seller_id, '') as seller_id, t.reasons, t.evidence, t.created_at, t.claimed_until,
-t.kind, t.language, t.amount, t.currency, t.clocks, t.due_at, t.assigned_to, t.assigned_until
+t.kind, t.language, t.amount, t.currency, t.clocks, t.due_at, t.assigned_to, t.assigned_until, t.snoozed_until, t.snoozed_for,
+t.snoozed_by
 """
 """The columns that _open_task() reads, in this order."""
 
-_FILTERS = {
-    "sellers": "t.seller_id = any(:sellers)",
-    "kinds": "t.kind = any(:kinds)",
-    "languages": "t.language = any(:languages)",
-    "older_than": "t.created_at < now() - make_interval(secs => :older_than)",
-    "amount_from": "t.amount >= :amount_from",
-    "amount_to": "t.amount <= :amount_to",
-    "currency": "t.currency = :currency",
-    "mine": "t.assigned_to = :mine and t.assigned_until > now()",
-    "after": "(t.due_at, t.id) > (:after_due_at, :after_id)",
-}
-"""The condition of each filter. A statement contains only the filters that are set, so that PostgreSQL can use the indexes."""
-
-_IS_FREE = "(t.assigned_until is null or t.assigned_until <= now())"
-
-_SELECT_OPEN = f"select {_OPEN_COLUMNS} from support_tasks t where {{where}} order by t.due_at, t.id limit :limit"
+_SELECT_OPEN = f"""
+select {_OPEN_COLUMNS} from ({{selection}}) q join support_tasks t using (id) order by q.due_at, q.id
+"""
 
 _SELECT_BY_CASE = f"""
 select {_OPEN_COLUMNS} from support_tasks t where t.case_id = :case_id and t.kind = 'case' and t.closed_at is null
@@ -196,33 +212,71 @@ select {_OPEN_COLUMNS} from support_tasks t where t.case_id = :case_id and t.kin
 
 _SELECT_BY_ID = f"select {_OPEN_COLUMNS} from support_tasks t where t.id = :id and t.closed_at is null"
 
-_COUNT_OPEN = "select t.kind, count(*) as tasks from support_tasks t where {where} group by t.kind"
+_COUNT_OF_SELLERS = f"""
+select s.id as seller_id, (
+         select count(*) from (
+           select from support_tasks t where t.seller_id = s.id and t.closed_at is null and {IS_AWAKE}
+            order by t.due_at, t.id limit :limit) q) as tasks
+  from unnest(cast(:sellers as text[])) as s(id)
+"""
+
+_SELECT_CASE_IDS = "select t.case_id from ({selection}) q join support_tasks t using (id) order by q.due_at, q.id"
 
 _TAKE_NEXT = _touch(
     "changed",
     f"""
-touched as (
-  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds)
-   where t.id = (
-     select t.id from support_tasks t where {{where}} order by t.due_at, t.id limit 1 for no key update skip locked)
+candidates as materialized ({{selection}}), chosen as (
+  select t.id from candidates join support_tasks t using (id)
+   where t.closed_at is null and {IS_FREE} and {IS_AWAKE}
+   order by t.due_at, t.id limit 1 for no key update of t skip locked
+), taken as (
+  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds), {_AWAKE}
+    from chosen where t.id = chosen.id
   returning {_OPEN_COLUMNS}
-)""",
+), touched as (select * from taken)""",
+    result="(select count(*) from candidates) c(candidates) left join taken on true",
 )
+"""The first candidate that no other agent is taking at this moment. Only the chosen task is locked."""
 
 _TAKE = _touch(
     "changed",
     f"""
 held as (
   select id, coalesce(assigned_to = :agent and assigned_until > now(), false) as is_renewed from support_tasks t
-   where id = :id and closed_at is null and (assigned_to = :agent or {_IS_FREE}) for no key update
+   where id = :id and closed_at is null and (assigned_to = :agent or {IS_FREE}) for no key update
 ), taken as (
-  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds)
+  update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds), {_AWAKE}
     from held where t.id = held.id
   returning {_OPEN_COLUMNS}, held.is_renewed
 ), touched as (select * from taken where not is_renewed)""",
     result="taken",
 )
 """An agent who takes a task again before the assignment ends only extends the assignment, so no event is published."""
+
+_SNOOZE = _touch(
+    "changed",
+    f"""
+touched as (
+  update support_tasks t
+     set snoozed_until = :ends_at, snoozed_for = :until, snoozed_by = :agent, snoozed_revision = :revision,
+         assigned_to = null, assigned_until = null
+   where t.id = :id and t.closed_at is null and (t.assigned_to = :agent or {IS_FREE}) returning t.id, t.seller_id
+)""",
+)
+
+_SELECT_WAITING_FOR_REPORTS = f"""
+select t.id, t.case_id, t.snoozed_revision from support_tasks t
+ where t.closed_at is null and t.snoozed_until > now() and t.snoozed_for = '{SnoozeUntil.REPORT}'
+"""
+
+_WAKE = "update support_tasks t set snoozed_until = now() where t.id = any(:ids) and t.snoozed_until > now()"
+"""The task keeps for what it waited, so that the queue says why the task is back."""
+
+_ADD_WORDS = """
+update support_tasks t set words = t.words || to_tsvector('simple', left(i.text, 100000))
+  from unnest(cast(:ids as uuid[]), cast(:texts as text[])) as i(id, text)
+ where t.closed_at is null and (t.id = i.id or t.case_id = i.id and t.kind = 'case')
+"""
 
 _RELEASE = _touch(
     "changed",
@@ -233,10 +287,42 @@ touched as (
 )""",
 )
 
-_DESCRIBE = """
+_ANNOUNCE = """
+touched as (
+  select t.id, t.seller_id from support_tasks t
+   where t.closed_at is null and {condition} order by t.id for no key update skip locked
+)"""
+"""A task that another transaction changes at this moment is skipped, because that transaction publishes the task itself."""
+
+_ANNOUNCE_CASES = _touch("changed", _ANNOUNCE.format(condition="t.kind = 'case' and t.case_id = any(:case_ids)"))
+
+_ANNOUNCE_PAYMENT = _touch(
+    "changed",
+    _ANNOUNCE.format(
+        condition="""t.kind = 'case' and t.case_id in (
+     select c.id from cases c join purchase_payments b on b.purchase_id = c.purchase_id
+      where b.provider = :provider and b.charge = :charge and c.state = 'with_support')"""
+    ),
+)
+
+_ANNOUNCE_SELLER = _touch("changed", _ANNOUNCE.format(condition="t.seller_id = :seller_id"))
+
+_REFRESH = _touch(
+    "changed",
+    """
+touched as (
+  update support_tasks t set evidence = cast(:evidence as jsonb)
+   where t.id = :id and t.closed_at is null and t.evidence <> cast(:evidence as jsonb)
+  returning t.id, t.seller_id
+)""",
+)
+
+_DESCRIBE = f"""
 with locked as (select t.id from support_tasks t where t.id = any(:ids) order by t.id for no key update)
 update support_tasks t
-   set due_at = i.due_at, clocks = i.clocks::jsonb, amount = i.amount, currency = i.currency
+   set due_at = i.due_at, clocks = i.clocks::jsonb, amount = i.amount, currency = i.currency,
+       snoozed_until = case when t.snoozed_until is not null
+                            then least(t.snoozed_until, {_WAKES_BY.format(clocks="i.clocks::jsonb")}) end
   from unnest(cast(:ids as uuid[]), cast(:due_ats as timestamptz[]), cast(:clocks as text[]), cast(:amounts as bigint[]),
               cast(:currencies as text[])) as i(id, due_at, clocks, amount, currency)
   join locked using (id)
@@ -254,7 +340,8 @@ _PUBLISH_MISSING_AGAIN = """
 with reset as (
   update support_tasks t
      set published_at = null, claimed_until = t.published_at + (t.published_at - t.created_at)
-   where t.published_at >= :since and t.id <> all(cast(:unread as uuid[])) and closed_at is null returning 1
+   where t.published_at >= :since and t.published_at < :until
+     and t.id <> all(cast(:unread as uuid[])) and closed_at is null returning 1
 )
 select count(*) from reset
 """
@@ -265,7 +352,7 @@ a task gets the task a few times more, at growing intervals.
 """
 
 _SELECT_READ_BEFORE = """
-select least(now() - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
+select least(:at - make_interval(secs => :seconds), min(published_at)) from support_tasks where id = any(:unread)
 """
 
 PRODUCT = "moneyback"
@@ -273,6 +360,9 @@ PRODUCT = "moneyback"
 SOLVED, EXPIRED = "solved", "expired"
 FLAGGED_MAIL_DAYS = 14
 """After this number of days, a task about a flagged e-mail is closed, because support may have answered in the mailbox."""
+
+_CANDIDATES = 16
+"""How many of the most urgent tasks take_next() looks at first. More agents than this rarely take a task at the same moment."""
 
 RECORDING = 5  # seconds; a worker records within this time that a task was published
 
@@ -308,18 +398,31 @@ class OpenTask(SupportTask):
     assigned_to: str | None
     assigned_until: datetime | None
     """The agent ``assigned_to`` has taken the task until this instant. Afterwards, every agent may take the task."""
+    snoozed_until: datetime | None
+    """The agent ``snoozed_by`` has put the task aside until this instant at the latest. Afterwards, it is in the queue again."""
+    snoozed_for: str | None
+    """A value of SnoozeUntil."""
+    snoozed_by: str | None
 
     @property
-    def position(self) -> "Position":
+    def is_decision(self) -> bool:
+        """True if support must decide the case. Otherwise, the task reports a problem, or an e-mail to read."""
+        return self.kind == "case"
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The codes of the reasons."""
+        return frozenset(reason["code"] for reason in self.reasons)
+
+    @property
+    def mail_id(self) -> UUID | None:
+        """The id of the flagged e-mail that the task asks to read, or None."""
+        return UUID(str(self.evidence["mail_id"])) if self.kind == SupportTaskKind.FLAGGED_MAIL else None
+
+    @property
+    def position(self) -> Position:
         """The position of the task in the queue."""
         return Position(self.due_at, self.id)
-
-
-class Position(NamedTuple):
-    """A position in the queue of open tasks. The next page starts after it."""
-
-    due_at: datetime
-    id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,37 +434,6 @@ class TaskDescription:
     clocks: list[dict[str, str]]
     amount: int | None
     currency: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFilter:
-    """Which open tasks are wanted. None means any. ``sellers`` contains the sellers whose tasks the agent may see."""
-
-    sellers: Collection[str] | None = None
-    kinds: Sequence[str] | None = None
-    languages: Sequence[str] | None = None
-    older_than: float | None = None
-    """Seconds since the task was opened."""
-    amount_from: int | None = None
-    amount_to: int | None = None
-    """The amount of the purchase in minor units. ``currency`` says which currency."""
-    currency: str | None = None
-    mine: str | None = None
-    """The agent who has taken the task."""
-    unclaimed: bool = False
-    """True if only tasks that no agent has taken are wanted."""
-
-    def values(self) -> dict[str, object]:
-        """Return the filters that are set, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "unclaimed"}
-        return {
-            name: list(value) if isinstance(value, tuple | frozenset) else value
-            for name, value in values.items()
-            if value is not None
-        }
-
-
-EVERY_TASK = TaskFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,6 +481,23 @@ class SupportTasks:
         )
         return {row.id for row in rows}
 
+    def refresh(self, task: NewSupportTask) -> None:
+        """Store the evidence of this task if the task is open and its evidence changed."""
+        self._change(_REFRESH, id=task.id, evidence=json.dumps(dict(task.evidence)))
+
+    def announce_cases(self, cases: Sequence[UUID]) -> None:
+        """Publish the open tasks of these cases as changed, because a fact changed from which their clocks follow."""
+        if cases:
+            self._change(_ANNOUNCE_CASES, case_ids=list(cases))
+
+    def announce_payment(self, provider: str, charge: str) -> None:
+        """Publish the open tasks of the cases about this payment as changed, as above."""
+        self._change(_ANNOUNCE_PAYMENT, provider=provider, charge=charge)
+
+    def announce_seller(self, seller: str) -> None:
+        """Publish the open tasks of this seller as changed, as above."""
+        self._change(_ANNOUNCE_SELLER, seller_id=seller)
+
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
         """Claim unpublished tasks for ``seconds``. Each of ``ids`` is the id of a task or of a case."""
         return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
@@ -426,13 +515,21 @@ class SupportTasks:
         """
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
 
-    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime) -> int:
-        """Mark every open task as unpublished that was published ``since`` and is not ``unread``. Return the number of tasks."""
-        return int(self._work.run(_PUBLISH_MISSING_AGAIN, unread=list(unread), since=since).scalar_one())
+    def publish_missing_again(self, unread: Sequence[UUID], *, since: datetime, until: datetime) -> int:
+        """Mark every open task as unpublished that was published from ``since`` to ``until`` and is not ``unread``.
 
-    def read_before(self, unread: Sequence[UUID]) -> datetime:
-        """Return the instant before which every published task was read. ``unread`` contains at least the oldest unread task."""
-        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, unread=list(unread), seconds=RECORDING).scalar_one()
+        Return the number of tasks.
+        """
+        values = {"unread": list(unread), "since": since, "until": until}
+        return int(self._work.run(_PUBLISH_MISSING_AGAIN, **values).scalar_one())
+
+    def read_before(self, unread: Sequence[UUID], *, at: datetime) -> datetime:
+        """Return the instant before which every published task was read, as far as it was known ``at`` this instant.
+
+        ``unread`` contains at least the oldest unread task.
+        """
+        values = {"unread": list(unread), "at": at, "seconds": RECORDING}
+        read_before: datetime = self._work.run(_SELECT_READ_BEFORE, **values).scalar_one()
         return read_before
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
@@ -448,18 +545,24 @@ class SupportTasks:
         self, filters: TaskFilter = EVERY_TASK, *, after: Position | None = None, limit: int = 200
     ) -> list[OpenTask]:
         """Return up to ``limit`` open tasks, the earliest due task first. ``after`` is the position of the previous task."""
-        values = filters.values()
-        if after:
-            values |= {"after": after, "after_due_at": after.due_at, "after_id": after.id}
-        statement = _SELECT_OPEN.format(where=_where(values, unclaimed=filters.unclaimed))
-        values.pop("after", None)
-        return [_open_task(row) for row in self._work.run(statement, limit=limit, **values)]
+        query, values = selection(filters, after)
+        rows = self._plan(_SELECT_OPEN.format(selection=query), limit=limit, **values)
+        return [_open_task(row) for row in rows]
 
-    def count_open(self, filters: TaskFilter = EVERY_TASK) -> dict[str, int]:
-        """Return the number of open tasks of each kind. A kind without open tasks is left out."""
-        values = filters.values()
-        statement = _COUNT_OPEN.format(where=_where(values, unclaimed=filters.unclaimed))
-        return {row.kind: row.tasks for row in self._work.run(statement, **values)}
+    def count_open(self, filters: TaskFilter = EVERY_TASK, *, limit: int = 1_000_000) -> int:
+        """Return the number of open tasks. If there are more than ``limit``, return ``limit``, because counting takes time."""
+        query, values = count(filters)
+        return int(self._plan(query, limit=limit, **values).scalar_one())
+
+    def count_of_sellers(self, sellers: Sequence[str], *, limit: int) -> dict[str, int]:
+        """Return the number of open tasks of each seller that were not put aside. A number is at most ``limit``."""
+        rows = self._work.run(_COUNT_OF_SELLERS, sellers=list(sellers), limit=limit)
+        return {row.seller_id: row.tasks for row in rows}
+
+    def cases_of_open(self, filters: TaskFilter, *, limit: int) -> list[UUID]:
+        """Return the ids of the cases that up to ``limit`` open tasks ask support to decide, the earliest due task first."""
+        query, values = selection(replace(filters, kinds=("case",)))
+        return [row.case_id for row in self._plan(_SELECT_CASE_IDS.format(selection=query), limit=limit, **values)]
 
     def of_case(self, case: UUID) -> OpenTask | None:
         """Return the open task of this case, or None if support has nothing to decide."""
@@ -476,13 +579,49 @@ class SupportTasks:
 
         Agents that take their next task at the same time get different tasks, and none of them waits.
         """
-        values = filters.values()
-        statement = _TAKE_NEXT.format(where=_where(values, unclaimed=True))
-        return self._touched(statement, agent=agent, seconds=seconds, **values)
+        query, values = selection(replace(filters, unclaimed=True, snoozed=False))
+        statement, limit = _TAKE_NEXT.format(selection=query), _CANDIDATES
+        while True:
+            row = self._plan(statement, agent=agent, seconds=seconds, limit=limit, **values).one()
+            if row.id is not None:
+                self._work.notifies = True
+                return _open_task(row[1:])
+            if row.candidates < limit:
+                return None
+            limit *= 8
 
     def take(self, task: UUID, agent: str, *, seconds: float) -> OpenTask | None:
         """Assign this open task to this agent for ``seconds``. Return None if another agent has taken it, or if it is closed."""
         return self._touched(_TAKE, id=task, agent=agent, seconds=seconds)
+
+    def snooze(self, task: UUID, snooze: Snooze) -> bool:
+        """Put this open task aside. Return False if another agent has taken it, or if it is closed."""
+        return (
+            self._change(
+                _SNOOZE,
+                id=task,
+                until=snooze.until,
+                ends_at=snooze.ends_at,
+                agent=snooze.agent,
+                revision=snooze.revision,
+            )
+            > 0
+        )
+
+    def wake_reported(self) -> int:
+        """End each snooze until a report whose case has another revision. Return the number of tasks that are back."""
+        waiting = list(self._work.run(_SELECT_WAITING_FOR_REPORTS))
+        if not waiting:
+            return 0
+        revisions = SupportDecisions(self._work).revisions([row.case_id for row in waiting if row.case_id])
+        changed = [row.id for row in waiting if str(revisions.get(row.case_id)) != row.snoozed_revision]
+        self._work.run(_WAKE, ids=changed)
+        return len(changed)
+
+    def add_words(self, texts: Mapping[UUID, str]) -> None:
+        """Let a search find open tasks by these texts, too. Each key is the id of a task, or of a case that support decides."""
+        if texts:
+            self._work.run(_ADD_WORDS, ids=list(texts), texts=list(texts.values()))
 
     def release(self, task: UUID, agent: str) -> bool:
         """End the assignment of this task to this agent. Return whether the agent had taken the task."""
@@ -502,10 +641,13 @@ class SupportTasks:
             self._change(_CLOSE_FOR_CASES, case_ids=cases, seqs=seqs, closed_bys=actors, outcomes=outcomes)
 
     def keep_for_cases(self, tasks: Sequence[tuple[UUID, int, int]]) -> None:
-        """Let tasks about cases go on. Each item is (case id, the task's number of the transition, the number of the new one)."""
+        """Let tasks about cases wait for the customer's answer.
+
+        Each item is (case id, the task's number of the transition, the number of the new one).
+        """
         if tasks:
             cases, seqs, new_seqs = map(list, zip(*tasks, strict=True))
-            self._change(_KEEP_FOR_CASES, case_ids=cases, seqs=seqs, new_seqs=new_seqs)
+            self._change(_KEEP_FOR_CASES, case_ids=cases, seqs=seqs, new_seqs=new_seqs, product=PRODUCT)
 
     def close_solved(self, causes: Collection[tuple[SupportTaskKind, str, str]]) -> int:
         """Close the open tasks of these causes, which are gone. A cause is (kind, seller id, provider).
@@ -547,6 +689,11 @@ class SupportTasks:
         """Return the number of tasks that were published."""
         return int(self._work.run(_QUEUE.finished()).scalar_one())
 
+    def _plan(self, statement: str, **values: object) -> Rows:
+        """Run a statement with filters. PostgreSQL plans it for these values, because the best index depends on them."""
+        self._work.run("set local plan_cache_mode = force_custom_plan")
+        return self._work.run(statement, **values)
+
     def _touched(self, statement: str, **values: object) -> OpenTask | None:
         row = self._work.run(statement, **values).one_or_none()
         self._work.notifies |= row is not None
@@ -558,11 +705,5 @@ class SupportTasks:
         return changed
 
 
-def _where(values: Mapping[str, object], *, unclaimed: bool) -> str:
-    """Return the condition of open tasks for these filters."""
-    conditions = [_FILTERS[name] for name in _FILTERS if name in values]
-    return " and ".join(["t.closed_at is null", *conditions, *([_IS_FREE] if unclaimed else [])])
-
-
 def _open_task(row: Any) -> OpenTask:  # noqa: ANN401  # a row with _OPEN_COLUMNS
-    return OpenTask(*row[:15])
+    return OpenTask(*row[:18])

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from config.settings import Settings, Timers
 from records.api_keys import ApiKeys
 from records.case_emails import CaseEmails
+from records.case_search import CaseSearch
 from records.case_threads import CaseThreads
 from records.case_views import CaseViews
 from records.cases import Cases
@@ -39,6 +40,7 @@ from records.inquiry_emails import InquiryEmails
 from records.intake import Intake
 from records.outbox import CHANNEL, Outbox
 from records.payment_refunds import PaymentRefunds
+from records.personal_data import PersonalData
 from records.purchase_details import DetailedPurchases
 from records.purchase_syncs import PurchaseSyncs
 from records.purchases import Purchases
@@ -125,6 +127,7 @@ class UnitOfWork(Transaction):
         self.webhook_events = WebhookEvents(self)
         self.refund_operations = RefundOperations(self)
         self.outbox = Outbox(self)
+        self.personal_data = PersonalData(self)
         self.purchases = Purchases(self)
         self.purchase_syncs = PurchaseSyncs(self)
         self.reconciliation = Reconciliation(self)
@@ -134,6 +137,7 @@ class UnitOfWork(Transaction):
         self.support_decisions = SupportDecisions(self)
         self.support_tasks = SupportTasks(self)
         self.support_task_events = SupportTaskEvents(self)
+        self.case_search = CaseSearch(self)
         self.case_threads = CaseThreads(self)
         self.case_views = CaseViews(self)
         self.customer_overviews = CustomerOverviews(self)

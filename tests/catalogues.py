@@ -134,6 +134,7 @@ def _of_tables() -> Iterator[tuple[str, Sentence]]:
         (_module_path(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"])
     )
     yield _module_path(refund_timing), refund_timing.DEFAULT_ARRIVAL
+    yield from ((_module_path(refund_timing), time.sentence) for time in refund_timing.AnswerTime)
     payment_texts = [*case_payments.METHOD_NAMES.values(), case_payments.OTHER_METHOD]
     payment_texts += [member.sentence for member in (*case_payments.RefundStage, *case_payments.Destination)]
     yield from ((_module_path(case_payments), sentence) for sentence in payment_texts)

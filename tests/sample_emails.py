@@ -54,6 +54,7 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "seller_name": "Aurora Software",
         "support_email": "help@aurora.example",
         "time_zone": "Europe/Berlin",
+        "answer_hours": None,
         "product": "Aurora Photo 4",
         "purchase_email": "ada@example.com",
         "purchase_reference": "MB-2026-0417",
@@ -67,6 +68,8 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "decided_seq": 0,
         "decided_event": None,
         "customer_must_act": False,
+        "wait": None,
+        "read_at": datetime(2026, 6, 15, 13, tzinfo=UTC),
     }
     payment: dict[str, Any] = {
         "provider": "sandbox",

@@ -51,7 +51,7 @@ class Relay:
         self._app = app
         self._batch_size = settings.batch_size
         self._sweep_interval = settings.timers.sweep_interval_seconds
-        self._sweep = Sweep(records)
+        self._sweep = Sweep(records, retention_days=settings.retention_days)
         self._broker_loss_detector = BrokerLossDetector(records)
         self._lost_task_detector = LostTaskDetector(records)
         self._swept_at = 0.0

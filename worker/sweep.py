@@ -2,7 +2,7 @@
 
 If the customer did not confirm a case in time, the sweep ends the case in the state "expired". If an unmatched case matches a
 purchase, the sweep lets it be evaluated again. If a purchase of another seller matches a case that named no seller, this seller
-gets a copy.
+gets a copy. The personal data of cases that ended longer ago than the retention setting is removed.
 """
 
 import structlog
@@ -17,6 +17,7 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 log = structlog.get_logger()
 
 BATCH_SIZE = 1_000  # the maximum number of rows of each kind in one batch, so that its transaction is short
+RETENTION_BATCH_SIZE = 100  # the maximum number of cases whose personal data one sweep removes
 MISSED_DAYS = 1
 """Unmatched cases, and cases that named no seller, of this number of days are compared with the purchases.
 
@@ -28,12 +29,13 @@ MAX_BATCHES = 10  # the maximum number of batches in one sweep, because a relay 
 class Sweep:
     """A sweep of all overdue rows. Several processes can sweep at the same time: each skips rows that are already locked."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, *, retention_days: int | None = None) -> None:
         self._records = records
+        self._retention_days = retention_days
 
     def run_once(self) -> int:
         """Sweep until no row is overdue, but at most ``MAX_BATCHES`` batches. Return the number of rows that were overdue."""
-        total = 0
+        total = self._forget_expired()
         for _ in range(MAX_BATCHES):
             counts = self._sweep_batch()
             total += sum(counts.values())
@@ -42,6 +44,16 @@ class Sweep:
             if max(counts.values()) < BATCH_SIZE:
                 break
         return total
+
+    def _forget_expired(self) -> int:
+        """Remove the personal data of one batch of cases that ended longer ago than the retention. Return the number of rows."""
+        if self._retention_days is None:
+            return 0
+        with self._records.work() as work:
+            count = work.personal_data.forget_expired(days=self._retention_days, limit=RETENTION_BATCH_SIZE)
+        if count:
+            log.info("personal_data_forgotten", rows=count)
+        return count
 
     def _sweep_batch(self) -> dict[str, int]:
         with self._records.work() as work:
@@ -89,6 +101,7 @@ def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
     seconds = work.timers.resend_after_seconds
     case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     work.support_tasks.close_expired()
+    work.support_tasks.wake_reported()
     support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)
     support_task_events = work.support_task_events.overdue(seconds=seconds, limit=BATCH_SIZE)
     webhook_events = work.webhook_events.overdue(BATCH_SIZE)

@@ -51,7 +51,8 @@ for message in HANDLERS:  # the name of a task is the name of its queue
 @app.task(name="sweep")
 def sweep() -> int:
     """Run a sweep. Beat sends this task. If the broker is unavailable, beat cannot send it, so the relay also runs sweeps."""
-    return Sweep(worker_context().records).run_once()
+    context = worker_context()
+    return Sweep(context.records, retention_days=context.settings.retention_days).run_once()
 
 
 @app.task(name="reconcile", soft_time_limit=3_600, time_limit=3_900)  # seconds: a provider's list may be long

@@ -22,7 +22,7 @@ Target = Annotated[
 
 
 class HelpdeskCheck(NamedTuple):
-    """What a check has shown about one helpdesk."""
+    """The result of a check of one helpdesk."""
 
     helpdesk: str
     ok: bool

@@ -182,12 +182,11 @@ def _outcome(records: Records, config: Settings, summary: dict[str, int], began:
 
 
 def _count_support_tasks(config: Settings) -> int:
-    """Consume `support.contact` like a helpdesk, and return the number of messages, including repeated messages."""
-    count = 0
+    """Consume `support.contact` like a helpdesk, and return the number of tasks. A repeated message counts once, by its id."""
+    ids = set()
     with connect(config) as connection:
         channel = connection.channel()
         queue = QUEUES[ContactSupport.queue](channel)
         while message := queue.get(no_ack=True):
-            ContactSupport.read(message.payload)
-            count += 1
-    return count
+            ids.add(ContactSupport.read(message.payload).id)
+    return len(ids)

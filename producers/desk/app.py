@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.status import HTTP_303_SEE_OTHER
 
 from config.settings import Settings
 from config.settings import settings as from_environment
@@ -14,31 +15,24 @@ from domain.desk_roles import Permission
 from producers.decision_batches import BatchRunner
 from producers.desk import batches, cases, lost_forms, macros, provider_view, queue
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
-from producers.desk.accounts.access import AgentDep, require
+from producers.desk.accounts.access import require
 from producers.desk.accounts.authentication import Authenticator
 from producers.desk.email_previews import RenderEmail
 from producers.desk.provider_links import ProviderLinks
 from producers.desk.services import AskProvider, DeskServices, ask_no_provider, no_email
 from producers.web.app import add_middleware, configure, lifespan
-from producers.web.dependencies import PageDep, RecordsDep
 from producers.web.templating import READ_METHODS, Templates
 from records import DatabaseDownError
 
 HERE = Path(__file__).parent
-DAY_SECONDS = 86_400.0
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require(Permission.READ_CASES))])
 
 
 @router.api_route("/emails", methods=READ_METHODS)
-def list_flagged_mails(user: AgentDep, page: PageDep, records: RecordsDep) -> Response:
-    """List the e-mails of customers that support must read, newest first, without those of other sellers' cases."""
-    sellers = user.sellers(Permission.READ_CASES)
-    with records.work() as work:
-        mails = work.inbound_mails.list_flagged(sellers=sellers)
-        count = work.inbound_mails.count_flagged(seconds=DAY_SECONDS, sellers=sellers)
-        numbers = work.case_views.numbers([case_id for mail in mails for case_id in mail.case_ids])
-    return page.render("emails.html", user=user, mails=mails, numbers=numbers, count=count)
+def redirect_to_flagged_mails() -> Response:
+    """Lead old links to the e-mails of customers that support must read. They are tasks of the queue now."""
+    return RedirectResponse("/?reason=flagged_mail", HTTP_303_SEE_OTHER)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Loads everything that the case screen shows, with few statements, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from domain.money import Money
 from domain.policies import Seller
 from domain.purchases import Payment, Purchase, email_key
 from domain.reason_codes import ReasonCode
-from domain.refund_parts import left_of
+from domain.refund_parts import RefundedParts, left_of
 from domain.support_decisions import OVERRULABLE, DecisionStatus
 from producers.desk.email_previews import PreviewFacts
 from producers.desk.queue import agent_of
@@ -52,7 +52,7 @@ class CaseFile:
     purchase: Purchase | None
     seller: Seller | None
     payments: Sequence[PaymentFacts]
-    refunded_items: Mapping[str, int]
+    refunded: RefundedParts
     history: Sequence[HistoryRow]
     thread: Sequence[ThreadEntry]
     """Our e-mails, and the customer's answers, mails and notes."""
@@ -82,7 +82,7 @@ class CaseFile:
             view=self.view,
             purchase=self.purchase,
             seller=self.seller,
-            refunded_items=self.refunded_items,
+            refunded=self.refunded,
             thread=self.thread,
         )
 
@@ -138,7 +138,7 @@ def load(work: UnitOfWork, user: DeskUser, view: CaseView) -> CaseFile:
         purchase=purchase,
         seller=work.sellers.get(view.seller) if view.seller else None,
         payments=_payments(work, purchase),
-        refunded_items=work.support_decisions.refunded_items(purchase.id) if purchase and purchase.items else {},
+        refunded=work.support_decisions.refunded_parts(purchase.id) if purchase else RefundedParts(),
         history=work.history.for_case(view.id),
         thread=work.case_threads.of_case(view.id, senders=customer_keys, thread=view.thread),
         decisions=work.support_decisions.for_case(view.id),

@@ -17,7 +17,7 @@ from domain.policies import Seller, is_above
 from domain.purchases import Purchase
 from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_choices import choose_refunds
-from domain.refund_parts import Quantities
+from domain.refund_parts import RefundedParts
 from domain.state_effects import email_for
 from domain.states import MOVES, State, next_state
 from domain.support_decisions import Approve, DecisionAction
@@ -76,7 +76,7 @@ class PreviewFacts:
     view: CaseView
     purchase: Purchase | None
     seller: Seller | None
-    refunded_items: Quantities
+    refunded: RefundedParts
     thread: Sequence[ThreadEntry]
 
 
@@ -128,7 +128,7 @@ def _outcome_of(decision: Any, facts: PreviewFacts) -> tuple[EmailKind, CaseView
         return kind, after, "This email goes at once."
     if facts.purchase is None:
         raise RefusedError("The case has no purchase yet. Find the purchase first.")
-    refunds = choose_refunds(facts.purchase, decision.refund, facts.refunded_items)
+    refunds = choose_refunds(facts.purchase, decision.refund, facts.refunded)
     payments = _payments_of(facts.purchase, refunds)
     return kind, replace(after, payments=payments, is_approved=True), _when_approved(facts, refunds)
 

@@ -9,6 +9,8 @@ from records.case_threads import EntryKind, ThreadEntry
 from records.case_views import CaseView
 
 _CHANNELS = {"web": "on a page", "api": "through the API", "email": "by email", "queue": "through a queue"}
+_CUSTOMER = "The customer"
+"""Who wrote, if the personal data of the customer was removed."""
 NO_TEXT = "The text is in the mailbox, because Moneyback keeps only the texts that support must read."
 
 
@@ -38,11 +40,11 @@ def _request(view: CaseView) -> Iterator[Message]:
     answers = [f"{case_copy.ANSWERS.get(name, name)}: {text}" for name, text in view.answers.items() if text]
     text = "\n".join(filter(None, [view.comment, *answers]))
     reason = f"Reason: {case_copy.REASONS.get(view.reason, view.reason)}."
-    yield Message(view.received_at, view.email, how, text, is_from_customer=True, hint=reason)
+    yield Message(view.received_at, view.email or _CUSTOMER, how, text, is_from_customer=True, hint=reason)
     if view.declared_at:
         yield Message(
             view.declared_at,
-            view.declared_by or view.email,
+            view.declared_by or view.email or _CUSTOMER,
             "withdrew from the contract",
             view.statement or "",
             is_from_customer=True,
@@ -50,7 +52,7 @@ def _request(view: CaseView) -> Iterator[Message]:
 
 
 def _answer(view: CaseView, entry: ThreadEntry) -> Message:
-    customer = view.purchase_email or view.email
+    customer = view.purchase_email or view.email or _CUSTOMER
     how = f"wrote {_CHANNELS.get(entry.label, entry.label)}"
     return Message(entry.at, customer, how, entry.text, is_from_customer=True)
 

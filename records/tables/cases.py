@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -22,10 +23,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from domain.case_numbers import MAX_SERIAL
 from domain.refund_operations import OPEN_STATUSES, UNRESOLVED_STATUSES
-from domain.states import ENDED_BY_SUPPORT, OPEN_STATES, WORKER_STATES
+from domain.states import ENDED_BY_SUPPORT, FINAL_STATES, OPEN_STATES, WORKER_STATES
 from records.tables.metadata import INSTANT, metadata, quoted_list
 
 ENDED_STATE_NAMES = quoted_list(ENDED_BY_SUPPORT)
+FINAL_STATE_NAMES = quoted_list(FINAL_STATES)
 OPEN_STATE_NAMES = quoted_list(OPEN_STATES)
 WORKER_STATE_NAMES = quoted_list(WORKER_STATES)
 
@@ -128,7 +130,13 @@ cases = Table(
     Column("deliveries", Integer, nullable=False, server_default=text("0")),
     Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("decided_seq", Integer, nullable=False, server_default=text("0")),
+    Column("forgotten_at", INSTANT),
     UniqueConstraint("intake_source", "intake_key"),
+    Index(
+        "cases_not_forgotten",
+        "received_at",
+        postgresql_where=text(f"forgotten_at is null and state in ({FINAL_STATE_NAMES})"),
+    ),
     Index(
         "cases_one_open_case_per_purchase",
         "purchase_id",
@@ -142,6 +150,7 @@ cases = Table(
         postgresql_where=text("next_action_at is not null"),
     ),
     Index(None, "email_key", "received_at"),
+    Index(None, "reference_key"),
     Index(None, "purchase_id"),
     Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
@@ -169,6 +178,18 @@ transitions = Table(
     Column("evidence", JSONB, nullable=False),
     Column("hash", LargeBinary, nullable=False),
 )
+
+transition_redactions = Table(
+    "transition_redactions",
+    metadata,
+    Column("case_id", UUID, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("redacted_at", INSTANT, nullable=False),
+    Column("redacted_by", Text, nullable=False),
+    ForeignKeyConstraint(["case_id", "seq"], ["transitions.case_id", "transitions.seq"]),
+)
+"""The rows of the history whose personal data was removed, each with a hash of what is left of the row. It is append-only."""
 
 refund_operations = Table(
     "refund_operations",
@@ -200,6 +221,8 @@ refund_operations = Table(
     Column("decision_id", UUID),
     UniqueConstraint("provider", "refund_id"),
     Index(None, "provider", "charge"),
+    Index(None, "charge"),
+    Index(None, "refund_id"),
     Index(
         "refund_operations_one_unresolved_per_payment",
         "provider",

@@ -68,4 +68,5 @@ helpdesk_events = Table(
     Column("deliveries", Integer, nullable=False, server_default=text("1")),
     Column("outcome", Text),
     UniqueConstraint("target", "delivery_id"),
+    Index("helpdesk_events_with_body", "received_at", postgresql_where=text("body <> ''::bytea")),
 )

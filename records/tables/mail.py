@@ -30,6 +30,7 @@ inquiry_emails = Table(
     Column("sent_at", INSTANT),
     Column("expires_at", INSTANT),
     Column("opened_at", INSTANT),
+    Index(None, "created_at"),
     Index("inquiry_emails_unsent", "created_at", postgresql_where=text("sent_at is null")),
     Index(None, "email_key", "sent_at"),
 )
@@ -49,6 +50,9 @@ inbound_mails = Table(
     Column("subject", Text),
     Column("text", Text),
     Column("flagged_at", INSTANT),
+    Column("forgotten_at", INSTANT),
+    Index("inbound_mails_of_case", "case_ids", postgresql_using="gin"),
+    Index("inbound_mails_not_forgotten", "received_at", postgresql_where=text("forgotten_at is null")),
     Index("inbound_mails_flagged", "flagged_at", postgresql_where=text("flagged_at is not null")),
     Index(None, "thread"),
     Index(None, "sender_key", "received_at"),

@@ -40,6 +40,7 @@ purchases = Table(
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),
+    Column("forgotten_at", INSTANT),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),
@@ -58,6 +59,7 @@ payments = Table(
     Column("refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("refunded_elsewhere", BigInteger, nullable=False, server_default=text("0")),
     Column("dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("dispute_respond_by", INSTANT),
     Index("payments_disputed", "provider", "charge", postgresql_where=text("dispute in ('open', 'inquiry')")),
     CheckConstraint("refunded >= 0 and refunded_elsewhere >= 0", name="no_negative_refund"),
     CheckConstraint("reserved between 0 and coalesce(captured, 0)", name="reserved_within_captured"),
@@ -75,6 +77,8 @@ payment_ids = Table(
     Column("id", Text, primary_key=True),
     Column("charge", Text, nullable=False),
     ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
+    Index(None, "id"),
+    Index(None, "provider", "charge"),
 )
 """Other ids of payments. Stripe's PaymentIntent and its charge are one payment, and a seller may report either id."""
 
@@ -93,6 +97,7 @@ purchase_payments = Table(
     Column("duplicate", Boolean, nullable=False, server_default=text("false")),
     ForeignKeyConstraint(["provider", "charge"], ["payments.provider", "payments.charge"]),
     UniqueConstraint("provider", "charge", "purchase_id"),
+    Index(None, "charge"),
     Index(None, "instrument", postgresql_where=text("instrument is not null")),
 )
 """The payments of each purchase. A purchase may have several payments, and a payment may pay several purchases (a cart)."""
@@ -108,6 +113,7 @@ external_refunds = Table(
     Column("status", Text, nullable=False),
     Column("recorded_at", INSTANT, nullable=False, server_default=text("now()")),
     Index(None, "provider", "charge"),
+    Index(None, "refund_id"),
     CheckConstraint("amount > 0", name="positive_amount"),
 )
 """The refunds that Moneyback did not make, as the providers show them."""

@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Identity,
     Index,
     Integer,
@@ -14,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 
 from records.tables.metadata import INSTANT, metadata
 
@@ -30,6 +31,12 @@ outbox = Table(
     Index("outbox_round_robin", "queue", "bulk", "seller_id", "id"),
     Index(None, "item_id", "queue"),
 )
+
+_FILTERED = (
+    *("seller_id", "kind", "language", "amount", "currency", "created_at", "assigned_to", "assigned_until"),
+    *("snoozed_until", "reason_codes"),
+)
+"""The columns by which agents filter the queue. The indexes of the queue contain them, so that a filter reads no rows."""
 
 support_tasks = Table(
     "support_tasks",
@@ -56,6 +63,19 @@ support_tasks = Table(
     Column("closed_by", Text),
     Column("outcome", Text),
     Column("comment", Text),
+    Column("snoozed_until", INSTANT),
+    Column("snoozed_for", Text),
+    Column("snoozed_by", Text),
+    Column("snoozed_revision", Text),
+    Column("words", TSVECTOR, nullable=False, server_default=text("''")),
+    Column(
+        "reason_codes",
+        ARRAY(Text),
+        Computed(
+            """string_to_array(translate(jsonb_path_query_array(reasons, '$[*].code')::text, '[]" ', ''), ',')""",
+            persisted=True,
+        ),
+    ),
     UniqueConstraint("case_id", "seq"),
     UniqueConstraint("kind", "subject"),
     CheckConstraint("(kind = 'case') = (seq is not null) and (kind = 'case') = (subject is null)", name="one_subject"),
@@ -64,11 +84,64 @@ support_tasks = Table(
     CheckConstraint(
         "(closed_at is null) = (closed_by is null) and (closed_at is null) = (outcome is null)", name="complete_closing"
     ),
+    CheckConstraint(
+        "(snoozed_until is null) = (snoozed_for is null) and (snoozed_until is null) = (snoozed_by is null)",
+        name="complete_snooze",
+    ),
     Index("support_tasks_unpublished", "created_at", postgresql_where=text("published_at is null")),
-    Index("support_tasks_open", "due_at", "id", postgresql_where=text("closed_at is null")),
-    Index("support_tasks_open_of_seller", "seller_id", "due_at", "id", postgresql_where=text("closed_at is null")),
-    Index("support_tasks_open_of_kind", "kind", "due_at", "id", postgresql_where=text("closed_at is null")),
+    Index(
+        "support_tasks_open",
+        "due_at",
+        "id",
+        postgresql_include=_FILTERED,
+        postgresql_where=text("closed_at is null"),
+    ),
+    Index(
+        "support_tasks_open_of_seller",
+        "seller_id",
+        "due_at",
+        "id",
+        postgresql_include=_FILTERED[1:],
+        postgresql_where=text("closed_at is null"),
+    ),
+    Index(
+        "support_tasks_assigned",
+        "assigned_to",
+        "due_at",
+        "id",
+        postgresql_where=text("closed_at is null and assigned_to is not null"),
+    ),
+    Index(
+        "support_tasks_snoozed",
+        "due_at",
+        "id",
+        postgresql_include=("seller_id", "snoozed_until"),
+        postgresql_where=text("closed_at is null and snoozed_until is not null"),
+    ),
+    Index("support_tasks_created", "created_at", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_amount", "currency", "amount", postgresql_where=text("closed_at is null")),
+    Index(
+        "support_tasks_language",
+        text("split_part(lower(language), '-', 1)"),
+        "due_at",
+        "id",
+        postgresql_include=("language", "seller_id", "assigned_until", "snoozed_until"),
+        postgresql_where=text("closed_at is null"),
+    ),
+    Index(
+        "support_tasks_reason_codes",
+        "reason_codes",
+        postgresql_using="gin",
+        postgresql_where=text("closed_at is null"),
+    ),
+    Index("support_tasks_words", "words", postgresql_using="gin", postgresql_where=text("closed_at is null")),
+    Index("support_tasks_with_comment", text("(evidence ->> 'charge')"), postgresql_where=text("comment is not null")),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0.02", "autovacuum_vacuum_insert_scale_factor": "0.02"},
 )
+"""The tasks of support. The table is vacuumed often, because an index answers alone only for pages without recent changes.
+
+``words`` is what a search finds the task by.
+"""
 
 support_task_events = Table(
     "support_task_events",
@@ -131,4 +204,5 @@ dead_letters = Table(
     Column("why", Text, nullable=False),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("redriven_at", INSTANT),
+    Index(None, "created_at"),
 )

@@ -16,7 +16,7 @@ from records import DatabaseDownError
 from tests.chaos.faults import MAX_OUTAGE, FaultActions
 from tests.chaos.kill_points import Action, disarm_all, take_triggered
 from tests.chaos.plan import DELAYED_FAULTS, Fault
-from tests.chaos.processes import SERVICES, Installation
+from tests.chaos.processes import Installation
 from tests.fault_proxy import Loss
 
 UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
@@ -87,7 +87,7 @@ class FaultInjector:
         self._pending.clear()
         while self._repairs:
             heappop(self._repairs)[2]()
-        for name in SERVICES:
+        for name in self._installation.services:
             self._actions.wake(name)
         self._installation.servers.revive()
         return untriggered

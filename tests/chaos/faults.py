@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import cycle
 from random import Random
@@ -14,8 +14,8 @@ from celery import Celery
 
 from console.servers import Server
 from domain.messages import WORK_QUEUES, WorkItems
-from tests.chaos.kill_points import POINTS, Action, arm
-from tests.chaos.processes import SERVICES, WORKERS, Installation
+from tests.chaos.kill_points import DESK, POINTS, Action, arm
+from tests.chaos.processes import WORKERS, Installation
 from tests.chaos.provider import call
 from tests.fault_proxy import Loss
 from worker.celery_fixes.config import celery_options
@@ -43,7 +43,7 @@ class FaultActions:
         self._installation, self._charges, self._schedule = installation, charges, schedule
         self._down: set[str] = set()
         self._points = cycle(
-            Random(charges[0]).sample(sorted(POINTS), len(POINTS))
+            Random(charges[0]).sample(points := sorted(self._reachable_points()), len(points))
         )  # a cycle, so that every point is used
         self._app = Celery("chaos")
         self._app.config_from_object(celery_options(installation.settings))
@@ -53,7 +53,7 @@ class FaultActions:
         self.flushed_tasks: list[bytes] = []
         """The messages that were in the queue `support.contact` when this class emptied the broker."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
-            "kill a service": lambda rng: self._kill_any(SERVICES, rng),
+            "kill a service": lambda rng: self._kill_any(installation.targets, rng),
             "kill a worker": lambda rng: self._kill_any(WORKERS, rng),
             "kill a child of a pool": self._kill_child,
             "kill at a point": lambda rng: self._arm_point(
@@ -67,7 +67,7 @@ class FaultActions:
             "stop the database at once": lambda rng: self._stop_server(
                 self._installation.servers.postgres, signal.SIGQUIT, rng
             ),
-            "freeze a service": lambda rng: self._freeze(rng.choice(SERVICES[1:]), rng),
+            "freeze a service": lambda rng: self._freeze(rng.choice(installation.targets[1:]), rng),
             "freeze the provider": lambda rng: self._freeze("sandbox", rng),
             "freeze the broker": self._freeze_broker,
             "end backends": self._terminate_backends,
@@ -98,9 +98,15 @@ class FaultActions:
         self.kills += 1
         return True
 
+    def _reachable_points(self) -> Iterator[str]:
+        """Yield the kill points that a service of this run can reach. Those of the desk are reached as often as all others."""
+        for name, point in POINTS.items():
+            if point.services & set(self._installation.services):
+                yield from [name] * (4 if point.services == DESK else 1)
+
     def _arm_point(self, rng: Random, action: Action) -> bool:
         point = next(self._points)
-        service = rng.choice(sorted(POINTS[point].services))
+        service = rng.choice(sorted(POINTS[point].services & set(self._installation.services)))
         arm(self._installation.armed_points, service, point, rng.randint(1, 2), action)
         return True
 

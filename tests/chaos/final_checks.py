@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import redis
@@ -83,8 +83,16 @@ class CheckResult:
         return not (self.errors or self.double_payments or self.lost)
 
 
-def pending_work(installation: Installation, load: Load) -> str:
-    """Return a text that lists the unfinished work of the services and the customers.
+class Clients(Protocol):
+    """The customers or the agents of a run."""
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of customers or agents who have not finished."""
+
+
+def pending_work(installation: Installation, clients: Clients) -> str:
+    """Return a text that lists the unfinished work of the services, and of the customers or agents.
 
     If all work is finished, the text is empty.
     """
@@ -99,7 +107,7 @@ def pending_work(installation: Installation, load: Load) -> str:
             "webhook events": work.run(
                 "select count(*) from webhook_events where next_action_at is not null"
             ).scalar_one(),
-            "customers": load.waiting,
+            "clients": clients.waiting,
         }
     return ", ".join(f"{count} {kind}" for kind, count in remaining.items() if count)
 

@@ -51,7 +51,7 @@ class Point(NamedTuple):
 WORKERS = frozenset({"worker1", "worker2"})
 PROCESSING = WORKERS | {"relay"}  # the relay processes cases itself while the broker is unavailable
 PRODUCERS = frozenset({"web", "mail", "consume"})
-WEB, RELAY = frozenset({"web"}), frozenset({"relay"})
+WEB, RELAY, DESK = frozenset({"web"}), frozenset({"relay"}), frozenset({"desk"})
 
 POINTS = {
     "message taken": Point("worker.tasks:handle", When.BEFORE, WORKERS),
@@ -85,6 +85,13 @@ POINTS = {
     "message due, not published": Point("worker.app:app.send_task", When.BEFORE, RELAY),
     "message published, not committed": Point("worker.app:app.send_task", When.AFTER, RELAY),
     "swept, not committed": Point("worker.sweep:_resend_queued_work", When.AFTER, PROCESSING),
+    "task taken, not committed": Point("records.support_tasks:SupportTasks.take_next", When.AFTER, DESK),
+    "draft stored, not committed": Point("records.desk:Desk.save_draft", When.AFTER, DESK),
+    "decision applied, not committed": Point("producers.decisions:_apply", When.AFTER, DESK),
+    "decision committed, not answered": Point("producers.decisions:decide", When.AFTER, DESK),
+    "confirmation committed, not answered": Point("producers.decisions:confirm", When.AFTER, DESK),
+    "undo committed, not answered": Point("producers.decisions:undo", When.AFTER, DESK),
+    "draft deleted, not committed": Point("records.desk:Desk.delete_draft", When.AFTER, DESK),
     "swept": Point("worker.sweep:Sweep.run_once", When.AFTER, PROCESSING),
 }
 

@@ -344,6 +344,21 @@ MATRIX = (
         ),
     ),
     Row(
+        "kill -9 of the desk, or any other fault, while agents decide, some of them on the same revision or on an old revision",
+        "A decision without an answer is repeated with the same key, and has one effect. The second decision is refused. No draft"
+        " is lost, and no refund of an undone decision is sent.",
+        (
+            "point: task taken, not committed",
+            "point: draft stored, not committed",
+            "point: decision applied, not committed",
+            "point: decision committed, not answered",
+            "point: confirmation committed, not answered",
+            "point: undo committed, not answered",
+            "point: draft deleted, not committed",
+            "chaos/test_agents.py::test_with_faults_agents_decide_no_case_twice_and_lose_no_draft",
+        ),
+    ),
+    Row(
         "Two faults from two different rows of this table at the same time",
         "The effects are the same as for each fault alone.",
         ("chaos/test_chaos.py::test_with_faults_each_request_ends_once_and_nothing_is_paid_twice",),

@@ -31,6 +31,7 @@ from tests.fault_proxy import Proxy, postgres_frame_length, redis_frame_length
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
+"""The services of a run with customers, the payment provider first."""
 WORKERS = ("worker1", "worker2")
 
 
@@ -38,7 +39,8 @@ WORKERS = ("worker1", "worker2")
 class Installation:
     """One installation of Moneyback.
 
-    The workers and the relay connect to the database and the broker through proxies. The other services connect directly.
+    The workers, the relay and the desk connect to the database and the broker through proxies. The other services connect
+    directly.
     """
 
     data_dir: DataDir
@@ -50,6 +52,13 @@ class Installation:
     sandbox: tuple[str, ...]
     """The command-line options of the sandbox, which is the payment provider."""
     web_port: int
+    desk_port: int
+    services: tuple[str, ...] = SERVICES
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the services among which a fault chooses. In a run with agents, every third fault hits the desk."""
+        return (*self.services, "desk", "desk") if "desk" in self.services else self.services
 
     @property
     def armed_points(self) -> Path:
@@ -58,6 +67,10 @@ class Installation:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def desk_url(self) -> str:
+        return f"http://127.0.0.1:{self.desk_port}"
 
     @property
     def provider_socket(self) -> Path:
@@ -85,16 +98,20 @@ class Installation:
             **self.servers.env,
             **self.timers,
             "MONEYBACK_PUBLIC_URL": self.url,
+            "MONEYBACK_DESK_URL": self.desk_url,
+            "MONEYBACK_DESK_TOTP_REQUIRED": "false",
             "MONEYBACK_SANDBOX_URL": f"http://127.0.0.1:{self.proxies['provider'].port}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
         }
 
     def start(self) -> None:
-        """Start every service. Wait until the web process accepts requests and the workers are ready."""
-        for name in SERVICES:
+        """Start every service. Wait until the web processes accept requests and the workers are ready."""
+        for name in self.services:
             self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
-        self.processes.wait_for("web", self._web_listens, seconds=60)
+        for name, port in (("web", self.web_port), ("desk", self.desk_port)):
+            if name in self.services:
+                self.processes.wait_for(name, partial(self._listens, port), seconds=60)
         for name in WORKERS:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
@@ -130,13 +147,15 @@ class Installation:
                 return (*launch, "worker", "-c", "2", "--name", f"{name}@chaos")
             case "web":
                 return (*launch, "web", "--port", str(self.web_port))
+            case "desk":
+                return (*launch, "desk", "--port", str(self.desk_port))
             case "beat":
                 return (*launch, "beat", "--schedule", str(self.data_dir.path / "beat"))
         return (*launch, name)
 
     def _env(self, name: str) -> dict[str, str]:
         env = self.env | {ARMED_POINTS: str(self.armed_points / name)}
-        if name in (*WORKERS, "relay"):
+        if name in (*WORKERS, "relay", "desk"):
             password = quote(self.data_dir.secrets.app_password, safe="")
             address = f"127.0.0.1:{self.proxies['database'].port}"
             env["MONEYBACK_DATABASE_URL"] = f"postgresql://moneyback:{password}@{address}/moneyback"
@@ -146,19 +165,21 @@ class Installation:
     def _is_ready(self, name: str) -> bool:
         return b" ready" in self.data_dir.log(name).read_bytes()
 
-    def _web_listens(self) -> bool:
-        with socket.create_connection(("127.0.0.1", self.web_port), 1):
+    def _listens(self, port: int) -> bool:
+        with socket.create_connection(("127.0.0.1", port), 1):
             return True
 
 
 @contextmanager
-def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
+def running(
+    timers: Mapping[str, str], sandbox: tuple[str, ...] = (), services: tuple[str, ...] = SERVICES
+) -> Iterator[Installation]:
     """Yield a running installation in a temporary data directory. If the block raises an error, keep the directory."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
     folder.chmod(0o711)  # if root runs the test, the servers run as another user, who needs access
     data_dir = DataDir(folder / "c")
     try:
-        with _started(data_dir, timers, sandbox) as installation:
+        with _started(data_dir, timers, sandbox, services) as installation:
             yield installation
     except Exception as error:
         error.add_note(f"The log files are in {data_dir.logs}.")
@@ -170,7 +191,9 @@ def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterato
 
 
 @contextmanager
-def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Installation]:
+def _started(
+    data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, ...], services: tuple[str, ...]
+) -> Iterator[Installation]:
     with data_dir.lock(), Servers(data_dir) as servers, ExitStack() as proxies:
         for where, seconds in RESTART.items():
             proxies.enter_context(patch(where.replace(":", "."), seconds))
@@ -189,6 +212,8 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             timers=timers,
             sandbox=sandbox,
             web_port=free_port(),
+            desk_port=free_port(),
+            services=services,
         )
         for proxy in installation.proxies.values():
             # A proxy sends each frame as one packet. Without TCP_NODELAY, it waits until the last packet is acknowledged.
@@ -199,7 +224,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
                 try:
                     yield installation
                 finally:
-                    for name in SERVICES:
+                    for name in services:
                         installation.signal(name, signal.SIGCONT)
                     for proxy in installation.proxies.values():
                         proxy.thaw()

@@ -12,7 +12,7 @@ from records import DatabaseDownError
 from tests.chaos import provider
 from tests.chaos.customers import customers, seed_records
 from tests.chaos.fault_injector import FaultInjector
-from tests.chaos.final_checks import CheckResult, check_records, pending_work
+from tests.chaos.final_checks import CheckResult, Clients, check_records, pending_work
 from tests.chaos.load import Load
 from tests.chaos.plan import plan
 from tests.chaos.processes import Installation, running
@@ -166,7 +166,7 @@ def _drain(
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
         # In the product, Celery beat starts the reconciliation daily. It finds late failures whose webhook was lost.
-        _reconcile(installation)
+        reconcile_provider(installation)
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(
         options=options,
@@ -182,7 +182,9 @@ def _drain(
     )
 
 
-def wait_until_idle(installation: Installation, load: Load, seconds: float, report: Report = lambda _: None) -> str:
+def wait_until_idle(
+    installation: Installation, clients: Clients, seconds: float, report: Report = lambda _: None
+) -> str:
     """Wait until there is no work for IDLE_TIME seconds without a break. Then return an empty text.
 
     If this does not happen within ``seconds``, return a text that describes the remaining work.
@@ -190,7 +192,7 @@ def wait_until_idle(installation: Installation, load: Load, seconds: float, repo
     began = idle_since = reported_at = time.monotonic()
     while True:
         installation.servers.revive()
-        remaining = pending_work(installation, load)
+        remaining = pending_work(installation, clients)
         now = time.monotonic()
         if remaining:
             idle_since = now
@@ -217,7 +219,8 @@ def _count_open_cases(installation: Installation) -> int:
             return sum(states.get(state, 0) for state in WORKER_STATES)
 
 
-def _reconcile(installation: Installation) -> None:
+def reconcile_provider(installation: Installation) -> None:
+    """Compare the provider's refunds with the records, as Celery beat does daily."""
     context = create_context(
         installation.settings.model_copy(update={"sandbox_url": installation.env["MONEYBACK_SANDBOX_URL"]})
     )

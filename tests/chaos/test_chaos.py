@@ -17,7 +17,7 @@ from tests.chaos.kill_points import ARMED_POINTS, POINTS, Action, arm, disarm_al
 from tests.chaos.plan import KILLS, OTHER_FAULTS, plan
 from tests.chaos.race import CONCURRENCY, race
 from tests.chaos.run import RunOptions, run
-from tests.chaos.timers import SHORTENED
+from tests.chaos.timers import SHORTENED_FOR
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,19 +55,25 @@ def product_env(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **variables, ARMED_POINTS: str(tmp_path / "worker1")}
 
 
-def test_every_kill_point_exists_in_the_product(product_env: dict[str, str]) -> None:
+@pytest.mark.parametrize("service", ["worker1", "desk"])
+def test_every_kill_point_exists_in_the_product(product_env: dict[str, str], tmp_path: Path, service: str) -> None:
     program = (
         "from tests.chaos.kill_points import PRODUCERS, install\n"
         "from tests.chaos.launch import prepare\n"
         "prepare()\n"
-        "for service in ('relay', *PRODUCERS): install(service)\n"
+        "for service in ('relay', 'desk', *PRODUCERS): install(service)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], env=product_env, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=product_env | {ARMED_POINTS: str(tmp_path / service)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert all(point.services for point in POINTS.values())
-    assert SHORTENED
+    assert SHORTENED_FOR[service]
 
 
 @pytest.mark.parametrize("action", [Action.KILL_PROCESS, Action.KILL_SERVICE])

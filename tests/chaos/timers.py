@@ -1,7 +1,10 @@
 """The timers of a chaos run. They are shorter than the default timers, and their order by length is the same."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+
+from tests.chaos.kill_points import DESK, PROCESSING
 
 TIMERS = {
     "provider_timeout_seconds": 2.0,
@@ -20,8 +23,24 @@ SHORTENED: dict[str, Any] = {
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
     "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
     "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call to the provider takes
+    "worker.webhook_events.processing:WAIT_FOR_OTHER_REFUND": 3.0,
 }
 """Shorter values for constants that have no setting. In the product, these constants are up to six hours long."""
+
+LEASE_SECONDS = 3.0
+"""How long a task is an agent's after the last action of the agent."""
+
+SHORTENED_AT_DESK: dict[str, Any] = {
+    "producers.desk.queue:LEASE_SECONDS": LEASE_SECONDS,
+    "producers.decisions:UNDO_SECONDS": 4.0,
+}
+"""Shorter values for constants of the desk. In the product, these constants are 10 minutes and 10 seconds."""
+
+SHORTENED_FOR: Mapping[str, Mapping[str, Any]] = {
+    **dict.fromkeys(PROCESSING, SHORTENED),
+    **dict.fromkeys(DESK, SHORTENED_AT_DESK),
+}
+"""The shortened constants of each service."""
 
 RESTART = {"console.supervisor:MAX_PAUSE": 1.0}
 """The supervisor's longest pause before it restarts a service, in seconds.

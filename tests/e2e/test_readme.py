@@ -90,7 +90,7 @@ def test_make_demo_works_twice_in_a_row(home: Path) -> None:
     for _ in range(2):
         run = make("demo", home, "--json")
         out, err = run.communicate(timeout=300)
-        assert run.returncode == 0, err
+        assert run.returncode == 0, err + out
         result = json.loads(out)
         states = Counter(case["state"] for case in result["cases"])
         assert len(result["cases"]) >= 24

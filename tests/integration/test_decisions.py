@@ -10,20 +10,28 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import TypeAdapter
 
+from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, OutdatedError, UnreadableError
 from domain.messages import IncomingDecision
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, NotFound, Paid, Unknown
 from domain.purchases import Dispute, PurchaseItem
+from domain.refund_situations import Situation
 from domain.requests import Channel
+from domain.states import Event
 from domain.support_decisions import DecidedBy, Decision, DecisionStatus
 from producers import decisions
 from producers.decisions import AnswerSubmission, Submission
 from producers.queue_consumer import consume
+from producers.web.pages.case_status import SITUATIONS, headline
+from records.case_emails import DueEmail
+from records.case_views import CaseView
 from records.support_decisions import StoredDecision
 from tests.integration._provider_fixtures import assert_audit_is_clean
 from tests.integration._refund_scenarios import Scenario, StartScenario, euros, the_provider_reports_a_dispute
 from tests.sample_data import a_recent_purchase, a_seller, store_seller_and_purchases
+from tests.sample_emails import bodies
+from worker.emails.rendering import render
 
 READ: TypeAdapter[Any] = TypeAdapter(Decision)
 CLARA, LEA = DecidedBy(id="user:clara", name="Clara"), DecidedBy(id="user:lea", name="Lea")
@@ -110,6 +118,61 @@ def test_a_dispute_after_the_approval_stops_the_refund(start_scenario: StartScen
     assert scenario.reason_codes() == [{"inquiry": "inquiry_open"}.get(dispute, f"dispute_{dispute}")]
 
 
+@pytest.mark.parametrize(
+    ("results", "elapsed"),
+    [((), 0.0), ((DECLINED,), 0.0), ((Unknown("The connection was lost."),), 40.0)],
+    ids=["not sent", "declined", "unknown"],
+)
+def test_a_customer_with_the_email_approved_hears_that_the_refund_was_not_completed(
+    start_scenario: StartScenario, results: tuple[object, ...], elapsed: float
+) -> None:
+    scenario = an_old_purchase(start_scenario, *results)
+    decision = decide(scenario, part(1000, *(["outside_window"] if results else [])))
+    scenario.process_after()
+    if elapsed:
+        scenario.process_after(days=elapsed)
+    assert scenario.state() == "with_support"
+    assert scenario.email_kinds() == ["with_support", "approved", "with_support"]
+    email = DueEmail(scenario.case, EmailKind.WITH_SUPPORT, decided_seq=decision.applied_seq or 0)
+    with scenario.context.records.work() as work:
+        view = work.case_views.get(scenario.case)
+        history = work.history.for_case(scenario.case)
+    assert view
+    message = render(email, view, scenario.context.links, "refunds@example.com")
+    assert message["subject"] == f"There’s a problem with your refund for {scenario.stored.reference}"
+    text = " ".join(bodies(message)[0].split())
+    assert "approved a refund of €10.00 for" in text
+    assert "is taking care of it and will email you" in text
+    assert headline(view, history) is SITUATIONS[Situation.APPROVAL_NOT_COMPLETED]
+    decide(scenario, {"action": "ask", "message": "Do you have another card?"})
+    with scenario.context.records.work() as work:
+        assert_situation_ended(work.case_views.get(scenario.case))
+
+
+def assert_situation_ended(view: CaseView | None) -> None:
+    assert view
+    assert view.situation is Situation.CUSTOMER_MUST_ANSWER
+
+
+def test_each_approval_that_is_not_completed_has_its_own_email(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario)
+    for _ in range(2):
+        decide(scenario, FULL)
+        assert scenario.process_after().state() == "with_support"
+    assert scenario.email_kinds() == ["with_support", *("approved", "with_support") * 2]
+
+
+def test_what_support_learns_later_sends_no_second_email(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario)
+    decide(scenario, FULL)
+    scenario.process_after()
+    with scenario.context.records.work() as work:
+        case = work.cases.lock_one(scenario.case)
+        assert case
+        work.history.record([case.after(Event.PROVIDER_DECLINED, actor="provider", evidence={"reasons": []})])
+    assert scenario.email_kinds() == ["with_support", "approved", "with_support"]
+
+
 @pytest.mark.parametrize("minors", [(1000,), (1000, 3900), (1, 1, 4898)])
 def test_parts_are_paid_one_after_another(start_scenario: StartScenario, minors: tuple[int, ...]) -> None:
     scenario = an_old_purchase(start_scenario, *(Paid(f"re_{n}", euros(minor)) for n, minor in enumerate(minors)))
@@ -160,6 +223,27 @@ def test_units_of_an_item_are_refunded_until_none_is_left(start_scenario: StartS
         assert scenario.refunded - before == minor
     with pytest.raises(NotPossibleError, match="of which 3 were refunded before"):
         decide(scenario, of_items(photo=1))
+
+
+def test_the_tax_of_items_that_were_refunded_is_not_refunded_again(start_scenario: StartScenario) -> None:
+    items = (
+        PurchaseItem(id="photo", name="Aurora Photo", quantity=2, amount=4000, tax=640),
+        PurchaseItem(id="fonts", name="Fonts", quantity=1, amount=900, tax=142),
+    )
+    minors = (2000, 142, 320)
+    results = [Paid(f"re_{number}", euros(minor)) for number, minor in enumerate(minors)]
+    scenario = start_scenario(results, [NotFound()] * 3, purchased_at=OLD, items=items, tax=782)
+    vat = {"action": "approve", "refund": {"scope": "vat"}, "reason": "VAT ID valid."}
+    vat |= {"overrules": ["outside_window", "already_refunded"]}
+    of_fonts = vat | {"refund": {"scope": "vat", "items": [{"id": "fonts"}]}}
+    for body, minor in zip((of_items(photo=1), of_fonts, vat), minors, strict=True):
+        before = scenario.refunded
+        decide(scenario, body)
+        assert scenario.process_after().state() == "refunded"
+        assert scenario.refunded - before == minor
+    for body in (vat, of_fonts):
+        with pytest.raises(NotPossibleError, match="refunded before"):
+            decide(scenario, body)
 
 
 @pytest.mark.parametrize("quantities", [{"photo": 4}, {"mug": 1}, {"photo": 1, "fonts": 2}])

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
@@ -26,7 +25,7 @@ from tests import fork_server
 from tests.doubles.faulty_server import FaultyServer
 from tests.doubles.helpdesks import FakeClock, FakeHelpdesks, running, settings_of
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
+from tests.sample_data import a_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
 from tests.services import environment
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
@@ -45,11 +44,11 @@ def context(settings: Settings) -> Iterator[WorkerContext]:
 
 def ticket_of_an_old_case(context: WorkerContext, **changes: Any) -> Ticket:
     """Return the ticket of a case that support must decide, because the purchase is too old."""
-    purchase = a_recent_purchase()
-    purchase = a_recent_purchase(purchased_at=purchase.purchased_at - timedelta(days=42))
-    store_seller_and_purchases(
-        context.records, purchase, seller=a_seller(answer_hours=24, time_zone=ZoneInfo("Europe/Berlin"))
-    )
+    seller = a_seller(answer_hours=24)
+    purchase = a_purchase(
+        purchased_at=datetime.now(seller.time_zone) - timedelta(days=45)
+    )  # 45 days of the seller's calendar
+    store_seller_and_purchases(context.records, purchase, seller=seller)
     submission = a_submission(purchase, trusted=False, comment="It is <b>broken</b>.", locale="de", **changes)
     (case,) = ids_of(accept(context.records, [submission]))
     evaluate_and_execute(context, [case])

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -29,6 +30,7 @@ from tests.integration.test_broker_loss import (
 from tests.services import ChildProcess, eventually
 from worker.broker_loss import MARKER_KEY, BrokerLossDetector
 from worker.context import WorkerContext
+from worker.support_tasks import lost_tasks
 from worker.support_tasks.lost_tasks import Checkpoint, LostTaskDetector
 from worker.support_tasks.publishing import publish
 
@@ -151,6 +153,29 @@ def test_only_missing_support_tasks_are_published_again(
     assert check() == 2
     assert check() == 0
     message.ack()
+
+
+def test_a_task_that_is_published_during_the_check_is_not_published_again(
+    records: Records,
+    context: WorkerContext,
+    broker: redis.Redis,
+    check: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_unread = lost_tasks._read_unread
+    late = create_support_cases(records, 2)
+
+    def read_and_publish(client: Any, queue: str, *, every: bool) -> Iterator[UUID]:
+        yield from read_unread(client, queue, every=every)
+        publish(context, late)
+
+    monkeypatch.setattr(lost_tasks, "_read_unread", read_and_publish)
+    broker.set("other", 1)
+    broker.delete("other")
+    assert check() == 0
+    monkeypatch.undo()
+    broker.delete(QUEUE)
+    assert check() == 2
 
 
 @pytest.mark.parametrize("pause", ["the relay was stopped", "the relay ran"])

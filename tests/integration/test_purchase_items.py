@@ -8,7 +8,7 @@ import pytest
 
 from domain.money import Money
 from domain.purchases import PurchaseItem
-from domain.refund_parts import amount_of_items, left_of_purchase, split
+from domain.refund_parts import RefundedParts, amount_of_items, left_of_purchase, split
 from producers.purchase_files.paid_items import NOT_ADDED_UP
 from producers.purchase_schema import MAX_ITEMS
 from tests.integration._shop_fixtures import Shop, a_body
@@ -61,7 +61,7 @@ def test_a_decision_has_the_items_of_its_purchase(shop: Shop) -> None:
         assert work.decision_inputs.matches([case])[case][0].items == STORED
         purchase = work.purchases.get(shop.purchase("MB-1").id)
         assert purchase
-        half = amount_of_items(purchase, {"AP4": 1}, {})
+        half = amount_of_items(purchase, {"AP4": 1}, RefundedParts())
     (refund,) = split(half, purchase)
     assert (refund.amount, refund.refunded_before) == (Money(1450, "EUR"), 0)
 

@@ -30,10 +30,12 @@ from worker.context import WorkerContext, create_context
 from worker.providers import call_pool
 from worker.refunds.evaluation import evaluate
 from worker.refunds.execution import execute, prepare
+from worker.refunds.give_up import POLLED_STATES
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import record
-from worker.refunds.resolution import resolve
+from worker.refunds.resolution import lease_for_operations, poll_refunds, resolve
 from worker.sweep import Sweep
+from worker.webhook_events.processing import STATES_WITH_REFUND
 
 context = _provider_fixtures.short_timeout_context
 
@@ -86,12 +88,12 @@ def expire_leases(records: Records) -> None:
 
 
 def resolve_case(context: WorkerContext, case: UUID) -> State:
-    """Call `resolve` until the case's refund is no longer pending or unknown. Return the case's state."""
+    """Call `resolve` until the provider has decided about the case's refund. Return the case's state."""
 
     def try_once() -> bool:
         expire_leases(context.records)
         resolve(context, [case])
-        return view_of(context.records, case).state not in {State.REFUNDING, State.REFUND_PENDING}
+        return view_of(context.records, case).state not in POLLED_STATES
 
     eventually(try_once)
     return view_of(context.records, case).state
@@ -265,6 +267,35 @@ def test_an_unknown_or_pending_refund_is_resolved_and_made_once(
     execute(context, [case])
     assert resolve_case(context, case) is state
     assert len(refunds_at_provider(context, purchase)) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state"),
+    [
+        ("pending", State.REFUNDED),
+        ("pendingfail", State.WITH_SUPPORT),
+        ("approval", State.REFUNDED),
+        ("denied", State.WITH_SUPPORT),
+        ("canceled", State.WITH_SUPPORT),
+    ],
+)
+def test_a_result_that_another_worker_has_just_recorded_is_not_news(
+    context: WorkerContext, behaviour: str, state: State
+) -> None:
+    """A worker matches a webhook event with a refund. Before it has the lease, another worker records the same result."""
+    purchase = a_charged_purchase(behaviour)
+    store_seller_and_purchases(context.records, purchase)
+    (case,) = create_evaluated_cases(context, purchase)
+    execute(context, [case])
+    with context.records.work() as work:
+        (matched,) = work.refund_operations.for_cases([case])[case]
+    assert resolve_case(context, case) is state
+    with context.records.work() as work:
+        before = work.history.for_case(case)
+        calls, _ = lease_for_operations(work, context, [matched], states=STATES_WITH_REFUND)
+    poll_refunds(context, calls)
+    with context.records.work() as work:
+        assert work.history.for_case(case) == before
 
 
 def test_a_slow_call_does_not_delay_the_other_results(context: WorkerContext) -> None:

@@ -38,10 +38,13 @@ PUBLIC = Access(200, public=True)
 EVERY_USER = Access(200)
 MATRIX = {
     "GET /": Access(200, Permission.READ_CASES),
-    "GET /emails": Access(200, Permission.READ_CASES),
+    "GET /emails": Access(303, Permission.READ_CASES),
+    "GET /tasks/counts": Access(200, Permission.READ_CASES),
+    "GET /tasks/{task_id}": Access(303, Permission.READ_CASES, other=404),
     "POST /tasks/next": Access(303, Permission.DECIDE, other=200),
     "POST /tasks/{task_id}/take": Access(303, Permission.DECIDE, other=404),
     "POST /tasks/{task_id}/release": Access(303, Permission.DECIDE, other=404),
+    "POST /tasks/{task_id}/snooze": Access(303, Permission.DECIDE, other=404, form={"until": "answer"}),
     "POST /tasks/{task_id}/close": Access(303, Permission.DECIDE, other=404),
     "GET /cases": Access(422, Permission.READ_CASES),
     "GET /cases/{case}": Access(200, Permission.READ_CASES, other=404),
@@ -53,6 +56,7 @@ MATRIX = {
     "GET /batches": Access(200, Permission.READ_CASES),
     "POST /batches": Access(422, Permission.DECIDE, other=403, form={"choice": "decline"}),
     "GET /batches/{batch_id}": Access(200, Permission.READ_CASES, other=404),
+    "GET /batches/{batch_id}/report.csv": Access(200, Permission.READ_CASES, other=404),
     "POST /batches/{batch_id}/confirm": Access(409, Permission.CONFIRM_DECISIONS, other=404),
     "POST /batches/{batch_id}/stop": Access(409, Permission.DECIDE, other=404),
     "POST /batches/{batch_id}/start": Access(303, Permission.DECIDE, other=404),

@@ -6,12 +6,12 @@ protects the seller. The records are in memory. A second test removes a safeguar
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,25 +24,10 @@ from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequeste
 from domain.money import Money
 from domain.policies import Category, Seller
 from domain.providers import (
-    Capabilities,
-    Declined,
-    DeclineReason,
-    DisputeStatus,
-    ExternalRefund,
-    Failed,
-    ListedRefund,
-    LookupResult,
-    NotFound,
-    Paid,
     PaymentProvider,
-    Pending,
-    RefundPage,
-    RefundResult,
     RefundStatus,
-    Unknown,
 )
 from domain.purchase_reports import PurchaseReport
-from domain.purchases import Dispute
 from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
@@ -52,6 +37,7 @@ from producers import intake
 from records.intake import Submission
 from records.purchase_reports import store_reports
 from records.refund_operations import RefundOperations
+from tests.doubles.generous_provider import DELAY, RESULTS, GenerousProvider, SameThreadCallPool
 from tests.simulation.memory import journal
 from tests.simulation.memory import refund_operations as memory_operations
 from tests.simulation.memory.records import MemoryRecords
@@ -69,167 +55,13 @@ from tests.simulation.run import settings_and_links
 from tests.simulation.support import DECIDED_STATES, OVERRULED
 from worker import dispatch, provider_client
 from worker.context import WorkerContext
-from worker.providers.call_pool import CallPool, RecordResults
 from worker.providers.rate_limiter import RateLimiter
 from worker.reconciliation.run import reconcile_all
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
-DELAY = timedelta(
-    hours=3
-)  # the longest time until the provider carries out a call; Moneyback expects at most six hours
-
 PURCHASES = ((("ch_1", 4900), ("ch_2", 3000)), (("ch_1", 2900),))
 """The payments of each purchase. A cart of both purchases was paid with the first payment."""
 CAPTURED = {"ch_1": 7800, "ch_2": 3000}
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
-
-RESULTS = ("paid", "pending", "declined", "not now", "failed", "answer lost", "call lost", "late")
-
-
-@dataclass(slots=True, eq=False)
-class Refund:
-    """A refund at the provider. A refund by hand has no key."""
-
-    id: str
-    charge: str
-    amount: Money
-    key: str | None
-    made_at: datetime
-    status: RefundStatus = RefundStatus.PAID
-
-    @property
-    def result(self) -> Paid | Pending | Failed:
-        """The refund as a lookup shows it."""
-        match self.status:
-            case RefundStatus.PAID:
-                return Paid(self.id, self.amount)
-            case RefundStatus.PENDING:
-                return Pending(self.id, self.amount)
-            case RefundStatus.FAILED:
-                return Failed(self.id, "came_back")
-
-    @property
-    def listed(self) -> ListedRefund:
-        """The refund as a list shows it."""
-        return ListedRefund(self.id, self.charge, self.amount, self.status, self.made_at, self.key)
-
-
-@dataclass(frozen=True, slots=True)
-class LateCall:
-    """A call that the provider carries out later. The worker knows nothing of this."""
-
-    charge: str
-    amount: Money
-    key: str
-    sent_at: datetime
-
-
-class GenerousProvider:
-    """A provider that refunds any amount of any charge, once for each key, and shows all refunds at once."""
-
-    capabilities = Capabilities(idempotency_key_ttl=timedelta(days=1), lists_refunds=True)
-
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self.refunds_made: list[Refund] = []
-        self.late_calls: list[LateCall] = []
-        self.next_result = "paid"
-        self._clock = clock
-
-    # What Moneyback calls
-
-    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        result, self.next_result = self.next_result, "paid"
-        if known := self._find(key):
-            return known.result
-        match result:
-            case "declined":
-                return Declined(DeclineReason.PERMANENT, "closed")
-            case "not now":
-                return Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance")
-            case "call lost":
-                return Unknown("timeout")
-            case "late":
-                self.late_calls.append(LateCall(charge, amount, key, self._clock()))
-                return Unknown("timeout")
-        statuses = {"pending": RefundStatus.PENDING, "failed": RefundStatus.FAILED}
-        made = self._make(charge, amount, key, statuses.get(result, RefundStatus.PAID))
-        return Unknown("timeout") if result == "answer lost" else made.result
-
-    def look_up(self, charge: str, *, key: str) -> LookupResult:
-        if known := self._find(key):
-            return known.result
-        others = self._live(charge)
-        return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
-
-    def refunds(self, charge: str) -> list[ListedRefund]:
-        return [refund.listed for refund in self.refunds_made if refund.charge == charge]
-
-    def list_refunds(self, since: datetime, after: str | None) -> RefundPage:  # noqa: ARG002  # one page has everything
-        return RefundPage([refund.listed for refund in self.refunds_made])
-
-    def dispute(self, charge: str) -> DisputeStatus:  # noqa: ARG002  # nothing is disputed
-        return DisputeStatus(Dispute.NONE)
-
-    # What happens at the provider
-
-    def carry_out(self, *, sent_before: datetime) -> None:
-        """Carry out the late calls that were sent before this instant."""
-        due = [call for call in self.late_calls if call.sent_at < sent_before]
-        self.late_calls = [call for call in self.late_calls if call not in due]
-        for call in due:
-            if self._find(call.key) is None:
-                self._make(call.charge, call.amount, call.key, RefundStatus.PAID)
-
-    def refund_by_hand(self, charge: str, minor: int) -> None:
-        """Refund a part in the dashboard. The dashboard also counts the calls that will be carried out late."""
-        late = sum(call.amount.minor for call in self.late_calls if call.charge == charge)
-        if self.refunded(charge) + late + minor <= CAPTURED[charge]:
-            self._make(charge, Money(minor, "EUR"), None, RefundStatus.PAID)
-
-    def refunded(self, charge: str) -> int:
-        """Return the sum of the refunds of this charge that did not fail."""
-        return sum(refund.amount.minor for refund in self._live(charge))
-
-    def _make(self, charge: str, amount: Money, key: str | None, status: RefundStatus) -> Refund:
-        refund = Refund(f"re_{len(self.refunds_made) + 1}", charge, amount, key, self._clock(), status)
-        self.refunds_made.append(refund)
-        return refund
-
-    def _find(self, key: str) -> Refund | None:
-        return next((refund for refund in self.refunds_made if refund.key == key), None)
-
-    def _live(self, charge: str) -> list[Refund]:
-        return [
-            refund
-            for refund in self.refunds_made
-            if refund.charge == charge and refund.status is not RefundStatus.FAILED
-        ]
-
-
-class SameThreadCallPool(CallPool):
-    """Makes the calls one after another in the thread of the caller, so that an example always has the same result."""
-
-    def __init__(self) -> None:
-        """Start no threads."""
-
-    def close(self) -> None:
-        """Do nothing, because there are no threads to stop."""
-
-    def map_all(
-        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
-    ) -> Iterator[list[tuple[Argument, Result]]]:
-        """Yield the result of each call."""
-        for argument in arguments:
-            yield [(argument, call(argument))]
-
-    def map_as_completed(
-        self, call: Callable[[Argument], Result], arguments: Sequence[Argument], record: RecordResults[Argument, Result]
-    ) -> None:
-        """Pass the result of each call to ``record``."""
-        for results in self.map_all(call, arguments):
-            record(results)
 
 
 @dataclass
@@ -242,7 +74,7 @@ class Shop:
     def __post_init__(self) -> None:
         options, links = settings_and_links()
         self._numbers = count(1)
-        self.provider = GenerousProvider(lambda: self.now)
+        self.provider = GenerousProvider(CAPTURED, lambda: self.now)
         self.records = MemoryRecords(options.timers, lambda: self.now)
         self.context = WorkerContext(
             settings=options,

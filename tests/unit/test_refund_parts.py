@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.errors import NotRefundableError
 from domain.money import CURRENCIES, Money
 from domain.purchases import Purchase, PurchaseItem
-from domain.refund_parts import amount_of_items, left_of, left_of_purchase, split, tax_of, tax_of_items
+from domain.refund_parts import RefundedParts, amount_of_items, left_of, left_of_purchase, split, tax_of, tax_of_items
 from tests.sample_data import a_payment, a_purchase, with_payment
 
 
@@ -20,6 +20,10 @@ def an_item(**changes: Any) -> PurchaseItem:
     """Return three seats for 100.00, with 15.97 of tax."""
     values: dict[str, Any] = {"id": "AP4", "name": "Aurora Photo 4", "quantity": 3, "amount": 10_000, "tax": 1597}
     return PurchaseItem(**values | changes)
+
+
+def before_items(**quantities: int) -> RefundedParts:
+    return RefundedParts(items=quantities)
 
 
 def with_items(*items: PurchaseItem, **changes: Any) -> Purchase:
@@ -59,17 +63,51 @@ def test_the_amount_of_items(chosen: dict[str, int], refunded: dict[str, int], m
     purchase = with_items(
         an_item(), an_item(id="AF", quantity=1, amount=2000), an_item(id="GIFT", quantity=7, amount=0)
     )
-    assert amount_of_items(purchase, chosen, refunded) == Money(minor, "EUR")
+    assert amount_of_items(purchase, chosen, RefundedParts(items=refunded)) == Money(minor, "EUR")
 
 
 def test_the_tax_of_items_is_shared_like_the_amount() -> None:
     purchase = with_items(an_item())
-    shares = [tax_of_items(purchase, {"AP4": 1}, {"AP4": before}).minor for before in range(3)]
+    shares = [tax_of_items(purchase, {"AP4": 1}, before_items(AP4=before)).minor for before in range(3)]
     assert (shares, sum(shares)) == ([532, 532, 533], 1597)
 
 
 def test_the_tax_of_a_purchase_is_the_reported_tax() -> None:
-    assert tax_of(a_purchase(tax=782)) == Money(782, "EUR")
+    assert tax_of(a_purchase(tax=782), RefundedParts()) == Money(782, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("refunded", "left"),
+    [
+        (RefundedParts(), 2000),
+        (before_items(AP4=1), 2000 - 532),
+        (before_items(AP4=3), 2000 - 1597),
+        (before_items(AP4=5), 2000 - 1597),  # the seller has reported a smaller quantity since then
+        (RefundedParts(tax=500), 1500),
+        (RefundedParts(items={"AP4": 1}, items_tax={"AP4": 1}, tax=532), 2000 - 2 * 532),
+    ],
+)
+def test_tax_that_was_refunded_before_is_not_refunded_again(refunded: RefundedParts, left: int) -> None:
+    purchase = with_items(an_item(), tax=2000)
+    assert tax_of(purchase, refunded) == Money(left, "EUR")
+
+
+def test_a_tax_of_which_nothing_is_left_is_not_refundable() -> None:
+    for refunded in (before_items(AP4=3), RefundedParts(tax=1597), RefundedParts(tax=2000)):
+        with pytest.raises(NotRefundableError, match="The tax of the purchase MB-1 was refunded before"):
+            tax_of(with_items(an_item(), tax=1597, reference="MB-1"), refunded)
+
+
+def test_the_tax_of_an_item_is_refunded_only_once() -> None:
+    purchase = with_items(an_item())
+    assert tax_of_items(purchase, {"AP4": 1}, RefundedParts(items_tax={"AP4": 2})).minor == 533
+    with pytest.raises(NotRefundableError, match="of which 3 were refunded before"):
+        tax_of_items(purchase, {"AP4": 1}, RefundedParts(items={"AP4": 1}, items_tax={"AP4": 2}))
+
+
+def test_the_tax_left_is_not_known_if_the_tax_of_a_refunded_item_is_not() -> None:
+    with pytest.raises(NotRefundableError, match="The tax of the item Aurora Photo 4 is not known"):
+        tax_of(with_items(an_item(tax=None), tax=1597), before_items(AP4=1))
 
 
 @pytest.mark.parametrize(
@@ -90,21 +128,21 @@ def test_items_that_the_purchase_does_not_have_are_not_refundable(
 ) -> None:
     for part in (amount_of_items, tax_of_items):
         with pytest.raises(NotRefundableError) as refused:
-            part(with_items(an_item()), chosen, refunded)
+            part(with_items(an_item()), chosen, RefundedParts(items=refunded))
         assert sentence in str(refused.value)
 
 
 def test_an_unknown_tax_is_not_refundable() -> None:
     with pytest.raises(NotRefundableError, match="The tax of the item Aurora Photo 4 is not known"):
-        tax_of_items(with_items(an_item(tax=None)), {"AP4": 1}, {})
+        tax_of_items(with_items(an_item(tax=None)), {"AP4": 1}, RefundedParts())
     with pytest.raises(NotRefundableError, match="The tax of the purchase MB-1 is not known"):
-        tax_of(a_purchase(reference="MB-1"))
+        tax_of(a_purchase(reference="MB-1"), RefundedParts())
 
 
 @pytest.mark.parametrize("currency", [None, "XXX", "eur"])
 def test_an_item_without_a_currency_has_no_amount(currency: str | None) -> None:
     with pytest.raises(NotRefundableError, match="no common currency"):
-        amount_of_items(with_items(an_item(), currency=currency), {"AP4": 1}, {})
+        amount_of_items(with_items(an_item(), currency=currency), {"AP4": 1}, RefundedParts())
 
 
 @st.composite
@@ -121,8 +159,8 @@ def test_the_shares_of_an_item_add_up_exactly(steps: tuple[int, list[int]], amou
     purchase = with_items(an_item(quantity=quantity, amount=amount, tax=amount), currency=currency)
     before = total = 0
     for step in refunds:
-        share = amount_of_items(purchase, {"AP4": step}, {"AP4": before})
-        assert tax_of_items(purchase, {"AP4": step}, {"AP4": before}) == share
+        share = amount_of_items(purchase, {"AP4": step}, before_items(AP4=before))
+        assert tax_of_items(purchase, {"AP4": step}, before_items(AP4=before)) == share
         assert share.currency == currency
         assert abs(share.minor * quantity - amount * step) < quantity  # less than one minor unit from the exact share
         before, total = before + step, total + share.minor
@@ -211,7 +249,7 @@ def test_payments_with_different_currencies_are_not_split() -> None:
 def test_items_that_cost_more_than_was_paid_are_limited_by_the_payments() -> None:
     purchase = with_items(an_item(quantity=1, amount=9900))
     with pytest.raises(NotRefundableError, match=r"Choose at most 49.00 EUR\."):
-        split(amount_of_items(purchase, {"AP4": 1}, {}), purchase)
+        split(amount_of_items(purchase, {"AP4": 1}, RefundedParts()), purchase)
 
 
 @given(

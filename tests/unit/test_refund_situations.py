@@ -191,7 +191,26 @@ def test_the_destination_of_a_part_is_not_that_of_the_full_amount(
         (State.APPROVED, Event.CUSTOMER_ANSWERED, None),
         (State.DECLINED, Event.SUPPORT_ASKED, None),
         (State.WITH_SUPPORT, Event.SUPPORT_REFUNDED_ELSEWHERE, None),
+        (State.WITH_SUPPORT, Event.SUPPORT_APPROVED, Situation.APPROVAL_NOT_COMPLETED),
+        (State.WITH_SUPPORT, Event.SUPPORT_REMATCHED, None),
     ],
 )
 def test_a_decision_is_a_situation_only_in_its_state(state: State, event: Event, expected: Situation | None) -> None:
     assert situation_of(state, [a_payment()], [], customer_must_act=False, decided_event=event) is expected
+
+
+@pytest.mark.parametrize(
+    ("payments", "code", "expected"),
+    [
+        ([paid(), a_payment()], "not_enough_left", Situation.REST_WITH_SUPPORT),
+        ([a_payment()], ReasonCode.REFUND_DIFFERS, Situation.AMOUNT_DIFFERS),
+        ([a_payment()], ReasonCode.REFUND_CANCELLED, Situation.CANCELLED_BY_SELLER),
+        ([a_payment()], ReasonCode.OUTCOME_UNKNOWN, Situation.APPROVAL_NOT_COMPLETED),
+    ],
+)
+def test_an_approval_that_was_not_completed_yields_to_what_is_known_better(
+    payments: list[CasePayment], code: str, expected: Situation
+) -> None:
+    decided = Event.SUPPORT_APPROVED
+    found = situation_of(State.WITH_SUPPORT, payments, [code], customer_must_act=False, decided_event=decided)
+    assert found is expected

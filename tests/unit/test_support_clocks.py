@@ -1,5 +1,6 @@
 """The clocks of support tasks: working hours in the seller's time zone, pauses, and clocks that never pause."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.purchases import Method
+from domain.states import MOVES, Event, State
 from domain.support_clocks import (
     DISPUTE_WAIT,
     STATUTORY_TIME,
@@ -15,9 +17,13 @@ from domain.support_clocks import (
     ClockFacts,
     ClockName,
     ClockOwner,
+    HistoryStep,
     Pause,
+    SupportWait,
     add_working_hours,
     clocks_of,
+    due_at,
+    wait_of,
 )
 
 BERLIN, APIA, NEW_YORK, TEHRAN = map(ZoneInfo, ("Europe/Berlin", "Pacific/Apia", "America/New_York", "Asia/Tehran"))
@@ -115,7 +121,8 @@ def test_the_sellers_clock_stands_still_while_the_customer_must_answer() -> None
         Pause(MONDAY + 1 * HOUR, MONDAY + 3 * HOUR),
         Pause(MONDAY + 2 * HOUR, MONDAY + 5 * HOUR),  # two questions at the same time
     )
-    facts = ClockFacts(opened_at=MONDAY, zone=BERLIN, answer_hours=24, pauses=pauses, declared_at=MONDAY)
+    wait = SupportWait(since=MONDAY, pauses=pauses)
+    facts = ClockFacts(opened_at=MONDAY, zone=BERLIN, answer_hours=24, wait=wait, declared_at=MONDAY)
     due = {clock.name: clock.due for clock in clocks_of(facts)}
     assert due[ClockName.SELLER_ANSWER] == MONDAY + (24 + 10 + 4) * HOUR
     assert due[ClockName.STATUTORY_PAY_BY] == MONDAY + STATUTORY_TIME
@@ -146,3 +153,108 @@ def test_a_working_hour_is_never_on_a_weekend_and_a_pause_never_makes_the_clock_
     assert add_working_hours(start, hours + 1, zone) > due
     pause_start = start + pause[0] * HOUR
     assert due <= add_working_hours(start, hours, zone, (Pause(pause_start, pause_start + pause[1] * HOUR),))
+
+
+def history(*steps: tuple[int, Event, State, State]) -> list[HistoryStep]:
+    """Return the steps of a history. The first value of each step is the hour after MONDAY."""
+    return [HistoryStep(MONDAY + at * HOUR, event, from_state, to_state) for at, event, from_state, to_state in steps]
+
+
+ENTERED = (0, Event.FOUND_NOT_ELIGIBLE, State.RECEIVED, State.WITH_SUPPORT)
+STAY = (State.WITH_SUPPORT, State.WITH_SUPPORT)
+APPROVED = (Event.SUPPORT_APPROVED, State.WITH_SUPPORT, State.APPROVED)
+
+
+@pytest.mark.parametrize(
+    ("steps", "wait"),
+    [
+        ((), None),
+        (((0, Event.FOUND_ELIGIBLE, State.RECEIVED, State.AWAITING_CONFIRMATION),), None),
+        ((ENTERED,), (0, [], None)),
+        ((ENTERED, (5, Event.SUPPORT_ASKED, *STAY)), (0, [], 5)),
+        ((ENTERED, (5, Event.SUPPORT_ASKED, *STAY), (7, Event.SUPPORT_ASKED, *STAY)), (0, [], 5)),
+        ((ENTERED, (5, Event.SUPPORT_ASKED, *STAY), (7, Event.PROVIDER_DECLINED, *STAY)), (0, [], 5)),
+        ((ENTERED, (5, Event.SUPPORT_ASKED, *STAY), (8, Event.CUSTOMER_ANSWERED, *STAY)), (0, [(5, 8)], None)),
+        ((ENTERED, (8, Event.CUSTOMER_ANSWERED, *STAY)), (0, [], None)),
+        (
+            (
+                ENTERED,
+                *(
+                    (at, event, *STAY)
+                    for at, event in zip((1, 2, 3, 9), 2 * (Event.SUPPORT_ASKED, Event.CUSTOMER_ANSWERED), strict=True)
+                ),
+            ),
+            (0, [(1, 2), (3, 9)], None),
+        ),
+        (
+            (ENTERED, (2, *APPROVED), (4, Event.NO_LONGER_ELIGIBLE, State.APPROVED, State.WITH_SUPPORT)),
+            (4, [], None),
+        ),
+        (
+            (
+                ENTERED,
+                (1, Event.SUPPORT_ASKED, *STAY),
+                (2, *APPROVED),
+                (4, Event.DECISION_UNDONE, State.APPROVED, State.WITH_SUPPORT),
+            ),
+            (0, [(1, 2)], None),
+        ),
+        (
+            (
+                ENTERED,
+                (2, Event.SUPPORT_REMATCHED, State.WITH_SUPPORT, State.RECEIVED),
+                (3, Event.FOUND_NOT_ELIGIBLE, State.RECEIVED, State.WITH_SUPPORT),
+            ),
+            (0, [], None),
+        ),
+        (
+            (
+                ENTERED,
+                (2, Event.DISPUTE_WON, State.WITH_SUPPORT, State.RECEIVED),
+                (3, Event.FOUND_NOT_ELIGIBLE, State.RECEIVED, State.WITH_SUPPORT),
+            ),
+            (3, [], None),
+        ),
+        (
+            (
+                ENTERED,
+                (2, Event.SUPPORT_DECLINED, State.WITH_SUPPORT, State.DECLINED),
+                (9, Event.PAYMENT_REFUNDED, State.DECLINED, State.WITH_SUPPORT),
+            ),
+            (9, [], None),
+        ),
+    ],
+)
+def test_the_history_tells_how_long_a_customer_waits(
+    steps: Sequence[tuple[int, Event, State, State]],
+    wait: tuple[int, list[tuple[int, int]], int | None] | None,
+) -> None:
+    found = wait_of(history(*steps))
+    if wait is None:
+        assert found is None
+        return
+    since, pauses, asked = wait
+    assert found == SupportWait(
+        since=MONDAY + since * HOUR,
+        pauses=tuple(Pause(MONDAY + start * HOUR, MONDAY + end * HOUR) for start, end in pauses),
+        asked_at=None if asked is None else MONDAY + asked * HOUR,
+    )
+    assert all((from_state, event) in MOVES for _, event, from_state, _ in steps)
+
+
+def test_while_the_customer_must_answer_only_the_other_clocks_run() -> None:
+    asked = SupportWait(since=MONDAY, asked_at=MONDAY + 20 * HOUR)
+    facts = ClockFacts(opened_at=MONDAY, zone=BERLIN, answer_hours=24, wait=asked, declared_at=MONDAY)
+    (clock,) = clocks_of(facts)
+    assert (clock.name, clock.due) == (ClockName.STATUTORY_PAY_BY, MONDAY + STATUTORY_TIME)
+    assert due_at([clock], MONDAY, asked.asked_at) == clock.due
+    assert due_at([], MONDAY, asked.asked_at) == MONDAY + 20 * HOUR + 14 * DAY
+    assert due_at([], MONDAY) == MONDAY + 3 * DAY
+
+
+@given(answered_after=st.integers(1, 2_000), asked_after=st.integers(0, 23))
+def test_after_the_answer_support_has_exactly_the_hours_that_were_left(answered_after: int, asked_after: int) -> None:
+    """The question is asked on Monday, before the 24 working hours are over."""
+    asked_at, answered_at = MONDAY + asked_after * HOUR, MONDAY + (asked_after + answered_after) * HOUR
+    wait = SupportWait(since=MONDAY, pauses=(Pause(asked_at, answered_at),))
+    assert wait.answer_by(24, BERLIN) == add_working_hours(answered_at, 24 - asked_after, BERLIN)

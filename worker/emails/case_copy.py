@@ -117,6 +117,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         reasons=True,
         after=(
             "Our support team has your request and will email you. You don’t need to send it again.",
+            "{answer_by}",
             "{question}",
             "Your case number is {case}. Questions? {support}",
         ),
@@ -135,7 +136,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         ),
         reasons=True,
         link=("Track your request", Target.STATUS),
-        after=("Your case number is {case}. Questions? {support}",),
+        after=("{answer_by}", "Your case number is {case}. Questions? {support}"),
         true_in=frozenset({State.WITH_SUPPORT}),
         statuses=frozenset({OperationStatus.FAILED}),
     ),
@@ -178,7 +179,7 @@ EMAILS: Mapping[EmailKind, Copy] = {
         subject="We received your message about {reference}",
         heading="We received your message",
         before=("Thank you. Our support team will read your message and email you. You don’t need to do anything.",),
-        after=("Want to add something? Just reply to this email.", _CASE_NUMBER),
+        after=("{answer_by}", "Want to add something? Just reply to this email.", _CASE_NUMBER),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
@@ -314,7 +315,25 @@ IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
         before=("We’ve refunded part of your order. Our support team is taking care of the rest and will email you.",),
         facts=_PURCHASE,
         reasons=True,
-        after=(_CASE_NUMBER,),
+        after=("{answer_by}", _CASE_NUMBER),
+        link=("Track your request", Target.STATUS),
+        true_in=_WITH_SUPPORT,
+    ),
+    (EmailKind.WITH_SUPPORT, Situation.APPROVAL_NOT_COMPLETED): Copy(
+        subject="There’s a problem with your refund for {reference}",
+        heading="There’s a problem with your refund",
+        before=(
+            (
+                "Our support team approved a refund of {amount} for {product} ({reference}), but we couldn’t complete it. "
+                "We’re sorry."
+            ),
+        ),
+        reasons=True,
+        after=(
+            "Our support team is taking care of it and will email you. You don’t need to do anything.",
+            "{answer_by}",
+            _CASE_NUMBER,
+        ),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
@@ -328,7 +347,7 @@ IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
             ),
         ),
         facts=_PURCHASE,
-        after=(_CASE_NUMBER,),
+        after=("{answer_by}", _CASE_NUMBER),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
     ),
@@ -342,7 +361,7 @@ IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
             ),
             "Our support team will check this and email you. You don’t need to do anything.",
         ),
-        after=(_CASE_NUMBER,),
+        after=("{answer_by}", _CASE_NUMBER),
         link=("Track your request", Target.STATUS),
         true_in=_WITH_SUPPORT,
         statuses=frozenset({OperationStatus.FAILED}),
@@ -400,6 +419,7 @@ WITHOUT_PURCHASE: Mapping[EmailKind, Copy] = {
         reasons=True,
         after=(
             "To help them decide, please tell them which product you bought, and when. {support}",
+            "{answer_by}",
             "Didn’t request a refund? You can ignore this email.",
             "Your case number is {case}.",
         ),

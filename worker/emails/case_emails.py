@@ -35,9 +35,12 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 
 def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
-    """Send an e-mail. If its text is no longer true for the new state of the case, send nothing; the e-mail counts as sent."""
+    """Send an e-mail. If its text is no longer true for the new state of the case, send nothing; the e-mail counts as sent.
+
+    Nothing is sent either if the customer's address was removed.
+    """
     view = views[email.case_id]
-    if is_current(email.kind, view.state):
+    if is_current(email.kind, view.state) and view.forgotten_at is None:
         first_case = views.get(email.joined) if email.joined else None
         message = render(email, view, context.links, context.settings.mail_from, first=first_case)
         context.mail_transport.deliver(message)

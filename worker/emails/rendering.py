@@ -85,8 +85,11 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
 
 
 def _goes_to_requester(kind: EmailKind, view: CaseView) -> bool:
-    """Return whether the e-mail goes to the address of the request. Every other e-mail goes to the purchase's address."""
-    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE)
+    """Return whether the e-mail goes to the address of the request. Every other e-mail goes to the purchase's address.
+
+    A purchase whose personal data was removed has no address. A request is about it only if the hash of the address is the same.
+    """
+    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE) or view.purchase_email == ""
 
 
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:
@@ -180,6 +183,7 @@ def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str
     amount = _format_amount(counted or automatic(view.payments, view.state), translator)
     return {
         "amount": amount,
+        "answer_by": _answer_by(view, translator),
         "arrival": translator.gettext(expected_arrival(common_method(view.payments))),
         "asked_email": one_line(view.email),
         "asked_reference": one_line(view.reference),
@@ -199,6 +203,13 @@ def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str
         if support
         else translator.gettext(case_copy.NO_SUPPORT, seller=seller),
     }
+
+
+def _answer_by(view: CaseView, translator: Translator) -> str:
+    """Return the sentence that says when support answers; an empty text if the seller promises no time."""
+    if view.answer_time is None or view.answer_by is None:
+        return ""
+    return translator.gettext(view.answer_time.sentence, day=translator.day(view.answer_by, view.zone))
 
 
 def _format_amount(payments: Collection[CasePayment], translator: Translator) -> str:

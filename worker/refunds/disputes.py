@@ -32,16 +32,23 @@ def apply_dispute(work: UnitOfWork, payment: Payment, seller_id: str, status: Di
     customer may get the money twice. If the seller won the dispute, the cases that waited for the dispute continue. An
     inquiry without a refund becomes a support task with the deadline.
     """
-    work.purchases.set_dispute(*payment, status.dispute)
+    if work.purchases.set_dispute(*payment, status.dispute, respond_by=status.respond_by):
+        work.support_tasks.announce_payment(*payment)
     if status.dispute is Dispute.WON:
         resumed = [_resume_cases(work, payment, status, code) for code in WAITS_FOR_DISPUTE]
         return all(resumed)
     refunds = work.refund_operations.open_for_payment(*payment)
     if refunds and status.dispute is not Dispute.INQUIRY:
-        work.support_tasks.create([_create_task(refunds, status, seller_id)])
+        _report(work, _create_task(refunds, status, seller_id))
     if status.dispute is Dispute.INQUIRY and not refunds:
-        work.support_tasks.create([_create_inquiry_task(payment, status, seller_id)])
+        _report(work, _create_inquiry_task(payment, status, seller_id))
     return True
+
+
+def _report(work: UnitOfWork, task: NewSupportTask) -> None:
+    """Create this support task, or store the newest facts in it, such as another deadline."""
+    if not work.support_tasks.create([task]):
+        work.support_tasks.refresh(task)
 
 
 def _resume_cases(work: UnitOfWork, payment: Payment, status: DisputeStatus, code: ReasonCode) -> bool:
@@ -130,6 +137,7 @@ def _create_task(refunds: Sequence[RefundOperation], status: DisputeStatus, sell
             "charge": operation.charge,
             "dispute": status.dispute_id,
             "dispute_is": status.dispute,
+            "respond_by": status.respond_by.isoformat() if status.respond_by else None,
             "refund": operation.refund_id,
             "refund_is": operation.status,
             "amount": operation.amount.minor,

@@ -98,6 +98,12 @@ def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> 
     for kind in set(WITHDRAWAL_TASKS.values()):
         cases = [transition.case for transition in transitions if WITHDRAWAL_TASKS.get(transition.to_state) is kind]
         work.support_tasks.create(withdrawal_tasks(kind, cases, withdrawals))
+    joined = [
+        UUID(str(transition.evidence["joins"]))
+        for transition in transitions
+        if transition.case.id in withdrawals and "joins" in transition.evidence
+    ]
+    work.support_tasks.announce_cases(joined)  # the law counts from the withdrawal, whichever request declares it
 
 
 def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Transition]:

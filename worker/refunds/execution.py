@@ -167,9 +167,8 @@ def _is_same_customer(first: Purchase, second: Purchase) -> bool:
     A customer is identified by the e-mail address, or by a payment instrument if the instrument is known.
     """
     instruments = [{payment.instrument for payment in purchase.payments} - {None} for purchase in (first, second)]
-    return first.seller_id == second.seller_id and (
-        email_key(first.email) == email_key(second.email) or bool(instruments[0] & instruments[1])
-    )
+    has_same_address = bool(first.email) and email_key(first.email) == email_key(second.email)
+    return first.seller_id == second.seller_id and (has_same_address or bool(instruments[0] & instruments[1]))
 
 
 def _describe_refusal(operation: RefundOperation) -> dict[str, object]:

@@ -27,7 +27,9 @@ def record_external_refunds(
     waits with support as soon as the refund is paid, and needs no task. If that refund fails later, the case goes back to
     support.
     """
-    work.purchases.record_external_refunds(provider, refunds)
+    changed = work.purchases.record_external_refunds(provider, refunds)
+    for charge in sorted(changed):
+        work.support_tasks.announce_payment(provider, charge)
     tasks = []
     by_charge: dict[str, list[ListedRefund]] = {}
     for refund in refunds:

@@ -46,15 +46,22 @@ def lease_for_operations(
 
     Also return the cases that wait for the outcome of another operation. These cases are not leased. Otherwise, the result of
     an earlier payment would end the wait, and nobody would look up whether the other refund was made.
+
+    The operations are read again under the lease. Until then, another worker may have recorded the result that this worker
+    will find, and the result would be news a second time.
     """
     if not operations:
         return [], set()
-    by_case = {
-        operation.case_id: operation for operation in sorted(operations, key=lambda operation: operation.attempt)
-    }
+    attempts: dict[UUID, int] = {}
+    for operation in operations:
+        attempts[operation.case_id] = max(operation.attempt, attempts.get(operation.case_id, 0))
     seconds = context.settings.timers.lease_seconds
-    cases = work.cases.lease(list(by_case), states=states, seconds=seconds, early=True)
+    cases = work.cases.lease(list(attempts), states=states, seconds=seconds, early=True)
     all_operations = work.refund_operations.for_cases([case.id for case in cases])
+    by_case = {
+        case.id: next(known for known in all_operations[case.id] if known.attempt == attempts[case.id])
+        for case in cases
+    }
     waiting = {case.id for case in cases if _waits_for_other(case, by_case[case.id], all_operations[case.id][-1])}
     work.cases.release([(case, None) for case in cases if case.id in waiting])
     undecided = [case.id for case in cases if case.state not in {*POLLED_STATES, State.REFUNDED}]

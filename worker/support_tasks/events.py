@@ -61,7 +61,12 @@ class DescribedTask:
     @property
     def due_at(self) -> datetime:
         """The instant that orders the queue."""
-        return due_at(self.clocks, self.task.created_at)
+        return due_at(self.clocks, self.task.created_at, self.asked_at)
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """The instant of the question that the customer must answer; None if support must act."""
+        return self.task.wait.asked_at if self.task.wait else None
 
 
 def describe(work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]) -> list[DescribedTask]:
@@ -89,24 +94,21 @@ def describe(work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedE
 def _clock_facts(
     context: WorkerContext, task: TaskRecord, purchase: Purchase | None, withdrawal: StatutoryWithdrawal | None
 ) -> ClockFacts:
-    """Return the facts of the clocks.
-
-    No task is open while the customer must answer, so the clock of the seller has no pauses. If a task can wait for the
-    customer, the times of waiting are the pauses.
-    """
     unpaid = [payment for payment in purchase.payments if _is_unpaid(payment)] if purchase else []
-    respond_by = task.evidence.get("respond_by")
+    reported = task.evidence.get("respond_by")
+    respond_by = datetime.fromisoformat(str(reported)) if reported else task.respond_by
     return ClockFacts(
         opened_at=task.created_at,
         zone=ZoneInfo(task.time_zone) if task.time_zone else UTC,
         answer_hours=task.answer_hours,
+        wait=task.wait,
         declared_at=withdrawal.declared_at if withdrawal else None,
         promised_at=task.promised_at,
         methods=frozenset(payment.method for payment in unpaid),
         windows=[
             (payment.charged_at, window) for payment in unpaid if (window := _window(context, payment)) is not None
         ],
-        respond_by=datetime.fromisoformat(str(respond_by)) if respond_by else None,
+        respond_by=respond_by,
     )
 
 
@@ -150,6 +152,7 @@ def support_task_event(item: DescribedTask, settings: Settings) -> SupportTaskEv
             url=_url(task, settings),
             due_at=item.due_at,
             clocks=tuple(SupportTaskClock(**clock._asdict()) for clock in item.clocks),
+            waits_for_customer_since=item.asked_at,
             reasons=tuple(
                 SupportTaskReason(
                     code=reason["code"], sentence=reason.get("sentence", ""), detail=reason.get("detail", "")

@@ -69,8 +69,9 @@ class LostTaskDetector:
     def run_once(self, connection: Connection) -> int:
         """Make the open support tasks due again that are missing in the queue and may be lost. Return the number of tasks.
 
-        The counts are read before the queues. If a key is removed during the check, the next check finds other counts. The
-        checkpoint replaces an existing marker only, because a missing marker shows that the broker lost all its data.
+        The counts are read before the queues. If a key is removed during the check, the next check finds other counts. A task
+        that is published during the check may be missing among the messages that were read before; the next check looks for
+        it. The checkpoint replaces an existing marker only, because a missing marker shows that the broker lost all its data.
         """
         with connection.channel() as channel:
             client = redis_client(channel)
@@ -78,14 +79,18 @@ class LostTaskDetector:
                 return 0
             previous = Checkpoint.parse(client.get(MARKER_KEY))
             is_doubtful = previous is not None and previous.removals != removals
+            with self._records.work() as work:
+                began = work.now
             unread = {queue: list(_read_unread(client, queue, every=is_doubtful)) for queue in QUEUES}
             lost, read_before = 0, {}
             with self._records.work() as work:
                 for queue, published_of in QUEUES.items():
                     published = published_of(work)
                     if previous is not None and is_doubtful:
-                        lost += published.publish_missing_again(unread[queue], since=previous.read_before[queue])
-                    read_before[queue] = published.read_before(unread[queue])
+                        lost += published.publish_missing_again(
+                            unread[queue], since=previous.read_before[queue], until=began
+                        )
+                    read_before[queue] = published.read_before(unread[queue], at=began)
             checkpoint = Checkpoint(removals=removals, read_before=read_before)
             client.set(MARKER_KEY, checkpoint.model_dump_json(), xx=True)
         if lost:

@@ -97,6 +97,13 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     page = page.for_locale(view.locale)
+    if view.forgotten_at:
+        return page.render(
+            "problem.html",
+            status=ProblemCode.LINK_EXPIRED.status,
+            title=page.translator.gettext(case_status.FORGOTTEN.heading),
+            sentence=page.translator.gettext(case_status.FORGOTTEN.sentence),
+        )
     return page.render(
         template,
         is_fragment=template == "case_status.html",
@@ -105,6 +112,7 @@ def _render_status(template: str, token: str, page: Page, records: Records, link
         headline=case_status.headline(view, history),
         provider=case_status.provider_name(view),
         expected_arrival=case_status.expected_arrival_day(view),
+        answer_time=case_status.answer_time(view, page.translator),
         refund_id=case_status.refund_id(view, history),
         bank_reference=case_status.bank_reference(view, history),
         reasons=case_copy.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],

@@ -6,6 +6,7 @@ and the refresh interval of the page.
 
 from collections.abc import Mapping, Sequence
 
+from config.i18n import Translator
 from domain.case_payments import common_method, refund_ids
 from domain.refund_operations import OperationStatus
 from domain.refund_situations import Situation
@@ -57,6 +58,13 @@ NO_BALANCE = StatusHeadline(
     Tone.WAITING,
 )
 
+FORGOTTEN = StatusHeadline(
+    "This page is no longer available",
+    "This request has ended, and its personal data was deleted. If you have a question about it, please contact the seller.",
+    Tone.ENDED,
+)
+"""The headline of a case whose personal data was removed."""
+
 SITUATIONS: Mapping[Situation, StatusHeadline] = {
     Situation.CUSTOMER_MUST_ACT: StatusHeadline(
         "One more step for your refund",
@@ -88,6 +96,12 @@ SITUATIONS: Mapping[Situation, StatusHeadline] = {
     Situation.REST_WITH_SUPPORT: StatusHeadline(
         "Part of your refund was sent",
         "We’ve refunded part of your order. Our support team is taking care of the rest and will email you.",
+        Tone.WAITING,
+    ),
+    Situation.APPROVAL_NOT_COMPLETED: StatusHeadline(
+        "There’s a problem with your refund",
+        "Our support team approved a refund, but we couldn’t complete it. We’re sorry. Our support team is taking care of it "
+        "and will email you.",
         Tone.WAITING,
     ),
     Situation.AMOUNT_DIFFERS: StatusHeadline(
@@ -148,13 +162,16 @@ DEFERRED_REFRESH_INTERVAL = 60
 def headline(view: CaseView, history: Sequence[HistoryRow]) -> StatusHeadline:
     """Return the headline of a case."""
     transition = _last_transition(history)
-    if view.situation:
+    after = AFTER.get((view.state, Event(transition.event)))
+    if view.situation and not (
+        view.situation is Situation.APPROVAL_NOT_COMPLETED and after
+    ):  # it failed after it was accepted
         return SITUATIONS[view.situation]
     if view.state in {State.APPROVED, State.REFUND_PENDING} and is_short_of_money(transition):
         return NO_BALANCE
     if _is_unmatched_withdrawal(view):
         return WITHDRAWAL_UNMATCHED
-    if after := AFTER.get((view.state, Event(transition.event))):
+    if after:
         return after
     return OF_A_PART.get(view.state, HEADLINES[view.state]) if view.is_part else HEADLINES[view.state]
 
@@ -181,6 +198,13 @@ def expected_arrival_day(view: CaseView) -> str | None:
     """Return the sentence about the arrival of the money, or None if no provider has completed the refund."""
     is_sent = view.state is State.REFUNDED and view.situation is not Situation.REFUNDED_ELSEWHERE
     return expected_arrival(common_method(view.payments)) if is_sent else None
+
+
+def answer_time(view: CaseView, translator: Translator) -> str | None:
+    """Return the sentence that says when support answers, from the clock of the seller. None if the seller promises no time."""
+    if view.answer_time is None or view.answer_by is None:
+        return None
+    return translator.gettext(view.answer_time.sentence, day=translator.day(view.answer_by, view.zone))
 
 
 def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:

@@ -393,6 +393,7 @@ class CaseViewRow(NamedTuple):
     seller_name: str | None
     support_email: str | None
     time_zone: str | None
+    answer_hours: int | None
     product: str | None
     payments: list[Any] | None
     purchase_email: str | None
@@ -407,3 +408,5 @@ class CaseViewRow(NamedTuple):
     decided_seq: int
     decided_event: str | None
     customer_must_act: bool
+    wait: list[Any] | None
+    read_at: datetime

@@ -253,7 +253,7 @@ def fork(
             original, id=id_, number=tables.last_case_number, seller_id=seller, intake_source=f"fork:{seller}",
             intake_key=str(case), state=str(state), seq=1, head_hash=head_hash, next_action_at=after(now, resend_after),
             purchase_id=None, for_any_seller=False, fence=0, lease_until=EPOCH, not_before=EPOCH, deliveries=0,
-            delivered_at=EPOCH,
+            delivered_at=EPOCH, decided_seq=0,
         )  # fmt: skip
         work.journal.insert(tables.cases, id_, row, "cases_pkey")
         transition = TransitionRow(id_, 1, now, "", str(event), str(state), row.channel, "", "{}", head_hash)
@@ -339,7 +339,9 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
     purchase = work.tables.purchases.get(case.purchase_id) if case.purchase_id else None
     evidence = [json.loads(row.evidence) for row in _rows(work, case.id)]
     reasons = [values["reasons"] for values in evidence if "reasons" in values]
-    seller_columns = (seller.name, seller.support_email, seller.time_zone) if seller else (None,) * 3
+    seller_columns = (
+        (seller.name, seller.support_email, seller.time_zone, seller.answer_hours) if seller else (None,) * 4
+    )
     purchase_columns = (
         (
             purchase.product,
@@ -361,5 +363,5 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
         case.comment, json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
         approvals[-1] if approvals else None, amount, case.decided_seq, event,
-        "customer_must_act" in evidence[case.seq - 1],
+        "customer_must_act" in evidence[case.seq - 1], None, work.now,  # the simulated e-mails contain no dates
     ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -265,7 +266,8 @@ def record_external_refunds(
     amounts: Sequence[int],
     currencies: Sequence[str],
     statuses: Sequence[str],
-) -> None:
+) -> Iterable[ChargeRow]:
+    changed = set()
     for refund_id, charge, amount, currency, status in zip(
         refund_ids, charges, amounts, currencies, statuses, strict=True
     ):
@@ -280,6 +282,8 @@ def record_external_refunds(
         if payment := work.tables.payments.get((provider, charge)):
             total = max(0, payment.refunded_elsewhere + counted - before)
             work.journal.change(payment, refunded_elsewhere=total)
+            changed |= {charge} if counted != before else set()
+    return [ChargeRow(charge) for charge in sorted(changed)]
 
 
 @answers(purchases._SELECT_OPEN_DISPUTES)
@@ -299,9 +303,14 @@ def disputes_of(work: MemoryWork, provider: str, charges: Sequence[str]) -> Iter
 
 
 @answers(purchases._SET_DISPUTE)
-def set_dispute(work: MemoryWork, provider: str, charge: str, dispute: str) -> None:
-    if row := work.tables.payments.get((provider, charge)):
-        work.journal.change(row, dispute=str(dispute))
+def set_dispute(
+    work: MemoryWork, provider: str, charge: str, dispute: str, respond_by: datetime | None
+) -> Iterable[ChargeRow]:
+    row = work.tables.payments.get((provider, charge))
+    if row is None or (row.dispute, row.dispute_respond_by) == (str(dispute), respond_by):
+        return []
+    work.journal.change(row, dispute=str(dispute), dispute_respond_by=respond_by)
+    return [ChargeRow(charge)]
 
 
 @answers(purchases._SELECT_BY_ID)

@@ -308,8 +308,27 @@ def close_solved_by_id(work: MemoryWork, ids: Sequence[UUID], product: str, outc
     return _close(work, [row for id_ in ids if (row := work.tables.support_tasks.get(id_))], product, outcome)
 
 
+@answers(support_tasks._ANNOUNCE_CASES)
+@answers(support_tasks._ANNOUNCE_PAYMENT)
+@answers(support_tasks._ANNOUNCE_SELLER)
+def announce(work: MemoryWork, **values: Any) -> None:  # noqa: ARG001  # the simulated helpdesk reads version 1
+    return None
+
+
+@answers(support_tasks._REFRESH)
+def refresh(work: MemoryWork, id: UUID, evidence: str) -> None:  # noqa: A002  # the name of the bound value
+    row = work.tables.support_tasks.get(id)
+    if row and row.closed_at is None and row.evidence != evidence:
+        work.journal.change(row, evidence=evidence)
+
+
 @answers(support_tasks._CLOSE_EXPIRED)
 def close_expired(work: MemoryWork, days: int, product: str, outcome: str) -> None:  # noqa: ARG001  # no simulated customer sends an e-mail
+    return None
+
+
+@answers(support_tasks._SELECT_WAITING_FOR_REPORTS)
+def waiting_for_reports(work: MemoryWork) -> None:  # noqa: ARG001  # no simulated agent puts a task aside
     return None
 
 

@@ -41,6 +41,11 @@ def list_all(work: MemoryWork) -> Iterable[tuple[Any, ...]]:
     return [tuple(getattr(row, name) for name in SELLER_COLUMNS) for row in rows]
 
 
+@answers(sellers._SELECT_BY_ID)
+def get(work: MemoryWork, id: str) -> Iterable[tuple[Any, ...]]:  # noqa: A002  # the name of the bound value
+    return [row for row in list_all(work) if row[0] == id]
+
+
 @answers(sellers._LOCK)
 def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:
     """Do nothing, because only one transaction runs at a time in the simulation."""

@@ -71,6 +71,7 @@ class PaymentRow:
     refunded: int = 0
     refunded_elsewhere: int = 0
     dispute: str = "none"
+    dispute_respond_by: datetime | None = None
 
 
 @dataclass(slots=True, eq=False)

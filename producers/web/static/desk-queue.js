@@ -1,0 +1,45 @@
+// The queue of the desk: keys, numbers that stay current, and the warning before a task returns to the queue.
+// Every page works without this script.
+"use strict";
+
+const REFRESH_MS = 15_000;
+const WARNING_MS = 120_000;
+
+function move(step) {
+  const links = [...document.querySelectorAll(".task h2 a")];
+  const current = links.findIndex((link) => link.closest(".task").contains(document.activeElement));
+  const next = links[current < 0 ? (step > 0 ? 0 : links.length - 1) : current + step];
+  if (next) next.focus();
+}
+
+const KEYS = {
+  n: () => document.querySelector("[data-next]")?.requestSubmit(),
+  "/": () => document.getElementById("q")?.focus(),
+  j: () => move(1),
+  k: () => move(-1),
+};
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+  const action = KEYS[event.key];
+  if (!action || isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  event.preventDefault();
+  action();
+});
+
+async function refresh() {
+  if (document.hidden) return;
+  const response = await fetch("/tasks/counts", { redirect: "error" });
+  if (!response.ok) return;
+  const { views } = await response.json();
+  for (const shown of document.querySelectorAll("[data-view]")) shown.textContent = views[shown.dataset.view];
+}
+
+if (document.querySelector("[data-view]")) setInterval(() => refresh().catch(() => {}), REFRESH_MS);
+
+for (const lease of document.querySelectorAll("[data-lease]")) {
+  const left = Date.parse(lease.dataset.lease) - Date.parse(lease.dataset.now);
+  const warning = lease.parentElement.querySelector("[data-lease-warning]");
+  setTimeout(() => { warning.hidden = false; }, Math.max(0, left - WARNING_MS));
+  setTimeout(() => { warning.textContent = "The task is in the queue again. Take it again to go on."; }, left);
+}

@@ -115,7 +115,8 @@ def test_letters_alone_choose_and_do_nothing_while_a_field_has_the_focus(page: P
     assert not is_chosen(page, "full")
 
 
-def test_n_takes_the_next_task(page: Page) -> None:
+def test_n_takes_the_next_task(desk: Desk, page: Page) -> None:
+    a_case(desk.records, State.WITH_SUPPORT)
     with page.expect_request(lambda request: request.url.endswith("/tasks/next")):
         press(page, "n")
     expect(page.locator("h1")).to_contain_text("Case")

@@ -98,7 +98,12 @@ def test_the_history_names_who_decided_and_what_the_person_wrote() -> None:
         a_decision("decline", None, DecisionStatus.REJECTED, message="No.", confirmed_by_name="Lea"),
         a_decision("approve", 3, message="Half.", reason="Goodwill.", confirmed_by_name="Lea"),
     ]
-    assert [(entry.sentence, list(entry.texts)) for entry in timeline(history, decisions)] == [
+    thread = [
+        an_entry(EntryKind.EMAIL, 4, EmailKind.APPROVED),
+        an_entry(EntryKind.EMAIL, 6, EmailKind.REFUNDED, is_sent=False),
+        an_entry(EntryKind.NOTE, 4),
+    ]
+    assert [(entry.sentence, list(entry.texts)) for entry in timeline(history, decisions, thread)] == [
         ("The request arrived.", []),
         ("Clara proposed to decline. Lea rejected it.", ["To the customer: No."]),
         ("A rule is broken. The case went to support.", ["45 days after the purchase."]),
@@ -106,6 +111,7 @@ def test_the_history_names_who_decided_and_what_the_person_wrote() -> None:
             "Clara approved a refund. Lea confirmed it.",
             ["12.50 EUR of the payment ch_1", "To the customer: Half.", "Reason: Goodwill."],
         ),
+        ("Email to the customer: The refund was approved.", []),
         ("The payment provider made the refund.", []),
     ]
 

@@ -87,6 +87,11 @@ def language_for(locale: str) -> str:
     return negotiate_locale([locale.replace("-", "_").lower()[:35]], list(LANGUAGES)) or "en"
 
 
+def english_name(language: str) -> str:
+    """Return the English name of a language of the product, such as ``German``, for readers in support."""
+    return Locale.parse(language).english_name or language
+
+
 def preferred_language(accepted: str) -> str:
     """Return the language that an Accept-Language header prefers (RFC 9110, 12.5.4)."""
     by_weight = sorted(_parse_weights(accepted[:500]), key=lambda weighted: -weighted[0])

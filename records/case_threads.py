@@ -20,9 +20,10 @@ select 'email', coalesce(e.sent_at, e.created_at), e.kind, e.decided_seq, coales
 union all
 select 'mail', m.received_at, m.kind, 0, m.sender_key, coalesce(m.subject, ''), coalesce(m.text, ''), true, false
   from inbound_mails m
- where (m.sender_key = any(:senders) or m.thread = :thread
-        or m.id in (select cast(t.evidence ->> 'mail_id' as uuid) from support_tasks t
-                     where t.case_id = :case_id and t.kind = 'flagged_mail'))
+ where m.id in (select id from inbound_mails where sender_key = any(:senders)
+                union select id from inbound_mails where thread = :thread
+                union select cast(t.evidence ->> 'mail_id' as uuid) from support_tasks t
+                       where t.case_id = :case_id and t.kind = 'flagged_mail')
    and :case_id = any(m.case_ids) and m.message_id is distinct from :thread
    and not exists (select from customer_answers a
                     where a.source = 'email' and a.key = m.message_id and a.case_id = :case_id)
@@ -32,7 +33,8 @@ select 'note', n.created_at, '', 0, n.agent_name, '', n.text, true, false from c
 """
 """A mail whose text is an answer, and the mail that made the request, are left out, because their texts are shown already.
 
-A mail is found by an index: by its sender, its thread, or the support task about it. A forwarded reply has another sender.
+A mail is found by an index: by its sender, its thread, or the support task about it, because a forwarded reply has another
+sender.
 """
 
 

@@ -16,6 +16,7 @@ from domain.refund_reasons import RefundReason
 from domain.states import Event, State
 from domain.support_clocks import ClockName, ClockOwner
 from domain.support_decisions import DecisionAction, DecisionStatus
+from records.case_threads import EntryKind, ThreadEntry
 from records.history import HistoryRow
 from records.support_decisions import StoredDecision
 
@@ -195,11 +196,18 @@ def sentence_of(row: HistoryRow) -> str:
     return _EVENTS.get(row.event, row.event)
 
 
-def timeline(history: Sequence[HistoryRow], decisions: Sequence[StoredDecision]) -> list[TimelineEntry]:
-    """Return what happened to a case, the oldest first, without technical events."""
+def timeline(
+    history: Sequence[HistoryRow], decisions: Sequence[StoredDecision], thread: Sequence[ThreadEntry]
+) -> list[TimelineEntry]:
+    """Return what happened to a case, the oldest first, without technical events and with the e-mails that were sent."""
     applied = {decision.applied_seq: decision for decision in decisions if decision.applied_seq is not None}
     entries = [_entry(row, applied.get(row.seq)) for row in history if row.event not in _TECHNICAL]
-    return sorted([*entries, *_without_effect(decisions)], key=lambda entry: entry.at)
+    emails = [
+        TimelineEntry(entry.at, f"Email to the customer: {EMAILS.get(entry.label, entry.label)}.")
+        for entry in thread
+        if entry.kind is EntryKind.EMAIL and entry.is_sent
+    ]
+    return sorted([*entries, *_without_effect(decisions), *emails], key=lambda entry: entry.at)
 
 
 def _entry(row: HistoryRow, decision: StoredDecision | None) -> TimelineEntry:

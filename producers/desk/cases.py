@@ -14,7 +14,7 @@ from starlette.status import (
     HTTP_422_UNPROCESSABLE_CONTENT,
 )
 
-from config.i18n import LANGUAGES, language_for
+from config.i18n import english_name, language_for
 from domain.desk_roles import Permission
 from domain.desk_users import DeskUser
 from domain.errors import NotPossibleError, OutdatedError, UnreadableError
@@ -27,7 +27,7 @@ from producers.desk.case_file import CaseFile, load, overrulable
 from producers.desk.decision_form import DecisionForm, drafted, read
 from producers.desk.email_previews import possible_choices, preview_emails
 from producers.desk.provider_view import name_of
-from producers.desk.queue import DeciderDep, agent_of
+from producers.desk.queue import LEASE_SECONDS, DeciderDep, agent_of
 from producers.desk.services import DeskServices, DeskServicesDep
 from producers.desk.thread import thread_of
 from producers.web.dependencies import PageDep, RecordsDep
@@ -188,6 +188,9 @@ def _save_draft(work: UnitOfWork, user: DeskUser, case_id: UUID, fields: Mapping
     """
     if work.support_decisions.find(agent_of(user), fields.get("nonce", "")):
         return ""
+    task = work.support_tasks.of_case(case_id)
+    if task and task.assigned_to == agent_of(user):  # an agent who types keeps the task
+        work.support_tasks.take(task.id, agent_of(user), seconds=LEASE_SECONDS)
     return work.desk.save_draft(agent_of(user), case_id, drafted(fields)).isoformat()
 
 
@@ -237,7 +240,7 @@ def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, 
         view=view,
         form=form,
         thread=thread_of(view, file.thread),
-        timeline=case_copy.timeline(file.history, file.decisions),
+        timeline=case_copy.timeline(file.history, file.decisions, file.thread),
         rules_line=case_copy.rules_line(file.history),
         kept_rules=case_copy.kept_rule_names(file.history),
         choices=choices,
@@ -252,7 +255,7 @@ def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, 
         may_decide=may_decide,
         may_confirm=user.may(Permission.CONFIRM_DECISIONS, view.seller),
         may_take_next=user.may_for_any_seller(Permission.DECIDE),
-        customer_language=LANGUAGES[language_for(view.locale)],
+        customer_language=english_name(language_for(view.locale)),
         copy=case_copy,
         sentence=sentence_for_support,
         amount=partial(case_copy.money, page.translator),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import Any
 
-from config.i18n import LANGUAGES, language_for
+from config.i18n import english_name, language_for
 from domain.case_payments import CasePayment
 from domain.emails import EmailKind
 from domain.errors import RefusedError
@@ -65,8 +65,8 @@ class EmailPreview:
 
     @property
     def language_name(self) -> str:
-        """The name of the e-mail's language in that language."""
-        return LANGUAGES[self.language]
+        """The English name of the e-mail's language."""
+        return english_name(self.language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,12 @@ The page of a case never waits for a provider: a script loads this part afterwar
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from config.i18n import Translator
+from config.i18n import UTC, Translator
 from domain.desk_roles import Permission
 from domain.providers import Declined, ListedRefund, PaymentStatus, ProviderAnswer, RefundStatus, Unknown, provider_of
 from domain.purchases import Payment
@@ -53,9 +54,17 @@ def ask(
     payment = purchase.payments[position]
     report = describe(payment, services.ask_provider(payment.provider, payment.charge), page.translator)
     return page.render(
-        "provider.html", user=user, view=view, payment=payment, position=position, report=report, now=now,
-        provider_name=name_of(payment.provider), statuses=_STATUSES,
-    )  # fmt: skip
+        "provider.html",
+        user=user,
+        view=view,
+        zone=ZoneInfo(view.time_zone) if view.time_zone else UTC,
+        payment=payment,
+        position=position,
+        report=report,
+        now=now,
+        provider_name=name_of(payment.provider),
+        statuses=_STATUSES,
+    )
 
 
 def name_of(provider: str) -> str:

@@ -1,5 +1,7 @@
 """The queue of the desk: views, filters, search, pages, and the keys of a task without a case."""
 
+import csv
+import io
 import random
 import re
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from domain.requests import Channel
 from domain.states import State
 from domain.support_tasks import SupportTaskKind
 from producers import decisions
+from producers.desk import batches
 from producers.desk.queue import COUNTED_OF_SELLER, PAGE_SIZE
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.sender_authentication import SenderAuthenticator
@@ -25,6 +28,7 @@ from tests.integration._desk_fixtures import Desk
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
 from tests.integration._web_fixtures import a_case
 from tests.sample_data import a_payment, a_recent_purchase
+from tests.services import eventually
 
 ADA = "user:ada"
 _INSERT = """
@@ -325,3 +329,51 @@ def test_a_flagged_email_is_taken_answered_and_closed(desk: Desk, agent: httpx.C
         (change,) = work.run("select change from support_task_events").scalars()
     assert (tuple(closed), change) == (("answered", "Sent the manual."), "closed")
     assert desk.sign_in(Role.AGENT, "aurora").get(path).status_code == 404
+
+
+def test_all_cases_of_a_view_are_decided_together(desk: Desk, agent: httpx.Client) -> None:
+    own, other = two_cases(desk)
+    extra = a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(reference="=1+1"), comment="picture")
+    page = unescape(agent.get("/?seller=aurora&q=picture").text)
+    (path,) = re.findall(r'<a href="(/batches\?[^"]*)">Decide all of them together</a>', page)
+    form = unescape(agent.get(path).text)
+    assert "of this view</a>: 2." in form
+    fields = dict(re.findall(r'<input type="hidden" name="(of\.[^"]*)" value="([^"]*)">', form))
+    assert fields == {"of.seller": "aurora", "of.q": "picture"}
+    decision = {"seller": "aurora", "choice": "decline", "message": "No.", **fields}
+    wrong = agent.post("/batches", data=decision | {"message": ""})
+    assert (wrong.status_code, "of this view</a>: 2." in wrong.text) == (422, True)
+    preview = agent.post("/batches", data=decision).headers["location"]
+    assert "2 cases, preview" in agent.get(preview).text
+    assert agent.post(f"{preview}/start").status_code == 303
+    eventually(lambda: "2 cases, finished" in agent.get(preview).text)
+    report = agent.get(f"{preview}/report.csv")
+    assert report.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(report.text)))
+    assert {row["case_id"]: row["outcome"] for row in rows} == {str(own): "applied", str(extra): "applied"}
+    assert {row["case_number"] for row in rows} == {number_of(desk.records, case) for case in (own, extra)}
+    assert numbers_on(agent.get("/")) == [number_of(desk.records, other)]
+
+
+def test_a_batch_of_a_view_stays_within_the_sellers_of_the_agent(desk: Desk) -> None:
+    two_cases(desk)
+    client = desk.sign_in(Role.AGENT, "aurora")
+    decision = {"choice": "decline", "message": "No.", "of.seller": "babbage"}
+    assert client.post("/batches", data=decision | {"seller": "babbage"}).status_code == 403
+    location = client.post("/batches", data=decision | {"seller": "aurora"}).headers["location"]
+    assert "1 case of aurora" in client.get("/batches").text
+    assert "1 case, preview" in client.get(location).text
+    wrong = client.post("/batches", data=decision | {"seller": "aurora", "of.amount_from": "5"})
+    assert (wrong.status_code, "Enter a currency with the amount" in wrong.text) == (422, True)
+
+
+def test_the_page_of_a_large_batch_has_pages(desk: Desk, agent: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        a_case(desk.records, State.WITH_SUPPORT)
+    monkeypatch.setattr(batches, "ROWS", 2)
+    decision = {"seller": "aurora", "choice": "decline", "message": "No.", "of.view": ""}
+    path = agent.post("/batches", data=decision | {"of.seller": "aurora"}).headers["location"]
+    first = agent.get(path).text
+    assert "Cases 1 to 2 of 3." in first
+    (following,) = re.findall(r'<a href="([^"]*)">More cases</a>', first)
+    assert "Cases 3 to 3 of 3." in agent.get(following).text

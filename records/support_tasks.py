@@ -425,6 +425,7 @@ class SupportTasks:
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
+        self._plans_for_values = False
 
     def create_for_cases(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
         """Create tasks about cases. Each item is (case id, number of the transition to "with_support", reasons as JSON)."""
@@ -635,7 +636,9 @@ class SupportTasks:
 
     def _plan(self, statement: str, **values: object) -> Rows:
         """Run a statement with filters. PostgreSQL plans it for these values, because the best index depends on them."""
-        self._work.run("set local plan_cache_mode = force_custom_plan")
+        if not self._plans_for_values:  # the setting ends with the transaction
+            self._work.run("set local plan_cache_mode = force_custom_plan")
+            self._plans_for_values = True
         return self._work.run(statement, **values)
 
     def _touched(self, statement: str, **values: object) -> OpenTask | None:

@@ -143,7 +143,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="also print the figures as JSON")
     options = parser.parse_args()
     with run_desk(options.tasks) as desk:
-        figures = dict(_measure_all(desk, options.runs))
+        figures = {}
+        for name, measured in _measure_all(desk, options.runs):
+            out.print(f"· {name}: p99 {measured.p99_ms} ms, load {os.getloadavg()[0]:.1f}", highlight=False)
+            figures[name] = measured
     load = os.getloadavg()
     _show(figures, options.tasks, load)
     late = [name for name, measured in figures.items() if measured.p99_ms >= MAX_P99_MS]

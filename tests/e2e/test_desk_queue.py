@@ -77,6 +77,12 @@ def test_the_numbers_of_the_views_stay_current(open_as_agent: Open) -> None:
     page.request.post("/tasks/next", form={"seller": ""}, headers={"sec-fetch-site": "same-origin"})
     page.clock.fast_forward(16_000)
     expect(number).to_have_text("3")
+    expect(page.locator('[data-seller="aurora"]')).to_have_text("aurora (3)")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.clock.fast_forward(10 * 60_000)
+    page.clock.run_for(60_000)
+    assert requests == [], "a page that nobody looks at must not keep the session alive"
 
 
 def test_the_page_warns_before_a_task_returns_to_the_queue(open_as_agent: Open) -> None:

@@ -271,7 +271,7 @@ def test_the_queue_has_pages_and_its_numbers_are_live(desk: Desk, agent: httpx.C
         work.support_tasks.create(tasks)
     page, seen = agent.get("/").text, []
     assert "<h1>101 open tasks</h1>" in page
-    assert '<option value="aurora">aurora (100+)</option>' in page
+    assert '<option value="aurora" data-seller="aurora">aurora (100+)</option>' in page
     while True:
         seen += re.findall(r'<h2 id="t[^"]*"><a href="/tasks/([^"]*)">', page)
         if not (following := re.findall(r'href="([^"]*)" rel="next"', page)):

@@ -159,10 +159,11 @@ def a_case(
     *,
     purchase: Purchase | None = None,
     evidence: Evidence | None = None,
+    comment: str = "",
 ) -> UUID:
     """Store a case and move it to a state by the shortest path. Return the case's id."""
     purchase = purchase or a_recent_purchase()
-    case = intake.accept_one(records, intake.submission(a_request(purchase), Channel.WEB)).id
+    case = intake.accept_one(records, intake.submission(a_request(purchase, comment=comment), Channel.WEB)).id
     with records.work() as work:
         store_purchases(work, [purchase])
         from_state = State.RECEIVED

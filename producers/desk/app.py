@@ -11,7 +11,7 @@ from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.desk_roles import Permission
 from producers.decision_batches import BatchRunner
-from producers.desk import batches, cases, macros, queue
+from producers.desk import batches, cases, macros, queue, reports
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
 from producers.desk.accounts.access import AgentDep, require
 from producers.desk.accounts.authentication import Authenticator
@@ -54,7 +54,7 @@ def app(settings: Settings | None = None) -> FastAPI:
     web.state.authenticator = Authenticator(web.state.records, settings)
     web.add_exception_handler(access.RedirectError, access.on_redirect)
     web.add_exception_handler(access.ForbiddenError, access.on_forbidden)
-    for module in (sign_in, invitations, pages, users, queue, cases, batches, macros):
+    for module in (sign_in, invitations, pages, users, queue, cases, batches, macros, reports):
         web.include_router(module.router)
     if settings.desk.oidc_issuer:
         web.include_router(oidc.router)

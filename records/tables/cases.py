@@ -134,6 +134,7 @@ cases = Table(
     UniqueConstraint("intake_source", "intake_key"),
     Index(None, "email_key"),
     Index(None, "purchase_id"),
+    Index(None, "seller_id", "received_at"),
     Index(
         "cases_not_forgotten",
         "received_at",
@@ -220,6 +221,7 @@ refund_operations = Table(
     Column("decision_id", UUID),
     UniqueConstraint("provider", "refund_id"),
     Index(None, "provider", "charge"),
+    Index("refund_operations_paid", "paid_at", postgresql_where=text("status = 'paid'")),
     Index(
         "refund_operations_one_unresolved_per_payment",
         "provider",

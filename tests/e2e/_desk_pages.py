@@ -61,12 +61,17 @@ def shown_case_number(page: Page) -> str:
 
 def fill_in(page: Page, choice: str, *, message: str = "", reason: str = "", amount: str = "", **items: str) -> None:
     """Fill in the decision form, and send nothing. ``items`` are quantities by the name of the item."""
-    page.get_by_role("radio", name=choice, exact=True).check()
+    radio(page, choice).check()
     for label, text in ((MESSAGE, message), (REASON, reason), (AMOUNT, amount)):
         if text:
             field(page, label).fill(text)
     for name, quantity in items.items():
         page.get_by_role("textbox", name=re.compile(f"^{name}")).fill(quantity)
+
+
+def radio(page: Page, choice: str) -> Locator:
+    """Return the radio button of a choice. The page may show a key after the choice."""
+    return page.get_by_role("radio", name=re.compile(rf"^{choice}( [A-Z])?$"))
 
 
 def field(page: Page, label: str | re.Pattern[str]) -> Locator:

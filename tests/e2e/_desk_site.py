@@ -4,8 +4,11 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
+
+from playwright.sync_api import Page
 
 from domain.desk_roles import Role
 from domain.desk_users import RoleGrant
@@ -19,6 +22,7 @@ from tests.integration._desk_fixtures import Desk
 from tests.sample_data import a_policy, a_recent_purchase, a_request, a_seller, store_seller_and_purchases
 from tests.services import eventually
 
+_numbers = count(1)
 LONG_AGO = timedelta(days=100)
 """The age of a purchase that no rule refunds, because the policy of the sellers allows 30 days."""
 
@@ -37,7 +41,7 @@ class DeskSite:
 
     def add_seller(self) -> str:
         """Store a seller without limits. Each test has its own seller, so no test sees the tasks of another test."""
-        seller = a_seller(id=f"s{uuid4().hex[:12]}")
+        seller = a_seller(id=f"aurora{next(_numbers)}")
         store_seller_and_purchases(self.site.records, seller=seller, policy=a_policy(seller_id=seller.id))
         return seller.id
 
@@ -47,8 +51,16 @@ class DeskSite:
 
     def add_user(self, role: Role, seller: str, *, name: str = "", password: bool = False) -> UUID:
         """Store a user with this role for the seller."""
-        email = f"{name or role}@{seller}.example"
-        return self.desk.add_user(email, RoleGrant(role, seller), password=password)
+        name = name or role.value
+        return self.desk.add_user(
+            f"{name.partition(' ')[0].lower()}@{seller}.example", RoleGrant(role, seller), name=name, password=password
+        )
+
+    def enter(self, page: Page, user: UUID) -> None:
+        """Give the browser of the page a session of this user."""
+        ((name, token),) = self.desk.client_of(user).cookies.items()
+        page.context.clear_cookies()
+        page.context.add_cookies([{"name": name, "value": token, "url": self.url}])
 
     def add_purchase(self, seller: str, behaviour: str = "ok", **changes: Any) -> Purchase:
         """Store a purchase that is too old for an automatic refund. ``behaviour`` selects how the sandbox refunds its charge."""

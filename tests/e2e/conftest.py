@@ -69,12 +69,12 @@ def expected_faults() -> list[str]:
 
 @pytest.fixture
 def open_empty_page(browser: Browser, expected_faults: list[str]) -> Iterator[Callable[..., Page]]:
-    """Yield a function that opens an empty page for a site. If a page has a fault that is not expected, the test fails."""
+    """Yield a function that opens an empty page for these sites. If a page has a fault that is not expected, the test fails."""
     monitors: list[PageMonitor] = []
 
-    def open_page(site_url: str, **options: Any) -> Page:
+    def open_page(*site_urls: str, **options: Any) -> Page:
         context = browser.new_context(**{"locale": "en-GB"} | options)
-        monitors.append(PageMonitor(context, site_url))
+        monitors.append(PageMonitor(context, *site_urls))
         return context.new_page()
 
     yield open_page
@@ -100,10 +100,9 @@ def visit_desk(open_empty_page: Callable[..., Page], desk_site: DeskSite) -> Cal
     """Return a function that opens an empty page of the desk, with a session of the user. Paths are paths of the desk."""
 
     def open_page(user: UUID | None = None, **options: Any) -> Page:
-        page = open_empty_page(desk_site.url, base_url=desk_site.url, **options)
+        page = open_empty_page(desk_site.url, desk_site.site.url, base_url=desk_site.url, **options)
         if user:
-            ((name, token),) = desk_site.desk.client_of(user).cookies.items()
-            page.context.add_cookies([{"name": name, "value": token, "url": desk_site.url}])
+            desk_site.enter(page, user)
         return page
 
     return open_page

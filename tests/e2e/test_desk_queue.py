@@ -12,8 +12,7 @@ from domain.states import State
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
-from tests.e2e._browser import PageMonitor, accessibility_violations
-from tests.e2e.test_pages import OVERFLOW, SMALL_TARGETS
+from tests.e2e._browser import OVERFLOW, SMALL_TARGETS, PageMonitor, accessibility_violations
 from tests.integration._desk_fixtures import Desk, running_desk
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
 from tests.integration._web_fixtures import a_case

@@ -87,7 +87,7 @@ def test_a_request_is_on_the_desk_within_a_second(visit: Visit, visit_desk: Visi
     """
     seller = desk_site.add_seller()
     customer, agent = visit(), visit_desk(desk_site.add_user(Role.AGENT, seller))
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < TRIES and min(seconds, default=1.0) >= 1:
         purchase = desk_site.add_purchase(seller)
         send_request(customer, desk_site.site, purchase)

@@ -12,6 +12,7 @@ from starlette.status import HTTP_303_SEE_OTHER, HTTP_409_CONFLICT, HTTP_422_UNP
 from domain.desk_roles import Permission
 from domain.desk_users import DeskUser
 from domain.errors import NotPossibleError, OutdatedError, UnreadableError
+from domain.money import Money
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
 from domain.redaction import without_cards
@@ -204,6 +205,7 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         choices=CHOICES,
         purchase=purchase,
         amount=case_copy.amount_of(view, page.translator),
+        another_way=_another_way(purchase),
         payments=list(zip(case_copy.payment_lines(view, page.translator), view.payments, strict=False)),
         history=work.history.for_case(view.id),
         answers=work.support_decisions.answers(view.id),
@@ -221,6 +223,13 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         agent=agent_of(user),
         sentence=case_copy.sentence_for_support,
     )
+
+
+def _another_way(purchase: Purchase | None) -> Money | None:
+    """Return what support refunded in ways that no provider shows; None if that is nothing."""
+    if purchase is None or purchase.currency is None or not purchase.refunded_another_way:
+        return None
+    return Money(purchase.refunded_another_way, purchase.currency)
 
 
 def _newest(decided: list[StoredDecision], status: DecisionStatus) -> StoredDecision | None:

@@ -40,6 +40,7 @@ purchases = Table(
     Column("reported_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),
+    Column("refunded_another_way", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),

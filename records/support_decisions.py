@@ -80,7 +80,8 @@ select c.id, c.seq,
        left(md5(coalesce(
          jsonb_build_array(p.id, p.reference, p.email_key, p.product, p.purchased_at, p.renewal, p.consumer, p.tax,
                            b.reported)::text, '')), 8) as purchase,
-       left(md5(coalesce(jsonb_build_array(p.reported_refunded, p.reported_dispute, b.refunds)::text, '')), 8) as refunds,
+       left(md5(coalesce(
+         jsonb_build_array(p.reported_refunded, p.reported_dispute, p.refunded_another_way, b.refunds)::text, '')), 8) as refunds,
        coalesce(left(md5(d.id::text), 8), '{NO_PROPOSAL}') as proposal
   from cases c
   left join purchases p on p.id = c.purchase_id

@@ -4,6 +4,7 @@ Each situation has its own seller and users, so that no page shows the cases of 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from domain.support_decisions import Approve, ApprovedAmount, DecidedBy, Decisio
 from domain.support_tasks import SupportTaskKind
 from producers import decision_batches, decisions
 from producers.desk.accounts.totp import Totp, new_recovery_codes, new_seed
+from producers.desk.reports import REPORT_PAGES
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.sender_authentication import SenderAuthenticator
 from records.decision_batches import BatchStatus
@@ -203,7 +205,7 @@ def open_own_tasks(page: Page, desk_site: DeskSite) -> None:
     seller = enter(page, desk_site)
     fill_queue(desk_site, seller)
     pages.take_next_task(page)
-    page.goto("/?mine=yes")
+    page.goto("/?view=mine")
 
 
 def open_full_queue(page: Page, desk_site: DeskSite) -> None:
@@ -268,7 +270,7 @@ def open_case_with_several_payments(page: Page, desk_site: DeskSite) -> None:
 
 
 def open_case_without_purchase(page: Page, desk_site: DeskSite) -> None:
-    desk_site.enter(page, desk_site.desk.add_user(f"{uuid4().hex}@desk.example", RoleGrant(Role.AGENT, "")))
+    enter_for_all_sellers(page, desk_site)
     pages.open_case(page, a_case(desk_site.site.records, State.UNMATCHED, comment=COMMENT))
 
 
@@ -359,7 +361,7 @@ def open_withdrawal(page: Page, desk_site: DeskSite) -> None:
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Confirm withdrawal").click()
     number = page.locator("main .code").last.inner_text()
-    desk_site.enter(page, desk_site.desk.add_user(f"{uuid4().hex}@desk.example", RoleGrant(Role.AGENT, "")))
+    enter_for_all_sellers(page, desk_site)
     page.goto(f"/cases/{number}")
 
 
@@ -427,17 +429,83 @@ def open_users(path: str) -> Steps:
     return steps
 
 
-def open_emails(page: Page, desk_site: DeskSite) -> None:
-    desk_site.enter(page, desk_site.desk.add_user(f"{uuid4().hex}@desk.example", RoleGrant(Role.AGENT, "")))
-    texts = ("How do I install it on a second computer?", A_WORD_OF_MANY_LETTERS, "My lawyer will call you.")
-    mails = [a_mail(text, subject="A question about my order") for text in texts]
+def open_email(page: Page, desk_site: DeskSite, *, take: bool = False) -> None:
+    """Open an e-mail that support must answer."""
+    enter_for_all_sellers(page, desk_site)
+    mail = a_mail("How do I install it on a second computer?\n\nAda", subject="A question about my order")
     MailIngest(OWN_ADDRESSES, SenderAuthenticator(lambda _: None)).take(
-        desk_site.site.records, [RawMail(mail, len(mail)) for mail in mails]
+        desk_site.site.records, [RawMail(mail, len(mail))]
     )
-    page.goto("/emails")
+    with desk_site.site.records.work() as work:
+        task = work.run(
+            "select id from support_tasks where kind = 'flagged_mail' order by created_at desc limit 1"
+        ).scalar_one()
+    page.goto(f"/tasks/{task}")
+    if take:
+        pages.press(page, "Take this task")
+        page.goto(f"/tasks/{task}")
 
 
-CASE, TASKS, BATCH = "/cases/{case}", "/", "/batches/{batch_id}"
+def enter_for_all_sellers(page: Page, desk_site: DeskSite) -> None:
+    number = uuid4().hex[:6]
+    desk_site.enter(
+        page, desk_site.desk.add_user(f"ole{number}@desk.example", RoleGrant(Role.AGENT, ""), name="Ole Olsen")
+    )
+
+
+def open_problem(page: Page, desk_site: DeskSite) -> None:
+    """Open a task about a payment that differs at the provider."""
+    fill_queue(desk_site, enter(page, desk_site))
+    page.goto("/")
+    page.get_by_role("link", name="No case").first.click()
+    page.wait_for_load_state()
+
+
+def put_aside(page: Page, desk_site: DeskSite) -> None:
+    """Put a task aside until the customer answers, and open the list of such tasks."""
+    take_case(page, desk_site)
+    page.get_by_text("Put aside until later").click()
+    page.get_by_label("the customer answers").check()
+    pages.press(page, "Put aside")
+    page.goto("/?view=snoozed")
+
+
+def open_provider(page: Page, desk_site: DeskSite) -> None:
+    """Open what the provider shows about the payment of a case."""
+    case = take_case(page, desk_site)
+    page.goto(f"/cases/{case}/payments/0/provider")
+
+
+def lose_database(page: Page, desk_site: DeskSite) -> None:
+    """Send a decision while the database is down."""
+    take_case(page, desk_site)
+    pages.fill_in(page, DECLINE, message="Die Frist von 30 Tagen ist abgelaufen.")
+    desk_site.servers.postgres.stop()
+    try:
+        pages.press(page, "Decide")
+        page.wait_for_load_state()
+    finally:
+        desk_site.servers.postgres.start()
+
+
+# Reports
+
+
+def open_report(path: str, *states: State) -> Steps:
+    """Return the steps of a lead who opens a report about cases in these states."""
+
+    def steps(page: Page, desk_site: DeskSite) -> None:
+        seller = enter(page, desk_site, Role.LEAD, name="Lea Lang")
+        for state in states:
+            case, purchase = add_case(desk_site, seller, state)
+            if state in {State.REFUNDING, State.REFUNDED}:
+                store_operation(desk_site.site, case, purchase, status="paid" if state is State.REFUNDED else "pending")
+        page.goto(path)
+
+    return steps
+
+
+CASE, TASKS, TASK, BATCH = "/cases/{case}", "/", "/tasks/{task_id}", "/batches/{batch_id}"
 
 PAGE_STATES: Mapping[str, PageState] = {
     "sign-in": PageState("/sign-in", "sign_in.html", open_sign_in),
@@ -467,7 +535,9 @@ PAGE_STATES: Mapping[str, PageState] = {
     "tasks": PageState(TASKS, "tasks.html", open_queue()),
     "tasks-empty": PageState(TASKS, "tasks.html", open_path("/")),
     "tasks-own": PageState(TASKS, "tasks.html", open_own_tasks),
-    "tasks-free": PageState(TASKS, "tasks.html", open_queue("/?unclaimed=yes")),
+    "tasks-free": PageState(TASKS, "tasks.html", open_queue("/?view=unclaimed")),
+    "tasks-found": PageState(TASKS, "tasks.html", open_queue("/?q=Aurora&amount_from=10&currency=EUR")),
+    "tasks-put-aside": PageState(TASKS, "tasks.html", put_aside),
     "tasks-many": PageState(TASKS, "tasks.html", open_full_queue),
     "tasks-auditor": PageState(TASKS, "tasks.html", open_queue(role=Role.AUDITOR)),
     "tasks-no-next": PageState("/tasks/next", "no_next_task.html", act_on(open_path("/"), press("Take the next task"))),
@@ -516,8 +586,17 @@ PAGE_STATES: Mapping[str, PageState] = {
         ),
     ),
     "events": PageState("/users/events", "user_events.html", open_users("/users/events")),
-    "emails": PageState("/emails", "emails.html", open_emails),
-    "emails-empty": PageState("/emails", "emails.html", open_path("/emails")),
+    "task-email": PageState(TASK, "task.html", open_email),
+    "task-email-taken": PageState(TASK, "task.html", partial(open_email, take=True)),
+    "task-problem": PageState(TASK, "task.html", open_problem),
+    "provider": PageState("/cases/{case_id}/payments/{position}/provider", "provider.html", open_provider),
+    "database-down": PageState("/cases/{case_id}/decisions", "lost_form.html", lose_database),
+    "reports": PageState("/reports", "reports.html", open_report("/reports", *State)),
+    "reports-empty": PageState("/reports", "reports.html", open_report("/reports")),
+    **{
+        f"reports-{name}": PageState("/reports/{report}", "reports.html", open_report(f"/reports/{name}", *State))
+        for name in REPORT_PAGES
+    },
     "not-found": PageState("/cases/{case}", "problem.html", open_path(f"/cases/{UUID(int=9)}")),
     "not-allowed": PageState("/users", "problem.html", open_path("/users")),
 }

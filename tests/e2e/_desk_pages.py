@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from tests.integration._desk_fixtures import PASSWORD
 
@@ -21,16 +21,6 @@ CONFIRM = "Confirm"
 MESSAGE, REASON, AMOUNT = "Text for the customer", re.compile("^Reason"), re.compile("^Amount")
 """The labels of the fields of the decision form."""
 
-_ALT_N = {
-    "type": "keyDown",
-    "modifiers": 1,
-    "key": "n",
-    "code": "KeyN",
-    "windowsVirtualKeyCode": 78,
-    "unmodifiedText": "n",
-}
-"""The key event of Alt and N. Playwright's own key events lack ``unmodifiedText``, with which Chromium finds an access key."""
-
 
 def sign_in(page: Page, email: str) -> None:
     """Sign in with the password of the tests."""
@@ -42,10 +32,10 @@ def sign_in(page: Page, email: str) -> None:
 
 
 def take_next_task(page: Page) -> str:
-    """Take the next task with the access key ``n``, and return the number of the case that the page then shows."""
+    """Take the next task with the key ``n``, and return the number of the case that the page then shows."""
     page.goto("/")
     with page.expect_navigation():
-        page.context.new_cdp_session(page).send("Input.dispatchKeyEvent", _ALT_N)
+        page.keyboard.press("n")
     return shown_case_number(page)
 
 
@@ -85,9 +75,14 @@ def press(page: Page, button: str) -> int:
 
 def submit(page: Page, button: Locator) -> int:
     """Click a button that sends a form, and return the status of the response."""
-    with page.expect_response(lambda response: response.request.method == "POST") as sent:
+    with page.expect_response(_answers_form) as sent:
         button.click()
     return sent.value.status
+
+
+def _answers_form(response: Response) -> bool:
+    """Return whether this is the response to a form, and not to a script that saves a draft."""
+    return response.request.method == "POST" and response.request.is_navigation_request()
 
 
 def decide(page: Page, choice: str, **fields: str) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from playwright.sync_api import Page
 
+from console.servers import Servers
 from domain.desk_roles import Role
 from domain.desk_users import RoleGrant
 from domain.purchases import Purchase
@@ -33,6 +34,7 @@ class DeskSite:
 
     site: Site
     desk: Desk
+    servers: Servers
 
     @property
     def url(self) -> str:

@@ -21,8 +21,15 @@ from tests.security.test_headers import routes
 from tests.services import offline_settings
 
 SIZES: tuple[ViewportSize, ...] = ({"width": 1200, "height": 900}, {"width": 400, "height": 740}, PHONE)
-WITHOUT_PAGE = {"/cases"}
-"""Paths that answer with the page of another path: the search for a case number shows the page of the case."""
+WITHOUT_PAGE = {
+    "/cases",
+    "/emails",
+    "/tasks/counts",
+    "/batches/{batch_id}/report.csv",
+    "/reports/{report}.csv",
+    "/reports/{report}.json",
+}
+"""Paths that show no page of their own: they lead to another page, or answer with numbers or a table."""
 
 
 @pytest.mark.parametrize("name", mark_slow(PAGE_STATES, but={"sign-in", "tasks", "case", "case-wrong"}))

@@ -61,7 +61,7 @@ def main(names: list[str]) -> None:
                 _take(browser, site, [name for name in PAGE_STATES if not names or name in names], language, size)
         for name, state in desk.PAGE_STATES.items():
             if not names or f"{DESK}{name}" in names:
-                _take_desk(browser, DeskSite(site, running), name, state)
+                _take_desk(browser, DeskSite(site, running, servers), name, state)
     (ALBUM / "index.html").write_text(_index(), encoding="utf-8")
     sys.stdout.write(f"{len(list(ALBUM.glob('*.png')))} pictures: {ALBUM / 'index.html'}\n")
 

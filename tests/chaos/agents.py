@@ -42,7 +42,7 @@ class AgentOptions:
     seed: int
     cases: int = 200
     agents: int = 50
-    kills: int = 20
+    kills: int = 10
     """The number of SIGKILLs. Equally many other faults are injected."""
 
 
@@ -165,9 +165,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed gives the same plan")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--agents", type=int, default=50)
-    parser.add_argument("--kills", type=int, help="number of SIGKILLs (default: one every three seconds)")
+    parser.add_argument("--kills", type=int, help="number of SIGKILLs (default: one every six seconds)")
     arguments = parser.parse_args()
-    kills = arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 3))
+    kills = arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 6))
     options = AgentOptions(arguments.seconds, arguments.seed, arguments.cases, arguments.agents, kills)
     with stop_on_signals():
         try:

@@ -57,8 +57,8 @@ class Installation:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the services among which a fault chooses. In a run with agents, every third fault hits the desk."""
-        return (*self.services, "desk", "desk") if "desk" in self.services else self.services
+        """Return the services among which a fault chooses. In a run with agents, every fourth fault hits the desk."""
+        return (*self.services, "desk") if "desk" in self.services else self.services
 
     @property
     def armed_points(self) -> Path:

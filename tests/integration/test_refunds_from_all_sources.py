@@ -459,8 +459,8 @@ REFUNDS = steps_of(Shop.refund, SOURCES, NUMBERS, AMOUNTS, RESULT)
 AT_ONCE = st.lists(RACING, min_size=2, max_size=4).map(lambda steps: Step(Shop.at_once, *steps))
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.sampled_from([RACING, REFUNDS, REFUNDS, AT_ONCE, AT_ONCE, WORK, OTHER]).flatmap(lambda kind: kind),
-    min_size=10,
-    max_size=16,
+    min_size=8,
+    max_size=12,
 )
 
 

@@ -10,7 +10,7 @@ DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 LOCKED := --compile-bytecode --require-hashes --build-constraint requirements/build.txt --requirement
 
-.PHONY: setup demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
+.PHONY: setup demo up quick test test-slow simulate check bench pages desk-load chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -48,6 +48,9 @@ chaos: $(DEV)  ## kill processes and servers under load of customers and agents,
 
 pages: $(DEV)  ## measure the size, latency and throughput of the pages (ARGS="--seconds 5")
 	@$(BIN)/python -m tests.page_load $(ARGS)
+
+desk-load: $(DEV)  ## measure the queue of the desk with many open tasks (ARGS="--tasks 10000 --runs 50 --json")
+	@$(BIN)/python -m tests.desk_load $(ARGS)
 
 screenshots: $(DEV)  ## take a screenshot of every page in two widths and three languages (ARGS="home refund")
 	@$(BIN)/python -m tests.screenshots $(ARGS)

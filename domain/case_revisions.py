@@ -9,6 +9,7 @@ from typing import Self
 
 from domain.errors import UnreadableError
 
+NO_PROPOSAL = "00000000"
 _FORM = re.compile(r"(\d{1,9})\.(\d{1,9})\.([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9a-f]{8})")
 
 
@@ -25,7 +26,12 @@ class CaseRevision:
     refunds: str
     """What was refunded and reserved of the payments, and their disputes."""
     proposal: str
-    """The decision that waits for a second person."""
+    """The decision that waits for a second person, or NO_PROPOSAL."""
+
+    @property
+    def has_proposal(self) -> bool:
+        """Whether a decision waits for a second person."""
+        return self.proposal != NO_PROPOSAL
 
     def __str__(self) -> str:
         """Return the text of the revision, such as ``12.1.9f3a2c41.77ab12cd.00000000``."""

@@ -144,6 +144,8 @@ class Purchase:
     """The dispute that the seller reports. It counts until the provider reports a dispute of one of the payments."""
     from_provider: bool = False
     """True if only a provider has reported the purchase. Then the seller's first report decides about reference and address."""
+    refunded_another_way: int = 0
+    """What support refunded another way, such as by a bank transfer, in minor units. No provider shows these refunds."""
 
     @property
     def decisive_at(self) -> datetime:
@@ -167,8 +169,12 @@ class Purchase:
 
     @property
     def refunded(self) -> int:
-        """The sum of the known refunds in minor units: what the providers show, or what the seller reports if that is more."""
-        return max(sum(payment.refunded for payment in self.payments), self.reported_refunded)
+        """The sum of the known refunds in minor units.
+
+        It is what the providers show and what support refunded another way, or what the seller reports if that is more.
+        """
+        known = sum(payment.refunded for payment in self.payments) + self.refunded_another_way
+        return max(known, self.reported_refunded)
 
     @property
     def dispute(self) -> Dispute:

@@ -41,6 +41,8 @@ class RefundApproval:
     """The id of the second person, if a second person confirmed the decision."""
     counted: Money | None = None
     """The amount that the seller's limits count: the sum of this approval, or of the batch of which it is a part."""
+    refunded_before: int = 0
+    """What had been refunded of the purchase when the person decided, in minor units, also in ways that no provider shows."""
 
     @property
     def total(self) -> Money:
@@ -65,6 +67,7 @@ class RefundApproval:
             "decided_by": self.decided_by,
             "confirmed_by": self.confirmed_by,
             "counted": [self.counted.minor, self.counted.currency] if self.counted else None,
+            "refunded_before": self.refunded_before,
         }
 
     @classmethod
@@ -81,4 +84,5 @@ class RefundApproval:
             evidence["decided_by"],
             evidence["confirmed_by"],
             Money(*evidence["counted"]) if evidence["counted"] else None,
+            evidence["refunded_before"],
         )

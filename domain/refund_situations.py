@@ -16,6 +16,7 @@ class Situation(StrEnum):
     CUSTOMER_MUST_ANSWER = "customer_must_answer"
     CUSTOMER_ANSWERED = "customer_answered"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
+    PARTLY_REFUNDED_ELSEWHERE = "partly_refunded_elsewhere"
     AMOUNT_DIFFERS = "amount_differs"
     CANCELLED_BY_SELLER = "cancelled_by_seller"
     PARTLY_REFUNDED = "partly_refunded"

@@ -82,6 +82,13 @@ class ApprovedItem(_Part):
     quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
+def _check_money(amount: int | None, currency: str | None) -> None:
+    if (amount is None) != (currency is None):
+        raise ValueError("Send “amount” and “currency” together, or neither of them.")
+    if currency is not None and currency not in CURRENCIES:
+        raise ValueError(f"{currency} is not a currency of ISO 4217.")
+
+
 class ApprovedAmount(_Part):
     """The amount to refund: all that is left, a part, or the tax."""
 
@@ -97,10 +104,7 @@ class ApprovedAmount(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.amount is None) != (self.currency is None):
-            raise ValueError("Send “amount” and “currency” together, or neither of them.")
-        if self.currency is not None and self.currency not in CURRENCIES:
-            raise ValueError(f"{self.currency} is not a currency of ISO 4217.")
+        _check_money(self.amount, self.currency)
         if self.scope is RefundScope.FULL and (self.amount is not None or self.items):
             raise ValueError("A full refund has no “amount” and no “items”. Use the scope “partial” for a part.")
         if self.scope is RefundScope.PARTIAL and (self.amount is not None) == bool(self.items):
@@ -149,11 +153,28 @@ class Ask(_Part):
 
 
 class RefundedElsewhere(_Part):
-    """Record that the customer already has the money: from the provider's dashboard, or another way."""
+    """Record that the customer already has the money, in a way that Moneyback does not see, such as a bank transfer.
+
+    The amount counts as refunded. A refund in the dashboard of a connected payment provider counts by itself.
+    """
 
     action: Literal[DecisionAction.REFUNDED_ELSEWHERE]
+    amount: Annotated[int, Field(strict=True, gt=0, lt=2**63)] | None = Field(
+        None, description="in minor units of the currency; without an amount, all that is left of the purchase"
+    )
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     reason: RequiredText = Field(description="how and when the money was sent")
     message: LongText = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_money(self.amount, self.currency)
+        return self
+
+    @property
+    def money(self) -> Money | None:
+        """The amount as money; None if it is all that is left."""
+        return None if self.amount is None or self.currency is None else Money(self.amount, self.currency)
 
 
 class Rematch(_Part):

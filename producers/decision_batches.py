@@ -198,6 +198,11 @@ def _decide(records: Records, batch: Batch, item: ClaimedItem) -> str:
         decision = decisions.decide(records, submission)
     except MoneybackError as error:
         return str(error)
+    except DatabaseDownError:
+        raise
+    except Exception as error:  # one case must not stop the batch, and after a restart stop it again
+        log.exception("batch_decision_crashed", batch_id=str(batch.id), case_id=str(item.case_id))
+        return f"The program failed on this case ({type(error).__name__}). Decide it on its own after the fix."
     return "applied" if decision.status is DecisionStatus.APPLIED else f"The decision is {decision.status}."
 
 

@@ -5,6 +5,7 @@ against the history, that the refund is allowed.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,13 +15,14 @@ from pydantic import TypeAdapter
 from domain.case_revisions import CaseRevision
 from domain.cases import Case, Transition
 from domain.emails import EmailKind
-from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, OutdatedError
+from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, NotRefundableError, OutdatedError
 from domain.money import Money
 from domain.policies import is_above
 from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
 from domain.refund_approvals import RefundApproval
 from domain.refund_choices import choose_refunds
+from domain.refund_parts import left_of_purchase
 from domain.requests import Channel
 from domain.states import ENDED_BY_SUPPORT, Event, State
 from domain.support_decisions import (
@@ -96,7 +98,11 @@ def decide(records: Records, submission: Submission) -> StoredDecision:
             if (known.case_id, known.digest) != (case.id, digest_of(submission.decision)):
                 raise KeyReusedError
             return known
-        _check_revision(work, case, CaseRevision.parse(submission.revision))
+        _check_revision(work, case, shown := CaseRevision.parse(submission.revision))
+        if shown.has_proposal:
+            raise NotPossibleError(
+                "Another decision about this case waits for a second person. Confirm or reject that decision on the desk first."
+            )
         return _store(work, case, submission)
 
 
@@ -201,6 +207,8 @@ class _Effect:
     transition: Transition
     undo_seconds: float | None = None
     needs_confirmation: bool = False
+    another_way: tuple[UUID, int] | None = None
+    """The purchase of which an amount was refunded another way, and the amount in minor units."""
 
 
 def _store(work: UnitOfWork, case: Case, submission: Submission) -> StoredDecision:
@@ -233,6 +241,8 @@ def _apply(
     """Record the effect of a stored decision."""
     _record(work, effect.transition)
     transition = effect.transition
+    if effect.another_way:
+        work.purchases.add_refund_another_way(*effect.another_way)
     if effect.undo_seconds is not None:  # the e-mail waits until the decision can no longer be undone
         email = DueEmail(stored.case_id, EmailKind.APPROVED, decided_seq=transition.seq)
         work.case_emails.release([email], seconds=effect.undo_seconds)
@@ -270,7 +280,33 @@ def _effect_of(
     if isinstance(decision, Rematch):
         return _Effect(_rematch(work, case, decision, evidence))
     _require_state(case, {State.WITH_SUPPORT})
+    if isinstance(decision, RefundedElsewhere):
+        return _refund_another_way(work, case, decision, evidence)
     return _Effect(case.after(EVENTS[decision.action], actor="support", evidence=evidence))
+
+
+def _refund_another_way(
+    work: UnitOfWork, case: Case, decision: RefundedElsewhere, evidence: Mapping[str, object]
+) -> _Effect:
+    """Return the effect of a refund that no provider shows. Its amount counts, so that the customer does not get it again.
+
+    Without a purchase, or if its amounts are not known, support cannot approve a refund either.
+    """
+    purchase = work.decision_inputs.purchases([case.id]).get(case.id)
+    amount = decision.money
+    if purchase is not None and amount is None:
+        with suppress(NotRefundableError):
+            amount = left_of_purchase(purchase)
+    if purchase is None or amount is None:
+        return _Effect(case.after(Event.SUPPORT_REFUNDED_ELSEWHERE, actor="support", evidence=evidence))
+    if amount.currency != purchase.currency:
+        raise NotPossibleError(
+            f"The purchase {purchase.reference} was not paid in {amount.currency}. Enter the amount in the currency of its "
+            "payments."
+        )
+    counted = {"refunded_another_way": [amount.minor, amount.currency]}
+    transition = case.after(Event.SUPPORT_REFUNDED_ELSEWHERE, actor="support", evidence={**evidence, **counted})
+    return _Effect(transition, another_way=(purchase.id, amount.minor))
 
 
 def _approve(
@@ -297,6 +333,7 @@ def _approve(
     approval = RefundApproval(
         decision=stored.id,
         refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id)),
+        refunded_before=purchase.refunded,
         overruled=frozenset(decision.overrules),
         decided_by=stored.decided_by,
         confirmed_by=confirmed_by,

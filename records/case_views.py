@@ -37,7 +37,9 @@ select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c
        (select t.event from transitions t where t.case_id = c.id and t.seq = c.decided_seq) as decided_event,
        case when c.state = 'with_support' and s.answer_hours is not null then
          (select {HISTORY_STEPS} from transitions h where h.case_id = c.id) end as wait,
-       now() as read_at
+       now() as read_at,
+       (select t.evidence -> 'refunded_another_way' from transitions t where t.case_id = c.id and t.seq = c.decided_seq)
+         as another_way
   from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
   left join lateral (
     select coalesce(t.evidence -> 'approval' -> 'refunds', t.evidence -> 'purchase' -> 'payments') as payments,
@@ -150,6 +152,8 @@ class CaseView:
     """How long the customer has waited for support; None if support does not have the case, or promises no time."""
     read_at: datetime
     """The time of the database when the case was read."""
+    another_way: Money | None
+    """What support refunded another way, by its newest decision; None if it did not, or if the amount is not known."""
 
     @property
     def answer_by(self) -> datetime | None:
@@ -192,13 +196,15 @@ class CaseView:
     def situation(self) -> Situation | None:
         """The situation that the customer must read about; None if the text about the state is right."""
         codes = [reason.get("code", "") for reason in self.reasons]
-        return situation_of(
+        found = situation_of(
             self.state,
             self.payments,
             codes,
             customer_must_act=self.customer_must_act,
             decided_event=self.decided_event,
         )
+        is_part = self.another_way is not None and self.another_way.minor < (self.purchase_amount or 0)
+        return Situation.PARTLY_REFUNDED_ELSEWHERE if found is Situation.REFUNDED_ELSEWHERE and is_part else found
 
 
 class CaseViews:
@@ -248,7 +254,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
     values = row._asdict()
     values |= {"number": case_numbers.encode(row.number), "state": State(row.state), "channel": Channel(row.channel)}
     values |= {"reasons": row.reasons or [], "payments": tuple(map(_payment, row.payments or ()))}
-    values |= {"wait": support_wait(row.wait)}
+    values |= {"wait": support_wait(row.wait), "another_way": Money(*row.another_way) if row.another_way else None}
     return CaseView(**values)
 
 

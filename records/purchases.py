@@ -26,10 +26,12 @@ _NAMES = (
     "id seller_id reference email product purchased_at renewal consumer tax items "
     "reported_refunded reported_dispute from_provider"
 ).split()
+_READ_NAMES = [*_NAMES, "refunded_another_way"]
+"""The columns of a purchase. The last column is no part of a report, so that a report does not change it."""
 _PAYMENT_NAMES = "provider charge amount currency method instrument charged_at duplicate".split()
 
 PURCHASE_COLUMNS = (
-    ", ".join(f"p.{name}" for name in _NAMES)
+    ", ".join(f"p.{name}" for name in _READ_NAMES)
     + """, array(
   select jsonb_build_array(b.provider, b.charge, b.amount, b.currency, b.method, b.instrument, b.charged_at, b.duplicate,
                            y.refunded + y.refunded_elsewhere, y.dispute,
@@ -245,10 +247,12 @@ update payments set dispute = :dispute, dispute_respond_by = :respond_by
 returning charge
 """
 
+_ADD_REFUND_ANOTHER_WAY = "update purchases set refunded_another_way = refunded_another_way + :minor where id = :id"
+
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
     """Return a purchase from the values of PURCHASE_COLUMNS."""
-    by_name = dict(zip(_NAMES, values[:-1], strict=True))
+    by_name = dict(zip(_READ_NAMES, values[:-1], strict=True))
     by_name["reported_dispute"] = Dispute(by_name["reported_dispute"])
     by_name["items"] = tuple(PurchaseItem(**item) for item in by_name["items"])
     return Purchase(**by_name, payments=tuple(map(_payment_of, values[-1])))
@@ -551,6 +555,10 @@ class Purchases:
         """
         rows = self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute, respond_by=respond_by)
         return rows.one_or_none() is not None
+
+    def add_refund_another_way(self, purchase: UUID, minor: int) -> None:
+        """Count an amount that support refunded another way, in minor units of the purchase's currency."""
+        self._work.run(_ADD_REFUND_ANOTHER_WAY, id=purchase, minor=minor)
 
     def get_many(self, purchases: Sequence[UUID]) -> dict[UUID, Purchase]:
         """Return these purchases by id. They are not locked."""

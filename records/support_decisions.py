@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.case_revisions import CaseRevision
+from domain.case_revisions import NO_PROPOSAL, CaseRevision
 from domain.refund_parts import RefundedParts
 from domain.requests import RefundScope
 from domain.support_decisions import DecisionStatus
@@ -74,14 +74,15 @@ _SELECT_ANSWERS = (
     "select id, channel, text, created_at from customer_answers where case_id = :case_id order by created_at, id"
 )
 
-_SELECT_REVISIONS = """
+_SELECT_REVISIONS = f"""
 select c.id, c.seq,
        (select count(*) from customer_answers a where a.case_id = c.id) as answers,
        left(md5(coalesce(
          jsonb_build_array(p.id, p.reference, p.email_key, p.product, p.purchased_at, p.renewal, p.consumer, p.tax,
                            b.reported)::text, '')), 8) as purchase,
-       left(md5(coalesce(jsonb_build_array(p.reported_refunded, p.reported_dispute, b.refunds)::text, '')), 8) as refunds,
-       coalesce(left(md5(d.id::text), 8), '00000000') as proposal
+       left(md5(coalesce(
+         jsonb_build_array(p.reported_refunded, p.reported_dispute, p.refunded_another_way, b.refunds)::text, '')), 8) as refunds,
+       coalesce(left(md5(d.id::text), 8), '{NO_PROPOSAL}') as proposal
   from cases c
   left join purchases p on p.id = c.purchase_id
   left join lateral (

@@ -134,6 +134,7 @@ kept as (
    cross join lateral (
      select least(now() + make_interval(secs => {LONGEST_SNOOZE.total_seconds()}), {_WAKES_BY.format(clocks="t.clocks")})
    ) w(latest)
+   order by t.id for no key update of t
 ), touched as (
   update support_tasks t
      set seq = k.new_seq, assigned_to = null, assigned_until = null, snoozed_until = k.snoozed_until, snoozed_revision = null,
@@ -269,13 +270,21 @@ select t.id, t.case_id, t.snoozed_revision from support_tasks t
  where t.closed_at is null and t.snoozed_until > now() and t.snoozed_for = '{SnoozeUntil.REPORT}'
 """
 
-_WAKE = "update support_tasks t set snoozed_until = now() where t.id = any(:ids) and t.snoozed_until > now()"
+_WAKE = """
+update support_tasks t set snoozed_until = now()
+ where t.id in (
+   select t.id from support_tasks t where t.id = any(:ids) and t.closed_at is null and t.snoozed_until > now()
+    order by t.id for no key update)
+"""
 """The task keeps for what it waited, so that the queue says why the task is back."""
 
 _ADD_WORDS = """
-update support_tasks t set words = t.words || to_tsvector('simple', left(i.text, 100000))
-  from unnest(cast(:ids as uuid[]), cast(:texts as text[])) as i(id, text)
- where t.closed_at is null and (t.id = i.id or t.case_id = i.id and t.kind = 'case')
+with locked as (
+  select t.id, i.text from unnest(cast(:ids as uuid[]), cast(:texts as text[])) as i(id, text)
+    join support_tasks t on t.closed_at is null and (t.id = i.id or t.case_id = i.id and t.kind = 'case')
+   order by t.id for no key update of t
+)
+update support_tasks t set words = t.words || to_tsvector('simple', left(locked.text, 100000)) from locked where t.id = locked.id
 """
 
 _RELEASE = _touch(
@@ -456,6 +465,7 @@ class SupportTasks:
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
+        self._plans_for_values = False
 
     def create_for_cases(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
         """Create tasks about cases. Each item is (case id, number of the transition to "with_support", reasons as JSON)."""
@@ -691,7 +701,9 @@ class SupportTasks:
 
     def _plan(self, statement: str, **values: object) -> Rows:
         """Run a statement with filters. PostgreSQL plans it for these values, because the best index depends on them."""
-        self._work.run("set local plan_cache_mode = force_custom_plan")
+        if not self._plans_for_values:  # the setting ends with the transaction
+            self._work.run("set local plan_cache_mode = force_custom_plan")
+            self._plans_for_values = True
         return self._work.run(statement, **values)
 
     def _touched(self, statement: str, **values: object) -> OpenTask | None:

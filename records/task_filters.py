@@ -33,7 +33,7 @@ class TaskFilter:
     mine: str | None = None
     """The agent who has taken the task."""
     words: str | None = None
-    """A query of PostgreSQL's full-text search, of ``words_query``."""
+    """A query of PostgreSQL's full-text search, from ``words_query``."""
     cases: Sequence[UUID] | None = None
     unclaimed: bool = False
     """True if only tasks that no agent has taken are wanted."""
@@ -67,7 +67,7 @@ _CONDITIONS = {
     "amount_to": "t.amount <= :amount_to",
     "currency": "t.currency = :currency",
     "mine": "t.assigned_to = :mine and t.assigned_until > now()",
-    "words": "t.words @@ cast(:words as tsquery)",
+    "words": "t.words @@ to_tsquery('simple', :words)",
     "cases": "t.case_id = any(:cases)",
     "after_id": "(t.due_at, t.id) > (:after_due_at, :after_id)",
 }

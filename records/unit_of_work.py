@@ -46,6 +46,7 @@ from records.purchase_syncs import PurchaseSyncs
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.refund_operations import RefundOperations
+from records.reports import Reports
 from records.sellers import Sellers
 from records.sign_in_delays import SignInDelays
 from records.statutory_withdrawals import StatutoryWithdrawals
@@ -126,6 +127,7 @@ class UnitOfWork(Transaction):
         self.inquiry_emails = InquiryEmails(self)
         self.webhook_events = WebhookEvents(self)
         self.refund_operations = RefundOperations(self)
+        self.reports = Reports(self)
         self.outbox = Outbox(self)
         self.personal_data = PersonalData(self)
         self.purchases = Purchases(self)

@@ -70,6 +70,7 @@ def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
         "customer_must_act": False,
         "wait": None,
         "read_at": datetime(2026, 6, 15, 13, tzinfo=UTC),
+        "another_way": None,
     }
     payment: dict[str, Any] = {
         "provider": "sandbox",

@@ -10,6 +10,7 @@ import typer
 from console.arguments import require_seller
 from console.environment import records
 from console.output import Json, minute, out, print_json, rfc3339, table
+from domain.csv_cells import escape_formula
 from domain.errors import UnreadableError
 from domain.states import State
 
@@ -20,7 +21,6 @@ app = typer.Typer(help="List, show and export cases: one case for each refund re
 
 EVERY_CASE = 10_000_000  # more cases than an installation has
 PRIVATE = {"email", "purchase_email", "comment"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 InState = Annotated[State | None, typer.Option("--state", help="Only cases in this state.")]
 
@@ -107,7 +107,7 @@ def export(state: InState = None, *, json: Json = False) -> None:
     writer = csv.writer(sys.stdout)
     writer.writerow(("case", "number", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
     for row in rows:
-        writer.writerow([_escape_formula(cell) for cell in row.values()])
+        writer.writerow([escape_formula(cell) for cell in row.values()])
 
 
 def _public(view: "CaseView") -> dict[str, object]:
@@ -126,8 +126,3 @@ def _csv_row(view: "CaseView") -> dict[str, str]:
         "received_at": rfc3339(view.received_at),
         "why": " ".join(reason["code"] for reason in view.reasons),
     }
-
-
-def _escape_formula(cell: str) -> str:
-    """Escape a cell that a spreadsheet would run as a formula (OWASP ASVS 5.0, 1.2.10)."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

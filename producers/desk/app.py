@@ -13,7 +13,7 @@ from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.desk_roles import Permission
 from producers.decision_batches import BatchRunner
-from producers.desk import batches, cases, lost_forms, macros, provider_view, queue
+from producers.desk import batches, cases, lost_forms, macros, provider_view, queue, reports
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
 from producers.desk.accounts.access import require
 from producers.desk.accounts.authentication import Authenticator
@@ -67,7 +67,7 @@ def app(
     for error in DatabaseDownError:
         web.add_exception_handler(error, lost_forms.on_database_down)
     web.mount("/desk", StaticFiles(directory=HERE / "static"))
-    for module in (sign_in, invitations, pages, users, queue, cases, provider_view, batches, macros):
+    for module in (sign_in, invitations, pages, users, queue, cases, provider_view, batches, macros, reports):
         web.include_router(module.router)
     if settings.desk.oidc_issuer:
         web.include_router(oidc.router)

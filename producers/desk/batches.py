@@ -15,6 +15,7 @@ from starlette.status import HTTP_303_SEE_OTHER, HTTP_409_CONFLICT, HTTP_422_UNP
 from domain.desk_roles import Permission
 from domain.desk_users import DeskUser
 from domain.errors import NotFoundError, NotPossibleError, UnreadableError
+from domain.reason_codes import ReasonCode
 from domain.support_decisions import OVERRULABLE, Approve, Decline
 from producers import decision_batches
 from producers.desk.accounts.access import ForbiddenError, authorize, require
@@ -200,11 +201,18 @@ def _render_list(page: Page, records: Records, user: DeskUser, form: DecisionFor
         max_cases=decision_batches.MAX_CASES,
         choices=BATCH_CHOICES,
         overrulable=sorted(OVERRULABLE),
+        words_of=_words_of,
     )
 
 
 def _as_list(sellers: frozenset[str] | None) -> list[str] | None:
     return None if sellers is None else sorted(sellers)
+
+
+def _words_of(batch: Batch) -> str:
+    """Return the decision of the batch in the words of the form."""
+    refund = batch.decision.get("refund")
+    return CHOICES[refund["scope"] if refund else batch.decision["action"]]
 
 
 def _render_batch(
@@ -224,6 +232,8 @@ def _render_batch(
         rows_from=rows_from,
         next_rows=rows_from + ROWS if len(items) > ROWS else None,
         message=message,
+        words_of=_words_of,
+        overruled=[code.support for code in ReasonCode if code.value in batch.decision.get("overrules", ())],
         may_start=user.may(Permission.DECIDE, batch.seller_id)
         and batch.status in {BatchStatus.PREVIEW, BatchStatus.STOPPED},
         may_stop=user.may(Permission.DECIDE, batch.seller_id)

@@ -15,7 +15,7 @@ from domain.money import Money
 from domain.policies import Seller
 from domain.purchases import Payment, Purchase, email_key
 from domain.reason_codes import ReasonCode
-from domain.refund_parts import RefundedParts, left_of
+from domain.refund_parts import RefundedParts, left_of, left_of_purchase
 from domain.support_decisions import OVERRULABLE, DecisionStatus
 from producers.desk.email_previews import PreviewFacts
 from producers.desk.queue import agent_of
@@ -89,10 +89,12 @@ class CaseFile:
     @property
     def left(self) -> Money | None:
         """What is left of all payments together; None if it is unknown."""
-        lefts = [facts.left for facts in self.payments if facts.left is not None]
-        if not lefts or len(lefts) < len(self.payments) or len({left.currency for left in lefts}) > 1:
+        if self.purchase is None:
             return None
-        return Money(sum(left.minor for left in lefts), lefts[0].currency)
+        try:
+            return left_of_purchase(self.purchase)
+        except NotRefundableError:
+            return None
 
     @property
     def proposed(self) -> StoredDecision | None:

@@ -63,6 +63,8 @@ def read(fields: Mapping[str, str], currency: str | None) -> Any:  # noqa: ANN40
     if choice not in CHOICES:
         raise NotPossibleError("Choose what to do.")
     document = _approval(choice, fields, currency) if choice in APPROVALS else {"action": choice}
+    if choice == "refunded_elsewhere" and (typed := fields.get("amount", "").strip()):
+        document |= _amount(typed, currency)
     for name, is_wanted in _WANTED.items():
         if choice in is_wanted and (value := fields.get(name, "").strip()):
             document[name] = value

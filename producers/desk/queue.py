@@ -54,16 +54,17 @@ def show_queue(request: Request, user: AgentDep, page: PageDep, records: Records
         if query.named:
             return RedirectResponse(f"/cases/{query.named.id}", HTTP_303_SEE_OTHER)
         tasks = work.support_tasks.list_open(query.filters, after=after, limit=PAGE_SIZE + 1)
-        count = work.support_tasks.count_open(query.filters, limit=COUNTED + 1)
+        counts = _counts(work, user)
+        count = counts.views.get(query.values["view"]) if not query.is_narrowed else None
+        count = count or _count(work.support_tasks.count_open(query.filters, limit=COUNTED + 1), COUNTED)
         has_more, tasks = len(tasks) > PAGE_SIZE, tasks[:PAGE_SIZE]
         return page.render(
             "tasks.html",
             user=user,
             query=query,
             tasks=tasks,
-            count=_count(count, COUNTED),
-            is_single=count == 1,
-            counts=_counts(work, user),
+            count=count,
+            counts=counts,
             numbers=work.case_views.numbers([task.case_id for task in tasks if task.case_id]),
             mails=work.inbound_mails.flagged([task.mail_id for task in tasks if task.mail_id]),
             names=_names(work, tasks),

@@ -132,6 +132,7 @@ cases = Table(
     Column("decided_seq", Integer, nullable=False, server_default=text("0")),
     Column("forgotten_at", INSTANT),
     UniqueConstraint("intake_source", "intake_key"),
+    Index(None, "seller_id", "received_at"),
     Index(
         "cases_not_forgotten",
         "received_at",
@@ -223,6 +224,7 @@ refund_operations = Table(
     Index(None, "provider", "charge"),
     Index(None, "charge"),
     Index(None, "refund_id"),
+    Index("refund_operations_paid", "paid_at", postgresql_where=text("status = 'paid'")),
     Index(
         "refund_operations_one_unresolved_per_payment",
         "provider",

@@ -41,6 +41,7 @@ purchases = Table(
     Column("reported_dispute", Text, nullable=False, server_default=text("'none'")),
     Column("from_provider", Boolean, nullable=False, server_default=text("false")),
     Column("forgotten_at", INSTANT),
+    Column("refunded_another_way", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("seller_id", "literal_reference"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller_id", "email_key"),

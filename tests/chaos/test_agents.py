@@ -187,7 +187,9 @@ MISTAKES: dict[str, list[Plant]] = {
         lambda facts, _: facts.approvals.pop(),
         refund_twice,
         send_undone,
-        lambda facts, _: facts.operations.__setitem__(0, facts.operations[0]._replace(decision=None)),
+    ],
+    "refunds by the rules": [
+        lambda facts, _: facts.operations.__setitem__(0, facts.operations[0]._replace(decision=None))
     ],
     "own confirmations": [confirm_alone, approve_alone],
     "forgotten cases": [with_case(State.REFUNDING, 0), with_case(State.WITH_SUPPORT, 0), with_case(State.CLOSED, 1)],

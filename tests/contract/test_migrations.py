@@ -16,7 +16,9 @@ from config.settings import Settings
 from console.servers import Servers
 from domain.case_numbers import MAX_SERIAL
 from domain.purchases import literal_reference, reference_key
+from domain.support_tasks import SupportTaskKind
 from records import migrate
+from records.support_tasks import NewSupportTask
 from records.tables import cases, decisions, desk, desk_users, helpdesks, mail, purchases, queues
 from records.unit_of_work import connect
 from tests.services import fresh_database, with_database
@@ -217,6 +219,63 @@ def test_each_earlier_case_gets_a_case_number(first_version: Engine) -> None:
     with first_version.begin() as connection:
         insert_case(connection, "k4")
         assert sorted(connection.execute(text("select number from cases")).scalars()) == [1, 2, 3, 4]
+
+
+def flag_mail(connection: Connection, message_id: str, *, days: int) -> None:
+    """Store an e-mail that was flagged some days ago without a task."""
+    connection.execute(
+        text("""
+            insert into inbound_mails (id, message_id, thread, sender_key, kind, case_ids, subject, text, flagged_at)
+            select gen_random_uuid(), :message_id, :message_id, 'ada@example.com', 'not_a_request',
+                   array(select id from cases), 'A question', 'Where is my wombat?', now() - make_interval(days => :days)
+            """),
+        {"message_id": message_id, "days": days},
+    )
+
+
+def test_each_recent_flagged_mail_gets_a_task_of_its_own(first_version: Engine) -> None:
+    with first_version.begin() as connection:
+        command.upgrade(migrate._config(connection), "0011")
+        insert_case(connection, "k")
+        connection.execute(text("update cases set seller_id = 'aurora'"))
+        flag_mail(connection, "recent", days=2)
+        flag_mail(connection, "old", days=20)
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        task = connection.execute(
+            text("""
+                select t.id, t.seller_id, t.language, t.reason_codes, t.words @@ to_tsquery('simple', 'wombat') as is_found,
+                       t.due_at < now() + interval '2 days' as is_due, t.evidence, m.message_id, m.id as mail_id, e.change
+                  from support_tasks t join inbound_mails m on m.id::text = t.subject
+                  join support_task_events e on e.task_id = t.id
+                """)
+        ).one()
+    (task_id, *facts, mail_id, change) = task
+    mail = NewSupportTask(kind=SupportTaskKind.FLAGGED_MAIL, subject=str(mail_id), evidence={})
+    assert task_id == mail.id, "if the e-mail is flagged again, it has the same task"
+    evidence = {"mail_id": str(mail_id), "mail_kind": "not_a_request"}
+    assert facts == ["aurora", "en", ["flagged_mail"], True, True, evidence, "recent"]
+    assert change == "opened"
+
+
+def test_an_open_task_is_found_by_what_was_written_before(first_version: Engine) -> None:
+    reasons = '[{"code": "outside_window", "sentence": "Too old [and, \\"quoted\\"]."}, {"code": "serial_refunds"}]'
+    with first_version.begin() as connection:
+        insert_case(connection, "k")
+        connection.execute(text("update cases set comment = 'My okapi is broken.'"))
+        connection.execute(
+            text("""
+                insert into support_tasks (id, case_id, seq, reasons)
+                select gen_random_uuid(), id, 1, cast(:reasons as jsonb) from cases
+                """),
+            {"reasons": reasons},
+        )
+    migrate.migrate(first_version)
+    with first_version.connect() as connection:
+        found = connection.execute(
+            text("select reason_codes from support_tasks where words @@ to_tsquery('simple', 'okapi')")
+        ).scalar_one()
+    assert found == ["outside_window", "serial_refunds"]
 
 
 def test_a_serial_number_fits_into_a_case_number(owner: Engine) -> None:

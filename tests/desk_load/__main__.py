@@ -118,6 +118,7 @@ class DeskLoad:
 
     def measure(self, runs: int, send: Callable[[int], tuple[int, str]], statuses: set[int]) -> Figures:
         """Return the response times of this number of requests."""
+        self._client.close()  # the desk has closed the connection if it was idle for some seconds; the client connects again
         for number in range(WARM_UP):
             send(number)
         before, times = self._cpu_seconds(), []
@@ -142,7 +143,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="also print the figures as JSON")
     options = parser.parse_args()
     with run_desk(options.tasks) as desk:
-        figures = dict(_measure_all(desk, options.runs))
+        figures = {}
+        for name, measured in _measure_all(desk, options.runs):
+            out.print(f"· {name}: p99 {measured.p99_ms} ms, load {os.getloadavg()[0]:.1f}", highlight=False)
+            figures[name] = measured
     load = os.getloadavg()
     _show(figures, options.tasks, load)
     late = [name for name, measured in figures.items() if measured.p99_ms >= MAX_P99_MS]
@@ -163,7 +167,7 @@ def _measure_all(desk: DeskLoad, runs: int) -> Iterator[tuple[str, Figures]]:
         ("deep page of a seller", _deep_path(desk, "seller3")),
         ("counts", "/tasks/counts"),
     ):
-        yield name, desk.measure(runs, partial(_get, desk, lambda _, path=path: path), {200})
+        yield name, desk.measure(runs, partial(_get, desk, partial(_same, path)), {200})
     for name, sellers, form in (
         ("next", (), {}),
         ("next of a seller", ("seller3",), {}),
@@ -174,11 +178,15 @@ def _measure_all(desk: DeskLoad, runs: int) -> Iterator[tuple[str, Figures]]:
         desk.sign_in(*sellers)
         yield name, desk.measure(runs, partial(_take_next, desk, form), {303})
         if sellers:
-            yield name.replace("next", "all tasks"), desk.measure(runs, partial(_get, desk, lambda _: "/"), {200})
+            yield name.replace("next", "all tasks"), desk.measure(runs, partial(_get, desk, partial(_same, "/")), {200})
 
 
 def _get(desk: DeskLoad, path_of: Callable[[int], str], number: int) -> tuple[int, str]:
     return desk.request("GET", path_of(number))
+
+
+def _same(path: str, _: int) -> str:
+    return path
 
 
 def _take_next(desk: DeskLoad, form: Mapping[str, str], _: int) -> tuple[int, str]:

@@ -93,13 +93,14 @@ def open_order(
         evidence: Evidence = {"purchase": about.snapshot, "payments": details, "reasons": REASONS}
         case = a_case(site.records, state, purchase=purchase, evidence=evidence)
         if state is not State.AWAITING_CONFIRMATION:
-            _store_operation(site, case, purchase, status="pending" if steps else "paid")
+            store_operation(site, case, purchase, status="pending" if steps else "paid")
         page.goto(f"{site.links.to(purpose, record_steps(site.records, case, *steps))}?lang={language}")
 
     return open_page
 
 
-def _store_operation(site: Site, case: UUID, purchase: Purchase, *, status: str) -> None:
+def store_operation(site: Site, case: UUID, purchase: Purchase, *, status: str, amount: int | None = None) -> None:
+    """Store a refund of the first payment of a purchase, in full or of this amount."""
     first = purchase.payments[0]
     with site.records.work() as work:
         work.run(
@@ -109,7 +110,7 @@ def _store_operation(site: Site, case: UUID, purchase: Purchase, *, status: str)
             case=case,
             provider=first.provider,
             charge=first.charge,
-            amount=first.amount,
+            amount=amount or first.amount,
             key=str(case),
             status=status,
         )

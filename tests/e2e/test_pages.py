@@ -1,32 +1,20 @@
 """Checks every page and page state: accessibility, size of touch targets, width and download size."""
 
 from collections.abc import Callable, Collection, Iterable
-from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Request, ViewportSize
 
 from config.i18n import LANGUAGES
-from tests.e2e._browser import accessibility_violations
+from tests.e2e._browser import OVERFLOW, accessibility_faults
 from tests.e2e._page_states import PAGE_STATES
 from tests.e2e._site import Site
 
 Visit = Callable[..., Page]
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 320, "height": 640}
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MAX_BYTES = 50_000  # the maximum size of the first page, in bytes, with its styles and icon
-
-SMALL_TARGETS = """
-() => [...document.querySelectorAll(
-  "button, summary, select, textarea, input:not([type=hidden], [type=radio], [type=checkbox]), .choice, .button, .brand, "
-  + "nav a, .languages a, .list a, .ways a"
-)].filter(target => target.checkVisibility() && target.getBoundingClientRect().height < 43.5)
-  .map(target => `${target.outerHTML.slice(0, 80)}: ${target.getBoundingClientRect().height}px`)
-"""
-"""A script that returns the touch targets that are less than 44 pixels high. Links within a sentence may be smaller."""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
@@ -41,20 +29,9 @@ def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
     "name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm-parts", "status-refunded"})
 )
 def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
-    """The accessibility checker axe finds no violation at two widths and in two colour schemes.
-
-    The touch targets are large enough, and no page is wider than the screen.
-    """
     page = visit(viewport=DESKTOP)
     PAGE_STATES[name](page, site, "en")
-    violations = {}
-    for size, scheme in product((DESKTOP, PHONE), SCHEMES):
-        page.set_viewport_size(size)
-        page.emulate_media(color_scheme=scheme)
-        violations[f"{size['width']}, {scheme}"] = accessibility_violations(page)
-    assert {variant: found for variant, found in violations.items() if found} == {}
-    assert page.evaluate(SMALL_TARGETS) == []
-    assert page.evaluate(OVERFLOW) == 0
+    assert accessibility_faults(page, (DESKTOP, PHONE)) == {}
 
 
 @pytest.mark.parametrize("language", mark_slow(LANGUAGES, but={"de"}))

@@ -35,6 +35,7 @@ NOT_RUN = {
     "make simulate": "tests/simulation runs a shorter simulation",
     "make chaos": "tests/chaos runs a shorter chaos test",
     "make pages": "takes minutes; the tests in test_pages measure one page",
+    "make desk-load": "takes minutes; the tests in test_desk_queue read the same pages",
     "make screenshots": "takes minutes; the tests in test_pages open the same pages",
     "make languages": "the tests in test_catalogues check the collected sentences",
     "./moneyback relay": "is run by the tests in test_worker",

@@ -60,10 +60,10 @@ class Desk:
         headers = {"origin": f"{url.scheme}://{url.netloc.decode()}"}
         return self.clients.enter_context(httpx.Client(base_url=url, headers=headers, timeout=30))
 
-    def add_user(self, email: str, *grants: RoleGrant, password: bool = False) -> UUID:
+    def add_user(self, email: str, *grants: RoleGrant, name: str = "", password: bool = False) -> UUID:
         """Add a user. With `password`, the user has the password PASSWORD, which need not be changed."""
         with self.records.work() as work:
-            user = work.desk_users.add(email, email.partition("@")[0], grants, actor=None)
+            user = work.desk_users.add(email, name or email.partition("@")[0], grants, actor=None)
             assert user, f"A user has the address {email}."
             if password:
                 work.desk_users.set_password(user, password_hash(), keep=None)

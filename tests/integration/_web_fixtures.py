@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -159,10 +159,11 @@ def a_case(
     *,
     purchase: Purchase | None = None,
     evidence: Evidence | None = None,
+    **request: Any,
 ) -> UUID:
-    """Store a case and move it to a state by the shortest path. Return the case's id."""
+    """Store a case and move it to a state by the shortest path. ``request`` are fields of the request. Return the case's id."""
     purchase = purchase or a_recent_purchase()
-    case = intake.accept_one(records, intake.submission(a_request(purchase), Channel.WEB)).id
+    case = intake.accept_one(records, intake.submission(a_request(purchase, **request), Channel.WEB)).id
     with records.work() as work:
         store_purchases(work, [purchase])
         from_state = State.RECEIVED

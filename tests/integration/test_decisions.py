@@ -28,7 +28,13 @@ from records.case_emails import DueEmail
 from records.case_views import CaseView
 from records.support_decisions import StoredDecision
 from tests.integration._provider_fixtures import assert_audit_is_clean
-from tests.integration._refund_scenarios import Scenario, StartScenario, euros, the_provider_reports_a_dispute
+from tests.integration._refund_scenarios import (
+    Knowledge,
+    Scenario,
+    StartScenario,
+    euros,
+    the_provider_reports_a_dispute,
+)
 from tests.sample_data import a_recent_purchase, a_seller, store_seller_and_purchases
 from tests.sample_emails import bodies
 from worker.emails.rendering import render
@@ -101,6 +107,22 @@ def test_a_rule_that_the_approval_does_not_name_still_holds(
     assert scenario.process_after().state() == "with_support"
     assert scenario.reason_codes() == ["outside_window"]
     assert scenario.provider.keys == []
+
+
+@pytest.mark.parametrize(
+    "body", [FULL, {"action": "decline", "message": "No."}, {"action": "ask", "message": "Which?"}]
+)
+def test_while_a_decision_waits_for_a_second_person_no_other_decision_is_made(
+    start_scenario: StartScenario, body: Mapping[str, Any]
+) -> None:
+    scenario = an_old_purchase(start_scenario)
+    with_limits(scenario, four_eyes_above=euros(1000))
+    proposed = decide(scenario, overruling("outside_window"))
+    assert proposed.status is DecisionStatus.PROPOSED
+    with pytest.raises(NotPossibleError, match="waits for a second person"):
+        decide(scenario, body, by=LEA)
+    decisions.reject(scenario.context.records, proposed.id, by=LEA, seller=None)
+    assert decide(scenario, {"action": "decline", "message": "No."}, by=LEA).status is DecisionStatus.APPLIED
 
 
 @pytest.mark.parametrize("code", ["dispute_open", "dispute_lost", "provider_window_closed", "amount_invalid"])
@@ -278,6 +300,98 @@ def test_each_decision_moves_the_case_and_tells_the_customer(
     assert (scenario.state(), decision.status) == (state, DecisionStatus.APPLIED)
     assert scenario.email_kinds() == ["with_support", *([email] if email else [])]
     assert_audit_is_clean(scenario.context.records)
+
+
+def elsewhere(minor: int | None = None) -> dict[str, Any]:
+    amount = {} if minor is None else {"amount": minor, "currency": "EUR"}
+    return {"action": "refunded_elsewhere", "reason": "Bank transfer of today."} | amount
+
+
+def test_what_was_refunded_another_way_is_not_refunded_again(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario, Paid("re_1", euros(3900)))
+    decide(scenario, elsewhere(1000))
+    assert scenario.refunded == 1000
+    with pytest.raises(NotPossibleError, match=r"^39\.00 EUR of the purchase \S+ is left"):
+        decide(scenario, part(3901, "outside_window", "already_refunded"))
+    decide(scenario, overruling("outside_window", "already_refunded"))
+    assert scenario.process_after().state() == "refunded"
+    assert scenario.refunded == 4900
+    assert_audit_is_clean(scenario.context.records)
+
+
+def test_without_an_amount_all_that_is_left_was_refunded_another_way(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario)
+    scenario.learn(lambda work, _: work.purchases.record_external_refunds("sandbox", [scenario.by_hand(900)]))
+    decide(scenario, elsewhere())
+    assert scenario.refunded == 4900
+    with scenario.context.records.work() as work:
+        view = work.case_views.get(scenario.case)
+    assert view
+    assert view.another_way == euros(4000)
+    with pytest.raises(NotPossibleError, match=r"^0\.00 EUR of the purchase \S+ is left"):
+        decide(scenario, part(1, "outside_window", "already_refunded"))
+
+
+@pytest.mark.parametrize("changes", [{"currency": "USD"}, {"amount": 0}, {"currency": None}, {"currency": "XXX"}])
+def test_an_amount_elsewhere_in_another_currency_is_refused(
+    start_scenario: StartScenario, changes: dict[str, Any]
+) -> None:
+    scenario = an_old_purchase(start_scenario)
+    with pytest.raises((NotPossibleError, ValueError)):
+        decide(scenario, elsewhere(1000) | changes)
+    assert (scenario.state(), scenario.refunded) == ("with_support", 0)
+
+
+@pytest.mark.parametrize(
+    ("minor", "heading", "says"),
+    [
+        (1000, "Your partial refund was made another way", "has refunded €10.00 for"),
+        (4900, "Your refund was made another way", "has refunded Aurora"),
+    ],
+)
+def test_the_customer_reads_whether_all_or_a_part_was_refunded_another_way(
+    start_scenario: StartScenario, minor: int, heading: str, says: str
+) -> None:
+    scenario = an_old_purchase(start_scenario)
+    decision = decide(scenario, elsewhere(minor))
+    with scenario.context.records.work() as work:
+        view, history = work.case_views.get(scenario.case), work.history.for_case(scenario.case)
+    assert view
+    assert headline(view, history).heading == heading
+    email = DueEmail(scenario.case, EmailKind.REFUNDED_ELSEWHERE, decided_seq=decision.applied_seq or 0)
+    text = " ".join(bodies(render(email, view, scenario.context.links, "refunds@example.com"))[0].split())
+    assert heading in text
+    assert says in text
+
+
+def reported(minor: int) -> Knowledge:
+    return lambda work, purchase: work.run(
+        "update purchases set reported_refunded = :minor where id = :id", minor=minor, id=purchase.id
+    )
+
+
+def told(minor: int) -> Knowledge:
+    return lambda work, purchase: work.purchases.add_refund_another_way(purchase.id, minor)
+
+
+@pytest.mark.parametrize("news", [reported(2000), told(1500)], ids=["reported", "another way"])
+def test_a_refund_that_nobody_knew_when_the_person_decided_stops_the_approval(
+    start_scenario: StartScenario, news: Knowledge
+) -> None:
+    scenario = an_old_purchase(start_scenario, Paid("re_1", euros(1000)))
+    scenario.learn(reported(1000))
+    decide(scenario, part(1000, "outside_window", "already_refunded"))
+    scenario.learn(news)
+    assert scenario.process_after().state() == "with_support"
+    assert scenario.reason_codes() == ["already_refunded"]
+    assert scenario.provider.keys == []
+
+
+def test_a_refund_that_the_seller_had_reported_before_can_be_overruled(start_scenario: StartScenario) -> None:
+    scenario = an_old_purchase(start_scenario, Paid("re_1", euros(1000)))
+    scenario.learn(reported(1000))
+    decide(scenario, part(1000, "outside_window", "already_refunded"))
+    assert scenario.process_after().state() == "refunded"
 
 
 def test_an_answer_brings_the_case_back_with_a_new_task(start_scenario: StartScenario) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from config.settings import Settings
 from config.signed_links import Purpose
 from console.servers import Servers
+from domain.desk_roles import Role
 from domain.errors import NotPossibleError
 from domain.inquiry_emails import InquiryEmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundRequested
@@ -35,6 +36,7 @@ from records import Records
 from records.audit import audit
 from records.purchase_reports import store_reports
 from tests import fork_server
+from tests.integration._desk_fixtures import Desk
 from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail
 from tests.integration._refund_scenarios import PRICE, Scenario, StartScenario
 from tests.integration._web_fixtures import Site, a_case
@@ -498,3 +500,16 @@ def test_the_command_names_the_open_case(customer: Scenario) -> None:
     assert code == 1
     assert f"The case {number} is still open: it is with support. Decide it on the desk, or close it." in out
     assert CANARY in customer.query("select string_agg(email, ' ') from purchases").lower()
+
+
+def test_the_desk_shows_that_the_personal_data_of_a_case_was_removed(desk: Desk) -> None:
+    case = a_case(desk.records, State.CANCELLED, purchase=a_recent_purchase(email=EMAIL))
+    with desk.records.work() as work:
+        work.run("update case_emails set sent_at = now()")
+    client = desk.sign_in(Role.AUDITOR)
+    assert EMAIL in client.get(f"/cases/{case}").text
+    forget(desk.records)
+    page = client.get(f"/cases/{case}")
+    assert (page.status_code, EMAIL in page.text) == (200, False)
+    assert page.text.count("address removed") == 2
+    assert "<dt>Personal data</dt><dd>Removed" in page.text

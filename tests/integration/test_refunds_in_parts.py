@@ -53,7 +53,7 @@ def approve(
             for payment, minor in zip(purchase.payments, amounts, strict=True)
             if minor
         ]
-        approval = RefundApproval(decision, tuple(refunds), frozenset(overruled))
+        approval = RefundApproval(decision, tuple(refunds), frozenset(overruled), refunded_before=purchase.refunded)
         evidence = {"purchase": purchase.snapshot, "approval": approval.as_evidence()}
         work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support", evidence=evidence)])
     return decision

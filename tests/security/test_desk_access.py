@@ -60,6 +60,10 @@ MATRIX = {
     "POST /batches/{batch_id}/confirm": Access(409, Permission.CONFIRM_DECISIONS, other=404),
     "POST /batches/{batch_id}/stop": Access(409, Permission.DECIDE, other=404),
     "POST /batches/{batch_id}/start": Access(303, Permission.DECIDE, other=404),
+    "GET /reports": Access(200, Permission.READ_REPORTS),
+    "GET /reports/{report}": Access(200, Permission.READ_REPORTS),
+    "GET /reports/{report}.csv": Access(200, Permission.READ_REPORTS),
+    "GET /reports/{report}.json": Access(200, Permission.READ_REPORTS),
     "GET /macros": Access(200, Permission.MANAGE_MACROS),
     "POST /macros": Access(
         303, Permission.MANAGE_MACROS, other=403, form={"name": "Too late", "choice": "decline", "message": "No."}
@@ -114,6 +118,7 @@ def objects(desk: Desk) -> dict[str, dict[str, object]]:
             "batch_id": decision_batches.preview(desk.records, seller, [case], DECLINE, by=CLARA),
             "user_id": desk.add_user(f"colleague@{seller}.example", RoleGrant(Role.AUDITOR, seller)),
             "session_id": UUID(int=1),
+            "report": "automatic-share",
             "token": "unknown",
         }
         for seller in (OWN, OTHER)

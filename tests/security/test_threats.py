@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from console.commands.cases import _escape_formula
+from domain.csv_cells import escape_formula
 from domain.providers import PaymentProvider
 from producers.desk.app import router as desk
 from records.tables.metadata import metadata
@@ -52,7 +52,7 @@ def test_messages_are_only_json(settings: Settings) -> None:
 
 @given(st.text(max_size=20))
 def test_no_cell_of_an_export_begins_like_a_formula(cell: str) -> None:
-    exported = _escape_formula(cell)
+    exported = escape_formula(cell)
     assert not exported.startswith(("=", "+", "-", "@", "\t", "\r", "\0"))
     assert exported.removeprefix("'") == cell.removeprefix("'")
 

@@ -120,7 +120,9 @@ class Support:
                     return
                 chosen = rng.sample(payments, rng.randint(1, len(payments)))
                 decision = UUID(int=rng.getrandbits(128), version=4)
-                approval = RefundApproval(decision, tuple(map(self._part, chosen)), OVERRULED)
+                approval = RefundApproval(
+                    decision, tuple(map(self._part, chosen)), OVERRULED, refunded_before=purchase.refunded
+                )
                 evidence = {"purchase": purchase.snapshot, "approval": approval.as_evidence()}
                 work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support", evidence=evidence)])
         except (*world.interleaving.database_errors, Killed):

@@ -149,7 +149,9 @@ class Shop:
                 if minor
             ]
             if case and refunds:
-                approval = RefundApproval(UUID(int=next(self._numbers)), tuple(refunds), OVERRULED)
+                approval = RefundApproval(
+                    UUID(int=next(self._numbers)), tuple(refunds), OVERRULED, refunded_before=purchase.refunded
+                )
                 evidence = {"purchase": purchase.snapshot, "approval": approval.as_evidence()}
                 work.history.record([case.after(Event.SUPPORT_APPROVED, actor="support", evidence=evidence)])
 

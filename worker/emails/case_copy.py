@@ -294,10 +294,24 @@ _ONE_MORE_STEP = Copy(
     statuses=frozenset({OperationStatus.PENDING}),
 )
 
+_PARTLY_ELSEWHERE = replace(
+    EMAILS[EmailKind.REFUNDED_ELSEWHERE],
+    subject="Your partial refund for {reference} was made another way",
+    heading="Your partial refund was made another way",
+    before=(
+        (
+            "Our support team has refunded {another_way} for {product} ({reference}) another way. The money may not go back "
+            "to your original payment method."
+        ),
+    ),
+)
+
 IN_SITUATION: Mapping[tuple[EmailKind, Situation], Copy] = {
     (EmailKind.ACCEPTED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
     (EmailKind.ACTION_REQUIRED, Situation.CUSTOMER_MUST_ACT): _ONE_MORE_STEP,
     (EmailKind.REFUNDED, Situation.REFUNDED_ELSEWHERE): EMAILS[EmailKind.REFUNDED_ELSEWHERE],
+    (EmailKind.REFUNDED, Situation.PARTLY_REFUNDED_ELSEWHERE): _PARTLY_ELSEWHERE,
+    (EmailKind.REFUNDED_ELSEWHERE, Situation.PARTLY_REFUNDED_ELSEWHERE): _PARTLY_ELSEWHERE,
     (EmailKind.WITH_SUPPORT, Situation.CUSTOMER_MUST_ANSWER): Copy(
         subject="We’re waiting for your answer about {reference}",
         heading="We’re waiting for your answer",

@@ -183,6 +183,7 @@ def _build_facts(copy: Copy, view: CaseView, translator: Translator) -> dict[str
     amount = _format_amount(counted or automatic(view.payments, view.state), translator)
     return {
         "amount": amount,
+        "another_way": translator.money(view.another_way) if view.another_way else "",
         "answer_by": _answer_by(view, translator),
         "arrival": translator.gettext(expected_arrival(common_method(view.payments))),
         "asked_email": one_line(view.email),

@@ -89,14 +89,16 @@ class Order:
     def is_overruled(self, code: ReasonCode | None, payments: Sequence[Payment]) -> bool:
         """Return whether a person overruled the rule with this code for these payments.
 
-        A person who approves a further refund of a payment knows the refunds so far. A newer refund is not overruled.
+        A person who approves a further refund of a payment knows the refunds so far. A newer refund is not overruled, whether
+        a provider shows it, the seller reports it, or support made it another way.
         """
         if self.approval is None or code not in self.approval.overruled:
             return False
         if code is not ReasonCode.ALREADY_REFUNDED:
             return True
         before = {refund.payment: refund.refunded_before for refund in self.approval.refunds}
-        return all(payment.refunded <= before[payment.id] for payment in payments)
+        is_known = self.decision_input.purchase.refunded <= self.approval.refunded_before + sum(self.refunded.values())
+        return is_known and all(payment.refunded <= before[payment.id] for payment in payments)
 
     @property
     def remaining(self) -> Purchase:

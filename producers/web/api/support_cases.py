@@ -43,6 +43,7 @@ _CASE_EXAMPLE: Final[dict[str, Any]] = {
     "payments": [
         {"provider": "stripe", "charge": "ch_3Pq", "amount": 4900, "refunded": 0, "currency": "EUR", "dispute": "none"}
     ],
+    "refunded_another_way": 0,
     "answers": [],
     "decisions": [],
 }
@@ -114,6 +115,9 @@ class SupportCase(BaseModel):
     reference: str
     reasons: list[ReasonForSupport]
     payments: list[PaymentForSupport]
+    refunded_another_way: int = Field(
+        description="what support refunded in ways that no payment provider shows, in minor units"
+    )
     answers: list[CustomerAnswer]
     decisions: list[DecisionAccepted]
 
@@ -203,6 +207,7 @@ def get_support_case(
             )
             for payment in (purchase.payments if purchase else ())
         ],
+        refunded_another_way=purchase.refunded_another_way if purchase else 0,
         answers=[CustomerAnswer(text=answer.text, created_at=answer.created_at) for answer in answers],
         decisions=[_as_accepted(decision) for decision in decided],
     )

@@ -88,6 +88,11 @@ SITUATIONS: Mapping[Situation, StatusHeadline] = {
         "Our support team refunded you another way. The money may not go back to your original payment method.",
         Tone.DONE,
     ),
+    Situation.PARTLY_REFUNDED_ELSEWHERE: StatusHeadline(
+        "Your partial refund was made another way",
+        "Our support team refunded part of your payment another way. The money may not go back to your original payment method.",
+        Tone.DONE,
+    ),
     Situation.PARTLY_REFUNDED: StatusHeadline(
         "Part of your refund was sent",
         "We’ve refunded part of your order. The rest follows, and you don’t need to do anything.",
@@ -132,6 +137,7 @@ OF_A_PART: Mapping[State, StatusHeadline] = {
 }
 """The headlines about a refund of a part, which support approved."""
 
+_ELSEWHERE = frozenset({Situation.REFUNDED_ELSEWHERE, Situation.PARTLY_REFUNDED_ELSEWHERE})
 _CAN_REQUEST_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED})
 
 WITHDRAWAL_UNMATCHED = StatusHeadline(
@@ -196,7 +202,7 @@ def can_request_again(view: CaseView) -> bool:
 
 def expected_arrival_day(view: CaseView) -> str | None:
     """Return the sentence about the arrival of the money, or None if no provider has completed the refund."""
-    is_sent = view.state is State.REFUNDED and view.situation is not Situation.REFUNDED_ELSEWHERE
+    is_sent = view.state is State.REFUNDED and view.situation not in _ELSEWHERE
     return expected_arrival(common_method(view.payments)) if is_sent else None
 
 
@@ -209,7 +215,7 @@ def answer_time(view: CaseView, translator: Translator) -> str | None:
 
 def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
     """Return the provider's ids of the refunds if they are known. The customer's bank can find a refund by its id."""
-    if view.state not in {State.REFUND_PENDING, State.REFUNDED} or view.situation is Situation.REFUNDED_ELSEWHERE:
+    if view.state not in {State.REFUND_PENDING, State.REFUNDED} or view.situation in _ELSEWHERE:
         return None
     return refund_ids(view.payments) or _latest_evidence(history, "refund")
 

@@ -3,6 +3,7 @@
 "use strict";
 
 const REFRESH_MS = 15_000;
+const IDLE_MS = 300_000; // an unattended page must not keep the session of the agent alive
 const WARNING_MS = 120_000;
 
 function move(step) {
@@ -27,12 +28,21 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
+let usedAt = Date.now();
+for (const name of ["keydown", "pointerdown", "scroll"]) {
+  addEventListener(name, () => { usedAt = Date.now(); }, { passive: true });
+}
+
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || Date.now() - usedAt > IDLE_MS) return;
   const response = await fetch("/tasks/counts", { redirect: "error" });
   if (!response.ok) return;
-  const { views } = await response.json();
+  const { views, sellers } = await response.json();
   for (const shown of document.querySelectorAll("[data-view]")) shown.textContent = views[shown.dataset.view];
+  for (const option of document.querySelectorAll("[data-seller]")) {
+    const { seller } = option.dataset;
+    if (seller in sellers) option.textContent = `${seller} (${sellers[seller]})`;
+  }
 }
 
 if (document.querySelector("[data-view]")) setInterval(() => refresh().catch(() => {}), REFRESH_MS);

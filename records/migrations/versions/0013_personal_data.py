@@ -18,7 +18,7 @@ INSTANT = postgresql.TIMESTAMP(timezone=True)
 _CLOSED = "('cancelled', 'closed', 'declined', 'duplicate', 'expired', 'refunded', 'unmatched')"
 
 _REDACTED_EVIDENCE = """
-create function redacted_evidence(evidence jsonb) returns jsonb language sql immutable as $$
+create function redacted_evidence(evidence jsonb) returns jsonb language sql stable as $$
   select (evidence #- '{purchase,address}') - 'digest'
          || case when jsonb_typeof(evidence -> 'reasons') = 'array' then jsonb_build_object('reasons', (
               select coalesce(jsonb_agg(case when reason ? 'detail' then reason || '{"detail": ""}' else reason end
@@ -33,7 +33,7 @@ _REDACTION_HASH = """
 create function redaction_hash(
   row_hash bytea, case_id uuid, seq int, created_at timestamptz, from_state text, event text, to_state text, actor text,
   evidence jsonb, redacted_at timestamptz, redacted_by text
-) returns bytea language sql immutable as $$
+) returns bytea language sql stable as $$
   select sha256(row_hash || convert_to(jsonb_build_array(
     case_id, seq, (extract(epoch from created_at) * 1000000)::bigint, from_state, event, to_state, actor, evidence,
     (extract(epoch from redacted_at) * 1000000)::bigint, redacted_by)::text, 'UTF8'))
@@ -83,7 +83,7 @@ end $$
 """The only way in which the services change these append-only tables. The function runs with the rights of the owner."""
 
 _KEY_OF_FORGOTTEN = """
-create function key_of_forgotten(purchase_id uuid, email_key text) returns text language sql immutable as $$
+create function key_of_forgotten(purchase_id uuid, email_key text) returns text language sql stable as $$
   select 'forgotten:' || encode(sha256(convert_to(purchase_id::text || email_key, 'UTF8')), 'hex')
 $$
 """
@@ -94,6 +94,10 @@ def upgrade() -> None:
     """Add the redactions and the functions, and the columns and indexes that find what to remove."""
     for table in ("cases", "purchases", "inbound_mails"):
         op.add_column(table, sa.Column("forgotten_at", INSTANT))
+    op.create_index(op.f("cases_seller_id_received_at_idx"), "cases", ["seller_id", "received_at"])  # for the reports
+    op.create_index(
+        "refund_operations_paid", "refund_operations", ["paid_at"], postgresql_where=sa.text("status = 'paid'")
+    )
     op.create_index(
         "cases_not_forgotten",
         "cases",

@@ -410,3 +410,4 @@ class CaseViewRow(NamedTuple):
     customer_must_act: bool
     wait: list[Any] | None
     read_at: datetime
+    another_way: list[Any] | None

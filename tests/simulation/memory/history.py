@@ -363,5 +363,5 @@ def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
         case.comment, json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
         approvals[-1] if approvals else None, amount, case.decided_seq, event,
-        "customer_must_act" in evidence[case.seq - 1], None, work.now,  # the simulated e-mails contain no dates
+        "customer_must_act" in evidence[case.seq - 1], None, work.now, None,  # the simulated e-mails contain no dates and amounts
     ))  # fmt: skip

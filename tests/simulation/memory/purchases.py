@@ -106,7 +106,8 @@ def purchase_columns(work: MemoryWork, row: PurchaseRow) -> tuple[Any, ...]:
         )  # fmt: skip
     return (
         row.id, row.seller_id, row.reference, row.email, row.product, row.purchased_at, row.renewal, row.consumer, row.tax,
-        json.loads(row.items), row.reported_refunded, row.reported_dispute, row.from_provider, payments,
+        json.loads(row.items), row.reported_refunded, row.reported_dispute, row.from_provider,
+        row.refunded_another_way, payments,
     )  # fmt: skip
 
 
@@ -311,6 +312,12 @@ def set_dispute(
         return []
     work.journal.change(row, dispute=str(dispute), dispute_respond_by=respond_by)
     return [ChargeRow(charge)]
+
+
+@answers(purchases._ADD_REFUND_ANOTHER_WAY)
+def add_refund_another_way(work: MemoryWork, id: UUID, minor: int) -> None:  # noqa: A002  # the name of the bound value
+    row = work.tables.purchases[id]
+    work.journal.change(row, refunded_another_way=row.refunded_another_way + minor)
 
 
 @answers(purchases._SELECT_BY_ID)

@@ -58,6 +58,7 @@ class PurchaseRow:
     email_key: str
     transaction: int
     """The identity of the transaction that created the row, as PostgreSQL's xmin."""
+    refunded_another_way: int = 0
 
 
 @dataclass(slots=True, eq=False)

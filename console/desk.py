@@ -45,4 +45,5 @@ def create_provider_questions(settings: Settings) -> ProviderQuestions:
     except (RefusedError, ValidationError) as error:
         log.warning("desk_asks_no_provider", error=type(error).__name__)
         providers = {}
-    return ProviderQuestions(providers, RateLimiter.of(settings))
+    # The desk has its own rate limit, because it needs no broker. A person asks rarely.
+    return ProviderQuestions(providers, RateLimiter(None))

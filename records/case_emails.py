@@ -40,13 +40,20 @@ _CLAIM = _QUEUE.claim(
        (select d.decision ->> 'message' from support_decisions d
          where (d.case_id, d.applied_seq) = (t.case_id, t.decided_seq)) as message,
        array(select e.kind || coalesce('.' || nullif(e.decided_seq, 0), '') from case_emails e
-              where e.case_id = t.case_id and e.sent_at is not null order by e.sent_at) as earlier,
+              where e.case_id = t.case_id and e.sent_at is not null and not e.omitted order by e.sent_at) as earlier,
        (select max(o.refund_id) from refund_operations o
          where o.case_id in (t.case_id, {_JOINED_CASE}) and o.status = 'paid') as refund_id,
        {_JOINED_CASE} as joined_case_id""",
 )
 
 _MARK_SENT = _QUEUE.done()
+
+_MARK_OMITTED = """
+update case_emails t set sent_at = now(), omitted = true
+  from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[]), cast(:decided_seqs as int[])) as i(case_id, kind, decided_seq)
+ where t.case_id = i.case_id and t.kind = i.kind and t.decided_seq = i.decided_seq
+"""
+"""An omitted e-mail is done, as a sent e-mail is."""
 
 _RELEASE = _QUEUE.release()
 
@@ -145,6 +152,11 @@ class CaseEmails:
             self._work.run(_MARK_SENT, **_keys(emails))
             promised = [email.case_id for email in emails if email.kind in PROMISES_OF_MONEY]
             SupportTasks(self._work).announce_cases(promised)
+
+    def mark_omitted(self, emails: Sequence[DueEmail]) -> None:
+        """Store that these e-mails are done, but were not sent, because their texts are no longer true."""
+        if emails:
+            self._work.run(_MARK_OMITTED, **_keys(emails))
 
     def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
         """Let a worker claim these e-mails again after ``seconds``. They were certainly not sent."""

@@ -16,7 +16,7 @@ union all
 select 'email', coalesce(e.sent_at, e.created_at), e.kind, e.decided_seq, coalesce(d.decided_by_name, ''), '',
        coalesce(d.decision ->> 'message', ''), e.sent_at is not null, e.bounced_at is not null
   from case_emails e left join support_decisions d on d.case_id = e.case_id and d.applied_seq = e.decided_seq
- where e.case_id = :case_id
+ where e.case_id = :case_id and not e.omitted
 union all
 select 'mail', m.received_at, m.kind, 0, m.sender_key, coalesce(m.subject, ''), coalesce(m.text, ''), true, false
   from inbound_mails m

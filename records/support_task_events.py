@@ -45,7 +45,8 @@ select task_id, sequence, change, created_at, claimed_until from support_task_ev
 _SELECT_TASKS = f"""
 select t.id, t.kind, t.case_id, coalesce(t.seller_id, '') as seller_id, t.language, t.reasons, t.evidence, t.created_at,
        t.assigned_to, t.assigned_until, t.closed_by, t.outcome, s.time_zone, s.answer_hours, c.purchase_id,
-       (select min(e.sent_at) from case_emails e where e.case_id = t.case_id and e.kind = any(:promises)) as promised_at,
+       (select min(e.sent_at) from case_emails e where e.case_id = t.case_id and e.kind = any(:promises) and not e.omitted)
+         as promised_at,
        (select {HISTORY_STEPS} from transitions h where h.case_id = t.case_id and h.seq <= t.seq) as steps,
        (select min(y.dispute_respond_by) from purchase_payments b join payments y using (provider, charge)
          where b.purchase_id = c.purchase_id and y.dispute in ('open', 'inquiry')) as respond_by,

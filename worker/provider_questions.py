@@ -14,7 +14,7 @@ SECONDS = 4.0
 MAX_QUESTIONS = 4
 """The maximum number of questions at a time, so that a hanging provider does not take all threads of the desk."""
 
-_NO_TURN = "Refunds use up the rate limit of the provider at this moment."
+_NO_TURN = "The rate limit of the provider allows no further call at this moment."
 _TOO_MANY = "Too many people are asking providers at this moment."
 
 

@@ -92,6 +92,8 @@ def _approval(choice: str, fields: Mapping[str, str], currency: str | None) -> d
         if name.startswith(_ITEM) and value.strip() not in {"", "0"}
     ]
     if choice == "partial" and items:
+        if fields.get("amount", "").strip():
+            raise NotPossibleError("Enter the amount to refund, or the quantity of an item, but not both.")
         refund["items"] = items
     elif choice != "full" and (typed := fields.get("amount", "").strip()):
         refund |= _amount(typed, currency)

@@ -159,7 +159,7 @@ def _when_approved(facts: PreviewFacts, refunds: Sequence[ApprovedRefund]) -> st
         )
     if seller and is_above(approval.total, seller.undo_above):
         return f"This email goes after {UNDO_SECONDS:g} seconds. Until then, you can undo the decision."
-    return "This email goes at once, and the email about the sent refund follows. Both contain your text."
+    return "This email goes at once, unless the refund is faster. The email about the sent refund has your text, too."
 
 
 def _rendered(message: EmailMessage) -> RenderedEmail:

@@ -192,6 +192,7 @@ case_emails = Table(
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("sent_at", INSTANT),
     Column("bounced_at", INSTANT),
+    Column("omitted", Boolean, nullable=False, server_default=text("false")),
     Index("case_emails_unsent", "created_at", postgresql_where=text("sent_at is null")),
 )
 

@@ -110,6 +110,24 @@ def test_letters_alone_choose_and_do_nothing_while_a_field_has_the_focus(page: P
     assert not is_chosen(page, "full")
 
 
+def test_the_form_shows_only_the_fields_of_the_choice(page: Page) -> None:
+    fields = {"amount": "#amount", "rules": ".when-approval", "reference": "#reference", "message": "#message"}
+    shown = {}
+    for choice in ("full", "partial", "vat", "decline", "ask", "refunded_elsewhere", "rematch", "close"):
+        page.locator(f'[name="choice"][value="{choice}"]').check()
+        shown[choice] = {name for name, selector in fields.items() if page.locator(selector).is_visible()}
+    assert shown == {
+        "full": {"rules", "message"},
+        "partial": {"amount", "rules", "message"},
+        "vat": {"amount", "rules", "message"},
+        "decline": {"message"},
+        "ask": {"message"},
+        "refunded_elsewhere": {"amount", "message"},
+        "rematch": {"reference"},
+        "close": set(),
+    }
+
+
 def test_n_takes_the_next_task(desk: Desk, page: Page) -> None:
     a_case(desk.records, State.WITH_SUPPORT)
     with page.expect_request(lambda request: request.url.endswith("/tasks/next")):

@@ -163,7 +163,7 @@ def test_each_choice_shows_its_email_before_anything_is_typed(agent: httpx.Clien
             {"undo_above": Money(1000, "EUR")},
             "This email goes after 10 seconds. Until then, you can undo the decision.",
         ),
-        ({}, "This email goes at once, and the email about the sent refund follows. Both contain your text."),
+        ({}, "This email goes at once, unless the refund is faster."),
     ],
 )
 def test_the_page_says_when_the_email_about_an_approval_goes(
@@ -303,6 +303,27 @@ def test_messages_mails_and_emails_are_one_thread(desk: Desk, agent: httpx.Clien
     assert [text for text in shown if text not in thread] == []
     assert thread.index("Which licence?") < thread.index("I mean the second licence.") < thread.index("accountant")
     assert thread.count("I mean the second licence.") == 1, "The mail with the answer is not shown a second time."
+
+
+def test_an_email_that_was_overtaken_is_not_shown_as_sent(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+    ask(desk.records, case, "Which licence?")
+    assert decide(agent, case, choice="decline", message="Too late.").status_code == 303
+    context = create_context(desk.settings)
+    send_case_emails(context, [case])
+    context.records.engine.dispose()
+    with desk.records.work() as work:
+        rows = work.run(
+            "select kind, omitted from case_emails where sent_at is not null and case_id = :case", case=case
+        )
+        assert sorted((row.kind, row.omitted) for row in rows) == [
+            ("declined", False),
+            ("question", True),
+            ("with_support", True),
+        ]
+        assert work.run("select count(*) from case_emails where sent_at is null").scalar_one() == 0
+    page = text_of(agent.get(f"/cases/{case}").text)
+    assert "sent the email: The refund was declined" in page
+    assert "the email: A question to the customer" not in page
 
 
 def _question_seq(records: Records, case: UUID) -> int:

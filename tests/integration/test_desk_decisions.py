@@ -80,6 +80,10 @@ def test_an_agent_decides(desk: Desk, agent: httpx.Client, case: UUID, fields: d
     [
         ({}, "Choose what to do."),
         ({"choice": "partial", "reason": "Half."}, "Enter the amount to refund, or the quantity of an item."),
+        (
+            {"choice": "partial", "amount": "12.50", "item.photo": "1", "reason": "Half."},
+            "Enter the amount to refund, or the quantity of an item, but not both.",
+        ),
         ({"choice": "partial", "amount": "a lot", "reason": "Half."}, "Enter the amount in EUR, such as 19.99."),
         ({"choice": "partial", "amount": "1.999", "reason": "Half."}, "Enter the amount in EUR, such as 19.99."),
         ({"choice": "partial", "amount": "49.01", "reason": "All."}, "Choose at most 49.00 EUR."),

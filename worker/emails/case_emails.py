@@ -30,29 +30,32 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
         ids,
         claim=claim,
         send=lambda email: _send(context, email, views),
-        record=lambda results: _record(context, results),
+        record=lambda results: _record(context, results, views),
     )
 
 
-def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
-    """Send an e-mail. If its text is no longer true for the new state of the case, send nothing; the e-mail counts as sent.
-
-    Nothing is sent either if the customer's address was removed.
-    """
+def _is_omitted(email: DueEmail, views: Mapping[UUID, CaseView]) -> bool:
+    """Return whether an e-mail is not sent: its text is no longer true, or the customer's address was removed."""
     view = views[email.case_id]
-    if is_current(email.kind, view.state) and view.forgotten_at is None:
+    return not is_current(email.kind, view.state) or view.forgotten_at is not None
+
+
+def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
+    """Send an e-mail, unless it is omitted."""
+    if not _is_omitted(email, views):
         first_case = views.get(email.joined) if email.joined else None
-        message = render(email, view, context.links, context.settings.mail_from, first=first_case)
+        message = render(email, views[email.case_id], context.links, context.settings.mail_from, first=first_case)
         context.mail_transport.deliver(message)
 
 
-def _record(context: WorkerContext, results: DeliveryResults[DueEmail]) -> None:
+def _record(context: WorkerContext, results: DeliveryResults[DueEmail], views: Mapping[UUID, CaseView]) -> None:
     for email, error in results.not_sent:
         log.warning("email_deferred", case_id=str(email.case_id), stage=email.kind, why=error)
     for email, error in results.failed:
         log.warning("email_failed", case_id=str(email.case_id), stage=email.kind, why=error)
     with context.records.work() as work:
-        work.case_emails.mark_sent(results.sent)
+        work.case_emails.mark_sent([email for email in results.sent if not _is_omitted(email, views)])
+        work.case_emails.mark_omitted([email for email in results.sent if _is_omitted(email, views)])
         not_sent = [email for email, _ in results.not_sent]
         work.case_emails.release(not_sent, seconds=context.settings.timers.lease_seconds)
         work.case_emails.release(results.no_time, seconds=0)

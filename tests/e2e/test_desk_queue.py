@@ -92,9 +92,9 @@ def test_the_page_warns_before_a_task_returns_to_the_queue(open_as_agent: Open) 
     warning = page.locator("[data-lease-warning]")
     expect(warning).to_be_hidden()
     page.clock.fast_forward(9 * 60_000)
-    expect(warning).to_have_text("The task soon returns to the queue. Take it again to keep it.")
+    expect(warning).to_have_text("It soon returns to the queue.")
     page.clock.fast_forward(2 * 60_000)
-    expect(warning).to_have_text("The task is in the queue again. Take it again to go on.")
+    expect(warning).to_have_text("It is in the queue again.")
 
 
 @pytest.mark.parametrize("javascript", [True, False])

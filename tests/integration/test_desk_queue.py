@@ -308,7 +308,7 @@ def test_the_page_says_whose_a_task_is_until_when_and_warns_before_the_end(desk:
         work.run(
             "update support_tasks set assigned_until = now() + interval '90 seconds' where case_id = :case", case=case
         )
-    assert re.search(r"data-lease-warning>The task soon returns", agent.get("/?view=mine").text)
+    assert re.search(r"data-lease-warning>It soon returns", agent.get("/?view=mine").text)
 
 
 def test_a_flagged_email_is_taken_answered_and_closed(desk: Desk, agent: httpx.Client) -> None:

@@ -51,5 +51,5 @@ for (const lease of document.querySelectorAll("[data-lease]")) {
   const left = Date.parse(lease.dataset.lease) - Date.parse(lease.dataset.now);
   const warning = lease.parentElement.querySelector("[data-lease-warning]");
   setTimeout(() => { warning.hidden = false; }, Math.max(0, left - WARNING_MS));
-  setTimeout(() => { warning.textContent = "The task is in the queue again. Take it again to go on."; }, left);
+  setTimeout(() => { warning.textContent = "It is in the queue again."; }, left);
 }

@@ -23,7 +23,8 @@ from records.transaction import Transaction
 
 _SELECT = f"""
 select c.id, c.number, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
-       c.locale, c.thread, c.email, c.forgotten_at, c.received_at, c.next_action_at, c.purchase_id as purchase,
+       c.locale, c.thread, c.email, c.forgotten_at,
+       p.forgotten_at is not null as purchase_is_forgotten, c.received_at, c.next_action_at, c.purchase_id as purchase,
        s.name as seller_name, s.support_email, s.time_zone, s.answer_hours,
        p.product, refunds.payments, p.email as purchase_email, p.reference as purchase_reference,
        p.renewal or coalesce(d.subscription, false) as subscription,
@@ -120,6 +121,8 @@ class CaseView:
     email: str
     forgotten_at: datetime | None = None
     """When the personal data of the case was removed; None if it is there."""
+    purchase_is_forgotten: bool = False
+    """True if the personal data of the purchase was removed. Then the purchase has no address."""
     received_at: datetime
     next_action_at: datetime | None
     purchase: UUID | None

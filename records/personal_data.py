@@ -100,10 +100,12 @@ update support_decisions
 _DELETE_DRAFTS = "delete from decision_drafts where case_id = any(:ids)"
 
 _FORGET_TASKS = """
-with task as (
-  update support_tasks
-     set comment = null, reasons = redacted_evidence(jsonb_build_object('reasons', reasons)) -> 'reasons'
-   where case_id = any(:ids) returning id
+with locked as (
+  select id from support_tasks where case_id = any(:ids) order by id for no key update
+), task as (
+  update support_tasks t
+     set comment = null, reasons = redacted_evidence(jsonb_build_object('reasons', t.reasons)) -> 'reasons'
+    from locked where t.id = locked.id returning t.id
 )
 update helpdesk_tickets set why = null where task_id in (select id from task) and why is not null
 """
@@ -122,9 +124,9 @@ _DELETE_DETAILS = "delete from purchase_details where purchase_id = any(:ids)"
 _FORGET_INSTRUMENTS = "update purchase_payments set instrument = null where purchase_id = any(:ids)"
 
 _FORGET_COMMENTS_ON_PAYMENTS = """
-update support_tasks t set comment = null
-  from purchase_payments b
- where b.purchase_id = any(:ids) and t.evidence ->> 'charge' = b.charge and t.comment is not null
+update support_tasks set comment = null
+ where id in (select t.id from purchase_payments b join support_tasks t on t.evidence ->> 'charge' = b.charge
+               where b.purchase_id = any(:ids) and t.comment is not null order by t.id for no key update of t)
 """
 
 _FORGET_WEBHOOK_BODIES = """
@@ -140,6 +142,7 @@ _FORGET_MAILS = f"""
 with task as (
   update support_tasks set comment = null
    where kind = '{SupportTaskKind.FLAGGED_MAIL}' and subject in (select unnest(cast(:ids as uuid[]))::text)
+     and comment is not null
 )
 update inbound_mails
    set message_id = 'forgotten:' || id, thread = 'forgotten:' || id, sender_key = '', evidence = '{{}}', subject = null,

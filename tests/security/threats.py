@@ -321,17 +321,29 @@ THREATS = (
     ),
     Threat(
         "An attacker changes the history",
-        "A database role and a trigger make the history append-only. Each row contains the hash of the case's previous row.",
+        "A database role and a trigger make the history append-only. Each row contains the hash of the case's previous row."
+        " Only one function removes personal data from closed cases, and leaves a redaction that the audit checks.",
         (
             "integration/test_audit.py::test_a_changed_or_deleted_row_is_found",
+            "integration/test_personal_data.py::test_the_services_change_the_history_in_no_other_way",
+            "integration/test_personal_data.py::test_the_owner_changes_the_history_in_no_other_way",
+            "integration/test_personal_data.py::test_a_changed_row_is_found_after_forgetting",
             "integration/test_console.py::test_the_audit_command_reports_a_changed_row",
             "contract/test_compose.py::test_only_migrate_may_change_the_tables",
         ),
     ),
     Threat(
         "A customer asks for the erasure of data that the seller must keep for bookkeeping",
-        "Not built yet.",
-        later="one encryption key per customer, and a pseudonym in the history; both come with the erasure of data",
+        "Addresses, names and texts are removed. Amounts, dates and ids stay, and the history stays provable.",
+        (
+            "integration/test_personal_data.py::test_after_forgetting_no_table_contains_a_word_of_the_customer",
+            "integration/test_personal_data.py::test_what_the_books_need_stays",
+        ),
+    ),
+    Threat(
+        "A customer is forgotten, and asks for the same refund again",
+        "A salted hash of the address stays with the purchase, so the second request joins the first case.",
+        ("integration/test_personal_data.py::test_a_second_request_is_recognised_and_nothing_is_paid_twice",),
     ),
     Threat(
         "A stolen API key or webhook secret",

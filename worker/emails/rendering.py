@@ -89,7 +89,7 @@ def _goes_to_requester(kind: EmailKind, view: CaseView) -> bool:
 
     A purchase whose personal data was removed has no address. A request is about it only if the hash of the address is the same.
     """
-    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE) or view.purchase_email == ""
+    return kind in _TO_REQUESTER or (view.purchase is None and kind in WITHOUT_PURCHASE) or view.purchase_is_forgotten
 
 
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:

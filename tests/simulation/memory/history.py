@@ -32,6 +32,7 @@ class CaseAndTransition(NamedTuple):
     why: Any = None
     evidence: Any = None
     hash: Any = None
+    is_as_redacted: None = None  # no personal data is removed in the simulation
 
 
 class CaseIdRow(NamedTuple):

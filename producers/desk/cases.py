@@ -19,7 +19,7 @@ from domain.redaction import without_cards
 from domain.support_decisions import OVERRULABLE, DecidedBy, DecisionStatus
 from producers import decisions
 from producers.desk.accounts.access import AgentDep, authorize, require
-from producers.desk.decision_form import CHOICES, DecisionForm, drafted, read
+from producers.desk.decision_form import CHOICES, DecisionForm, action_of, drafted, read
 from producers.desk.queue import DeciderDep, agent_of
 from producers.web.dependencies import PageDep, RecordsDep
 from producers.web.pages import case_copy
@@ -202,7 +202,7 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         user=user,
         view=view,
         form=form,
-        choices=CHOICES,
+        choices=_choices(work, view),
         purchase=purchase,
         amount=case_copy.amount_of(view, page.translator),
         another_way=_another_way(purchase),
@@ -223,6 +223,13 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         agent=agent_of(user),
         sentence=case_copy.sentence_for_support,
     )
+
+
+def _choices(work: UnitOfWork, view: CaseView) -> dict[str, str]:
+    """Return the choices of the form that the case allows now."""
+    operations = work.refund_operations.for_cases([view.id]).get(view.id, [])
+    actions = decisions.possible_actions(view.state, operations, has_purchase=view.purchase is not None)
+    return {choice: label for choice, label in CHOICES.items() if action_of(choice) in actions}
 
 
 def _another_way(purchase: Purchase | None) -> Money | None:

@@ -18,10 +18,10 @@ from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, NotRefundableError, OutdatedError
 from domain.money import Money
 from domain.policies import is_above
-from domain.purchases import Purchase
+from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode
 from domain.recorded_outcomes import RecordedOutcome, record_outcome, unknown_refund
-from domain.refund_approvals import RefundApproval
+from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_choices import choose_refunds
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.refund_parts import left_of_purchase
@@ -131,13 +131,16 @@ def reject(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | 
 
 
 def possible_actions(
-    state: State, operations: Sequence[RefundOperation], *, has_purchase: bool
+    state: State, operations: Sequence[RefundOperation], purchase: Purchase | None
 ) -> frozenset[DecisionAction]:
     """Return the decisions that the case allows now. ``operations`` are those of the case, the newest last."""
     actions: set[DecisionAction] = set()
     if state is State.WITH_SUPPORT:
         actions |= {DecisionAction.DECLINE, DecisionAction.ASK, DecisionAction.REFUNDED_ELSEWHERE, DecisionAction.CLOSE}
-    if state in _APPROVABLE and has_purchase and not any(operation.is_unresolved for operation in operations):
+    is_refundable = purchase is not None and any(
+        not replace(purchase, payments=(payment,)).is_disputed for payment in purchase.payments
+    )
+    if state in _APPROVABLE and is_refundable and not any(operation.is_unresolved for operation in operations):
         actions.add(DecisionAction.APPROVE)
     if state in _REMATCHABLE and not operations:
         actions.add(DecisionAction.REMATCH)
@@ -400,11 +403,13 @@ def _approve(
             f"The outcome of the refund {unresolved.key} at {unresolved.provider} is not known yet. Approve another refund "
             "when it is known."
         )
+    refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id))
+    _refuse_disputed(purchase, refunds)
     seller = work.sellers.get(purchase.seller_id)
     assert seller, "each purchase has a seller"
     approval = RefundApproval(
         decision=stored.id,
-        refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id)),
+        refunds=refunds,
         refunded_before=purchase.refunded,
         overruled=frozenset(decision.overrules),
         decided_by=stored.decided_by,
@@ -420,6 +425,20 @@ def _approve(
     return _Effect(
         replace(transition, due_in=undo_seconds), undo_seconds, approval.lacks_four_eyes(seller.four_eyes_above)
     )
+
+
+def _refuse_disputed(purchase: Purchase, refunds: Sequence[ApprovedRefund]) -> None:
+    """Raise NotPossibleError if one of the payments to refund has an open or lost dispute, which nobody can overrule."""
+    chosen = {refund.payment for refund in refunds}
+    disputed = replace(purchase, payments=tuple(payment for payment in purchase.payments if payment.id in chosen))
+    if disputed.dispute is Dispute.OPEN:
+        raise NotPossibleError(
+            "A dispute of the payment is open, so the bank decides about the money. Wait until the dispute has ended."
+        )
+    if disputed.dispute is Dispute.LOST:
+        raise NotPossibleError(
+            "The bank gave the customer the money back, because the dispute was lost. Nothing can be refunded."
+        )
 
 
 def _rematch(work: UnitOfWork, case: Case, decision: Rematch, evidence: Mapping[str, object]) -> Transition:

@@ -202,7 +202,7 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
         user=user,
         view=view,
         form=form,
-        choices=_choices(work, view),
+        choices=_choices(work, view, purchase),
         purchase=purchase,
         amount=case_copy.amount_of(view, page.translator),
         another_way=_another_way(purchase),
@@ -225,10 +225,10 @@ def _render(page: Page, work: UnitOfWork, user: DeskUser, view: CaseView, form: 
     )
 
 
-def _choices(work: UnitOfWork, view: CaseView) -> dict[str, str]:
+def _choices(work: UnitOfWork, view: CaseView, purchase: Purchase | None) -> dict[str, str]:
     """Return the choices of the form that the case allows now."""
     operations = work.refund_operations.for_cases([view.id]).get(view.id, [])
-    actions = decisions.possible_actions(view.state, operations, has_purchase=view.purchase is not None)
+    actions = decisions.possible_actions(view.state, operations, purchase)
     return {choice: label for choice, label in CHOICES.items() if action_of(choice) in actions}
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from domain.errors import NotPossibleError, OutdatedError
 from domain.providers import Failed, Paid, Unknown
+from domain.purchases import Dispute
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.support_decisions import DecisionAction, DecisionStatus
 from producers import decisions
 from records.support_decisions import StoredDecision
 from tests.integration._provider_fixtures import assert_audit_is_clean
-from tests.integration._refund_scenarios import Scenario, StartScenario, euros
+from tests.integration._refund_scenarios import Scenario, StartScenario, euros, the_provider_reports_a_dispute
 from tests.integration.test_decisions import (
     CLARA,
     LEA,
@@ -221,11 +222,15 @@ def test_only_what_the_case_allows_is_offered(start_scenario: StartScenario) -> 
             view = work.case_views.get(scenario.case)
             assert view
             operations = work.refund_operations.for_cases([scenario.case])[scenario.case]
-        return decisions.possible_actions(view.state, operations, has_purchase=True)
+            purchase = work.purchases.get(scenario.purchase)
+        return decisions.possible_actions(view.state, operations, purchase)
 
     in_support = {DecisionAction.DECLINE, DecisionAction.ASK, DecisionAction.REFUNDED_ELSEWHERE, DecisionAction.CLOSE}
     assert offered() == in_support | {DecisionAction.RECORD_OUTCOME}
     record(scenario, NOT_MADE)
     assert offered() == in_support | {DecisionAction.APPROVE}
+    scenario.learn(the_provider_reports_a_dispute(Dispute.OPEN))
+    assert offered() == in_support
+    scenario.learn(the_provider_reports_a_dispute(Dispute.INQUIRY))
     decide(scenario, {"action": "decline", "message": "Too late."})
     assert offered() == {DecisionAction.APPROVE}

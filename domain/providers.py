@@ -15,6 +15,7 @@ class DeclineReason(StrEnum):
 
     ALREADY_REFUNDED = "already_refunded"  # look up the refund. If Moneyback made it, the case is paid
     DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
+    DISPUTE_LOST = "dispute_lost"  # never refund: the bank gave the customer the money back
     INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is too low: wait, and create a support task
     REFUND_WINDOW_EXPIRED = "refund_window_expired"  # support must pay the customer in another way
     NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: refund later, with a new operation

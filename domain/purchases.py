@@ -183,6 +183,11 @@ class Purchase:
         return self.reported_dispute if shown is Dispute.NONE else shown
 
     @property
+    def is_disputed(self) -> bool:
+        """True if nobody may refund the purchase, because a dispute is open or lost. For an inquiry, a person may decide."""
+        return self.dispute in {Dispute.OPEN, Dispute.LOST}
+
+    @property
     def duplicates(self) -> tuple[Payment, ...]:
         """The payments that should not have been collected, because the customer was charged twice."""
         return tuple(payment for payment in self.payments if payment.duplicate)

@@ -194,6 +194,14 @@ class ReasonCode(DescribedEnum):
         ),
         "The payment provider hasn’t confirmed the refund yet. Our support team is following up.",
     )
+    NOT_REFUNDED = (
+        "not_refunded",
+        (
+            "The outcome of the refund was unknown. Two people recorded that the provider's records show that it was not "
+            "made. Decide again."
+        ),
+        "We couldn’t make this refund yet. Our support team is looking into it.",
+    )
     INSUFFICIENT_BALANCE = (
         "insufficient_balance",
         "The seller's balance at the payment provider stayed too low for this refund. Add funds, then decide.",

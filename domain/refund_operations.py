@@ -1,8 +1,9 @@
 """Refund operations. An operation is one refund of one payment at a provider, with one idempotency key."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
@@ -21,6 +22,9 @@ from domain.providers import (
 )
 
 _Result = TypeVar("_Result")
+
+IN_FLIGHT_FOR = timedelta(hours=6)
+"""A provider carries out a refund at most this long after Moneyback last sent the refund."""
 
 
 class OperationStatus(StrEnum):
@@ -102,6 +106,21 @@ class RefundOperation:
     def payload_hash(self) -> bytes:
         """A hash of the provider, the charge and the amount. A repeated call with the same key must have the same hash."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
+
+
+def last_of_case(
+    operation: RefundOperation, operations: Sequence[RefundOperation], decision: UUID | None
+) -> RefundOperation:
+    """Return the operation. It is not the last operation of its case any more if the refund of another payment failed.
+
+    An operation of an earlier decision is not the last operation either, because only the newest ``decision`` counts; None means
+    an evaluation by the rules. ``operations`` are those of the case, the newest operation last.
+    """
+    of_decision = [other for other in operations if other.decision_id == operation.decision_id]
+    others = {other.payment: other for other in of_decision}
+    others.pop(operation.payment, None)
+    others_paid = all(other.status is OperationStatus.PAID for other in others.values())
+    return operation if others_paid and operation.decision_id == decision else replace(operation, is_last=False)
 
 
 def key_of(case: UUID, attempt: int) -> str:

@@ -44,6 +44,7 @@ class DecisionAction(StrEnum):
     DECLINE = "decline"
     ASK = "ask"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
+    RECORD_OUTCOME = "record_outcome"
     REMATCH = "rematch"
     CLOSE = "close"
 
@@ -177,6 +178,25 @@ class RefundedElsewhere(_Part):
         return None if self.amount is None or self.currency is None else Money(self.amount, self.currency)
 
 
+class RecordOutcome(_Part):
+    """Record what the provider's records show about the refund of this case whose outcome is unknown.
+
+    A second person must always confirm it. If the refund was made, it counts as paid. If it was certainly not made, the payment
+    can be refunded again.
+    """
+
+    action: Literal[DecisionAction.RECORD_OUTCOME]
+    was_made: bool = Field(description="whether the provider made the refund")
+    refund_id: Code | None = Field(None, description="the provider's id of the refund; needed if it was made")
+    reason: RequiredText = Field(description="who saw what, where and when")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.was_made != (self.refund_id is not None):
+            raise ValueError("Send “refund_id” if the refund was made, and only then.")
+        return self
+
+
 class Rematch(_Part):
     """Name the purchase that the request is about. The rules then evaluate the request again."""
 
@@ -193,7 +213,9 @@ class Close(_Part):
     reason: RequiredText
 
 
-Decision = Annotated[Approve | Decline | Ask | RefundedElsewhere | Rematch | Close, Field(discriminator="action")]
+Decision = Annotated[
+    Approve | Decline | Ask | RefundedElsewhere | RecordOutcome | Rematch | Close, Field(discriminator="action")
+]
 
 
 class Answer(_Part):

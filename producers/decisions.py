@@ -4,7 +4,7 @@ A decision is stored together with the transition of its case, in one commit. Th
 against the history, that the refund is allowed.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,10 +18,12 @@ from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotFoundError, NotPossibleError, NotRefundableError, OutdatedError
 from domain.money import Money
 from domain.policies import is_above
-from domain.purchases import Purchase
+from domain.purchases import Dispute, Purchase
 from domain.reason_codes import ReasonCode
-from domain.refund_approvals import RefundApproval
+from domain.recorded_outcomes import RecordedOutcome, record_outcome, unknown_refund
+from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_choices import choose_refunds
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.refund_parts import left_of_purchase
 from domain.requests import Channel
 from domain.states import ENDED_BY_SUPPORT, Event, State
@@ -34,12 +36,14 @@ from domain.support_decisions import (
     DecisionAction,
     DecisionStatus,
     Decline,
+    RecordOutcome,
     RefundedElsewhere,
     Rematch,
     digest_of,
 )
 from records import Records
 from records.case_emails import DueEmail
+from records.settlements import close_settled_cases
 from records.support_decisions import StoredDecision
 from records.unit_of_work import UnitOfWork
 
@@ -47,6 +51,8 @@ _DECISION: TypeAdapter[Any] = TypeAdapter(Decision)
 
 UNDO_SECONDS = 10.0
 """How long a decision above the seller's limit can be taken back."""
+
+RECORDED_AS_MADE = "Two people recorded that the payment provider's records show the refund."
 
 NOT_WITH_SUPPORT = "Support is not deciding about this refund request, so the text was not stored."
 """The reason why a customer's answer is refused."""
@@ -64,13 +70,16 @@ EVENTS: Mapping[DecisionAction, Event] = {
 _APPROVABLE = frozenset({State.WITH_SUPPORT, State.REFUNDED, *ENDED_BY_SUPPORT})
 """The states in which support can approve a refund. After a refund, support can approve a further part."""
 
+_REMATCHABLE = frozenset({State.WITH_SUPPORT, State.UNMATCHED})
+"""The states in which support can name the right purchase."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A decision as a person or a program sends it."""
 
     case_id: UUID
-    decision: Approve | Decline | Ask | RefundedElsewhere | Rematch | Close
+    decision: Approve | Decline | Ask | RefundedElsewhere | RecordOutcome | Rematch | Close
     revision: str
     """The revision of the case that the person saw."""
     source: str
@@ -126,6 +135,25 @@ def reject(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | 
             proposed.id, DecisionStatus.REJECTED, confirmed_by=by.id, confirmed_by_name=by.name
         )
         return replace(proposed, status=DecisionStatus.REJECTED, confirmed_by=by.id, confirmed_by_name=by.name)
+
+
+def possible_actions(
+    state: State, operations: Sequence[RefundOperation], purchase: Purchase | None
+) -> frozenset[DecisionAction]:
+    """Return the decisions that the case allows now. ``operations`` are those of the case, the newest last."""
+    actions: set[DecisionAction] = set()
+    if state is State.WITH_SUPPORT:
+        actions |= {DecisionAction.DECLINE, DecisionAction.ASK, DecisionAction.REFUNDED_ELSEWHERE, DecisionAction.CLOSE}
+    is_refundable = purchase is not None and any(
+        not replace(purchase, payments=(payment,)).is_disputed for payment in purchase.payments
+    )
+    if state in _APPROVABLE and is_refundable and not any(operation.is_unresolved for operation in operations):
+        actions.add(DecisionAction.APPROVE)
+    if state in _REMATCHABLE and not operations:
+        actions.add(DecisionAction.REMATCH)
+    if unknown_refund(state, operations):
+        actions.add(DecisionAction.RECORD_OUTCOME)
+    return frozenset(actions)
 
 
 def undo(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | None) -> StoredDecision:
@@ -209,6 +237,8 @@ class _Effect:
     needs_confirmation: bool = False
     another_way: tuple[UUID, int] | None = None
     """The purchase of which an amount was refunded another way, and the amount in minor units."""
+    outcome: RecordedOutcome | None = None
+    """The outcome of a refund that was unknown."""
 
 
 def _store(work: UnitOfWork, case: Case, submission: Submission) -> StoredDecision:
@@ -243,6 +273,11 @@ def _apply(
     transition = effect.transition
     if effect.another_way:
         work.purchases.add_refund_another_way(*effect.another_way)
+    if effect.outcome and effect.outcome.paid:
+        work.refund_operations.record_results([(effect.outcome.operation, effect.outcome.paid)])
+    elif effect.outcome:
+        work.refund_operations.close([effect.outcome.operation], OperationStatus.ABSENT)
+        close_settled_cases(work, [effect.outcome.operation.payment])
     if effect.undo_seconds is not None:  # the e-mail waits until the decision can no longer be undone
         email = DueEmail(stored.case_id, EmailKind.APPROVED, decided_seq=transition.seq)
         work.case_emails.release([email], seconds=effect.undo_seconds)
@@ -277,12 +312,59 @@ def _effect_of(
     }
     if isinstance(decision, Approve):
         return _approve(work, case, decision, stored, evidence, counted=counted, confirmed_by=confirmed_by)
+    if isinstance(decision, RecordOutcome):
+        return _record_outcome(work, case, decision, stored, evidence, confirmed_by=confirmed_by)
     if isinstance(decision, Rematch):
         return _Effect(_rematch(work, case, decision, evidence))
     _require_state(case, {State.WITH_SUPPORT})
     if isinstance(decision, RefundedElsewhere):
         return _refund_another_way(work, case, decision, evidence)
     return _Effect(case.after(EVENTS[decision.action], actor="support", evidence=evidence))
+
+
+def _record_outcome(
+    work: UnitOfWork,
+    case: Case,
+    decision: RecordOutcome,
+    stored: StoredDecision,
+    evidence: Mapping[str, object],
+    *,
+    confirmed_by: str | None,
+) -> _Effect:
+    """Return the effect of an outcome that a person saw at the provider. A second person always confirms it.
+
+    Each later report of the provider still counts: a refund that fails after all, or one that was made after all.
+    """
+    operations = work.refund_operations.for_cases([case.id]).get(case.id, [])
+    evaluation = work.history.evaluations([case.id]).get(case.id)
+    approved_by = evaluation.decision if evaluation else None
+    outcome = record_outcome(case.state, operations, approved_by, decision, work.now)
+    operation = outcome.operation
+    facts = {**evidence, "key": operation.key, "provider": operation.provider, "charge": operation.charge}
+    if outcome.paid:
+        _require_unknown_id(work, operation, outcome.paid.refund_id)
+        facts |= {"refund": outcome.paid.refund_id}
+    if outcome.event is Event.PROVIDER_PAID:
+        transition = case.after(outcome.event, actor="support", why=RECORDED_AS_MADE, evidence=facts)
+    else:
+        code = ReasonCode.PARTLY_REFUNDED if outcome.paid else ReasonCode.NOT_REFUNDED
+        transition = _with_reason(work, case, outcome.event, code, facts, replaces=ReasonCode.OUTCOME_UNKNOWN)
+    is_single = confirmed_by in {None, stored.decided_by}
+    return _Effect(transition, needs_confirmation=is_single, outcome=outcome)
+
+
+def _require_unknown_id(work: UnitOfWork, operation: RefundOperation, refund_id: str) -> None:
+    """Raise NotPossibleError if the provider's refund with this id is known to be another refund."""
+    own = work.refund_operations.for_refunds([(operation.provider, refund_id)]).get((operation.provider, refund_id))
+    if own and own.key != operation.key:
+        raise NotPossibleError(
+            f"The refund {refund_id} at {operation.provider} is that of {own.key}, so it is another refund."
+        )
+    if refund_id in work.purchases.external_refunds_of(operation.provider, operation.charge):
+        raise NotPossibleError(
+            f"The refund {refund_id} at {operation.provider} counts already, as a refund that Moneyback did not make. If there "
+            "is no other refund, record that ours was not made."
+        )
 
 
 def _refund_another_way(
@@ -297,7 +379,7 @@ def _refund_another_way(
     if purchase is not None and amount is None:
         with suppress(NotRefundableError):
             amount = left_of_purchase(purchase)
-    if purchase is None or amount is None:
+    if purchase is None or amount is None or not amount.minor:
         return _Effect(case.after(Event.SUPPORT_REFUNDED_ELSEWHERE, actor="support", evidence=evidence))
     if amount.currency != purchase.currency:
         raise NotPossibleError(
@@ -328,11 +410,13 @@ def _approve(
             f"The outcome of the refund {unresolved.key} at {unresolved.provider} is not known yet. Approve another refund "
             "when it is known."
         )
+    refunds = choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id))
+    _refuse_disputed(purchase, refunds)
     seller = work.sellers.get(purchase.seller_id)
     assert seller, "each purchase has a seller"
     approval = RefundApproval(
         decision=stored.id,
-        refunds=choose_refunds(purchase, decision.refund, work.support_decisions.refunded_parts(purchase.id)),
+        refunds=refunds,
         refunded_before=purchase.refunded,
         overruled=frozenset(decision.overrules),
         decided_by=stored.decided_by,
@@ -350,8 +434,22 @@ def _approve(
     )
 
 
+def _refuse_disputed(purchase: Purchase, refunds: Sequence[ApprovedRefund]) -> None:
+    """Raise NotPossibleError if one of the payments to refund has an open or lost dispute, which nobody can overrule."""
+    chosen = {refund.payment for refund in refunds}
+    disputed = replace(purchase, payments=tuple(payment for payment in purchase.payments if payment.id in chosen))
+    if disputed.dispute is Dispute.OPEN:
+        raise NotPossibleError(
+            "A dispute of the payment is open, so the bank decides about the money. Wait until the dispute has ended."
+        )
+    if disputed.dispute is Dispute.LOST:
+        raise NotPossibleError(
+            "The bank gave the customer the money back, because the dispute was lost. Nothing can be refunded."
+        )
+
+
 def _rematch(work: UnitOfWork, case: Case, decision: Rematch, evidence: Mapping[str, object]) -> Transition:
-    _require_state(case, {State.WITH_SUPPORT, State.UNMATCHED})
+    _require_state(case, _REMATCHABLE)
     seller = case.seller_id or decision.seller
     if seller is None:
         raise NotPossibleError("The case has no seller. Name the seller of the purchase.")
@@ -420,10 +518,11 @@ def _with_reason(
     evidence: Mapping[str, object],
     *,
     actor: str = "support",
+    replaces: ReasonCode | None = None,
 ) -> Transition:
-    """Return a transition to support with the reasons so far and one more."""
+    """Return a transition to support with the reasons so far and one more. It ``replaces`` a reason that no longer holds."""
     known = work.history.latest_evidence([case.id], "reasons").get(case.id)
-    earlier = [reason for reason in known if reason["code"] != code] if isinstance(known, list) else []
+    earlier = [reason for reason in known if reason["code"] not in {code, replaces}] if isinstance(known, list) else []
     added = {"code": code, "sentence": code.support, "detail": ""}
     return case.after(event, actor=actor, why=code.support, evidence={**evidence, "reasons": [added, *earlier]})
 

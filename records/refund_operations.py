@@ -82,12 +82,19 @@ select {OPERATION_COLUMNS} from refund_operations
  where (provider, refund_id) in (select * from unnest(cast(:providers as text[]), cast(:refund_ids as text[])))
 """
 
+_NAME_REFUNDS = """
+update refund_operations o set refund_id = i.refund_id
+  from unnest(cast(:keys as text[]), cast(:refund_ids as text[])) as i(key, refund_id)
+ where o.key = i.key and o.refund_id is null
+"""
+
 _SELECT_KNOWN_REFUNDS = """
 select o.key, k.refund_id
   from refund_operations o
  cross join lateral (
    select e.refund_id from refund_operations e
     where e.provider = o.provider and e.charge = o.charge and e.key <> o.key and e.refund_id is not null
+      and e.status not in ('absent', 'declined')
    union all
    select e.refund_id from external_refunds e
     where e.provider = o.provider and e.charge = o.charge and e.recorded_at < o.first_sent_at) k
@@ -243,12 +250,22 @@ class RefundOperations:
     def known_refunds(self, keys: Sequence[str]) -> dict[str, frozenset[str]]:
         """Return, for each operation, the ids of the other refunds of its payment that were known when it was sent.
 
-        They are our other refunds, and the external refunds that were recorded before. ``keys`` are idempotency keys.
+        They are our other refunds, and the external refunds that were recorded before. A refund that the provider shows although
+        its operation counts as not made is not known. ``keys`` are idempotency keys.
         """
         known: dict[str, set[str]] = {key: set() for key in keys}
         for row in self._work.run(_SELECT_KNOWN_REFUNDS, keys=list(keys)) if keys else ():
             known[row.key].add(row.refund_id)
         return {key: frozenset(refund_ids) for key, refund_ids in known.items()}
+
+    def name_refunds(self, refunds: Sequence[tuple[RefundOperation, str]]) -> None:
+        """Store the provider's ids of refunds that it shows with our keys, so that an event about a refund finds its operation.
+
+        An operation that has an id keeps it.
+        """
+        if unnamed := [(operation.key, refund_id) for operation, refund_id in refunds if operation.refund_id is None]:
+            keys, refund_ids = map(list, zip(*unnamed, strict=True))
+            self._work.run(_NAME_REFUNDS, keys=keys, refund_ids=refund_ids)
 
     def mark_resent(self, calls: Sequence[tuple[Case, RefundOperation]]) -> set[str]:
         """Store that these operations are about to be sent again. Return the keys of the operations that may be sent."""

@@ -154,8 +154,10 @@ def _object_to_payment(shown: PaymentStatus, expected: ExpectedPayment) -> Decli
 
 
 def _object_to_dispute(status: DisputeStatus, operation: RefundOperation) -> Declined | None:
-    if status.dispute in {Dispute.OPEN, Dispute.LOST}:
+    if status.dispute is Dispute.OPEN:
         return Declined(DeclineReason.DISPUTED, status.dispute_id)
+    if status.dispute is Dispute.LOST:
+        return Declined(DeclineReason.DISPUTE_LOST, status.dispute_id)
     if status.dispute is Dispute.INQUIRY and not operation.refunds_inquiry:
         return Declined(DeclineReason.INQUIRY, status.dispute_id)
     return None

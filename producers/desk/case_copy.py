@@ -115,6 +115,7 @@ DECISIONS: Mapping[str, str] = {
     DecisionAction.DECLINE: "decline",
     DecisionAction.ASK: "ask the customer",
     DecisionAction.REFUNDED_ELSEWHERE: "record a refund that was made elsewhere",
+    DecisionAction.RECORD_OUTCOME: "record the outcome of the unknown refund",
     DecisionAction.REMATCH: "name another purchase",
     DecisionAction.CLOSE: "close the case",
 }

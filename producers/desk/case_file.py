@@ -1,6 +1,6 @@
 """Loads everything that the case screen shows, with few statements, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +16,8 @@ from domain.policies import Seller
 from domain.purchases import Payment, Purchase, email_key
 from domain.reason_codes import ReasonCode
 from domain.refund_parts import RefundedParts, left_of, left_of_purchase
-from domain.support_decisions import OVERRULABLE, DecisionStatus
+from domain.support_decisions import OVERRULABLE, DecisionAction, DecisionStatus
+from producers.decisions import possible_actions
 from producers.desk.email_previews import PreviewFacts
 from producers.desk.queue import agent_of
 from records import UnitOfWork
@@ -64,6 +65,8 @@ class CaseFile:
     """The name of the person who has taken the task; empty if nobody has."""
     is_held_by_user: bool
     content: FormContent
+    actions: Collection[DecisionAction]
+    """The decisions that the case allows now."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -152,6 +155,7 @@ def load(work: UnitOfWork, user: DeskUser, view: CaseView) -> CaseFile:
         holder=_name_of(work, holder),
         is_held_by_user=holder == agent_of(user),
         content=work.desk.form_content(agent_of(user), view.id, view.seller),
+        actions=possible_actions(view.state, work.refund_operations.for_cases([view.id]).get(view.id, []), purchase),
     )
 
 

@@ -24,8 +24,8 @@ from producers import decisions
 from producers.desk import case_copy
 from producers.desk.accounts.access import AgentDep, authorize, require
 from producers.desk.case_file import CaseFile, load, overrulable
-from producers.desk.decision_form import DecisionForm, drafted, read
-from producers.desk.email_previews import possible_choices, preview_emails
+from producers.desk.decision_form import CHOICES, DecisionForm, action_of, drafted, read
+from producers.desk.email_previews import preview_emails
 from producers.desk.provider_view import name_of
 from producers.desk.queue import LEASE_SECONDS, DeciderDep, agent_of
 from producers.desk.services import DeskServices, DeskServicesDep
@@ -229,7 +229,7 @@ def _show_again(
 def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, form: DecisionForm) -> Response:
     """Return the page. The e-mails are rendered after the transaction has ended."""
     view, may_decide = file.view, user.may(Permission.DECIDE, file.view.seller)
-    choices = possible_choices(view.state) if may_decide and not file.proposed else {}
+    choices = _choices(file) if may_decide and not file.proposed else {}
     has_form = bool(choices) and (file.is_held_by_user or not file.holder)
     return page.render(
         "case.html",
@@ -260,3 +260,8 @@ def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, 
         sentence=sentence_for_support,
         amount=partial(case_copy.money, page.translator),
     )
+
+
+def _choices(file: CaseFile) -> dict[str, str]:
+    """Return the choices of the form that the case allows now, with their labels."""
+    return {choice: label for choice, label in CHOICES.items() if action_of(choice) in file.actions}

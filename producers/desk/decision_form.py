@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.errors import NotPossibleError
 from domain.money import Money, UnknownMoneyError
-from domain.support_decisions import Decision
+from domain.support_decisions import Decision, DecisionAction
 from producers.web.validation_errors import error_message
 
 _DECISION: TypeAdapter[Any] = TypeAdapter(Decision)
@@ -20,6 +20,7 @@ CHOICES: Mapping[str, str] = {
     "decline": "Decline",
     "ask": "Ask the customer",
     "refunded_elsewhere": "It was refunded elsewhere",
+    "record_outcome": "Record what became of the unknown refund",
     "rematch": "It is about another purchase",
     "close": "Close without an email",
 }
@@ -28,7 +29,7 @@ CHOICES: Mapping[str, str] = {
 APPROVALS = ("full", "partial", "vat")
 """The choices that approve a refund."""
 _ITEM, _OVERRULES = "item.", "overrule."
-TEXTS = ("choice", "amount", "reference", "message", "reason")
+TEXTS = ("choice", "amount", "reference", "was_made", "refund_id", "message", "reason")
 """The fields of the form that a draft keeps, without the quantities of items and the rules."""
 
 
@@ -52,6 +53,11 @@ class DecisionForm:
         return self.values.get(f"{_ITEM}{item}", "")
 
 
+def action_of(choice: str) -> DecisionAction:
+    """Return the decision that a choice makes."""
+    return DecisionAction.APPROVE if choice in APPROVALS else DecisionAction(choice)
+
+
 def drafted(fields: Mapping[str, str]) -> dict[str, str]:
     """Return the fields that are kept as a draft."""
     return {name: value for name, value in fields.items() if value and (name in TEXTS or name.startswith(_ITEM))}
@@ -70,6 +76,8 @@ def read(fields: Mapping[str, str], currency: str | None) -> Any:  # noqa: ANN40
             document[name] = value
     if choice in {"decline", "ask"} and "message" not in document:
         raise NotPossibleError("Write what the customer should read.")
+    if choice == "record_outcome" and "was_made" not in document:
+        raise NotPossibleError("Choose whether the payment provider made the refund.")
     try:
         return _DECISION.validate_python(document)
     except ValidationError as error:
@@ -78,7 +86,9 @@ def read(fields: Mapping[str, str], currency: str | None) -> Any:  # noqa: ANN40
 
 _WANTED: Mapping[str, tuple[str, ...]] = {
     "message": (*APPROVALS, "decline", "ask", "refunded_elsewhere"),
-    "reason": (*APPROVALS, "refunded_elsewhere", "rematch", "close"),
+    "reason": (*APPROVALS, "refunded_elsewhere", "record_outcome", "rematch", "close"),
+    "was_made": ("record_outcome",),
+    "refund_id": ("record_outcome",),
     "reference": ("rematch",),
 }
 """The choices in which each text counts. A text that the agent typed for another choice is left out."""

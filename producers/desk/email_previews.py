@@ -19,10 +19,10 @@ from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_choices import choose_refunds
 from domain.refund_parts import RefundedParts
 from domain.state_effects import email_for
-from domain.states import MOVES, State, next_state
-from domain.support_decisions import Approve, DecisionAction
+from domain.states import next_state
+from domain.support_decisions import Approve
 from producers.decisions import EVENTS, UNDO_SECONDS
-from producers.desk.decision_form import APPROVALS, CHOICES, read
+from producers.desk.decision_form import APPROVALS, read
 from records.case_emails import DueEmail
 from records.case_threads import EntryKind, ThreadEntry
 from records.case_views import CaseView
@@ -39,6 +39,7 @@ _ENGLISH = "en"
 
 _WITHOUT_EMAIL: Mapping[str, str] = {
     "rematch": "No email goes now. The rules evaluate the request again, and the customer then gets the email about the result.",
+    "record_outcome": "No email goes now. If the refund was made, the customer gets the email about it when a second person has confirmed.",
     "close": "No email goes to the customer.",
 }
 
@@ -78,11 +79,6 @@ class PreviewFacts:
     seller: Seller | None
     refunded: RefundedParts
     thread: Sequence[ThreadEntry]
-
-
-def possible_choices(state: State) -> dict[str, str]:
-    """Return the choices of the decision form that are possible for a case in this state, with their labels."""
-    return {choice: label for choice, label in CHOICES.items() if (state, EVENTS[_action_of(choice)]) in MOVES}
 
 
 def preview_emails(
@@ -172,7 +168,3 @@ def _sent(thread: Sequence[ThreadEntry]) -> tuple[str, ...]:
     """Return the names of the e-mails that were sent about the case, as the worker passes them."""
     emails = [entry for entry in thread if entry.kind is EntryKind.EMAIL and entry.is_sent]
     return tuple(f"{entry.label}.{entry.round}" if entry.round else entry.label for entry in emails)
-
-
-def _action_of(choice: str) -> DecisionAction:
-    return DecisionAction.APPROVE if choice in APPROVALS else DecisionAction(choice)

@@ -131,6 +131,21 @@ def test_nobody_overrules_a_dispute_or_the_provider(code: str) -> None:
         READ.validate_python(overruling(code))
 
 
+@pytest.mark.parametrize(
+    ("dispute", "sentence"),
+    [
+        (Dispute.OPEN, "A dispute of the payment is open, so the bank decides about the money."),
+        (Dispute.LOST, "The bank gave the customer the money back, because the dispute was lost."),
+    ],
+)
+def test_a_disputed_payment_is_not_approved(start_scenario: StartScenario, dispute: Dispute, sentence: str) -> None:
+    scenario = an_old_purchase(start_scenario)
+    scenario.learn(the_provider_reports_a_dispute(dispute))
+    with pytest.raises(NotPossibleError, match=sentence):
+        decide(scenario, overruling("outside_window"))
+    assert scenario.state() == "with_support"
+
+
 @pytest.mark.parametrize("dispute", [Dispute.OPEN, Dispute.LOST, Dispute.INQUIRY])
 def test_a_dispute_after_the_approval_stops_the_refund(start_scenario: StartScenario, dispute: Dispute) -> None:
     scenario = an_old_purchase(start_scenario)

@@ -276,3 +276,38 @@ def test_a_macro_needs_a_name_and_a_choice(desk: Desk, changes: dict[str, str]) 
     macro = {"seller": "aurora", "name": "Too late", "choice": "decline", "message": "Typed text."}
     answer = admin.post("/macros", data=macro | changes)
     assert (answer.status_code, "Typed text.</textarea>" in answer.text) == (422, True)
+
+
+def choices_of(client: httpx.Client, case: UUID) -> list[str]:
+    return re.findall(r'name="choice" value="(\w+)"', client.get(f"/cases/{case}").text)
+
+
+def test_two_people_record_the_outcome_of_an_unknown_refund(
+    desk: Desk, agent: httpx.Client, lead: httpx.Client, case: UUID
+) -> None:
+    with desk.records.work() as work:
+        payment = work.decision_inputs.purchases([case])[case].payments[0]
+        work.run(
+            "insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, is_last,"
+            " first_sent_at, last_sent_at, status) values (:case, 1, :provider, :charge, 4900, 'EUR', 'mb_1', '', true,"
+            " now() - interval '3 days', now() - interval '3 days', 'unknown')",
+            case=case,
+            provider=payment.provider,
+            charge=payment.charge,
+        )
+    assert choices_of(agent, case) == ["decline", "ask", "refunded_elsewhere", "record_outcome", "close"]
+    answer = decide(agent, case, choice="record_outcome", reason="I saw it.")
+    assert (answer.status_code, "Choose whether the payment provider made the refund." in answer.text) == (422, True)
+    seen = {"choice": "record_outcome", "was_made": "no", "reason": "No refund on the dashboard at noon."}
+    assert decide(agent, case, **seen).status_code == 303
+    page = unescape(lead.get(f"/cases/{case}").text)
+    assert "the refund was not made" in page
+    assert seen["reason"] in page
+    proposal = page.split(f'action="/cases/{case}/decisions/')[1]
+    revision = re.search(r'name="revision" value="([^"]*)"', proposal)
+    assert revision
+    path = f"/cases/{case}/decisions/{proposal.split('/')[0]}/confirm"
+    assert lead.post(path, data={"revision": revision[1], "do": "confirm"}).status_code == 303
+    assert choices_of(agent, case)[:3] == ["full", "partial", "vat"]
+    with desk.records.work() as work:
+        assert [operation.status for operation in work.refund_operations.for_cases([case])[case]] == ["absent"]

@@ -3,11 +3,16 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain import recorded_outcomes
+from domain.errors import NotPossibleError
 from domain.money import Money
 from domain.purchases import Payment
 from domain.reason_codes import ReasonCode
 from domain.refund_approvals import ApprovedRefund, RefundApproval
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
+from domain.support_decisions import DecisionAction, RecordOutcome
+from records.settlements import close_settled_cases
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR
 from tests.simulation.memory.tables import CaseRow, PurchasePaymentRow
@@ -54,6 +59,8 @@ class Support:
                 self._approve_at_once(case, case.purchase_id)
             if case.state != State.WITH_SUPPORT:
                 continue
+            if rng.random() < self._world.forced.get("outcomes_by_hand", 0.5):
+                self._world.web(self._record_outcome, case.id)
             choice = rng.random()
             if choice < self._world.forced.get("refunds_by_hand", 0.3):
                 self._refund(case.purchase_id)
@@ -136,6 +143,51 @@ class Support:
         minor = self._world.random.choice([left, left, max(1, left // 2), max(1, left // 3), 1, left + 1])
         money = Money(minor, payment.currency or "")
         return ApprovedRefund(payment.provider, payment.charge, money, payment.refunded)
+
+    def _record_outcome(self, case_id: UUID) -> None:
+        """Record what became of a refund whose outcome is unknown, as its provider shows it, if the outcome is certain there."""
+        world = self._world
+        try:
+            with world.records.work() as work:
+                case = work.cases.lock_one(case_id)
+                operations = work.refund_operations.for_cases([case_id]).get(case_id, [])
+                evaluation = work.history.evaluations([case_id]).get(case_id)
+                seen = self._seen(operations[-1]) if operations else None
+                if case is None or seen is None:
+                    return
+                decision = evaluation.decision if evaluation else None
+                outcome = recorded_outcomes.record_outcome(case.state, operations, decision, seen, work.now)
+                code = ReasonCode.PARTLY_REFUNDED if outcome.paid else ReasonCode.NOT_REFUNDED
+                reasons = [{"code": code, "sentence": code.support, "detail": ""}]
+                evidence = {"refund": seen.refund_id} if outcome.event is Event.PROVIDER_PAID else {"reasons": reasons}
+                transition = case.after(outcome.event, actor="support", evidence=evidence)
+                if not work.history.record([transition]):
+                    return
+                if outcome.paid:
+                    work.refund_operations.record_results([(outcome.operation, outcome.paid)])
+                else:
+                    work.refund_operations.close([outcome.operation], OperationStatus.ABSENT)
+                    close_settled_cases(work, [outcome.operation.payment])
+        except NotPossibleError:
+            return
+        except (*world.interleaving.database_errors, Killed):
+            world.clock.later(60.0, world.web, self._record_outcome, case_id)
+            raise
+        world.faults.count("outcome_recorded")
+
+    def _seen(self, operation: RefundOperation) -> RecordOutcome | None:
+        """Return what the provider shows of a refund, or None if it is not certain there."""
+        provider = self._world.providers.get(operation.provider)
+        approval = provider.approvals.get(operation.key) if provider else None
+        if provider is None or (approval and approval.is_open):
+            return None
+        refund = next((refund for refund in provider.refunds.values() if refund.key == operation.key), None)
+        if refund is not None and (refund.status == "pending" or refund.amount != operation.amount):
+            return None
+        refund_id = refund.id if refund and refund.status == "paid" else None
+        return RecordOutcome(
+            action=DecisionAction.RECORD_OUTCOME, was_made=refund_id is not None, refund_id=refund_id, reason="seen"
+        )
 
     def _decline(self, case_id: UUID) -> None:
         world = self._world

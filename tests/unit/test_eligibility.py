@@ -464,6 +464,7 @@ def test_every_reason_code_comes_from_a_rule_or_from_the_execution_of_a_refund()
         ReasonCode.FOUR_EYES_MISSING,
         ReasonCode.CUSTOMER_ANSWERED,
         ReasonCode.DECISION_UNDONE,
+        ReasonCode.NOT_REFUNDED,
     }
     rules = inspect.getsource(eligibility)
     assert {code for code in ReasonCode if f"Code.{code.name}" in rules} == set(ReasonCode) - while_paying

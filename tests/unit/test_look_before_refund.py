@@ -101,7 +101,7 @@ def test_a_method_with_other_rules_is_not_refunded_as_a_card(reported: str, show
         (PaymentStatus(captured=PRICE, seller="borealis"), DeclineReason.OTHER_SELLER),
         (PaymentStatus(captured=None, code="voided"), DeclineReason.NOT_CAPTURED),
         (PaymentStatus(captured=PRICE, dispute=DisputeStatus(Dispute.OPEN, "dp_1")), DeclineReason.DISPUTED),
-        (PaymentStatus(captured=PRICE, dispute=DisputeStatus(Dispute.LOST, "dp_1")), DeclineReason.DISPUTED),
+        (PaymentStatus(captured=PRICE, dispute=DisputeStatus(Dispute.LOST, "dp_1")), DeclineReason.DISPUTE_LOST),
         (PaymentStatus(captured=PRICE, dispute=DisputeStatus(Dispute.INQUIRY, "dp_1")), DeclineReason.INQUIRY),
         (Declined(DeclineReason.PERMANENT, "no_such_payment"), DeclineReason.PERMANENT),
     ],

@@ -429,6 +429,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Ex
         )
         for reason, code in {
             DeclineReason.DISPUTED: "dispute_open",
+            DeclineReason.DISPUTE_LOST: "dispute_lost",
             DeclineReason.EXTERNALLY_REFUNDED: "refunded_elsewhere",
             DeclineReason.PAYMENT_DIFFERS: "payment_differs",
             DeclineReason.OTHER_SELLER: "other_seller",

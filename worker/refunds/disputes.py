@@ -21,6 +21,9 @@ BATCH_SIZE = 500  # the maximum number of payments in one transaction
 WAITS_FOR_DISPUTE = (ReasonCode.DISPUTE_OPEN, ReasonCode.INQUIRY_OPEN)
 """The reasons that no longer hold when the seller has won a dispute or an inquiry was closed."""
 
+_OF_DISPUTES = frozenset({DeclineReason.DISPUTED, DeclineReason.DISPUTE_LOST, DeclineReason.INQUIRY})
+"""The reasons of declines because of a dispute or an inquiry."""
+
 Payment = tuple[str, str]
 """The provider, and the provider's id of the charge."""
 
@@ -78,7 +81,7 @@ def check_dispute_after_decline(
     declined = [
         operation
         for operation, result in results
-        if isinstance(result, Declined | Failed) and result.reason in {DeclineReason.DISPUTED, DeclineReason.INQUIRY}
+        if isinstance(result, Declined | Failed) and result.reason in _OF_DISPUTES
     ]
     for provider in {operation.provider for operation in declined}:
         if can_look_up_disputes(context, provider):

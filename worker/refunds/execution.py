@@ -17,12 +17,12 @@ from domain.refund_operations import RefundOperation
 from domain.states import Event, State
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
+from records.settlements import close_settled_cases
 from worker import provider_client
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment, NotSent
 from worker.refunds import recording
 from worker.refunds.evaluation import support_reason
-from worker.refunds.external_refunds import close_settled_cases
 from worker.refunds.orders import Order, expected_payment, find_objection, no_longer_eligible
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call

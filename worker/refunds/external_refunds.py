@@ -11,6 +11,7 @@ from domain.states import Event
 from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
+from records.settlements import close_settled_cases
 from records.support_tasks import NewSupportTask
 from worker.refunds.evaluation import support_reason
 
@@ -66,16 +67,6 @@ def _apply_to_cases(
     return {refund_id for refund_id in live if work.cases.settled_by([refund_id], purchase_ids)}
 
 
-def close_settled_cases(work: UnitOfWork, payments: Sequence[tuple[str, str]]) -> bool:
-    """Settle the cases that wait for support although external refunds refunded their payments. Return whether one was settled.
-
-    An e-mail that would tell the customer that support has the case is not sent any more.
-    """
-    settled = [_close_as_refunded(work, case) for case in work.cases.settled(payments)]
-    work.case_emails.delete_unsent([transition.case.id for transition in settled])
-    return bool(work.history.record(settled))
-
-
 def _request_lookup_of_open_refund(
     work: UnitOfWork, provider: str, charge: str, external_refunds: Sequence[str]
 ) -> None:
@@ -113,17 +104,9 @@ def split_own(
     return own, [refund for refund, operation in found if operation is None]
 
 
-def _close_as_refunded(work: UnitOfWork, case: Case) -> Transition:
-    """Return the transition that settles this case. If one of the refunds in the evidence fails, the case is reopened."""
-    why = "Support refunded the payment at the payment provider."
-    refund_ids = work.cases.settlement_refunds(case.id)
-    evidence = {"refunds": refund_ids, "refund": refund_ids[0]}
-    return case.after(Event.EXTERNALLY_REFUNDED, actor="provider", why=why, evidence=evidence)
-
-
 def _reopen(case: Case, settlement: object, failed: Sequence[ListedRefund]) -> Transition:
     """Return the transition that reopens a settled case, because refunds of its settlement failed or were cancelled."""
-    assert isinstance(settlement, list), "_close_as_refunded() stores the ids of the refunds as a list"
+    assert isinstance(settlement, list), "close_settled_cases() stores the ids of the refunds as a list"
     returned = [refund for refund in failed if refund.refund_id in settlement]
     is_cancelled = all(refund.failure is DeclineReason.CANCELLED for refund in returned)
     code = ReasonCode.REFUND_CANCELLED if is_cancelled else ReasonCode.RETURNED_BY_BANK

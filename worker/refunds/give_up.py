@@ -5,13 +5,11 @@ from datetime import datetime, timedelta
 from domain.cases import Case, Transition
 from domain.providers import ExternalRefund, LookupResult, NotFound
 from domain.reason_codes import ReasonCode
-from domain.refund_operations import OperationStatus, RefundOperation
+from domain.refund_operations import IN_FLIGHT_FOR, OperationStatus, RefundOperation
 from domain.states import Event, State
 from worker.refunds.evaluation import support_reason
 from worker.refunds.provider_limits import RefundLimits
 
-IN_FLIGHT_FOR = timedelta(hours=6)
-"""A provider carries out a refund at most this long after Moneyback last sent the refund."""
 MIN_EMPTY_LOOKUPS = 3
 """The minimum number of lookups without a refund, before Moneyback concludes that the provider made no refund.
 

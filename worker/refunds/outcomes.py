@@ -42,6 +42,7 @@ The delay between two operations is at most six hours. So a case waits at most a
 SUPPORT_REASONS = {
     DeclineReason.ALREADY_REFUNDED: ReasonCode.REFUNDED_ELSEWHERE,
     DeclineReason.DISPUTED: ReasonCode.DISPUTE_OPEN,
+    DeclineReason.DISPUTE_LOST: ReasonCode.DISPUTE_LOST,
     DeclineReason.REFUND_WINDOW_EXPIRED: ReasonCode.PROVIDER_WINDOW_CLOSED,
     DeclineReason.INSUFFICIENT_BALANCE: ReasonCode.INSUFFICIENT_BALANCE,
     DeclineReason.NOT_YET_REFUNDABLE: ReasonCode.NOT_YET_REFUNDABLE,

@@ -21,8 +21,9 @@ def request_changed_refunds(
 
     Each refund is a pair: the refund as the provider lists it, and its operation.
     """
-    changed = [refund for refund, operation in refunds if (operation.status, refund.status) not in _SAME_STATUS]
-    return work.webhook_events.request_again(provider, [_create_lookup_event(refund) for refund in changed])
+    changed = [pair for pair in refunds if (pair[1].status, pair[0].status) not in _SAME_STATUS]
+    work.refund_operations.name_refunds([(operation, refund.refund_id) for refund, operation in changed])
+    return work.webhook_events.request_again(provider, [_create_lookup_event(refund) for refund, _ in changed])
 
 
 def describe_refunds(refunds: Sequence[RefundOperation]) -> str:

@@ -16,12 +16,13 @@ from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
+from records.settlements import close_settled_cases
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
 from worker.provider_client import ExpectedPayment
 from worker.refunds.disputes import check_dispute_after_decline
 from worker.refunds.evaluation import reasons
-from worker.refunds.external_refunds import close_settled_cases, request_lookup
+from worker.refunds.external_refunds import request_lookup
 from worker.refunds.give_up import POLLED_STATES, describe_operation
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide, solved_causes
 from worker.refunds.provider_limits import limits_for

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.cases import Case
 from domain.providers import ExternalRefund, LookupResult, NotFound, Paid, RefundResult
-from domain.refund_operations import OperationStatus, RefundOperation, check_amount
+from domain.refund_operations import RefundOperation, check_amount, last_of_case
 from domain.states import State
 from records import UnitOfWork
 from records.history import Evaluation
@@ -67,7 +67,7 @@ def lease_for_operations(
     undecided = [case.id for case in cases if case.state not in {*POLLED_STATES, State.REFUNDED}]
     newest = work.history.evaluations(undecided) if undecided else {}
     calls = [
-        Call(case, _is_last_if_others_paid(by_case[case.id], all_operations[case.id], newest.get(case.id)))
+        Call(case, _last_of_case(by_case[case.id], all_operations[case.id], newest.get(case.id)))
         for case in cases
         if case.id not in waiting
     ]
@@ -79,20 +79,14 @@ def _waits_for_other(case: Case, operation: RefundOperation, newest: RefundOpera
     return case.state in POLLED_STATES and operation.key != newest.key
 
 
-def _is_last_if_others_paid(
+def _last_of_case(
     operation: RefundOperation, operations: Sequence[RefundOperation], newest: Evaluation | None
 ) -> RefundOperation:
-    """Return the operation. It is not the last operation of its case any more if the refund of another payment failed.
+    """Return the operation, and whether it is the last of its case, as ``last_of_case`` does.
 
-    An operation of an earlier decision is not the last operation either, because the ``newest`` evaluation counts. Without
-    ``newest``, the newest operation is known to belong to it.
+    Without the ``newest`` evaluation, the newest operation is known to belong to it.
     """
-    decision = newest.decision if newest else operations[-1].decision_id
-    of_decision = [other for other in operations if other.decision_id == operation.decision_id]
-    others = {(other.provider, other.charge): other for other in of_decision}
-    del others[operation.provider, operation.charge]
-    others_paid = all(other.status is OperationStatus.PAID for other in others.values())
-    return operation if others_paid and operation.decision_id == decision else replace(operation, is_last=False)
+    return last_of_case(operation, operations, newest.decision if newest else operations[-1].decision_id)
 
 
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[str, LookupResult]:

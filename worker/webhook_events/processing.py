@@ -444,9 +444,13 @@ def _apply_refunds(work: UnitOfWork, match: MatchedEvent, refunds: Sequence[List
     own, external = split_own(work, provider, refunds)
     purchases = {match.event.payment: match.purchases}
     work.support_tasks.create(record_external_refunds(work, provider, external, purchases))
+    newest = match.operation.key if match.operation else None
+    others = [(refund, of) for refund, of in own if of.key != newest]
     if event.refund_id is None:  # the event may be about an earlier refund of the payment than the newest
-        newest = match.operation.key if match.operation else None
-        request_changed_refunds(work, provider, [(refund, of) for refund, of in own if of.key != newest])
+        request_changed_refunds(work, provider, others)
+    else:  # the refund has our key, but no refund of this key was known, so that the event could not be matched
+        unknown = [(refund, of) for refund, of in others if (refund.refund_id, of.refund_id) == (event.refund_id, None)]
+        request_changed_refunds(work, provider, unknown)
     named = next((refund for refund in refunds if event.refund_id in {None, refund.refund_id}), None)
     if event.subject is Subject.REFUND and named is None:
         return Retry(OutcomeCode.NOT_VISIBLE)

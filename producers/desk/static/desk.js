@@ -52,12 +52,12 @@ function keepDraft(form) {
   let base = form.dataset.savedAt, timer = null, isChanged = false, isSent = false;
 
   const typed = () => Object.fromEntries([...new FormData(form)].filter(([field, value]) =>
-    value && /^(choice|amount|reference|message|reason|item\..*)$/.test(field)));
+    value && /^(choice|amount|reference|was_made|refund_id|message|reason|item\..*)$/.test(field)));
   const keep = (isSent) => store(name, JSON.stringify({ base, fields: typed(), revision: form.elements.revision.value, isSent }));
 
   function fill(fields) {
     for (const field of form.elements) {
-      if (field.type === "radio" && field.name === "choice") field.checked = fields.choice === field.value;
+      if (field.type === "radio" && /^(choice|was_made)$/.test(field.name)) field.checked = fields[field.name] === field.value;
       else if (/^(text|textarea)$/.test(field.type)) field.value = fields[field.name] ?? "";
     }
   }

@@ -141,12 +141,21 @@ class KnownRefundRow(NamedTuple):
     refund_id: str
 
 
+@answers(refund_operations._NAME_REFUNDS)
+def name_refunds(work: MemoryWork, keys: Sequence[str], refund_ids: Sequence[str]) -> None:
+    for key, refund_id in zip(keys, refund_ids, strict=True):
+        row = work.tables.refund_operations.get(key)
+        if row and row.refund_id is None:
+            work.journal.change(row, refund_id=refund_id)
+            work.journal.check_operation(row)
+
+
 @answers(refund_operations._SELECT_KNOWN_REFUNDS)
 def known_refunds(work: MemoryWork, keys: Sequence[str]) -> Iterable[KnownRefundRow]:
     for key in keys:
         row = work.tables.refund_operations[key]
         for other in _operations_of(work, row.provider, row.charge):
-            if other is not row and other.refund_id is not None:
+            if other is not row and other.refund_id is not None and other.status not in {"absent", "declined"}:
                 yield KnownRefundRow(key, other.refund_id)
         for refund in work.tables.external_refunds.values():
             is_same = (refund.provider, refund.charge) == (row.provider, row.charge)

@@ -39,7 +39,7 @@ _ENGLISH = "en"
 
 _WITHOUT_EMAIL: Mapping[str, str] = {
     "rematch": "No email goes now. The rules evaluate the request again, and the customer then gets the email about the result.",
-    "record_outcome": "No email goes now. If the refund was made, the customer gets the email about it when a second person has confirmed.",
+    "record_outcome": "No email goes now. If the refund was made, the customer gets an email when a second person has confirmed.",
     "close": "No email goes to the customer.",
 }
 

@@ -34,6 +34,7 @@ SENDERS, HEADERS, EQUAL_ANSWERS = (
     "security/test_equal_answers.py::",
 )
 SIGN_IN, ACCESS = "security/test_desk_sign_in.py::", "security/test_desk_access.py::"
+API_ACCESS = "security/test_api_access.py::"
 
 THREATS = (
     Threat(
@@ -315,8 +316,8 @@ THREATS = (
     ),
     Threat(
         "A support agent approves a refund for a friend or for themselves",
-        "A decision has a name and a reason in the history. Above the seller's limit, a second person confirms, and nobody confirms"
-        " a decision of their own. A batch counts as a whole. The worker checks this again against the history.",
+        "A decision has a name and a reason in the history. Above the seller's limit, a second person confirms, and nobody"
+        " confirms a decision of their own. A batch counts as a whole. The worker checks this again against the history.",
         (
             "integration/test_decisions.py::test_above_the_limit_a_second_person_confirms",
             "integration/test_decisions.py::test_the_worker_checks_the_second_person_against_the_history",
@@ -361,6 +362,16 @@ THREATS = (
             "integration/test_api_keys.py::test_an_api_key_allows_only_the_operations_of_its_scope",
             "contract/test_stripe_webhooks.py::test_every_configured_secret_is_valid",
             f"{RATE_LIMITS}test_wrong_api_keys_are_counted_by_network",
+        ),
+    ),
+    Threat(
+        "A seller, or the holder of a link, reads or changes the case of somebody else",
+        "Each API call needs a scope, and finds only the cases of the key's seller. A signed link is for one purpose and one case.",
+        (
+            f"{API_ACCESS}test_every_route_answers_as_the_scopes_of_the_api_key_allow",
+            f"{API_ACCESS}test_a_case_of_another_seller_looks_like_an_unknown_case",
+            f"{API_ACCESS}test_a_link_with_another_purpose_opens_no_page_and_changes_nothing",
+            f"{API_ACCESS}test_a_link_of_one_case_shows_nothing_of_another_case",
         ),
     ),
     Threat(

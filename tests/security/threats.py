@@ -366,7 +366,8 @@ THREATS = (
     ),
     Threat(
         "A seller, or the holder of a link, reads or changes the case of somebody else",
-        "Each API call needs a scope, and finds only the cases of the key's seller. A signed link is for one purpose and one case.",
+        "Each API call needs a scope, and finds only the cases of the key's seller."
+        " A signed link is for one purpose and one case.",
         (
             f"{API_ACCESS}test_every_route_answers_as_the_scopes_of_the_api_key_allow",
             f"{API_ACCESS}test_a_case_of_another_seller_looks_like_an_unknown_case",

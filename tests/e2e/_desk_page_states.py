@@ -457,7 +457,7 @@ def open_problem(page: Page, desk_site: DeskSite) -> None:
     """Open a task about a payment that differs at the provider."""
     fill_queue(desk_site, enter(page, desk_site))
     page.goto("/")
-    page.get_by_role("link", name="No case").first.click()
+    page.get_by_role("link", name="Problem with a payment").first.click()
     page.wait_for_load_state()
 
 

@@ -59,7 +59,7 @@ def test_the_desk_lists_flagged_emails_with_their_texts(agent: httpx.Client, rec
     with records.work() as work:
         (case,) = work.run("select id from cases where email = :email", email=purchase.email).scalars()
         evidences = work.run("select evidence from support_tasks where kind = 'flagged_mail'").scalars().all()
-    assert page.count("<section") == len(evidences) == 2
+    assert page.count("<article") == len(evidences) == 2
     assert all(evidence.keys() == {"mail_id", "mail_kind"} for evidence in evidences)
     pages = {
         subject: agent.get(path).text

@@ -1,5 +1,6 @@
 """The support desk: pages on which users who are signed in see the support tasks and decide cases."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from producers.desk import batches, cases, macros, queue
 from producers.desk.accounts import access, invitations, oidc, pages, sign_in, users
 from producers.desk.accounts.access import require
 from producers.desk.accounts.authentication import Authenticator
-from producers.web.app import add_middleware, configure, lifespan, run
+from producers.web.app import POOL, add_middleware, configure, lifespan, run
 from producers.web.templating import READ_METHODS, Templates
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require(Permission.READ_CASES))])
@@ -57,4 +58,9 @@ def app(settings: Settings | None = None) -> FastAPI:
 
 def serve(host: str, port: int, settings: Settings | None = None) -> None:
     """Serve the desk until the process is stopped."""
-    run(app(settings), host, port)
+    web = app(settings)
+    web.state.templates.warm()
+    web.state.records.warm_up(POOL)
+    gc.collect()
+    gc.freeze()  # otherwise, a page waits now and then while the garbage collector scans all long-lived objects
+    run(web, host, port)

@@ -1,13 +1,11 @@
 """The ASGI factory of the web service, which each process of `moneyback web` calls."""
 
-import gc
-
 from fastapi import FastAPI
 
 from config import log
 from console.environment import load_settings
 from producers import helpdesk_decisions
-from producers.web.app import POOL, app
+from producers.web.app import app, warm_up
 from worker.providers import create_webhook_parsers
 
 
@@ -15,9 +13,4 @@ def web() -> FastAPI:
     """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
-    application = app(settings, readers=create_webhook_parsers(settings), decide=helpdesk_decisions.decide)
-    application.state.templates.warm()
-    application.state.records.warm_up(POOL)
-    gc.collect()
-    gc.freeze()  # the garbage collector does not scan long-lived objects during requests
-    return application
+    return warm_up(app(settings, readers=create_webhook_parsers(settings), decide=helpdesk_decisions.decide))

@@ -68,7 +68,7 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
     Example: `moneyback desk --port 8001`
     """
     from console.desk import create_desk
-    from producers.web.app import run
+    from producers.web.app import run, warm_up
 
     log.set_up()
     settings = load_settings()
@@ -76,7 +76,7 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
         require("oidc")
     require_address(host, port)
     require_desk_users(host, settings)
-    run(create_desk(settings), host, port)
+    run(warm_up(create_desk(settings)), host, port)
 
 
 def mail(

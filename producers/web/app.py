@@ -1,5 +1,6 @@
 """The web application: help centre, refund form, case pages, API, webhooks, health checks and metrics."""
 
+import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -126,6 +127,18 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = 2 * POOL
     yield
     web.state.records.engine.dispose()
+
+
+def warm_up(web: FastAPI) -> FastAPI:
+    """Load what the first requests need, and return the application.
+
+    The garbage collector does not scan the objects that exist now. Otherwise, a page waits now and then for the scan.
+    """
+    web.state.templates.warm()
+    web.state.records.warm_up(POOL)
+    gc.collect()
+    gc.freeze()
+    return web
 
 
 def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:

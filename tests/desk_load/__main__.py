@@ -141,8 +141,9 @@ class DeskLoad:
         return figures
 
     def _backends(self) -> list[int]:
-        """Return the processes of PostgreSQL."""
-        return [process.pid for process in psutil.Process(self._postgres).children()]
+        """Return the processes of PostgreSQL that execute statements, without those that vacuum and write in the background."""
+        processes = psutil.Process(self._postgres).children()
+        return [process.pid for process in processes if process.cmdline()[:1] and "[local]" in process.cmdline()[0]]
 
 
 def _cpu_ms(*pids: int) -> float:

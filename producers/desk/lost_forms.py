@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producers.desk.decision_form import CHOICES
 from producers.web.pages.forms import read_fields
 from producers.web.problems import DATABASE_RETRY_AFTER, ProblemCode, ProblemError
 from producers.web.problems import on_database_down as show_problem
@@ -36,6 +37,7 @@ async def on_database_down(request: Request, error: Exception) -> Response:
         headers={"retry-after": DATABASE_RETRY_AFTER},
         action=request.url.path,
         fields={name: value for name, value in fields.items() if name != "do"},
+        choice=CHOICES.get(fields.get("choice", "")),
         labels=LABELS,
         buttons=_BUTTONS[path[1]],
     )

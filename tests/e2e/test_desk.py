@@ -270,7 +270,8 @@ def test_above_the_limit_a_second_person_confirms(
     assert desk_site.decisions(case) == [("approve", "proposed")]
 
     pages.open_case(max_, case)
-    expect(max_.get_by_role("main")).to_contain_text("Goodwill.")
+    for text in ("Goodwill.", "€49.00", ReasonCode.OUTSIDE_WINDOW.support):
+        expect(max_.get_by_role("region", name="Waits for a second person")).to_contain_text(text)
     assert pages.press(max_, pages.CONFIRM) == 303
     desk_site.wait_for(case, State.REFUNDED)
     assert desk_site.decisions(case) == [("approve", "applied")]

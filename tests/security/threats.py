@@ -315,9 +315,16 @@ THREATS = (
     ),
     Threat(
         "A support agent approves a refund for a friend or for themselves",
-        "The desk only reads: no refund can be approved there yet.",
-        (f"{HERE}test_the_desk_only_reads",),
-        later="approval by a second agent, no approval of own cases, a daily limit; all come with the desk's decisions",
+        "A decision has a name and a reason in the history. Above the seller's limit, a second person confirms, and nobody confirms"
+        " a decision of their own. A batch counts as a whole. The worker checks this again against the history.",
+        (
+            "integration/test_decisions.py::test_above_the_limit_a_second_person_confirms",
+            "integration/test_decisions.py::test_the_worker_checks_the_second_person_against_the_history",
+            "integration/test_desk_decisions.py::test_nobody_confirms_a_decision_of_the_own",
+            f"{ACCESS}test_every_route_answers_as_the_role_allows",
+            "integration/test_decision_batches.py::test_the_sum_of_a_batch_needs_another_person",
+        ),
+        later="a daily limit of each person",
     ),
     Threat(
         "An attacker changes the history",

@@ -301,7 +301,7 @@ def test_two_people_record_the_outcome_of_an_unknown_refund(
     seen = {"choice": "record_outcome", "was_made": "no", "reason": "No refund on the dashboard at noon."}
     assert decide(agent, case, **seen).status_code == 303
     page = unescape(lead.get(f"/cases/{case}").text)
-    assert "the refund was not made" in page
+    assert "The refund was certainly not made." in page
     assert seen["reason"] in page
     proposal = page.split(f'action="/cases/{case}/decisions/')[1]
     revision = re.search(r'name="revision" value="([^"]*)"', proposal)

@@ -313,10 +313,12 @@ class Shop:
         self.expect("paid")
         for hours in (7, 7, 24, 48):  # after two days, support gets a refund whose outcome is still unknown
             self.run_batches()
-            self.wait(hours)
             for number in range(len(self.provider.refunds_made)):
                 self.settle(number, RefundStatus.PAID)
                 self.report(number)
+            self.wait(
+                hours
+            )  # after the events, because an event about a case postpones its next refund for some seconds
             for _ in range(2):
                 self.work()
             self.reconcile()

@@ -1,4 +1,4 @@
-"""Putting a support task aside until later: for what it waits, and how long it may wait. Each function is pure."""
+"""Snoozing a support task: for what it waits, and how long it may wait. Each function is pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SnoozeUntil(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snooze:
-    """A support task that ``agent`` puts aside until ``ends_at`` at the latest."""
+    """A support task that ``agent`` snoozes until ``ends_at`` at the latest."""
 
     until: SnoozeUntil
     ends_at: datetime

@@ -201,7 +201,7 @@ def answer(records: Records, submission: AnswerSubmission) -> None:
 def record_answer(work: UnitOfWork, submission: AnswerSubmission) -> None:
     """Store what the customer answered. An answer that is stored already changes nothing.
 
-    The case, which support had put aside until the answer, is urgent for support again. An answer moves no money, because
+    The case, which was snoozed until the answer, is urgent for support again. An answer moves no money, because
     only support decides.
 
     Raise NotFoundError if the caller may not see the case, KeyReusedError if the key was used for another answer,

@@ -408,7 +408,7 @@ class OpenTask(SupportTask):
     assigned_until: datetime | None
     """The agent ``assigned_to`` has taken the task until this instant. Afterwards, every agent may take the task."""
     snoozed_until: datetime | None
-    """The agent ``snoozed_by`` has put the task aside until this instant at the latest. Afterwards, it is in the queue again."""
+    """The agent ``snoozed_by`` has snoozed the task until this instant at the latest. Afterwards, it is in the queue again."""
     snoozed_for: str | None
     """A value of SnoozeUntil."""
     snoozed_by: str | None
@@ -565,7 +565,7 @@ class SupportTasks:
         return int(self._plan(query, limit=limit, **values).scalar_one())
 
     def count_of_sellers(self, sellers: Sequence[str], *, limit: int) -> dict[str, int]:
-        """Return the number of open tasks of each seller that were not put aside. A number is at most ``limit``."""
+        """Return the number of open tasks of each seller that are not snoozed. A number is at most ``limit``."""
         rows = self._work.run(_COUNT_OF_SELLERS, sellers=list(sellers), limit=limit)
         return {row.seller_id: row.tasks for row in rows}
 
@@ -605,7 +605,7 @@ class SupportTasks:
         return self._touched(_TAKE, id=task, agent=agent, seconds=seconds)
 
     def snooze(self, task: UUID, snooze: Snooze) -> bool:
-        """Put this open task aside. Return False if another agent has taken it, or if it is closed."""
+        """Snooze this open task. Return False if another agent has taken it, or if it is closed."""
         return (
             self._change(
                 _SNOOZE,

@@ -38,7 +38,7 @@ class TaskFilter:
     unclaimed: bool = False
     """True if only tasks that no agent has taken are wanted."""
     snoozed: bool | None = None
-    """True if only tasks are wanted that an agent put aside until later; False if none of these tasks is wanted."""
+    """True if only snoozed tasks are wanted; False if no snoozed task is wanted."""
 
     def values(self) -> dict[str, object]:
         """Return the filters that are set, by name, as the values of the statement."""

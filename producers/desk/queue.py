@@ -1,4 +1,4 @@
-"""The queue of the desk: the open support tasks, the most urgent first, and the actions that take, put aside and close a task."""
+"""The queue of the desk: the open support tasks, the most urgent first, and the actions that take, snooze and close a task."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -129,7 +129,7 @@ def take_next(user: DeciderDep, page: PageDep, records: RecordsDep, fields: Form
 
 @router.post("/tasks/{task_id}/take")
 def take(task_id: UUID, user: DeciderDep, records: RecordsDep) -> Response:
-    """Take a task, also from another agent, who sees on the page whose it is now. A task that was put aside is back."""
+    """Take a task, also from another agent, who sees on the page whose it is now. A snoozed task is back."""
     with records.work() as work:
         task = _find(work, user, task_id, Permission.DECIDE)
         if task.assigned_to and task.assigned_to != agent_of(user):
@@ -149,7 +149,7 @@ def release(task_id: UUID, user: DeciderDep, records: RecordsDep) -> Response:
 
 @router.post("/tasks/{task_id}/snooze")
 def snooze(task_id: UUID, user: DeciderDep, page: PageDep, records: RecordsDep, fields: FormFieldsDep) -> Response:
-    """Put a task aside until a date, an answer of the customer, or a report about the case."""
+    """Snooze a task until a date, an answer of the customer, or a report about the case."""
     try:
         with records.work() as work:
             task = _find(work, user, task_id, Permission.DECIDE)
@@ -165,7 +165,7 @@ def snooze(task_id: UUID, user: DeciderDep, page: PageDep, records: RecordsDep, 
             work.desk_events.record(DeskEvent.TASK_SNOOZED, actor=user.id, user=user.id, evidence=evidence)
     except NotPossibleError as error:
         status = HTTP_409_CONFLICT if isinstance(error, _TakenError) else HTTP_422_UNPROCESSABLE_CONTENT
-        title = "The task was not put aside"
+        title = "The task was not snoozed"
         return page.render("problem.html", status=status, user=user, title=title, sentence=str(error))
     return RedirectResponse("/", HTTP_303_SEE_OTHER)
 
@@ -285,7 +285,7 @@ def _position(request: Request) -> Position | None:
 
 
 def _names(work: UnitOfWork, tasks: Collection[OpenTask]) -> dict[str, str]:
-    """Return the names of the agents who have taken tasks or put them aside."""
+    """Return the names of the agents who have taken or snoozed tasks."""
     agents = {agent for task in tasks for agent in (task.assigned_to, task.snoozed_by) if agent}
     users = [UUID(id_) for kind, _, id_ in (agent.partition(":") for agent in agents) if kind == "user"]
     return {f"user:{id_}": name for id_, name in work.desk_users.names(users).items()}

@@ -17,7 +17,7 @@ from records import UnitOfWork
 from records.case_search import FoundCase
 from records.task_filters import TaskFilter, words_query
 
-VIEWS: Mapping[str, str] = {"": "All", "mine": "Mine", "unclaimed": "Not taken", "snoozed": "Put aside"}
+VIEWS: Mapping[str, str] = {"": "All", "mine": "Mine", "unclaimed": "Not taken", "snoozed": "Snoozed"}
 """The views of the queue, with their names on the page. The default view has no name in the address."""
 AGES: Mapping[str, str] = {"1": "a day", "3": "3 days", "7": "a week", "14": "2 weeks", "30": "30 days"}
 """The ages by which the queue is filtered: more than this number of days since the task was opened."""
@@ -85,7 +85,7 @@ def read_query(
 def _search(work: UnitOfWork, query: QueueQuery) -> QueueQuery:
     """Add the search. A name finds cases in every state. Any other text finds open tasks that contain the words.
 
-    A search in the default view also finds the tasks that were put aside, because the agent looks for a case and not for work.
+    A search in the default view also finds snoozed tasks, because the agent looks for a case and not for work.
     """
     filters = query.filters
     if not query.values["view"]:

@@ -45,7 +45,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
     "all tasks": {},
     "mine": {"view": "mine"},
     "not taken": {"view": "unclaimed"},
-    "put aside": {"view": "snoozed"},
+    "snoozed": {"view": "snoozed"},
     "seller": {"seller": "seller3"},
     "seller with few tasks": {"seller": "seller20"},
     "frequent reason": {"reason": "outside_window"},

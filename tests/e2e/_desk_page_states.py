@@ -461,12 +461,12 @@ def open_problem(page: Page, desk_site: DeskSite) -> None:
     page.wait_for_load_state()
 
 
-def put_aside(page: Page, desk_site: DeskSite) -> None:
-    """Put a task aside until the customer answers, and open the list of such tasks."""
+def snooze(page: Page, desk_site: DeskSite) -> None:
+    """Snooze a task until the customer answers, and open the list of such tasks."""
     take_case(page, desk_site)
-    page.get_by_text("Put aside until later").click()
+    page.get_by_text("Snooze this task").click()
     page.get_by_label("the customer answers").check()
-    pages.press(page, "Put aside")
+    pages.press(page, "Snooze")
     page.goto("/?view=snoozed")
 
 
@@ -537,7 +537,7 @@ PAGE_STATES: Mapping[str, PageState] = {
     "tasks-own": PageState(TASKS, "tasks.html", open_own_tasks),
     "tasks-free": PageState(TASKS, "tasks.html", open_queue("/?view=unclaimed")),
     "tasks-found": PageState(TASKS, "tasks.html", open_queue("/?q=Aurora&amount_from=10&currency=EUR")),
-    "tasks-put-aside": PageState(TASKS, "tasks.html", put_aside),
+    "tasks-snoozed": PageState(TASKS, "tasks.html", snooze),
     "tasks-many": PageState(TASKS, "tasks.html", open_full_queue),
     "tasks-auditor": PageState(TASKS, "tasks.html", open_queue(role=Role.AUDITOR)),
     "tasks-no-next": PageState("/tasks/next", "no_next_task.html", act_on(open_path("/"), press("Take the next task"))),

@@ -108,11 +108,11 @@ def test_the_pages_fit_on_a_phone_and_work_without_javascript(open_as_agent: Ope
     check(page, with_axe=javascript)
     page.locator(".task h2 a").click()
     page.get_by_role("button", name="Take this task").click()
-    page.get_by_text("Put aside until later").click()
+    page.get_by_text("Snooze this task").click()
     page.get_by_label("Date and time").fill("2020-01-01T10:00")
     check(page, with_axe=javascript)
-    page.get_by_role("button", name="Put aside").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The task was not put aside")
+    page.get_by_role("button", name="Snooze", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The task was not snoozed")
 
 
 def check(page: Page, *, with_axe: bool) -> None:

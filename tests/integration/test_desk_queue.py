@@ -51,7 +51,7 @@ def random_rows(seed: int, number: int) -> list[dict[str, Any]]:
     """Return tasks whose due times often are the same."""
     choice, rows = random.Random(seed), []  # a test
     for _ in range(number):
-        is_taken, is_aside = choice.random() < 0.3, choice.random() < 0.3
+        is_taken, is_snoozed = choice.random() < 0.3, choice.random() < 0.3
         code = choice.choice(["outside_window", "serial_refunds"])
         rows.append({
             "id": UUID(int=choice.getrandbits(128)),
@@ -66,9 +66,9 @@ def random_rows(seed: int, number: int) -> list[dict[str, Any]]:
             "words": choice.choice(["broken photo", "a photograph", ""]),
             "agent": ADA if is_taken else None,
             "lease": choice.choice([-9, 600]) if is_taken else None,
-            "sleep": choice.choice([-9, 600]) if is_aside else None,
-            "waits_for": "date" if is_aside else None,
-            "snoozed_by": ADA if is_aside else None,
+            "sleep": choice.choice([-9, 600]) if is_snoozed else None,
+            "waits_for": "date" if is_snoozed else None,
+            "snoozed_by": ADA if is_snoozed else None,
             "closed": choice.random() < 0.2,
         })  # fmt: skip
     return rows
@@ -188,20 +188,20 @@ def test_a_case_number_or_an_id_leads_to_the_case_of_the_own_sellers_only(desk: 
             assert client.get("/", params={"q": typed}).headers.get("location") == expected
 
 
-def test_a_search_finds_ended_cases_and_tasks_that_were_put_aside(desk: Desk, agent: httpx.Client) -> None:
+def test_a_search_finds_ended_cases_and_snoozed_tasks(desk: Desk, agent: httpx.Client) -> None:
     purchase = a_recent_purchase(email="eve@example.com")
     ended = a_case(desk.records, State.DECLINED, purchase=purchase)
-    aside = a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(email="eve@example.com"))
+    snoozed = a_case(desk.records, State.WITH_SUPPORT, purchase=a_recent_purchase(email="eve@example.com"))
     with desk.records.work() as work:
-        task = work.support_tasks.of_case(aside)
+        task = work.support_tasks.of_case(snoozed)
     assert task
     assert agent.post(f"/tasks/{task.id}/snooze", data={"until": "answer"}).status_code == 303
     page = agent.get("/", params={"q": "eve@example.com"})
-    assert numbers_on(page) == [number_of(desk.records, aside)]
+    assert numbers_on(page) == [number_of(desk.records, snoozed)]
     assert f'<a href="/cases/{ended}"><strong class="code">{number_of(desk.records, ended)}</strong>' in page.text
-    assert "Put aside by agent.all until the customer answers" in " ".join(page.text.split())
+    assert "Snoozed by agent.all until the customer answers" in " ".join(page.text.split())
     assert numbers_on(agent.get("/")) == []
-    assert numbers_on(agent.get("/?view=snoozed")) == [number_of(desk.records, aside)]
+    assert numbers_on(agent.get("/?view=snoozed")) == [number_of(desk.records, snoozed)]
 
 
 def test_a_search_finds_what_was_written_later(desk: Desk, agent: httpx.Client) -> None:

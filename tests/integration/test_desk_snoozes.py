@@ -1,4 +1,4 @@
-"""Tasks that an agent puts aside: they leave the queue, and come back by themselves."""
+"""Snoozed tasks: they leave the queue, and come back by themselves."""
 
 import threading
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def in_an_hour(zone: str = "Europe/Berlin", **more: int) -> str:
 
 
 def is_awake(records: Records, task: OpenTask) -> bool:
-    """Return whether the task is in the queue. The list of the tasks that were put aside must say the same."""
+    """Return whether the task is in the queue. The list of snoozed tasks must say the same."""
     with records.work() as work:
         awake = [found.id for found in work.support_tasks.list_open(AWAKE)]
         asleep = [found.id for found in work.support_tasks.list_open(ASLEEP)]
@@ -81,15 +81,15 @@ def test_a_task_waits_until_a_date_in_the_time_zone_of_the_seller(desk: Desk, ag
     agent.post("/tasks/next", data={"seller": ""})
     task, date = task_of(desk.records, case), in_an_hour()
     assert snooze(agent, task, "date", date=date).headers["location"] == "/"
-    aside = task_of(desk.records, case)
-    assert aside.snoozed_until == datetime.fromisoformat(date).replace(tzinfo=ZoneInfo("Europe/Berlin"))
-    assert (aside.assigned_to, is_awake(desk.records, task)) == (None, False)
+    snoozed = task_of(desk.records, case)
+    assert snoozed.snoozed_until == datetime.fromisoformat(date).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    assert (snoozed.assigned_to, is_awake(desk.records, task)) == (None, False)
     assert "Nothing waits for you" in agent.post("/tasks/next", data={"seller": ""}).text
     assert agent.get("/tasks/counts").json()["views"] == {"": "0", "mine": "0", "unclaimed": "0", "snoozed": "1"}
     with desk.records.work() as work:
         work.run("update support_tasks set snoozed_until = now()")
     assert is_awake(desk.records, task)
-    assert "Was put aside by clara back since" in " ".join(agent.get("/").text.split())
+    assert "Was snoozed by clara back since" in " ".join(agent.get("/").text.split())
     assert agent.post("/tasks/next", data={"seller": ""}).headers["location"] == f"/cases/{case}"
     assert task_of(desk.records, case).snoozed_for is None
 
@@ -139,12 +139,12 @@ def test_a_report_does_not_end_other_snoozes(desk: Desk, agent: httpx.Client, ca
         assert not is_awake(desk.records, task)
 
 
-def test_a_question_to_the_customer_puts_the_task_aside(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+def test_a_question_to_the_customer_snoozes_the_task(desk: Desk, agent: httpx.Client, case: UUID) -> None:
     ask(desk.records, case)
-    aside = task_of(desk.records, case)
-    assert (aside.snoozed_for, is_awake(desk.records, aside)) == (SnoozeUntil.ANSWER, False)
+    snoozed = task_of(desk.records, case)
+    assert (snoozed.snoozed_for, is_awake(desk.records, snoozed)) == (SnoozeUntil.ANSWER, False)
     page = " ".join(agent.get("/?view=snoozed").text.split())
-    assert "Put aside by Moneyback until the customer answers, at the latest until" in page
+    assert "Snoozed by Moneyback until the customer answers, at the latest until" in page
     submission = decisions.AnswerSubmission(case_id=case, text="Yes.", channel=Channel.WEB, source="test", key="1")
     decisions.answer(desk.records, submission)
     assert is_awake(desk.records, task_of(desk.records, case))
@@ -237,7 +237,7 @@ def test_each_snooze_is_an_event_of_the_desk(desk: Desk, agent: httpx.Client, ca
     assert datetime.fromisoformat(ends_at) - datetime.now(UTC) > LONGEST_SNOOZE - timedelta(hours=1)
 
 
-def test_a_task_of_another_agent_is_not_put_aside(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+def test_a_task_of_another_agent_is_not_snoozed(desk: Desk, agent: httpx.Client, case: UUID) -> None:
     lead = desk.sign_in(Role.LEAD)
     task = task_of(desk.records, case)
     assert lead.post(f"/tasks/{task.id}/take").status_code == 303
@@ -247,7 +247,7 @@ def test_a_task_of_another_agent_is_not_put_aside(desk: Desk, agent: httpx.Clien
     assert "task_snoozed" not in [event for event, _, _ in desk.events()]
 
 
-def test_an_agent_takes_a_task_that_was_put_aside(desk: Desk, agent: httpx.Client, case: UUID) -> None:
+def test_an_agent_takes_a_snoozed_task(desk: Desk, agent: httpx.Client, case: UUID) -> None:
     task = task_of(desk.records, case)
     assert snooze(agent, task, "answer").status_code == 303
     assert desk.sign_in(Role.LEAD).post(f"/tasks/{task.id}/take").status_code == 303
@@ -255,7 +255,7 @@ def test_an_agent_takes_a_task_that_was_put_aside(desk: Desk, agent: httpx.Clien
     assert (taken.snoozed_until, taken.snoozed_for, taken.snoozed_by) == (None, None, None)
 
 
-def test_of_agents_who_take_and_put_aside_the_same_task_the_first_wins(desk: Desk, case: UUID) -> None:
+def test_of_agents_who_take_and_snooze_the_same_task_the_first_wins(desk: Desk, case: UUID) -> None:
     """A task is never both taken and asleep, whatever the order."""
     records, task = desk.records, task_of(desk.records, case)
     ends_at = datetime.now(UTC) + timedelta(days=1)
@@ -267,13 +267,13 @@ def test_of_agents_who_take_and_put_aside_the_same_task_the_first_wins(desk: Des
             with records.work() as work:
                 return work.support_tasks.take(task.id, agent, seconds=LEASE) is not None
 
-        def put_aside(agent: str, start: threading.Barrier = start) -> bool:
+        def snooze(agent: str, start: threading.Barrier = start) -> bool:
             start.wait()
             with records.work() as work:
                 return work.support_tasks.snooze(task.id, Snooze(until=SnoozeUntil.DATE, ends_at=ends_at, agent=agent))
 
         with ThreadPoolExecutor(4) as pool:
-            results = [pool.submit(action, agent) for action in (take, put_aside) for agent in (ADA, BOB)]
+            results = [pool.submit(action, agent) for action in (take, snooze) for agent in (ADA, BOB)]
             assert any(result.result() for result in results)
         current = task_of(records, case)
         assert (current.assigned_to is None) == (current.snoozed_until is not None)

@@ -1,4 +1,4 @@
-"""How long a support task may be put aside."""
+"""How long a support task may be snoozed."""
 
 from datetime import UTC, datetime, timedelta
 

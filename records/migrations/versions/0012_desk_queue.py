@@ -1,4 +1,4 @@
-"""Let agents filter and search the queue of the desk, and put tasks aside.
+"""Let agents filter and search the queue of the desk, and snooze tasks.
 
 Revision ID: 0012
 Revises: 0011
@@ -161,5 +161,5 @@ def _create_indexes() -> None:
 
 
 def downgrade() -> None:
-    """Refuse, because tasks may have been put aside."""
+    """Refuse, because tasks may be snoozed."""
     raise NotImplementedError("Restore the backup that was made before the migration.")

@@ -328,7 +328,7 @@ def close_expired(work: MemoryWork, days: int, product: str, outcome: str) -> No
 
 
 @answers(support_tasks._SELECT_WAITING_FOR_REPORTS)
-def waiting_for_reports(work: MemoryWork) -> None:  # noqa: ARG001  # no simulated agent puts a task aside
+def waiting_for_reports(work: MemoryWork) -> None:  # noqa: ARG001  # no simulated agent snoozes a task
     return None
 
 

@@ -20,10 +20,14 @@ const KEYS = {
   k: () => move(-1),
 };
 
+function areKeysOff() {
+  try { return localStorage.getItem("desk-keys-off") !== null; } catch { return false; }  // the switch is on the case screen
+}
+
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
   const action = KEYS[event.key];
-  if (!action || isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (!action || isTyping || areKeysOff() || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   event.preventDefault();
   action();
 });

@@ -142,8 +142,11 @@ class DeskLoad:
 
     def _backends(self) -> list[int]:
         """Return the processes of PostgreSQL that execute statements, without those that vacuum and write in the background."""
-        processes = psutil.Process(self._postgres).children()
-        return [process.pid for process in processes if process.cmdline()[:1] and "[local]" in process.cmdline()[0]]
+        pids = []
+        for process in psutil.Process(self._postgres).children():
+            with suppress(psutil.Error):  # the process has ended
+                pids += [process.pid] if "[local]" in " ".join(process.cmdline()) else []
+        return pids
 
 
 def _cpu_ms(*pids: int) -> float:

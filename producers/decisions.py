@@ -128,7 +128,7 @@ def confirm(records: Records, decision_id: UUID, *, revision: str, by: DecidedBy
 
 
 def reject(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | None) -> StoredDecision:
-    """Reject a proposed decision. The person who proposed it can take it back in the same way."""
+    """Reject the proposed decision of another person."""
     with records.work() as work:
         proposed, _ = _lock_proposed(work, decision_id, seller)
         work.support_decisions.set_status(
@@ -157,11 +157,17 @@ def possible_actions(
 
 
 def undo(records: Records, decision_id: UUID, *, by: DecidedBy, seller: str | None) -> StoredDecision:
-    """Take an approval back before its refund is sent. The case goes back to support."""
+    """Take an approval back before its refund is sent, so that the case goes back to support.
+
+    The person who proposed a decision can take it back, too, while it waits for a second person.
+    """
     with records.work() as work:
         decision, case = _lock_decision(work, decision_id, seller)
         if decision.status is DecisionStatus.UNDONE:
             return decision
+        if decision.status is DecisionStatus.PROPOSED and decision.decided_by == by.id:
+            work.support_decisions.set_status(decision.id, DecisionStatus.UNDONE)
+            return replace(decision, status=DecisionStatus.UNDONE)
         is_waiting = case.state is State.APPROVED and case.decided_seq == case.seq == decision.applied_seq
         if decision.undo_until is None or not is_waiting:
             raise NotPossibleError(

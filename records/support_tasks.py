@@ -229,7 +229,7 @@ _TAKE_NEXT = _touch(
 candidates as materialized ({{selection}}), chosen as (
   select t.id from candidates join support_tasks t using (id)
    where t.closed_at is null and {IS_FREE} and {IS_AWAKE}
-   order by t.due_at, t.id limit 1 for no key update of t skip locked
+   order by t.due_at, t.id limit 1 for no key update of t {{locked}}
 ), taken as (
   update support_tasks t set assigned_to = :agent, assigned_until = now() + make_interval(secs => :seconds), {_AWAKE}
     from chosen where t.id = chosen.id
@@ -237,7 +237,7 @@ candidates as materialized ({{selection}}), chosen as (
 ), touched as (select * from taken)""",
     result="(select count(*) from candidates) c(candidates) left join taken on true",
 )
-"""The first candidate that no other agent is taking at this moment. Only the chosen task is locked."""
+"""The first candidate that is free. Only the chosen task is locked. With "skip locked", the statement does not wait."""
 
 _TAKE = _touch(
     "changed",
@@ -587,18 +587,23 @@ class SupportTasks:
     def take_next(self, agent: str, *, seconds: float, filters: TaskFilter = EVERY_TASK) -> OpenTask | None:
         """Assign the earliest due task that no agent has taken to this agent, for ``seconds``. None means no such task.
 
-        Agents that take their next task at the same time get different tasks, and none of them waits.
+        Agents that take their next task at the same time get different tasks. An agent waits only if each free task is locked:
+        another agent may be taking it, or a worker may be publishing it.
         """
         query, values = selection(replace(filters, unclaimed=True, snoozed=False))
-        statement, limit = _TAKE_NEXT.format(selection=query), _CANDIDATES
+        locked, limit = "skip locked", _CANDIDATES
         while True:
+            statement = _TAKE_NEXT.format(selection=query, locked=locked)
             row = self._plan(statement, agent=agent, seconds=seconds, limit=limit, **values).one()
             if row.id is not None:
                 self._work.notifies = True
                 return _open_task(row[1:])
-            if row.candidates < limit:
+            if row.candidates == limit:
+                limit *= 8
+            elif row.candidates and locked:
+                locked = ""
+            else:
                 return None
-            limit *= 8
 
     def take(self, task: UUID, agent: str, *, seconds: float) -> OpenTask | None:
         """Assign this open task to this agent for ``seconds``. Return None if another agent has taken it, or if it is closed."""

@@ -178,6 +178,7 @@ _TECHNICAL = frozenset(
 _WITHOUT_EFFECT = {
     DecisionStatus.PROPOSED: "proposed to {action}. A second person must confirm.",
     DecisionStatus.REJECTED: "proposed to {action}. {confirmed_by} rejected it.",
+    DecisionStatus.UNDONE: "proposed to {action}, and took the proposal back.",
 }
 """The decisions that are not in the history of the case, because they changed nothing."""
 

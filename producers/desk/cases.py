@@ -27,7 +27,7 @@ from producers.desk.case_file import CaseFile, load, overrulable
 from producers.desk.decision_form import CHOICES, DecisionForm, action_of, drafted, read
 from producers.desk.email_previews import preview_emails
 from producers.desk.provider_view import name_of
-from producers.desk.queue import LEASE_SECONDS, DeciderDep, agent_of
+from producers.desk.queue import ENDS_SOON, LEASE_SECONDS, DeciderDep, agent_of
 from producers.desk.services import DeskServices, DeskServicesDep
 from producers.desk.thread import thread_of
 from producers.web.dependencies import PageDep, RecordsDep
@@ -138,7 +138,7 @@ def undo(
     records: RecordsDep,
     services: DeskServicesDep,
 ) -> Response:
-    """Take a decision back before its refund is sent."""
+    """Take a decision back before its refund is sent, or while the user's own decision waits for a second person."""
     with records.work() as work:
         view = _require(user, Permission.DECIDE, work.case_views.get(case_id))
     try:
@@ -253,6 +253,7 @@ def _render(page: Page, services: DeskServices, user: DeskUser, file: CaseFile, 
         provider_name=name_of,
         nonce=uuid4(),
         may_decide=may_decide,
+        ends_soon=ENDS_SOON,
         may_confirm=user.may(Permission.CONFIRM_DECISIONS, view.seller),
         may_take_next=user.may_for_any_seller(Permission.DECIDE),
         customer_language=english_name(language_for(view.locale)),

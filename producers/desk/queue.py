@@ -128,12 +128,15 @@ def take_next(user: DeciderDep, page: PageDep, records: RecordsDep, fields: Form
 
 
 @router.post("/tasks/{task_id}/take")
-def take(task_id: UUID, user: DeciderDep, records: RecordsDep) -> Response:
-    """Take a task, also from another agent, who sees on the page whose it is now. A snoozed task is back."""
+def take(task_id: UUID, user: DeciderDep, records: RecordsDep, fields: FormFieldsDep) -> Response:
+    """Take a task, also from the agent whom the form names as its holder. A snoozed task is back.
+
+    If another agent has taken the task since the page was shown, nothing changes, and the next page says whose it is.
+    """
     with records.work() as work:
         task = _find(work, user, task_id, Permission.DECIDE)
-        if task.assigned_to and task.assigned_to != agent_of(user):
-            work.support_tasks.release(task_id, task.assigned_to)
+        if (holder := fields.get("holder")) and holder != agent_of(user):
+            work.support_tasks.release(task_id, holder)
         work.support_tasks.take(task_id, agent_of(user), seconds=LEASE_SECONDS)
     return RedirectResponse(_address(task), HTTP_303_SEE_OTHER)
 

@@ -28,6 +28,7 @@ from tests.chaos.timers import LEASE_SECONDS
 TIMEOUT = 30.0  # seconds; longer than the desk or the database is frozen
 RETRY_DELAY = 0.4  # seconds before a request without an answer is sent again, with the same key
 PATIENCE = 60.0  # seconds after the end of the run, in which an agent still repeats a request without an answer
+FORM = {"content-type": "application/x-www-form-urlencoded"}  # httpx sends no type with a form that has no field
 THINKING = 0.3  # seconds; the longest pause between two steps of an agent
 
 DECIDED, OUTDATED, REFUSED = 303, 409, 422
@@ -90,7 +91,7 @@ class WorkingAgent:
     ) -> None:
         self.notes = Notes()
         self._agent, self._records, self._cases, self._recent, self._rng = agent, records, cases, recent, rng
-        self._http = httpx.Client(base_url=url, headers={"origin": url}, timeout=TIMEOUT)
+        self._http = httpx.Client(base_url=url, headers={"origin": url, **FORM}, timeout=TIMEOUT)
         self._texts = count(1)
         self._late: dict[UUID, set[str | None]] = {}
         """The drafts that the desk may still store, because a request timed out."""
@@ -123,8 +124,10 @@ class WorkingAgent:
 
     def _take_next(self) -> None:
         answer, _ = self._send("POST", "/tasks/next", {})
+        assert answer.status_code in {DECIDED, httpx.codes.OK}, answer.text
         path = answer.headers.get("location", "")
         if path.startswith("/cases/"):
+            self.notes.steps["taken by next"] += 1
             self._handle(UUID(path.removeprefix("/cases/")))
 
     def _look_at_any(self) -> None:
@@ -166,7 +169,7 @@ class WorkingAgent:
         """Take the task of the case, also from another agent, and return the page of the case."""
         page = self._open(case)
         if page.take:
-            self._send("POST", page.take.action, {})
+            self._send("POST", page.take.action, page.take.fields)
             page = self._open(case)
         return page
 

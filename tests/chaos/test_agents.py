@@ -261,3 +261,4 @@ def test_with_faults_agents_decide_no_case_twice_and_lose_no_draft() -> None:
     assert result.facts.refunds
     assert result.facts.drafts
     assert {sent.status for sent in result.notes.decisions} >= {303, 409}
+    assert result.notes.steps["taken by next"] > 0

@@ -153,6 +153,20 @@ def test_above_the_limit_a_lead_confirms_or_rejects(
     assert state_of(desk.records, case) == State.APPROVED
 
 
+def test_an_agent_takes_the_own_proposal_back_and_decides_again(
+    desk: Desk, agent: httpx.Client, lead: httpx.Client, case: UUID
+) -> None:
+    with desk.records.work() as work:
+        work.sellers.upsert(a_seller(four_eyes_above=Money(1000, "EUR")))
+    decide(agent, case, choice="full", reason="Goodwill.")
+    (path,) = re.findall(r'action="(/cases/[^"]*/undo)"', agent.get(f"/cases/{case}").text)
+    assert "/undo" not in lead.get(f"/cases/{case}").text
+    assert lead.post(path).status_code == 409
+    assert agent.post(path).status_code == 303
+    assert decide(agent, case, choice="decline", message="It is too late.").status_code == 303
+    assert state_of(desk.records, case) == State.DECLINED
+
+
 def test_nobody_confirms_a_decision_of_the_own(desk: Desk, lead: httpx.Client, case: UUID) -> None:
     with desk.records.work() as work:
         work.sellers.upsert(a_seller(four_eyes_above=Money(1000, "EUR")))
@@ -196,10 +210,25 @@ def test_another_agent_sees_whose_the_case_is_and_can_take_over(
     page = lead.get(f"/cases/{case}").text
     assert "clara is working on this case." in page
     assert f'action="/cases/{case}/decisions"' not in page
-    (path,) = re.findall(r'action="(/tasks/[^"]*/take)"', page)
-    assert lead.post(path).status_code == 303
+    (path, holder) = re.findall(
+        r'action="(/tasks/[^"]*/take)"><input type="hidden" name="holder" value="([^"]*)"', page
+    )[0]
+    assert lead.post(path, data={"holder": holder}).status_code == 303
     assert "lea is working on this case." in agent.get(f"/cases/{case}").text
     assert "taken by lea" in agent.get("/").text
+
+
+def test_a_case_that_a_colleague_took_meanwhile_is_not_taken_over_unseen(
+    agent: httpx.Client, lead: httpx.Client, case: UUID
+) -> None:
+    page = lead.get(f"/cases/{case}").text
+    (path, holder) = re.findall(
+        r'action="(/tasks/[^"]*/take)"><input type="hidden" name="holder" value="([^"]*)"', page
+    )[0]
+    agent.post("/tasks/next", data={"seller": ""})
+    assert lead.post(path, data={"holder": holder}).status_code == 303
+    assert "clara is working on this case." in lead.get(f"/cases/{case}").text
+    assert "Keep it for ten more minutes" in agent.get(f"/cases/{case}").text
 
 
 def test_a_task_without_a_case_is_closed_with_a_comment(desk: Desk, agent: httpx.Client) -> None:

@@ -215,7 +215,7 @@ def test_a_task_without_a_decision_waits_for_a_date_only(desk: Desk, agent: http
     without_seller = NewSupportTask(kind=SupportTaskKind.INQUIRY, subject="2", seller_id=None, evidence={})
     with desk.records.work() as work:
         work.support_tasks.create([problem, without_seller])
-    assert agent.post(f"/tasks/{problem.id}/take").headers["location"] == f"/tasks/{problem.id}"
+    assert agent.post(f"/tasks/{problem.id}/take", data={"holder": ""}).headers["location"] == f"/tasks/{problem.id}"
     page = agent.get(f"/tasks/{problem.id}").text
     assert ("Europe/Berlin" in page, 'value="answer"' in page) == (True, False)
     refused = agent.post(f"/tasks/{problem.id}/snooze", data={"until": "answer"})
@@ -240,7 +240,7 @@ def test_each_snooze_is_an_event_of_the_desk(desk: Desk, agent: httpx.Client, ca
 def test_a_task_of_another_agent_is_not_snoozed(desk: Desk, agent: httpx.Client, case: UUID) -> None:
     lead = desk.sign_in(Role.LEAD)
     task = task_of(desk.records, case)
-    assert lead.post(f"/tasks/{task.id}/take").status_code == 303
+    assert lead.post(f"/tasks/{task.id}/take", data={"holder": ""}).status_code == 303
     refused = snooze(agent, task, "answer")
     assert (refused.status_code, "Another agent has taken this task." in refused.text) == (409, True)
     assert is_awake(desk.records, task)
@@ -250,7 +250,7 @@ def test_a_task_of_another_agent_is_not_snoozed(desk: Desk, agent: httpx.Client,
 def test_an_agent_takes_a_snoozed_task(desk: Desk, agent: httpx.Client, case: UUID) -> None:
     task = task_of(desk.records, case)
     assert snooze(agent, task, "answer").status_code == 303
-    assert desk.sign_in(Role.LEAD).post(f"/tasks/{task.id}/take").status_code == 303
+    assert desk.sign_in(Role.LEAD).post(f"/tasks/{task.id}/take", data={"holder": ""}).status_code == 303
     taken = task_of(desk.records, case)
     assert (taken.snoozed_until, taken.snoozed_for, taken.snoozed_by) == (None, None, None)
 

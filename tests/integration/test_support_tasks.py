@@ -298,6 +298,25 @@ def test_twenty_agents_who_take_the_next_task_get_every_task_once(records: Recor
     assert Counter(task for of_agent in taken for task in of_agent) == expected
 
 
+def test_an_agent_waits_for_the_only_free_task_while_a_worker_publishes_it(records: Records) -> None:
+    (task,) = create_problems(records, 1)
+
+    def take() -> OpenTask | None:
+        with records.work() as work:
+            return work.support_tasks.take_next(ADA, seconds=LEASE)
+
+    with ThreadPoolExecutor(1) as pool:
+        with records.work() as publishing:
+            publishing.run("select id from support_tasks for no key update")
+            taking = pool.submit(take)
+            with records.work() as work:
+                waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+                eventually(lambda: work.run(waiting).scalar_one())
+        taken = taking.result()
+    assert taken
+    assert taken.id == task
+
+
 def test_of_twenty_agents_who_take_or_close_the_same_task_one_succeeds(records: Records) -> None:
     store_seller_and_purchases(records)
     (task,) = create_problems(records, 1)

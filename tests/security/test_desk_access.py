@@ -42,7 +42,7 @@ MATRIX = {
     "GET /tasks/counts": Access(200, Permission.READ_CASES),
     "GET /tasks/{task_id}": Access(303, Permission.READ_CASES, other=404),
     "POST /tasks/next": Access(303, Permission.DECIDE, other=200),
-    "POST /tasks/{task_id}/take": Access(303, Permission.DECIDE, other=404),
+    "POST /tasks/{task_id}/take": Access(303, Permission.DECIDE, other=404, form={"holder": ""}),
     "POST /tasks/{task_id}/release": Access(303, Permission.DECIDE, other=404),
     "POST /tasks/{task_id}/snooze": Access(303, Permission.DECIDE, other=404, form={"until": "answer"}),
     "POST /tasks/{task_id}/close": Access(303, Permission.DECIDE, other=404),

@@ -76,6 +76,7 @@ function keepDraft(form) {
       if (isChanged) keep(false);
       else store(name, null);
       status.textContent = "Your draft is saved.";
+      document.dispatchEvent(new Event("draft-saved"));
     } catch {
       isChanged = true;
       status.textContent = keep(isSent)

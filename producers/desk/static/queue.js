@@ -1,10 +1,9 @@
-// The queue of the desk: keys, numbers that stay current, and the warning before a task returns to the queue.
+// The queue of the desk: keys, and numbers that stay current.
 // Every page works without this script.
 "use strict";
 
 const REFRESH_MS = 15_000;
 const IDLE_MS = 300_000; // an unattended page must not keep the session of the agent alive
-const WARNING_MS = 120_000;
 
 function move(step) {
   const links = [...document.querySelectorAll(".task h2 a")];
@@ -50,10 +49,3 @@ async function refresh() {
 }
 
 if (document.querySelector("[data-view]")) setInterval(() => refresh().catch(() => {}), REFRESH_MS);
-
-for (const lease of document.querySelectorAll("[data-lease]")) {
-  const left = Date.parse(lease.dataset.lease) - Date.parse(lease.dataset.now);
-  const warning = lease.parentElement.querySelector("[data-lease-warning]");
-  setTimeout(() => { warning.hidden = false; }, Math.max(0, left - WARNING_MS));
-  setTimeout(() => { warning.textContent = "It is in the queue again."; }, left);
-}

@@ -104,7 +104,7 @@ with locked as (
   select id from support_tasks where case_id = any(:ids) order by id for no key update
 ), task as (
   update support_tasks t
-     set comment = null, reasons = redacted_evidence(jsonb_build_object('reasons', t.reasons)) -> 'reasons'
+     set comment = null, words = '', reasons = redacted_evidence(jsonb_build_object('reasons', t.reasons)) -> 'reasons'
     from locked where t.id = locked.id returning t.id
 )
 update helpdesk_tickets set why = null where task_id in (select id from task) and why is not null
@@ -140,9 +140,8 @@ update webhook_events e set body = ''
 
 _FORGET_MAILS = f"""
 with task as (
-  update support_tasks set comment = null
+  update support_tasks set comment = null, words = ''
    where kind = '{SupportTaskKind.FLAGGED_MAIL}' and subject in (select unnest(cast(:ids as uuid[]))::text)
-     and comment is not null
 )
 update inbound_mails
    set message_id = 'forgotten:' || id, thread = 'forgotten:' || id, sender_key = '', evidence = '{{}}', subject = null,

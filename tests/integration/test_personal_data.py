@@ -511,5 +511,5 @@ def test_the_desk_shows_that_the_personal_data_of_a_case_was_removed(desk: Desk)
     forget(desk.records)
     page = client.get(f"/cases/{case}")
     assert (page.status_code, EMAIL in page.text) == (200, False)
-    assert page.text.count("address removed") == 2
-    assert "<dt>Personal data</dt><dd>Removed" in page.text
+    assert "<dt>Customer</dt><dd>address removed" in page.text
+    assert "<dt>Personal data</dt><dd>removed" in page.text

@@ -868,7 +868,7 @@ def test_after_the_refund_of_the_declined_payment_by_hand_the_case_is_refunded(s
         ("disputed", "dispute_open"),
         ("chargeback", "dispute_open"),
         ("inquiry", "inquiry_open"),
-        ("lost", "dispute_open"),
+        ("lost", "dispute_lost"),
         ("voided", "not_captured"),
     ],
 )

@@ -113,7 +113,9 @@ def claim_emails(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Itera
         work.journal.change(row, claimed_until=after(work.now, seconds))
     earlier: dict[UUID, list[str]] = defaultdict(list)
     for _, case, kind, seq in sorted(
-        (row.sent_at, row.case_id, row.kind, row.decided_seq) for row in work.tables.case_emails.values() if row.sent_at
+        (row.sent_at, row.case_id, row.kind, row.decided_seq)
+        for row in work.tables.case_emails.values()
+        if row.sent_at and not row.omitted
     ):
         earlier[case].append(f"{kind}.{seq}" if seq else kind)
     refunds = {row.case_id: row.refund_id for row in work.tables.refund_operations.values() if row.status == "paid"}
@@ -143,6 +145,12 @@ def mark_sent(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], 
     for key in zip(case_ids, kinds, decided_seqs, strict=True):
         if row := work.tables.case_emails.get(key):
             work.journal.change(row, sent_at=work.now)
+
+
+@answers(case_emails._MARK_OMITTED)
+def mark_omitted(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], decided_seqs: Sequence[int]) -> None:
+    for key in zip(case_ids, kinds, decided_seqs, strict=True):
+        work.journal.change(work.tables.case_emails[key], sent_at=work.now, omitted=True)
 
 
 @answers(case_emails._RELEASE)

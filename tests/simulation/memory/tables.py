@@ -235,6 +235,7 @@ class CaseEmailRow:
     created_at: datetime
     claimed_until: datetime = EPOCH
     sent_at: datetime | None = None
+    omitted: bool = False
     bounced_at: datetime | None = None
 
 

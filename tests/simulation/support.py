@@ -12,6 +12,7 @@ from domain.refund_approvals import ApprovedRefund, RefundApproval
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
 from domain.support_decisions import DecisionAction, RecordOutcome
+from producers.decisions import possible_actions
 from records.settlements import close_settled_cases
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR
@@ -122,6 +123,9 @@ class Support:
                     return
                 purchase = work.purchases.get(case.purchase_id)
                 assert purchase, "a case with support keeps its purchase"
+                operations = work.refund_operations.for_cases([case_id]).get(case_id, [])
+                if DecisionAction.APPROVE not in possible_actions(case.state, operations, purchase):
+                    return
                 payments = [p for p in purchase.payments if p.amount and p.currency in {"EUR", "USD"}]
                 if not payments:
                     return

@@ -124,7 +124,7 @@ _EVENTS: Mapping[str, str] = {
     Event.ACCEPTED: "The request arrived.",
     Event.FOUND_ELIGIBLE: "Every rule holds. The customer was asked to confirm.",
     Event.FOUND_ELIGIBLE_AND_TRUSTED: "Every rule holds. The refund was approved by the rules.",
-    Event.FOUND_NOT_ELIGIBLE: "A rule is broken. The case went to support.",
+    Event.FOUND_NOT_ELIGIBLE: "The request breaks a rule. The case went to support.",
     Event.FOUND_NO_PURCHASE: "No purchase was found.",
     Event.FOUND_OPEN_CASE: "The purchase has an earlier open case. This request joined it.",
     Event.FOUND_SEVERAL_PURCHASES: "Several purchases match the request. The case went to support.",

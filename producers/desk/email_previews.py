@@ -155,7 +155,10 @@ def _when_approved(facts: PreviewFacts, refunds: Sequence[ApprovedRefund]) -> st
         )
     if seller and is_above(approval.total, seller.undo_above):
         return f"This email goes after {UNDO_SECONDS:g} seconds. Until then, you can undo the decision."
-    return "This email goes at once, unless the refund is faster. The email about the sent refund has your text, too."
+    return (
+        "This email goes at once, and another email with your text when the refund is sent. If the refund is faster, only that "
+        "email goes."
+    )
 
 
 def _rendered(message: EmailMessage) -> RenderedEmail:

@@ -106,7 +106,7 @@ def test_the_history_names_who_decided_and_what_the_person_wrote() -> None:
     assert [(entry.sentence, list(entry.texts)) for entry in timeline(history, decisions, thread)] == [
         ("The request arrived.", []),
         ("Clara proposed to decline. Lea rejected it.", ["To the customer: No."]),
-        ("A rule is broken. The case went to support.", ["45 days after the purchase."]),
+        ("The request breaks a rule. The case went to support.", ["45 days after the purchase."]),
         (
             "Clara approved a refund. Lea confirmed it.",
             ["12.50 EUR of the payment ch_1", "To the customer: Half.", "Reason: Goodwill."],

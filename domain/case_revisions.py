@@ -30,7 +30,7 @@ class CaseRevision:
 
     @property
     def has_proposal(self) -> bool:
-        """Whether a decision waits for a second person."""
+        """True if a decision waits for a second person."""
         return self.proposal != NO_PROPOSAL
 
     def __str__(self) -> str:
